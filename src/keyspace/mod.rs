@@ -1,0 +1,3 @@
+//! The keyspace: slots, entries and the value types. Only apply changes it.
+
+pub mod types;

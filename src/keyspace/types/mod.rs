@@ -1,0 +1,1 @@
+//! The value types. They know semantics and encodings; no commands, no clock, no randomness.

@@ -1,0 +1,5 @@
+//! Perdura: a durable, Redis-compatible, in-memory database.
+//!
+//! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
+
+pub mod keyspace;

@@ -1,0 +1,3 @@
+//! The `perdura` binary.
+
+fn main() {}
