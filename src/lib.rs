@@ -2,4 +2,5 @@
 //!
 //! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
 
+pub mod env;
 pub mod keyspace;
