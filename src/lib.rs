@@ -2,5 +2,7 @@
 //!
 //! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
 
+pub mod command;
 pub mod env;
 pub mod keyspace;
+pub mod protocol;

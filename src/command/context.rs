@@ -1,0 +1,385 @@
+//! What a command handler works with: the locked keyspace, the time, randomness, and the record of what it changed.
+//!
+//! - A key whose deadline has passed is missing to every handler; a write that meets one frees it first.
+//! - Reads go by the clock of their worker, writes by the stamp of their entry.
+//! - Every change of a value is announced by [`WriteContext::touch`]; setting, inserting and removing announce
+//!   themselves. WATCH and the blocking commands live by it.
+
+use std::cell::RefCell;
+
+use super::error::CommandError;
+use super::random::Random;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::range::{Database, Usage};
+use crate::keyspace::slot::{RANGES, SLOTS, Slot};
+use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::value::{Collection, Object, ValueRef, ValueType};
+use crate::keyspace::view::{Ranges, WriteView};
+
+/// The keyspace as a reading command sees it.
+pub struct ReadContext<'a> {
+    ranges: &'a dyn Ranges,
+    /// The database that the connection selected.
+    pub db: usize,
+    /// Unix time in ms by which deadlines are judged.
+    pub now_ms: i64,
+    /// For picks that need not be the same anywhere else.
+    pub random: RefCell<Random>,
+}
+
+impl<'a> ReadContext<'a> {
+    pub fn new(ranges: &'a dyn Ranges, db: usize, now_ms: i64, seed: u64) -> Self {
+        ReadContext {
+            ranges,
+            db,
+            now_ms,
+            random: RefCell::new(Random::from_seed(seed)),
+        }
+    }
+
+    /// The live entry of a key.
+    pub fn entry(&self, key: &[u8]) -> Option<&'a Entry> {
+        self.entry_in(self.db, key)
+    }
+
+    pub fn entry_in(&self, db: usize, key: &[u8]) -> Option<&'a Entry> {
+        live_entry(self.ranges, db, key, self.now_ms)
+    }
+
+    pub fn exists(&self, key: &[u8]) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// The string of a key; an error where the key holds a collection.
+    pub fn string(&self, key: &[u8]) -> Result<Option<&'a [u8]>, CommandError> {
+        self.entry(key).map(as_string).transpose()
+    }
+
+    /// The collection of a key; an error where the key holds anything else.
+    pub fn collection<T: Collection>(&self, key: &[u8]) -> Result<Option<&'a T>, CommandError> {
+        self.entry(key).map(as_collection).transpose()
+    }
+
+    pub fn value_type(&self, key: &[u8]) -> Option<ValueType> {
+        self.entry(key).map(|entry| entry.value().value_type())
+    }
+
+    /// Keys of a database, the dead that are not yet freed included. The command locks the whole keyspace.
+    pub fn usage(&self, db: usize) -> Usage {
+        (0..RANGES)
+            .map(|range| self.ranges.range(range).usage(db))
+            .sum()
+    }
+
+    /// Every live entry of the selected database, by slot. The command locks the whole keyspace.
+    pub fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        let (ranges, db, now_ms) = (self.ranges, self.db, self.now_ms);
+        let tables = (0..SLOTS)
+            .filter_map(Slot::new)
+            .filter_map(move |slot| ranges.range(slot.range()).table(db, slot));
+        tables
+            .flat_map(|table| table.iter())
+            .filter(move |entry| !entry.is_dead_at(now_ms))
+    }
+
+    /// The lock ranges under this context, for walks by slot (SCAN, RANDOMKEY).
+    pub fn ranges(&self) -> &'a dyn Ranges {
+        self.ranges
+    }
+}
+
+/// What an entry of the log says of its moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The leader's clock, unix ms; it never goes back from entry to entry.
+    pub now_ms: i64,
+    pub seed: u64,
+}
+
+/// What running commands leaves to be done by the one who ran them.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Set by the caller where somebody watches or waits: keys are recorded only then.
+    pub record_touched: bool,
+    /// Database and key of every change, in order, repeated where repeated.
+    pub touched: Vec<(usize, Vec<u8>)>,
+    /// A whole database changed (FLUSHDB, SWAPDB): every key in it counts as touched.
+    pub touched_databases: Vec<usize>,
+    /// Changes so far (`rdb_changes_since_last_save`).
+    pub changes: u64,
+    /// Keys that were met dead and freed.
+    pub expired: u64,
+    /// Messages published inside a transaction: channel, payload.
+    pub published: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What takes long to drop; a thread beside apply drops it.
+    pub garbage: Vec<Garbage>,
+}
+
+/// Data that nobody can reach any more.
+#[derive(Debug)]
+pub enum Garbage {
+    Database(Box<Database>),
+    Entry(Entry),
+}
+
+/// The keyspace as a writing command sees it, inside apply.
+pub struct WriteContext<'a> {
+    view: WriteView<'a>,
+    effects: &'a mut Effects,
+    pub db: usize,
+    /// The entry's stamp; deadlines are judged by it.
+    pub now_ms: i64,
+    /// The same on every replica.
+    pub random: Random,
+    pub limits: &'a TypeLimits,
+}
+
+/// Collections above this many elements are dropped beside apply.
+const LAZY_FREE_ELEMENTS: usize = 64;
+
+impl<'a> WriteContext<'a> {
+    pub fn new(
+        view: WriteView<'a>,
+        effects: &'a mut Effects,
+        db: usize,
+        stamp: Stamp,
+        limits: &'a TypeLimits,
+    ) -> Self {
+        WriteContext {
+            view,
+            effects,
+            db,
+            now_ms: stamp.now_ms,
+            random: Random::from_seed(stamp.seed),
+            limits,
+        }
+    }
+
+    /// The same keyspace for reading, at the entry's time.
+    pub fn reader(&self) -> ReadContext<'_> {
+        ReadContext::new(
+            &self.view,
+            self.db,
+            self.now_ms,
+            self.random.clone().next_u64(),
+        )
+    }
+
+    pub fn entry(&self, key: &[u8]) -> Option<&Entry> {
+        live_entry(&self.view, self.db, key, self.now_ms)
+    }
+
+    pub fn exists(&self, key: &[u8]) -> bool {
+        self.entry(key).is_some()
+    }
+
+    pub fn string(&self, key: &[u8]) -> Result<Option<&[u8]>, CommandError> {
+        self.entry(key).map(as_string).transpose()
+    }
+
+    pub fn collection<T: Collection>(&self, key: &[u8]) -> Result<Option<&T>, CommandError> {
+        self.entry(key).map(as_collection).transpose()
+    }
+
+    pub fn deadline_ms(&self, key: &[u8]) -> Option<i64> {
+        self.entry(key)?.deadline_ms()
+    }
+
+    /// Makes `value` the string of a key, whatever it held before.
+    pub fn set_string(&mut self, key: &[u8], value: &[u8], deadline_ms: Option<i64>) {
+        let slot = Slot::of(key);
+        let range = self.view.range_mut(slot.range());
+        range.set_string(self.db, slot, key, value, deadline_ms);
+        self.touch(key);
+    }
+
+    /// Grows or cuts the string of a key to `len` bytes, new ones zero, and lends it for a change. A missing key becomes
+    /// an empty string first; an error where the key holds a collection. The deadline stays.
+    pub fn resize_string(&mut self, key: &[u8], len: usize) -> Result<&mut [u8], CommandError> {
+        if self.string(key)?.is_none() {
+            self.set_string(key, b"", None);
+        }
+        self.touch(key);
+        let slot = Slot::of(key);
+        let entry = self
+            .view
+            .range_mut(slot.range())
+            .find_mut(self.db, slot, key);
+        entry
+            .and_then(|entry| entry.resize_string(len))
+            .ok_or(CommandError::WrongType)
+    }
+
+    /// Puts a collection under a key, in place of whatever it held. An empty one removes the key.
+    pub fn insert(&mut self, key: &[u8], object: Object, deadline_ms: Option<i64>) {
+        if object.is_empty() {
+            self.remove(key);
+        } else {
+            self.insert_entry_in(self.db, Entry::object(key, object, deadline_ms));
+        }
+    }
+
+    /// Puts an entry into a database, in place of one with the same key.
+    pub fn insert_entry_in(&mut self, db: usize, entry: Entry) {
+        self.touch_in(db, entry.key());
+        let slot = Slot::of(entry.key());
+        if let Some(old) = self.view.range_mut(slot.range()).insert(db, slot, entry) {
+            self.discard(old);
+        }
+    }
+
+    /// Lends a collection for a change; `None` where there is no such key, an error where it holds anything else.
+    /// Call [`touch`](Self::touch) once something did change, and [`remove_if_empty`](Self::remove_if_empty) after taking out.
+    pub fn collection_mut<T: Collection>(
+        &mut self,
+        key: &[u8],
+    ) -> Result<Option<&mut T>, CommandError> {
+        self.free_if_dead(key);
+        let slot = Slot::of(key);
+        match self
+            .view
+            .range_mut(slot.range())
+            .find_mut(self.db, slot, key)
+        {
+            None => Ok(None),
+            Some(entry) => {
+                let object = entry.object_mut().ok_or(CommandError::WrongType)?;
+                T::of_mut(object).map(Some).ok_or(CommandError::WrongType)
+            }
+        }
+    }
+
+    /// Lends a collection for a change, an empty one where there is no such key: something must then be put in.
+    pub fn collection_or_new<T: Collection>(&mut self, key: &[u8]) -> Result<&mut T, CommandError> {
+        if self.collection::<T>(key)?.is_none() {
+            self.free_if_dead(key);
+            let slot = Slot::of(key);
+            let entry = Entry::object(key, T::empty().wrap(), None);
+            self.view
+                .range_mut(slot.range())
+                .insert(self.db, slot, entry);
+        }
+        self.collection_mut(key)?.ok_or(CommandError::NoSuchKey)
+    }
+
+    /// Removes a key; false where there was none alive.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        self.take(key).map(|entry| self.discard(entry)).is_some()
+    }
+
+    /// Takes a live entry out.
+    pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        self.free_if_dead(key);
+        let slot = Slot::of(key);
+        let entry = self
+            .view
+            .range_mut(slot.range())
+            .remove(self.db, slot, key)?;
+        self.touch(key);
+        Some(entry)
+    }
+
+    /// Removes the key of a collection that has become empty.
+    pub fn remove_if_empty(&mut self, key: &[u8]) {
+        let empty = matches!(self.entry(key).map(Entry::value), Some(ValueRef::Object(object)) if object.is_empty());
+        if empty {
+            self.remove(key);
+        }
+    }
+
+    /// Sets or clears the deadline of a live key; false where there is none.
+    pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>) -> bool {
+        self.free_if_dead(key);
+        let slot = Slot::of(key);
+        let found = self
+            .view
+            .range_mut(slot.range())
+            .set_deadline(self.db, slot, key, deadline_ms);
+        if found {
+            self.touch(key);
+        }
+        found
+    }
+
+    /// Frees a key whose deadline has passed by the stamp; true if it had.
+    pub fn free_if_dead(&mut self, key: &[u8]) -> bool {
+        let slot = Slot::of(key);
+        let range = self.view.range_mut(slot.range());
+        let dead = range
+            .find(self.db, slot, key)
+            .is_some_and(|entry| entry.is_dead_at(self.now_ms));
+        if dead && let Some(entry) = range.remove(self.db, slot, key) {
+            self.effects.expired += 1;
+            self.touch(key);
+            self.discard(entry);
+        }
+        dead
+    }
+
+    /// Empties a database. The command locks the whole keyspace.
+    pub fn flush_database(&mut self, db: usize) {
+        for range in 0..RANGES {
+            let database = self.view.range_mut(range).take_database(db);
+            self.effects.garbage.extend(database.map(Garbage::Database));
+        }
+        self.effects.changes += 1;
+        self.effects.touched_databases.push(db);
+    }
+
+    /// Swaps two databases. The command locks the whole keyspace.
+    pub fn swap_databases(&mut self, a: usize, b: usize) {
+        for range in 0..RANGES {
+            self.view.range_mut(range).swap_databases(a, b);
+        }
+        self.effects.changes += 1;
+        self.effects.touched_databases.extend([a, b]);
+    }
+
+    /// Says that the value of a key changed.
+    pub fn touch(&mut self, key: &[u8]) {
+        self.touch_in(self.db, key);
+    }
+
+    pub fn touch_in(&mut self, db: usize, key: &[u8]) {
+        self.effects.changes += 1;
+        if self.effects.record_touched {
+            self.effects.touched.push((db, key.to_vec()));
+        }
+    }
+
+    /// Hands a message to the subscribers of every node, once the entry is applied there.
+    pub fn publish(&mut self, channel: &[u8], payload: &[u8]) {
+        self.effects
+            .published
+            .push((channel.to_vec(), payload.to_vec()));
+    }
+
+    /// Drops an entry, beside apply if that may take long.
+    pub fn discard(&mut self, entry: Entry) {
+        let large =
+            matches!(entry.value(), ValueRef::Object(object) if object.len() > LAZY_FREE_ELEMENTS);
+        if large {
+            self.effects.garbage.push(Garbage::Entry(entry));
+        }
+    }
+}
+
+fn live_entry<'a>(ranges: &'a dyn Ranges, db: usize, key: &[u8], now_ms: i64) -> Option<&'a Entry> {
+    let slot = Slot::of(key);
+    let entry = ranges.range(slot.range()).find(db, slot, key)?;
+    (!entry.is_dead_at(now_ms)).then_some(entry)
+}
+
+fn as_string(entry: &Entry) -> Result<&[u8], CommandError> {
+    match entry.value() {
+        ValueRef::String(bytes) => Ok(bytes),
+        ValueRef::Object(_) => Err(CommandError::WrongType),
+    }
+}
+
+fn as_collection<T: Collection>(entry: &Entry) -> Result<&T, CommandError> {
+    match entry.value() {
+        ValueRef::Object(object) => T::of(object).ok_or(CommandError::WrongType),
+        ValueRef::String(_) => Err(CommandError::WrongType),
+    }
+}

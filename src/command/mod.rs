@@ -1,0 +1,184 @@
+//! The command table: one row per command, one file per family.
+//!
+//! - Dispatch, ACL categories, COMMAND and its subcommands, key lookup and docs/commands.md all come from these rows.
+//! - A handler's type says how its command travels: `Read` runs on the worker under read locks, `Write` runs inside apply
+//!   after its entry is committed, `Local` concerns the connection or the process alone. A write can't skip the log,
+//!   for only apply can make a [`WriteContext`].
+//! - A handler answers by writing one reply, or by returning an error before it changed anything or wrote anything.
+//! - A blocking command's handler that finds nothing ready writes nothing at all: its client then waits.
+
+pub mod context;
+pub mod error;
+pub mod random;
+pub mod spec;
+mod table;
+
+pub use context::{ReadContext, WriteContext};
+pub use error::{CommandError, CommandResult};
+pub use table::{commands, lookup, lookup_subcommand};
+
+use crate::keyspace::slot::Slot;
+use crate::keyspace::view::LockSet;
+use crate::protocol::reply::Reply;
+use spec::{Categories, Docs, Flags, KeySpec};
+
+/// A request's arguments, the command's name first.
+pub type Args<'a> = [&'a [u8]];
+
+pub type ReadHandler = fn(&ReadContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
+pub type WriteHandler = fn(&mut WriteContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
+
+#[derive(Clone, Copy)]
+pub enum Handler {
+    Read(ReadHandler),
+    Write(WriteHandler),
+    /// Has subcommands and does nothing itself.
+    Container,
+}
+
+/// How a blocking command waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocking {
+    /// The timeout in seconds (a decimal, 0 for ever) is the last argument, or the one at this index.
+    pub timeout_at: Option<usize>,
+    /// What a timeout answers: a null array, or a plain null.
+    pub null_array: bool,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy)]
+pub struct Command {
+    /// Lower case.
+    pub name: &'static str,
+    /// Number of arguments, the name included; negative for "at least".
+    pub arity: i32,
+    pub handler: Handler,
+    pub flags: Flags,
+    /// Categories beyond those that the flags and the family imply.
+    pub extra_categories: Categories,
+    pub keys: &'static [KeySpec],
+    pub blocking: Option<Blocking>,
+    pub docs: Docs,
+    pub subcommands: &'static [Command],
+}
+
+/// A file's commands.
+pub struct Family {
+    /// The group in COMMAND DOCS (`string`, `sorted-set` …).
+    pub group: &'static str,
+    pub categories: Categories,
+    pub commands: &'static [Command],
+}
+
+impl Command {
+    const fn new(name: &'static str, arity: i32, handler: Handler, flags: Flags) -> Command {
+        Command {
+            name,
+            arity,
+            handler,
+            flags,
+            extra_categories: Categories::empty(),
+            keys: &[],
+            blocking: None,
+            docs: Docs {
+                summary: "",
+                since: "1.0.0",
+                complexity: "",
+            },
+            subcommands: &[],
+        }
+    }
+
+    pub const fn read(name: &'static str, arity: i32, handler: ReadHandler) -> Command {
+        Command::new(name, arity, Handler::Read(handler), Flags::READONLY)
+    }
+
+    pub const fn write(name: &'static str, arity: i32, handler: WriteHandler) -> Command {
+        Command::new(name, arity, Handler::Write(handler), Flags::WRITE)
+    }
+
+    pub const fn container(name: &'static str, subcommands: &'static [Command]) -> Command {
+        Command {
+            subcommands,
+            ..Command::new(name, -2, Handler::Container, Flags::empty())
+        }
+    }
+
+    /// Adds flags.
+    pub const fn flags(self, flags: &[Flags]) -> Command {
+        let mut bits = self.flags.bits();
+        let mut at = 0;
+        while at < flags.len() {
+            bits |= flags[at].bits();
+            at += 1;
+        }
+        Command {
+            flags: Flags::from_bits_retain(bits),
+            ..self
+        }
+    }
+
+    /// Adds ACL categories beyond those of the family, the flags, and read or write.
+    pub const fn categories(self, categories: Categories) -> Command {
+        Command {
+            extra_categories: categories,
+            ..self
+        }
+    }
+
+    pub const fn keys(self, keys: &'static [KeySpec]) -> Command {
+        Command { keys, ..self }
+    }
+
+    pub const fn blocking(self, blocking: Blocking) -> Command {
+        Command {
+            blocking: Some(blocking),
+            ..self
+        }
+        .flags(&[Flags::BLOCKING])
+    }
+
+    pub const fn docs(
+        self,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Command {
+        Command {
+            docs: Docs {
+                summary,
+                since,
+                complexity,
+            },
+            ..self
+        }
+    }
+
+    /// Whether a request of `argc` arguments, the name included, has the right number of them.
+    pub fn arity_fits(&self, argc: usize) -> bool {
+        match usize::try_from(self.arity) {
+            Ok(exact) => argc == exact,
+            Err(_) => argc >= self.arity.unsigned_abs() as usize,
+        }
+    }
+
+    /// The places of all keys among the arguments.
+    pub fn key_places(&self, args: &Args<'_>) -> impl Iterator<Item = usize> {
+        self.keys.iter().flat_map(move |spec| spec.places(args))
+    }
+
+    /// The lock ranges that the command touches.
+    pub fn lock_set(&self, args: &Args<'_>) -> LockSet {
+        if self.flags.contains(Flags::WHOLE_KEYSPACE) {
+            return LockSet::ALL;
+        }
+        let keys = self
+            .key_places(args)
+            .map(|place| LockSet::of_range(Slot::of(args[place]).range()));
+        keys.fold(LockSet::NONE, LockSet::union)
+    }
+
+    pub fn is_write(&self) -> bool {
+        matches!(self.handler, Handler::Write(_))
+    }
+}

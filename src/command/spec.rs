@@ -1,0 +1,251 @@
+//! What a row of the command table says: flags, categories, keys, documentation.
+//!
+//! Source of the terms: <https://redis.io/docs/latest/commands/command/> and its key specifications.
+
+use bitflags::bitflags;
+
+bitflags! {
+    /// Command flags, named as COMMAND INFO names them, and a few of ours at the end.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        const WRITE = 1;
+        const READONLY = 1 << 1;
+        const DENYOOM = 1 << 2;
+        const ADMIN = 1 << 3;
+        const PUBSUB = 1 << 4;
+        const NOSCRIPT = 1 << 5;
+        const BLOCKING = 1 << 6;
+        const LOADING = 1 << 7;
+        const STALE = 1 << 8;
+        const SKIP_MONITOR = 1 << 9;
+        const SKIP_SLOWLOG = 1 << 10;
+        const FAST = 1 << 11;
+        const NO_AUTH = 1 << 12;
+        const MAY_REPLICATE = 1 << 13;
+        const MOVABLEKEYS = 1 << 14;
+        const NO_MULTI = 1 << 15;
+        const ALLOW_BUSY = 1 << 16;
+        const NO_ASYNC_LOADING = 1 << 17;
+        /// Ours: may be sent by a RESP2 client that is subscribed to channels.
+        const WHILE_SUBSCRIBED = 1 << 24;
+        /// Ours: touches keys that its key specs do not name (FLUSHALL, SORT … BY); locks everything.
+        const WHOLE_KEYSPACE = 1 << 25;
+        /// Ours: proposed by the server, never accepted from a client.
+        const INTERNAL = 1 << 26;
+    }
+}
+
+bitflags! {
+    /// ACL categories.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Categories: u32 {
+        const KEYSPACE = 1;
+        const READ = 1 << 1;
+        const WRITE = 1 << 2;
+        const SET = 1 << 3;
+        const SORTEDSET = 1 << 4;
+        const LIST = 1 << 5;
+        const HASH = 1 << 6;
+        const STRING = 1 << 7;
+        const BITMAP = 1 << 8;
+        const HYPERLOGLOG = 1 << 9;
+        const GEO = 1 << 10;
+        const STREAM = 1 << 11;
+        const PUBSUB = 1 << 12;
+        const ADMIN = 1 << 13;
+        const FAST = 1 << 14;
+        const SLOW = 1 << 15;
+        const BLOCKING = 1 << 16;
+        const DANGEROUS = 1 << 17;
+        const CONNECTION = 1 << 18;
+        const TRANSACTION = 1 << 19;
+        const SCRIPTING = 1 << 20;
+    }
+}
+
+bitflags! {
+    /// What a command does with the keys of one key spec.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct KeyFlags: u16 {
+        const RO = 1;
+        const RW = 1 << 1;
+        const OW = 1 << 2;
+        const RM = 1 << 3;
+        const ACCESS = 1 << 4;
+        const UPDATE = 1 << 5;
+        const INSERT = 1 << 6;
+        const DELETE = 1 << 7;
+        const NOT_KEY = 1 << 8;
+        const INCOMPLETE = 1 << 9;
+        const VARIABLE_FLAGS = 1 << 10;
+    }
+}
+
+/// Where the search for keys begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginSearch {
+    /// At this argument.
+    Index(usize),
+    /// Behind this keyword (any case), looked for from argument `from` on.
+    Keyword { keyword: &'static str, from: usize },
+}
+
+/// How the keys are found from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindKeys {
+    /// Every `step`th argument up to `last`: counted from the beginning if not negative, else from the end (-1 is the last).
+    Range { last: i32, step: usize },
+    /// A count of keys at `count_at`, the first key at `first`, both counted from the beginning of the search.
+    KeyNum {
+        count_at: usize,
+        first: usize,
+        step: usize,
+    },
+}
+
+/// One group of key arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    pub begin: BeginSearch,
+    pub find: FindKeys,
+    pub flags: KeyFlags,
+}
+
+/// One key at argument `index`.
+pub const fn key(index: usize, flags: KeyFlags) -> KeySpec {
+    keys(index, 0, 1, flags)
+}
+
+/// Keys from argument `index` on; `last` and `step` as in [`FindKeys::Range`].
+pub const fn keys(index: usize, last: i32, step: usize, flags: KeyFlags) -> KeySpec {
+    KeySpec {
+        begin: BeginSearch::Index(index),
+        find: FindKeys::Range { last, step },
+        flags,
+    }
+}
+
+/// A count of keys at argument `index`, the keys right behind it.
+pub const fn numbered_keys(index: usize, flags: KeyFlags) -> KeySpec {
+    KeySpec {
+        begin: BeginSearch::Index(index),
+        find: FindKeys::KeyNum {
+            count_at: 0,
+            first: 1,
+            step: 1,
+        },
+        flags,
+    }
+}
+
+/// `a | b | …` in a const.
+pub const fn key_flags(flags: &[KeyFlags]) -> KeyFlags {
+    let mut bits = 0;
+    let mut at = 0;
+    while at < flags.len() {
+        bits |= flags[at].bits();
+        at += 1;
+    }
+    KeyFlags::from_bits_retain(bits)
+}
+
+impl KeySpec {
+    /// The places of this group's keys among `args`; none where the arguments do not fit the spec.
+    pub fn places(&self, args: &[&[u8]]) -> impl Iterator<Item = usize> + use<> {
+        let (first, count, step) = self.resolve(args).unwrap_or((0, 0, 1));
+        (0..count).map(move |nth| first + nth * step)
+    }
+
+    /// First key, number of keys, step.
+    fn resolve(&self, args: &[&[u8]]) -> Option<(usize, usize, usize)> {
+        let begin = match self.begin {
+            BeginSearch::Index(index) => index,
+            BeginSearch::Keyword { keyword, from } => {
+                let behind = args.get(from..)?;
+                from + 1
+                    + behind
+                        .iter()
+                        .position(|arg| arg.eq_ignore_ascii_case(keyword.as_bytes()))?
+            }
+        };
+        match self.find {
+            FindKeys::Range { last, step } => {
+                let end = if last >= 0 {
+                    begin + last as usize
+                } else {
+                    args.len().checked_sub(last.unsigned_abs() as usize)?
+                };
+                (end < args.len() && begin <= end).then(|| (begin, (end - begin) / step + 1, step))
+            }
+            FindKeys::KeyNum {
+                count_at,
+                first,
+                step,
+            } => {
+                let count: usize = std::str::from_utf8(args.get(begin + count_at)?)
+                    .ok()?
+                    .parse()
+                    .ok()?;
+                let first = begin + first;
+                let last = count
+                    .checked_sub(1)?
+                    .checked_mul(step)?
+                    .checked_add(first)?;
+                (last < args.len()).then_some((first, count, step))
+            }
+        }
+    }
+}
+
+/// What COMMAND DOCS and docs/commands.md say.
+#[derive(Clone, Copy, Debug)]
+pub struct Docs {
+    pub summary: &'static str,
+    /// The Redis or Valkey version that brought the command.
+    pub since: &'static str,
+    pub complexity: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(spec: KeySpec, line: &str) -> Vec<usize> {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        spec.places(&args).collect()
+    }
+
+    #[test]
+    fn each_kind_of_spec_finds_its_keys() {
+        assert_eq!(places(key(1, KeyFlags::RO), "GET k"), [1]);
+        assert_eq!(places(keys(1, -1, 2, KeyFlags::OW), "MSET a 1 b 2"), [1, 3]);
+        assert_eq!(places(keys(1, -2, 1, KeyFlags::RW), "BLPOP a b 0"), [1, 2]);
+        assert_eq!(
+            places(numbered_keys(1, KeyFlags::RO), "ZUNION 2 a b WITHSCORES"),
+            [2, 3]
+        );
+        let store = KeySpec {
+            begin: BeginSearch::Keyword {
+                keyword: "STORE",
+                from: 2,
+            },
+            find: FindKeys::Range { last: 0, step: 1 },
+            flags: KeyFlags::OW,
+        };
+        assert_eq!(places(store, "SORT a LIMIT 0 1 store b"), [6]);
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_name_no_key() {
+        assert!(places(key(1, KeyFlags::RO), "GET").is_empty());
+        assert!(places(numbered_keys(1, KeyFlags::RO), "ZUNION 3 a b").is_empty());
+        assert!(
+            places(
+                numbered_keys(1, KeyFlags::RO),
+                "ZUNION 18446744073709551615 a"
+            )
+            .is_empty()
+        );
+        assert!(places(numbered_keys(1, KeyFlags::RO), "ZUNION 0 a").is_empty());
+    }
+}

@@ -1,0 +1,69 @@
+//! A digest of the keyspace, equal where the data is equal.
+//!
+//! - Each key contributes a 128-bit XXH3 of database, key, deadline, type and content; contributions are added, so the
+//!   order of slots and tables does not matter.
+//! - Members of sets and hashes are added too, for their order is no part of their meaning; lists and sorted sets are
+//!   hashed in their order.
+//! - Deadlines count: two nodes at the same log index agree on them to the millisecond.
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::entry::Entry;
+use super::slot::{SLOTS, Slot};
+use super::value::ValueRef;
+use super::view::{LockSet, Ranges};
+use super::{DATABASES, Keyspace};
+
+/// Sum of the digests of all entries.
+pub type Digest = u128;
+
+/// The digest of everything, taken under all read locks at once.
+pub fn of_keyspace(keyspace: &Keyspace) -> Digest {
+    let view = keyspace.read(LockSet::ALL);
+    let slots = (0..SLOTS).filter_map(Slot::new);
+    slots.fold(0, |sum: Digest, slot| {
+        (0..DATABASES).fold(sum, |sum, db| {
+            let entries = view
+                .range(slot.range())
+                .table(db, slot)
+                .into_iter()
+                .flat_map(|table| table.iter());
+            entries.fold(sum, |sum, entry| sum.wrapping_add(of_entry(db, entry)))
+        })
+    })
+}
+
+/// The contribution of one entry.
+pub fn of_entry(db: usize, entry: &Entry) -> Digest {
+    let mut hash = Xxh3Default::new();
+    hash.update(&[db as u8, entry.value().value_type() as u8]);
+    update_sized(&mut hash, entry.key());
+    hash.update(&entry.deadline_ms().unwrap_or(-1).to_le_bytes());
+    hash.update(&of_value(entry.value()).to_le_bytes());
+    hash.digest128()
+}
+
+/// The digest of a value alone.
+pub fn of_value(value: ValueRef<'_>) -> Digest {
+    match value {
+        ValueRef::String(bytes) => of_parts([bytes]),
+        ValueRef::Object(object) => match *object {},
+    }
+}
+
+fn sum(digests: impl Iterator<Item = Digest>) -> Digest {
+    digests.fold(0, Digest::wrapping_add)
+}
+
+fn of_parts<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Digest {
+    let mut hash = Xxh3Default::new();
+    for part in parts {
+        update_sized(&mut hash, part.as_ref());
+    }
+    hash.digest128()
+}
+
+fn update_sized(hash: &mut Xxh3Default, bytes: &[u8]) {
+    hash.update(&(bytes.len() as u64).to_le_bytes());
+    hash.update(bytes);
+}

@@ -1,0 +1,32 @@
+//! Where a packed encoding ends and an indexed one begins.
+//!
+//! Apply depends on these, so they must be the same on every node and in every replay: they are no runtime settings.
+
+/// Redis' names and defaults (`hash-max-listpack-entries` and so on).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeLimits {
+    pub hash_max_listpack_entries: usize,
+    pub hash_max_listpack_value_bytes: usize,
+    pub set_max_intset_entries: usize,
+    pub set_max_listpack_entries: usize,
+    pub set_max_listpack_value_bytes: usize,
+    pub zset_max_listpack_entries: usize,
+    pub zset_max_listpack_value_bytes: usize,
+    /// Bytes in one packed chunk of a list (`list-max-listpack-size -2`).
+    pub list_max_listpack_bytes: usize,
+}
+
+impl Default for TypeLimits {
+    fn default() -> Self {
+        TypeLimits {
+            hash_max_listpack_entries: 128,
+            hash_max_listpack_value_bytes: 64,
+            set_max_intset_entries: 512,
+            set_max_listpack_entries: 128,
+            set_max_listpack_value_bytes: 64,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value_bytes: 64,
+            list_max_listpack_bytes: 8192,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A value of any type, as commands see it.
+
+/// What TYPE answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    String,
+    List,
+    Hash,
+    Set,
+    ZSet,
+}
+
+impl ValueType {
+    /// The name that TYPE answers and that SCAN's TYPE option takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            ValueType::String => "string",
+            ValueType::List => "list",
+            ValueType::Hash => "hash",
+            ValueType::Set => "set",
+            ValueType::ZSet => "zset",
+        }
+    }
+}
+
+/// A collection, owned. Strings are not objects: they live inside their entry.
+#[derive(Debug, Clone)]
+pub enum Object {}
+
+/// A borrowed value.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    String(&'a [u8]),
+    Object(&'a Object),
+}
+
+impl Object {
+    pub fn value_type(&self) -> ValueType {
+        match *self {}
+    }
+
+    /// Elements, fields or members.
+    pub fn len(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl ValueRef<'_> {
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            ValueRef::String(_) => ValueType::String,
+            ValueRef::Object(object) => object.value_type(),
+        }
+    }
+}
+
+/// A type of collection that a command asks for by its Rust type.
+pub trait Collection: Sized {
+    fn empty() -> Self;
+    fn wrap(self) -> Object;
+    fn of(object: &Object) -> Option<&Self>;
+    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+}
+
+macro_rules! collections {
+    ($($name:ident),*) => {$(
+        impl Collection for $name {
+            fn empty() -> Self {
+                $name::new()
+            }
+            fn wrap(self) -> Object {
+                Object::$name(self)
+            }
+            fn of(object: &Object) -> Option<&Self> {
+                match object {
+                    Object::$name(value) => Some(value),
+                    _ => None,
+                }
+            }
+            fn of_mut(object: &mut Object) -> Option<&mut Self> {
+                match object {
+                    Object::$name(value) => Some(value),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+collections!();

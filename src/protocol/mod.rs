@@ -1,0 +1,4 @@
+//! The wire protocol as sans-IO codecs: requests in, replies out. No socket, no session, no command.
+
+pub mod number;
+pub mod reply;

@@ -1,0 +1,220 @@
+//! Writes replies in RESP2 or RESP3 into a byte buffer.
+//!
+//! - A handler says what it means (a map, a double, a null); the writer knows what the connection's protocol makes of it.
+//! - Nothing is buffered twice: bytes go straight to the connection's output or to the batch of replies.
+//! - Aggregates announce their length first; the caller writes exactly that many elements (`map(n)` takes 2n).
+//!
+//! Source: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+
+use super::number::write_double;
+
+/// The version of the protocol that a connection chose with HELLO.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resp {
+    #[default]
+    V2,
+    V3,
+}
+
+/// A reply under construction at the end of `out`.
+pub struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    resp: Resp,
+}
+
+impl<'a> Reply<'a> {
+    pub fn new(out: &'a mut Vec<u8>, resp: Resp) -> Self {
+        Reply { out, resp }
+    }
+
+    pub fn resp(&self) -> Resp {
+        self.resp
+    }
+
+    /// Bytes written to the underlying buffer so far, earlier replies included.
+    pub fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written since `position`.
+    pub fn rewind(&mut self, position: usize) {
+        self.out.truncate(position);
+    }
+
+    pub fn ok(&mut self) {
+        self.out.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// A simple string; `text` holds no CR or LF.
+    pub fn simple(&mut self, text: &str) {
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// An error; `text` starts with its code, as in `ERR syntax error`. CR and LF are replaced by spaces.
+    pub fn error(&mut self, text: &str) {
+        self.out.push(b'-');
+        self.out.extend(
+            text.bytes()
+                .map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }),
+        );
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    pub fn integer(&mut self, value: i64) {
+        self.number_line(b':', value);
+    }
+
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.number_line(b'$', bytes.len() as i64);
+        self.out.extend_from_slice(bytes);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// An integer as a bulk string.
+    pub fn bulk_integer(&mut self, value: i64) {
+        self.bulk(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// A bulk string where there is one, else a null.
+    pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    /// Absence of one value (`$-1` in RESP2).
+    pub fn null(&mut self) {
+        match self.resp {
+            Resp::V2 => self.out.extend_from_slice(b"$-1\r\n"),
+            Resp::V3 => self.out.extend_from_slice(b"_\r\n"),
+        }
+    }
+
+    /// Absence of an aggregate (`*-1` in RESP2).
+    pub fn null_array(&mut self) {
+        match self.resp {
+            Resp::V2 => self.out.extend_from_slice(b"*-1\r\n"),
+            Resp::V3 => self.out.extend_from_slice(b"_\r\n"),
+        }
+    }
+
+    pub fn array(&mut self, len: usize) {
+        self.number_line(b'*', len as i64);
+    }
+
+    /// A map of `pairs` pairs: a flat array of `2 * pairs` elements in RESP2.
+    pub fn map(&mut self, pairs: usize) {
+        match self.resp {
+            Resp::V2 => self.number_line(b'*', 2 * pairs as i64),
+            Resp::V3 => self.number_line(b'%', pairs as i64),
+        }
+    }
+
+    pub fn set(&mut self, len: usize) {
+        match self.resp {
+            Resp::V2 => self.number_line(b'*', len as i64),
+            Resp::V3 => self.number_line(b'~', len as i64),
+        }
+    }
+
+    /// An out-of-band message: a plain array in RESP2.
+    pub fn push(&mut self, len: usize) {
+        match self.resp {
+            Resp::V2 => self.number_line(b'*', len as i64),
+            Resp::V3 => self.number_line(b'>', len as i64),
+        }
+    }
+
+    /// A double: a bulk string in RESP2.
+    pub fn double(&mut self, value: f64) {
+        match self.resp {
+            Resp::V2 => {
+                let mut text = Vec::with_capacity(24);
+                write_double(&mut text, value);
+                self.bulk(&text);
+            }
+            Resp::V3 => {
+                self.out.push(b',');
+                write_double(self.out, value);
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// A boolean: `1` or `0` in RESP2.
+    pub fn boolean(&mut self, value: bool) {
+        match (self.resp, value) {
+            (Resp::V2, _) => self.integer(i64::from(value)),
+            (Resp::V3, true) => self.out.extend_from_slice(b"#t\r\n"),
+            (Resp::V3, false) => self.out.extend_from_slice(b"#f\r\n"),
+        }
+    }
+
+    /// Text for people (`txt`): a bulk string in RESP2.
+    pub fn verbatim(&mut self, text: &str) {
+        match self.resp {
+            Resp::V2 => self.bulk(text.as_bytes()),
+            Resp::V3 => {
+                self.number_line(b'=', text.len() as i64 + 4);
+                self.out.extend_from_slice(b"txt:");
+                self.out.extend_from_slice(text.as_bytes());
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// A reply that is encoded already, in this connection's protocol.
+    pub fn raw(&mut self, encoded: &[u8]) {
+        self.out.extend_from_slice(encoded);
+    }
+
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.out.push(kind);
+        self.out.extend_from_slice(text);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn number_line(&mut self, kind: u8, value: i64) {
+        self.line(kind, itoa::Buffer::new().format(value).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(resp: Resp, write: impl FnOnce(&mut Reply<'_>)) -> String {
+        let mut out = Vec::new();
+        write(&mut Reply::new(&mut out, resp));
+        String::from_utf8(out).expect("replies of this test are text")
+    }
+
+    #[test]
+    fn each_meaning_has_its_form_in_both_versions() {
+        type Write = fn(&mut Reply<'_>);
+        let cases: [(Write, &str, &str); 9] = [
+            (|r| r.integer(-7), ":-7\r\n", ":-7\r\n"),
+            (|r| r.null(), "$-1\r\n", "_\r\n"),
+            (|r| r.null_array(), "*-1\r\n", "_\r\n"),
+            (|r| r.map(2), "*4\r\n", "%2\r\n"),
+            (|r| r.set(3), "*3\r\n", "~3\r\n"),
+            (|r| r.push(3), "*3\r\n", ">3\r\n"),
+            (|r| r.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
+            (|r| r.boolean(true), ":1\r\n", "#t\r\n"),
+            (|r| r.verbatim("hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+        ];
+        for (write, v2, v3) in cases {
+            assert_eq!(written(Resp::V2, write), v2);
+            assert_eq!(written(Resp::V3, write), v3);
+        }
+    }
+
+    #[test]
+    fn an_error_never_breaks_the_line() {
+        assert_eq!(
+            written(Resp::V2, |r| r.error("ERR a\r\n+OK")),
+            "-ERR a  +OK\r\n"
+        );
+    }
+}
