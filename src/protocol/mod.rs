@@ -2,3 +2,4 @@
 
 pub mod number;
 pub mod reply;
+pub mod request;
