@@ -46,9 +46,7 @@ fn parser(c: &mut Criterion) {
         });
     }
     group.throughput(Throughput::Elements(1));
-    group.bench_function("set by redis-protocol", |b| {
-        b.iter(|| decode(black_box(&set)))
-    });
+    group.bench_function("set by redis-protocol", |b| b.iter(|| decode(black_box(&set))));
     group.finish();
 }
 

@@ -29,14 +29,9 @@ pub struct ManualClock {
 
 impl Clock {
     /// The machine's clocks, with monotonic time zero now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn system() -> Clock {
-        Clock::System {
-            started: Instant::now(),
-        }
+        Clock::System { started: Instant::now() }
     }
 
     /// A clock that shows `unix_ms` and stands still, and the handle that moves it.
@@ -49,10 +44,7 @@ impl Clock {
     }
 
     /// Nanoseconds since the clock was made.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn monotonic_ns(&self) -> u64 {
         match self {
             Clock::System { started } => started.elapsed().as_nanos() as u64,
@@ -66,10 +58,7 @@ impl Clock {
     }
 
     /// Microseconds since 1970, negative before.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn unix_us(&self) -> i64 {
         match self {
             Clock::System { .. } => unix_us_of(SystemTime::now()),
@@ -89,14 +78,12 @@ impl Clock {
 impl ManualClock {
     /// Lets time pass, for both kinds of time.
     pub fn advance(&self, by: Duration) {
-        self.monotonic_ns
-            .fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+        self.monotonic_ns.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// Sets the calendar forward or back, as an operator or a time daemon does; monotonic time does not notice.
     pub fn shift_unix_ms(&self, by_ms: i64) {
-        self.unix_us_at_start
-            .fetch_add(by_ms * 1000, Ordering::Relaxed);
+        self.unix_us_at_start.fetch_add(by_ms * 1000, Ordering::Relaxed);
     }
 }
 
@@ -104,10 +91,7 @@ impl ManualClock {
 ///
 /// # Panics
 /// Where the operating system gives no randomness, which supported systems do not do once they have booted.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that draws randomness"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
 pub fn random_seed() -> u64 {
     getrandom::u64().expect("the operating system gives randomness after boot")
 }

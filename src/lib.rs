@@ -2,7 +2,10 @@
 //!
 //! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
 
+pub mod apply;
 pub mod command;
 pub mod env;
 pub mod keyspace;
+pub mod propose;
 pub mod protocol;
+pub mod shard;

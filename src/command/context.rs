@@ -29,12 +29,7 @@ pub struct ReadContext<'a> {
 
 impl<'a> ReadContext<'a> {
     pub fn new(ranges: &'a dyn Ranges, db: usize, now_ms: i64, seed: u64) -> Self {
-        ReadContext {
-            ranges,
-            db,
-            now_ms,
-            random: RefCell::new(Random::from_seed(seed)),
-        }
+        ReadContext { ranges, db, now_ms, random: RefCell::new(Random::from_seed(seed)) }
     }
 
     /// The live entry of a key.
@@ -66,9 +61,7 @@ impl<'a> ReadContext<'a> {
 
     /// Keys of a database, the dead that are not yet freed included. The command locks the whole keyspace.
     pub fn usage(&self, db: usize) -> Usage {
-        (0..RANGES)
-            .map(|range| self.ranges.range(range).usage(db))
-            .sum()
+        (0..RANGES).map(|range| self.ranges.range(range).usage(db)).sum()
     }
 
     /// Every live entry of the selected database, by slot. The command locks the whole keyspace.
@@ -77,9 +70,7 @@ impl<'a> ReadContext<'a> {
         let tables = (0..SLOTS)
             .filter_map(Slot::new)
             .filter_map(move |slot| ranges.range(slot.range()).table(db, slot));
-        tables
-            .flat_map(|table| table.iter())
-            .filter(move |entry| !entry.is_dead_at(now_ms))
+        tables.flat_map(|table| table.iter()).filter(move |entry| !entry.is_dead_at(now_ms))
     }
 
     /// The lock ranges under this context, for walks by slot (SCAN, RANDOMKEY).
@@ -157,12 +148,7 @@ impl<'a> WriteContext<'a> {
 
     /// The same keyspace for reading, at the entry's time.
     pub fn reader(&self) -> ReadContext<'_> {
-        ReadContext::new(
-            &self.view,
-            self.db,
-            self.now_ms,
-            self.random.clone().next_u64(),
-        )
+        ReadContext::new(&self.view, self.db, self.now_ms, self.random.clone().next_u64())
     }
 
     pub fn entry(&self, key: &[u8]) -> Option<&Entry> {
@@ -201,13 +187,8 @@ impl<'a> WriteContext<'a> {
         }
         self.touch(key);
         let slot = Slot::of(key);
-        let entry = self
-            .view
-            .range_mut(slot.range())
-            .find_mut(self.db, slot, key);
-        entry
-            .and_then(|entry| entry.resize_string(len))
-            .ok_or(CommandError::WrongType)
+        let entry = self.view.range_mut(slot.range()).find_mut(self.db, slot, key);
+        entry.and_then(|entry| entry.resize_string(len)).ok_or(CommandError::WrongType)
     }
 
     /// Puts a collection under a key, in place of whatever it held. An empty one removes the key.
@@ -230,17 +211,10 @@ impl<'a> WriteContext<'a> {
 
     /// Lends a collection for a change; `None` where there is no such key, an error where it holds anything else.
     /// Call [`touch`](Self::touch) once something did change, and [`remove_if_empty`](Self::remove_if_empty) after taking out.
-    pub fn collection_mut<T: Collection>(
-        &mut self,
-        key: &[u8],
-    ) -> Result<Option<&mut T>, CommandError> {
+    pub fn collection_mut<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&mut T>, CommandError> {
         self.free_if_dead(key);
         let slot = Slot::of(key);
-        match self
-            .view
-            .range_mut(slot.range())
-            .find_mut(self.db, slot, key)
-        {
+        match self.view.range_mut(slot.range()).find_mut(self.db, slot, key) {
             None => Ok(None),
             Some(entry) => {
                 let object = entry.object_mut().ok_or(CommandError::WrongType)?;
@@ -255,9 +229,7 @@ impl<'a> WriteContext<'a> {
             self.free_if_dead(key);
             let slot = Slot::of(key);
             let entry = Entry::object(key, T::empty().wrap(), None);
-            self.view
-                .range_mut(slot.range())
-                .insert(self.db, slot, entry);
+            self.view.range_mut(slot.range()).insert(self.db, slot, entry);
         }
         self.collection_mut(key)?.ok_or(CommandError::NoSuchKey)
     }
@@ -271,17 +243,15 @@ impl<'a> WriteContext<'a> {
     pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
         self.free_if_dead(key);
         let slot = Slot::of(key);
-        let entry = self
-            .view
-            .range_mut(slot.range())
-            .remove(self.db, slot, key)?;
+        let entry = self.view.range_mut(slot.range()).remove(self.db, slot, key)?;
         self.touch(key);
         Some(entry)
     }
 
     /// Removes the key of a collection that has become empty.
     pub fn remove_if_empty(&mut self, key: &[u8]) {
-        let empty = matches!(self.entry(key).map(Entry::value), Some(ValueRef::Object(object)) if object.is_empty());
+        let empty =
+            matches!(self.entry(key).map(Entry::value), Some(ValueRef::Object(object)) if object.is_empty());
         if empty {
             self.remove(key);
         }
@@ -291,10 +261,7 @@ impl<'a> WriteContext<'a> {
     pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>) -> bool {
         self.free_if_dead(key);
         let slot = Slot::of(key);
-        let found = self
-            .view
-            .range_mut(slot.range())
-            .set_deadline(self.db, slot, key, deadline_ms);
+        let found = self.view.range_mut(slot.range()).set_deadline(self.db, slot, key, deadline_ms);
         if found {
             self.touch(key);
         }
@@ -305,9 +272,7 @@ impl<'a> WriteContext<'a> {
     pub fn free_if_dead(&mut self, key: &[u8]) -> bool {
         let slot = Slot::of(key);
         let range = self.view.range_mut(slot.range());
-        let dead = range
-            .find(self.db, slot, key)
-            .is_some_and(|entry| entry.is_dead_at(self.now_ms));
+        let dead = range.find(self.db, slot, key).is_some_and(|entry| entry.is_dead_at(self.now_ms));
         if dead && let Some(entry) = range.remove(self.db, slot, key) {
             self.effects.expired += 1;
             self.touch(key);
@@ -349,15 +314,12 @@ impl<'a> WriteContext<'a> {
 
     /// Hands a message to the subscribers of every node, once the entry is applied there.
     pub fn publish(&mut self, channel: &[u8], payload: &[u8]) {
-        self.effects
-            .published
-            .push((channel.to_vec(), payload.to_vec()));
+        self.effects.published.push((channel.to_vec(), payload.to_vec()));
     }
 
     /// Drops an entry, beside apply if that may take long.
     pub fn discard(&mut self, entry: Entry) {
-        let large =
-            matches!(entry.value(), ValueRef::Object(object) if object.len() > LAZY_FREE_ELEMENTS);
+        let large = matches!(entry.value(), ValueRef::Object(object) if object.len() > LAZY_FREE_ELEMENTS);
         if large {
             self.effects.garbage.push(Garbage::Entry(entry));
         }

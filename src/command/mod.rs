@@ -19,6 +19,7 @@ pub use table::{commands, lookup, lookup_subcommand};
 
 use crate::keyspace::slot::Slot;
 use crate::keyspace::view::LockSet;
+use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
 use spec::{Categories, Docs, Flags, KeySpec};
 
@@ -43,7 +44,43 @@ pub struct Blocking {
     pub timeout_at: Option<usize>,
     /// What a timeout answers: a null array, or a plain null.
     pub null_array: bool,
+    /// Says what is wrong with the arguments, before anybody waits by them.
+    pub check: fn(&Args<'_>) -> CommandResult,
 }
+
+impl Blocking {
+    /// A command whose timeout is its last argument.
+    pub const fn last_argument(null_array: bool, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
+        Blocking { timeout_at: None, null_array, check }
+    }
+
+    /// A command whose timeout is its first argument.
+    pub const fn first_argument(null_array: bool, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
+        Blocking { timeout_at: Some(1), null_array, check }
+    }
+
+    /// Answers that nothing came: after the timeout, or at once inside a transaction.
+    pub fn write_nothing(&self, reply: &mut Reply<'_>) {
+        if self.null_array { reply.null_array() } else { reply.null() }
+    }
+
+    /// The timeout among a request's arguments, in ms from now; `None` waits for ever.
+    pub fn timeout_ms(&self, args: &Args<'_>) -> Result<Option<i64>, CommandError> {
+        let text = args.get(self.timeout_at.unwrap_or(args.len() - 1)).copied().unwrap_or_default();
+        let seconds = parse_double(text).filter(|seconds| seconds.is_finite());
+        let seconds = seconds.ok_or(CommandError::other("ERR timeout is not a float or out of range"))?;
+        if seconds < 0.0 {
+            return Err(CommandError::other("ERR timeout is negative"));
+        }
+        if seconds > MAX_TIMEOUT_SECONDS {
+            return Err(CommandError::other("ERR timeout is out of range"));
+        }
+        Ok((seconds > 0.0).then(|| (seconds * 1000.0).ceil() as i64))
+    }
+}
+
+/// Past this a timeout in ms would not fit Redis' own arithmetic.
+const MAX_TIMEOUT_SECONDS: f64 = (i64::MAX / 1000 / 2) as f64;
 
 /// A row of the table.
 #[derive(Clone, Copy)]
@@ -80,11 +117,7 @@ impl Command {
             extra_categories: Categories::empty(),
             keys: &[],
             blocking: None,
-            docs: Docs {
-                summary: "",
-                since: "1.0.0",
-                complexity: "",
-            },
+            docs: Docs { summary: "", since: "1.0.0", complexity: "" },
             subcommands: &[],
         }
     }
@@ -98,10 +131,7 @@ impl Command {
     }
 
     pub const fn container(name: &'static str, subcommands: &'static [Command]) -> Command {
-        Command {
-            subcommands,
-            ..Command::new(name, -2, Handler::Container, Flags::empty())
-        }
+        Command { subcommands, ..Command::new(name, -2, Handler::Container, Flags::empty()) }
     }
 
     /// Adds flags.
@@ -112,18 +142,12 @@ impl Command {
             bits |= flags[at].bits();
             at += 1;
         }
-        Command {
-            flags: Flags::from_bits_retain(bits),
-            ..self
-        }
+        Command { flags: Flags::from_bits_retain(bits), ..self }
     }
 
     /// Adds ACL categories beyond those of the family, the flags, and read or write.
     pub const fn categories(self, categories: Categories) -> Command {
-        Command {
-            extra_categories: categories,
-            ..self
-        }
+        Command { extra_categories: categories, ..self }
     }
 
     pub const fn keys(self, keys: &'static [KeySpec]) -> Command {
@@ -131,27 +155,11 @@ impl Command {
     }
 
     pub const fn blocking(self, blocking: Blocking) -> Command {
-        Command {
-            blocking: Some(blocking),
-            ..self
-        }
-        .flags(&[Flags::BLOCKING])
+        Command { blocking: Some(blocking), ..self }.flags(&[Flags::BLOCKING])
     }
 
-    pub const fn docs(
-        self,
-        since: &'static str,
-        complexity: &'static str,
-        summary: &'static str,
-    ) -> Command {
-        Command {
-            docs: Docs {
-                summary,
-                since,
-                complexity,
-            },
-            ..self
-        }
+    pub const fn docs(self, since: &'static str, complexity: &'static str, summary: &'static str) -> Command {
+        Command { docs: Docs { summary, since, complexity }, ..self }
     }
 
     /// Whether a request of `argc` arguments, the name included, has the right number of them.
@@ -172,9 +180,7 @@ impl Command {
         if self.flags.contains(Flags::WHOLE_KEYSPACE) {
             return LockSet::ALL;
         }
-        let keys = self
-            .key_places(args)
-            .map(|place| LockSet::of_range(Slot::of(args[place]).range()));
+        let keys = self.key_places(args).map(|place| LockSet::of_range(Slot::of(args[place]).range()));
         keys.fold(LockSet::NONE, LockSet::union)
     }
 

@@ -36,13 +36,6 @@ mod tests {
     fn the_stream_is_fixed_for_good() {
         let mut random = Random::from_seed(1234567);
         let first: Vec<u64> = (0..3).map(|_| random.next_u64()).collect();
-        assert_eq!(
-            first,
-            [
-                6457827717110365317,
-                3203168211198807973,
-                9817491932198370423
-            ]
-        );
+        assert_eq!(first, [6457827717110365317, 3203168211198807973, 9817491932198370423]);
     }
 }

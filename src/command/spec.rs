@@ -96,11 +96,7 @@ pub enum FindKeys {
     /// Every `step`th argument up to `last`: counted from the beginning if not negative, else from the end (-1 is the last).
     Range { last: i32, step: usize },
     /// A count of keys at `count_at`, the first key at `first`, both counted from the beginning of the search.
-    KeyNum {
-        count_at: usize,
-        first: usize,
-        step: usize,
-    },
+    KeyNum { count_at: usize, first: usize, step: usize },
 }
 
 /// One group of key arguments.
@@ -118,22 +114,14 @@ pub const fn key(index: usize, flags: KeyFlags) -> KeySpec {
 
 /// Keys from argument `index` on; `last` and `step` as in [`FindKeys::Range`].
 pub const fn keys(index: usize, last: i32, step: usize, flags: KeyFlags) -> KeySpec {
-    KeySpec {
-        begin: BeginSearch::Index(index),
-        find: FindKeys::Range { last, step },
-        flags,
-    }
+    KeySpec { begin: BeginSearch::Index(index), find: FindKeys::Range { last, step }, flags }
 }
 
 /// A count of keys at argument `index`, the keys right behind it.
 pub const fn numbered_keys(index: usize, flags: KeyFlags) -> KeySpec {
     KeySpec {
         begin: BeginSearch::Index(index),
-        find: FindKeys::KeyNum {
-            count_at: 0,
-            first: 1,
-            step: 1,
-        },
+        find: FindKeys::KeyNum { count_at: 0, first: 1, step: 1 },
         flags,
     }
 }
@@ -162,10 +150,7 @@ impl KeySpec {
             BeginSearch::Index(index) => index,
             BeginSearch::Keyword { keyword, from } => {
                 let behind = args.get(from..)?;
-                from + 1
-                    + behind
-                        .iter()
-                        .position(|arg| arg.eq_ignore_ascii_case(keyword.as_bytes()))?
+                from + 1 + behind.iter().position(|arg| arg.eq_ignore_ascii_case(keyword.as_bytes()))?
             }
         };
         match self.find {
@@ -177,20 +162,10 @@ impl KeySpec {
                 };
                 (end < args.len() && begin <= end).then(|| (begin, (end - begin) / step + 1, step))
             }
-            FindKeys::KeyNum {
-                count_at,
-                first,
-                step,
-            } => {
-                let count: usize = std::str::from_utf8(args.get(begin + count_at)?)
-                    .ok()?
-                    .parse()
-                    .ok()?;
+            FindKeys::KeyNum { count_at, first, step } => {
+                let count: usize = std::str::from_utf8(args.get(begin + count_at)?).ok()?.parse().ok()?;
                 let first = begin + first;
-                let last = count
-                    .checked_sub(1)?
-                    .checked_mul(step)?
-                    .checked_add(first)?;
+                let last = count.checked_sub(1)?.checked_mul(step)?.checked_add(first)?;
                 (last < args.len()).then_some((first, count, step))
             }
         }
@@ -220,15 +195,9 @@ mod tests {
         assert_eq!(places(key(1, KeyFlags::RO), "GET k"), [1]);
         assert_eq!(places(keys(1, -1, 2, KeyFlags::OW), "MSET a 1 b 2"), [1, 3]);
         assert_eq!(places(keys(1, -2, 1, KeyFlags::RW), "BLPOP a b 0"), [1, 2]);
-        assert_eq!(
-            places(numbered_keys(1, KeyFlags::RO), "ZUNION 2 a b WITHSCORES"),
-            [2, 3]
-        );
+        assert_eq!(places(numbered_keys(1, KeyFlags::RO), "ZUNION 2 a b WITHSCORES"), [2, 3]);
         let store = KeySpec {
-            begin: BeginSearch::Keyword {
-                keyword: "STORE",
-                from: 2,
-            },
+            begin: BeginSearch::Keyword { keyword: "STORE", from: 2 },
             find: FindKeys::Range { last: 0, step: 1 },
             flags: KeyFlags::OW,
         };
@@ -239,13 +208,7 @@ mod tests {
     fn arguments_that_do_not_fit_name_no_key() {
         assert!(places(key(1, KeyFlags::RO), "GET").is_empty());
         assert!(places(numbered_keys(1, KeyFlags::RO), "ZUNION 3 a b").is_empty());
-        assert!(
-            places(
-                numbered_keys(1, KeyFlags::RO),
-                "ZUNION 18446744073709551615 a"
-            )
-            .is_empty()
-        );
+        assert!(places(numbered_keys(1, KeyFlags::RO), "ZUNION 18446744073709551615 a").is_empty());
         assert!(places(numbered_keys(1, KeyFlags::RO), "ZUNION 0 a").is_empty());
     }
 }

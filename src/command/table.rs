@@ -18,12 +18,8 @@ pub struct Row {
 const MAX_NAME_LEN: usize = 32;
 
 static BY_NAME: LazyLock<BTreeMap<&'static [u8], Row>> = LazyLock::new(|| {
-    let rows = FAMILIES.iter().flat_map(|family| {
-        family
-            .commands
-            .iter()
-            .map(|command| Row { command, family })
-    });
+    let rows =
+        FAMILIES.iter().flat_map(|family| family.commands.iter().map(|command| Row { command, family }));
     rows.map(|row| (row.command.name.as_bytes(), row)).collect()
 });
 
@@ -43,8 +39,5 @@ pub fn lookup(name: &[u8]) -> Option<Row> {
 
 /// The subcommand of a container, whatever its case.
 pub fn lookup_subcommand(container: &Command, name: &[u8]) -> Option<&'static Command> {
-    container
-        .subcommands
-        .iter()
-        .find(|sub| sub.name.as_bytes().eq_ignore_ascii_case(name))
+    container.subcommands.iter().find(|sub| sub.name.as_bytes().eq_ignore_ascii_case(name))
 }

@@ -23,11 +23,7 @@ pub fn of_keyspace(keyspace: &Keyspace) -> Digest {
     let slots = (0..SLOTS).filter_map(Slot::new);
     slots.fold(0, |sum: Digest, slot| {
         (0..DATABASES).fold(sum, |sum, db| {
-            let entries = view
-                .range(slot.range())
-                .table(db, slot)
-                .into_iter()
-                .flat_map(|table| table.iter());
+            let entries = view.range(slot.range()).table(db, slot).into_iter().flat_map(|table| table.iter());
             entries.fold(sum, |sum, entry| sum.wrapping_add(of_entry(db, entry)))
         })
     })

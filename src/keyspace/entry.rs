@@ -17,19 +17,11 @@ enum Value {
 
 impl Entry {
     pub fn string(key: &[u8], value: &[u8], deadline_ms: Option<i64>) -> Entry {
-        Entry {
-            key: key.into(),
-            deadline_ms,
-            value: Value::String(value.to_vec()),
-        }
+        Entry { key: key.into(), deadline_ms, value: Value::String(value.to_vec()) }
     }
 
     pub fn object(key: &[u8], object: Object, deadline_ms: Option<i64>) -> Entry {
-        Entry {
-            key: key.into(),
-            deadline_ms,
-            value: Value::Object(Box::new(object)),
-        }
+        Entry { key: key.into(), deadline_ms, value: Value::Object(Box::new(object)) }
     }
 
     pub fn key(&self) -> &[u8] {
@@ -42,8 +34,7 @@ impl Entry {
     }
 
     pub fn is_dead_at(&self, now_ms: i64) -> bool {
-        self.deadline_ms()
-            .is_some_and(|deadline| deadline <= now_ms)
+        self.deadline_ms().is_some_and(|deadline| deadline <= now_ms)
     }
 
     pub fn value(&self) -> ValueRef<'_> {
@@ -84,9 +75,6 @@ impl Entry {
 
     /// The same value and deadline under another key.
     pub fn renamed(self, key: &[u8]) -> Entry {
-        Entry {
-            key: key.into(),
-            ..self
-        }
+        Entry { key: key.into(), ..self }
     }
 }

@@ -40,9 +40,7 @@ pub struct Mutator {
 impl Keyspace {
     /// An empty keyspace and the right to change it.
     pub fn create() -> (Arc<Keyspace>, Mutator) {
-        let ranges = (0..RANGES)
-            .map(|_| RwLock::new(LockRange::default()))
-            .collect();
+        let ranges = (0..RANGES).map(|_| RwLock::new(LockRange::default())).collect();
         let keyspace = Arc::new(Keyspace { ranges });
         (keyspace.clone(), Mutator { keyspace })
     }

@@ -30,9 +30,7 @@ pub struct Usage {
 
 impl LockRange {
     pub fn usage(&self, db: usize) -> Usage {
-        self.databases[db]
-            .as_ref()
-            .map_or(Usage::default(), |database| database.usage)
+        self.databases[db].as_ref().map_or(Usage::default(), |database| database.usage)
     }
 
     pub fn table(&self, db: usize, slot: Slot) -> Option<&SlotTable> {
@@ -67,14 +65,7 @@ impl LockRange {
     }
 
     /// Makes `value` the string of a key, whatever it held before.
-    pub fn set_string(
-        &mut self,
-        db: usize,
-        slot: Slot,
-        key: &[u8],
-        value: &[u8],
-        deadline_ms: Option<i64>,
-    ) {
+    pub fn set_string(&mut self, db: usize, slot: Slot, key: &[u8], value: &[u8], deadline_ms: Option<i64>) {
         let database = self.databases[db].get_or_insert_with(Default::default);
         let table = &mut database.tables[slot.within_range()];
         match table.find_mut(key) {
@@ -91,13 +82,7 @@ impl LockRange {
     }
 
     /// Sets or clears the deadline of a key; false where there is no such key.
-    pub fn set_deadline(
-        &mut self,
-        db: usize,
-        slot: Slot,
-        key: &[u8],
-        deadline_ms: Option<i64>,
-    ) -> bool {
+    pub fn set_deadline(&mut self, db: usize, slot: Slot, key: &[u8], deadline_ms: Option<i64>) -> bool {
         let Some(database) = self.databases[db].as_mut() else {
             return false;
         };
@@ -130,10 +115,7 @@ impl Database {
 impl Default for Database {
     fn default() -> Self {
         let tables = (0..SLOTS_PER_RANGE).map(|_| SlotTable::default()).collect();
-        Database {
-            tables,
-            usage: Usage::default(),
-        }
+        Database { tables, usage: Usage::default() }
     }
 }
 
@@ -141,10 +123,7 @@ impl Add for Usage {
     type Output = Usage;
 
     fn add(self, other: Usage) -> Usage {
-        Usage {
-            keys: self.keys + other.keys,
-            with_deadline: self.with_deadline + other.with_deadline,
-        }
+        Usage { keys: self.keys + other.keys, with_deadline: self.with_deadline + other.with_deadline }
     }
 }
 

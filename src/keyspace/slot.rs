@@ -44,14 +44,8 @@ mod tests {
     #[test]
     fn slots_are_those_of_the_cluster_specification() {
         assert_eq!(Slot::of(b"123456789").number(), 12739);
-        assert_eq!(
-            Slot::of(b"{user1000}.following"),
-            Slot::of(b"{user1000}.followers")
-        );
-        assert_eq!(
-            Slot::of(b"foo{}{bar}").number(),
-            Slot::of(b"foo{}{bar}").number()
-        );
+        assert_eq!(Slot::of(b"{user1000}.following"), Slot::of(b"{user1000}.followers"));
+        assert_eq!(Slot::of(b"foo{}{bar}").number(), Slot::of(b"foo{}{bar}").number());
         assert_ne!(Slot::of(b"foo{}{bar}"), Slot::of(b"bar"));
         assert_eq!(Slot::of(b"foo{{bar}}zap"), Slot::of(b"{bar"));
     }

@@ -9,10 +9,7 @@ use smallvec::SmallVec;
 use super::range::LockRange;
 use super::slot::{RANGES, Slot};
 
-const _: () = assert!(
-    RANGES == u64::BITS as usize,
-    "a LockSet has a bit for every range"
-);
+const _: () = assert!(RANGES == u64::BITS as usize, "a LockSet has a bit for every range");
 
 /// Lock ranges, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,10 +32,7 @@ impl LockSet {
     }
 
     fn place_of(self, range: usize) -> usize {
-        assert!(
-            self.0 & (1 << range) != 0,
-            "the command's key specs name every key that it touches"
-        );
+        assert!(self.0 & (1 << range) != 0, "the command's key specs name every key that it touches");
         (self.0 & ((1 << range) - 1)).count_ones() as usize
     }
 
@@ -69,19 +63,13 @@ pub struct WriteView<'a> {
 
 impl<'a> ReadView<'a> {
     pub(super) fn lock(ranges: &'a [RwLock<LockRange>], set: LockSet) -> Self {
-        ReadView {
-            set,
-            guards: set.ranges().map(|range| ranges[range].read()).collect(),
-        }
+        ReadView { set, guards: set.ranges().map(|range| ranges[range].read()).collect() }
     }
 }
 
 impl<'a> WriteView<'a> {
     pub(super) fn lock(ranges: &'a [RwLock<LockRange>], set: LockSet) -> Self {
-        WriteView {
-            set,
-            guards: set.ranges().map(|range| ranges[range].write()).collect(),
-        }
+        WriteView { set, guards: set.ranges().map(|range| ranges[range].write()).collect() }
     }
 
     pub fn range_mut(&mut self, index: usize) -> &mut LockRange {

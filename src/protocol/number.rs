@@ -32,19 +32,12 @@ pub fn write_double(out: &mut Vec<u8>, value: f64) {
     } else if value.is_nan() {
         out.extend_from_slice(b"nan");
     } else if value == 0.0 {
-        out.extend_from_slice(if value.is_sign_negative() {
-            b"-0"
-        } else {
-            b"0"
-        });
+        out.extend_from_slice(if value.is_sign_negative() { b"-0" } else { b"0" });
     } else if (1e-6..1e21).contains(&value.abs()) {
         out.extend_from_slice(format!("{value}").as_bytes());
     } else {
         let text = format!("{value:e}");
-        out.extend_from_slice(
-            text.replace("e", if text.contains("e-") { "e" } else { "e+" })
-                .as_bytes(),
-        );
+        out.extend_from_slice(text.replace("e", if text.contains("e-") { "e" } else { "e+" }).as_bytes());
     }
 }
 
@@ -61,26 +54,14 @@ mod tests {
 
     #[test]
     fn integers_are_strict() {
-        for (text, value) in [
-            ("0", 0),
-            ("-1", -1),
-            ("9223372036854775807", i64::MAX),
-            ("-9223372036854775808", i64::MIN),
-        ] {
+        for (text, value) in
+            [("0", 0), ("-1", -1), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
+        {
             assert_eq!(parse_integer(text.as_bytes()), Some(value), "{text}");
         }
-        for text in [
-            "",
-            "-",
-            "+1",
-            "01",
-            "-0",
-            " 1",
-            "1 ",
-            "1.0",
-            "9223372036854775808",
-            "99999999999999999999",
-        ] {
+        for text in
+            ["", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "9223372036854775808", "99999999999999999999"]
+        {
             assert_eq!(parse_integer(text.as_bytes()), None, "{text}");
         }
     }

@@ -53,10 +53,7 @@ impl<'a> Reply<'a> {
     /// An error; `text` starts with its code, as in `ERR syntax error`. CR and LF are replaced by spaces.
     pub fn error(&mut self, text: &str) {
         self.out.push(b'-');
-        self.out.extend(
-            text.bytes()
-                .map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }),
-        );
+        self.out.extend(text.bytes().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
         self.out.extend_from_slice(b"\r\n");
     }
 
@@ -212,9 +209,6 @@ mod tests {
 
     #[test]
     fn an_error_never_breaks_the_line() {
-        assert_eq!(
-            written(Resp::V2, |r| r.error("ERR a\r\n+OK")),
-            "-ERR a  +OK\r\n"
-        );
+        assert_eq!(written(Resp::V2, |r| r.error("ERR a\r\n+OK")), "-ERR a  +OK\r\n");
     }
 }

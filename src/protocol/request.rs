@@ -186,10 +186,7 @@ impl ArgRanges {
     }
 
     fn push(&mut self, start: usize, len: usize) {
-        self.ranges.push(ArgRange {
-            start: start as u32,
-            len: len as u32,
-        });
+        self.ranges.push(ArgRange { start: start as u32, len: len as u32 });
     }
 }
 
@@ -229,12 +226,8 @@ impl RequestParser {
             Some(_) => self.parse_inline(buf),
         };
         let parse = match outcome {
-            Ok(()) if self.args.is_empty() => Parse::Nothing {
-                consumed: self.position,
-            },
-            Ok(()) => Parse::Command {
-                consumed: self.position,
-            },
+            Ok(()) if self.args.is_empty() => Parse::Nothing { consumed: self.position },
+            Ok(()) => Parse::Command { consumed: self.position },
             Err(Stop::Incomplete { need_at_least }) => return Parse::Incomplete { need_at_least },
             Err(Stop::Error(error)) => Parse::Error(error),
         };
@@ -289,15 +282,11 @@ impl RequestParser {
             Some(b'$') => {}
             Some(&other) => return Err(RequestError::ExpectedBulk(other).into()),
             None => {
-                return Err(Stop::Incomplete {
-                    need_at_least: self.position + 1,
-                });
+                return Err(Stop::Incomplete { need_at_least: self.position + 1 });
             }
         }
         let len = self.read_header(buf, RequestError::BulkLengthTooLong)?;
-        let len = len
-            .and_then(|len| usize::try_from(len).ok())
-            .ok_or(RequestError::InvalidBulkLength)?;
+        let len = len.and_then(|len| usize::try_from(len).ok()).ok_or(RequestError::InvalidBulkLength)?;
         Ok(limits.check_bulk(len, self.position)?)
     }
 
@@ -319,9 +308,7 @@ impl RequestParser {
         let start = self.position;
         let cr = self.find_line_end(buf, b'\r', too_long)?;
         if buf.len() < cr + 2 {
-            return Err(Stop::Incomplete {
-                need_at_least: cr + 2,
-            });
+            return Err(Stop::Incomplete { need_at_least: cr + 2 });
         }
         self.position = cr + 2;
         self.scanned = 0;
@@ -329,12 +316,7 @@ impl RequestParser {
     }
 
     /// Finds the first `end` from `position` on, remembering how far it looked.
-    fn find_line_end(
-        &mut self,
-        buf: &[u8],
-        end: u8,
-        too_long: RequestError,
-    ) -> Result<usize, Stop> {
+    fn find_line_end(&mut self, buf: &[u8], end: u8, too_long: RequestError) -> Result<usize, Stop> {
         let line = &buf[self.position..];
         let window = &line[..line.len().min(MAX_LINE_BYTES + 1)];
         if let Some(found) = window[self.scanned..].iter().position(|&byte| byte == end) {
@@ -345,9 +327,7 @@ impl RequestParser {
             return Err(too_long.into());
         }
         self.scanned = window.len();
-        Err(Stop::Incomplete {
-            need_at_least: buf.len() + 1,
-        })
+        Err(Stop::Incomplete { need_at_least: buf.len() + 1 })
     }
 
     fn parse_inline(&mut self, buf: &[u8]) -> Result<(), Stop> {
@@ -370,8 +350,7 @@ fn short_header(line: &[u8]) -> Option<(i64, usize)> {
     for at in 2..=10 {
         let digit = line.get(at)?.wrapping_sub(b'0');
         if digit > 9 {
-            return (line[at] == b'\r' && line.len() > at + 1)
-                .then_some((i64::from(value), at + 2));
+            return (line[at] == b'\r' && line.len() > at + 1).then_some((i64::from(value), at + 2));
         }
         value = value.wrapping_mul(10).wrapping_add(u32::from(digit));
     }

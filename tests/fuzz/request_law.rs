@@ -23,12 +23,7 @@ pub struct Connection {
 impl Connection {
     pub fn new(limits: RequestLimits) -> Self {
         let (parser, unconsumed, events) = Default::default();
-        Connection {
-            parser,
-            limits,
-            unconsumed,
-            events,
-        }
+        Connection { parser, limits, unconsumed, events }
     }
 
     pub fn receive(&mut self, piece: &[u8]) {
@@ -46,8 +41,7 @@ impl Connection {
         match self.parser.parse(&self.unconsumed, &self.limits) {
             Parse::Command { consumed } => {
                 let args = self.parser.args().iter(&self.unconsumed);
-                self.events
-                    .push(Event::Command(args.map(<[u8]>::to_vec).collect()));
+                self.events.push(Event::Command(args.map(<[u8]>::to_vec).collect()));
                 Some(consumed)
             }
             Parse::Nothing { consumed } => {
@@ -55,10 +49,7 @@ impl Connection {
                 Some(consumed)
             }
             Parse::Incomplete { need_at_least } => {
-                assert!(
-                    need_at_least > self.unconsumed.len(),
-                    "a hint must ask for more"
-                );
+                assert!(need_at_least > self.unconsumed.len(), "a hint must ask for more");
                 None
             }
             Parse::Error(error) => {
@@ -70,11 +61,7 @@ impl Connection {
 }
 
 /// What a connection sees of `stream` when its reads end at `cuts` (ascending, within the stream).
-pub fn events(
-    stream: &[u8],
-    limits: RequestLimits,
-    cuts: impl IntoIterator<Item = usize>,
-) -> Vec<Event> {
+pub fn events(stream: &[u8], limits: RequestLimits, cuts: impl IntoIterator<Item = usize>) -> Vec<Event> {
     let mut connection = Connection::new(limits);
     let mut start = 0;
     for end in cuts.into_iter().chain([stream.len()]) {
@@ -96,10 +83,6 @@ pub fn check(input: &[u8]) {
     };
     let read_bytes = usize::from(*read_bytes).max(1);
     let whole = events(stream, limits, []);
-    let split = events(
-        stream,
-        limits,
-        (read_bytes..stream.len()).step_by(read_bytes),
-    );
+    let split = events(stream, limits, (read_bytes..stream.len()).step_by(read_bytes));
     assert_eq!(whole, split);
 }

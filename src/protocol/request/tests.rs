@@ -25,10 +25,7 @@ fn error_of(bytes: &[u8]) -> String {
 }
 
 fn unauthenticated() -> RequestLimits {
-    RequestLimits {
-        authenticated: false,
-        ..RequestLimits::default()
-    }
+    RequestLimits { authenticated: false, ..RequestLimits::default() }
 }
 
 fn wire(args: &[Vec<u8>]) -> Vec<u8> {
@@ -43,27 +40,17 @@ fn wire(args: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn a_pipeline_is_parsed_one_command_at_a_time() {
-    let events = events_of(
-        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\nPING\r\n*0\r\n\r\n*1\r\n$4\r\nQUIT\r\n*2\r\n$3",
-    );
+    let events =
+        events_of(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\nPING\r\n*0\r\n\r\n*1\r\n$4\r\nQUIT\r\n*2\r\n$3");
     assert_eq!(
         events,
-        [
-            command(&["SET", "k", ""]),
-            command(&["PING"]),
-            Event::Nothing,
-            Event::Nothing,
-            command(&["QUIT"])
-        ]
+        [command(&["SET", "k", ""]), command(&["PING"]), Event::Nothing, Event::Nothing, command(&["QUIT"])]
     );
 }
 
 #[test]
 fn a_negative_count_is_an_empty_request() {
-    assert_eq!(
-        events_of(b"*-1\r\n*-9223372036854775808\r\n"),
-        [Event::Nothing, Event::Nothing]
-    );
+    assert_eq!(events_of(b"*-1\r\n*-9223372036854775808\r\n"), [Event::Nothing, Event::Nothing]);
 }
 
 #[test]
@@ -87,20 +74,9 @@ fn inline_words_follow_the_rules_of_quoting() {
 
 #[test]
 fn unbalanced_quotes_are_refused() {
-    for line in [
-        "set \"a",
-        "set 'a",
-        "set \"a\"b",
-        "set 'a'b",
-        r#"set "a\"#,
-        r#"set "a\""#,
-    ] {
+    for line in ["set \"a", "set 'a", "set \"a\"b", "set 'a'b", r#"set "a\"#, r#"set "a\""#] {
         let line = format!("{line}\r\n");
-        assert_eq!(
-            error_of(line.as_bytes()),
-            "Protocol error: unbalanced quotes in request",
-            "{line}"
-        );
+        assert_eq!(error_of(line.as_bytes()), "Protocol error: unbalanced quotes in request", "{line}");
     }
 }
 
@@ -111,18 +87,12 @@ fn errors_are_worded_as_in_redis() {
         (b"*x\r\n".to_vec(), "invalid multibulk length"),
         (b"*\r\n".to_vec(), "invalid multibulk length"),
         (b"*1048577\r\n".to_vec(), "invalid multibulk length"),
-        (
-            b"*99999999999999999999\r\n".to_vec(),
-            "invalid multibulk length",
-        ),
+        (b"*99999999999999999999\r\n".to_vec(), "invalid multibulk length"),
         (b"*01\r\n".to_vec(), "invalid multibulk length"),
         (b"*1\r\n$-1\r\n".to_vec(), "invalid bulk length"),
         (b"*1\r\n$+1\r\n".to_vec(), "invalid bulk length"),
         (b"*1\r\n$536870913\r\n".to_vec(), "invalid bulk length"),
-        (
-            b"*2\r\n$1\r\na\r\nfoo\r\n".to_vec(),
-            "expected '$', got 'f'",
-        ),
+        (b"*2\r\n$1\r\na\r\nfoo\r\n".to_vec(), "expected '$', got 'f'"),
         (b"*1\r\n\0".to_vec(), r"expected '$', got '\x00'"),
         (long("*"), "too big mbulk count string"),
         (long("*1\r\n$"), "too big bulk count string"),
@@ -130,11 +100,7 @@ fn errors_are_worded_as_in_redis() {
     ];
     for (bytes, text) in cases {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
-        assert_eq!(
-            error_of(&bytes),
-            format!("Protocol error: {text}"),
-            "{shown}"
-        );
+        assert_eq!(error_of(&bytes), format!("Protocol error: {text}"), "{shown}");
     }
 }
 
@@ -142,10 +108,7 @@ fn errors_are_worded_as_in_redis() {
 fn a_line_may_be_exactly_as_long_as_the_limit() {
     let mut line = vec![b'a'; MAX_LINE_BYTES];
     line.push(b'\n');
-    assert_eq!(
-        events_of(&line),
-        [Event::Command(vec![vec![b'a'; MAX_LINE_BYTES]])]
-    );
+    assert_eq!(events_of(&line), [Event::Command(vec![vec![b'a'; MAX_LINE_BYTES]])]);
 }
 
 #[test]
@@ -168,19 +131,13 @@ fn who_has_not_authenticated_gets_little() {
 
 #[test]
 fn a_request_above_the_query_buffer_limit_is_refused_as_soon_as_it_is_promised() {
-    let limits = RequestLimits {
-        max_request_bytes: 100,
-        ..RequestLimits::default()
-    };
+    let limits = RequestLimits { max_request_bytes: 100, ..RequestLimits::default() };
     let mut connection = Connection::new(limits);
     connection.receive(b"*2\r\n$40\r\n");
     connection.receive(&[b'x'; 42]);
     assert_eq!(connection.events, []);
     connection.receive(b"$43\r\n");
-    assert_eq!(
-        connection.events,
-        [Event::Error(RequestError::RequestTooBig)]
-    );
+    assert_eq!(connection.events, [Event::Error(RequestError::RequestTooBig)]);
 }
 
 #[test]
@@ -188,12 +145,7 @@ fn a_promised_length_is_hinted_and_not_allocated() {
     let mut parser = RequestParser::new();
     let buf = b"*1048576\r\n$536870912\r\n";
     let parse = parser.parse(buf, &RequestLimits::default());
-    assert_eq!(
-        parse,
-        Parse::Incomplete {
-            need_at_least: buf.len() + 536_870_912 + 2
-        }
-    );
+    assert_eq!(parse, Parse::Incomplete { need_at_least: buf.len() + 536_870_912 + 2 });
     assert_eq!(parser.args.ranges.capacity(), 8);
 }
 
@@ -201,12 +153,7 @@ fn a_promised_length_is_hinted_and_not_allocated() {
 fn capacity_of_a_huge_request_is_given_back() {
     let mut parser = RequestParser::new();
     let huge = wire(&vec![b"x".to_vec(); 5000]);
-    assert_eq!(
-        parser.parse(&huge, &RequestLimits::default()),
-        Parse::Command {
-            consumed: huge.len()
-        }
-    );
+    assert_eq!(parser.parse(&huge, &RequestLimits::default()), Parse::Command { consumed: huge.len() });
     let long_line = [vec![b'y'; 60_000], b"\n".to_vec()].concat();
     parser.parse(&long_line, &RequestLimits::default());
     assert_eq!(parser.args.ranges.capacity(), 8);
@@ -224,12 +171,7 @@ fn a_large_request_in_small_pieces_takes_linear_time() {
         .chain([bytes.len()])
         .map(|received| parser.parse(&bytes[..received], &RequestLimits::default()))
         .collect();
-    assert_eq!(
-        outcomes.last(),
-        Some(&Parse::Command {
-            consumed: bytes.len()
-        })
-    );
+    assert_eq!(outcomes.last(), Some(&Parse::Command { consumed: bytes.len() }));
     assert_eq!(parser.args().len(), args.len());
 }
 

@@ -1,0 +1,247 @@
+//! Apply: the only thing that changes the keyspace.
+//!
+//! - Committed entries come in log order, each exactly once; the keyspace afterwards is a pure function of them. No clock,
+//!   no randomness, no hash order: time and seed come from the entry's stamp.
+//! - Each logged command gets a seed of its own, from the entry's seed and its place among the entry's logged commands, so
+//!   that what rides along unlogged (reads) does not disturb it.
+//! - A transaction holds the locks of everything it touches from its first command to its last.
+//! - An entry that can't be understood stops the node: to skip it would be to differ from the others.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::command::context::{Effects, Stamp};
+use crate::command::random::Random;
+use crate::command::{Args, Command, Handler, ReadContext, WriteContext, lookup};
+use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::view::LockSet;
+use crate::keyspace::{Keyspace, Mutator};
+use crate::propose::batch::Step;
+use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
+use crate::protocol::reply::{Reply, Resp};
+
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ApplyError {
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    #[error("the log holds a command '{0}' that this program does not know; it must be upgraded")]
+    UnknownCommand(String),
+    #[error("the entry's items are not those that were proposed")]
+    PlanMismatch,
+}
+
+/// Owns the right to change the keyspace.
+pub struct Applier {
+    mutator: Mutator,
+    limits: TypeLimits,
+    pub effects: Effects,
+    last_stamp_ms: i64,
+}
+
+/// An entry while it is applied.
+pub struct EntryRun<'e> {
+    reader: EntryReader<'e>,
+    stamp: Stamp,
+    /// Logged commands run so far.
+    ordinal: u64,
+}
+
+impl<'e> EntryRun<'e> {
+    fn next_stamp(&mut self) -> Stamp {
+        self.ordinal += 1;
+        let seed = Random::from_seed(self.stamp.seed ^ self.ordinal.rotate_left(32)).next_u64();
+        Stamp { seed, ..self.stamp }
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+}
+
+impl Applier {
+    pub fn new(mutator: Mutator, limits: TypeLimits) -> Self {
+        Applier { mutator, limits, effects: Effects::default(), last_stamp_ms: i64::MIN }
+    }
+
+    pub fn keyspace(&self) -> &Arc<Keyspace> {
+        self.mutator.keyspace()
+    }
+
+    /// The stamp of the newest entry applied; a later entry's is not smaller.
+    pub fn last_stamp_ms(&self) -> i64 {
+        self.last_stamp_ms
+    }
+
+    /// Opens an entry; its items are then run in order, each once.
+    pub fn begin<'e>(&mut self, payload: &'e [u8]) -> Result<EntryRun<'e>, ApplyError> {
+        let (stamp, reader) = EntryReader::open(payload)?;
+        self.last_stamp_ms = self.last_stamp_ms.max(stamp.now_ms);
+        Ok(EntryRun { reader, stamp, ordinal: 0 })
+    }
+
+    /// Applies a whole entry for which nobody waits here: a follower's, or a replayed one.
+    pub fn apply_unattended(&mut self, payload: &[u8]) -> Result<(), ApplyError> {
+        let mut run = self.begin(payload)?;
+        let mut replies = Vec::new();
+        while let Some(item) = run.reader.next_item()? {
+            replies.clear();
+            let mut reply = Reply::new(&mut replies, Resp::V2);
+            match item {
+                Item::Single => self.run_command(&mut run, &mut reply)?,
+                Item::Transaction(count) => self.run_transaction_item(&mut run, count, None, &mut reply)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Runs the entry's next item, which is a command alone. It writes no reply only if it is a blocking command that
+    /// found nothing ready.
+    pub fn run_single(&mut self, run: &mut EntryRun<'_>, reply: &mut Reply<'_>) -> Result<(), ApplyError> {
+        match run.reader.next_item()? {
+            Some(Item::Single) => self.run_command(run, reply),
+            _ => Err(ApplyError::PlanMismatch),
+        }
+    }
+
+    /// Runs a transaction: its writes are the entry's next item (none if no step writes).
+    pub fn run_transaction(
+        &mut self,
+        run: &mut EntryRun<'_>,
+        steps: &[Step],
+        reply: &mut Reply<'_>,
+    ) -> Result<(), ApplyError> {
+        let writes = steps.iter().filter(|step| matches!(step, Step::Write(_))).count();
+        if writes > 0 && run.reader.next_item()? != Some(Item::Transaction(writes)) {
+            return Err(ApplyError::PlanMismatch);
+        }
+        self.run_transaction_item(run, writes, Some(steps), reply)
+    }
+
+    /// Runs a reading command between the entries' commands, at its place in the log.
+    pub fn run_read(
+        &self,
+        command: &Command,
+        db: usize,
+        args: &Args<'_>,
+        stamp: Stamp,
+        reply: &mut Reply<'_>,
+    ) {
+        let view = self.keyspace().read(command.lock_set(args));
+        let context = ReadContext::new(&view, db, stamp.now_ms, stamp.seed);
+        read_in(&context, command, args, reply);
+    }
+
+    fn run_command(&mut self, run: &mut EntryRun<'_>, reply: &mut Reply<'_>) -> Result<(), ApplyError> {
+        let mut args = EntryArgs::new();
+        let db = run.reader.command(&mut args)?;
+        let stamp = run.next_stamp();
+        let command = logged_command(&args)?;
+        let view = self.mutator.write(command.lock_set(&args));
+        let mut context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
+        write_in(&mut context, command, &args, reply);
+        Ok(())
+    }
+
+    fn run_transaction_item(
+        &mut self,
+        run: &mut EntryRun<'_>,
+        count: usize,
+        steps: Option<&[Step]>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), ApplyError> {
+        let logged = read_commands(run, count)?;
+        let mut locks =
+            logged.iter().fold(LockSet::NONE, |set, one| set.union(one.command.lock_set(&one.args)));
+        for step in steps.into_iter().flatten() {
+            if let Step::Read { command, args, .. } = step {
+                locks = locks.union(command.lock_set(&slices(args)));
+            }
+        }
+        let view = self.mutator.write(locks);
+        let mut context = WriteContext::new(view, &mut self.effects, 0, run.stamp, &self.limits);
+        match steps {
+            Some(steps) => run_steps(&mut context, steps, &logged, reply),
+            None => logged.iter().for_each(|one| run_logged(&mut context, one, reply)),
+        }
+        Ok(())
+    }
+}
+
+/// A command of a transaction, as the entry holds it.
+struct Logged<'e> {
+    command: &'static Command,
+    db: usize,
+    stamp: Stamp,
+    args: EntryArgs<'e>,
+}
+
+fn read_commands<'e>(run: &mut EntryRun<'e>, count: usize) -> Result<Vec<Logged<'e>>, ApplyError> {
+    let mut logged = Vec::new();
+    for _ in 0..count {
+        let mut args = EntryArgs::new();
+        let db = run.reader.command(&mut args)?;
+        logged.push(Logged { command: logged_command(&args)?, db, stamp: run.next_stamp(), args });
+    }
+    Ok(logged)
+}
+
+/// Runs a transaction for the client that waits for it: logged and unlogged steps in their order, one reply each.
+fn run_steps(context: &mut WriteContext<'_>, steps: &[Step], logged: &[Logged<'_>], reply: &mut Reply<'_>) {
+    reply.array(steps.len());
+    let mut logged = logged.iter();
+    for step in steps {
+        match step {
+            Step::Write(_) => {
+                if let Some(one) = logged.next() {
+                    run_logged(context, one, reply);
+                }
+            }
+            Step::Read { command, db, args } => {
+                context.db = *db;
+                read_in(&context.reader(), command, &slices(args), reply);
+            }
+            Step::Literal(bytes) => reply.raw(bytes),
+        }
+    }
+}
+
+fn run_logged(context: &mut WriteContext<'_>, logged: &Logged<'_>, reply: &mut Reply<'_>) {
+    context.db = logged.db;
+    context.random = Random::from_seed(logged.stamp.seed);
+    let start = reply.position();
+    write_in(context, logged.command, &logged.args, reply);
+    if let (true, Some(blocking)) = (reply.position() == start, logged.command.blocking) {
+        blocking.write_nothing(reply);
+    }
+}
+
+fn write_in(context: &mut WriteContext<'_>, command: &Command, args: &Args<'_>, reply: &mut Reply<'_>) {
+    if let Handler::Write(handler) = command.handler
+        && let Err(error) = handler(context, args, reply)
+    {
+        reply.error(&error.to_string());
+    }
+}
+
+/// Runs a reading command's handler and answers its error, if it has one.
+pub fn read_in(context: &ReadContext<'_>, command: &Command, args: &Args<'_>, reply: &mut Reply<'_>) {
+    if let Handler::Read(handler) = command.handler {
+        let start = reply.position();
+        if let Err(error) = handler(context, args, reply) {
+            reply.rewind(start);
+            reply.error(&error.to_string());
+        }
+    }
+}
+
+fn logged_command(args: &[&[u8]]) -> Result<&'static Command, ApplyError> {
+    let name = args.first().copied().unwrap_or_default();
+    let row = lookup(name).filter(|row| row.command.is_write());
+    let command = row.map(|row| row.command).filter(|command| command.arity_fits(args.len()));
+    command.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(name).into_owned()))
+}
+
+fn slices(args: &[Box<[u8]>]) -> EntryArgs<'_> {
+    args.iter().map(|arg| &**arg).collect()
+}

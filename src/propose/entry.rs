@@ -1,0 +1,217 @@
+//! The bytes of a log entry's payload: a stamp and the commands that were gathered under it.
+//!
+//! ```text
+//! entry       = version:u8 stamp_ms:i64le seed:u64le item*
+//! item        = 1 command | 2 count:varint command{count}      ; a command alone, or a transaction
+//! command     = db:u8 argc:varint argument{argc}               ; the command's name is the first argument
+//! argument    = length:varint bytes
+//! varint      = LEB128, at most 5 bytes
+//! ```
+//!
+//! - Nothing in an entry depends on the node that reads it: deadlines are relative to the stamp, picks to the seed.
+//! - An empty payload is raft's own (a new leader's first entry) and holds no commands.
+//! - A version that this program does not know is an error, not a guess: apply stops.
+
+use smallvec::SmallVec;
+use thiserror::Error;
+
+use crate::command::context::Stamp;
+
+/// The version that this program writes.
+pub const VERSION: u8 = 1;
+/// Bytes before the first item.
+pub const HEADER_BYTES: usize = 17;
+
+const SINGLE: u8 = 1;
+const TRANSACTION: u8 = 2;
+
+/// Arguments as slices of an entry.
+pub type EntryArgs<'a> = SmallVec<[&'a [u8]; 8]>;
+
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum EntryError {
+    #[error(
+        "the entry has version {found}; this program knows versions up to {VERSION} and must be upgraded"
+    )]
+    NewerVersion { found: u8 },
+    #[error("the entry is malformed at byte {at}")]
+    Malformed { at: usize },
+}
+
+/// Appends an entry's header.
+pub fn write_header(out: &mut Vec<u8>, stamp: Stamp) {
+    out.push(VERSION);
+    out.extend_from_slice(&stamp.now_ms.to_le_bytes());
+    out.extend_from_slice(&stamp.seed.to_le_bytes());
+}
+
+/// Appends one command that stands alone.
+pub fn write_single(out: &mut Vec<u8>, db: usize, args: &[&[u8]]) {
+    out.push(SINGLE);
+    write_command(out, db, args);
+}
+
+/// Appends the head of a transaction; `count` calls of [`write_command`] follow.
+pub fn write_transaction(out: &mut Vec<u8>, count: usize) {
+    out.push(TRANSACTION);
+    write_varint(out, count);
+}
+
+pub fn write_command(out: &mut Vec<u8>, db: usize, args: &[&[u8]]) {
+    out.push(db as u8);
+    write_varint(out, args.len());
+    for arg in args {
+        write_varint(out, arg.len());
+        out.extend_from_slice(arg);
+    }
+}
+
+fn write_varint(out: &mut Vec<u8>, value: usize) {
+    let mut rest = value;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// Reads an entry's payload from front to back.
+#[derive(Debug, Clone)]
+pub struct EntryReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// What comes next in an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    Single,
+    /// A transaction of so many commands.
+    Transaction(usize),
+}
+
+impl<'a> EntryReader<'a> {
+    /// Reads the header.
+    pub fn open(bytes: &'a [u8]) -> Result<(Stamp, Self), EntryError> {
+        match bytes.first() {
+            Some(&VERSION) if bytes.len() >= HEADER_BYTES => {}
+            Some(&found) if found > VERSION => return Err(EntryError::NewerVersion { found }),
+            _ => return Err(EntryError::Malformed { at: 0 }),
+        }
+        let word = |at: usize| bytes[at..at + 8].try_into().expect("the header was measured above");
+        let stamp = Stamp { now_ms: i64::from_le_bytes(word(1)), seed: u64::from_le_bytes(word(9)) };
+        Ok((stamp, EntryReader { bytes, at: HEADER_BYTES }))
+    }
+
+    /// Reads items without an entry's header before them.
+    pub fn items(bytes: &'a [u8]) -> Self {
+        EntryReader { bytes, at: 0 }
+    }
+
+    /// The kind of the next item, or `None` at the end. Its commands are read by [`command`](Self::command).
+    pub fn next_item(&mut self) -> Result<Option<Item>, EntryError> {
+        if self.at == self.bytes.len() {
+            return Ok(None);
+        }
+        match self.byte()? {
+            SINGLE => Ok(Some(Item::Single)),
+            TRANSACTION => Ok(Some(Item::Transaction(self.varint()?))),
+            _ => Err(EntryError::Malformed { at: self.at - 1 }),
+        }
+    }
+
+    /// Reads one command into `args`; returns its database.
+    pub fn command(&mut self, args: &mut EntryArgs<'a>) -> Result<usize, EntryError> {
+        let db = usize::from(self.byte()?);
+        let argc = self.varint()?;
+        args.clear();
+        for _ in 0..argc {
+            let len = self.varint()?;
+            let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len());
+            let end = end.ok_or(EntryError::Malformed { at: self.at })?;
+            args.push(&self.bytes[self.at..end]);
+            self.at = end;
+        }
+        Ok(db)
+    }
+
+    fn byte(&mut self) -> Result<u8, EntryError> {
+        let byte = self.bytes.get(self.at).copied().ok_or(EntryError::Malformed { at: self.at })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn varint(&mut self) -> Result<usize, EntryError> {
+        let mut value = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = self.byte()?;
+            value |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(EntryError::Malformed { at: self.at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAMP: Stamp = Stamp { now_ms: 0x0102, seed: 7 };
+
+    fn sample() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_header(&mut bytes, STAMP);
+        write_single(&mut bytes, 3, &[b"set", b"k", &[b'v'; 200]]);
+        write_transaction(&mut bytes, 1);
+        write_command(&mut bytes, 0, &[b"del", b"k"]);
+        bytes
+    }
+
+    #[test]
+    fn the_bytes_are_golden() {
+        let mut golden = vec![1, 2, 1, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0];
+        golden.extend_from_slice(b"\x01\x03\x03\x03set\x01k\xc8\x01");
+        golden.extend_from_slice(&[b'v'; 200]);
+        golden.extend_from_slice(b"\x02\x01\x00\x02\x03del\x01k");
+        assert_eq!(sample(), golden);
+    }
+
+    #[test]
+    fn what_was_written_is_read() -> Result<(), EntryError> {
+        let bytes = sample();
+        let (stamp, mut reader) = EntryReader::open(&bytes)?;
+        let mut args = EntryArgs::new();
+        assert_eq!(stamp, STAMP);
+        assert_eq!(reader.next_item()?, Some(Item::Single));
+        assert_eq!(reader.command(&mut args)?, 3);
+        assert_eq!(args[..2], [&b"set"[..], b"k"]);
+        assert_eq!(reader.next_item()?, Some(Item::Transaction(1)));
+        assert_eq!(reader.command(&mut args)?, 0);
+        assert_eq!(args[..], [&b"del"[..], b"k"]);
+        assert_eq!(reader.next_item()?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_newer_version_is_named_and_a_cut_entry_is_refused_at_any_byte() {
+        let bytes = sample();
+        let newer = [&[VERSION + 1], &bytes[1..]].concat();
+        assert_eq!(EntryReader::open(&newer).err(), Some(EntryError::NewerVersion { found: VERSION + 1 }));
+        for cut in (HEADER_BYTES + 1..bytes.len()).filter(|&cut| cut != bytes.len() - 9) {
+            let (_, mut reader) = EntryReader::open(&bytes[..cut]).expect("the header is whole");
+            let mut args = EntryArgs::new();
+            let mut read = || -> Result<(), EntryError> {
+                while let Some(item) = reader.next_item()? {
+                    let count = if let Item::Transaction(count) = item { count } else { 1 };
+                    for _ in 0..count {
+                        reader.command(&mut args)?;
+                    }
+                }
+                Ok(())
+            };
+            assert!(read().is_err(), "cut at {cut}");
+        }
+    }
+}
