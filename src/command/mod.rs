@@ -7,11 +7,14 @@
 //! - A handler answers by writing one reply, or by returning an error before it changed anything or wrote anything.
 //! - A blocking command's handler that finds nothing ready writes nothing at all: its client then waits.
 
+pub mod arguments;
 pub mod context;
 pub mod error;
 pub mod random;
 pub mod spec;
 mod table;
+#[cfg(test)]
+pub mod testing;
 
 pub use context::{ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
