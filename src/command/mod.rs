@@ -7,7 +7,7 @@
 //! - A handler answers by writing one reply, or by returning an error before it changed anything or wrote anything.
 //! - A blocking command's handler that finds nothing ready writes nothing at all: its client then waits.
 
-pub mod arguments;
+pub mod args;
 pub mod context;
 pub mod error;
 pub mod random;

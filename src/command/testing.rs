@@ -1,140 +1,137 @@
-//! Runs command lines against a keyspace of their own, for the tests of the families.
-//!
-//! - Writes run as in apply (all their locks, a stamp), reads as on a worker, both at the time that the test set.
-//! - A blocking command that finds nothing ready answers the empty text.
+//! A keyspace to run command lines against in unit tests.
 
-use super::context::{Effects, Stamp};
-use super::{CommandError, Handler, ReadContext, WriteContext, lookup};
+use std::sync::Arc;
+
+use super::context::{Effects, ReadContext, Stamp, WriteContext};
+use super::error::CommandError;
+use super::{Args, Command, CommandResult, Handler, lookup, lookup_subcommand};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::{Keyspace, Mutator};
 use crate::protocol::reply::{Reply, Resp};
 
-/// A keyspace with one client.
+/// One database server of the smallest kind: no log, no network, a clock that stands still until it is moved.
 pub struct TestDb {
+    keyspace: Arc<Keyspace>,
     mutator: Mutator,
-    limits: TypeLimits,
-    stamp: Stamp,
-    resp: Resp,
-    effects: Effects,
+    pub effects: Effects,
+    pub limits: TypeLimits,
+    pub resp: Resp,
+    pub db: usize,
+    now_ms: i64,
+    seed: u64,
 }
 
 impl TestDb {
-    pub fn new() -> TestDb {
-        let (_, mutator) = Keyspace::create();
-        TestDb {
-            mutator,
-            limits: TypeLimits::default(),
-            stamp: Stamp { now_ms: 1, seed: 7 },
-            resp: Resp::V2,
-            effects: Effects {
-                record_touched: true,
-                ..Effects::default()
-            },
-        }
+    /// Empty, RESP2, database 0, at unix time 1,000,000 ms.
+    pub fn new() -> Self {
+        let (keyspace, mutator) = Keyspace::create();
+        let effects = Effects { record_touched: true, ..Effects::default() };
+        let limits = TypeLimits::default();
+        TestDb { keyspace, mutator, effects, limits, resp: Resp::V2, db: 0, now_ms: 1_000_000, seed: 1 }
     }
 
-    /// The same, for a client that said HELLO 3.
-    pub fn resp3() -> TestDb {
-        TestDb {
-            resp: Resp::V3,
-            ..TestDb::new()
-        }
+    pub fn resp3() -> Self {
+        TestDb { resp: Resp::V3, ..TestDb::new() }
     }
 
-    /// Sets the time of the commands to come, unix ms.
-    pub fn at(&mut self, now_ms: i64) -> &mut TestDb {
-        self.stamp.now_ms = now_ms;
+    /// Moves the clock to this unix time.
+    pub fn at(&mut self, now_ms: i64) -> &mut Self {
+        self.now_ms = now_ms;
         self
     }
 
-    /// Sets the seed of the commands to come.
-    pub fn seed(&mut self, seed: u64) -> &mut TestDb {
-        self.stamp.seed = seed;
-        self
-    }
-
-    /// Runs a line of arguments between single spaces (`""` is the empty argument) and returns the reply as it goes over the wire.
+    /// Runs a command line (words between spaces; `""` and `"a b"` are quoted) and returns the reply's bytes.
     pub fn run(&mut self, line: &str) -> String {
-        let args: Vec<&[u8]> = line
-            .split(' ')
-            .map(|arg| if arg == "\"\"" { b"" } else { arg.as_bytes() })
-            .collect();
+        let words = split_words(line);
+        let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
         String::from_utf8_lossy(&self.run_args(&args)).into_owned()
     }
 
-    /// Runs a line and returns the leaves of its reply between spaces: bulk strings and numbers as they are, nulls as
-    /// `nil`, aggregates in brackets.
+    /// As [`run`](Self::run), the reply made short: `OK`, `nil`, `[a [1 2]]`, `{k v}`, `~{a b}`, an error's text.
     pub fn show(&mut self, line: &str) -> String {
-        let wire = self.run(line);
-        let mut lines = wire.split("\r\n");
-        if wire.is_empty() {
-            "waits".to_owned()
-        } else {
-            show_value(&mut lines)
+        let reply = self.run(line);
+        let mut lines = reply.split("\r\n");
+        let mut shown = String::new();
+        while lines.clone().next().is_some_and(|line| !line.is_empty()) {
+            shown.push_str(&show_one(&mut lines));
         }
+        shown
     }
 
-    /// Runs one command of any bytes.
-    pub fn run_args(&mut self, args: &[&[u8]]) -> Vec<u8> {
+    /// Keys announced as changed since the last call, without repetitions.
+    pub fn take_touched(&mut self) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        for (_, key) in self.effects.touched.drain(..) {
+            let key = String::from_utf8_lossy(&key).into_owned();
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    pub fn run_args(&mut self, args: &Args<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         if let Err(error) = self.execute(args, &mut out) {
-            assert!(out.is_empty(), "an error comes before any part of a reply");
+            assert!(out.is_empty(), "an error comes before any reply");
             Reply::new(&mut out, self.resp).error(&error.to_string());
         }
         out
     }
 
-    /// The keys that changed since the last call, in order.
-    pub fn take_touched(&mut self) -> Vec<String> {
-        let touched = std::mem::take(&mut self.effects.touched);
-        touched
-            .into_iter()
-            .map(|(_, key)| String::from_utf8_lossy(&key).into_owned())
-            .collect()
-    }
-
-    fn execute(&mut self, args: &[&[u8]], out: &mut Vec<u8>) -> Result<(), CommandError> {
-        let name = String::from_utf8_lossy(args[0]).into_owned();
-        let row =
-            lookup(args[0]).ok_or(CommandError::other(format!("ERR unknown command '{name}'")))?;
-        if !row.command.arity_fits(args.len()) {
-            return Err(CommandError::Arity(row.command.name.into()));
-        }
-        let locks = row.command.lock_set(args);
+    fn execute(&mut self, args: &Args<'_>, out: &mut Vec<u8>) -> CommandResult {
+        let command = find(args)?;
+        let locks = command.lock_set(args);
         let mut reply = Reply::new(out, self.resp);
-        match row.command.handler {
+        self.seed += 1;
+        match command.handler {
             Handler::Read(handler) => {
-                let view = self.mutator.keyspace().read(locks);
-                handler(
-                    &ReadContext::new(&view, 0, self.stamp.now_ms, self.stamp.seed),
-                    args,
-                    &mut reply,
-                )
+                let view = self.keyspace.read(locks);
+                handler(&ReadContext::new(&view, self.db, self.now_ms, self.seed), args, &mut reply)
             }
             Handler::Write(handler) => {
+                let stamp = Stamp { now_ms: self.now_ms, seed: self.seed };
                 let view = self.mutator.write(locks);
-                let mut ctx =
-                    WriteContext::new(view, &mut self.effects, 0, self.stamp, &self.limits);
-                handler(&mut ctx, args, &mut reply)
+                let mut context = WriteContext::new(view, &mut self.effects, self.db, stamp, &self.limits);
+                handler(&mut context, args, &mut reply)
             }
-            Handler::Container => Err(CommandError::other("ERR a container runs nothing")),
+            _ => panic!("{} touches no keyspace", command.name),
         }
     }
 }
 
-fn show_value<'a>(lines: &mut impl Iterator<Item = &'a str>) -> String {
-    let line = lines.next().expect("a whole reply");
+fn find(args: &Args<'_>) -> Result<&'static Command, CommandError> {
+    let row = lookup(args[0]).unwrap_or_else(|| panic!("no command {}", String::from_utf8_lossy(args[0])));
+    let command = match row.command.handler {
+        Handler::Container => lookup_subcommand(row.command, args[1]).expect("a subcommand of that name"),
+        _ => row.command,
+    };
+    command.arity_fits(args.len()).then_some(command).ok_or(CommandError::Arity(command.name.into()))
+}
+
+fn split_words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (place, part) in line.split('"').enumerate() {
+        match place % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+fn show_one<'a>(lines: &mut impl Iterator<Item = &'a str>) -> String {
+    let line = lines.next().expect("a reply has another line");
     let (kind, rest) = line.split_at(1);
+    let mut elements = |count: usize| (0..count).map(|_| show_one(lines)).collect::<Vec<_>>().join(" ");
+    let count = || rest.parse::<usize>().expect("an aggregate has a length");
     match kind {
         "_" => "nil".to_owned(),
         "$" | "*" if rest == "-1" => "nil".to_owned(),
-        "$" => lines.next().expect("the bulk string's text").to_owned(),
-        "*" | "~" | "%" => {
-            let per_item = if kind == "%" { 2 } else { 1 };
-            let len = per_item * rest.parse::<usize>().expect("an aggregate's length");
-            let items: Vec<String> = (0..len).map(|_| show_value(lines)).collect();
-            format!("[{}]", items.join(" "))
-        }
+        "$" => lines.next().expect("a bulk string has a line").to_owned(),
+        "*" | ">" => format!("[{}]", elements(count())),
+        "~" => format!("~{{{}}}", elements(count())),
+        "%" => format!("{{{}}}", elements(2 * count())),
         _ => rest.to_owned(),
     }
 }
