@@ -1,0 +1,351 @@
+//! From a member to its handle: an extendible hash table over the records of an arena.
+//!
+//! - The directory has 2^depth rows; a hash's top bits choose the row. Each bucket serves all hashes that begin with its
+//!   prefix, and the rows of a bucket stand side by side.
+//! - A full bucket splits by itself, so growth never rehashes more than one bucket at a time. Doubling the directory
+//!   copies four bytes a row.
+//! - A bucket holds an eighth of each hash (a tag), so most records are read only where they match.
+//! - The directory never has more than [`MAX_ROWS_PER_BUCKET`] rows for each bucket: where hashes collide beyond reason,
+//!   buckets overflow instead, and are searched from end to end.
+//! - No result depends on a bucket's inner order; a scan goes by (hash, member), which only members and seed decide.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::FixedState;
+
+use super::arena::{Arena, Handle};
+
+/// Entries of a bucket: as many as make it 320 bytes.
+const BUCKET_ENTRIES: usize = 61;
+/// Two buckets become one when they hold no more than this together.
+const MERGE_ENTRIES: usize = BUCKET_ENTRIES / 2;
+/// A well-mixed hash needs two to four.
+const MAX_ROWS_PER_BUCKET: usize = 16;
+/// Bits of a hash that a scan's cursor holds: few enough for a client that reads it as a double.
+const CURSOR_BITS: u32 = 48;
+
+/// Entries of a full bucket that can't split.
+#[derive(Debug, Clone, Default)]
+struct Overflow {
+    entries: Vec<(u8, Handle)>,
+}
+
+#[derive(Debug, Clone)]
+struct Bucket {
+    /// None unless the bucket is full.
+    overflow: Option<Box<Overflow>>,
+    handles: [Handle; BUCKET_ENTRIES],
+    /// The top `depth` bits of every hash in here.
+    prefix: u32,
+    depth: u8,
+    len: u8,
+    tags: [u8; BUCKET_ENTRIES],
+}
+
+/// The members of one arena.
+#[derive(Debug, Clone)]
+pub(super) struct Index<S = FixedState> {
+    hasher: S,
+    directory: Vec<u32>,
+    depth: u8,
+    #[expect(clippy::vec_box, reason = "growing must move pointers, not buckets")]
+    buckets: Vec<Box<Bucket>>,
+    /// Buckets whose depth is the directory's: they alone keep it from halving.
+    deepest: usize,
+    overflowing: usize,
+}
+
+impl Bucket {
+    fn new(prefix: u32, depth: u8) -> Box<Bucket> {
+        let (handles, tags) = ([Handle::default(); BUCKET_ENTRIES], [0; BUCKET_ENTRIES]);
+        Box::new(Bucket { overflow: None, handles, prefix, depth, len: 0, tags })
+    }
+
+    fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() == BUCKET_ENTRIES
+    }
+
+    fn push(&mut self, tag: u8, handle: Handle) {
+        if self.is_full() {
+            return self.overflow.get_or_insert_default().entries.push((tag, handle));
+        }
+        self.tags[self.len()] = tag;
+        self.handles[self.len()] = handle;
+        self.len += 1;
+    }
+
+    /// Takes any entry, from the overflow first.
+    fn pop(&mut self) -> Option<(u8, Handle)> {
+        if let Some(overflow) = &mut self.overflow {
+            let entry = overflow.entries.pop();
+            self.overflow.take_if(|overflow| overflow.entries.is_empty());
+            return entry;
+        }
+        self.len = self.len.checked_sub(1)?;
+        Some((self.tags[self.len()], self.handles[self.len()]))
+    }
+
+    fn overflow(&self) -> &[(u8, Handle)] {
+        self.overflow.as_ref().map_or(&[], |overflow| &overflow.entries)
+    }
+
+    fn overflow_mut(&mut self) -> impl Iterator<Item = &mut (u8, Handle)> {
+        self.overflow.iter_mut().flat_map(|overflow| &mut overflow.entries)
+    }
+
+    fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.handles[..self.len()].iter().copied().chain(self.overflow().iter().map(|(_, handle)| *handle))
+    }
+
+    /// The handles that carry the tag.
+    fn tagged(&self, tag: u8) -> impl Iterator<Item = Handle> {
+        let own = self.tags[..self.len()].iter().zip(&self.handles);
+        let own = own.filter(move |(other, _)| **other == tag).map(|(_, handle)| *handle);
+        own.chain(self.overflow().iter().filter(move |(other, _)| *other == tag).map(|(_, handle)| *handle))
+    }
+
+    /// The place of a handle that is in this bucket.
+    fn place(&mut self, handle: Handle) -> Option<(&mut u8, &mut Handle)> {
+        if let Some(at) = self.handles[..self.len()].iter().position(|other| *other == handle) {
+            return Some((&mut self.tags[at], &mut self.handles[at]));
+        }
+        self.overflow_mut().find(|(_, other)| *other == handle).map(|(tag, handle)| (tag, handle))
+    }
+
+    fn remove(&mut self, handle: Handle) {
+        let Some((last_tag, last)) = self.pop() else {
+            return;
+        };
+        if last != handle
+            && let Some((tag, place)) = self.place(handle)
+        {
+            (*tag, *place) = (last_tag, last);
+        }
+    }
+}
+
+impl Index {
+    pub(super) fn new(seed: u64) -> Index {
+        Index::with_hasher(FixedState::with_seed(seed))
+    }
+}
+
+impl<S: BuildHasher> Index<S> {
+    fn with_hasher(hasher: S) -> Index<S> {
+        Index {
+            hasher,
+            directory: vec![0],
+            depth: 0,
+            buckets: vec![Bucket::new(0, 0)],
+            deepest: 1,
+            overflowing: 0,
+        }
+    }
+
+    pub(super) fn hash(&self, member: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(member);
+        hasher.finish()
+    }
+
+    pub(super) fn find(&self, arena: &Arena, hash: u64, member: &[u8]) -> Option<Handle> {
+        self.bucket_of(hash).tagged(tag(hash)).find(|handle| arena.member(*handle) == member)
+    }
+
+    /// Adds a record whose member is not in the index.
+    pub(super) fn insert(&mut self, arena: &Arena, hash: u64, handle: Handle) {
+        while self.bucket_of(hash).is_full() && self.split(arena, self.row(hash)) {}
+        self.push(hash, handle);
+    }
+
+    /// Removes the record, which must be in the index.
+    pub(super) fn remove(&mut self, hash: u64, handle: Handle) {
+        let bucket = self.bucket_of_mut(hash);
+        let overflow = bucket.overflow().len();
+        bucket.remove(handle);
+        self.overflowing -= overflow.min(1);
+        self.merge(self.row(hash));
+    }
+
+    /// Points the entry of `old` to `new`, which holds the same member.
+    pub(super) fn replace(&mut self, hash: u64, old: Handle, new: Handle) {
+        if let Some((_, place)) = self.bucket_of_mut(hash).place(old) {
+            *place = new;
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let boxes = self.buckets.len() * size_of::<Bucket>() + self.overflowing * size_of::<(u8, Handle)>();
+        boxes
+            + self.buckets.capacity() * size_of::<Box<Bucket>>()
+            + self.directory.capacity() * size_of::<u32>()
+    }
+
+    /// Drops one allocation without any bookkeeping; false when none is left. The index is good for nothing else after.
+    pub(super) fn drop_one(&mut self) -> bool {
+        self.buckets.pop().is_some()
+    }
+
+    fn row(&self, hash: u64) -> usize {
+        top_bits(hash, self.depth) as usize
+    }
+
+    fn bucket_of(&self, hash: u64) -> &Bucket {
+        &self.buckets[self.directory[self.row(hash)] as usize]
+    }
+
+    fn bucket_of_mut(&mut self, hash: u64) -> &mut Bucket {
+        let row = self.row(hash);
+        &mut self.buckets[self.directory[row] as usize]
+    }
+}
+
+/// Growing and shrinking.
+impl<S: BuildHasher> Index<S> {
+    /// Splits the bucket behind the row; false if the directory may not grow for it.
+    fn split(&mut self, arena: &Arena, row: usize) -> bool {
+        let id = self.directory[row] as usize;
+        if self.buckets[id].depth == self.depth && !self.double() {
+            return false;
+        }
+        let (prefix, depth) = (self.buckets[id].prefix, self.buckets[id].depth + 1);
+        let old = std::mem::replace(&mut self.buckets[id], Bucket::new(prefix << 1, depth));
+        self.buckets.push(Bucket::new(prefix << 1 | 1, depth));
+        self.point_rows(self.buckets.len() - 1);
+        self.deepest += if depth == self.depth { 2 } else { 0 };
+        self.overflowing -= old.overflow().len();
+        for handle in old.handles() {
+            self.push(self.hash(arena.member(handle)), handle);
+        }
+        true
+    }
+
+    fn push(&mut self, hash: u64, handle: Handle) {
+        let bucket = self.bucket_of_mut(hash);
+        let overflows = bucket.is_full();
+        bucket.push(tag(hash), handle);
+        self.overflowing += usize::from(overflows);
+    }
+
+    /// Makes the bucket behind the row one with its neighbour, if both are sparse.
+    fn merge(&mut self, row: usize) {
+        let id = self.directory[row] as usize;
+        let (prefix, depth) = (self.buckets[id].prefix, self.buckets[id].depth);
+        if depth == 0 || self.buckets[id].len() > MERGE_ENTRIES {
+            return;
+        }
+        let buddy_id = self.directory[first_row(prefix ^ 1, depth, self.depth)] as usize;
+        let (bucket, buddy) = (&self.buckets[id], &self.buckets[buddy_id]);
+        if buddy.depth != depth || bucket.len() + buddy.len() > MERGE_ENTRIES {
+            return;
+        }
+        self.deepest -= if depth == self.depth { 2 } else { 0 };
+        let mut gone = self.take_bucket(buddy_id);
+        let id = self.directory[first_row(prefix, depth, self.depth)] as usize;
+        let bucket = &mut self.buckets[id];
+        while let Some((tag, handle)) = gone.pop() {
+            bucket.push(tag, handle);
+        }
+        (bucket.prefix, bucket.depth) = (prefix >> 1, depth - 1);
+        self.point_rows(id);
+        self.halve();
+    }
+
+    /// Takes a bucket out; the last one moves to its id.
+    fn take_bucket(&mut self, id: usize) -> Box<Bucket> {
+        let gone = self.buckets.swap_remove(id);
+        if id < self.buckets.len() {
+            self.point_rows(id);
+        }
+        gone
+    }
+
+    /// Points all rows of the bucket to it.
+    fn point_rows(&mut self, id: usize) {
+        let bucket = &self.buckets[id];
+        let first = first_row(bucket.prefix, bucket.depth, self.depth);
+        let rows = 1 << (self.depth - bucket.depth);
+        self.directory[first..first + rows].fill(id as u32);
+    }
+
+    fn double(&mut self) -> bool {
+        if self.directory.len() * 2 > MAX_ROWS_PER_BUCKET * self.buckets.len() {
+            return false;
+        }
+        self.directory = self.directory.iter().flat_map(|id| [*id, *id]).collect();
+        self.depth += 1;
+        self.deepest = 0;
+        true
+    }
+
+    fn halve(&mut self) {
+        while self.depth > 0 && self.deepest == 0 && self.directory.len() > 4 * self.buckets.len() {
+            self.directory = self.directory.iter().step_by(2).copied().collect();
+            self.depth -= 1;
+            self.deepest = self.buckets.iter().filter(|bucket| bucket.depth == self.depth).count();
+        }
+    }
+}
+
+/// Scanning.
+impl<S: BuildHasher> Index<S> {
+    /// Visits at least `count` records from the cursor on, if there are as many, in the order of (hash, member).
+    /// Returns the cursor to go on with, 0 at the end. Whatever is in the index from the first call to the last is
+    /// visited, whatever else comes and goes meanwhile.
+    pub(super) fn scan(
+        &self,
+        arena: &Arena,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(Handle),
+    ) -> u64 {
+        let count = count.max(1);
+        let (mut visited, mut last) = (0, None);
+        let mut start = cursor;
+        while start < 1 << CURSOR_BITS {
+            let bucket = self.bucket_of(start << (64 - CURSOR_BITS));
+            for (hash, handle) in self.in_hash_order(arena, bucket, start) {
+                let position = top_bits(hash, CURSOR_BITS as u8);
+                // What shares a position with a visited record can't wait for the next call.
+                if visited >= count && last != Some(position) {
+                    return position;
+                }
+                visit(handle);
+                (visited, last) = (visited + 1, Some(position));
+            }
+            start = (u64::from(bucket.prefix) + 1) << (CURSOR_BITS - u32::from(bucket.depth));
+        }
+        0
+    }
+
+    fn in_hash_order(&self, arena: &Arena, bucket: &Bucket, start: u64) -> Vec<(u64, Handle)> {
+        let hashed = |handle| (self.hash(arena.member(handle)), handle);
+        let mut records: Vec<(u64, Handle)> = bucket.handles().map(hashed).collect();
+        records.retain(|(hash, _)| top_bits(*hash, CURSOR_BITS as u8) >= start);
+        records.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| arena.member(a.1).cmp(arena.member(b.1))));
+        records
+    }
+}
+
+/// The low bits, for the top ones choose the bucket.
+fn tag(hash: u64) -> u8 {
+    hash as u8
+}
+
+fn top_bits(hash: u64, bits: u8) -> u64 {
+    // In two shifts, for no bits is a shift by the whole width.
+    (hash >> 1) >> (63 - bits)
+}
+
+/// The first directory row of a prefix.
+fn first_row(prefix: u32, depth: u8, directory_depth: u8) -> usize {
+    (prefix as usize) << (directory_depth - depth)
+}
+
+#[cfg(test)]
+mod tests;
