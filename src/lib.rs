@@ -3,9 +3,12 @@
 //! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
 
 pub mod apply;
+pub mod cli;
 pub mod command;
+pub mod config;
 pub mod env;
 pub mod keyspace;
+pub mod logging;
 pub mod propose;
 pub mod protocol;
 pub mod shard;

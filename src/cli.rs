@@ -1,0 +1,64 @@
+//! The command line: `perdura serve`, `perdura local-cluster`, `perdura ping`.
+//!
+//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked; messages go to standard error.
+//! - The flags of `serve` are generated from the list of settings, so that no flag exists without its key in the file
+//!   and its name in the environment.
+
+mod arguments;
+mod local_cluster;
+mod open_files;
+mod ping;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Command;
+
+/// A mistake in flags, environment or file.
+const MISTAKE: u8 = 2;
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let matches = command().get_matches();
+    match matches.subcommand() {
+        Some(("serve", matches)) => serve::run(matches),
+        Some(("local-cluster", matches)) => local_cluster::run(matches),
+        Some(("ping", matches)) => ping::run(matches),
+        _ => ExitCode::from(MISTAKE),
+    }
+}
+
+fn command() -> Command {
+    Command::new("perdura")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A durable, Redis-compatible, in-memory database")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve::command())
+        .subcommand(local_cluster::command())
+        .subcommand(ping::command())
+}
+
+/// Says what went wrong, to a person.
+fn complain(error: impl std::fmt::Display) {
+    eprintln!("perdura: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_flag_is_a_mistake_that_names_it() {
+        let error = command()
+            .try_get_matches_from(["perdura", "serve", "--prot", "1"])
+            .expect_err("there is no such flag");
+        assert_eq!(error.exit_code(), i32::from(MISTAKE));
+        assert!(error.to_string().contains("--prot"));
+    }
+}

@@ -1,0 +1,223 @@
+//! Who listens where in a local cluster, and how each node is started.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+
+use crate::cli::arguments;
+use crate::config::settings::{Flags, Settings, variable_name};
+use crate::config::{Config, ConfigError};
+
+/// From a client port to the peer port of the same node.
+const PEER_PORT_OFFSET: u16 = 1000;
+
+/// Settings that the plan decides for each node.
+const PLANNED: [&str; 7] =
+    ["node-id", "port", "peer-addr", "announce-addr", "dir", "initial-cluster", "metrics-addr"];
+
+/// Settings that travel by the environment.
+const SECRETS: [&str; 2] = ["requirepass", "masterauth"];
+
+/// All nodes of the cluster.
+pub struct Plan {
+    pub nodes: Vec<NodePlan>,
+}
+
+/// One node of it.
+pub struct NodePlan {
+    pub id: u64,
+    pub port: u16,
+    peer_port: u16,
+    dir: PathBuf,
+    initial_cluster: String,
+    /// Passed on as they are.
+    flags: Flags,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error(
+        "--base-port: {nodes} nodes from port {base} on, and their peers {PEER_PORT_OFFSET} higher, pass 65535"
+    )]
+    Ports { base: u16, nodes: u16 },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+pub fn command() -> Command {
+    Command::new("local-cluster")
+        .about("Run a group of nodes on this machine, for a trial")
+        .long_about(
+            "Run a group of nodes on this machine, for a trial. Node N listens for clients on the base port plus N-1, \
+             for its peers 1000 higher, and keeps its data in DIR/node-N. Other flags are passed on to every node.",
+        )
+        .arg(
+            Arg::new("nodes")
+                .long("nodes")
+                .value_name("N")
+                .value_parser(value_parser!(u16).range(1..=9))
+                .default_value("3")
+                .help("How many nodes, 1 to 9"),
+        )
+        .arg(
+            Arg::new("base-port")
+                .long("base-port")
+                .value_name("PORT")
+                .value_parser(value_parser!(u16).range(1..))
+                .default_value("7001")
+                .help("Client port of node 1"),
+        )
+        .arg(
+            Arg::new("dir")
+                .long("dir")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .default_value("./data-cluster")
+                .help("Where the nodes keep their data"),
+        )
+        .args(arguments::settings_without(&PLANNED))
+}
+
+impl Plan {
+    /// Reads the flags, and checks what each node will be told.
+    pub fn read(matches: &ArgMatches) -> Result<Plan, PlanError> {
+        let nodes = matches.get_one::<u16>("nodes").copied().unwrap_or(3);
+        let base = matches.get_one::<u16>("base-port").copied().unwrap_or(7001);
+        let dir = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_default();
+        let last_peer_port = u32::from(base) + u32::from(PEER_PORT_OFFSET) + u32::from(nodes) - 1;
+        if last_peer_port > u32::from(u16::MAX) {
+            return Err(PlanError::Ports { base, nodes });
+        }
+        let mut flags = arguments::flags_of(matches);
+        flags.retain(|name, _| !PLANNED.contains(name));
+        let plan = Plan::of(nodes, base, &dir, &flags);
+        for node in &plan.nodes {
+            node.check()?;
+        }
+        Ok(plan)
+    }
+
+    fn of(nodes: u16, base: u16, dir: &Path, flags: &Flags) -> Plan {
+        let members: Vec<String> = (0..nodes)
+            .map(|index| format!("{}=127.0.0.1:{}", index + 1, base + PEER_PORT_OFFSET + index))
+            .collect();
+        let node = |index| NodePlan {
+            id: u64::from(index) + 1,
+            port: base + index,
+            peer_port: base + PEER_PORT_OFFSET + index,
+            dir: dir.join(format!("node-{}", index + 1)),
+            initial_cluster: members.join(","),
+            flags: flags.clone(),
+        };
+        Plan { nodes: (0..nodes).map(node).collect() }
+    }
+}
+
+impl NodePlan {
+    /// What this process was told and what the plan adds must make a sound configuration.
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut flags = self.flags.clone();
+        for (name, text) in self.planned() {
+            flags.insert(name, vec![text]);
+        }
+        Config::build(&Settings::resolve(&flags, environment())?).map(drop)
+    }
+
+    /// The process of this node, not yet started.
+    pub fn command(&self) -> io::Result<Process> {
+        let mut process = Process::new(std::env::current_exe()?);
+        process.arg("serve").args(self.arguments());
+        for name in PLANNED {
+            process.env_remove(variable_name(name));
+        }
+        for name in SECRETS {
+            if let Some(secret) = self.flags.get(name).and_then(|texts| texts.last()) {
+                process.env(variable_name(name), secret);
+            }
+        }
+        Ok(process)
+    }
+
+    /// The same as a line for a shell, without the secrets.
+    pub fn line(&self) -> impl fmt::Display {
+        let arguments: Vec<String> = self.arguments().iter().map(|word| quoted(word)).collect();
+        format!("perdura serve {}", arguments.join(" "))
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let planned = self.planned().into_iter();
+        let passed = self
+            .flags
+            .iter()
+            .filter(|(name, _)| !SECRETS.contains(name))
+            .flat_map(|(name, texts)| texts.iter().map(|text| (*name, text.clone())));
+        planned.chain(passed).map(|(name, text)| format!("--{name}={text}")).collect()
+    }
+
+    fn planned(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("node-id", self.id.to_string()),
+            ("port", self.port.to_string()),
+            ("peer-addr", format!("127.0.0.1:{}", self.peer_port)),
+            ("dir", self.dir.display().to_string()),
+            ("initial-cluster", self.initial_cluster.clone()),
+        ]
+    }
+}
+
+/// The environment as the children will see it, but for the secrets.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let planned = PLANNED.map(variable_name);
+    arguments::environment().filter(move |(name, _)| !planned.contains(name))
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,@%+".contains(&byte);
+    if word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Result<Plan, PlanError> {
+        let words = ["local-cluster"].iter().chain(words);
+        Plan::read(&command().get_matches_from(words))
+    }
+
+    #[test]
+    fn three_nodes_know_each_other_and_share_no_port_or_folder() {
+        let plan = read(&["--dir", "/tmp/a b"]).expect("sound");
+        let lines: Vec<String> = plan.nodes.iter().map(|node| node.line().to_string()).collect();
+        assert_eq!(
+            lines[1],
+            "perdura serve --node-id=2 --port=7002 --peer-addr=127.0.0.1:8002 '--dir=/tmp/a b/node-2' \
+             --initial-cluster=1=127.0.0.1:8001,2=127.0.0.1:8002,3=127.0.0.1:8003"
+        );
+    }
+
+    #[test]
+    fn passwords_travel_by_the_environment_only() {
+        let plan = read(&["--nodes", "1", "--requirepass", "hush", "--timeout", "5"]).expect("sound");
+        let node = &plan.nodes[0];
+        assert!(!node.line().to_string().contains("hush"));
+        assert!(node.arguments().contains(&"--timeout=5".to_owned()));
+        let command = node.command().expect("this process has a file");
+        let secret = command.get_envs().find(|(name, _)| *name == "PERDURA_REQUIREPASS");
+        assert_eq!(secret.and_then(|(_, text)| text), Some("hush".as_ref()));
+    }
+
+    #[test]
+    fn mistakes_are_found_before_anything_is_started() {
+        let mistake = |words: &[&str]| match read(words) {
+            Ok(_) => panic!("it must be refused"),
+            Err(error) => error.to_string(),
+        };
+        assert!(mistake(&["--base-port", "65000"]).starts_with("--base-port: "));
+        assert!(mistake(&["--log-sync", "never"]).starts_with("--log-sync: "));
+    }
+}

@@ -1,0 +1,55 @@
+//! `perdura serve`: one node, until it is told to end.
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+use super::{MISTAKE, arguments, complain, open_files};
+use crate::config::settings::Settings;
+use crate::config::{Config, ConfigError};
+use crate::logging;
+
+pub fn command() -> Command {
+    Command::new("serve")
+        .about("Run a node: alone, or one of --initial-cluster")
+        .args(arguments::settings_without(&[]))
+}
+
+pub fn run(matches: &ArgMatches) -> ExitCode {
+    let (config, unknown_variables) = match configure(matches) {
+        Ok(configured) => configured,
+        Err(error) => {
+            complain(error);
+            return ExitCode::from(MISTAKE);
+        }
+    };
+    logging::init(config.log_format, config.log_level);
+    for variable in unknown_variables {
+        tracing::warn!(variable, "no setting has this name: ignored");
+    }
+    serve(with_open_files(config))
+}
+
+fn configure(matches: &ArgMatches) -> Result<(Config, Vec<String>), ConfigError> {
+    let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment())?;
+    let config = Config::build(&settings)?;
+    Ok((config, settings.unknown_variables().to_vec()))
+}
+
+fn with_open_files(mut config: Config) -> Config {
+    let fitting = open_files::make_room_for(config.maxclients);
+    if fitting < config.maxclients {
+        tracing::warn!(
+            maxclients = fitting,
+            wanted = config.maxclients,
+            "the limit of open files (ulimit -n) allows fewer clients"
+        );
+        config.maxclients = fitting;
+    }
+    config
+}
+
+fn serve(config: Config) -> ExitCode {
+    tracing::error!(port = config.port, "this build can't serve yet");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,329 @@
+//! What a server was started with, checked.
+//!
+//! - A [`Config`] that exists is sound: each value is within its bounds, and they agree with one another.
+//! - What is wrong is refused before anything is opened, by the name of the flag and the place it came from.
+//! - No setting exists by name only. A value that the server can't honour is an error, not a shrug.
+//! - Nothing here changes while the server runs; what CONFIG SET may change is in [`runtime::RuntimeConfig`].
+
+pub mod parameters;
+pub mod runtime;
+pub mod settings;
+pub mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use settings::{Origin, Settings};
+use value::{
+    BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OutputLimits, Secret, parse_bytes,
+    parse_bytes_within, parse_node_id, parse_number, parse_port, parse_word, parse_yes_no, split_list,
+};
+
+/// Databases that SELECT reaches.
+pub const DATABASES: u64 = 16;
+
+/// Most nodes in a group, and most addresses to bind.
+const MAX_LIST: usize = 16;
+
+/// Why a server does not start as it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("--{name}: {reason}{origin}")]
+    Value { name: &'static str, reason: String, origin: Origin },
+    #[error("--config: can't read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("--config: {} is not TOML: {message}", path.display())]
+    Syntax { path: PathBuf, message: String },
+    #[error("--config: '{key}' in {} is no setting", path.display())]
+    UnknownKey { path: PathBuf, key: String },
+}
+
+impl ConfigError {
+    fn value(name: &'static str, reason: String, origin: Origin) -> ConfigError {
+        ConfigError::Value { name, reason, origin }
+    }
+}
+
+/// The pace of elections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaftTiming {
+    pub tick_ms: u64,
+    pub heartbeat_ticks: u64,
+    pub election_ticks: u64,
+}
+
+/// Everything `perdura serve` was told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node_id: u64,
+    /// Where to listen for peers; none where the node runs alone.
+    pub peer_addr: Option<HostPort>,
+    /// The group, by ascending id; empty where the node runs alone.
+    pub members: Vec<Member>,
+    /// Where clients and forwarding peers reach this node.
+    pub announce_addr: HostPort,
+
+    pub bind: Vec<BindAddr>,
+    pub port: u16,
+    pub requirepass: Option<Secret>,
+    /// Falls back on `requirepass` already.
+    pub masterauth: Option<Secret>,
+    pub protected_mode: bool,
+    pub maxclients: u64,
+    /// Zero is never.
+    pub timeout_s: u64,
+    /// Zero is never.
+    pub tcp_keepalive_s: u64,
+    pub output_limits: OutputLimits,
+    pub proto_max_bulk_len: u64,
+
+    pub dir: PathBuf,
+    pub log_sync: LogSync,
+    pub segment_bytes: u64,
+    /// At least one.
+    pub workers: usize,
+    pub log_driver: LogDriver,
+
+    pub read_confirm: bool,
+    pub raft_timing: RaftTiming,
+
+    pub metrics_addr: Option<SocketAddr>,
+    pub log_format: LogFormat,
+    pub log_level: LogLevel,
+}
+
+impl Config {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// The first setting that is wrong, alone or beside the others.
+    pub fn build(settings: &Settings) -> Result<Config, ConfigError> {
+        check_unsupported(settings)?;
+        let requirepass = settings.optional("requirepass", Secret::parse)?.flatten();
+        let masterauth = settings.optional("masterauth", Secret::parse)?.flatten();
+        let bind = settings.required("bind", parse_bind)?;
+        let port = settings.required("port", parse_port)?;
+        let node_id = settings.required("node-id", parse_node_id)?;
+        let members = settings.optional("initial-cluster", parse_members)?.unwrap_or_default();
+        let peer_addr = peer_addr(settings, node_id, &members)?;
+        let config = Config {
+            node_id,
+            announce_addr: announce_addr(settings, node_id, &members, &bind, port)?,
+            peer_addr,
+            members,
+            masterauth: masterauth.or_else(|| requirepass.clone()),
+            requirepass,
+            protected_mode: settings.required("protected-mode", parse_yes_no)?,
+            maxclients: number(settings, "maxclients", 1, 1_000_000)?,
+            timeout_s: number(settings, "timeout", 0, i32::MAX as u64)?,
+            tcp_keepalive_s: number(settings, "tcp-keepalive", 0, i16::MAX as u64)?,
+            output_limits: settings.required("client-output-buffer-limit", output_limits)?,
+            proto_max_bulk_len: settings.required("proto-max-bulk-len", parse_max_bulk_len)?,
+            dir: settings.required("dir", |text| Ok(PathBuf::from(text)))?,
+            log_sync: settings.required("log-sync", parse_log_sync)?,
+            segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
+            workers: workers(settings)?,
+            log_driver: settings.required("log-driver", parse_log_driver)?,
+            read_confirm: settings.required("read-confirm", parse_yes_no)?,
+            raft_timing: raft_timing(settings)?,
+            metrics_addr: settings.optional("metrics-addr", parse_socket_addr)?,
+            log_format: settings.required("log-format", parse_log_format)?,
+            log_level: settings.required("log-level", LogLevel::parse)?,
+            bind,
+            port,
+        };
+        config.check_ports(settings)?;
+        config.check_reachable(settings)?;
+        Ok(config)
+    }
+
+    /// The ids of all voters, this node's included.
+    pub fn voters(&self) -> Vec<u64> {
+        if self.members.is_empty() {
+            return vec![self.node_id];
+        }
+        self.members.iter().map(|member| member.id).collect()
+    }
+
+    /// Clients and peers can't listen at the same place.
+    fn check_ports(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let Some(peer) = self.peer_addr.as_ref() else {
+            return Ok(());
+        };
+        let overlaps =
+            |bind: &BindAddr| bind.ip.is_unspecified() || peer.is_wildcard() || peer.ip() == Some(bind.ip);
+        if peer.port == self.port && self.bind.iter().any(overlaps) {
+            let reason = format!("clients listen on port {} too (--port)", self.port);
+            return Err(settings.refuse("peer-addr", reason));
+        }
+        Ok(())
+    }
+
+    /// A replica forwards commands to the primary's client port, so the other machines must reach it.
+    fn check_reachable(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let elsewhere =
+            self.members.iter().any(|member| member.id != self.node_id && !member.peer_addr.is_loopback());
+        let hidden = self.bind.iter().all(|bind| bind.ip.is_loopback());
+        let announced = settings.is_given("announce-addr");
+        if elsewhere && hidden && !announced {
+            let reason = "nodes on other machines forward commands to this node's client port, \
+                          which only this machine could reach";
+            return Err(settings.refuse("bind", reason));
+        }
+        Ok(())
+    }
+}
+
+/// Settings that have one value so far.
+fn check_unsupported(settings: &Settings) -> Result<(), ConfigError> {
+    settings.required("databases", |text| match text.parse() {
+        Ok(DATABASES) => Ok(()),
+        _ => Err(format!("only {DATABASES} is supported")),
+    })?;
+    settings.required("maxmemory", |text| match parse_bytes(text)? {
+        0 => Ok(()),
+        _ => Err("only 0, no limit, is supported".to_owned()),
+    })?;
+    settings.required("maxmemory-policy", |text| match text {
+        "noeviction" => Ok(()),
+        _ => Err("only noeviction is supported".to_owned()),
+    })
+}
+
+fn number(settings: &Settings, name: &'static str, low: u64, high: u64) -> Result<u64, ConfigError> {
+    settings.required(name, |text| parse_number(text, low..=high))
+}
+
+fn parse_bind(text: &str) -> Result<Vec<BindAddr>, String> {
+    let bind = split_list(text).map(str::parse).collect::<Result<Vec<BindAddr>, _>>()?;
+    match bind.len() {
+        0 => Err("it must not be empty".to_owned()),
+        1..=MAX_LIST => Ok(bind),
+        more => Err(format!("{more} addresses are more than {MAX_LIST}")),
+    }
+}
+
+fn parse_members(text: &str) -> Result<Vec<Member>, String> {
+    let mut members = split_list(text).map(str::parse).collect::<Result<Vec<Member>, _>>()?;
+    members.sort_by_key(|member| member.id);
+    if members.len() > MAX_LIST {
+        return Err(format!("{} nodes are more than {MAX_LIST}", members.len()));
+    }
+    for pair in members.windows(2) {
+        if pair[0].id == pair[1].id {
+            return Err(format!("node id {} is there twice", pair[0].id));
+        }
+    }
+    let mut addresses: Vec<&HostPort> = members.iter().map(|member| &member.peer_addr).collect();
+    addresses.sort_unstable();
+    if let Some(pair) = addresses.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("address {} is there twice", pair[0]));
+    }
+    if let Some(member) = members.iter().find(|member| member.peer_addr.is_wildcard()) {
+        return Err(format!("node {} can't be reached at a wildcard", member.id));
+    }
+    Ok(members)
+}
+
+/// The node's own entry in the group and what it listens on must be the same place.
+fn peer_addr(settings: &Settings, node_id: u64, members: &[Member]) -> Result<Option<HostPort>, ConfigError> {
+    let given = settings.optional("peer-addr", str::parse::<HostPort>)?;
+    if members.is_empty() {
+        return match given {
+            None => Ok(None),
+            Some(_) => Err(settings.refuse("peer-addr", "a node without --initial-cluster has no peers")),
+        };
+    }
+    let Some(own) = members.iter().find(|member| member.id == node_id) else {
+        let reason = format!("node {node_id} is not in --initial-cluster");
+        return Err(settings.refuse("node-id", reason));
+    };
+    let own = &own.peer_addr;
+    match given {
+        Some(given) if given == *own => Ok(Some(given)),
+        Some(given) if given.is_wildcard() && given.port == own.port => Ok(Some(given)),
+        Some(given) => {
+            let reason = format!("{given} is not node {node_id}'s address in --initial-cluster, {own}");
+            Err(settings.refuse("peer-addr", reason))
+        }
+        None => Ok(Some(own.clone())),
+    }
+}
+
+fn announce_addr(
+    settings: &Settings,
+    node_id: u64,
+    members: &[Member],
+    bind: &[BindAddr],
+    port: u16,
+) -> Result<HostPort, ConfigError> {
+    if let Some(given) = settings.optional("announce-addr", str::parse::<HostPort>)? {
+        if given.is_wildcard() {
+            return Err(settings.refuse("announce-addr", "a wildcard can't be reached"));
+        }
+        return Ok(given);
+    }
+    let own = members.iter().find(|member| member.id == node_id);
+    Ok(match own {
+        Some(own) => HostPort::new(own.peer_addr.host.clone(), port),
+        None => {
+            let ip = bind.iter().map(|bind| bind.ip).find(|ip| !ip.is_unspecified());
+            HostPort::new(ip.map_or("127.0.0.1".to_owned(), |ip| ip.to_string()), port)
+        }
+    })
+}
+
+fn raft_timing(settings: &Settings) -> Result<RaftTiming, ConfigError> {
+    let timing = RaftTiming {
+        tick_ms: number(settings, "tick-ms", 5, 10_000)?,
+        heartbeat_ticks: number(settings, "heartbeat-ticks", 1, 1_000)?,
+        election_ticks: number(settings, "election-ticks", 2, 10_000)?,
+    };
+    if timing.election_ticks < 2 * timing.heartbeat_ticks {
+        let reason = "it must be at least twice --heartbeat-ticks, so that one lost heartbeat is no election";
+        return Err(settings.refuse("election-ticks", reason));
+    }
+    Ok(timing)
+}
+
+fn workers(settings: &Settings) -> Result<usize, ConfigError> {
+    let workers = number(settings, "workers", 0, 256)? as usize;
+    if workers > 0 {
+        return Ok(workers);
+    }
+    Ok(std::thread::available_parallelism().map_or(1, usize::from).min(256))
+}
+
+fn output_limits(text: &str) -> Result<OutputLimits, String> {
+    let default = settings::named("client-output-buffer-limit").and_then(|setting| setting.default);
+    OutputLimits::default().with(default.unwrap_or_default())?.with(text)
+}
+
+pub(crate) fn parse_max_bulk_len(text: &str) -> Result<u64, String> {
+    parse_bytes_within(text, 1 << 20..=512 << 20)
+}
+
+fn parse_segment_bytes(text: &str) -> Result<u64, String> {
+    parse_bytes_within(text, 64 << 10..=4 << 30)
+}
+
+fn parse_log_sync(text: &str) -> Result<LogSync, String> {
+    parse_word(text, &[("dsync", LogSync::Dsync), ("fdatasync", LogSync::Fdatasync)])
+}
+
+fn parse_log_driver(text: &str) -> Result<LogDriver, String> {
+    let words = [("auto", LogDriver::Auto), ("worker", LogDriver::Worker), ("thread", LogDriver::Thread)];
+    parse_word(text, &words)
+}
+
+fn parse_log_format(text: &str) -> Result<LogFormat, String> {
+    parse_word(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+fn parse_socket_addr(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("'{text}' is no ADDRESS:PORT"))
+}

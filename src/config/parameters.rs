@@ -1,0 +1,234 @@
+//! The parameters of CONFIG GET and CONFIG SET, by Redis' names.
+//!
+//! - [`PARAMETERS`] is the only list, in the order of names.
+//! - A parameter whose value this server can't change has the value that tells the truth about the server, and CONFIG
+//!   SET takes just that value: tools that set `appendonly yes` to be safe are right already.
+//! - The limits of the compact encodings decide what apply does, so they are the same on all nodes and in every
+//!   replay, and immutable.
+//!
+//! Source: <https://redis.io/docs/latest/commands/config-get/> and the comments of redis.conf.
+
+use std::sync::atomic::Ordering;
+
+use super::runtime::RuntimeConfig;
+use super::value::{LogLevel, Secret, parse_number, parse_yes_no, yes_no};
+use super::{DATABASES, parse_max_bulk_len};
+
+/// A checked change, ready to be made.
+pub type Change = Box<dyn FnOnce(&RuntimeConfig)>;
+
+/// How CONFIG SET changes a parameter.
+#[derive(Clone, Copy)]
+pub enum Setter {
+    Immutable,
+    /// Takes this value, which it has already.
+    Only(&'static str),
+    By(fn(&RuntimeConfig, &str) -> Result<Change, String>),
+}
+
+/// One row of [`PARAMETERS`].
+pub struct Parameter {
+    pub name: &'static str,
+    pub get: fn(&RuntimeConfig) -> String,
+    pub set: Setter,
+}
+
+/// The row of a parameter, in any case of letters.
+pub fn named(name: &str) -> Option<&'static Parameter> {
+    PARAMETERS.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(name))
+}
+
+macro_rules! only {
+    ($name:literal, $value:literal) => {
+        Parameter { name: $name, get: |_| $value.to_owned(), set: Setter::Only($value) }
+    };
+}
+
+macro_rules! immutable {
+    ($name:literal, $get:expr) => {
+        Parameter { name: $name, get: $get, set: Setter::Immutable }
+    };
+}
+
+macro_rules! mutable {
+    ($name:literal, $get:expr, $set:expr) => {
+        Parameter { name: $name, get: $get, set: Setter::By($set) }
+    };
+}
+
+/// Every parameter.
+#[rustfmt::skip]
+pub const PARAMETERS: &[Parameter] = &[
+    only!("activedefrag", "no"),
+    only!("appendfsync", "always"),
+    only!("appendonly", "yes"),
+    immutable!("bind", |c| bind_text(c)),
+    mutable!("client-output-buffer-limit", |c| c.output_limits().to_string(), set_output_limits),
+    immutable!("cluster-enabled", |_| "no".to_owned()),
+    immutable!("daemonize", |_| "no".to_owned()),
+    immutable!("databases", |_| DATABASES.to_string()),
+    immutable!("dir", |c| dir_text(c)),
+    only!("latency-monitor-threshold", "0"),
+    only!("lazyfree-lazy-eviction", "no"),
+    only!("lazyfree-lazy-expire", "no"),
+    only!("lazyfree-lazy-server-del", "no"),
+    only!("lazyfree-lazy-user-del", "no"),
+    only!("lazyfree-lazy-user-flush", "no"),
+    only!("list-compress-depth", "0"),
+    mutable!("loglevel", |c| c.log_level.read().redis_name().to_owned(), set_log_level),
+    mutable!("masterauth", |c| secret_text(c.masterauth()), set_masterauth),
+    mutable!("maxclients", |c| c.maxclients().to_string(), set_maxclients),
+    only!("maxmemory", "0"),
+    only!("maxmemory-policy", "noeviction"),
+    only!("notify-keyspace-events", ""),
+    immutable!("port", |c| c.started_with().port.to_string()),
+    mutable!("protected-mode", |c| yes_no(c.protected_mode()).to_owned(), set_protected_mode),
+    mutable!("proto-max-bulk-len", |c| c.proto_max_bulk_len().to_string(), set_max_bulk_len),
+    only!("replica-read-only", "yes"),
+    mutable!("requirepass", |c| secret_text(c.requirepass()), set_requirepass),
+    only!("save", ""),
+    mutable!("slowlog-log-slower-than", |c| c.slowlog_slower_than_us().to_string(), set_slowlog_slower_than),
+    mutable!("slowlog-max-len", |c| c.slowlog_max_len().to_string(), set_slowlog_max_len),
+    mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
+    mutable!("timeout", |c| c.timeout_s().to_string(), set_timeout),
+];
+
+fn bind_text(config: &RuntimeConfig) -> String {
+    let bind: Vec<String> = config.started_with().bind.iter().map(|bind| bind.to_string()).collect();
+    bind.join(" ")
+}
+
+fn dir_text(config: &RuntimeConfig) -> String {
+    config.started_with().dir.display().to_string()
+}
+
+fn secret_text(secret: Option<Secret>) -> String {
+    secret.map_or_else(String::new, |secret| secret.expose().to_owned())
+}
+
+fn set_requirepass(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let secret = Secret::parse(value)?;
+    Ok(Box::new(move |config| *config.requirepass.write() = secret))
+}
+
+fn set_masterauth(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let secret = Secret::parse(value)?;
+    Ok(Box::new(move |config| *config.masterauth.write() = secret))
+}
+
+fn set_output_limits(config: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let limits = config.output_limits().with(value)?;
+    Ok(Box::new(move |config| *config.output_limits.write() = limits))
+}
+
+fn set_log_level(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let level = LogLevel::parse(&value.to_ascii_lowercase())?;
+    Ok(Box::new(move |config| config.change_log_level(level)))
+}
+
+fn set_protected_mode(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let on = parse_yes_no(&value.to_ascii_lowercase())?;
+    Ok(Box::new(move |config| config.protected_mode.store(on, Ordering::Relaxed)))
+}
+
+fn set_maxclients(config: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    // The limit of open files was raised for the number at start, and no further.
+    let most = config.started_with().maxclients;
+    let clients = parse_number(value, 1..=most)?;
+    Ok(Box::new(move |config| config.maxclients.store(clients, Ordering::Relaxed)))
+}
+
+fn set_timeout(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let seconds = parse_number(value, 0..=i32::MAX as u64)?;
+    Ok(Box::new(move |config| config.timeout_s.store(seconds, Ordering::Relaxed)))
+}
+
+fn set_tcp_keepalive(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let seconds = parse_number(value, 0..=i16::MAX as u64)?;
+    Ok(Box::new(move |config| config.tcp_keepalive_s.store(seconds, Ordering::Relaxed)))
+}
+
+fn set_max_bulk_len(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let bytes = parse_max_bulk_len(value)?;
+    Ok(Box::new(move |config| config.proto_max_bulk_len.store(bytes, Ordering::Relaxed)))
+}
+
+fn set_slowlog_slower_than(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let micros = value.parse().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?;
+    Ok(Box::new(move |config| config.slowlog_slower_than_us.store(micros, Ordering::Relaxed)))
+}
+
+fn set_slowlog_max_len(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let entries = parse_number(value, 0..=100_000)?;
+    Ok(Box::new(move |config| config.slowlog_max_len.store(entries, Ordering::Relaxed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::runtime::SetError;
+    use crate::config::settings::Settings;
+
+    fn runtime() -> RuntimeConfig {
+        RuntimeConfig::new(Config::build(&Settings::defaults()).expect("the defaults are sound"))
+    }
+
+    fn get(config: &RuntimeConfig, name: &str) -> String {
+        let found = config.parameters().find(|(other, _)| *other == name);
+        found.expect("a parameter").1
+    }
+
+    #[test]
+    fn names_are_sorted_and_unique() {
+        assert!(PARAMETERS.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+
+    #[test]
+    fn every_parameter_that_can_be_set_takes_the_value_that_it_shows() {
+        let config = runtime();
+        for parameter in PARAMETERS {
+            let value = (parameter.get)(&config);
+            let result = config.set(&[(parameter.name, &value)]);
+            let immutable = matches!(parameter.set, Setter::Immutable);
+            assert_eq!(result.is_err(), immutable, "{} {value}", parameter.name);
+            assert_eq!(get(&config, parameter.name), value);
+        }
+    }
+
+    #[test]
+    fn a_change_is_seen_by_everyone() {
+        let config = runtime();
+        config.set(&[("TIMEOUT", "30"), ("requirepass", "hush")]).expect("both are fine");
+        assert_eq!(config.timeout_s(), 30);
+        assert!(config.requirepass().is_some_and(|secret| secret.matches(b"hush")));
+        config.set(&[("requirepass", "")]).expect("none again");
+        assert!(config.requirepass().is_none());
+    }
+
+    #[test]
+    fn one_bad_value_changes_nothing() {
+        let config = runtime();
+        let error = config.set(&[("timeout", "30"), ("maxclients", "zero")]).expect_err("no number");
+        assert!(
+            error.to_string().starts_with("CONFIG SET failed (possibly related to argument 'maxclients')")
+        );
+        assert_eq!(config.timeout_s(), 0);
+    }
+
+    #[test]
+    fn errors_are_those_of_redis() {
+        let config = runtime();
+        let error = |pairs: &[(&str, &str)]| config.set(pairs).expect_err("refused");
+        assert_eq!(
+            error(&[("port", "1")]).to_string(),
+            "CONFIG SET failed (possibly related to argument 'port') - can't set immutable config"
+        );
+        assert_eq!(
+            error(&[("timeout", "1"), ("Timeout", "2")]).to_string(),
+            "CONFIG SET failed (possibly related to argument 'Timeout') - duplicate parameter"
+        );
+        assert_eq!(error(&[("nope", "1")]), SetError::Unknown { name: "nope".to_owned() });
+        assert!(error(&[("appendonly", "no")]).to_string().ends_with("only 'yes' is supported"));
+    }
+}

@@ -1,0 +1,158 @@
+//! The settings that CONFIG SET may change while the server runs, shared by all threads.
+//!
+//! - Reading never waits for long: numbers are atomics, the rest is behind locks that are held for a copy.
+//! - One CONFIG SET changes all that it names or nothing; what it names is checked before anything is changed.
+//!   A reader may see the first of two changes before the second.
+//! - Nothing that apply depends on can change here, for a replay of the log would not see the change: the limits of
+//!   the compact encodings are constants.
+//! - A change holds until the process ends; it reaches neither the file nor the other nodes.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::Config;
+use super::parameters::{self, Change, Setter};
+use super::value::{LogLevel, OutputLimits, Secret};
+use crate::logging;
+
+/// Why a CONFIG SET changed nothing. Its text is the reply's, after `ERR `.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    #[error("Unknown option or number of arguments for CONFIG SET - '{name}'")]
+    Unknown { name: String },
+    #[error("CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
+    Refused { name: String, reason: String },
+}
+
+/// The settings as they are now.
+#[derive(Debug)]
+pub struct RuntimeConfig {
+    started_with: Config,
+    changing: Mutex<()>,
+    pub(super) requirepass: RwLock<Option<Secret>>,
+    pub(super) masterauth: RwLock<Option<Secret>>,
+    pub(super) output_limits: RwLock<OutputLimits>,
+    pub(super) log_level: RwLock<LogLevel>,
+    pub(super) protected_mode: AtomicBool,
+    pub(super) maxclients: AtomicU64,
+    pub(super) timeout_s: AtomicU64,
+    pub(super) tcp_keepalive_s: AtomicU64,
+    pub(super) proto_max_bulk_len: AtomicU64,
+    pub(super) slowlog_slower_than_us: AtomicI64,
+    pub(super) slowlog_max_len: AtomicU64,
+}
+
+impl RuntimeConfig {
+    /// The settings that the server was started with, ready to change.
+    pub fn new(config: Config) -> RuntimeConfig {
+        RuntimeConfig {
+            changing: Mutex::new(()),
+            requirepass: RwLock::new(config.requirepass.clone()),
+            masterauth: RwLock::new(config.masterauth.clone()),
+            output_limits: RwLock::new(config.output_limits),
+            log_level: RwLock::new(config.log_level),
+            protected_mode: AtomicBool::new(config.protected_mode),
+            maxclients: AtomicU64::new(config.maxclients),
+            timeout_s: AtomicU64::new(config.timeout_s),
+            tcp_keepalive_s: AtomicU64::new(config.tcp_keepalive_s),
+            proto_max_bulk_len: AtomicU64::new(config.proto_max_bulk_len),
+            slowlog_slower_than_us: AtomicI64::new(10_000),
+            slowlog_max_len: AtomicU64::new(128),
+            started_with: config,
+        }
+    }
+
+    /// What can't change.
+    pub fn started_with(&self) -> &Config {
+        &self.started_with
+    }
+
+    pub fn requirepass(&self) -> Option<Secret> {
+        self.requirepass.read().clone()
+    }
+
+    /// What this node authenticates with where it is another node's client.
+    pub fn masterauth(&self) -> Option<Secret> {
+        self.masterauth.read().clone()
+    }
+
+    pub fn output_limits(&self) -> OutputLimits {
+        *self.output_limits.read()
+    }
+
+    pub fn protected_mode(&self) -> bool {
+        self.protected_mode.load(Ordering::Relaxed)
+    }
+
+    pub fn maxclients(&self) -> u64 {
+        self.maxclients.load(Ordering::Relaxed)
+    }
+
+    /// Zero is never.
+    pub fn timeout_s(&self) -> u64 {
+        self.timeout_s.load(Ordering::Relaxed)
+    }
+
+    /// Zero is never.
+    pub fn tcp_keepalive_s(&self) -> u64 {
+        self.tcp_keepalive_s.load(Ordering::Relaxed)
+    }
+
+    pub fn proto_max_bulk_len(&self) -> u64 {
+        self.proto_max_bulk_len.load(Ordering::Relaxed)
+    }
+
+    /// Commands slower than this go to the slow log; negative is none, zero is all.
+    pub fn slowlog_slower_than_us(&self) -> i64 {
+        self.slowlog_slower_than_us.load(Ordering::Relaxed)
+    }
+
+    pub fn slowlog_max_len(&self) -> u64 {
+        self.slowlog_max_len.load(Ordering::Relaxed)
+    }
+
+    /// Every parameter of CONFIG GET with its value, by name.
+    pub fn parameters(&self) -> impl Iterator<Item = (&'static str, String)> {
+        parameters::PARAMETERS.iter().map(|parameter| (parameter.name, (parameter.get)(self)))
+    }
+
+    /// Does one CONFIG SET.
+    ///
+    /// # Errors
+    /// The first parameter that is unknown, named twice, immutable or given a bad value; then nothing has changed.
+    pub fn set(&self, pairs: &[(&str, &str)]) -> Result<(), SetError> {
+        let _one_at_a_time = self.changing.lock();
+        let mut changes = Vec::with_capacity(pairs.len().min(parameters::PARAMETERS.len()));
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            let twice = pairs[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+            if twice {
+                return Err(refused(name, "duplicate parameter"));
+            }
+            changes.push(self.check(name, value)?);
+        }
+        for change in changes {
+            change(self);
+        }
+        Ok(())
+    }
+
+    fn check(&self, name: &str, value: &str) -> Result<Change, SetError> {
+        let parameter = parameters::named(name).ok_or_else(|| SetError::Unknown { name: name.to_owned() })?;
+        match parameter.set {
+            Setter::Immutable => Err(refused(name, "can't set immutable config")),
+            Setter::Only(only) if value.eq_ignore_ascii_case(only) => Ok(Box::new(|_| ())),
+            Setter::Only(only) => Err(refused(name, &format!("only '{only}' is supported"))),
+            Setter::By(check) => check(self, value).map_err(|reason| refused(name, &reason)),
+        }
+    }
+
+    pub(super) fn change_log_level(&self, level: LogLevel) {
+        *self.log_level.write() = level;
+        logging::set_level(level);
+    }
+}
+
+fn refused(name: &str, reason: &str) -> SetError {
+    SetError::Refused { name: name.to_owned(), reason: reason.to_owned() }
+}

@@ -1,0 +1,310 @@
+//! The server's settings as texts: what exists, and which of four places each value came from.
+//!
+//! - [`SETTINGS`] is the only list. Flags, environment names, keys of the file, `--help` and the defaults all come
+//!   from it.
+//! - A flag beats the environment, the environment beats the file, the file beats the default.
+//! - Nothing is dropped in silence: an unknown key of the file is an error, an unknown `PERDURA_` variable is reported.
+//!   (An error it is not: container platforms set variables of their own behind a service's name.)
+//! - Texts become values in `config.rs`; an error there knows the setting's name and where its text came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::ConfigError;
+
+/// What the environment's names begin with.
+pub const ENVIRONMENT_PREFIX: &str = "PERDURA_";
+
+/// One row of [`SETTINGS`].
+#[derive(Debug)]
+pub struct Setting {
+    /// The flag without its dashes, and the key in the file.
+    pub name: &'static str,
+    /// What stands for the value in `--help`.
+    pub value: &'static str,
+    pub default: Option<&'static str>,
+    /// May be given several times; one text may then hold several values, parted by commas or spaces.
+    pub list: bool,
+    pub group: &'static str,
+    pub help: &'static str,
+}
+
+const NODE: &str = "Node and cluster";
+const CLIENTS: &str = "Clients";
+const STORAGE: &str = "Data and log";
+const REPLICATION: &str = "Replication";
+const OBSERVABILITY: &str = "Observability";
+
+const fn setting(
+    group: &'static str,
+    name: &'static str,
+    value: &'static str,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Setting {
+    Setting { name, value, default, list: false, group, help }
+}
+
+const fn list(setting: Setting) -> Setting {
+    Setting { list: true, ..setting }
+}
+
+/// Every setting of `perdura serve`.
+#[rustfmt::skip]
+pub const SETTINGS: &[Setting] = &[
+    setting(NODE, "config", "FILE", None,
+        "A TOML file with these settings, under the same names"),
+    setting(NODE, "node-id", "N", Some("1"),
+        "This node's number in --initial-cluster, from 1"),
+    setting(NODE, "peer-addr", "HOST:PORT", None,
+        "Where this node listens for its peers: its address in --initial-cluster, or a wildcard with the same port"),
+    setting(NODE, "initial-cluster", "ID=HOST:PORT,…", None,
+        "All nodes of the group with their peer addresses, the same text on each; without it the node runs alone"),
+    setting(NODE, "announce-addr", "HOST:PORT", None,
+        "Where clients, and peers that forward clients' commands, reach this node [default: the host of the peer address with --port]"),
+    list(setting(CLIENTS, "bind", "ADDRESS", Some("127.0.0.1"),
+        "Address to listen on for clients; repeatable. * is every IPv4 address, ::* every IPv6 address; with a - in front it may be missing")),
+    setting(CLIENTS, "port", "PORT", Some("6379"),
+        "Port to listen on for clients"),
+    setting(CLIENTS, "requirepass", "PASSWORD", None,
+        "What clients must AUTH with; better given in the environment or the file, where ps does not show it"),
+    setting(CLIENTS, "masterauth", "PASSWORD", None,
+        "What a replica that forwards commands authenticates with at the primary [default: requirepass]"),
+    setting(CLIENTS, "protected-mode", "yes|no", Some("yes"),
+        "Without a password, serve only clients of this machine"),
+    setting(CLIENTS, "maxclients", "N", Some("10000"),
+        "Clients at a time"),
+    setting(CLIENTS, "timeout", "SECONDS", Some("0"),
+        "Close a connection that was idle for so long; 0 is never"),
+    setting(CLIENTS, "tcp-keepalive", "SECONDS", Some("300"),
+        "Probe a silent connection this often; 0 is never"),
+    setting(CLIENTS, "client-output-buffer-limit", "CLASS HARD SOFT SECONDS …",
+        Some("normal 1gb 256mb 60 pubsub 32mb 8mb 60"),
+        "Close a client whose unread replies pass HARD bytes, or SOFT bytes for SECONDS; classes normal and pubsub; 0 is no limit"),
+    setting(CLIENTS, "proto-max-bulk-len", "BYTES", Some("512mb"),
+        "Longest single argument, 1mb to 512mb"),
+    setting(STORAGE, "dir", "DIR", Some("./data"),
+        "Where the data lives; made if missing"),
+    setting(STORAGE, "databases", "N", Some("16"),
+        "Databases that SELECT reaches; 16 is the only value"),
+    setting(STORAGE, "maxmemory", "BYTES", Some("0"),
+        "Limit of memory; 0, which is none, is the only value"),
+    setting(STORAGE, "maxmemory-policy", "POLICY", Some("noeviction"),
+        "What goes when memory is full; noeviction is the only value"),
+    setting(STORAGE, "log-sync", "dsync|fdatasync", Some("dsync"),
+        "How the log reaches the disk: O_DIRECT|O_DSYNC writes, or buffered writes and fdatasync"),
+    setting(STORAGE, "segment-bytes", "BYTES", Some("64mb"),
+        "Size of a segment of the log, 64kb to 4gb"),
+    setting(STORAGE, "workers", "N", Some("0"),
+        "Threads that serve clients; 0 is one for each core"),
+    setting(STORAGE, "log-driver", "auto|worker|thread", Some("auto"),
+        "Who turns the log: a worker between its clients, or a thread of its own; auto goes by the number of cores"),
+    setting(REPLICATION, "read-confirm", "yes|no", Some("no"),
+        "Confirm each read on the primary with a majority instead of trusting a lease by the clock"),
+    setting(REPLICATION, "tick-ms", "MS", Some("50"),
+        "Length of a tick, 5 to 10000"),
+    setting(REPLICATION, "heartbeat-ticks", "N", Some("2"),
+        "Ticks between two heartbeats of the primary"),
+    setting(REPLICATION, "election-ticks", "N", Some("10"),
+        "Ticks without a heartbeat after which an election begins; drawn between this and its double"),
+    setting(OBSERVABILITY, "metrics-addr", "HOST:PORT", None,
+        "Serve Prometheus metrics at /metrics and health at /healthz on this address"),
+    setting(OBSERVABILITY, "log-format", "text|json", Some("text"),
+        "Form of the server's own messages, which go to standard error"),
+    setting(OBSERVABILITY, "log-level", "error|warn|info|debug|trace", Some("info"),
+        "Least urgent messages to show; Redis' warning, notice and verbose are understood"),
+];
+
+/// Where a text came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Flag,
+    Environment(String),
+    File(PathBuf),
+    Default,
+}
+
+/// Follows an error message, in parentheses; a flag needs no explanation.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag => Ok(()),
+            Origin::Environment(name) => write!(f, " (from {name})"),
+            Origin::File(path) => write!(f, " (from {})", path.display()),
+            Origin::Default => write!(f, " (by default)"),
+        }
+    }
+}
+
+/// The texts that hold, one or more for each setting that has any.
+#[derive(Debug)]
+pub struct Settings {
+    texts: BTreeMap<&'static str, (Vec<String>, Origin)>,
+    unknown_variables: Vec<String>,
+}
+
+/// The flags that were given, by name.
+pub type Flags = BTreeMap<&'static str, Vec<String>>;
+
+impl Settings {
+    /// Merges the four places.
+    ///
+    /// # Errors
+    /// The file can't be read or parsed, or holds a key that is no setting.
+    pub fn resolve(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Settings, ConfigError> {
+        let mut settings = Settings::defaults();
+        let (variables, unknown) = split_variables(environment);
+        settings.unknown_variables = unknown;
+        let file = flags
+            .get("config")
+            .and_then(|texts| texts.last())
+            .or_else(|| variables.get("config"))
+            .filter(|path| !path.is_empty());
+        if let Some(path) = file {
+            settings.add_file(Path::new(path))?;
+        }
+        settings.add_variables(variables);
+        settings.add_flags(flags);
+        Ok(settings)
+    }
+
+    /// The settings where nothing was said.
+    pub fn defaults() -> Settings {
+        let texts = SETTINGS
+            .iter()
+            .filter_map(|setting| {
+                let text = setting.default?.to_owned();
+                Some((setting.name, (vec![text], Origin::Default)))
+            })
+            .collect();
+        Settings { texts, unknown_variables: Vec::new() }
+    }
+
+    /// Variables that look like ours and are not.
+    pub fn unknown_variables(&self) -> &[String] {
+        &self.unknown_variables
+    }
+
+    /// Somebody said something about it.
+    pub fn is_given(&self, name: &str) -> bool {
+        let given = self.texts.get(name);
+        given.is_some_and(|(_, origin)| *origin != Origin::Default)
+    }
+
+    /// Reads one setting by `parse`; `None` where it has neither value nor default, or an empty one.
+    pub fn optional<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((texts, origin)) = self.texts.get(name) else {
+            return Ok(None);
+        };
+        let text = texts.join(" ");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        parse(&text).map(Some).map_err(|reason| ConfigError::value(name, reason, origin.clone()))
+    }
+
+    /// Reads one setting that must have a value.
+    pub fn required<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        self.optional(name, parse)?.ok_or_else(|| self.refuse(name, "it must not be empty"))
+    }
+
+    /// An error about a setting whose text is fine by itself, but not beside the others.
+    pub fn refuse(&self, name: &'static str, reason: impl Into<String>) -> ConfigError {
+        let origin = self.texts.get(name).map_or(Origin::Default, |(_, origin)| origin.clone());
+        ConfigError::value(name, reason.into(), origin)
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        for (key, value) in &table {
+            let setting = named(key)
+                .filter(|setting| setting.name != "config")
+                .ok_or_else(|| ConfigError::UnknownKey { path: path.to_owned(), key: key.clone() })?;
+            let origin = Origin::File(path.to_owned());
+            let texts = texts_of(value, setting.list)
+                .map_err(|reason| ConfigError::value(setting.name, reason, origin.clone()))?;
+            self.texts.insert(setting.name, (texts, origin));
+        }
+        Ok(())
+    }
+
+    /// An empty variable is an unset one: that is how compose files spell it.
+    fn add_variables(&mut self, variables: BTreeMap<&'static str, String>) {
+        for (name, text) in variables {
+            if !text.is_empty() {
+                let origin = Origin::Environment(variable_name(name));
+                self.texts.insert(name, (vec![text], origin));
+            }
+        }
+    }
+
+    fn add_flags(&mut self, flags: &Flags) {
+        for (name, texts) in flags {
+            self.texts.insert(name, (texts.clone(), Origin::Flag));
+        }
+    }
+}
+
+/// The row of a setting.
+pub fn named(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The environment's name of a setting.
+pub fn variable_name(name: &str) -> String {
+    let name = name.to_uppercase().replace('-', "_");
+    format!("{ENVIRONMENT_PREFIX}{name}")
+}
+
+fn split_variables(
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> (BTreeMap<&'static str, String>, Vec<String>) {
+    let mut known = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for (variable, text) in environment {
+        if !variable.starts_with(ENVIRONMENT_PREFIX) {
+            continue;
+        }
+        let setting = SETTINGS.iter().find(|setting| variable_name(setting.name) == variable);
+        match setting {
+            Some(setting) => drop(known.insert(setting.name, text)),
+            None => unknown.push(variable),
+        }
+    }
+    unknown.sort_unstable();
+    (known, unknown)
+}
+
+fn texts_of(value: &toml::Value, list: bool) -> Result<Vec<String>, String> {
+    match value {
+        toml::Value::Array(items) if list => items.iter().map(text_of).collect(),
+        single => Ok(vec![text_of(single)?]),
+    }
+}
+
+fn text_of(value: &toml::Value) -> Result<String, String> {
+    match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(number) => Ok(number.to_string()),
+        toml::Value::Boolean(true) => Ok("yes".to_owned()),
+        toml::Value::Boolean(false) => Ok("no".to_owned()),
+        other => Err(format!("a {} is no value for it", other.type_str())),
+    }
+}
