@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod cli;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod env;
@@ -11,4 +12,6 @@ pub mod keyspace;
 pub mod logging;
 pub mod propose;
 pub mod protocol;
+pub mod pubsub;
 pub mod shard;
+pub mod shared;

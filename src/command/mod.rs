@@ -10,6 +10,7 @@
 pub mod args;
 pub mod context;
 pub mod error;
+pub mod glob;
 pub mod random;
 pub mod spec;
 mod table;
@@ -20,10 +21,12 @@ pub use context::{ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
 pub use table::{commands, lookup, lookup_subcommand};
 
+use crate::client::Client;
 use crate::keyspace::slot::Slot;
 use crate::keyspace::view::LockSet;
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
+use crate::shared::Shared;
 use spec::{Categories, Docs, Flags, KeySpec};
 
 /// A request's arguments, the command's name first.
@@ -32,10 +35,20 @@ pub type Args<'a> = [&'a [u8]];
 pub type ReadHandler = fn(&ReadContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
 pub type WriteHandler = fn(&mut WriteContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
 
+pub type LocalHandler = fn(&mut LocalContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
+
+/// What a command that does not touch the keyspace works with.
+pub struct LocalContext<'a> {
+    pub client: &'a mut Client,
+    pub shared: &'a Shared,
+}
+
 #[derive(Clone, Copy)]
 pub enum Handler {
     Read(ReadHandler),
     Write(WriteHandler),
+    /// Concerns the connection or the process alone; runs on the worker, answers at once.
+    Local(LocalHandler),
     /// Has subcommands and does nothing itself.
     Container,
 }
@@ -131,6 +144,10 @@ impl Command {
 
     pub const fn write(name: &'static str, arity: i32, handler: WriteHandler) -> Command {
         Command::new(name, arity, Handler::Write(handler), Flags::WRITE)
+    }
+
+    pub const fn local(name: &'static str, arity: i32, handler: LocalHandler) -> Command {
+        Command::new(name, arity, Handler::Local(handler), Flags::empty())
     }
 
     pub const fn container(name: &'static str, subcommands: &'static [Command]) -> Command {

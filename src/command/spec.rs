@@ -32,6 +32,10 @@ bitflags! {
         const WHOLE_KEYSPACE = 1 << 25;
         /// Ours: proposed by the server, never accepted from a client.
         const INTERNAL = 1 << 26;
+        /// Ours: a local command that waits until everything before it on its connection is answered.
+        const ORDERED = 1 << 27;
+        /// Ours: a local command that is answered by the primary wherever it is sent.
+        const ON_PRIMARY = 1 << 28;
     }
 }
 

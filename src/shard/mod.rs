@@ -1,4 +1,11 @@
-//! One raft group and its data: the log driver.
+//! One raft group and its data.
+//!
+//! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `machine` applies and
+//! answers, `turn` drives.
 
+pub mod expiry;
+pub mod machine;
+pub mod plan;
+pub mod port;
 pub mod waiters;
 pub mod watches;

@@ -46,7 +46,7 @@ impl Waiters {
         self.waiters.len()
     }
 
-    pub fn add(&mut self, waiter: Waiter) {
+    pub fn add(&mut self, waiter: Waiter) -> WaiterId {
         let id = self.next_id;
         self.next_id += 1;
         for key in &waiter.keys {
@@ -58,6 +58,7 @@ impl Waiters {
         self.by_deadline.extend(waiter.deadline_ms.map(|deadline| (deadline, id)));
         self.by_connection.insert((waiter.worker, waiter.connection), id);
         self.waiters.insert(id, waiter);
+        id
     }
 
     pub fn get(&self, id: WaiterId) -> Option<&Waiter> {

@@ -1,0 +1,192 @@
+//! What one connection has chosen and is in the middle of: its protocol, database, name, transaction, subscriptions.
+//!
+//! A client belongs to its connection's task alone. What others may see of it (CLIENT LIST) or do to it (CLIENT KILL) is
+//! in the registry's [`ClientInfo`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::command::Command;
+use crate::propose::reply::ConnectionId;
+use crate::protocol::reply::Resp;
+
+/// One connection's state.
+#[derive(Debug)]
+pub struct Client {
+    pub info: Arc<ClientInfo>,
+    pub worker: usize,
+    pub connection: ConnectionId,
+    pub resp: Resp,
+    pub db: usize,
+    pub authenticated: bool,
+    /// READONLY: reads are answered from a replica's own data.
+    pub reads_from_replica: bool,
+    /// Comes from another node for one of its clients: never sent on again.
+    pub forwarded: bool,
+    pub transaction: Option<Transaction>,
+    /// The leadership epoch in which keys were watched on this node.
+    pub watching_epoch: Option<u64>,
+    pub channels: BTreeSet<Vec<u8>>,
+    pub patterns: BTreeSet<Vec<u8>>,
+    pub shard_channels: BTreeSet<Vec<u8>>,
+    pub reply_mode: ReplyMode,
+    /// Close once everything written so far is sent.
+    pub close_after_reply: bool,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The next command's reply is left out.
+    SkipNext,
+}
+
+/// Commands queued behind MULTI.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    pub queued: Vec<Queued>,
+    pub bytes: usize,
+    /// A command could not be queued: EXEC will refuse.
+    pub broken: bool,
+}
+
+#[derive(Debug)]
+pub struct Queued {
+    pub command: QueuedCommand,
+    pub args: Box<[Box<[u8]>]>,
+}
+
+/// A row of the table, comparable by nothing and shown by its name.
+#[derive(Clone, Copy)]
+pub struct QueuedCommand(pub &'static Command);
+
+impl std::fmt::Debug for QueuedCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+impl Client {
+    pub fn new(info: Arc<ClientInfo>, worker: usize, connection: ConnectionId, authenticated: bool) -> Self {
+        Client {
+            info,
+            worker,
+            connection,
+            resp: Resp::V2,
+            db: 0,
+            authenticated,
+            reads_from_replica: false,
+            forwarded: false,
+            transaction: None,
+            watching_epoch: None,
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            shard_channels: BTreeSet::new(),
+            reply_mode: ReplyMode::On,
+            close_after_reply: false,
+        }
+    }
+
+    /// Channels and patterns subscribed to, as SUBSCRIBE counts them.
+    pub fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+
+    /// Whether the connection is in the subscribed state, in which RESP2 allows few commands.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions() + self.shard_channels.len() > 0
+    }
+}
+
+/// What the process knows of a connection.
+#[derive(Debug)]
+pub struct ClientInfo {
+    /// Never used twice in a process.
+    pub id: u64,
+    pub addr: String,
+    pub local_addr: String,
+    pub worker: usize,
+    pub connection: ConnectionId,
+    pub connected_at_ms: u64,
+    pub last_active_ms: AtomicU64,
+    /// Set by CLIENT KILL, then `wake`.
+    pub killed: AtomicBool,
+    pub wake: Notify,
+    pub details: Mutex<ClientDetails>,
+}
+
+/// What CLIENT LIST tells beyond addresses; brought up to date once per burst of commands.
+#[derive(Clone, Debug, Default)]
+pub struct ClientDetails {
+    pub name: Vec<u8>,
+    pub lib_name: Vec<u8>,
+    pub lib_ver: Vec<u8>,
+    pub db: usize,
+    pub resp3: bool,
+    pub channels: usize,
+    pub patterns: usize,
+    pub shard_channels: usize,
+    /// Commands queued in a transaction, if there is one.
+    pub multi: Option<usize>,
+    pub watching: bool,
+    pub blocked: bool,
+    pub no_evict: bool,
+    pub no_touch: bool,
+    pub last_command: &'static str,
+    pub query_buffer_bytes: usize,
+    pub output_bytes: usize,
+    pub commands: u64,
+}
+
+/// Every open connection, by id.
+#[derive(Debug, Default)]
+pub struct ClientRegistry {
+    next_id: AtomicU64,
+    clients: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+}
+
+impl ClientRegistry {
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn add(&self, info: Arc<ClientInfo>) {
+        self.clients.lock().insert(info.id, info);
+    }
+
+    pub fn remove(&self, id: u64) {
+        self.clients.lock().remove(&id);
+    }
+
+    pub fn len(&self) -> usize {
+        self.clients.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.clients.lock().get(&id).cloned()
+    }
+
+    /// Everybody, oldest first.
+    pub fn all(&self) -> Vec<Arc<ClientInfo>> {
+        self.clients.lock().values().cloned().collect()
+    }
+}
+
+impl ClientInfo {
+    /// Ends the connection as soon as its task runs.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+}

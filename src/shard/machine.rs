@@ -1,0 +1,332 @@
+//! The state machine under the log: applies committed entries, and answers those who wait for them.
+//!
+//! - At most one plan is in flight. An entry that comes with the plan's index and term is run with it; any other entry is
+//!   run unattended (a follower's, a replayed one, another leader's).
+//! - Replies gather per worker and leave once per turn.
+
+use thiserror::Error;
+
+use super::plan::{Act, Addressee, Plan, Planned, Waiting};
+use super::waiters::{Waiter, WaiterId, Waiters};
+use super::watches::Watches;
+use crate::apply::{Applier, ApplyError, EntryRun};
+use crate::command::context::{Garbage, Stamp};
+use crate::command::{Command, ReadContext};
+use crate::keyspace::view::LockSet;
+use crate::propose::entry::{EntryArgs, EntryReader};
+use crate::propose::reply::ReplyBatch;
+use crate::protocol::reply::Reply;
+
+/// Errors that a write is answered with when the log does not take it. The texts say what became of it.
+pub const DID_NOT_HAPPEN: &str = "TRYAGAIN this node is not the primary any more; the command did not happen";
+pub const IN_DOUBT: &str =
+    "INDOUBT leadership moved while the write was in flight; it may or may not have happened";
+pub const UNBLOCKED: &str =
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+
+/// Waiters that one change of a key may ready; each that is served changes the key and readies more.
+const READY_PER_CHANGE: usize = 64;
+
+#[derive(Debug, Error)]
+pub enum MachineError {
+    #[error("entry {index} of the log can't be applied: {source}")]
+    Apply { index: u64, source: ApplyError },
+}
+
+/// A plan whose entry was proposed.
+struct InFlight {
+    index: u64,
+    term: u64,
+    plan: Plan,
+}
+
+pub struct Machine {
+    pub applier: Applier,
+    pub waiters: Waiters,
+    pub watches: Watches,
+    in_flight: Option<InFlight>,
+    /// Waiters whose keys were made ready by something that did not carry their commands with it.
+    pub ready: Vec<WaiterId>,
+    pub replies: Vec<ReplyBatch>,
+    pub published: Vec<(Vec<u8>, Vec<u8>)>,
+    pub garbage: Vec<Garbage>,
+    pub applied: u64,
+    /// Monotonic time of this turn, for waiters' deadlines.
+    pub now_ms: i64,
+    scratch: Vec<u8>,
+}
+
+impl Machine {
+    pub fn new(applier: Applier, workers: usize) -> Self {
+        Machine {
+            applier,
+            waiters: Waiters::default(),
+            watches: Watches::default(),
+            in_flight: None,
+            ready: Vec::new(),
+            replies: (0..workers).map(|_| ReplyBatch::default()).collect(),
+            published: Vec::new(),
+            garbage: Vec::new(),
+            applied: 0,
+            now_ms: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    pub fn has_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    pub fn set_in_flight(&mut self, index: u64, term: u64, plan: Plan) {
+        self.in_flight = Some(InFlight { index, term, plan });
+    }
+
+    /// Applies a committed entry. An empty payload is raft's own.
+    pub fn apply(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), MachineError> {
+        self.applied = index;
+        if payload.is_empty() {
+            return Ok(());
+        }
+        let ours = self.in_flight.take_if(|flying| flying.index == index);
+        self.applier.effects.record_touched = !self.waiters.is_empty() || !self.watches.is_empty();
+        let applied = match ours {
+            Some(flying) if flying.term == term => self.run_logged_plan(payload, flying.plan),
+            other => {
+                other.into_iter().for_each(|lost| self.fail_plan(lost.plan, IN_DOUBT));
+                let applied = self.applier.apply_unattended(payload);
+                self.settle_effects();
+                applied
+            }
+        };
+        applied.map_err(|source| MachineError::Apply { index, source })
+    }
+
+    /// Answers a plan that logs nothing. Its reads are linearizable only if the caller holds the lease.
+    pub fn run_unlogged_plan(&mut self, plan: Plan, stamp: Stamp) -> Result<(), ApplyError> {
+        let mut payload = Vec::new();
+        crate::propose::entry::write_header(&mut payload, stamp);
+        self.run_logged_plan(&payload, plan)
+    }
+
+    fn run_logged_plan(&mut self, payload: &[u8], plan: Plan) -> Result<(), ApplyError> {
+        let mut run = self.applier.begin(payload)?;
+        let Plan { acts, passengers, .. } = plan;
+        for Planned { to, act } in acts {
+            self.act(&mut run, to, act, &passengers)?;
+            self.settle_effects();
+        }
+        Ok(())
+    }
+
+    fn act(
+        &mut self,
+        run: &mut EntryRun<'_>,
+        to: Addressee,
+        act: Act,
+        passengers: &[u8],
+    ) -> Result<(), ApplyError> {
+        match act {
+            Act::Write => self.answer(to, |applier, reply| applier.run_single(run, reply))?,
+            Act::Internal => {
+                self.scratch.clear();
+                self.applier.run_single(run, &mut Reply::new(&mut self.scratch, to.resp))?;
+            }
+            Act::Blocking(waiting) => self.run_blocking(run, to, waiting)?,
+            Act::Probe(waiting) => self.probe(run.stamp(), to, waiting)?,
+            Act::Serve(id) => self.serve(run, id)?,
+            Act::Read { command, encoded } => {
+                let mut args = EntryArgs::new();
+                let db = read_encoded(&passengers[encoded], &mut args)?;
+                let stamp = run.stamp();
+                self.answer(to, |applier, reply| {
+                    applier.run_read(command, db, &args, stamp, reply);
+                    Ok(())
+                })?;
+            }
+            Act::Literal(bytes) => self.answer_with(to, |reply| reply.raw(&bytes)),
+            Act::Transaction(steps) => {
+                self.answer(to, |applier, reply| applier.run_transaction(run, &steps, reply))?;
+            }
+            Act::Watch { db, keys } => self.watch(run.stamp(), to, db, &keys),
+            Act::Unwatch => {
+                self.watches.finish((to.worker, to.connection), |_| true);
+                self.answer_with(to, |reply| reply.ok());
+            }
+        }
+        Ok(())
+    }
+
+    fn run_blocking(
+        &mut self,
+        run: &mut EntryRun<'_>,
+        to: Addressee,
+        waiting: Waiting,
+    ) -> Result<(), ApplyError> {
+        let replies = &mut self.replies[to.worker];
+        let start = replies.bytes.len();
+        self.applier.run_single(run, &mut Reply::new(&mut replies.bytes, to.resp))?;
+        if replies.bytes.len() > start {
+            replies.answered(to.connection, start);
+        } else {
+            self.wait(to, waiting)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a client wait whose keys were not ready when its plan was made; if one is by now, its turn comes at once.
+    fn probe(&mut self, stamp: Stamp, to: Addressee, waiting: Waiting) -> Result<(), ApplyError> {
+        let ready = self.is_ready(&waiting.encoded, waiting.command, stamp)?;
+        let id = self.wait(to, waiting)?;
+        if ready {
+            self.ready.push(id);
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, run: &mut EntryRun<'_>, id: WaiterId) -> Result<(), ApplyError> {
+        self.scratch.clear();
+        let Some(waiter) = self.waiters.get(id) else {
+            // Its client is gone; the log has its command all the same.
+            return self.applier.run_single(run, &mut Reply::new(&mut self.scratch, Default::default()));
+        };
+        let (worker, connection, resp) = (waiter.worker, waiter.connection, waiter.resp);
+        self.applier.run_single(run, &mut Reply::new(&mut self.scratch, resp))?;
+        let served = !self.scratch.is_empty() && !self.scratch.starts_with(b"-WRONGTYPE");
+        if served {
+            self.waiters.remove(id);
+            let replies = &mut self.replies[worker];
+            let start = replies.bytes.len();
+            replies.bytes.extend_from_slice(&self.scratch);
+            replies.answered(connection, start);
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, to: Addressee, waiting: Waiting) -> Result<WaiterId, ApplyError> {
+        let Waiting { command, encoded, deadline_ms } = waiting;
+        let mut args = EntryArgs::new();
+        let db = read_encoded(&encoded, &mut args)?;
+        let keys = command.key_places(&args).map(|place| (db, args[place].to_vec())).collect();
+        let blocking = command.blocking.ok_or(ApplyError::PlanMismatch)?;
+        let Addressee { worker, connection, resp } = to;
+        let waiter = Waiter { worker, connection, resp, blocking, encoded, deadline_ms, keys };
+        // From here on changes are recorded: the waiter may be served by this very entry's next command.
+        self.applier.effects.record_touched = true;
+        Ok(self.waiters.add(waiter))
+    }
+
+    fn watch(&mut self, stamp: Stamp, to: Addressee, db: usize, keys: &[Box<[u8]>]) {
+        for key in keys {
+            let alive = is_alive(&self.applier, db, key, stamp);
+            self.watches.add((to.worker, to.connection), (db, key.to_vec()), alive);
+        }
+        self.applier.effects.record_touched = true;
+        self.answer_with(to, |reply| reply.ok());
+    }
+
+    /// Whether one of a blocking command's keys holds anything.
+    pub fn is_ready(&self, encoded: &[u8], command: &Command, stamp: Stamp) -> Result<bool, ApplyError> {
+        let mut args = EntryArgs::new();
+        let db = read_encoded(encoded, &mut args)?;
+        Ok(command.key_places(&args).any(|place| is_alive(&self.applier, db, args[place], stamp)))
+    }
+
+    /// Ends a connection's watches; true if an EXEC under them must not run.
+    pub fn finish_watch(&mut self, to: Addressee, stamp: Stamp) -> bool {
+        let applier = &self.applier;
+        self.watches.finish((to.worker, to.connection), |(db, key)| is_alive(applier, *db, key, stamp))
+    }
+
+    /// Tells watchers and waiters what the last command changed, and passes on the rest.
+    fn settle_effects(&mut self) {
+        let effects = &mut self.applier.effects;
+        self.garbage.append(&mut effects.garbage);
+        self.published.append(&mut effects.published);
+        for db in effects.touched_databases.drain(..) {
+            self.watches.touched_database(db);
+        }
+        for key in effects.touched.drain(..) {
+            self.watches.touched(&key);
+            self.ready.extend(self.waiters.waiting_for(&key, READY_PER_CHANGE));
+        }
+    }
+
+    fn answer(
+        &mut self,
+        to: Addressee,
+        run: impl FnOnce(&mut Applier, &mut Reply<'_>) -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
+        let replies = &mut self.replies[to.worker];
+        let start = replies.bytes.len();
+        run(&mut self.applier, &mut Reply::new(&mut replies.bytes, to.resp))?;
+        replies.answered(to.connection, start);
+        Ok(())
+    }
+
+    pub fn answer_with(&mut self, to: Addressee, write: impl FnOnce(&mut Reply<'_>)) {
+        let replies = &mut self.replies[to.worker];
+        let start = replies.bytes.len();
+        write(&mut Reply::new(&mut replies.bytes, to.resp));
+        replies.answered(to.connection, start);
+    }
+
+    /// Answers a waiter without serving it.
+    pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&Waiter, &mut Reply<'_>)) {
+        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
+        self.answer_with(to, |reply| write(&waiter, reply));
+    }
+
+    /// Not while a plan is in flight: it may be about to serve them.
+    pub fn end_timed_out_waiters(&mut self) {
+        if self.has_in_flight() {
+            return;
+        }
+        while let Some(waiter) = self.waiters.take_timed_out(self.now_ms) {
+            self.end_waiter(waiter, |waiter, reply| waiter.blocking.write_nothing(reply));
+        }
+    }
+
+    /// Leadership is over: whoever waits for anything is told so.
+    pub fn end_leadership(&mut self) {
+        if let Some(flying) = self.in_flight.take() {
+            self.fail_plan(flying.plan, IN_DOUBT);
+        }
+        for waiter in self.waiters.take_all() {
+            self.end_waiter(waiter, |_, reply| reply.error(UNBLOCKED));
+        }
+        self.ready.clear();
+        self.watches.clear();
+    }
+
+    /// Answers everybody in a plan that will not be run; `writes` is what became of its logged commands.
+    pub fn fail_plan(&mut self, plan: Plan, writes: &str) {
+        for Planned { to, act } in plan.acts {
+            match act {
+                Act::Internal => {}
+                Act::Serve(id) => {
+                    if let Some(waiter) = self.waiters.remove(id) {
+                        self.end_waiter(waiter, |_, reply| reply.error(writes));
+                    }
+                }
+                Act::Literal(bytes) => self.answer_with(to, |reply| reply.raw(&bytes)),
+                Act::Write | Act::Blocking(_) => self.answer_with(to, |reply| reply.error(writes)),
+                Act::Transaction(_) => self.answer_with(to, |reply| reply.error(writes)),
+                Act::Read { .. } | Act::Probe(_) | Act::Watch { .. } | Act::Unwatch => {
+                    self.answer_with(to, |reply| reply.error(DID_NOT_HAPPEN));
+                }
+            }
+        }
+    }
+}
+
+fn is_alive(applier: &Applier, db: usize, key: &[u8], stamp: Stamp) -> bool {
+    let view = applier.keyspace().read(LockSet::of_key(key));
+    ReadContext::new(&view, db, stamp.now_ms, 0).exists(key)
+}
+
+/// Reads one item's command; returns its database.
+pub fn read_encoded<'a>(encoded: &'a [u8], args: &mut EntryArgs<'a>) -> Result<usize, ApplyError> {
+    let mut reader = EntryReader::items(encoded);
+    reader.next_item()?;
+    Ok(reader.command(args)?)
+}

@@ -1,0 +1,173 @@
+//! One entry on its way: its payload, and everybody who waits for it, in order.
+//!
+//! - A plan holds the items of all workers' batches that go with one entry, logged or passengers, in the order in which
+//!   they will be answered. It becomes void if the entry does not commit under the term in which it was proposed.
+//! - An EXEC under WATCH opens its plan, so that the state in which its watches are judged is the state in which it runs.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::machine::Machine;
+use super::waiters::WaiterId;
+use crate::command::Command;
+use crate::propose::batch::{Batch, Item, Step, Work};
+use crate::propose::reply::ConnectionId;
+use crate::protocol::reply::Resp;
+
+/// A plan takes no further item once its payload is this long.
+pub const MAX_ENTRY_BYTES: usize = 4 << 20;
+
+/// Whom an answer goes to, and in which protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressee {
+    pub worker: usize,
+    pub connection: ConnectionId,
+    pub resp: Resp,
+}
+
+impl Addressee {
+    /// The address of what is not answered.
+    pub const NOBODY: Addressee =
+        Addressee { worker: 0, connection: ConnectionId { index: u32::MAX, generation: 0 }, resp: Resp::V2 };
+}
+
+/// Something to be done at its place when the entry is applied.
+pub enum Act {
+    /// Run the entry's next item and answer.
+    Write,
+    /// Run the entry's next item, answer nobody.
+    Internal,
+    /// Run the entry's next item, a blocking command; wait if it finds nothing.
+    Blocking(Waiting),
+    /// Not in the entry: a blocking command that had nothing ready; wait, unless that has changed.
+    Probe(Waiting),
+    /// Run the entry's next item, the command of somebody who waits already.
+    Serve(WaiterId),
+    Read {
+        command: &'static Command,
+        encoded: std::ops::Range<usize>,
+    },
+    Literal(Vec<u8>),
+    Transaction(Box<[Step]>),
+    Watch {
+        db: usize,
+        keys: Box<[Box<[u8]>]>,
+    },
+    Unwatch,
+}
+
+/// A blocking command that may have to wait.
+pub struct Waiting {
+    pub command: &'static Command,
+    pub encoded: Box<[u8]>,
+    pub deadline_ms: Option<i64>,
+}
+
+pub struct Planned {
+    pub to: Addressee,
+    pub act: Act,
+}
+
+/// An entry's payload and its plan.
+#[derive(Default)]
+pub struct Plan {
+    pub payload: Vec<u8>,
+    pub acts: Vec<Planned>,
+    /// The bytes of the reading passengers.
+    pub passengers: Vec<u8>,
+    pub logged: usize,
+    served: BTreeSet<WaiterId>,
+}
+
+impl Plan {
+    pub fn is_full(&self) -> bool {
+        self.payload.len() >= MAX_ENTRY_BYTES
+    }
+
+    pub fn push(&mut self, to: Addressee, act: Act) {
+        self.acts.push(Planned { to, act });
+    }
+
+    /// Puts bytes of a logged item into the payload.
+    pub fn log(&mut self, encoded: &[u8]) {
+        self.payload.extend_from_slice(encoded);
+        self.logged += 1;
+    }
+
+    /// Lets a waiter's command ride along, unless it does already.
+    pub fn serve(&mut self, machine: &Machine, id: WaiterId) {
+        if let Some(waiter) = machine.waiters.get(id)
+            && self.served.insert(id)
+        {
+            self.log(&waiter.encoded);
+            self.push(Addressee::NOBODY, Act::Serve(id));
+        }
+    }
+
+    /// Keeps a reading passenger's bytes; returns where.
+    pub fn keep_passenger(&mut self, encoded: &[u8]) -> std::ops::Range<usize> {
+        let start = self.passengers.len();
+        self.passengers.extend_from_slice(encoded);
+        start..self.passengers.len()
+    }
+}
+
+/// What workers handed over and no plan has taken yet, oldest first.
+#[derive(Default)]
+pub struct Backlog {
+    batches: VecDeque<Gathered>,
+}
+
+struct Gathered {
+    worker: usize,
+    bytes: Vec<u8>,
+    next_byte: usize,
+    items: std::vec::IntoIter<Item>,
+}
+
+/// The next item of the backlog and its bytes.
+pub struct Next<'a> {
+    pub to: Addressee,
+    pub work: Work,
+    pub encoded: &'a [u8],
+}
+
+impl Backlog {
+    pub fn add(&mut self, worker: usize, batch: Batch) {
+        let Batch { bytes, items } = batch;
+        self.batches.push_back(Gathered { worker, bytes, next_byte: 0, items: items.into_iter() });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.batches.iter().all(|gathered| gathered.items.as_slice().is_empty())
+    }
+
+    /// Whom the next item belongs to, and its work, without taking it.
+    pub fn peek(&mut self) -> Option<(usize, &Item)> {
+        while self.batches.front().is_some_and(|gathered| gathered.items.as_slice().is_empty()) {
+            self.batches.pop_front();
+        }
+        let gathered = self.batches.front()?;
+        gathered.items.as_slice().first().map(|item| (gathered.worker, item))
+    }
+
+    pub fn next(&mut self) -> Option<Next<'_>> {
+        self.peek()?;
+        let gathered = self.batches.front_mut()?;
+        let Item { connection, resp, work } = gathered.items.next()?;
+        let start = gathered.next_byte;
+        gathered.next_byte += encoded_bytes(&work);
+        let to = Addressee { worker: gathered.worker, connection, resp };
+        Some(Next { to, work, encoded: &gathered.bytes[start..gathered.next_byte] })
+    }
+}
+
+fn encoded_bytes(work: &Work) -> usize {
+    match *work {
+        Work::Write { bytes }
+        | Work::Blocking { bytes, .. }
+        | Work::Read { bytes, .. }
+        | Work::Transaction { bytes, .. }
+        | Work::Internal { bytes } => bytes,
+        Work::Literal(_) | Work::Watch { .. } | Work::Unwatch | Work::Forget | Work::Unblock { .. } => 0,
+    }
+}

@@ -1,0 +1,115 @@
+//! Where workers and a shard's driver meet: a mailbox for each worker, and what workers may know without asking.
+//!
+//! - A worker's batch and its replies are swapped under short locks; the same code serves a driver inside the worker's
+//!   own loop and one in a thread of its own.
+//! - `readable_until_ms` is the leader's lease as the driver last published it: a worker may answer reads from the
+//!   keyspace while its monotonic clock is below it. Zero means "not the primary, or not yet serving".
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::keyspace::Keyspace;
+use crate::propose::batch::Batch;
+use crate::propose::reply::ReplyBatch;
+
+/// One worker's mailbox at one shard.
+#[derive(Debug, Default)]
+pub struct Port {
+    pub batch: Mutex<Batch>,
+    pub replies: Mutex<ReplyBatch>,
+    /// Wakes the worker: there are replies.
+    pub replies_ready: Notify,
+}
+
+/// What a node is in its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Follower,
+    Candidate,
+    Leader,
+}
+
+/// A peer as the primary sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerStatus {
+    pub id: u64,
+    pub client_addr: String,
+    pub matched: u64,
+    pub active: bool,
+}
+
+/// What INFO, ROLE and the metrics tell of a shard.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    pub node_id: u64,
+    pub role: Role,
+    /// Zero where none is known.
+    pub leader_id: u64,
+    pub leader_client_addr: Option<String>,
+    pub term: u64,
+    pub committed: u64,
+    pub applied: u64,
+    pub last_index: u64,
+    pub peers: Vec<PeerStatus>,
+    pub blocked_clients: usize,
+    pub watching: bool,
+}
+
+/// What the process shares of a shard.
+#[derive(Debug)]
+pub struct ShardHandle {
+    pub keyspace: Arc<Keyspace>,
+    pub ports: Box<[Arc<Port>]>,
+    /// Wakes the driver: a batch has something in it, or a peer has sent something.
+    pub driver_wake: Arc<Notify>,
+    pub status: Mutex<Status>,
+    readable_until_ms: AtomicU64,
+    /// Grows whenever leadership is won or lost; what a session knew under another number is void.
+    leadership_epoch: AtomicU64,
+    pub expired_keys: AtomicU64,
+    pub changes: AtomicU64,
+}
+
+impl ShardHandle {
+    pub fn new(keyspace: Arc<Keyspace>, workers: usize) -> Self {
+        ShardHandle {
+            keyspace,
+            ports: (0..workers).map(|_| Arc::default()).collect(),
+            driver_wake: Arc::default(),
+            status: Mutex::default(),
+            readable_until_ms: AtomicU64::new(0),
+            leadership_epoch: AtomicU64::new(0),
+            expired_keys: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the primary's lease allows reads at this monotonic time.
+    pub fn is_readable_at(&self, now_ms: u64) -> bool {
+        now_ms < self.readable_until_ms.load(Ordering::Acquire)
+    }
+
+    pub fn is_primary(&self) -> bool {
+        self.leadership_epoch() % 2 == 1
+    }
+
+    /// Odd while this node is the primary.
+    pub fn leadership_epoch(&self) -> u64 {
+        self.leadership_epoch.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_readable_until(&self, until_ms: u64) {
+        self.readable_until_ms.store(until_ms, Ordering::Release);
+    }
+
+    /// Moves to the next epoch if this changes anything.
+    pub(super) fn set_primary(&self, primary: bool) {
+        if primary != self.is_primary() {
+            self.leadership_epoch.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}

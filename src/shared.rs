@@ -1,0 +1,72 @@
+//! What all workers of the process share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::client::ClientRegistry;
+use crate::config::runtime::RuntimeConfig;
+use crate::env::Clock;
+use crate::keyspace::types::limits::TypeLimits;
+use crate::pubsub::PubSub;
+use crate::shard::port::ShardHandle;
+
+#[derive(Debug)]
+pub struct Shared {
+    pub config: RuntimeConfig,
+    pub limits: TypeLimits,
+    pub clock: Clock,
+    pub shard: Arc<ShardHandle>,
+    pub clients: ClientRegistry,
+    pub pubsub: PubSub,
+    /// Messages on their way to the other nodes.
+    pub outgoing: Mutex<Outgoing>,
+    /// Forty hexadecimal digits that differ from run to run.
+    pub run_id: String,
+    /// Cut short by CONFIG RESETSTAT.
+    pub stats: Stats,
+    /// SIGTERM, SHUTDOWN: the process ends in good order.
+    pub shutdown: Notify,
+}
+
+/// Published messages that the driver hands to the peers.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    pub messages: Vec<(Vec<u8>, Vec<u8>)>,
+    pub bytes: usize,
+}
+
+/// Past so many bytes further messages to the peers are dropped: publishing promises no delivery.
+pub const MAX_OUTGOING_BYTES: usize = 64 << 20;
+
+/// Counters of INFO's stats section.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub connections_received: AtomicU64,
+    pub connections_rejected: AtomicU64,
+    pub commands_processed: AtomicU64,
+    pub keyspace_hits: AtomicU64,
+    pub keyspace_misses: AtomicU64,
+    pub net_input_bytes: AtomicU64,
+    pub net_output_bytes: AtomicU64,
+    pub unexpected_error_replies: AtomicU64,
+    pub output_limit_disconnections: AtomicU64,
+}
+
+impl Shared {
+    /// Publishes on this node and hands the message to the others; returns the receivers on this node.
+    pub fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
+        if !self.config.started_with().members.is_empty() {
+            let mut outgoing = self.outgoing.lock();
+            let bytes = channel.len() + payload.len();
+            if outgoing.bytes + bytes <= MAX_OUTGOING_BYTES {
+                outgoing.bytes += bytes;
+                outgoing.messages.push((channel.to_vec(), payload.to_vec()));
+                self.shard.driver_wake.notify_one();
+            }
+        }
+        self.pubsub.publish(channel, payload)
+    }
+}
