@@ -204,9 +204,11 @@ impl Machine {
 
     fn wait(&mut self, to: Addressee, waiting: Waiting) -> Result<WaiterId, ApplyError> {
         let Waiting { command, encoded, deadline_ms } = waiting;
-        let mut args = EntryArgs::new();
-        let db = read_encoded(&encoded, &mut args)?;
-        let keys = command.key_places(&args).map(|place| (db, args[place].to_vec())).collect();
+        let keys = {
+            let mut args = EntryArgs::new();
+            let db = read_encoded(&encoded, &mut args)?;
+            command.key_places(&args).map(|place| (db, args[place].to_vec())).collect()
+        };
         let blocking = command.blocking.ok_or(ApplyError::PlanMismatch)?;
         let Addressee { worker, connection, resp } = to;
         let waiter = Waiter { worker, connection, resp, blocking, encoded, deadline_ms, keys };
