@@ -1,0 +1,30 @@
+//! Time as a tester's watch shows it. Tests measure the real thing, so this file may ask the clock.
+#![expect(clippy::disallowed_methods, reason = "black-box tests measure real time")]
+
+use std::time::{Duration, Instant};
+
+/// A point in time to count from.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub fn start() -> Self {
+        Stopwatch(Instant::now())
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Asks `probe` every few milliseconds until it gives a value; panics with `what` after `limit`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let watch = Stopwatch::start();
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(watch.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,213 @@
+//! One server process: started, killed, restarted on the same data.
+//!
+//! With `PERDURA_ORACLE=redis-server` in the environment, single nodes run that program instead: stories are then
+//! told to Redis itself, which checks the stories.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::clock::{Stopwatch, wait_for};
+use crate::ports::free_port;
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Log segments of tests: small, so that a test starts fast and fills several.
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// Lines of the server's log that a failing test shows.
+const LOG_TAIL_LINES: usize = 40;
+
+/// How to start a server.
+#[derive(Clone, Debug)]
+pub struct NodeSpec {
+    program: PathBuf,
+    flags: Vec<(String, String)>,
+}
+
+impl NodeSpec {
+    /// A node of the given binary (`env!("CARGO_BIN_EXE_perdura")` in an integration test).
+    pub fn new(program: impl AsRef<Path>) -> NodeSpec {
+        let spec = NodeSpec { program: program.as_ref().to_path_buf(), flags: Vec::new() };
+        spec.flag("segment-bytes", SEGMENT_BYTES)
+    }
+
+    /// Sets `--name value`, in place of an earlier value.
+    pub fn flag(mut self, name: &str, value: impl ToString) -> NodeSpec {
+        self.flags.retain(|(known, _)| known != name);
+        self.flags.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// Starts a node on a free port and fresh data, and waits until it answers.
+    pub fn start(self) -> Node {
+        let mut node = self.launch();
+        node.wait_until_it_answers();
+        node
+    }
+
+    /// Starts a node on a free port and fresh data, and returns at once.
+    pub fn launch(self) -> Node {
+        let dir = TempDir::new().expect("a temporary folder");
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let mut node = Node { spec: self, addr, dir, child: None };
+        node.spawn();
+        node
+    }
+
+    fn command(&self, addr: SocketAddr, data: &Path) -> Command {
+        match std::env::var_os("PERDURA_ORACLE") {
+            Some(redis) => self.redis_command(Path::new(&redis), addr, data),
+            None => self.perdura_command(addr, data),
+        }
+    }
+
+    fn perdura_command(&self, addr: SocketAddr, data: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("serve").arg("--port").arg(addr.port().to_string()).arg("--dir").arg(data);
+        for (name, value) in &self.flags {
+            command.arg(format!("--{name}")).arg(value);
+        }
+        command
+    }
+
+    fn redis_command(&self, redis: &Path, addr: SocketAddr, data: &Path) -> Command {
+        std::fs::create_dir_all(data).expect("a folder for Redis");
+        let mut command = Command::new(redis);
+        command.arg("--port").arg(addr.port().to_string()).arg("--dir").arg(data);
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--enable-debug-command",
+            "yes",
+        ]);
+        for (name, value) in self.flags.iter().filter(|(name, _)| name != "segment-bytes") {
+            command.arg(format!("--{name}")).args(value.split(' '));
+        }
+        command
+    }
+}
+
+/// A server process and its data. Dropping it kills the process and removes the data.
+pub struct Node {
+    spec: NodeSpec,
+    addr: SocketAddr,
+    dir: TempDir,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The folder given as `--dir`.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    /// What the process wrote to its standard output and error, over all its lives.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The process id, while it runs.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running process").id()
+    }
+
+    /// Ends the process as a power cut would: it gets no chance to do anything.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("our own child can be killed");
+            child.wait().expect("our own child can be waited for");
+        }
+    }
+
+    /// Asks the process to end (SIGTERM) and waits for it.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait_for_exit()
+    }
+
+    /// Sends a signal by name, as `kill -NAME` does.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(status.expect("kill can be run").success(), "kill -{name}");
+    }
+
+    /// Waits until the process ends by itself.
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        let child = self.child.as_mut().expect("a running process");
+        let status = wait_for("the process ends", STOP_LIMIT, || child.try_wait().expect("our own child"));
+        self.child = None;
+        status
+    }
+
+    /// Starts the process again on the same data and port, and waits until it answers.
+    pub fn restart(&mut self) {
+        self.spawn();
+        self.wait_until_it_answers();
+    }
+
+    /// Starts the process (again) and returns at once.
+    pub fn spawn(&mut self) {
+        assert!(self.child.is_none(), "the process runs already");
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
+        let mut command = self.spec.command(self.addr, &self.data());
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
+        self.child = Some(command.spawn().expect("the server's program can be run"));
+    }
+
+    pub fn wait_until_it_answers(&mut self) {
+        let (addr, watch) = (self.addr, Stopwatch::start());
+        while self.ping().is_none() {
+            assert!(!self.has_ended(), "{addr}: the process ended before it answered");
+            assert!(watch.elapsed() < START_LIMIT, "{addr}: no answer within {START_LIMIT:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().expect("our own child").is_some())
+    }
+
+    /// Whether the process answers anything but that it is still loading.
+    fn ping(&self) -> Option<()> {
+        let mut client = Client::try_connect(self.addr).ok()?;
+        let reply = client.try_call(&[b"PING"]).ok()?.to_string();
+        (reply == "+PONG" || reply.starts_with("-NOAUTH")).then_some(())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+            eprintln!("--- the end of the log of {}\n{}\n---", self.addr, tail.join("\n"));
+        }
+    }
+}
