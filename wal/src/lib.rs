@@ -1,1 +1,34 @@
+//! The write-ahead log: bytes, indexes and terms on a disk that may lose power at any moment.
+//!
+//! - [`Wal`] stages records and commits everything staged with one write and one sync (group commit).
+//! - What [`Wal::commit`] returned `Ok` for survives a crash; what it did not is cut or kept, as a whole.
+//! - A failed write or sync poisons the log: every later call returns the same error, nothing is retried.
+//! - [`Wal::open`] cuts a torn tail, which was never acknowledged, and refuses anything else that is wrong.
+//! - All access to files goes through [`Disk`]: see [`RealDisk`].
+//!
+//! The byte layout is `docs/log-format.md` and [`format`]; what is promised, and on which assumptions about
+//! the disk, is `docs/durability.md`. The crate reads no clock and draws no random numbers.
 
+#![deny(unsafe_code)]
+
+mod batch;
+pub mod disk;
+mod error;
+pub mod format;
+mod index;
+mod read;
+mod recovery;
+mod replay;
+mod segment;
+mod spares;
+mod wal;
+
+pub use disk::real::{RealDisk, SyncMode};
+pub use disk::{Disk, DiskFile};
+pub use error::WalError;
+pub use format::Fault;
+pub use index::{HardState, Position};
+pub use read::{OwnedRecord, Verified};
+pub use recovery::{Progress, Recovery, TornTail, inspect};
+pub use spares::Preparer;
+pub use wal::{CommitStats, MAX_BATCH_BYTES, MAX_METADATA_BYTES, NewLog, Options, Record, Wal};

@@ -1,0 +1,55 @@
+//! All access to files.
+//!
+//! - A [`Disk`] is one flat folder. Handles are cloneable and refer to the same folder.
+//! - A name is durable only after [`Disk::sync_dir`]; bytes are durable when a durable write returned.
+//! - Nobody retries a failed write or sync, here or above.
+
+pub mod aligned;
+pub mod real;
+
+use std::fmt::Debug;
+use std::io;
+
+use aligned::AlignedBuf;
+
+/// One folder of files.
+pub trait Disk: Clone + Debug + Send + 'static {
+    type File: DiskFile;
+    /// A file's bytes, read-only. A later write to the file may or may not show in them.
+    type Map: AsRef<[u8]> + Debug + Send + Sync;
+    /// Holds the folder until it is dropped.
+    type Lock: Debug + Send;
+
+    /// Claims the folder; `WouldBlock` when somebody else has it.
+    fn lock(&self) -> io::Result<Self::Lock>;
+    /// Names of all files, in no particular order.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Opens a new file, emptied if it exists.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes creations, renames and removals durable.
+    fn sync_dir(&self) -> io::Result<()>;
+    fn map(&self, name: &str) -> io::Result<Self::Map>;
+    /// Reads a whole file from the medium rather than from a cache that may hold what a failed sync lost.
+    fn read_all(&self, name: &str) -> io::Result<AlignedBuf>;
+    /// Offsets and lengths of durable writes are multiples of this: 4096, or 1 for "anything goes".
+    fn write_granularity(&self) -> u64;
+}
+
+/// One open file.
+pub trait DiskFile: Debug + Send + Sync + 'static {
+    fn len(&self) -> io::Result<u64>;
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Writes all of `bytes` and returns when they are durable, with the number of write calls it took.
+    fn write_durably(&self, bytes: &[u8], offset: u64) -> io::Result<u32>;
+    /// Extends an empty file by `length` zero bytes that are allocated and durable.
+    fn fill_with_zeros(&self, length: u64) -> io::Result<()>;
+    /// Makes earlier writes of other handles and processes durable, too.
+    fn sync(&self) -> io::Result<()>;
+    /// Fills `bytes` from `offset` on; `UnexpectedEof` when the file ends before.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+}

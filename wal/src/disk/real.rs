@@ -1,0 +1,281 @@
+//! The real disk: one folder of the file system.
+//!
+//! - [`SyncMode::Dsync`] writes whole blocks with `O_DIRECT | O_DSYNC`: one call writes and syncs, past the
+//!   page cache. [`SyncMode::Fdatasync`] writes through the page cache and calls `fdatasync`.
+//! - Sealed segments are read through memory maps; nothing is ever written through one, because a failed
+//!   write-back could not be reported.
+//! - The whole of a file is read past the page cache where the file system can do that, because after a
+//!   failed sync the cache may show bytes that the disk never got.
+//!
+//! Caveat: if somebody cuts a mapped file short, reading the map ends the process (SIGBUS). The lock keeps
+//! other instances of this program out; nothing keeps `truncate` out.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use super::aligned::AlignedBuf;
+use super::{Disk, DiskFile};
+use crate::format::BLOCK_BYTES;
+
+const LOCK_FILE: &str = "LOCK";
+const PROBE_FILE: &str = "probe.tmp";
+/// Zeros written per call while a segment is prepared.
+const FILL_BYTES: usize = 1 << 20;
+/// Zeros written between two syncs while a segment is prepared: a burst much larger would hold up the
+/// syncs of the segment in use.
+const FILL_SYNC_BYTES: u64 = 8 << 20;
+
+/// How a write is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// `pwrite` with `O_DIRECT | O_DSYNC`, whole blocks.
+    Dsync,
+    /// `pwrite` through the page cache, then `fdatasync`.
+    Fdatasync,
+    /// `pwrite` through the page cache and nothing else: survives a killed process, not a power loss.
+    /// For measuring, and for data that may be lost.
+    None,
+}
+
+/// A folder of the file system.
+#[derive(Debug, Clone)]
+pub struct RealDisk {
+    folder: Arc<PathBuf>,
+    mode: SyncMode,
+    direct: bool,
+}
+
+impl RealDisk {
+    /// Uses `folder`, which is created if needed. Where the file system has no direct I/O, says so once
+    /// and goes without.
+    pub fn open(folder: impl Into<PathBuf>, mode: SyncMode) -> io::Result<RealDisk> {
+        let folder = folder.into();
+        std::fs::create_dir_all(&folder)?;
+        let direct = supports_direct(&folder)?;
+        if !direct && mode == SyncMode::Dsync {
+            tracing::warn!(folder = %folder.display(), "no direct I/O here; the log is written through the page cache");
+        }
+        Ok(RealDisk {
+            folder: Arc::new(folder),
+            mode,
+            direct,
+        })
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn handle(&self, name: &str, reader: File) -> io::Result<RealFile> {
+        let flags = match self.mode {
+            SyncMode::Dsync if self.direct => libc::O_DIRECT | libc::O_DSYNC,
+            SyncMode::Dsync => libc::O_DSYNC,
+            SyncMode::Fdatasync | SyncMode::None => 0,
+        };
+        let writer = OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(self.path(name))?;
+        Ok(RealFile {
+            writer,
+            buffered: reader,
+            sync_after_write: self.mode == SyncMode::Fdatasync,
+        })
+    }
+}
+
+/// Whether one block can be written with direct I/O. The file systems that cannot answer `EINVAL`, some
+/// at open, some at the write.
+fn supports_direct(folder: &Path) -> io::Result<bool> {
+    let path = folder.join(PROBE_FILE);
+    let result = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(&path)
+        .and_then(|file| file.write_all_at(AlignedBuf::zeroed(BLOCK_BYTES as usize).as_ref(), 0));
+    if path.exists() {
+        std::fs::remove_file(&path)?;
+    }
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+impl Disk for RealDisk {
+    type File = RealFile;
+    type Map = Mmap;
+    type Lock = File;
+
+    fn lock(&self) -> io::Result<File> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path(LOCK_FILE))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&*self.folder)? {
+            // A name that is no UTF-8 is none of ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<RealFile> {
+        let reader = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.path(name))?;
+        self.handle(name, reader)
+    }
+
+    fn open(&self, name: &str) -> io::Result<RealFile> {
+        let reader = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path(name))?;
+        self.handle(name, reader)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        if self.mode == SyncMode::None {
+            return Ok(());
+        }
+        File::open(&*self.folder)?.sync_all()
+    }
+
+    #[allow(unsafe_code)]
+    fn map(&self, name: &str) -> io::Result<Mmap> {
+        let file = File::open(self.path(name))?;
+        // SAFETY: the folder is locked, the log never writes or cuts a segment that it has mapped, and
+        // the map is dropped before the segment's file is recycled.
+        unsafe { Mmap::map(&file) }
+    }
+
+    fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
+        let flags = if self.direct { libc::O_DIRECT } else { 0 };
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(self.path(name))?;
+        let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(BLOCK_BYTES as usize));
+        let filled = read_to_end(&file, buffer.as_mut())?;
+        buffer.resize(filled.min(length));
+        Ok(buffer)
+    }
+
+    fn write_granularity(&self) -> u64 {
+        match self.mode {
+            SyncMode::Dsync => BLOCK_BYTES,
+            SyncMode::Fdatasync | SyncMode::None => 1,
+        }
+    }
+}
+
+fn read_to_end(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A file open twice: for durable writes, and through the page cache for everything else.
+#[derive(Debug)]
+pub struct RealFile {
+    writer: File,
+    buffered: File,
+    sync_after_write: bool,
+}
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.buffered.metadata()?.len())
+    }
+
+    fn write_durably(&self, bytes: &[u8], offset: u64) -> io::Result<u32> {
+        let calls = write_all(&self.writer, bytes, offset)?;
+        if self.sync_after_write {
+            self.writer.sync_data()?;
+        }
+        Ok(calls)
+    }
+
+    fn fill_with_zeros(&self, length: u64) -> io::Result<()> {
+        let zeros = vec![0; FILL_BYTES];
+        let mut offset = 0;
+        while offset < length {
+            let count = (length - offset).min(FILL_BYTES as u64);
+            write_all(&self.buffered, &zeros[..count as usize], offset)?;
+            offset += count;
+            if offset.is_multiple_of(FILL_SYNC_BYTES) {
+                self.buffered.sync_data()?;
+            }
+        }
+        self.buffered.sync_all()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.buffered.sync_all()
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.buffered.read_exact_at(bytes, offset)
+    }
+}
+
+/// A call that was interrupted before it wrote anything is no failed write.
+fn write_all(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<u32> {
+    let mut calls = 0;
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                calls += 1;
+                bytes = &bytes[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(calls)
+}

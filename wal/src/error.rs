@@ -1,0 +1,109 @@
+//! Everything that the log can refuse or fail at, in words for the operator who reads them at night.
+//!
+//! - Errors are `Clone`: a poisoned log answers every later call with the error that poisoned it.
+//! - Misuse (a gap, a payload too long) stages nothing and poisons nothing.
+
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::format::{Fault, MAX_PAYLOAD_BYTES};
+
+#[derive(Debug, Clone, Error)]
+pub enum WalError {
+    /// The operating system failed a call. From a write or a sync, the log is poisoned.
+    #[error("log: could not {operation} {file} at byte {offset}: {source}")]
+    Io {
+        operation: &'static str,
+        file: String,
+        offset: u64,
+        source: Arc<io::Error>,
+    },
+    /// Another process holds the folder.
+    #[error("log: the folder is in use by another process (its LOCK file is held)")]
+    InUse,
+    /// There is no log, and none was to be made.
+    #[error("log: there is none in the folder")]
+    NoLog,
+    /// Bytes that were synced are not what was written. Nothing has been changed.
+    #[error(
+        "log: {file} is damaged at byte {offset}: {fault}. Nothing was changed: \
+         restore this node from a backup or let it rejoin empty"
+    )]
+    Damaged {
+        file: String,
+        offset: u64,
+        fault: Fault,
+    },
+    /// A segment between two others, or before the first, is not there.
+    #[error("log: segment {missing} is missing (found {found}); entries are lost without it")]
+    MissingSegment { missing: String, found: String },
+    /// The entries begin later than the recorded compactions allow.
+    #[error(
+        "log: it begins at index {found} in {file}, expected {expected}: older segments are missing"
+    )]
+    MissingEntries {
+        file: String,
+        expected: u64,
+        found: u64,
+    },
+    /// A segment that ends before its header does; segments are full-sized before they get their name.
+    #[error("log: {file} has only {bytes} bytes; a segment is never that short")]
+    ShortSegment { file: String, bytes: u64 },
+    /// A segment of another log.
+    #[error("log: {file} belongs to log {found:#018x}, expected {expected:#018x}")]
+    Foreign {
+        file: String,
+        expected: u64,
+        found: u64,
+    },
+    /// A segment of a later version of this program.
+    #[error("log: {file} has format version {found}, this program reads up to {supported}")]
+    NewerVersion {
+        file: String,
+        found: u32,
+        supported: u32,
+    },
+    /// The hard state says that entries are committed which the log does not have.
+    #[error("log: entries up to {commit} are committed, but the log ends at {last}")]
+    CommitBeyondLog { commit: u64, last: u64 },
+    /// The index is at or below the last compaction.
+    #[error("log: index {index} is compacted; the first index is {first}")]
+    Compacted { index: u64, first: u64 },
+    /// The index is behind the end of the log.
+    #[error("log: index {index} is not in the log; the last index is {last}")]
+    Unavailable { index: u64, last: u64 },
+    /// A staged entry would leave a gap.
+    #[error("log: entry {found} does not follow; expected {expected} or lower")]
+    Gap { expected: u64, found: u64 },
+    /// A staged entry has a lower term than the one before it.
+    #[error("log: entry {index} has term {found}, but the one before it has {floor}")]
+    TermWentBack { index: u64, floor: u64, found: u64 },
+    /// Entries that the hard state calls committed would be cut.
+    #[error("log: cutting from {from} would cut committed entries (commit is {commit})")]
+    CutsCommitted { from: u64, commit: u64 },
+    #[error("log: a payload of {bytes} bytes is too long; the limit is {MAX_PAYLOAD_BYTES}")]
+    PayloadTooLong { bytes: usize },
+    #[error("log: metadata of {bytes} bytes is too long; the limit is {limit}")]
+    MetadataTooLong { bytes: usize, limit: usize },
+    /// Commit what is staged first.
+    #[error("log: the batch is full ({bytes} bytes staged)")]
+    BatchFull { bytes: u64 },
+}
+
+impl WalError {
+    pub(crate) fn io(
+        operation: &'static str,
+        file: &str,
+        offset: u64,
+    ) -> impl FnOnce(io::Error) -> WalError {
+        let file = file.to_owned();
+        move |source| WalError::Io {
+            operation,
+            file,
+            offset,
+            source: Arc::new(source),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Segments prepared ahead of time, and those no longer needed.
+//!
+//! - A prepared segment has its final name and its full, zeroed or recycled, durable size before it is
+//!   handed out. To begin it takes one write, the same that commits its first batch.
+//! - Files change names one by one, each change durable before the next, under one lock. So sequences stay
+//!   contiguous whatever moment a crash picks.
+//! - Segments are dropped oldest first, by the [`Preparer`]'s owner if there is one, else inside a commit.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::WalError;
+use crate::segment::name_of;
+
+const PREPARE_FILE: &str = "prepare.tmp";
+const ROLL_FILE: &str = "roll.tmp";
+
+/// A segment that waits to be used.
+#[derive(Debug)]
+pub(crate) struct Spare<F> {
+    pub sequence: u64,
+    pub file: F,
+    pub file_bytes: u64,
+}
+
+/// A segment that waits to be recycled or removed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retired {
+    pub sequence: u64,
+    pub file_bytes: u64,
+}
+
+#[derive(Debug)]
+struct State<F> {
+    ready: VecDeque<Spare<F>>,
+    retired: VecDeque<Retired>,
+    next_sequence: u64,
+    /// A [`Preparer`] is at work.
+    attended: bool,
+    closed: bool,
+    /// A name may or may not have changed on disk; nothing is handed out any more.
+    failed: Option<WalError>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Spares<D: Disk> {
+    disk: D,
+    segment_bytes: u64,
+    /// How many prepared segments are wanted.
+    wanted: usize,
+    state: Mutex<State<D::File>>,
+    work: Condvar,
+}
+
+impl<F> State<F> {
+    fn check(&self) -> Result<(), WalError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn note<T>(&mut self, result: Result<T, WalError>) -> Result<T, WalError> {
+        if let Err(error) = &result {
+            self.failed = Some(error.clone());
+        }
+        result
+    }
+}
+
+impl<D: Disk> Spares<D> {
+    pub fn new(
+        disk: D,
+        segment_bytes: u64,
+        wanted: usize,
+        ready: VecDeque<Spare<D::File>>,
+        next_sequence: u64,
+    ) -> Spares<D> {
+        Spares {
+            disk,
+            segment_bytes,
+            wanted,
+            state: Mutex::new(State {
+                ready,
+                retired: VecDeque::new(),
+                next_sequence,
+                attended: false,
+                closed: false,
+                failed: None,
+            }),
+            work: Condvar::new(),
+        }
+    }
+
+    /// The next segment; made on the spot if none is prepared.
+    pub fn take(&self) -> Result<Spare<D::File>, WalError> {
+        let ready = {
+            let mut state = self.lock();
+            state.check()?;
+            state.ready.pop_front()
+        };
+        let spare = match ready {
+            Some(spare) => spare,
+            None => self.make_now()?,
+        };
+        self.work.notify_one();
+        Ok(spare)
+    }
+
+    /// Hands over a segment that is no longer needed; the oldest comes first.
+    pub fn retire(&self, retired: Retired) -> Result<(), WalError> {
+        let attended = {
+            let mut state = self.lock();
+            state.retired.push_back(retired);
+            state.attended
+        };
+        if attended {
+            self.work.notify_one();
+        } else {
+            while self.drop_one()? {}
+        }
+        Ok(())
+    }
+
+    pub fn ready_bytes(&self) -> u64 {
+        self.lock().ready.iter().map(|spare| spare.file_bytes).sum()
+    }
+
+    /// Does one piece of work, if there is any.
+    fn step(&self) -> Result<bool, WalError> {
+        if self.drop_one()? {
+            return Ok(true);
+        }
+        if self.lock().ready.len() >= self.wanted {
+            return Ok(false);
+        }
+        self.fill(PREPARE_FILE)?;
+        self.publish(PREPARE_FILE, &mut self.lock())?;
+        Ok(true)
+    }
+
+    /// Recycles or removes the oldest retired segment.
+    fn drop_one(&self) -> Result<bool, WalError> {
+        let mut state = self.lock();
+        let Some(retired) = state.retired.pop_front() else {
+            return Ok(false);
+        };
+        let name = name_of(retired.sequence);
+        if state.ready.len() < self.wanted && retired.file_bytes == self.segment_bytes {
+            self.publish(&name, &mut state)?;
+        } else {
+            let removed = self.remove(&name);
+            state.note(removed)?;
+        }
+        Ok(true)
+    }
+
+    fn make_now(&self) -> Result<Spare<D::File>, WalError> {
+        self.fill(ROLL_FILE)?;
+        let mut state = self.lock();
+        self.publish(ROLL_FILE, &mut state)?;
+        // The preparer may have published one meanwhile; sequences are used in order.
+        Ok(state.ready.pop_front().expect("published right above"))
+    }
+
+    fn fill(&self, name: &str) -> Result<(), WalError> {
+        let filled = self
+            .disk
+            .create(name)
+            .and_then(|file| file.fill_with_zeros(self.segment_bytes));
+        if filled.is_err() {
+            // Gives the space back if it can; a temporary file that stays is removed at the next open.
+            let _ = self.disk.remove(name);
+        }
+        filled.map_err(WalError::io("fill", name, 0))
+    }
+
+    /// Gives a full-sized file the next sequence and keeps it ready.
+    fn publish(&self, from: &str, state: &mut State<D::File>) -> Result<(), WalError> {
+        state.check()?;
+        let name = name_of(state.next_sequence);
+        let published = self.rename(from, &name);
+        let file = state.note(published)?;
+        state.ready.push_back(Spare {
+            sequence: state.next_sequence,
+            file,
+            file_bytes: self.segment_bytes,
+        });
+        state.next_sequence += 1;
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<D::File, WalError> {
+        self.disk
+            .rename(from, to)
+            .map_err(WalError::io("rename", from, 0))?;
+        self.sync_dir()?;
+        self.disk.open(to).map_err(WalError::io("open", to, 0))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), WalError> {
+        self.disk
+            .remove(name)
+            .map_err(WalError::io("remove", name, 0))?;
+        self.sync_dir()
+    }
+
+    fn sync_dir(&self) -> Result<(), WalError> {
+        self.disk
+            .sync_dir()
+            .map_err(WalError::io("sync the folder of", ".", 0))
+    }
+
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<D::File>> {
+        // Whoever panicked under the lock left a state that is true of the disk at every step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes segments ahead of time and drops old ones, so that commits need not.
+///
+/// An error need not be the log's end: a segment that could not be prepared for want of space is made, or
+/// fails for good, inside a commit. When the preparer is dropped, commits do its work themselves.
+#[derive(Debug)]
+pub struct Preparer<D: Disk> {
+    spares: Arc<Spares<D>>,
+}
+
+impl<D: Disk> Preparer<D> {
+    pub(crate) fn new(spares: Arc<Spares<D>>) -> Preparer<D> {
+        spares.lock().attended = true;
+        Preparer { spares }
+    }
+
+    /// Does one piece of work and says whether there was any.
+    pub fn step(&self) -> Result<bool, WalError> {
+        self.spares.step()
+    }
+
+    /// Works until the log is closed; meant for a thread of its own.
+    pub fn run(&self) -> Result<(), WalError> {
+        while self.wait() {
+            while self.step()? {}
+        }
+        Ok(())
+    }
+
+    /// Waits for work; false when the log is closed.
+    fn wait(&self) -> bool {
+        let idle = |state: &mut State<D::File>| {
+            !state.closed && state.retired.is_empty() && state.ready.len() >= self.spares.wanted
+        };
+        let state = self.spares.lock();
+        let state = self
+            .spares
+            .work
+            .wait_while(state, idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        !state.closed
+    }
+}
+
+impl<D: Disk> Drop for Preparer<D> {
+    fn drop(&mut self) {
+        self.spares.lock().attended = false;
+    }
+}
