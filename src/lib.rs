@@ -10,6 +10,8 @@ pub mod config;
 pub mod env;
 pub mod keyspace;
 pub mod logging;
+pub mod metrics;
+pub mod metrics_http;
 pub mod propose;
 pub mod protocol;
 pub mod pubsub;

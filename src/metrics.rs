@@ -1,0 +1,306 @@
+//! Every metric: its name, its unit, its help. INFO and the Prometheus endpoint read the same numbers.
+//!
+//! - What is counted for each command or packet is counted in a [`Lane`], one for each thread, without contention; what
+//!   is counted for each batch, connection or event is an atomic or a histogram of its own.
+//! - Names carry their unit and the prefix `perdura_`; counters only grow, CONFIG RESETSTAT included: it moves the point
+//!   from which INFO counts.
+//! - Nothing here knows keys, values or passwords. Labels come from fixed lists: commands, databases, peers, codes of
+//!   errors (at most [`MAX_ERROR_CODES`]).
+
+mod exposition;
+mod lane;
+mod latency;
+mod memory;
+mod rates;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use crate::env::Clock;
+
+pub use lane::{CommandTotals, Lane, Outcome, Totals};
+pub use latency::Latencies;
+pub use memory::{Memory, memory};
+pub use rates::Rates;
+
+/// A number that is set.
+pub type Level = Gauge<u64, AtomicU64>;
+
+/// More kinds of errors than this are counted under [`OTHER_ERRORS`].
+pub const MAX_ERROR_CODES: usize = 128;
+const OTHER_ERRORS: &str = "other";
+
+/// A follower, as the leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Peer {
+    pub peer: u64,
+}
+
+/// A role in the group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Role {
+    pub role: &'static str,
+}
+
+/// What a node can be.
+pub const ROLES: [&str; 4] = ["leader", "follower", "candidate", "pre_candidate"];
+
+/// The log, by whoever turns it.
+#[derive(Debug)]
+pub struct LogMetrics {
+    pub append_seconds: Histogram,
+    pub sync_seconds: Histogram,
+    pub commit_seconds: Histogram,
+    pub entry_commands: Histogram,
+    pub entry_bytes: Histogram,
+    pub bytes: Counter,
+}
+
+/// Replication, as this node sees it.
+#[derive(Debug)]
+pub struct RaftMetrics {
+    pub term: Level,
+    pub leader_id: Level,
+    pub last_index: Level,
+    pub commit_index: Level,
+    pub applied_index: Level,
+    pub apply_lag_entries: Level,
+    pub leader_changes: Counter,
+    role: Family<Role, Level>,
+    follower_lag_entries: Family<Peer, Level>,
+}
+
+/// Connections.
+#[derive(Debug)]
+pub struct ClientMetrics {
+    pub connected: Gauge,
+    pub blocked: Gauge,
+    pub accepted: Counter,
+    pub rejected: Counter,
+    pub cut_off: Counter,
+}
+
+/// Keys and deadlines of one database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseKeys {
+    pub database: usize,
+    pub keys: u64,
+    pub with_deadline: u64,
+}
+
+type CountKeys = Box<dyn Fn() -> Vec<DatabaseKeys> + Send + Sync>;
+
+/// All metrics of the process.
+pub struct Metrics {
+    pub log: LogMetrics,
+    pub raft: RaftMetrics,
+    pub clients: ClientMetrics,
+    pub expired_keys: Counter,
+    registry: Registry,
+    clock: Clock,
+    lanes: lane::Lanes,
+    errors: Mutex<BTreeMap<String, u64>>,
+    count_keys: OnceLock<CountKeys>,
+    rates: Mutex<rates::Window>,
+    peak_allocated_bytes: AtomicU64,
+}
+
+/// Where metrics are declared: the registry with what all declarations share.
+struct Declare<'r>(&'r mut Registry);
+
+impl Declare<'_> {
+    fn metric<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn counter(&mut self, name: &str, help: &str) -> Counter {
+        self.metric(name, help, Counter::default())
+    }
+
+    fn level(&mut self, name: &str, help: &str) -> Level {
+        self.metric(name, help, Level::default())
+    }
+
+    /// From 10 µs to 5 s, each bucket double the one before.
+    fn seconds(&mut self, name: &str, help: &str) -> Histogram {
+        let histogram = Histogram::new(exponential_buckets(10e-6, 2.0, 20));
+        self.0.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        histogram
+    }
+
+    /// From `first` on, each bucket four times the one before.
+    fn sizes(&mut self, name: &str, help: &str, first: f64) -> Histogram {
+        self.metric(name, help, Histogram::new(exponential_buckets(first, 4.0, 10)))
+    }
+}
+
+impl LogMetrics {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declare<'_>) -> LogMetrics {
+        LogMetrics {
+            append_seconds: d.seconds("log_append", "Time to encode a batch into the log's buffer"),
+            sync_seconds: d.seconds("log_sync", "Time to write a batch to the disk and have it there for good"),
+            commit_seconds: d.seconds("log_commit", "Time from the proposal of an entry to its commit by a majority"),
+            entry_commands: d.sizes("log_entry_commands", "Commands in an entry", 1.0),
+            entry_bytes: d.sizes("log_entry_bytes", "Bytes in an entry", 64.0),
+            bytes: d.counter("log_bytes", "Bytes written to the log"),
+        }
+    }
+}
+
+impl RaftMetrics {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declare<'_>) -> RaftMetrics {
+        RaftMetrics {
+            term: d.level("raft_term", "Term of the group"),
+            leader_id: d.level("raft_leader_id", "Node that leads, 0 where none is known"),
+            last_index: d.level("raft_last_index", "Index of the last entry of this node's log"),
+            commit_index: d.level("raft_commit_index", "Index of the last committed entry that this node knows"),
+            applied_index: d.level("raft_applied_index", "Index of the last entry applied to the keyspace"),
+            apply_lag_entries: d.level("raft_apply_lag_entries", "Committed entries that are not applied yet"),
+            leader_changes: d.counter("raft_leader_changes", "Times that this node saw another leader"),
+            role: d.metric("raft_role", "1 for the role that this node has, 0 for the others", Family::default()),
+            follower_lag_entries: d.metric("raft_follower_lag_entries",
+                "On the leader: entries that a follower has not acknowledged", Family::default()),
+        }
+    }
+
+    /// Sets the role, one of [`ROLES`].
+    pub fn set_role(&self, current: &str) {
+        for role in ROLES {
+            self.role.get_or_create(&Role { role }).set(u64::from(role == current));
+        }
+    }
+
+    /// Sets how far each follower is behind; nobody is where this node does not lead.
+    pub fn set_follower_lags(&self, lags: impl IntoIterator<Item = (u64, u64)>) {
+        self.follower_lag_entries.clear();
+        for (peer, entries) in lags {
+            self.follower_lag_entries.get_or_create(&Peer { peer }).set(entries);
+        }
+    }
+}
+
+impl ClientMetrics {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declare<'_>) -> ClientMetrics {
+        ClientMetrics {
+            connected: d.metric("connected_clients", "Clients connected now", Gauge::default()),
+            blocked: d.metric("blocked_clients", "Clients that wait in a blocking command", Gauge::default()),
+            accepted: d.counter("connections", "Connections accepted"),
+            rejected: d.counter("rejected_connections", "Connections refused for want of room"),
+            cut_off: d.counter("output_limit_disconnections", "Clients closed because they did not read their replies"),
+        }
+    }
+}
+
+impl Metrics {
+    /// Metrics for these commands, which [`Lane::command`] knows by their places in the list.
+    pub fn new(clock: Clock, commands: Vec<String>) -> Arc<Metrics> {
+        let mut registry = Registry::with_prefix("perdura");
+        let d = &mut Declare(&mut registry);
+        Arc::new(Metrics {
+            log: LogMetrics::declare(d),
+            raft: RaftMetrics::declare(d),
+            clients: ClientMetrics::declare(d),
+            expired_keys: d.counter("expired_keys", "Keys freed because their time had come"),
+            registry,
+            clock,
+            lanes: lane::Lanes::new(commands),
+            errors: Mutex::new(BTreeMap::new()),
+            count_keys: OnceLock::new(),
+            rates: Mutex::new(rates::Window::default()),
+            peak_allocated_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// A lane for one thread, for as long as the thread lives. What it counted stays counted afterwards.
+    pub fn lane(&self) -> Lane {
+        self.lanes.open()
+    }
+
+    /// The sum of all lanes since the start, or since the last [`Metrics::reset`].
+    pub fn totals(&self) -> Totals {
+        self.lanes.since_reset()
+    }
+
+    /// Says how keys are counted. The first caller is heard.
+    pub fn count_keys_by(&self, count: impl Fn() -> Vec<DatabaseKeys> + Send + Sync + 'static) {
+        // A second shard will need a label of its own; until then there is one keyspace in a process.
+        let _ = self.count_keys.set(Box::new(count));
+    }
+
+    /// The databases that hold keys.
+    pub fn keys(&self) -> Vec<DatabaseKeys> {
+        let counted = self.count_keys.get().map(|count| count()).unwrap_or_default();
+        counted.into_iter().filter(|database| database.keys > 0).collect()
+    }
+
+    /// Counts an error reply by its first word, as in INFO errorstats.
+    pub fn error(&self, code: &str) {
+        let mut errors = self.errors.lock();
+        let known = errors.len() < MAX_ERROR_CODES || errors.contains_key(code);
+        let code = if known { code } else { OTHER_ERRORS };
+        match errors.get_mut(code) {
+            Some(count) => *count += 1,
+            None => drop(errors.insert(code.to_owned(), 1)),
+        }
+    }
+
+    /// Error replies by code.
+    pub fn errors(&self) -> Vec<(String, u64)> {
+        self.errors.lock().iter().map(|(code, count)| (code.clone(), *count)).collect()
+    }
+
+    pub fn uptime_s(&self) -> u64 {
+        self.clock.monotonic_ms() / 1000
+    }
+
+    /// To be called about once a second: feeds [`Metrics::rates`] and the peak of memory.
+    pub fn sample(&self) {
+        let totals = self.lanes.sum();
+        self.rates.lock().add(self.clock.monotonic_ms(), &totals);
+        memory::note_peak(&self.peak_allocated_bytes);
+    }
+
+    /// What happens in a second, averaged over the last few.
+    pub fn rates(&self) -> Rates {
+        self.rates.lock().rates()
+    }
+
+    /// Most bytes that were ever seen allocated.
+    pub fn peak_allocated_bytes(&self) -> u64 {
+        memory::note_peak(&self.peak_allocated_bytes)
+    }
+
+    /// CONFIG RESETSTAT: INFO counts commands, bytes and errors anew. Prometheus' counters go on.
+    pub fn reset(&self) {
+        self.lanes.reset();
+        self.errors.lock().clear();
+    }
+
+    /// Everything in the text format of Prometheus (OpenMetrics).
+    pub fn expose(&self) -> Result<String, fmt::Error> {
+        exposition::expose(self)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
