@@ -14,6 +14,9 @@ pub struct TypeLimits {
     pub zset_max_listpack_value_bytes: usize,
     /// Bytes in one packed chunk of a list (`list-max-listpack-size -2`).
     pub list_max_listpack_bytes: usize,
+    /// Seed of the hash functions of big encodings. It decides the order of SCAN and no reply to a write; keep it
+    /// from clients, or they can make tables slow.
+    pub hash_seed: u64,
 }
 
 impl Default for TypeLimits {
@@ -27,6 +30,7 @@ impl Default for TypeLimits {
             zset_max_listpack_entries: 128,
             zset_max_listpack_value_bytes: 64,
             list_max_listpack_bytes: 8192,
+            hash_seed: 0,
         }
     }
 }

@@ -1,0 +1,266 @@
+//! From the hash of a key to its position: extendible hashing with small pages.
+//!
+//! - A key's place is the top 48 bits of its hash ("place"). A page of depth d holds all positions whose places
+//!   share d leading bits; the directory maps the leading bits of a place to its page. So the pages partition the
+//!   space of places into ranges, and a place is also a cursor that survives any splitting and rebuilding.
+//! - A page keeps 16 bits of every place ("tag"), from bit 8 * (d / 8) on: they always include the bit by which
+//!   the page splits next, and at least eight more to tell keys apart. Every eighth split reads the keys again.
+//! - Growing splits one page of at most `PAGE_MAX` positions, so no insert takes long; a page's arrays grow in size
+//!   classes. The directory doubles by copying: four bytes for every 88 positions or so.
+//! - Keys whose places collide can't be split apart. Then pages grow beyond `PAGE_MAX` rather than the directory
+//!   without bound: such keys get slow, nothing else.
+//! - Pages never merge. The owner builds a new index when `is_sparse` says that most pages are empty.
+
+use super::super::buffer::size_class;
+use super::segmented::Segmented;
+
+/// Bits of a place, and of a scan cursor.
+const PLACE_BITS: u32 = 48;
+/// A page splits before it would hold more.
+const PAGE_MAX: usize = 256;
+const MAX_DEPTH: u32 = 32;
+/// The directory may double while it has fewer than one entry for so many positions.
+const POSITIONS_PER_DIRECTORY_ENTRY: usize = 32;
+/// Pages that a scan step visits for each element asked for, before it returns with fewer.
+const SCAN_EFFORT: usize = 16;
+
+/// The top 48 bits of a key's hash.
+#[derive(Clone, Copy)]
+pub(super) struct Place(u64);
+
+impl Place {
+    pub(super) fn of_hash(hash: u64) -> Self {
+        Place(hash >> (64 - PLACE_BITS))
+    }
+
+    fn tag(self, depth: u32) -> u16 {
+        (self.0 >> tag_shift(depth)) as u16
+    }
+}
+
+/// How many bits of a place lie below the tag in a page of this depth.
+fn tag_shift(depth: u32) -> u32 {
+    PLACE_BITS - 16 - depth / 8 * 8
+}
+
+#[derive(Clone)]
+pub(super) struct Index {
+    directory: Vec<u32>,
+    directory_depth: u32,
+    pages: Segmented<Page>,
+    page_bytes: usize,
+    len: usize,
+}
+
+struct Page {
+    depth: u32,
+    tags: Vec<u16>,
+    positions: Vec<u32>,
+}
+
+impl Clone for Page {
+    /// A page with the same room, for the index counts it.
+    fn clone(&self) -> Self {
+        let mut page = Page::with_room(self.depth, self.tags.capacity());
+        page.tags.extend_from_slice(&self.tags);
+        page.positions.extend_from_slice(&self.positions);
+        page
+    }
+}
+
+impl Index {
+    pub(super) fn new() -> Self {
+        let mut pages = Segmented::new();
+        pages.push(Page::with_room(0, 0));
+        Self { directory: vec![0], directory_depth: 0, pages, page_bytes: 0, len: 0 }
+    }
+
+    /// The position at `place` that satisfies `is_it`.
+    pub(super) fn find(&self, place: Place, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.pages.get(self.page_id(place)).find(place, is_it)
+    }
+
+    /// Adds a position; `place_of` reads the place of one that is already here.
+    pub(super) fn insert(&mut self, place: Place, position: u32, place_of: impl Fn(u32) -> Place) {
+        while self.should_split(place) {
+            self.split(place, &place_of);
+        }
+        self.len += 1;
+        self.edit(place, |page| page.push(place, position));
+    }
+
+    /// Removes `position`, which was inserted at `place`.
+    pub(super) fn remove(&mut self, place: Place, position: u32) {
+        self.len -= 1;
+        self.edit(place, |page| page.remove(position));
+    }
+
+    /// Makes the position that was inserted at `place` as `from` point to `to`.
+    pub(super) fn relocate(&mut self, place: Place, from: u32, to: u32) {
+        self.edit(place, |page| {
+            let slot = page.slot_of(from);
+            page.positions[slot] = to;
+        });
+    }
+
+    /// Whether so few positions are left that a new index is worth building.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.pages.len() > 4 * (self.len + 1)
+    }
+
+    /// Bytes allocated on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.directory.capacity() * size_of::<u32>() + self.pages.heap_bytes() + self.page_bytes
+    }
+
+    /// Visits the positions in the next part of the space of places, about `count` of them, and returns the cursor
+    /// of the part after it, or 0 at the end. Whatever is here from a cursor 0 to the next is visited at least once.
+    pub(super) fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(u32)) -> u64 {
+        let mut cursor = cursor & ((1 << PLACE_BITS) - 1);
+        let mut seen = 0;
+        for _ in 0..count.saturating_mul(SCAN_EFFORT).max(1) {
+            let page = self.pages.get(self.page_id(Place(cursor)));
+            let end = page.part_end(cursor, count - seen);
+            page.visit_part(cursor, end, |position| {
+                seen += 1;
+                visit(position);
+            });
+            cursor = end;
+            if cursor == 1 << PLACE_BITS {
+                return 0;
+            }
+            if seen >= count {
+                break;
+            }
+        }
+        cursor
+    }
+
+    fn page_id(&self, place: Place) -> usize {
+        self.directory[(place.0 >> (PLACE_BITS - self.directory_depth)) as usize] as usize
+    }
+
+    fn edit(&mut self, place: Place, change: impl FnOnce(&mut Page)) {
+        let id = self.page_id(place);
+        let page = self.pages.get_mut(id);
+        let before = page.heap_bytes();
+        change(page);
+        self.page_bytes = self.page_bytes + page.heap_bytes() - before;
+    }
+
+    fn should_split(&self, place: Place) -> bool {
+        let page = self.pages.get(self.page_id(place));
+        let may_double = self.directory.len() * POSITIONS_PER_DIRECTORY_ENTRY <= self.len;
+        let has_room = page.depth < self.directory_depth || (may_double && page.depth < MAX_DEPTH);
+        page.tags.len() >= PAGE_MAX && has_room
+    }
+
+    fn split(&mut self, place: Place, place_of: &impl Fn(u32) -> Place) {
+        let id = self.page_id(place);
+        let depth = self.pages.get(id).depth;
+        if depth == self.directory_depth {
+            self.directory = self.directory.iter().flat_map(|&id| [id, id]).collect();
+            self.directory_depth += 1;
+        }
+        let upper_id = self.pages.len() as u32;
+        let page = self.pages.get_mut(id);
+        let before = page.heap_bytes();
+        let (lower, upper) = page.split(place_of);
+        self.page_bytes = self.page_bytes + lower.heap_bytes() + upper.heap_bytes() - before;
+        *page = lower;
+        self.pages.push(upper);
+        let span = 1 << (self.directory_depth - depth);
+        let first = (place.0 >> (PLACE_BITS - self.directory_depth)) as usize & !(span - 1);
+        self.directory[first + span / 2..first + span].fill(upper_id);
+    }
+}
+
+impl Page {
+    fn with_room(depth: u32, positions: usize) -> Self {
+        Self { depth, tags: Vec::with_capacity(positions), positions: Vec::with_capacity(positions) }
+    }
+
+    fn find(&self, place: Place, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        const LANES: usize = 32;
+        let tag = place.tag(self.depth);
+        for (tags, positions) in self.tags.chunks(LANES).zip(self.positions.chunks(LANES)) {
+            // Without an early exit, so that it compiles to vector instructions.
+            if !tags.iter().fold(false, |any, &other| any | (other == tag)) {
+                continue;
+            }
+            for (&other, &position) in tags.iter().zip(positions) {
+                if other == tag && is_it(position) {
+                    return Some(position);
+                }
+            }
+        }
+        None
+    }
+
+    fn push(&mut self, place: Place, position: u32) {
+        if self.tags.len() == self.tags.capacity() {
+            let capacity = size_class(2 * (self.tags.len() + 1)) / 2;
+            self.tags.reserve_exact(capacity - self.tags.len());
+            self.positions.reserve_exact(capacity - self.positions.len());
+        }
+        self.tags.push(place.tag(self.depth));
+        self.positions.push(position);
+    }
+
+    fn remove(&mut self, position: u32) {
+        let slot = self.slot_of(position);
+        self.tags.swap_remove(slot);
+        self.positions.swap_remove(slot);
+        if self.tags.len() * 4 <= self.tags.capacity() {
+            self.tags.shrink_to(self.tags.len() * 2);
+            self.positions.shrink_to(self.positions.len() * 2);
+        }
+    }
+
+    fn slot_of(&self, position: u32) -> usize {
+        self.positions
+            .iter()
+            .position(|&other| other == position)
+            .expect("a position is in the page of its place")
+    }
+
+    fn split(&self, place_of: &impl Fn(u32) -> Place) -> (Page, Page) {
+        let depth = self.depth + 1;
+        let bit = 15 - self.depth % 8;
+        let upper_len = self.tags.iter().filter(|&tag| tag >> bit & 1 == 1).count();
+        let mut halves = [self.tags.len() - upper_len, upper_len].map(|len| Page::with_room(depth, len));
+        for (&tag, &position) in self.tags.iter().zip(&self.positions) {
+            let half = &mut halves[(tag >> bit & 1) as usize];
+            half.tags.push(match depth % 8 {
+                0 => place_of(position).tag(depth),
+                _ => tag,
+            });
+            half.positions.push(position);
+        }
+        halves.into()
+    }
+
+    /// Where a scan that comes to `cursor` and wants `count` elements should pause, within this page's range.
+    fn part_end(&self, cursor: u64, count: usize) -> u64 {
+        let parts = self.tags.len().div_ceil(count.max(1)).next_power_of_two();
+        let smallest = tag_shift(self.depth);
+        let part_shift = (PLACE_BITS - self.depth).saturating_sub(parts.ilog2()).max(smallest);
+        ((cursor >> part_shift) + 1) << part_shift
+    }
+
+    /// Visits the positions whose places may lie in `from..to`.
+    fn visit_part(&self, from: u64, to: u64, mut visit: impl FnMut(u32)) {
+        let shift = tag_shift(self.depth);
+        let above_tag = from >> shift & !0xffff;
+        for (&tag, &position) in self.tags.iter().zip(&self.positions) {
+            let first = (above_tag | tag as u64) << shift;
+            if first < to && first + (1 << shift) > from {
+                visit(position);
+            }
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.tags.capacity() * size_of::<u16>() + self.positions.capacity() * size_of::<u32>()
+    }
+}
