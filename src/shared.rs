@@ -1,7 +1,6 @@
 //! What all workers of the process share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -10,6 +9,7 @@ use crate::client::ClientRegistry;
 use crate::config::runtime::RuntimeConfig;
 use crate::env::Clock;
 use crate::keyspace::types::limits::TypeLimits;
+use crate::metrics::Metrics;
 use crate::pubsub::PubSub;
 use crate::shard::port::ShardHandle;
 
@@ -18,6 +18,7 @@ pub struct Shared {
     pub config: RuntimeConfig,
     pub limits: TypeLimits,
     pub clock: Clock,
+    pub metrics: Arc<Metrics>,
     pub shard: Arc<ShardHandle>,
     pub clients: ClientRegistry,
     pub pubsub: PubSub,
@@ -25,8 +26,6 @@ pub struct Shared {
     pub outgoing: Mutex<Outgoing>,
     /// Forty hexadecimal digits that differ from run to run.
     pub run_id: String,
-    /// Cut short by CONFIG RESETSTAT.
-    pub stats: Stats,
     /// SIGTERM, SHUTDOWN: the process ends in good order.
     pub shutdown: Notify,
 }
@@ -40,20 +39,6 @@ pub struct Outgoing {
 
 /// Past so many bytes further messages to the peers are dropped: publishing promises no delivery.
 pub const MAX_OUTGOING_BYTES: usize = 64 << 20;
-
-/// Counters of INFO's stats section.
-#[derive(Debug, Default)]
-pub struct Stats {
-    pub connections_received: AtomicU64,
-    pub connections_rejected: AtomicU64,
-    pub commands_processed: AtomicU64,
-    pub keyspace_hits: AtomicU64,
-    pub keyspace_misses: AtomicU64,
-    pub net_input_bytes: AtomicU64,
-    pub net_output_bytes: AtomicU64,
-    pub unexpected_error_replies: AtomicU64,
-    pub output_limit_disconnections: AtomicU64,
-}
 
 impl Shared {
     /// Publishes on this node and hands the message to the others; returns the receivers on this node.

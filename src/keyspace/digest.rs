@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::entry::Entry;
 use super::slot::{SLOTS, Slot};
-use super::value::ValueRef;
+use super::value::{Object, ValueRef};
 use super::view::{LockSet, Ranges};
 use super::{DATABASES, Keyspace};
 
@@ -43,7 +43,20 @@ pub fn of_entry(db: usize, entry: &Entry) -> Digest {
 pub fn of_value(value: ValueRef<'_>) -> Digest {
     match value {
         ValueRef::String(bytes) => of_parts([bytes]),
-        ValueRef::Object(object) => match *object {},
+        ValueRef::Object(Object::List(list)) => of_parts(list.iter()),
+        ValueRef::Object(Object::Set(set)) => sum(set.iter().map(|member| of_parts([&*member]))),
+        ValueRef::Object(Object::Hash(hash)) => sum(hash.iter().map(|(field, value)| {
+            let deadline = hash.expire_at(&field).unwrap_or(-1).to_le_bytes();
+            of_parts([&*field, &*value, &deadline[..]])
+        })),
+        ValueRef::Object(Object::ZSet(zset)) => {
+            let mut hash = Xxh3Default::new();
+            for member in zset.iter() {
+                update_sized(&mut hash, member.member);
+                hash.update(&member.score.to_bits().to_le_bytes());
+            }
+            hash.digest128()
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! A value of any type, as commands see it.
 
+use super::types::hash::Hash;
+use super::types::list::List;
+use super::types::set::Set;
+use super::types::zset::ZSet;
+
 /// What TYPE answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
@@ -25,7 +30,12 @@ impl ValueType {
 
 /// A collection, owned. Strings are not objects: they live inside their entry.
 #[derive(Debug, Clone)]
-pub enum Object {}
+pub enum Object {
+    List(List),
+    Hash(Hash),
+    Set(Set),
+    ZSet(ZSet),
+}
 
 /// A borrowed value.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +46,22 @@ pub enum ValueRef<'a> {
 
 impl Object {
     pub fn value_type(&self) -> ValueType {
-        match *self {}
+        match self {
+            Object::List(_) => ValueType::List,
+            Object::Hash(_) => ValueType::Hash,
+            Object::Set(_) => ValueType::Set,
+            Object::ZSet(_) => ValueType::ZSet,
+        }
     }
 
     /// Elements, fields or members.
     pub fn len(&self) -> usize {
-        match *self {}
+        match self {
+            Object::List(list) => list.len(),
+            Object::Hash(hash) => hash.len(),
+            Object::Set(set) => set.len(),
+            Object::ZSet(zset) => zset.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -91,4 +111,4 @@ macro_rules! collections {
     )*};
 }
 
-collections!();
+collections!(List, Hash, Set, ZSet);

@@ -9,8 +9,7 @@
 
 use crate::disk::aligned::AlignedBuf;
 use crate::format::{
-    BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, Kind, RawRecord, SegmentHeader, record_bytes,
-    seal_record,
+    BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, Kind, RawRecord, SegmentHeader, record_bytes, seal_record,
 };
 use crate::index::{LogIndex, Place};
 
@@ -61,12 +60,7 @@ impl BatchBuffer {
         let mut bytes = AlignedBuf::with_capacity(INITIAL_BYTES);
         bytes.extend_from_slice(lead);
         bytes.resize(lead.len() + BATCH_HEADER_BYTES);
-        BatchBuffer {
-            bytes,
-            lead: lead.len(),
-            body_bytes: 0,
-            records: 0,
-        }
+        BatchBuffer { bytes, lead: lead.len(), body_bytes: 0, records: 0 }
     }
 
     /// The batch that begins a segment: it repeats what the log knows besides its entries, so that the
@@ -77,19 +71,9 @@ impl BatchBuffer {
         block[..encoded.len()].copy_from_slice(&encoded);
         let mut batch = BatchBuffer::with_lead(&block);
         let base = index.base();
-        batch.push(&RawRecord {
-            kind: Kind::Compact,
-            index: base.index,
-            term: base.term,
-            payload: &[],
-        });
+        batch.push(&RawRecord { kind: Kind::Compact, index: base.index, term: base.term, payload: &[] });
         batch.push(&index.hard_state().to_record(&mut [0; 8]));
-        batch.push(&RawRecord {
-            kind: Kind::Metadata,
-            index: 0,
-            term: 0,
-            payload: index.metadata(),
-        });
+        batch.push(&RawRecord { kind: Kind::Metadata, index: 0, term: 0, payload: index.metadata() });
         (batch, header_crc)
     }
 
@@ -214,11 +198,7 @@ pub(crate) struct Records<'a> {
 impl<'a> Records<'a> {
     /// `body` are the verified records of the batch at `batch_offset`.
     pub fn new(body: &'a [u8], sequence: u64, batch_offset: u64) -> Records<'a> {
-        let place = Place {
-            sequence,
-            batch_offset,
-            offset: batch_offset + BATCH_HEADER_BYTES as u64,
-        };
+        let place = Place { sequence, batch_offset, offset: batch_offset + BATCH_HEADER_BYTES as u64 };
         Records { body, place }
     }
 }

@@ -14,12 +14,7 @@ use crate::format::{Fault, MAX_PAYLOAD_BYTES};
 pub enum WalError {
     /// The operating system failed a call. From a write or a sync, the log is poisoned.
     #[error("log: could not {operation} {file} at byte {offset}: {source}")]
-    Io {
-        operation: &'static str,
-        file: String,
-        offset: u64,
-        source: Arc<io::Error>,
-    },
+    Io { operation: &'static str, file: String, offset: u64, source: Arc<io::Error> },
     /// Another process holds the folder.
     #[error("log: the folder is in use by another process (its LOCK file is held)")]
     InUse,
@@ -31,40 +26,22 @@ pub enum WalError {
         "log: {file} is damaged at byte {offset}: {fault}. Nothing was changed: \
          restore this node from a backup or let it rejoin empty"
     )]
-    Damaged {
-        file: String,
-        offset: u64,
-        fault: Fault,
-    },
+    Damaged { file: String, offset: u64, fault: Fault },
     /// A segment between two others, or before the first, is not there.
     #[error("log: segment {missing} is missing (found {found}); entries are lost without it")]
     MissingSegment { missing: String, found: String },
     /// The entries begin later than the recorded compactions allow.
-    #[error(
-        "log: it begins at index {found} in {file}, expected {expected}: older segments are missing"
-    )]
-    MissingEntries {
-        file: String,
-        expected: u64,
-        found: u64,
-    },
+    #[error("log: it begins at index {found} in {file}, expected {expected}: older segments are missing")]
+    MissingEntries { file: String, expected: u64, found: u64 },
     /// A segment that ends before its header does; segments are full-sized before they get their name.
     #[error("log: {file} has only {bytes} bytes; a segment is never that short")]
     ShortSegment { file: String, bytes: u64 },
     /// A segment of another log.
     #[error("log: {file} belongs to log {found:#018x}, expected {expected:#018x}")]
-    Foreign {
-        file: String,
-        expected: u64,
-        found: u64,
-    },
+    Foreign { file: String, expected: u64, found: u64 },
     /// A segment of a later version of this program.
     #[error("log: {file} has format version {found}, this program reads up to {supported}")]
-    NewerVersion {
-        file: String,
-        found: u32,
-        supported: u32,
-    },
+    NewerVersion { file: String, found: u32, supported: u32 },
     /// The hard state says that entries are committed which the log does not have.
     #[error("log: entries up to {commit} are committed, but the log ends at {last}")]
     CommitBeyondLog { commit: u64, last: u64 },
@@ -93,17 +70,8 @@ pub enum WalError {
 }
 
 impl WalError {
-    pub(crate) fn io(
-        operation: &'static str,
-        file: &str,
-        offset: u64,
-    ) -> impl FnOnce(io::Error) -> WalError {
+    pub(crate) fn io(operation: &'static str, file: &str, offset: u64) -> impl FnOnce(io::Error) -> WalError {
         let file = file.to_owned();
-        move |source| WalError::Io {
-            operation,
-            file,
-            offset,
-            source: Arc::new(source),
-        }
+        move |source| WalError::Io { operation, file, offset, source: Arc::new(source) }
     }
 }

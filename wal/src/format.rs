@@ -164,9 +164,8 @@ impl BatchHeader {
 
     /// Decodes the header at `offset` of the segment with `seed`, and returns it with its checksum.
     pub fn decode(bytes: &[u8], seed: u32, offset: u64) -> Result<(BatchHeader, u32), Fault> {
-        let bytes = bytes
-            .first_chunk::<BATCH_HEADER_BYTES>()
-            .ok_or_else(|| too_short(BATCH_HEADER_BYTES, bytes))?;
+        let bytes =
+            bytes.first_chunk::<BATCH_HEADER_BYTES>().ok_or_else(|| too_short(BATCH_HEADER_BYTES, bytes))?;
         if bytes.iter().all(|&b| b == 0) {
             return Err(Fault::Unwritten);
         }
@@ -191,18 +190,12 @@ impl BatchHeader {
 
     /// Offset behind the last record of a batch that starts at `offset`.
     pub fn body_end(&self, offset: u64) -> Option<u64> {
-        offset
-            .checked_add(BATCH_HEADER_BYTES as u64)?
-            .checked_add(self.body_bytes)
+        offset.checked_add(BATCH_HEADER_BYTES as u64)?.checked_add(self.body_bytes)
     }
 
     /// Offset at which the batch after the one at `offset` starts.
     pub fn next_offset(&self, offset: u64) -> Option<u64> {
-        let align = if self.padded {
-            BLOCK_BYTES
-        } else {
-            BATCH_ALIGN_BYTES
-        };
+        let align = if self.padded { BLOCK_BYTES } else { BATCH_ALIGN_BYTES };
         self.body_end(offset)?.checked_next_multiple_of(align)
     }
 }
@@ -287,15 +280,11 @@ impl<'a> RawRecord<'a> {
 /// Size of the record at the start of `bytes`, header included, as its header announces it.
 /// The record may reach beyond `bytes`.
 pub fn record_bytes(bytes: &[u8]) -> Result<usize, Fault> {
-    let header = bytes
-        .first_chunk::<RECORD_HEADER_BYTES>()
-        .ok_or_else(|| too_short(RECORD_HEADER_BYTES, bytes))?;
+    let header =
+        bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or_else(|| too_short(RECORD_HEADER_BYTES, bytes))?;
     let payload = u32_at(header, 8) as usize;
     if payload > MAX_PAYLOAD_BYTES {
-        return Err(Fault::Length {
-            announced: payload as u64,
-            room: MAX_PAYLOAD_BYTES as u64,
-        });
+        return Err(Fault::Length { announced: payload as u64, room: MAX_PAYLOAD_BYTES as u64 });
     }
     Ok(RECORD_HEADER_BYTES + payload)
 }
@@ -320,24 +309,15 @@ fn batch_checksum(bytes: &[u8; BATCH_HEADER_BYTES], seed: u32, offset: u64) -> u
 }
 
 fn check(expected: u32, found: u32) -> Result<u32, Fault> {
-    if expected == found {
-        Ok(found)
-    } else {
-        Err(Fault::Checksum { expected, found })
-    }
+    if expected == found { Ok(found) } else { Err(Fault::Checksum { expected, found }) }
 }
 
 fn too_short(announced: usize, bytes: &[u8]) -> Fault {
-    Fault::Length {
-        announced: announced as u64,
-        room: bytes.len() as u64,
-    }
+    Fault::Length { announced: announced as u64, room: bytes.len() as u64 }
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    *bytes[at..]
-        .first_chunk::<N>()
-        .expect("callers hold a whole header")
+    *bytes[at..].first_chunk::<N>().expect("callers hold a whole header")
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -33,24 +33,13 @@ pub struct HardState {
 impl HardState {
     pub(crate) fn to_record<'a>(self, payload: &'a mut [u8; 8]) -> RawRecord<'a> {
         *payload = self.vote.to_le_bytes();
-        RawRecord {
-            kind: Kind::HardState,
-            index: self.commit,
-            term: self.term,
-            payload,
-        }
+        RawRecord { kind: Kind::HardState, index: self.commit, term: self.term, payload }
     }
 
     fn from_record(record: &RawRecord<'_>) -> Result<HardState, Fault> {
-        let vote = <[u8; 8]>::try_from(record.payload).map_err(|_| Fault::Length {
-            announced: record.payload.len() as u64,
-            room: 8,
-        })?;
-        Ok(HardState {
-            term: record.term,
-            vote: u64::from_le_bytes(vote),
-            commit: record.index,
-        })
+        let vote = <[u8; 8]>::try_from(record.payload)
+            .map_err(|_| Fault::Length { announced: record.payload.len() as u64, room: 8 })?;
+        Ok(HardState { term: record.term, vote: u64::from_le_bytes(vote), commit: record.index })
     }
 }
 
@@ -101,10 +90,7 @@ impl LogIndex {
     }
 
     pub fn with_metadata(metadata: Vec<u8>) -> LogIndex {
-        LogIndex {
-            metadata,
-            ..LogIndex::starting_at(1)
-        }
+        LogIndex { metadata, ..LogIndex::starting_at(1) }
     }
 
     pub fn base(&self) -> Position {
@@ -125,10 +111,7 @@ impl LogIndex {
 
     pub fn last(&self) -> Position {
         let term = self.terms.back().map_or(self.base.term, |run| run.term);
-        Position {
-            index: self.next - 1,
-            term,
-        }
+        Position { index: self.next - 1, term }
     }
 
     pub fn hard_state(&self) -> HardState {
@@ -153,9 +136,7 @@ impl LogIndex {
 
     /// The group with the entry `index`, and the first index that is not in it.
     pub fn group_of(&self, index: u64) -> Option<(Group, u64)> {
-        let after = self
-            .groups
-            .partition_point(|group| group.first_index <= index);
+        let after = self.groups.partition_point(|group| group.first_index <= index);
         let group = *self.groups.get(after.checked_sub(1)?)?;
         let end = self.groups.get(after).map_or(self.next, |g| g.first_index);
         (index < end).then_some((group, end))
@@ -168,10 +149,7 @@ impl LogIndex {
 
     /// Takes in one record. A fault means that the stream contradicts itself.
     pub fn apply(&mut self, record: &RawRecord<'_>, place: Place) -> Result<(), Fault> {
-        let at = Position {
-            index: record.index,
-            term: record.term,
-        };
+        let at = Position { index: record.index, term: record.term };
         match record.kind {
             Kind::Entry => self.append(at, place),
             Kind::HardState => {
@@ -193,10 +171,7 @@ impl LogIndex {
         expect_index(self.next, at.index)?;
         let last_term = self.last().term;
         if at.term < last_term {
-            return Err(Fault::Term {
-                floor: last_term,
-                found: at.term,
-            });
+            return Err(Fault::Term { floor: last_term, found: at.term });
         }
         if self.terms.back().is_none_or(|run| run.term < at.term) {
             self.terms.push_back(at);
@@ -214,10 +189,7 @@ impl LogIndex {
                     && place.offset - group.place.offset < GROUP_BYTES
             });
         if !joins {
-            self.groups.push_back(Group {
-                first_index: index,
-                place,
-            });
+            self.groups.push_back(Group { first_index: index, place });
             self.group_open = true;
         }
     }
@@ -261,10 +233,8 @@ impl LogIndex {
     }
 
     fn reset(&mut self, base: Position) -> Result<(), Fault> {
-        let next = base.index.checked_add(1).ok_or(Fault::Index {
-            expected: self.next,
-            found: base.index,
-        })?;
+        let next =
+            base.index.checked_add(1).ok_or(Fault::Index { expected: self.next, found: base.index })?;
         self.base = base;
         self.held_from = next;
         self.next = next;
@@ -276,9 +246,5 @@ impl LogIndex {
 }
 
 fn expect_index(expected: u64, found: u64) -> Result<(), Fault> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(Fault::Index { expected, found })
-    }
+    if expected == found { Ok(()) } else { Err(Fault::Index { expected, found }) }
 }

@@ -49,13 +49,9 @@ impl<D: Disk> Wal<D> {
         let mut budget = max_bytes;
         let mut reader: Option<Reader<'_, D::File>> = None;
         for index in range {
-            let (group, _) = self.index.group_of(index).ok_or(WalError::Unavailable {
-                index,
-                last: self.last_index(),
-            })?;
-            if reader
-                .as_ref()
-                .is_none_or(|reader| reader.group != group.place || reader.next_index != index)
+            let (group, _) =
+                self.index.group_of(index).ok_or(WalError::Unavailable { index, last: self.last_index() })?;
+            if reader.as_ref().is_none_or(|reader| reader.group != group.place || reader.next_index != index)
             {
                 let source = match reader.take() {
                     Some(reader) if reader.group.sequence == group.place.sequence => reader.source,
@@ -101,16 +97,10 @@ impl<D: Disk> Wal<D> {
     fn check_range(&self, range: &Range<u64>) -> Result<(), WalError> {
         let (first, last) = (self.first_index(), self.last_index());
         if range.start < first {
-            return Err(WalError::Compacted {
-                index: range.start,
-                first,
-            });
+            return Err(WalError::Compacted { index: range.start, first });
         }
         if range.end - 1 > last {
-            return Err(WalError::Unavailable {
-                index: range.end - 1,
-                last,
-            });
+            return Err(WalError::Unavailable { index: range.end - 1, last });
         }
         Ok(())
     }
@@ -123,20 +113,12 @@ impl<D: Disk> Wal<D> {
     }
 }
 
-fn verify<D: Disk>(
-    bytes: &[u8],
-    log_id: u64,
-    segment: &SealedSegment<D>,
-) -> Result<Verified, WalError> {
+fn verify<D: Disk>(bytes: &[u8], log_id: u64, segment: &SealedSegment<D>) -> Result<Verified, WalError> {
     let sequence = segment.sequence;
     let damaged = |flaw: Flaw| damaged(sequence, flaw.offset, flaw.fault);
-    let (_, header_crc) =
-        SegmentHeader::decode(bytes).map_err(|fault| damaged(Flaw { offset: 0, fault }))?;
+    let (_, header_crc) = SegmentHeader::decode(bytes).map_err(|fault| damaged(Flaw { offset: 0, fault }))?;
     let mut walk = Walk::new(bytes, log_id, sequence, header_crc);
-    let mut verified = Verified {
-        segments: 1,
-        ..Verified::default()
-    };
+    let mut verified = Verified { segments: 1, ..Verified::default() };
     while walk.offset < segment.end {
         let batch = walk.next_batch().map_err(damaged)?;
         verified.batches += 1;
@@ -147,11 +129,7 @@ fn verify<D: Disk>(
 }
 
 fn damaged(sequence: u64, offset: u64, fault: Fault) -> WalError {
-    WalError::Damaged {
-        file: name_of(sequence),
-        offset,
-        fault,
-    }
+    WalError::Damaged { file: name_of(sequence), offset, fault }
 }
 
 /// Walks the records of one group.
@@ -199,17 +177,10 @@ impl<'a, F: DiskFile> Reader<'a, F> {
                 continue;
             }
             if record.index > index {
-                let fault = Fault::Index {
-                    expected: index,
-                    found: record.index,
-                };
+                let fault = Fault::Index { expected: index, found: record.index };
                 return Err(damaged(sequence, offset, fault));
             }
-            let record = OwnedRecord {
-                index,
-                term: record.term,
-                payload: record.payload.to_vec(),
-            };
+            let record = OwnedRecord { index, term: record.term, payload: record.payload.to_vec() };
             self.next_index = index + 1;
             return Ok(record);
         }
@@ -219,10 +190,7 @@ impl<'a, F: DiskFile> Reader<'a, F> {
     fn skip_to_record(&mut self) -> Result<(), WalError> {
         while self.header.body_end(self.batch_offset) == Some(self.offset) {
             let next = self.header.next_offset(self.batch_offset);
-            let place = Place {
-                batch_offset: next.unwrap_or(u64::MAX),
-                ..self.group
-            };
+            let place = Place { batch_offset: next.unwrap_or(u64::MAX), ..self.group };
             (self.header, self.batch_crc) = read_header(&mut self.source, self.seed, place)?;
             self.batch_offset = place.batch_offset;
             self.offset = place.batch_offset + BATCH_HEADER_BYTES as u64;

@@ -78,10 +78,7 @@ pub struct Recovery {
 /// Reads and checks the log without changing it; `None` when there is none.
 ///
 /// Takes the lock, so it fails with [`WalError::InUse`] while a process has the log open.
-pub fn inspect<D: Disk>(
-    disk: &D,
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Option<Recovery>, WalError> {
+pub fn inspect<D: Disk>(disk: &D, progress: &mut dyn FnMut(&Progress)) -> Result<Option<Recovery>, WalError> {
     let _lock = lock(disk)?;
     Ok(scan(disk, progress)?.map(|scan| scan.report))
 }
@@ -149,10 +146,9 @@ pub(crate) fn scan<D: Disk>(
 fn check_contiguous(sequences: &[u64]) -> Result<(), WalError> {
     match sequences.windows(2).find(|pair| pair[1] != pair[0] + 1) {
         None => Ok(()),
-        Some(pair) => Err(WalError::MissingSegment {
-            missing: name_of(pair[0] + 1),
-            found: name_of(pair[1]),
-        }),
+        Some(pair) => {
+            Err(WalError::MissingSegment { missing: name_of(pair[0] + 1), found: name_of(pair[1]) })
+        }
     }
 }
 
@@ -161,19 +157,11 @@ fn read_candidate<D: Disk>(disk: &D, sequence: u64) -> Result<Candidate, WalErro
     let file = disk.open(&name).map_err(WalError::io("open", &name, 0))?;
     let file_bytes = file.len().map_err(WalError::io("size", &name, 0))?;
     if file_bytes < BLOCK_BYTES {
-        return Err(WalError::ShortSegment {
-            file: name,
-            bytes: file_bytes,
-        });
+        return Err(WalError::ShortSegment { file: name, bytes: file_bytes });
     }
     let mut block = [0; BLOCK_BYTES as usize];
-    file.read_at(&mut block, 0)
-        .map_err(WalError::io("read", &name, 0))?;
-    Ok(Candidate {
-        sequence,
-        file_bytes,
-        header: SegmentHeader::decode(&block),
-    })
+    file.read_at(&mut block, 0).map_err(WalError::io("read", &name, 0))?;
+    Ok(Candidate { sequence, file_bytes, header: SegmentHeader::decode(&block) })
 }
 
 fn log_id_of(oldest: &Candidate) -> Result<u64, WalError> {
@@ -185,21 +173,15 @@ fn log_id_of(oldest: &Candidate) -> Result<u64, WalError> {
 
 fn bad_header(sequence: u64, fault: Fault) -> WalError {
     match fault {
-        Fault::Version { found } => WalError::NewerVersion {
-            file: name_of(sequence),
-            found,
-            supported: VERSION,
-        },
+        Fault::Version { found } => {
+            WalError::NewerVersion { file: name_of(sequence), found, supported: VERSION }
+        }
         fault => damaged(sequence, Flaw { offset: 0, fault }),
     }
 }
 
 fn damaged(sequence: u64, flaw: Flaw) -> WalError {
-    WalError::Damaged {
-        file: name_of(sequence),
-        offset: flaw.offset,
-        fault: flaw.fault,
-    }
+    WalError::Damaged { file: name_of(sequence), offset: flaw.offset, fault: flaw.fault }
 }
 
 /// How many of the segments are in use: all up to the last one with a header of its own.
@@ -219,19 +201,14 @@ fn count_in_use(candidates: &[Candidate], log_id: u64) -> Result<usize, WalError
 fn is_in_use(candidate: &Candidate, log_id: u64) -> Result<bool, WalError> {
     let file = || name_of(candidate.sequence);
     match &candidate.header {
-        Ok((header, _)) if header.log_id != log_id => Err(WalError::Foreign {
-            file: file(),
-            expected: log_id,
-            found: header.log_id,
-        }),
-        Ok((header, _)) if header.sequence > candidate.sequence => {
-            own_header(candidate).map(|_| true)
+        Ok((header, _)) if header.log_id != log_id => {
+            Err(WalError::Foreign { file: file(), expected: log_id, found: header.log_id })
         }
+        Ok((header, _)) if header.sequence > candidate.sequence => own_header(candidate).map(|_| true),
         Ok((header, _)) => Ok(header.sequence == candidate.sequence),
-        Err(Fault::Version { found }) => Err(bad_header(
-            candidate.sequence,
-            Fault::Version { found: *found },
-        )),
+        Err(Fault::Version { found }) => {
+            Err(bad_header(candidate.sequence, Fault::Version { found: *found }))
+        }
         Err(_) => Ok(false),
     }
 }
@@ -241,13 +218,9 @@ fn own_header(candidate: &Candidate) -> Result<(SegmentHeader, u32), WalError> {
     let sequence = candidate.sequence;
     match &candidate.header {
         Ok((header, crc)) if header.sequence == sequence => Ok((*header, *crc)),
-        Ok((header, _)) => Err(bad_header(
-            sequence,
-            Fault::Sequence {
-                expected: sequence,
-                found: header.sequence,
-            },
-        )),
+        Ok((header, _)) => {
+            Err(bad_header(sequence, Fault::Sequence { expected: sequence, found: header.sequence }))
+        }
         Err(fault) => Err(bad_header(sequence, fault.clone())),
     }
 }
@@ -293,10 +266,7 @@ impl<'a, D: Disk> Scanner<'a, D> {
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let done = Progress {
-            segments: in_use.len(),
-            ..Progress::default()
-        };
+        let done = Progress { segments: in_use.len(), ..Progress::default() };
         Ok(Scanner {
             disk,
             log_id,
@@ -333,23 +303,18 @@ impl<'a, D: Disk> Scanner<'a, D> {
         let map = map_segment(self.disk, sequence)?;
         let mut walk = self.walk(position, map.as_ref())?;
         while walk.offset < next.previous_end {
-            self.take_batch(&mut walk, sequence)
-                .map_err(|flaw| damaged(sequence, flaw))?;
+            self.take_batch(&mut walk, sequence).map_err(|flaw| damaged(sequence, flaw))?;
         }
         check_end(&walk, &next).map_err(|flaw| damaged(sequence, flaw))?;
         let file_bytes = self.in_use[position].file_bytes;
-        self.sealed
-            .push(SealedSegment::new(sequence, walk.offset, file_bytes));
+        self.sealed.push(SealedSegment::new(sequence, walk.offset, file_bytes));
         Ok(())
     }
 
     fn read_last(&mut self, position: usize) -> Result<(), WalError> {
         let sequence = self.in_use[position].sequence;
         let name = name_of(sequence);
-        let bytes = self
-            .disk
-            .read_all(&name)
-            .map_err(WalError::io("read", &name, 0))?;
+        let bytes = self.disk.read_all(&name).map_err(WalError::io("read", &name, 0))?;
         let mut walk = self.walk(position, bytes.as_ref())?;
         let flaw = self.take_batches(&mut walk, sequence)?;
         if walk.later_batch().is_some() {
@@ -393,12 +358,7 @@ impl<'a, D: Disk> Scanner<'a, D> {
         };
         self.wipe = Some(sequence);
         let map = map_segment(self.disk, before.sequence)?;
-        self.tail = Some(self.tail_at(
-            position - 1,
-            header.previous_end,
-            header.previous_crc,
-            map.as_ref(),
-        ));
+        self.tail = Some(self.tail_at(position - 1, header.previous_end, header.previous_crc, map.as_ref()));
         Ok(())
     }
 
@@ -419,17 +379,9 @@ impl<'a, D: Disk> Scanner<'a, D> {
         let expected = self.index.next_index();
         let found = segment.header.first_index;
         if found != expected {
-            return Err(bad_header(
-                segment.sequence,
-                Fault::Index { expected, found },
-            ));
+            return Err(bad_header(segment.sequence, Fault::Index { expected, found }));
         }
-        Ok(Walk::new(
-            bytes,
-            self.log_id,
-            segment.sequence,
-            segment.header_crc,
-        ))
+        Ok(Walk::new(bytes, self.log_id, segment.sequence, segment.header_crc))
     }
 
     fn take_batch(&mut self, walk: &mut Walk<'_>, sequence: u64) -> Result<(), Flaw> {
@@ -448,10 +400,7 @@ impl<'a, D: Disk> Scanner<'a, D> {
         }
         self.check_index()?;
         let tail = self.tail.take().expect("reading the last segment sets it");
-        let given_up = self
-            .in_use
-            .iter()
-            .filter(|segment| segment.sequence > tail.sequence);
+        let given_up = self.in_use.iter().filter(|segment| segment.sequence > tail.sequence);
         let prepared: Vec<(u64, u64)> = given_up
             .map(|segment| (segment.sequence, segment.file_bytes))
             .chain(behind.iter().map(|c| (c.sequence, c.file_bytes)))
@@ -504,11 +453,7 @@ impl<'a, D: Disk> Scanner<'a, D> {
         let expected = self.index.first_index();
         let found = self.index.held_from();
         if found > expected {
-            return Err(WalError::MissingEntries {
-                file: name_of(self.in_use[0].sequence),
-                expected,
-                found,
-            });
+            return Err(WalError::MissingEntries { file: name_of(self.in_use[0].sequence), expected, found });
         }
         let commit = self.index.hard_state().commit;
         let last = self.index.last().index;
@@ -523,17 +468,11 @@ impl<'a, D: Disk> Scanner<'a, D> {
 fn check_end(walk: &Walk<'_>, next: &SegmentHeader) -> Result<(), Flaw> {
     let offset = walk.offset;
     if offset != next.previous_end {
-        let fault = Fault::End {
-            expected: next.previous_end,
-            found: offset,
-        };
+        let fault = Fault::End { expected: next.previous_end, found: offset };
         return Err(Flaw { offset, fault });
     }
     if walk.chain != next.previous_crc {
-        let fault = Fault::Chain {
-            expected: next.previous_crc,
-            found: walk.chain,
-        };
+        let fault = Fault::Chain { expected: next.previous_crc, found: walk.chain };
         return Err(Flaw { offset, fault });
     }
     Ok(())

@@ -28,10 +28,7 @@ impl BatchView<'_> {
     /// Applies all records to `index`.
     pub fn apply_to(&self, index: &mut LogIndex, sequence: u64) -> Result<(), Flaw> {
         for (place, record) in Records::new(self.body, sequence, self.offset) {
-            index.apply(&record, place).map_err(|fault| Flaw {
-                offset: place.offset,
-                fault,
-            })?;
+            index.apply(&record, place).map_err(|fault| Flaw { offset: place.offset, fault })?;
         }
         Ok(())
     }
@@ -51,36 +48,21 @@ pub(crate) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Walks the `bytes` of a whole segment whose header has the checksum `header_crc`.
     pub fn new(bytes: &'a [u8], log_id: u64, sequence: u64, header_crc: u32) -> Walk<'a> {
-        Walk {
-            bytes,
-            seed: segment_seed(log_id, sequence),
-            offset: BLOCK_BYTES,
-            chain: header_crc,
-        }
+        Walk { bytes, seed: segment_seed(log_id, sequence), offset: BLOCK_BYTES, chain: header_crc }
     }
 
     pub fn next_batch(&mut self) -> Result<BatchView<'a>, Flaw> {
         let offset = self.offset;
         let here = |fault| Flaw { offset, fault };
-        let (header, crc) =
-            BatchHeader::decode(self.rest(offset), self.seed, offset).map_err(here)?;
+        let (header, crc) = BatchHeader::decode(self.rest(offset), self.seed, offset).map_err(here)?;
         if header.previous_crc != self.chain {
-            return Err(here(Fault::Chain {
-                expected: self.chain,
-                found: header.previous_crc,
-            }));
+            return Err(here(Fault::Chain { expected: self.chain, found: header.previous_crc }));
         }
         let body = self.body(&header, offset).map_err(here)?;
         check_records(body, &header, crc, offset + BATCH_HEADER_BYTES as u64)?;
         self.chain = crc;
-        self.offset = header
-            .next_offset(offset)
-            .expect("its body lies inside the segment");
-        Ok(BatchView {
-            header,
-            offset,
-            body,
-        })
+        self.offset = header.next_offset(offset).expect("its body lies inside the segment");
+        Ok(BatchView { header, offset, body })
     }
 
     /// How many bytes the batch after the last sound one lays claim to.
@@ -97,9 +79,7 @@ impl<'a> Walk<'a> {
         let mut offset = self.offset.checked_add(BATCH_ALIGN_BYTES)?;
         while offset + BATCH_HEADER_BYTES as u64 <= self.bytes.len() as u64 {
             let bytes = self.rest(offset);
-            if BatchHeader::is_plausible(bytes)
-                && BatchHeader::decode(bytes, self.seed, offset).is_ok()
-            {
+            if BatchHeader::is_plausible(bytes) && BatchHeader::decode(bytes, self.seed, offset).is_ok() {
                 return Some(offset);
             }
             offset += BATCH_ALIGN_BYTES;
@@ -113,10 +93,7 @@ impl<'a> Walk<'a> {
     }
 
     fn rest(&self, offset: u64) -> &'a [u8] {
-        usize::try_from(offset)
-            .ok()
-            .and_then(|start| self.bytes.get(start..))
-            .unwrap_or(&[])
+        usize::try_from(offset).ok().and_then(|start| self.bytes.get(start..)).unwrap_or(&[])
     }
 
     fn body(&self, header: &BatchHeader, offset: u64) -> Result<&'a [u8], Fault> {
@@ -124,19 +101,11 @@ impl<'a> Walk<'a> {
         usize::try_from(header.body_bytes)
             .ok()
             .and_then(|length| room.get(..length))
-            .ok_or(Fault::Length {
-                announced: header.body_bytes,
-                room: room.len() as u64,
-            })
+            .ok_or(Fault::Length { announced: header.body_bytes, room: room.len() as u64 })
     }
 }
 
-fn check_records(
-    mut body: &[u8],
-    header: &BatchHeader,
-    batch_crc: u32,
-    mut offset: u64,
-) -> Result<(), Flaw> {
+fn check_records(mut body: &[u8], header: &BatchHeader, batch_crc: u32, mut offset: u64) -> Result<(), Flaw> {
     let mut found = 0;
     while !body.is_empty() {
         let record = RawRecord::decode(body, batch_crc).map_err(|fault| Flaw { offset, fault })?;

@@ -50,12 +50,7 @@ pub(crate) struct SealedSegment<D: Disk> {
 
 impl<D: Disk> SealedSegment<D> {
     pub fn new(sequence: u64, end: u64, file_bytes: u64) -> SealedSegment<D> {
-        SealedSegment {
-            sequence,
-            end,
-            file_bytes,
-            map: OnceLock::new(),
-        }
+        SealedSegment { sequence, end, file_bytes, map: OnceLock::new() }
     }
 
     pub fn bytes(&self, disk: &D) -> Result<&[u8], WalError> {
@@ -89,26 +84,14 @@ pub(crate) enum Source<'a, F> {
 
 impl<'a, F: DiskFile> Source<'a, F> {
     pub fn file(file: &'a F, sequence: u64, end: u64) -> Source<'a, F> {
-        Source::File {
-            file,
-            sequence,
-            end,
-            window: Vec::new(),
-            window_offset: 0,
-        }
+        Source::File { file, sequence, end, window: Vec::new(), window_offset: 0 }
     }
 
     /// `length` bytes from `offset` on, or fewer at the end of the segment.
     pub fn bytes(&mut self, offset: u64, length: u64) -> Result<&[u8], WalError> {
         match self {
             Source::Mapped(bytes) => Ok(slice(bytes, offset, length)),
-            Source::File {
-                file,
-                sequence,
-                end,
-                window,
-                window_offset,
-            } => {
+            Source::File { file, sequence, end, window, window_offset } => {
                 let wanted_end = offset.saturating_add(length).min(*end);
                 if offset < *window_offset || wanted_end > *window_offset + window.len() as u64 {
                     let count = length.max(WINDOW_BYTES).min(end.saturating_sub(offset));

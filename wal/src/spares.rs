@@ -162,10 +162,7 @@ impl<D: Disk> Spares<D> {
     }
 
     fn fill(&self, name: &str) -> Result<(), WalError> {
-        let filled = self
-            .disk
-            .create(name)
-            .and_then(|file| file.fill_with_zeros(self.segment_bytes));
+        let filled = self.disk.create(name).and_then(|file| file.fill_with_zeros(self.segment_bytes));
         if filled.is_err() {
             // Gives the space back if it can; a temporary file that stays is removed at the next open.
             let _ = self.disk.remove(name);
@@ -179,34 +176,24 @@ impl<D: Disk> Spares<D> {
         let name = name_of(state.next_sequence);
         let published = self.rename(from, &name);
         let file = state.note(published)?;
-        state.ready.push_back(Spare {
-            sequence: state.next_sequence,
-            file,
-            file_bytes: self.segment_bytes,
-        });
+        state.ready.push_back(Spare { sequence: state.next_sequence, file, file_bytes: self.segment_bytes });
         state.next_sequence += 1;
         Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<D::File, WalError> {
-        self.disk
-            .rename(from, to)
-            .map_err(WalError::io("rename", from, 0))?;
+        self.disk.rename(from, to).map_err(WalError::io("rename", from, 0))?;
         self.sync_dir()?;
         self.disk.open(to).map_err(WalError::io("open", to, 0))
     }
 
     fn remove(&self, name: &str) -> Result<(), WalError> {
-        self.disk
-            .remove(name)
-            .map_err(WalError::io("remove", name, 0))?;
+        self.disk.remove(name).map_err(WalError::io("remove", name, 0))?;
         self.sync_dir()
     }
 
     fn sync_dir(&self) -> Result<(), WalError> {
-        self.disk
-            .sync_dir()
-            .map_err(WalError::io("sync the folder of", ".", 0))
+        self.disk.sync_dir().map_err(WalError::io("sync the folder of", ".", 0))
     }
 
     pub fn close(&self) {
@@ -254,11 +241,7 @@ impl<D: Disk> Preparer<D> {
             !state.closed && state.retired.is_empty() && state.ready.len() >= self.spares.wanted
         };
         let state = self.spares.lock();
-        let state = self
-            .spares
-            .work
-            .wait_while(state, idle)
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = self.spares.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
         !state.closed
     }
 }

@@ -15,8 +15,7 @@ use crate::batch::{BatchBuffer, Destination, Layout};
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 use crate::format::{
-    BLOCK_BYTES, Kind, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES, RawRecord, SegmentHeader,
-    segment_seed,
+    BLOCK_BYTES, Kind, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES, RawRecord, SegmentHeader, segment_seed,
 };
 use crate::index::{HardState, LogIndex, Position};
 use crate::recovery::{Progress, Recovery, Scan, Tail, lock, scan};
@@ -46,12 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            segment_bytes: 64 << 20,
-            pad_to_block: false,
-            spare_segments: 2,
-            create: None,
-        }
+        Options { segment_bytes: 64 << 20, pad_to_block: false, spare_segments: 2, create: None }
     }
 }
 
@@ -105,11 +99,7 @@ struct Staged {
 
 impl Staged {
     fn of(index: &LogIndex) -> Staged {
-        Staged {
-            last: index.last(),
-            base_index: index.base().index,
-            commit: index.hard_state().commit,
-        }
+        Staged { last: index.last(), base_index: index.base().index, commit: index.hard_state().commit }
     }
 }
 
@@ -147,10 +137,7 @@ impl<D: Disk> Wal<D> {
         let lock = lock(&disk)?;
         remove_temporary_files(&disk)?;
         let segment_bytes = segment_bytes(&options);
-        let layout = Layout {
-            pad_to_block: options.pad_to_block,
-            granularity: disk.write_granularity(),
-        };
+        let layout = Layout { pad_to_block: options.pad_to_block, granularity: disk.write_granularity() };
         let (scan, created) = match scan(&disk, progress)? {
             Some(scan) => (scan, false),
             None => {
@@ -159,10 +146,7 @@ impl<D: Disk> Wal<D> {
                 (scan(&disk, progress)?.ok_or(WalError::NoLog)?, true)
             }
         };
-        let recovery = Recovery {
-            created,
-            ..scan.report.clone()
-        };
+        let recovery = Recovery { created, ..scan.report.clone() };
         let wants = options.spare_segments;
         let mut wal = Wal::from_scan(disk, scan, segment_bytes, wants, layout, lock)?;
         wal.mark_opened()?;
@@ -182,13 +166,7 @@ impl<D: Disk> Wal<D> {
         }
         let last_sequence = scan.tail.sequence + scan.prepared.len() as u64;
         let ready = open_prepared(&disk, &scan.prepared)?;
-        let spares = Spares::new(
-            disk.clone(),
-            segment_bytes,
-            spare_segments,
-            ready,
-            last_sequence + 1,
-        );
+        let spares = Spares::new(disk.clone(), segment_bytes, spare_segments, ready, last_sequence + 1);
         let batch = BatchBuffer::with_lead(&scan.tail.lead);
         Ok(Wal {
             active: Active::reopen(&disk, scan.log_id, &scan.tail)?,
@@ -218,10 +196,7 @@ impl<D: Disk> Wal<D> {
         self.check_room(record.payload.len())?;
         let expected = self.staged.last.index + 1;
         if record.index > expected {
-            return Err(WalError::Gap {
-                expected,
-                found: record.index,
-            });
+            return Err(WalError::Gap { expected, found: record.index });
         }
         if record.index < expected {
             self.check_cut(record.index)?;
@@ -236,10 +211,7 @@ impl<D: Disk> Wal<D> {
             term: record.term,
             payload: record.payload,
         });
-        self.staged.last = Position {
-            index: record.index,
-            term: record.term,
-        };
+        self.staged.last = Position { index: record.index, term: record.term };
         Ok(())
     }
 
@@ -249,10 +221,7 @@ impl<D: Disk> Wal<D> {
         self.check_room(8)?;
         let last = self.staged.last.index;
         if state.commit > last {
-            return Err(WalError::CommitBeyondLog {
-                commit: state.commit,
-                last,
-            });
+            return Err(WalError::CommitBeyondLog { commit: state.commit, last });
         }
         self.batch.push(&state.to_record(&mut [0; 8]));
         self.staged.commit = state.commit;
@@ -264,12 +233,7 @@ impl<D: Disk> Wal<D> {
         self.check_poison()?;
         check_metadata(metadata)?;
         self.check_room(metadata.len())?;
-        self.batch.push(&RawRecord {
-            kind: Kind::Metadata,
-            index: 0,
-            term: 0,
-            payload: metadata,
-        });
+        self.batch.push(&RawRecord { kind: Kind::Metadata, index: 0, term: 0, payload: metadata });
         Ok(())
     }
 
@@ -281,16 +245,8 @@ impl<D: Disk> Wal<D> {
         }
         self.check_cut(from_index)?;
         self.check_room(0)?;
-        let last = Position {
-            index: from_index - 1,
-            term: self.staged_term(from_index - 1),
-        };
-        self.batch.push(&RawRecord {
-            kind: Kind::Truncate,
-            index: from_index,
-            term: 0,
-            payload: &[],
-        });
+        let last = Position { index: from_index - 1, term: self.staged_term(from_index - 1) };
+        self.batch.push(&RawRecord { kind: Kind::Truncate, index: from_index, term: 0, payload: &[] });
         self.staged.last = last;
         Ok(())
     }
@@ -303,21 +259,13 @@ impl<D: Disk> Wal<D> {
             return Ok(());
         }
         let last = self.staged.last.index.min(self.last_index());
-        let unavailable = WalError::Unavailable {
-            index: up_to_index,
-            last,
-        };
+        let unavailable = WalError::Unavailable { index: up_to_index, last };
         if up_to_index > last {
             return Err(unavailable);
         }
         self.check_room(0)?;
         let term = self.index.term(up_to_index).ok_or(unavailable)?;
-        self.batch.push(&RawRecord {
-            kind: Kind::Compact,
-            index: up_to_index,
-            term,
-            payload: &[],
-        });
+        self.batch.push(&RawRecord { kind: Kind::Compact, index: up_to_index, term, payload: &[] });
         self.staged.base_index = up_to_index;
         Ok(())
     }
@@ -332,18 +280,10 @@ impl<D: Disk> Wal<D> {
             return Err(WalError::Unavailable { index, last });
         }
         if base.index < commit {
-            return Err(WalError::CutsCommitted {
-                from: base.index + 1,
-                commit,
-            });
+            return Err(WalError::CutsCommitted { from: base.index + 1, commit });
         }
         self.check_room(0)?;
-        self.batch.push(&RawRecord {
-            kind: Kind::Reset,
-            index: base.index,
-            term: base.term,
-            payload: &[],
-        });
+        self.batch.push(&RawRecord { kind: Kind::Reset, index: base.index, term: base.term, payload: &[] });
         self.staged.last = base;
         self.staged.base_index = base.index;
         Ok(())
@@ -368,10 +308,7 @@ impl<D: Disk> Wal<D> {
             if index < first {
                 WalError::Compacted { index, first }
             } else {
-                WalError::Unavailable {
-                    index,
-                    last: self.last_index(),
-                }
+                WalError::Unavailable { index, last: self.last_index() }
             }
         })
     }
@@ -440,9 +377,7 @@ impl<D: Disk> Wal<D> {
 
     fn check_room(&self, payload_bytes: usize) -> Result<(), WalError> {
         if payload_bytes > MAX_PAYLOAD_BYTES {
-            return Err(WalError::PayloadTooLong {
-                bytes: payload_bytes,
-            });
+            return Err(WalError::PayloadTooLong { bytes: payload_bytes });
         }
         // One record for the payload, one for the cut that may go before it.
         let staged = self.batch.body_bytes() as u64;
@@ -454,14 +389,9 @@ impl<D: Disk> Wal<D> {
     }
 
     fn check_cut(&self, from: u64) -> Result<(), WalError> {
-        let Staged {
-            base_index, commit, ..
-        } = self.staged;
+        let Staged { base_index, commit, .. } = self.staged;
         if from <= base_index {
-            return Err(WalError::Compacted {
-                index: from,
-                first: base_index + 1,
-            });
+            return Err(WalError::Compacted { index: from, first: base_index + 1 });
         }
         if from <= commit {
             return Err(WalError::CutsCommitted { from, commit });
@@ -476,11 +406,7 @@ impl<D: Disk> Wal<D> {
             self.staged_term(record.index - 1)
         };
         if record.term < floor {
-            return Err(WalError::TermWentBack {
-                index: record.index,
-                floor,
-                found: record.term,
-            });
+            return Err(WalError::TermWentBack { index: record.index, floor, found: record.term });
         }
         Ok(())
     }
@@ -540,28 +466,22 @@ impl<D: Disk> Wal<D> {
         let (mut batch, header_crc) = BatchBuffer::opening(&header, &self.index);
         batch.append(&self.batch);
         self.batch = batch;
-        let full = std::mem::replace(
-            &mut self.active,
-            Active::begin(self.log_id, spare, header_crc),
-        );
+        let full = std::mem::replace(&mut self.active, Active::begin(self.log_id, spare, header_crc));
         // A batch that is larger than a segment makes its file grow.
         let needed = self.batch.write_end(self.active.end, self.layout);
         self.active.file_bytes = self.active.file_bytes.max(needed);
-        self.sealed
-            .push_back(SealedSegment::new(full.sequence, full.end, full.file_bytes));
+        self.sealed.push_back(SealedSegment::new(full.sequence, full.end, full.file_bytes));
         Ok(())
     }
 
     /// Takes what was just written into the index, exactly as recovery would.
     fn apply_batch(&mut self, offset: u64) -> Result<(), WalError> {
         for (place, record) in self.batch.records(self.active.sequence, offset) {
-            self.index
-                .apply(&record, place)
-                .map_err(|fault| WalError::Damaged {
-                    file: name_of(place.sequence),
-                    offset: place.offset,
-                    fault,
-                })?;
+            self.index.apply(&record, place).map_err(|fault| WalError::Damaged {
+                file: name_of(place.sequence),
+                offset: place.offset,
+                fault,
+            })?;
         }
         self.staged = Staged::of(&self.index);
         Ok(())
@@ -572,10 +492,7 @@ impl<D: Disk> Wal<D> {
         while let Some(segment) = self.sealed.front()
             && segment.sequence < oldest_needed
         {
-            let retired = Retired {
-                sequence: segment.sequence,
-                file_bytes: segment.file_bytes,
-            };
+            let retired = Retired { sequence: segment.sequence, file_bytes: segment.file_bytes };
             // Before its file may be recycled, its map must be gone.
             self.sealed.pop_front();
             self.spares.retire(retired)?;
@@ -591,11 +508,7 @@ impl<D: Disk> Drop for Wal<D> {
 }
 
 impl<F: DiskFile> Active<F> {
-    fn reopen<D: Disk<File = F>>(
-        disk: &D,
-        log_id: u64,
-        tail: &Tail,
-    ) -> Result<Active<F>, WalError> {
+    fn reopen<D: Disk<File = F>>(disk: &D, log_id: u64, tail: &Tail) -> Result<Active<F>, WalError> {
         let name = name_of(tail.sequence);
         let file = disk.open(&name).map_err(WalError::io("open", &name, 0))?;
         // A process that was killed may have left its last batch in the page cache only.
@@ -622,12 +535,7 @@ impl<F: DiskFile> Active<F> {
     }
 
     fn destination(&self, epoch: u32) -> Destination {
-        Destination {
-            seed: self.seed,
-            offset: self.end,
-            previous_crc: self.chain,
-            epoch,
-        }
+        Destination { seed: self.seed, offset: self.end, previous_crc: self.chain, epoch }
     }
 
     fn write(&self, bytes: &[u8], offset: u64) -> Result<u32, WalError> {
@@ -638,18 +546,12 @@ impl<F: DiskFile> Active<F> {
 }
 
 fn segment_bytes(options: &Options) -> u64 {
-    options
-        .segment_bytes
-        .max(SMALLEST_SEGMENT_BYTES)
-        .next_multiple_of(BLOCK_BYTES)
+    options.segment_bytes.max(SMALLEST_SEGMENT_BYTES).next_multiple_of(BLOCK_BYTES)
 }
 
 fn check_metadata(metadata: &[u8]) -> Result<(), WalError> {
     if metadata.len() > MAX_METADATA_BYTES {
-        return Err(WalError::MetadataTooLong {
-            bytes: metadata.len(),
-            limit: MAX_METADATA_BYTES,
-        });
+        return Err(WalError::MetadataTooLong { bytes: metadata.len(), limit: MAX_METADATA_BYTES });
     }
     Ok(())
 }
@@ -663,12 +565,7 @@ fn remove_temporary_files<D: Disk>(disk: &D) -> Result<(), WalError> {
 }
 
 /// Makes the first segment. It gets its name when its first batch is durable: a crash before leaves none.
-fn create<D: Disk>(
-    disk: &D,
-    new: &NewLog,
-    segment_bytes: u64,
-    layout: Layout,
-) -> Result<(), WalError> {
+fn create<D: Disk>(disk: &D, new: &NewLog, segment_bytes: u64, layout: Layout) -> Result<(), WalError> {
     check_metadata(&new.metadata)?;
     let sequence = 1;
     let index = LogIndex::with_metadata(new.metadata.clone());
@@ -696,9 +593,7 @@ fn create<D: Disk>(
             file.write_durably(batch.write_bytes(), sealed.write_offset)
         })
         .map_err(WalError::io("create", &name, 0))?;
-    disk.rename(CREATE_FILE, &name)
-        .and_then(|()| disk.sync_dir())
-        .map_err(WalError::io("name", &name, 0))
+    disk.rename(CREATE_FILE, &name).and_then(|()| disk.sync_dir()).map_err(WalError::io("name", &name, 0))
 }
 
 /// Forgets an unfinished first batch, so that it can't be taken for the start of the segment once the log
@@ -712,20 +607,13 @@ fn wipe<D: Disk>(disk: &D, sequence: u64) -> Result<(), WalError> {
         .map_err(WalError::io("wipe", &name, 0))
 }
 
-fn open_prepared<D: Disk>(
-    disk: &D,
-    prepared: &[(u64, u64)],
-) -> Result<VecDeque<Spare<D::File>>, WalError> {
+fn open_prepared<D: Disk>(disk: &D, prepared: &[(u64, u64)]) -> Result<VecDeque<Spare<D::File>>, WalError> {
     prepared
         .iter()
         .map(|&(sequence, file_bytes)| {
             let name = name_of(sequence);
             let file = disk.open(&name).map_err(WalError::io("open", &name, 0))?;
-            Ok(Spare {
-                sequence,
-                file,
-                file_bytes,
-            })
+            Ok(Spare { sequence, file, file_bytes })
         })
         .collect()
 }

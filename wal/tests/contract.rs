@@ -1,8 +1,6 @@
 //! What every disk must give: the log's contract, told as stories.
 
-use perdura_wal::{
-    Disk, HardState, NewLog, Options, Position, RealDisk, Record, SyncMode, Wal, WalError,
-};
+use perdura_wal::{Disk, HardState, NewLog, Options, Position, RealDisk, Record, SyncMode, Wal, WalError};
 use tempfile::TempDir;
 
 type Result = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -10,10 +8,7 @@ type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 fn options() -> Options {
     Options {
         segment_bytes: 64 << 10,
-        create: Some(NewLog {
-            log_id: 0xfeed,
-            metadata: b"node 1".to_vec(),
-        }),
+        create: Some(NewLog { log_id: 0xfeed, metadata: b"node 1".to_vec() }),
         ..Options::default()
     }
 }
@@ -26,12 +21,7 @@ fn payload(index: u64, term: u64) -> Vec<u8> {
 fn append<D: Disk>(wal: &mut Wal<D>, indexes: std::ops::RangeInclusive<u64>, term: u64) {
     for index in indexes {
         let payload = payload(index, term);
-        wal.stage(Record {
-            index,
-            term,
-            payload: &payload,
-        })
-        .expect("stage");
+        wal.stage(Record { index, term, payload: &payload }).expect("stage");
     }
     wal.commit().expect("commit");
 }
@@ -64,11 +54,7 @@ fn what_was_committed_is_there_after_reopening() -> Result {
         assert_eq!((wal.first_index(), wal.last_index()), (1, 0));
         append(&mut wal, 1..=3, 1);
         append(&mut wal, 4..=900, 2);
-        wal.stage_hard_state(HardState {
-            term: 2,
-            vote: 7,
-            commit: 800,
-        })?;
+        wal.stage_hard_state(HardState { term: 2, vote: 7, commit: 800 })?;
         wal.stage_metadata(b"node 1, moved")?;
         wal.commit()?;
         assert!(wal.sealed_segments().count() >= 1, "it rolled");
@@ -107,13 +93,7 @@ fn a_conflict_cuts_the_tail_across_segments() -> Result {
             assert_eq!(wal.last_index(), 30);
             check(&wal, 1..=19, 1);
             check(&wal, 20..=30, 2);
-            assert!(matches!(
-                wal.term(31),
-                Err(WalError::Unavailable {
-                    index: 31,
-                    last: 30
-                })
-            ));
+            assert!(matches!(wal.term(31), Err(WalError::Unavailable { index: 31, last: 30 })));
         }
         Ok(())
     })
@@ -136,21 +116,12 @@ fn compaction_drops_segments_and_remembers_the_base() -> Result {
                 wal = Wal::open(disk(), options())?.0;
             }
             assert_eq!((wal.first_index(), wal.last_index()), (1951, 2000));
-            assert_eq!(
-                wal.base(),
-                Position {
-                    index: 1950,
-                    term: 20
-                }
-            );
+            assert_eq!(wal.base(), Position { index: 1950, term: 20 });
             assert_eq!(wal.term(1950)?, 20);
             assert!(matches!(wal.term(1949), Err(WalError::Compacted { .. })));
             assert!(matches!(
                 wal.read(1950..1960, 100),
-                Err(WalError::Compacted {
-                    index: 1950,
-                    first: 1951
-                })
+                Err(WalError::Compacted { index: 1950, first: 1951 })
             ));
             check(&wal, 1951..=2000, 20);
         }
@@ -165,16 +136,9 @@ fn a_snapshot_takes_the_place_of_all_entries() -> Result {
     on_every_disk(|disk| {
         let (mut wal, _) = Wal::open(disk(), options())?;
         append(&mut wal, 1..=900, 1);
-        let base = Position {
-            index: 5000,
-            term: 4,
-        };
+        let base = Position { index: 5000, term: 4 };
         wal.reset(base)?;
-        wal.stage_hard_state(HardState {
-            term: 4,
-            vote: 0,
-            commit: 5000,
-        })?;
+        wal.stage_hard_state(HardState { term: 4, vote: 0, commit: 5000 })?;
         wal.commit()?;
         assert_eq!(wal.sealed_segments().count(), 0);
         for reopened in [false, true] {
@@ -197,11 +161,7 @@ fn a_batch_larger_than_a_segment_gets_one_of_its_own() -> Result {
         let (mut wal, _) = Wal::open(disk(), options())?;
         append(&mut wal, 1..=2, 1);
         let large = vec![7; 1 << 20];
-        wal.stage(Record {
-            index: 3,
-            term: 1,
-            payload: &large,
-        })?;
+        wal.stage(Record { index: 3, term: 1, payload: &large })?;
         wal.commit()?;
         append(&mut wal, 4..=5, 1);
         drop(wal);
@@ -221,11 +181,7 @@ fn reading_stops_at_the_byte_limit_but_gives_one_at_least() -> Result {
     on_every_disk(|disk| {
         let (mut wal, _) = Wal::open(disk(), options())?;
         for index in 1..=10 {
-            wal.stage(Record {
-                index,
-                term: 1,
-                payload: &[0; 100],
-            })?;
+            wal.stage(Record { index, term: 1, payload: &[0; 100] })?;
         }
         wal.commit()?;
         assert_eq!(wal.read(1..11, 0)?.len(), 1);
@@ -240,44 +196,18 @@ fn misuse_is_refused_and_stages_nothing() -> Result {
     on_every_disk(|disk| {
         let (mut wal, _) = Wal::open(disk(), options())?;
         append(&mut wal, 1..=10, 5);
-        let record = |index, term| Record {
-            index,
-            term,
-            payload: b"x",
-        };
-        assert!(matches!(
-            wal.stage(record(12, 5)),
-            Err(WalError::Gap {
-                expected: 11,
-                found: 12
-            })
-        ));
-        assert!(matches!(
-            wal.stage(record(11, 4)),
-            Err(WalError::TermWentBack { floor: 5, .. })
-        ));
-        let mut state = HardState {
-            term: 5,
-            vote: 1,
-            commit: 11,
-        };
+        let record = |index, term| Record { index, term, payload: b"x" };
+        assert!(matches!(wal.stage(record(12, 5)), Err(WalError::Gap { expected: 11, found: 12 })));
+        assert!(matches!(wal.stage(record(11, 4)), Err(WalError::TermWentBack { floor: 5, .. })));
+        let mut state = HardState { term: 5, vote: 1, commit: 11 };
         assert!(matches!(
             wal.stage_hard_state(state),
-            Err(WalError::CommitBeyondLog {
-                commit: 11,
-                last: 10
-            })
+            Err(WalError::CommitBeyondLog { commit: 11, last: 10 })
         ));
         state.commit = 8;
         wal.stage_hard_state(state)?;
-        assert!(matches!(
-            wal.truncate_suffix(8),
-            Err(WalError::CutsCommitted { from: 8, commit: 8 })
-        ));
-        assert!(matches!(
-            wal.stage(record(8, 6)),
-            Err(WalError::CutsCommitted { .. })
-        ));
+        assert!(matches!(wal.truncate_suffix(8), Err(WalError::CutsCommitted { from: 8, commit: 8 })));
+        assert!(matches!(wal.stage(record(8, 6)), Err(WalError::CutsCommitted { .. })));
         assert_eq!(wal.commit()?.records, 1);
         assert_eq!(wal.commit()?.write_calls, 0, "nothing is staged any more");
         Ok(())
@@ -289,10 +219,7 @@ fn a_folder_in_use_is_refused() -> Result {
     let folder = TempDir::new_in(".")?;
     let disk = || RealDisk::open(folder.path(), SyncMode::Dsync);
     let (wal, _) = Wal::open(disk()?, options())?;
-    assert!(matches!(
-        Wal::open(disk()?, options()),
-        Err(WalError::InUse)
-    ));
+    assert!(matches!(Wal::open(disk()?, options()), Err(WalError::InUse)));
     drop(wal);
     Wal::open(disk()?, options())?;
     Ok(())
@@ -302,10 +229,7 @@ fn a_folder_in_use_is_refused() -> Result {
 fn a_log_is_made_only_when_asked_for() -> Result {
     let folder = TempDir::new_in(".")?;
     let disk = RealDisk::open(folder.path(), SyncMode::Dsync)?;
-    let options = Options {
-        create: None,
-        ..options()
-    };
+    let options = Options { create: None, ..options() };
     assert!(matches!(Wal::open(disk, options), Err(WalError::NoLog)));
     Ok(())
 }

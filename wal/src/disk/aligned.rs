@@ -18,11 +18,7 @@ impl AlignedBuf {
         let capacity = capacity.next_multiple_of(ALIGN_BYTES);
         let space = vec![0; capacity + ALIGN_BYTES];
         let start = space.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
-        AlignedBuf {
-            space,
-            start,
-            length: 0,
-        }
+        AlignedBuf { space, start, length: 0 }
     }
 
     pub fn zeroed(length: usize) -> AlignedBuf {

@@ -60,11 +60,7 @@ impl RealDisk {
         if !direct && mode == SyncMode::Dsync {
             tracing::warn!(folder = %folder.display(), "no direct I/O here; the log is written through the page cache");
         }
-        Ok(RealDisk {
-            folder: Arc::new(folder),
-            mode,
-            direct,
-        })
+        Ok(RealDisk { folder: Arc::new(folder), mode, direct })
     }
 
     pub fn folder(&self) -> &Path {
@@ -81,15 +77,8 @@ impl RealDisk {
             SyncMode::Dsync => libc::O_DSYNC,
             SyncMode::Fdatasync | SyncMode::None => 0,
         };
-        let writer = OpenOptions::new()
-            .write(true)
-            .custom_flags(flags)
-            .open(self.path(name))?;
-        Ok(RealFile {
-            writer,
-            buffered: reader,
-            sync_after_write: self.mode == SyncMode::Fdatasync,
-        })
+        let writer = OpenOptions::new().write(true).custom_flags(flags).open(self.path(name))?;
+        Ok(RealFile { writer, buffered: reader, sync_after_write: self.mode == SyncMode::Fdatasync })
     }
 }
 
@@ -120,11 +109,7 @@ impl Disk for RealDisk {
     type Lock = File;
 
     fn lock(&self) -> io::Result<File> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.path(LOCK_FILE))?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.path(LOCK_FILE))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -144,20 +129,13 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<RealFile> {
-        let reader = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(self.path(name))?;
+        let reader =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(name))?;
         self.handle(name, reader)
     }
 
     fn open(&self, name: &str) -> io::Result<RealFile> {
-        let reader = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path(name))?;
+        let reader = OpenOptions::new().read(true).write(true).open(self.path(name))?;
         self.handle(name, reader)
     }
 
@@ -186,10 +164,7 @@ impl Disk for RealDisk {
 
     fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
         let flags = if self.direct { libc::O_DIRECT } else { 0 };
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(self.path(name))?;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path(name))?;
         let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(BLOCK_BYTES as usize));
         let filled = read_to_end(&file, buffer.as_mut())?;

@@ -1,0 +1,101 @@
+//! Accepting clients: who is let in, and what a connection starts with.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::connection::{Connection, ConnectionTask};
+use super::worker::Worker;
+use crate::client::{Client, ClientInfo};
+use crate::env;
+use crate::session::Session;
+use crate::shared::Shared;
+
+const BACKLOG: u32 = 1024;
+
+/// How long accepting rests after an error such as too many open files.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+const PROTECTED: &[u8] = b"-DENIED Perdura is running in protected mode because protected mode is enabled and no \
+password is set for the default user. In this mode connections are only accepted from the loopback interface. Set a \
+password with --requirepass, or disable protected mode with --protected-mode no.\r\n";
+
+/// A listener of one worker; `shared_port` lets several workers listen at the same address.
+pub fn listen(addr: SocketAddr, shared_port: bool) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    if shared_port {
+        socket.set_reuseport(true)?;
+    }
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts for ever.
+pub async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, addr)) => admit(&worker, stream, addr),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+fn admit(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) {
+    let shared = &worker.shared;
+    shared.metrics.clients.accepted.inc();
+    if let Some(refusal) = refusal(shared, addr) {
+        shared.metrics.clients.rejected.inc();
+        // A few bytes fit into a fresh socket's buffer; if not, closing says it too.
+        let _ = stream.try_write(refusal);
+        return;
+    }
+    if let Err(error) = start(worker, stream, addr) {
+        tracing::debug!(%error, %addr, "a connection ended before it began");
+    }
+}
+
+fn refusal(shared: &Shared, addr: SocketAddr) -> Option<&'static [u8]> {
+    let config = &shared.config;
+    if shared.clients.len() as u64 >= config.maxclients() {
+        return Some(b"-ERR max number of clients reached\r\n");
+    }
+    let stranger =
+        config.protected_mode() && config.requirepass().is_none() && !addr.ip().to_canonical().is_loopback();
+    stranger.then_some(PROTECTED)
+}
+
+fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let local_addr = stream.local_addr()?.to_string();
+    let shared = worker.shared.clone();
+    let (reader, writer) = stream.into_split();
+    let connection = worker.add(|id| {
+        let now_ms = shared.clock.monotonic_ms();
+        let info = ClientInfo {
+            id: shared.clients.next_id(),
+            addr: addr.to_string(),
+            local_addr,
+            worker: worker.index,
+            connection: id,
+            connected_at_ms: now_ms,
+            last_active_ms: now_ms.into(),
+            killed: false.into(),
+            wake: tokio::sync::Notify::new(),
+            details: Default::default(),
+        };
+        Connection::new(id, info.into(), writer)
+    });
+    shared.clients.add(connection.info.clone());
+    let authenticated = shared.config.requirepass().is_none();
+    let client = Client::new(connection.info.clone(), worker.index, connection.id, authenticated);
+    let session = Session::new(client, shared, env::random_seed());
+    tokio::task::spawn_local(ConnectionTask::new(worker.clone(), connection, reader, session).run());
+    Ok(())
+}

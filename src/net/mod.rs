@@ -1,0 +1,9 @@
+//! Bytes in and out: listeners, connections, and the connections on which a client's commands go to the primary.
+//!
+//! Each worker is one thread with a current-thread runtime. It accepts for itself, owns its connections, and hands nothing
+//! of them to anybody: what comes back from the log is addressed by number.
+
+pub mod connection;
+pub mod listener;
+pub mod upstream;
+pub mod worker;

@@ -1,0 +1,500 @@
+//! The gates before a command runs, and the way it then takes.
+//!
+//! - Gates, in order: is there such a command, does it have the right number of arguments, may this client send it (password,
+//!   subscriber's state), is a transaction gathering.
+//! - Ways: a local command runs on the spot; a read runs on the spot where this node may answer it, else rides behind to apply
+//!   or goes to the primary; a write goes into the worker's batch, or to the primary.
+//! - Replies keep the order of requests: while a request of the connection is unanswered, later replies queue behind it as
+//!   passengers of the log, and what can't be queued waits ([`Verdict::Wait`]).
+//!
+//! A session does no input or output; its connection does.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::apply::read_in;
+use crate::client::{Client, Queued, QueuedCommand, ReplyMode, Transaction};
+use crate::command::spec::Flags;
+use crate::command::{Args, Command, Handler, LocalContext, ReadContext, lookup, lookup_subcommand};
+use crate::propose::batch::{Step, Work};
+use crate::propose::entry;
+use crate::protocol::reply::{Reply, Resp};
+use crate::shard::port::Port;
+use crate::shared::Shared;
+
+/// A connection's replies in the making.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Bytes to be sent.
+    pub out: Vec<u8>,
+    /// Requests handed to the log and not yet answered.
+    pub pending: u32,
+    /// Answers are thrown away (CLIENT REPLY).
+    pub muted: bool,
+    /// No further request until nothing is pending: a client that blocks, or whose reply is skipped.
+    pub barrier: bool,
+    /// Requests on their way to the primary.
+    pub forwarded: u32,
+}
+
+/// What the connection has to do about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: it is answered, or will be.
+    Taken,
+    /// Offer it again once nothing is pending any more.
+    Wait,
+    /// Offer it again soon: the log's queue is full.
+    Full,
+    /// Send it to the primary.
+    Forward(Forward),
+}
+
+/// What is sent to the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    Request,
+    /// The queued transaction, MULTI and EXEC around it.
+    Transaction,
+}
+
+/// Queued commands of one transaction hold at most so many bytes.
+const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+
+pub struct Session {
+    pub client: Client,
+    pub shared: Arc<Shared>,
+    port: Arc<Port>,
+    /// For picks of reading commands.
+    seed: u64,
+}
+
+impl Session {
+    pub fn new(client: Client, shared: Arc<Shared>, seed: u64) -> Self {
+        let port = shared.shard.ports[client.worker].clone();
+        Session { client, shared, port, seed }
+    }
+
+    /// Takes one request; `args` is not empty.
+    pub fn take(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if self.client.reply_mode == ReplyMode::SkipNext {
+            if line.pending + line.forwarded > 0 {
+                return Verdict::Wait;
+            }
+            self.client.reply_mode = ReplyMode::On;
+            (line.muted, line.barrier) = (true, true);
+        }
+        match self.gate(args) {
+            Ok(command) => self.route(command, args, line),
+            Err(error) => {
+                if line.forwarded > 0 {
+                    return Verdict::Wait;
+                }
+                if let Some(transaction) = &mut self.client.transaction {
+                    transaction.broken = true;
+                }
+                self.answer(line, |reply| reply.error(&error));
+                Verdict::Taken
+            }
+        }
+    }
+
+    fn gate(&self, args: &Args<'_>) -> Result<&'static Command, String> {
+        let row = lookup(args[0]).filter(|row| !row.command.flags.contains(Flags::INTERNAL));
+        let command = row.map(|row| row.command).ok_or_else(|| unknown_command(args))?;
+        let command = match command.handler {
+            Handler::Container if args.len() > 1 => {
+                lookup_subcommand(command, args[1]).ok_or_else(|| unknown_subcommand(command, args[1]))?
+            }
+            _ => command,
+        };
+        if matches!(command.handler, Handler::Container) || !command.arity_fits(args.len()) {
+            return Err(format!("ERR wrong number of arguments for '{}' command", full_name(command, args)));
+        }
+        if !self.client.authenticated && !command.flags.contains(Flags::NO_AUTH) {
+            return Err("NOAUTH Authentication required.".into());
+        }
+        if self.is_limited_to_subscriptions() && !command.flags.contains(Flags::WHILE_SUBSCRIBED) {
+            return Err(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+                full_name(command, args)
+            ));
+        }
+        Ok(command)
+    }
+
+    fn is_limited_to_subscriptions(&self) -> bool {
+        self.client.resp == Resp::V2 && self.client.is_subscriber()
+    }
+
+    fn route(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        match command.name {
+            "multi" => self.multi(line),
+            "exec" => self.exec(line),
+            "discard" => self.discard(line),
+            "watch" => self.watch(args, line),
+            "unwatch" if self.client.transaction.is_none() => self.unwatch(line),
+            "quit" | "reset" => self.run_local(command, args, line),
+            _ if self.client.transaction.is_some() => self.queue(command, args, line),
+            _ => match command.handler {
+                Handler::Local(_) if self.goes_to_primary(command) => Verdict::Forward(Forward::Request),
+                Handler::Local(_) => self.run_local(command, args, line),
+                Handler::Read(_) => self.run_read(command, args, line),
+                Handler::Write(_) => self.propose(command, args, line),
+                Handler::Container => Verdict::Taken,
+            },
+        }
+    }
+
+    fn goes_to_primary(&self, command: &Command) -> bool {
+        command.flags.contains(Flags::ON_PRIMARY) && self.must_forward()
+    }
+
+    /// Whether what concerns the primary has to be sent there.
+    fn must_forward(&self) -> bool {
+        !self.shared.shard.is_primary() && !self.client.forwarded
+    }
+
+    fn run_local(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let ordered = command.flags.contains(Flags::ORDERED) && line.pending > 0;
+        if ordered || line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        let mut encoded = Vec::new();
+        self.call_local(command, args, &mut encoded);
+        if command.name == "reset" && self.client.watching_epoch.take().is_some() {
+            self.push(Work::Forget);
+        }
+        line.muted = self.client.reply_mode == ReplyMode::Off || line.muted && line.barrier;
+        self.answer(line, |reply| reply.raw(&encoded));
+        Verdict::Taken
+    }
+
+    fn call_local(&mut self, command: &Command, args: &Args<'_>, out: &mut Vec<u8>) {
+        let Handler::Local(handler) = command.handler else { return };
+        let resp = self.client.resp;
+        let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
+        let mut reply = Reply::new(out, resp);
+        let start = reply.position();
+        if let Err(error) = handler(&mut context, args, &mut reply) {
+            reply.rewind(start);
+            reply.error(&error.to_string());
+        }
+    }
+
+    fn run_read(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let shard = &self.shared.shard;
+        let primary = shard.is_primary();
+        if !primary && !self.client.reads_from_replica {
+            return self.forward_or_refuse(line);
+        }
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        let readable = !primary || shard.is_readable_at(self.shared.clock.monotonic_ms());
+        if line.pending > 0 || !readable {
+            return self.enqueue(line, args, |bytes| Work::Read { bytes, command });
+        }
+        let view = shard.keyspace.read(command.lock_set(args));
+        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let context = ReadContext::new(&view, self.client.db, self.shared.clock.unix_ms(), self.seed);
+        read_in(&context, command, args, &mut Reply::new(&mut line.out, self.client.resp));
+        Verdict::Taken
+    }
+
+    fn propose(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if !self.shared.shard.is_primary() {
+            return self.forward_or_refuse(line);
+        }
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        let Some(blocking) = command.blocking else {
+            return self.enqueue(line, args, |bytes| Work::Write { bytes });
+        };
+        let timeout_ms = (blocking.check)(args).and_then(|()| blocking.timeout_ms(args));
+        match timeout_ms {
+            Err(error) => self.answer(line, |reply| reply.error(&error.to_string())),
+            Ok(timeout_ms) => {
+                let now_ms = self.shared.clock.monotonic_ms() as i64;
+                let deadline_ms = timeout_ms.map(|timeout| now_ms.saturating_add(timeout));
+                line.barrier = true;
+                return self.enqueue(line, args, |bytes| Work::Blocking { bytes, command, deadline_ms });
+            }
+        }
+        Verdict::Taken
+    }
+
+    fn forward_or_refuse(&mut self, line: &mut Line) -> Verdict {
+        if line.pending > 0 {
+            return Verdict::Wait;
+        }
+        if self.must_forward() {
+            return Verdict::Forward(Forward::Request);
+        }
+        self.answer(line, |reply| reply.error(crate::shard::machine::DID_NOT_HAPPEN));
+        Verdict::Taken
+    }
+
+    fn multi(&mut self, line: &mut Line) -> Verdict {
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        if self.client.transaction.is_some() {
+            self.answer(line, |reply| reply.error("ERR MULTI calls can not be nested"));
+        } else {
+            self.client.transaction = Some(Transaction::default());
+            self.answer(line, |reply| reply.ok());
+        }
+        Verdict::Taken
+    }
+
+    fn queue(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let Some(transaction) = &mut self.client.transaction else { return Verdict::Taken };
+        if command.flags.contains(Flags::NO_MULTI) {
+            transaction.broken = true;
+            self.answer(line, |reply| reply.error("ERR Command not allowed inside a transaction"));
+            return Verdict::Taken;
+        }
+        transaction.bytes += args.iter().map(|arg| arg.len() + size_of::<Box<[u8]>>()).sum::<usize>();
+        if transaction.bytes > MAX_TRANSACTION_BYTES {
+            transaction.broken = true;
+            transaction.queued.clear();
+            self.answer(line, |reply| reply.error("ERR the transaction is too large"));
+            return Verdict::Taken;
+        }
+        let owned = args.iter().map(|arg| Box::from(*arg)).collect();
+        transaction.queued.push(Queued { command: QueuedCommand(command), args: owned });
+        self.answer(line, |reply| reply.simple("QUEUED"));
+        Verdict::Taken
+    }
+
+    fn exec(&mut self, line: &mut Line) -> Verdict {
+        let Some(transaction) = &self.client.transaction else {
+            return self.answer_here(line, |reply| reply.error("ERR EXEC without MULTI"));
+        };
+        if transaction.broken {
+            return self.discard(line);
+        }
+        let shard = &self.shared.shard;
+        if self.client.watching_epoch.is_some_and(|epoch| epoch != shard.leadership_epoch()) {
+            (self.client.transaction, self.client.watching_epoch) = (None, None);
+            return self.answer_here(line, |reply| reply.null_array());
+        }
+        if !shard.is_primary() {
+            if line.pending > 0 {
+                return Verdict::Wait;
+            }
+            if self.must_forward() {
+                return Verdict::Forward(Forward::Transaction);
+            }
+            self.client.transaction = None;
+            return self.answer_here(line, |reply| reply.error(crate::shard::machine::DID_NOT_HAPPEN));
+        }
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        if self.port.batch.lock().is_full() {
+            return Verdict::Full;
+        }
+        self.propose_transaction(line);
+        Verdict::Taken
+    }
+
+    /// Hands the queued commands to the log as one.
+    fn propose_transaction(&mut self, line: &mut Line) {
+        let queued = self.client.transaction.take().unwrap_or_default().queued;
+        self.client.watching_epoch = None;
+        let mut commands = Vec::new();
+        let mut writes = 0;
+        let mut steps = Vec::with_capacity(queued.len());
+        for Queued { command: QueuedCommand(command), args } in queued {
+            let slices: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+            match command.handler {
+                Handler::Write(_) => {
+                    entry::write_command(&mut commands, self.client.db, &slices);
+                    writes += 1;
+                    steps.push(Step::Write(command));
+                }
+                Handler::Read(_) => steps.push(Step::Read { command, db: self.client.db, args }),
+                Handler::Local(_) if command.name == "publish" => {
+                    entry::write_command(&mut commands, self.client.db, &[b"_publish", slices[1], slices[2]]);
+                    writes += 1;
+                    steps.push(Step::Write(command));
+                }
+                Handler::Local(_) | Handler::Container => {
+                    let mut encoded = Vec::new();
+                    self.call_local(command, &slices, &mut encoded);
+                    steps.push(Step::Literal(encoded));
+                }
+            }
+        }
+        let mut batch = self.port.batch.lock();
+        let start = batch.bytes.len();
+        if writes > 0 {
+            entry::write_transaction(&mut batch.bytes, writes);
+            batch.bytes.extend_from_slice(&commands);
+        }
+        let bytes = batch.bytes.len() - start;
+        let steps = steps.into_boxed_slice();
+        batch.push(self.client.connection, self.client.resp, Work::Transaction { bytes, steps });
+        line.pending += 1;
+    }
+
+    fn discard(&mut self, line: &mut Line) -> Verdict {
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        let Some(transaction) = self.client.transaction.take() else {
+            return self.answer_here(line, |reply| reply.error("ERR DISCARD without MULTI"));
+        };
+        if self.client.watching_epoch.take().is_some() {
+            self.push(Work::Forget);
+        }
+        self.answer(line, |reply| {
+            if transaction.broken {
+                reply.error("EXECABORT Transaction discarded because of previous errors.");
+            } else {
+                reply.ok();
+            }
+        });
+        Verdict::Taken
+    }
+
+    fn watch(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if self.client.transaction.is_some() {
+            return self.answer_here(line, |reply| reply.error("ERR WATCH inside MULTI is not allowed"));
+        }
+        let shard = &self.shared.shard;
+        let epoch = shard.leadership_epoch();
+        if !shard.is_primary() {
+            let verdict = self.forward_or_refuse(line);
+            if matches!(verdict, Verdict::Forward(_)) {
+                self.client.watching_epoch.get_or_insert(epoch);
+            }
+            return verdict;
+        }
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        self.client.watching_epoch.get_or_insert(epoch);
+        let keys = args[1..].iter().map(|key| Box::from(*key)).collect();
+        self.push(Work::Watch { db: self.client.db, keys });
+        line.pending += 1;
+        Verdict::Taken
+    }
+
+    fn unwatch(&mut self, line: &mut Line) -> Verdict {
+        if !self.shared.shard.is_primary() && self.client.watching_epoch.is_some() {
+            let verdict = self.forward_or_refuse(line);
+            if matches!(verdict, Verdict::Forward(_)) {
+                self.client.watching_epoch = None;
+            }
+            return verdict;
+        }
+        if self.client.watching_epoch.take().is_some() {
+            self.push(Work::Forget);
+        }
+        self.answer_here(line, |reply| reply.ok())
+    }
+
+    /// Takes the queued transaction out, to be sent to the primary.
+    pub fn take_transaction(&mut self) -> Vec<Queued> {
+        self.client.watching_epoch = None;
+        self.client.transaction.take().unwrap_or_default().queued
+    }
+
+    /// The connection is gone: ends what it left with the log and with the registry of subscribers.
+    pub fn finish(&mut self) {
+        self.push(Work::Forget);
+        self.shared.shard.driver_wake.notify_one();
+        let subscriber = (self.client.worker, self.client.connection);
+        let client = &self.client;
+        let names = [
+            (crate::pubsub::Kind::Channel, &client.channels),
+            (crate::pubsub::Kind::Pattern, &client.patterns),
+            (crate::pubsub::Kind::Shard, &client.shard_channels),
+        ];
+        for (kind, names) in names {
+            names.iter().for_each(|name| self.shared.pubsub.unsubscribe(kind, name, subscriber));
+        }
+        self.shared.clients.remove(client.info.id);
+    }
+
+    fn enqueue(&mut self, line: &mut Line, args: &Args<'_>, work: impl FnOnce(usize) -> Work) -> Verdict {
+        let mut batch = self.port.batch.lock();
+        if batch.is_full() {
+            return Verdict::Full;
+        }
+        let bytes = batch.encode_single(self.client.db, args);
+        batch.push(self.client.connection, self.client.resp, work(bytes));
+        line.pending += 1;
+        Verdict::Taken
+    }
+
+    fn push(&mut self, work: Work) {
+        self.port.batch.lock().push(self.client.connection, self.client.resp, work);
+    }
+
+    fn answer_here(&mut self, line: &mut Line, write: impl FnOnce(&mut Reply<'_>)) -> Verdict {
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        self.answer(line, write);
+        Verdict::Taken
+    }
+
+    /// Answers now, or behind what is pending.
+    fn answer(&mut self, line: &mut Line, write: impl FnOnce(&mut Reply<'_>)) {
+        if line.pending == 0 {
+            write(&mut Reply::new(&mut line.out, self.client.resp));
+            return;
+        }
+        let mut encoded = Vec::new();
+        write(&mut Reply::new(&mut encoded, self.client.resp));
+        self.push(Work::Literal(encoded));
+        line.pending += 1;
+    }
+
+    /// Brings what CLIENT LIST shows up to date.
+    pub fn publish_details(&self, line: &Line, query_buffer_bytes: usize, commands: u64, last: &'static str) {
+        let client = &self.client;
+        client.info.last_active_ms.store(self.shared.clock.monotonic_ms(), Ordering::Relaxed);
+        let mut details = client.info.details.lock();
+        details.db = client.db;
+        details.resp3 = client.resp == Resp::V3;
+        details.channels = client.channels.len();
+        details.patterns = client.patterns.len();
+        details.shard_channels = client.shard_channels.len();
+        details.multi = client.transaction.as_ref().map(|transaction| transaction.queued.len());
+        details.watching = client.watching_epoch.is_some();
+        details.blocked = line.barrier && line.pending > 0;
+        details.query_buffer_bytes = query_buffer_bytes;
+        details.output_bytes = line.out.len();
+        details.commands += commands;
+        details.last_command = last;
+    }
+}
+
+fn full_name(command: &Command, args: &Args<'_>) -> String {
+    let parent = String::from_utf8_lossy(args[0]).to_ascii_lowercase();
+    if parent == command.name { parent } else { format!("{parent}|{}", command.name) }
+}
+
+/// Redis' text: the name and the first arguments, each cut to 128 bytes.
+fn unknown_command(args: &Args<'_>) -> String {
+    let shown = |arg: &[u8]| String::from_utf8_lossy(&arg[..arg.len().min(128)]).into_owned();
+    let mut text = format!("ERR unknown command '{}', with args beginning with: ", shown(args[0]));
+    for arg in &args[1..] {
+        if text.len() >= 128 {
+            break;
+        }
+        text.push_str(&format!("'{}' ", shown(arg)));
+    }
+    text
+}
+
+fn unknown_subcommand(container: &Command, name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    format!("ERR unknown subcommand '{name}'. Try {} HELP.", container.name.to_ascii_uppercase())
+}
