@@ -85,6 +85,21 @@ bitflags! {
     }
 }
 
+/// The usual combinations.
+impl KeyFlags {
+    pub const RO_ACCESS: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
+    pub const RW_ACCESS: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS);
+    pub const RW_ACCESS_DELETE: KeyFlags = KeyFlags::RW_ACCESS.union(KeyFlags::DELETE);
+    pub const RW_ACCESS_UPDATE: KeyFlags = KeyFlags::RW_ACCESS.union(KeyFlags::UPDATE);
+    pub const RW_DELETE: KeyFlags = KeyFlags::RW.union(KeyFlags::DELETE);
+    pub const RW_INSERT: KeyFlags = KeyFlags::RW.union(KeyFlags::INSERT);
+    pub const RW_UPDATE: KeyFlags = KeyFlags::RW.union(KeyFlags::UPDATE);
+    pub const OW_INSERT: KeyFlags = KeyFlags::OW.union(KeyFlags::INSERT);
+    pub const OW_UPDATE: KeyFlags = KeyFlags::OW.union(KeyFlags::UPDATE);
+    pub const RM_DELETE: KeyFlags = KeyFlags::RM.union(KeyFlags::DELETE);
+    pub const RM_ACCESS_DELETE: KeyFlags = KeyFlags::RM_DELETE.union(KeyFlags::ACCESS);
+}
+
 /// Where the search for keys begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeginSearch {
