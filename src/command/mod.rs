@@ -9,10 +9,16 @@
 
 pub mod args;
 pub mod context;
+mod database;
+mod decimal;
 pub mod error;
 pub mod glob;
+mod keys;
+pub mod lifetime;
 pub mod random;
+pub mod scan;
 pub mod spec;
+mod string;
 mod table;
 #[cfg(test)]
 pub mod testing;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{Command, Family};
+use super::{Command, Family, database, keys, string};
 
-static FAMILIES: &[&Family] = &[];
+static FAMILIES: &[&Family] = &[&database::FAMILY, &keys::FAMILY, &string::FAMILY];
 
 /// A command's row with the family it stands in.
 #[derive(Clone, Copy)]

@@ -67,6 +67,11 @@ impl Object {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// What OBJECT ENCODING answers.
+    pub fn encoding_name(&self) -> &'static str {
+        match *self {}
+    }
 }
 
 impl ValueRef<'_> {

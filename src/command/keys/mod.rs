@@ -1,0 +1,172 @@
+//! Keys whatever they hold: the table of the family; existence, types and deletion.
+//!
+//! Source: <https://redis.io/docs/latest/commands/?group=generic>.
+
+mod expire;
+mod free;
+mod object;
+mod transfer;
+mod walk;
+
+use super::spec::{Categories, Flags, KeyFlags, key, keys};
+use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
+use crate::protocol::reply::Reply;
+
+const FAST: Flags = Flags::FAST;
+
+/// Commands that find keys by themselves lock everything.
+const WALKS: Flags = Flags::WHOLE_KEYSPACE;
+
+pub const FAMILY: Family = Family {
+    group: "generic",
+    categories: Categories::KEYSPACE,
+    commands: &[
+        Command::write("copy", -3, transfer::copy)
+            .flags(&[Flags::DENYOOM])
+            .keys(&[key(1, KeyFlags::RO_ACCESS), key(2, KeyFlags::OW_UPDATE)])
+            .docs(
+                "6.2.0",
+                "O(N) worst case for collections, where N is the number of nested items. O(1) for string values.",
+                "Copies the value of a key to a new key.",
+            ),
+        Command::write("del", -2, del).keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)]).docs(
+            "1.0.0",
+            "O(N) where N is the number of keys; large values are freed beside the command",
+            "Deletes one or more keys.",
+        ),
+        Command::read("exists", -2, count_existing)
+            .flags(&[FAST])
+            .keys(&[keys(1, -1, 1, KeyFlags::RO)])
+            .docs("1.0.0", "O(N) where N is the number of keys", "Determines whether one or more keys exist."),
+        Command::write("expire", -3, expire::expire)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RW_UPDATE)])
+            .docs("1.0.0", "O(1)", "Sets the expiration time of a key in seconds."),
+        Command::write("expireat", -3, expire::expireat)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RW_UPDATE)])
+            .docs("1.2.0", "O(1)", "Sets the expiration time of a key to a Unix timestamp."),
+        Command::read("expiretime", 2, expire::expiretime)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RO_ACCESS)])
+            .docs("7.0.0", "O(1)", "Returns the expiration time of a key as a Unix timestamp."),
+        Command::write("_freeexpired", -2, free::free_expired)
+            .flags(&[Flags::INTERNAL])
+            .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
+            .docs("", "O(N) where N is the number of keys and fields freed", "Frees what is dead by the entry's time."),
+        Command::read("keys", 2, walk::keys).flags(&[WALKS]).categories(Categories::DANGEROUS).docs(
+            "1.0.0",
+            "O(N) where N is the number of keys in the database",
+            "Returns all key names that match a pattern.",
+        ),
+        Command::write("move", 3, transfer::move_to_database)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE)])
+            .docs("1.0.0", "O(1)", "Moves a key to another database."),
+        Command::container("object", object::SUBCOMMANDS).docs(
+            "2.2.3",
+            "Depends on subcommand.",
+            "A container for object introspection commands.",
+        ),
+        Command::write("persist", 2, expire::persist)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RW_UPDATE)])
+            .docs("2.2.0", "O(1)", "Removes the expiration time of a key."),
+        Command::write("pexpire", -3, expire::pexpire)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RW_UPDATE)])
+            .docs("2.6.0", "O(1)", "Sets the expiration time of a key in milliseconds."),
+        Command::write("pexpireat", -3, expire::pexpireat)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RW_UPDATE)])
+            .docs("2.6.0", "O(1)", "Sets the expiration time of a key to a Unix milliseconds timestamp."),
+        Command::read("pexpiretime", 2, expire::pexpiretime)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RO_ACCESS)])
+            .docs("7.0.0", "O(1)", "Returns the expiration time of a key as a Unix milliseconds timestamp."),
+        Command::read("pttl", 2, expire::pttl)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RO_ACCESS)])
+            .docs("2.6.0", "O(1)", "Returns the expiration time in milliseconds of a key."),
+        Command::read("randomkey", 1, walk::randomkey)
+            .flags(&[WALKS])
+            .docs("1.0.0", "O(1)", "Returns a random key name from the database."),
+        Command::write("rename", 3, transfer::rename)
+            .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_UPDATE)])
+            .docs("1.0.0", "O(1)", "Renames a key and overwrites the destination."),
+        Command::write("renamenx", 3, transfer::renamenx)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_INSERT)])
+            .docs("1.0.0", "O(1)", "Renames a key only when the target key name doesn't exist."),
+        Command::read("scan", -2, walk::scan).flags(&[WALKS]).docs(
+            "2.8.0",
+            "O(1) for every call. O(N) for a complete iteration, where N is the number of keys in the database.",
+            "Iterates over the key names in the database.",
+        ),
+        Command::read("touch", -2, count_existing)
+            .flags(&[FAST])
+            .keys(&[keys(1, -1, 1, KeyFlags::RO)])
+            .docs("3.2.1", "O(N) where N is the number of keys", "Returns the number of existing keys out of those specified."),
+        Command::read("ttl", 2, expire::ttl)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RO_ACCESS)])
+            .docs("1.0.0", "O(1)", "Returns the expiration time in seconds of a key."),
+        Command::read("type", 2, value_type)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RO)])
+            .docs("1.0.0", "O(1)", "Determines the type of value stored at a key."),
+        Command::write("unlink", -2, del).flags(&[FAST]).keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)]).docs(
+            "4.0.0",
+            "O(N) where N is the number of keys; large values are freed beside the command",
+            "Asynchronously deletes one or more keys.",
+        ),
+    ],
+};
+
+/// DEL and UNLINK are the same: both free large values beside apply. <https://redis.io/docs/latest/commands/del/>
+fn del(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let removed = args[1..].iter().filter(|key| ctx.remove(key)).count();
+    reply.integer(removed as i64);
+    Ok(())
+}
+
+/// EXISTS, and TOUCH, for nothing here depends on when a key was last read. A key named twice counts twice.
+/// <https://redis.io/docs/latest/commands/exists/>
+fn count_existing(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let existing = args[1..].iter().filter(|key| ctx.exists(key)).count();
+    reply.integer(existing as i64);
+    Ok(())
+}
+
+/// <https://redis.io/docs/latest/commands/type/>
+fn value_type(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.simple(ctx.value_type(args[1]).map_or("none", |value_type| value_type.name()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::TestDb;
+
+    #[test]
+    fn keys_are_counted_typed_and_deleted() {
+        let mut db = TestDb::new();
+        db.show("MSET a 1 b 2 c 3");
+        assert_eq!(db.show("EXISTS a a none"), "2");
+        assert_eq!(db.show("TOUCH a b none"), "2");
+        assert_eq!(db.run("TYPE a"), "+string\r\n");
+        assert_eq!(db.run("TYPE none"), "+none\r\n");
+        assert_eq!(db.show("DEL a a none"), "1");
+        assert_eq!(db.show("UNLINK b c"), "2");
+        assert_eq!(db.show("DBSIZE"), "0");
+    }
+
+    #[test]
+    fn only_what_was_there_is_announced() {
+        let mut db = TestDb::new();
+        db.show("SET a 1");
+        db.take_touched();
+        db.show("DEL a none");
+        assert_eq!(db.take_touched(), ["a"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! What SCAN, HSCAN, SSCAN and ZSCAN share: the cursor and the options.
+//!
+//! Source: <https://redis.io/docs/latest/commands/scan/>.
+
+use super::args::{integer, is};
+use super::error::CommandError;
+use super::{Args, glob};
+use crate::protocol::reply::Reply;
+
+/// Elements per step where COUNT does not say.
+const DEFAULT_COUNT: usize = 10;
+
+/// What is scanned decides which options there are beside MATCH and COUNT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scanned {
+    /// Takes TYPE.
+    Keys,
+    /// Takes NOVALUES.
+    Hash,
+    Members,
+}
+
+#[derive(Debug)]
+pub struct ScanOptions<'a> {
+    pattern: Option<&'a [u8]>,
+    /// How many elements to visit, about.
+    pub count: usize,
+    pub type_name: Option<&'a [u8]>,
+    pub no_values: bool,
+}
+
+impl<'a> ScanOptions<'a> {
+    pub fn parse(scanned: Scanned, mut rest: &[&'a [u8]]) -> Result<Self, CommandError> {
+        let mut options =
+            ScanOptions { pattern: None, count: DEFAULT_COUNT, type_name: None, no_values: false };
+        while let [word, behind @ ..] = rest {
+            rest = behind;
+            if scanned == Scanned::Hash && is(word, "NOVALUES") {
+                options.no_values = true;
+                continue;
+            }
+            let (value, behind) = rest.split_first().ok_or(CommandError::Syntax)?;
+            rest = behind;
+            if is(word, "COUNT") {
+                options.count = usize::try_from(integer(value)?).unwrap_or(0);
+            } else if is(word, "MATCH") {
+                options.pattern = Some(value).filter(|pattern| !glob::matches_all(pattern)).copied();
+            } else if scanned == Scanned::Keys && is(word, "TYPE") {
+                options.type_name = Some(value);
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        (options.count > 0).then_some(options).ok_or(CommandError::Syntax)
+    }
+
+    /// Whether MATCH lets an element through.
+    pub fn accepts(&self, text: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, text))
+    }
+}
+
+/// Reads a cursor: an unsigned integer.
+pub fn cursor(arg: &[u8]) -> Result<u64, CommandError> {
+    let digits = std::str::from_utf8(arg).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|text| text.parse().ok()).ok_or(CommandError::InvalidCursor)
+}
+
+/// Collects the elements of one step as they are visited; their number is known only at the end.
+pub struct Page {
+    encoded: Vec<u8>,
+    len: usize,
+    resp: crate::protocol::reply::Resp,
+}
+
+impl Page {
+    pub fn of(reply: &Reply<'_>) -> Self {
+        Page { encoded: Vec::new(), len: 0, resp: reply.resp() }
+    }
+
+    pub fn push(&mut self, element: &[u8]) {
+        Reply::new(&mut self.encoded, self.resp).bulk(element);
+        self.len += 1;
+    }
+
+    /// Writes the elements as an array.
+    pub fn write_array(&self, reply: &mut Reply<'_>) {
+        reply.array(self.len);
+        reply.raw(&self.encoded);
+    }
+
+    /// Writes the cursor of the next step and the elements of this one.
+    pub fn write(&self, next: u64, reply: &mut Reply<'_>) {
+        reply.array(2);
+        reply.bulk(next.to_string().as_bytes());
+        self.write_array(reply);
+    }
+}
+
+/// The reply where there is nothing to scan.
+pub fn write_nothing(reply: &mut Reply<'_>) {
+    Page::of(reply).write(0, reply);
+}
+
+/// Reads cursor and options where they follow a key.
+pub fn parse_behind_key<'a>(
+    scanned: Scanned,
+    args: &Args<'a>,
+) -> Result<(u64, ScanOptions<'a>), CommandError> {
+    Ok((cursor(args[2])?, ScanOptions::parse(scanned, &args[3..])?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_knows_its_own_options() {
+        let parse = |scanned, line: &'static str| {
+            let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
+            ScanOptions::parse(scanned, &words).map(|options| options.count)
+        };
+        assert_eq!(parse(Scanned::Keys, "MATCH a* TYPE hash"), Ok(10));
+        assert_eq!(parse(Scanned::Hash, "novalues COUNT 5"), Ok(5));
+        assert_eq!(parse(Scanned::Hash, "TYPE hash"), Err(CommandError::Syntax));
+        assert_eq!(parse(Scanned::Members, "NOVALUES"), Err(CommandError::Syntax));
+        assert_eq!(parse(Scanned::Members, "COUNT 0"), Err(CommandError::Syntax));
+        assert_eq!(parse(Scanned::Members, "COUNT x"), Err(CommandError::NotInteger));
+        assert_eq!(parse(Scanned::Members, "MATCH"), Err(CommandError::Syntax));
+    }
+
+    #[test]
+    fn a_cursor_is_digits() {
+        assert_eq!(cursor(b"18446744073709551615"), Ok(u64::MAX));
+        for text in ["", "-1", "+1", "x", "18446744073709551616"] {
+            assert_eq!(cursor(text.as_bytes()), Err(CommandError::InvalidCursor), "{text:?}");
+        }
+    }
+}

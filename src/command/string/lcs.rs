@@ -1,0 +1,202 @@
+//! LCS: the longest common subsequence of two strings, by dynamic programming.
+//!
+//! - Where only the length is asked for, two rows suffice; else the whole table is kept, at most 512 MiB of it.
+//! - Of several longest subsequences Redis' own is chosen: from the end, a tie steps back in the second string.
+//!
+//! Source: <https://redis.io/docs/latest/commands/lcs/>.
+
+use std::ops::Range;
+
+use crate::command::args::{MAX_STRING_BYTES, integer, is};
+use crate::command::{Args, CommandError, CommandResult, ReadContext};
+use crate::protocol::reply::Reply;
+
+#[derive(Debug, Default)]
+struct Options {
+    length_only: bool,
+    indexes: bool,
+    with_match_len: bool,
+    min_match_len: usize,
+}
+
+impl Options {
+    fn parse(mut rest: &Args<'_>) -> Result<Self, CommandError> {
+        let mut options = Options::default();
+        while let [word, behind @ ..] = rest {
+            rest = behind;
+            if is(word, "LEN") {
+                options.length_only = true;
+            } else if is(word, "IDX") {
+                options.indexes = true;
+            } else if is(word, "WITHMATCHLEN") {
+                options.with_match_len = true;
+            } else if is(word, "MINMATCHLEN")
+                && let [len, behind @ ..] = rest
+            {
+                options.min_match_len = integer(len)?.max(0) as usize;
+                rest = behind;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        if options.length_only && options.indexes {
+            return Err(CommandError::other(
+                "ERR If you want both the length and indexes, please just use IDX.",
+            ));
+        }
+        Ok(options)
+    }
+}
+
+pub(super) fn lcs(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let options = Options::parse(&args[3..])?;
+    let not_strings = |_| CommandError::other("ERR The specified keys must contain string values");
+    let a = ctx.string(args[1]).map_err(not_strings)?.unwrap_or_default();
+    let b = ctx.string(args[2]).map_err(not_strings)?.unwrap_or_default();
+    let cells = (a.len() as u64 + 1) * (b.len() as u64 + 1);
+    if cells > (MAX_STRING_BYTES / size_of::<u32>()) as u64 {
+        return Err(CommandError::other(
+            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+        ));
+    }
+    if options.length_only {
+        reply.integer(length(a, b).into());
+        return Ok(());
+    }
+    let table = Table::new(a, b);
+    if options.indexes {
+        write_matches(&table, &options, reply);
+    } else {
+        let text: Vec<u8> =
+            table.matches().iter().rev().flat_map(|run| &a[run.in_a.clone()]).copied().collect();
+        reply.bulk(&text);
+    }
+    Ok(())
+}
+
+fn write_matches(table: &Table<'_>, options: &Options, reply: &mut Reply<'_>) {
+    let mut matches = table.matches();
+    matches.retain(|run| run.in_a.len() >= options.min_match_len);
+    reply.map(2);
+    reply.bulk(b"matches");
+    reply.array(matches.len());
+    for run in matches {
+        reply.array(2 + usize::from(options.with_match_len));
+        write_range(&run.in_a, reply);
+        write_range(&run.in_b, reply);
+        if options.with_match_len {
+            reply.integer(run.in_a.len() as i64);
+        }
+    }
+    reply.bulk(b"len");
+    reply.integer(table.at(table.a.len(), table.b.len()).into());
+}
+
+fn write_range(range: &Range<usize>, reply: &mut Reply<'_>) {
+    reply.array(2);
+    reply.integer(range.start as i64);
+    reply.integer(range.end as i64 - 1);
+}
+
+/// A run of bytes that both strings share.
+struct Match {
+    in_a: Range<usize>,
+    in_b: Range<usize>,
+}
+
+/// For each pair of prefixes the length of their longest common subsequence.
+struct Table<'a> {
+    a: &'a [u8],
+    b: &'a [u8],
+    cells: Vec<u32>,
+}
+
+impl<'a> Table<'a> {
+    fn new(a: &'a [u8], b: &'a [u8]) -> Self {
+        let width = b.len() + 1;
+        let mut cells = vec![0; (a.len() + 1) * width];
+        for (row, byte) in a.iter().enumerate() {
+            let (above, current) = cells[row * width..(row + 2) * width].split_at_mut(width);
+            fill_row(*byte, b, above, current);
+        }
+        Table { a, b, cells }
+    }
+
+    fn at(&self, a_len: usize, b_len: usize) -> u32 {
+        self.cells[a_len * (self.b.len() + 1) + b_len]
+    }
+
+    /// The runs of one longest common subsequence, the last one first.
+    fn matches(&self) -> Vec<Match> {
+        let mut matches: Vec<Match> = Vec::new();
+        let (mut i, mut j) = (self.a.len(), self.b.len());
+        while i > 0 && j > 0 {
+            if self.a[i - 1] == self.b[j - 1] {
+                i -= 1;
+                j -= 1;
+                match matches.last_mut() {
+                    Some(run) if run.in_a.start == i + 1 && run.in_b.start == j + 1 => {
+                        run.in_a.start = i;
+                        run.in_b.start = j;
+                    }
+                    _ => matches.push(Match { in_a: i..i + 1, in_b: j..j + 1 }),
+                }
+            } else if self.at(i - 1, j) > self.at(i, j - 1) {
+                i -= 1;
+            } else {
+                j -= 1;
+            }
+        }
+        matches
+    }
+}
+
+fn length(a: &[u8], b: &[u8]) -> u32 {
+    let mut above = vec![0; b.len() + 1];
+    let mut current = above.clone();
+    for byte in a {
+        fill_row(*byte, b, &above, &mut current);
+        std::mem::swap(&mut above, &mut current);
+    }
+    above[b.len()]
+}
+
+fn fill_row(byte: u8, b: &[u8], above: &[u32], current: &mut [u32]) {
+    for (column, other) in b.iter().enumerate() {
+        current[column + 1] =
+            if byte == *other { above[column] + 1 } else { above[column + 1].max(current[column]) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::TestDb;
+
+    #[test]
+    fn the_example_of_the_manual() {
+        let mut db = TestDb::new();
+        db.show("MSET a ohmytext b mynewtext");
+        assert_eq!(db.show("LCS a b"), "mytext");
+        assert_eq!(db.show("LCS a b LEN"), "6");
+        assert_eq!(db.show("LCS a b IDX"), "[matches [[[4 7] [5 8]] [[2 3] [0 1]]] len 6]");
+        assert_eq!(db.show("LCS a b IDX MINMATCHLEN 4 WITHMATCHLEN"), "[matches [[[4 7] [5 8] 4]] len 6]");
+        assert_eq!(db.show("LCS a none"), "");
+        assert_eq!(db.show("LCS none none2 LEN"), "0");
+        db.resp = crate::protocol::reply::Resp::V3;
+        assert_eq!(db.show("LCS a b IDX MINMATCHLEN 9"), "{matches [] len 6}");
+    }
+
+    #[test]
+    fn options_and_sizes_are_checked() {
+        let mut db = TestDb::new();
+        assert_eq!(
+            db.show("LCS a b LEN IDX"),
+            "ERR If you want both the length and indexes, please just use IDX."
+        );
+        assert_eq!(db.show("LCS a b MINMATCHLEN"), "ERR syntax error");
+        db.show("SETRANGE a 20000 x");
+        db.show("SETRANGE b 20000 x");
+        let error = db.show("LCS a b");
+        assert_eq!(error, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
+    }
+}
