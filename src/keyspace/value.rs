@@ -70,7 +70,12 @@ impl Object {
 
     /// What OBJECT ENCODING answers.
     pub fn encoding_name(&self) -> &'static str {
-        match *self {}
+        match self {
+            Object::List(list) => list.encoding_name(),
+            Object::Hash(hash) => hash.encoding_name(),
+            Object::Set(set) => set.encoding_name(),
+            Object::ZSet(zset) => zset.encoding_name(),
+        }
     }
 }
 
