@@ -1,0 +1,95 @@
+# Installs what building and testing need. Sourced by ./run and ./test, from any folder.
+#
+# - What is there already is left alone; without root and sudo it says what to install and ends.
+# - Nothing that a package brings along is started as a service.
+# - Build products go to CARGO_TARGET_DIR, outside the clone where that is unset.
+# shellcheck shell=bash
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/perdura
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+
+say() {
+    printf '\033[1m==> %s\033[0m\n' "$*" >&2
+}
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# install_packages PACKAGE…: by apt, all at once, those that are missing.
+install_packages() {
+    [ $# -gt 0 ] || return 0
+    have apt-get || fail "this is no Debian: please install what these packages hold: $*"
+    [ "$(id -u)" = 0 ] || have sudo || fail "as root: apt-get install $*"
+    say "installing $*"
+    as_root apt-get update -qq
+    local policy=/usr/sbin/policy-rc.d status=0
+    if [ -e "$policy" ]; then
+        policy=''
+    else
+        printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$policy"
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" >&2 || status=$?
+    [ -z "$policy" ] || as_root rm -f "$policy"
+    return "$status"
+}
+
+# missing_packages COMMAND=PACKAGE…: the packages of those commands that are not there.
+missing_packages() {
+    local pair
+    for pair in "$@"; do
+        have "${pair%%=*}" || printf '%s\n' "${pair#*=}"
+    done
+}
+
+# The oldest Rust that builds this, as Cargo.toml says.
+wanted_rust() {
+    sed -n 's/^rust-version = "\(.*\)"/\1/p' "$repository/Cargo.toml"
+}
+
+rust_is_new_enough() {
+    have cargo || return 1
+    local found
+    found=$(cargo --version | cut -d ' ' -f 2)
+    printf '%s\n%s\n' "$(wanted_rust)" "$found" | sort -V -C
+}
+
+install_rust() {
+    PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    export PATH
+    rust_is_new_enough && return
+    if have rustup; then
+        say "updating Rust: this needs $(wanted_rust)"
+        rustup toolchain install stable --profile minimal
+        export RUSTUP_TOOLCHAIN=stable
+    else
+        say "installing Rust with rustup"
+        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+            sh -s -- -y --profile minimal --default-toolchain stable --no-modify-path
+    fi
+    rust_is_new_enough || fail "cargo is older than $(wanted_rust)"
+}
+
+install_build_tools() {
+    local packages
+    mapfile -t packages < <(missing_packages \
+        cc=build-essential make=make curl=curl protoc=protobuf-compiler pkg-config=pkg-config)
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+    install_packages "${packages[@]}"
+    install_rust
+}

@@ -1,0 +1,20 @@
+FROM rust:1.95-bookworm AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends protobuf-compiler \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /source
+COPY . .
+RUN cargo build --release --locked --bin perdura
+
+FROM debian:bookworm-slim
+RUN useradd --system --uid 6379 --home-dir /data --shell /usr/sbin/nologin perdura \
+    && install --directory --owner perdura --group perdura /data
+COPY --from=build /source/target/release/perdura /usr/local/bin/perdura
+USER perdura
+VOLUME /data
+# Reachable from outside the container, where a password is set (PERDURA_REQUIREPASS).
+ENV PERDURA_DIR=/data PERDURA_BIND=*
+EXPOSE 6379
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["perdura", "ping"]
+ENTRYPOINT ["perdura"]
+CMD ["serve"]
