@@ -11,7 +11,6 @@ pub mod env;
 pub mod keyspace;
 pub mod logging;
 pub mod metrics;
-pub mod metrics_http;
 pub mod net;
 pub mod propose;
 pub mod protocol;

@@ -5,5 +5,6 @@
 
 pub mod connection;
 pub mod listener;
+pub mod metrics_http;
 pub mod upstream;
 pub mod worker;
