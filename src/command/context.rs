@@ -257,6 +257,15 @@ impl<'a> WriteContext<'a> {
         }
     }
 
+    /// Says that elements were taken out of a collection, and removes its key if that `emptied` it.
+    pub fn taken_from(&mut self, key: &[u8], emptied: bool) {
+        if emptied {
+            self.remove(key);
+        } else {
+            self.touch(key);
+        }
+    }
+
     /// Sets or clears the deadline of a live key; false where there is none.
     pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>) -> bool {
         self.free_if_dead(key);

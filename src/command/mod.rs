@@ -15,13 +15,18 @@ pub mod error;
 pub mod glob;
 mod keys;
 pub mod lifetime;
+mod list;
+mod multi_pop;
 pub mod random;
+mod sample;
 pub mod scan;
+mod set;
 pub mod spec;
 mod string;
 mod table;
 #[cfg(test)]
 pub mod testing;
+mod zset;
 
 pub use context::{ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};

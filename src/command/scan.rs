@@ -89,6 +89,12 @@ impl Page {
         reply.raw(&self.encoded);
     }
 
+    /// Writes the elements as a set.
+    pub fn write_set(&self, reply: &mut Reply<'_>) {
+        reply.set(self.len);
+        reply.raw(&self.encoded);
+    }
+
     /// Writes the cursor of the next step and the elements of this one.
     pub fn write(&self, next: u64, reply: &mut Reply<'_>) {
         reply.array(2);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{Command, Family, database, keys, string};
+use super::{Command, Family, database, keys, list, set, string, zset};
 
-static FAMILIES: &[&Family] = &[&database::FAMILY, &keys::FAMILY, &string::FAMILY];
+static FAMILIES: &[&Family] = &[&database::FAMILY, &keys::FAMILY, &list::FAMILY, &set::FAMILY, &string::FAMILY, &zset::FAMILY];
 
 /// A command's row with the family it stands in.
 #[derive(Clone, Copy)]

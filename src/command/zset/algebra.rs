@@ -1,0 +1,441 @@
+//! ZUNION ZINTER ZDIFF, their STORE forms, and ZINTERCARD.
+//!
+//! - A source is a sorted set, a set (every member has score 1), or missing.
+//! - A score times its weight, or a sum, that would be NaN counts as 0.
+
+use std::ops::ControlFlow;
+
+use super::write_entries;
+use crate::command::args::{at_least, integer, is};
+use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
+use crate::keyspace::entry::Entry;
+use crate::keyspace::types::set::Set;
+use crate::keyspace::types::zset::{ZSet, ZSetLimits};
+use crate::keyspace::value::{Collection, ValueRef};
+use crate::protocol::number::parse_double;
+use crate::protocol::reply::Reply;
+
+/// ZUNION numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]
+pub fn zunion(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    answer(ctx, args, Operation::Union, "zunion", reply)
+}
+
+/// ZINTER numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]
+pub fn zinter(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    answer(ctx, args, Operation::Inter, "zinter", reply)
+}
+
+/// ZDIFF numkeys key [key …] [WITHSCORES]
+pub fn zdiff(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    answer(ctx, args, Operation::Diff, "zdiff", reply)
+}
+
+/// ZUNIONSTORE destination numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX]
+pub fn zunionstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    store(ctx, args, Operation::Union, "zunionstore", reply)
+}
+
+/// ZINTERSTORE destination numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX]
+pub fn zinterstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    store(ctx, args, Operation::Inter, "zinterstore", reply)
+}
+
+/// ZDIFFSTORE destination numkeys key [key …]
+pub fn zdiffstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    store(ctx, args, Operation::Diff, "zdiffstore", reply)
+}
+
+/// ZINTERCARD numkeys key [key …] [LIMIT limit]
+pub fn zintercard(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let request = Request::parse(&args[1..], Operation::Inter, Form::Count, "zintercard")?;
+    let limit = if request.limit == 0 { usize::MAX } else { request.limit };
+    let mut count = 0;
+    let stopped = request.run(ctx, &mut |_, _| {
+        count += 1;
+        if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    debug_assert!(stopped.is_continue() || count == limit);
+    reply.integer(count as i64);
+    Ok(())
+}
+
+fn answer(
+    ctx: &ReadContext<'_>,
+    args: &Args<'_>,
+    operation: Operation,
+    name: &'static str,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    let request = Request::parse(&args[1..], operation, Form::Answer, name)?;
+    let result = request.collect(ctx, &ZSetLimits::default())?;
+    write_entries(result.iter(), request.with_scores, reply);
+    Ok(())
+}
+
+fn store(
+    ctx: &mut WriteContext<'_>,
+    args: &Args<'_>,
+    operation: Operation,
+    name: &'static str,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    let request = Request::parse(&args[2..], operation, Form::Store, name)?;
+    let limits = ZSetLimits::from(ctx.limits);
+    let result = request.collect(&ctx.reader(), &limits)?;
+    reply.integer(result.len() as i64);
+    ctx.insert(args[1], result.wrap(), None);
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Union,
+    Inter,
+    Diff,
+}
+
+/// What becomes of the result; it decides which options there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Answer,
+    Store,
+    Count,
+}
+
+#[derive(Clone, Copy)]
+enum Aggregate {
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn parse(arg: &[u8]) -> Result<Aggregate, CommandError> {
+        match arg {
+            _ if is(arg, "SUM") => Ok(Aggregate::Sum),
+            _ if is(arg, "MIN") => Ok(Aggregate::Min),
+            _ if is(arg, "MAX") => Ok(Aggregate::Max),
+            _ => Err(CommandError::Syntax),
+        }
+    }
+
+    fn of(self, a: f64, b: f64) -> f64 {
+        match self {
+            Aggregate::Sum => or_zero(a + b),
+            Aggregate::Min => a.min(b),
+            Aggregate::Max => a.max(b),
+        }
+    }
+}
+
+fn or_zero(score: f64) -> f64 {
+    if score.is_nan() { 0.0 } else { score }
+}
+
+struct Request<'a, 'b> {
+    operation: Operation,
+    keys: &'b Args<'a>,
+    /// One per key.
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    with_scores: bool,
+    /// 0 for none.
+    limit: usize,
+}
+
+impl<'a, 'b> Request<'a, 'b> {
+    /// Reads `numkeys key [key …]` and the options.
+    fn parse(
+        args: &'b Args<'a>,
+        operation: Operation,
+        form: Form,
+        name: &'static str,
+    ) -> Result<Self, CommandError> {
+        let key_count = integer(args[0])?;
+        if key_count < 1 {
+            return Err(CommandError::other(format!(
+                "ERR at least 1 input key is needed for '{name}' command"
+            )));
+        }
+        let split = usize::try_from(key_count).ok().and_then(|count| args[1..].split_at_checked(count));
+        let (keys, options) = split.ok_or(CommandError::Syntax)?;
+        let weights = vec![1.0; keys.len()];
+        let mut request =
+            Request { operation, keys, weights, aggregate: Aggregate::Sum, with_scores: false, limit: 0 };
+        request.parse_options(options, form)?;
+        Ok(request)
+    }
+
+    fn parse_options(&mut self, mut args: &Args<'_>, form: Form) -> CommandResult {
+        let combines_scores = self.operation != Operation::Diff && form != Form::Count;
+        while let Some((option, rest)) = args.split_first() {
+            args = match rest {
+                _ if is(option, "WEIGHTS") && combines_scores => {
+                    let split = rest.split_at_checked(self.keys.len());
+                    let (weights, behind) = split.ok_or(CommandError::Syntax)?;
+                    self.weights =
+                        weights.iter().map(|weight| parse_weight(weight)).collect::<Result<_, _>>()?;
+                    behind
+                }
+                [aggregate, behind @ ..] if is(option, "AGGREGATE") && combines_scores => {
+                    self.aggregate = Aggregate::parse(aggregate)?;
+                    behind
+                }
+                _ if is(option, "WITHSCORES") && form == Form::Answer => {
+                    self.with_scores = true;
+                    rest
+                }
+                [limit, behind @ ..] if is(option, "LIMIT") && form == Form::Count => {
+                    self.limit = at_least(0, limit, "ERR LIMIT can't be negative")?;
+                    behind
+                }
+                _ => return Err(CommandError::Syntax),
+            };
+        }
+        Ok(())
+    }
+
+    fn collect(&self, ctx: &ReadContext<'_>, limits: &ZSetLimits) -> Result<ZSet, CommandError> {
+        let mut result = ZSet::new();
+        let union = self.operation == Operation::Union;
+        let _ = self.run(ctx, &mut |member, score| {
+            let present = if union { result.score(member) } else { None };
+            let score = present.map_or(score, |present| self.aggregate.of(present, score));
+            result.insert(member, score, limits);
+            ControlFlow::Continue(())
+        })?;
+        Ok(result)
+    }
+
+    /// Visits the elements of the result; those of a union come once per source that has them, not yet aggregated.
+    fn run(&self, ctx: &ReadContext<'_>, visit: Visit<'_>) -> Result<ControlFlow<()>, CommandError> {
+        let sources =
+            self.keys.iter().zip(&self.weights).map(|(key, weight)| Source::load(ctx, key, *weight));
+        let mut sources = sources.collect::<Result<Vec<Source<'_>>, _>>()?;
+        if self.operation != Operation::Diff {
+            sources.sort_by_key(Source::len);
+        }
+        Ok(match self.operation {
+            Operation::Union => sources.iter().try_for_each(|source| source.each(visit)),
+            Operation::Inter => self.intersect(&sources, visit),
+            Operation::Diff => subtract(&sources, visit),
+        })
+    }
+
+    /// Walks the smallest source, which comes first.
+    fn intersect(&self, sources: &[Source<'_>], visit: Visit<'_>) -> ControlFlow<()> {
+        let Some((first, others)) = sources.split_first() else { return ControlFlow::Continue(()) };
+        first.each(&mut |member, score| {
+            let total = others.iter().try_fold(score, |total, other| {
+                other.score(member).map(|score| self.aggregate.of(total, score))
+            });
+            total.map_or(ControlFlow::Continue(()), |total| visit(member, total))
+        })
+    }
+}
+
+fn subtract(sources: &[Source<'_>], visit: Visit<'_>) -> ControlFlow<()> {
+    let Some((first, others)) = sources.split_first() else { return ControlFlow::Continue(()) };
+    first.each(&mut |member, score| match others.iter().any(|other| other.score(member).is_some()) {
+        true => ControlFlow::Continue(()),
+        false => visit(member, score),
+    })
+}
+
+fn parse_weight(arg: &[u8]) -> Result<f64, CommandError> {
+    parse_double(arg).ok_or(CommandError::other("ERR weight value is not a float"))
+}
+
+/// Called with member and score.
+type Visit<'v> = &'v mut dyn FnMut(&[u8], f64) -> ControlFlow<()>;
+
+struct Source<'a> {
+    elements: Elements<'a>,
+    weight: f64,
+}
+
+enum Elements<'a> {
+    None,
+    Set(&'a Set),
+    ZSet(&'a ZSet),
+}
+
+impl<'a> Source<'a> {
+    fn load(ctx: &ReadContext<'a>, key: &[u8], weight: f64) -> Result<Self, CommandError> {
+        let elements = match ctx.entry(key).map(Entry::value) {
+            None => Elements::None,
+            Some(ValueRef::String(_)) => return Err(CommandError::WrongType),
+            Some(ValueRef::Object(object)) => match (ZSet::of(object), Set::of(object)) {
+                (Some(set), _) => Elements::ZSet(set),
+                (_, Some(set)) => Elements::Set(set),
+                _ => return Err(CommandError::WrongType),
+            },
+        };
+        Ok(Source { elements, weight })
+    }
+
+    fn len(&self) -> usize {
+        match self.elements {
+            Elements::None => 0,
+            Elements::Set(set) => set.len(),
+            Elements::ZSet(set) => set.len(),
+        }
+    }
+
+    /// The weighted score of a member.
+    fn score(&self, member: &[u8]) -> Option<f64> {
+        let score = match self.elements {
+            Elements::None => None,
+            Elements::Set(set) => set.contains(member).then_some(1.0),
+            Elements::ZSet(set) => set.score(member),
+        };
+        score.map(|score| self.weigh(score))
+    }
+
+    /// Visits every member with its weighted score.
+    fn each(&self, visit: Visit<'_>) -> ControlFlow<()> {
+        match self.elements {
+            Elements::None => ControlFlow::Continue(()),
+            Elements::Set(set) => set.iter().try_for_each(|member| visit(&member, self.weigh(1.0))),
+            Elements::ZSet(set) => {
+                set.iter().try_for_each(|entry| visit(entry.member, self.weigh(entry.score)))
+            }
+        }
+    }
+
+    fn weigh(&self, score: f64) -> f64 {
+        or_zero(self.weight * score)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::TestDb;
+
+    fn two_sets() -> TestDb {
+        let mut db = TestDb::new();
+        db.run("ZADD {t}a 1 a 2 b 3 c");
+        db.run("ZADD {t}b 1 b 2 c 3 d");
+        db.run("SADD {t}s a d");
+        db
+    }
+
+    fn check(db: &mut TestDb, cases: &[(&str, &str)]) {
+        for (line, shown) in cases {
+            assert_eq!(db.show(line), *shown, "{line}");
+        }
+    }
+
+    #[test]
+    fn unions() {
+        check(
+            &mut two_sets(),
+            &[
+                ("ZUNION 2 {t}a {t}b", "[a b d c]"),
+                ("ZUNION 2 {t}a {t}b WITHSCORES", "[a 1 b 3 d 3 c 5]"),
+                ("ZUNION 2 {t}a {t}b WEIGHTS 2 3 WITHSCORES", "[a 2 b 7 d 9 c 12]"),
+                ("ZUNION 2 {t}a {t}b AGGREGATE MIN WITHSCORES", "[a 1 b 1 c 2 d 3]"),
+                ("ZUNION 2 {t}a {t}b WITHSCORES aggregate max", "[a 1 b 2 c 3 d 3]"),
+                ("ZUNION 2 {t}a {t}s WEIGHTS 1 0.5 WITHSCORES", "[d 0.5 a 1.5 b 2 c 3]"),
+                ("ZUNION 2 {t}a {t}missing WITHSCORES", "[a 1 b 2 c 3]"),
+                ("ZUNION 1 {t}missing", "[]"),
+                ("ZUNION 2 {t}a {t}a WITHSCORES", "[a 2 b 4 c 6]"),
+            ],
+        );
+    }
+
+    #[test]
+    fn intersections() {
+        check(
+            &mut two_sets(),
+            &[
+                ("ZINTER 2 {t}a {t}b WITHSCORES", "[b 3 c 5]"),
+                ("ZINTER 2 {t}a {t}b WEIGHTS 2 3 WITHSCORES", "[b 7 c 12]"),
+                ("ZINTER 2 {t}a {t}b AGGREGATE MIN WITHSCORES", "[b 1 c 2]"),
+                ("ZINTER 2 {t}a {t}s WITHSCORES", "[a 2]"),
+                ("ZINTER 2 {t}s {t}s WITHSCORES", "[a 2 d 2]"),
+                ("ZINTER 2 {t}a {t}missing", "[]"),
+                ("ZINTERCARD 2 {t}a {t}b", "2"),
+                ("ZINTERCARD 2 {t}a {t}b LIMIT 1", "1"),
+                ("ZINTERCARD 2 {t}a {t}b LIMIT 0", "2"),
+                ("ZINTERCARD 2 {t}a {t}missing", "0"),
+            ],
+        );
+    }
+
+    #[test]
+    fn differences() {
+        check(
+            &mut two_sets(),
+            &[
+                ("ZDIFF 2 {t}a {t}b WITHSCORES", "[a 1]"),
+                ("ZDIFF 3 {t}a {t}b {t}s", "[]"),
+                ("ZDIFF 2 {t}b {t}s WITHSCORES", "[b 1 c 2]"),
+                ("ZDIFF 1 {t}a", "[a b c]"),
+                ("ZDIFF 2 {t}a {t}a", "[]"),
+                ("ZDIFF 2 {t}missing {t}a", "[]"),
+            ],
+        );
+    }
+
+    #[test]
+    fn results_are_stored_over_whatever_was_there() {
+        let mut db = two_sets();
+        db.run("RPUSH {t}d list");
+        db.take_touched();
+        assert_eq!(db.run("ZUNIONSTORE {t}d 2 {t}a {t}b"), ":4\r\n");
+        assert_eq!(db.take_touched(), ["{t}d"]);
+        assert_eq!(db.run("ZINTERSTORE {t}d 2 {t}d {t}b AGGREGATE MAX"), ":3\r\n");
+        assert_eq!(db.show("ZRANGE {t}d 0 -1 WITHSCORES"), "[b 3 d 3 c 5]");
+        assert_eq!(db.run("ZDIFFSTORE {t}d 2 {t}d {t}a"), ":1\r\n");
+        assert_eq!(db.run("ZINTERSTORE {t}d 2 {t}d {t}missing"), ":0\r\n");
+        assert_eq!(db.run("RPUSH {t}d now-a-list"), ":1\r\n");
+    }
+
+    #[test]
+    fn infinities_that_cancel_are_zero() {
+        let mut db = TestDb::new();
+        db.run("ZADD {t}a inf x");
+        db.run("ZADD {t}b -inf x");
+        check(
+            &mut db,
+            &[
+                ("ZUNION 2 {t}a {t}b WITHSCORES", "[x 0]"),
+                ("ZINTER 2 {t}a {t}b WITHSCORES", "[x 0]"),
+                ("ZUNION 1 {t}a WEIGHTS 0 WITHSCORES", "[x 0]"),
+                ("ZINTER 1 {t}a WEIGHTS -inf WITHSCORES", "[x -inf]"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let mut db = two_sets();
+        db.run("RPUSH {t}l 1");
+        for (line, error) in [
+            ("ZUNION 0 {t}a", "ERR at least 1 input key is needed for 'zunion' command"),
+            ("ZINTERSTORE {t}d -1 {t}a", "ERR at least 1 input key is needed for 'zinterstore' command"),
+            ("ZUNION x {t}a", "ERR value is not an integer or out of range"),
+            ("ZUNION 2 {t}a", "ERR syntax error"),
+            ("ZUNION 9223372036854775807 {t}a", "ERR syntax error"),
+            ("ZUNION 2 {t}a {t}b WEIGHTS 1", "ERR syntax error"),
+            ("ZUNION 2 {t}a {t}b WEIGHTS 1 x", "ERR weight value is not a float"),
+            ("ZUNION 1 {t}a AGGREGATE avg", "ERR syntax error"),
+            ("ZUNION 1 {t}a AGGREGATE", "ERR syntax error"),
+            ("ZUNIONSTORE {t}d 1 {t}a WITHSCORES", "ERR syntax error"),
+            ("ZDIFF 1 {t}a WEIGHTS 1", "ERR syntax error"),
+            ("ZDIFFSTORE {t}d 1 {t}a WITHSCORES", "ERR syntax error"),
+            ("ZINTERCARD 1 {t}a WITHSCORES", "ERR syntax error"),
+            ("ZINTERCARD 1 {t}a LIMIT -1", "ERR LIMIT can't be negative"),
+            ("ZINTERCARD 1 {t}a LIMIT x", "ERR LIMIT can't be negative"),
+            ("ZUNION 2 {t}a {t}l", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+            (
+                "ZINTERSTORE {t}d 2 {t}missing {t}l",
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
+            ),
+        ] {
+            assert_eq!(db.run(line), format!("-{error}\r\n"), "{line}");
+        }
+        assert_eq!(db.run("ZCARD {t}d"), ":0\r\n");
+    }
+}
