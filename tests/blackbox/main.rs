@@ -1,9 +1,20 @@
 //! Black-box tests: the real binary, real sockets, real files. One subject a file; each test is a story.
 //!
-//! One binary, since linking is what costs. `PERDURA_ORACLE=redis-server cargo test --test blackbox stories` tells the
-//! stories to Redis itself.
+//! One binary, since linking is what costs. `ORACLE=redis-server cargo test --test blackbox` tells to Redis itself what
+//! is meant to hold for it too, which checks the tests.
 
+mod authentication;
+mod blocking;
+mod clients;
+mod connections;
+mod limits;
+mod pipelining;
+mod protocol;
+mod pubsub;
+mod replication;
+mod scan;
 mod stories;
+mod transactions;
 
 use perdura_testkit::NodeSpec;
 

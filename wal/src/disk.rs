@@ -1,4 +1,4 @@
-//! All access to files.
+//! All access to files: the real disk, and a simulated one that forgets, tears and fails.
 //!
 //! - A [`Disk`] is one flat folder. Handles are cloneable and refer to the same folder.
 //! - A name is durable only after [`Disk::sync_dir`]; bytes are durable when a durable write returned.
@@ -6,6 +6,7 @@
 
 pub mod aligned;
 pub mod real;
+pub mod sim;
 
 use std::fmt::Debug;
 use std::io;

@@ -4,7 +4,7 @@
 //! - What [`Wal::commit`] returned `Ok` for survives a crash; what it did not is cut or kept, as a whole.
 //! - A failed write or sync poisons the log: every later call returns the same error, nothing is retried.
 //! - [`Wal::open`] cuts a torn tail, which was never acknowledged, and refuses anything else that is wrong.
-//! - All access to files goes through [`Disk`]: see [`RealDisk`].
+//! - All access to files goes through [`Disk`]: [`RealDisk`] or the simulated [`SimDisk`].
 //!
 //! The byte layout is `docs/log-format.md` and [`format`]; what is promised, and on which assumptions about
 //! the disk, is `docs/durability.md`. The crate reads no clock and draws no random numbers.
@@ -24,6 +24,7 @@ mod spares;
 mod wal;
 
 pub use disk::real::{RealDisk, SyncMode};
+pub use disk::sim::{SimDisk, Tear};
 pub use disk::{Disk, DiskFile};
 pub use error::WalError;
 pub use format::Fault;

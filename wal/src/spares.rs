@@ -140,6 +140,8 @@ impl<D: Disk> Spares<D> {
     /// Recycles or removes the oldest retired segment.
     fn drop_one(&self) -> Result<bool, WalError> {
         let mut state = self.lock();
+        // If the one before may still be there, removing this one would leave a gap.
+        state.check()?;
         let Some(retired) = state.retired.pop_front() else {
             return Ok(false);
         };

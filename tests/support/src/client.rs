@@ -11,7 +11,7 @@ use crate::reply::Reply;
 /// How long a reply may take before a test fails.
 const REPLY_LIMIT: Duration = Duration::from_secs(20);
 
-const READ_BYTES: usize = 256 * 1024;
+const READ_BYTES: usize = 16 * 1024;
 
 /// A connection to a server, RESP2 until [`Client::hello3`].
 pub struct Client {
@@ -31,6 +31,12 @@ impl Client {
         stream.set_read_timeout(Some(REPLY_LIMIT))?;
         stream.set_write_timeout(Some(REPLY_LIMIT))?;
         Ok(Client { stream, received: Vec::new(), resp3: false })
+    }
+
+    /// The same connection for another thread: one may send while the other reads.
+    pub fn second_handle(&self) -> Client {
+        let stream = self.stream.try_clone().expect("a second handle");
+        Client { stream, received: Vec::new(), resp3: self.resp3 }
     }
 
     /// How long [`Client::try_read`] waits for bytes.
@@ -148,11 +154,10 @@ impl Client {
     }
 
     fn receive(&mut self) -> std::io::Result<usize> {
-        let start = self.received.len();
-        self.received.resize(start + READ_BYTES, 0);
-        let outcome = self.stream.read(&mut self.received[start..]);
-        self.received.truncate(start + *outcome.as_ref().unwrap_or(&0));
-        outcome
+        let mut chunk = [0; READ_BYTES];
+        let count = self.stream.read(&mut chunk)?;
+        self.received.extend_from_slice(&chunk[..count]);
+        Ok(count)
     }
 
     fn decode(&self) -> Option<(Reply, usize)> {

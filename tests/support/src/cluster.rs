@@ -63,13 +63,13 @@ impl Cluster {
 }
 
 fn is_primary(node: &Node) -> bool {
-    let role = Client::try_connect(node.addr()).and_then(|mut client| client.try_call(&[b"ROLE"]));
+    let role = node.try_admin().and_then(|mut client| client.try_call(&[b"ROLE"]));
     role.is_ok_and(|role| !role.is_error() && role.items()[0].text() == "master")
 }
 
 /// The digest of the node's own data, whatever its role.
 pub fn local_digest(node: &Node) -> Option<String> {
-    let mut client = Client::try_connect(node.addr()).ok()?;
+    let mut client = node.try_admin().ok()?;
     client.try_call(&[b"READONLY"]).ok()?;
     let digest = client.try_call(&[b"DEBUG", b"DIGEST"]).ok()?;
     (!digest.is_error()).then(|| digest.text())

@@ -15,4 +15,5 @@ pub mod story;
 pub use client::Client;
 pub use cluster::Cluster;
 pub use node::{Node, NodeSpec};
+pub use ports::free_port;
 pub use reply::Reply;

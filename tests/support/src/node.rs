@@ -1,6 +1,6 @@
 //! One server process: started, killed, restarted on the same data.
 //!
-//! With `PERDURA_ORACLE=redis-server` in the environment, single nodes run that program instead: stories are then
+//! With `ORACLE=redis-server` in the environment, single nodes run that program instead: stories are then
 //! told to Redis itself, which checks the stories.
 
 use std::fs::File;
@@ -17,6 +17,8 @@ use crate::ports::free_port;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+const BLOCKED_LIMIT: Duration = Duration::from_secs(10);
 
 /// Log segments of tests: small, so that a test starts fast and fills several.
 const SEGMENT_BYTES: u64 = 1 << 20;
@@ -45,6 +47,10 @@ impl NodeSpec {
         self
     }
 
+    fn value(&self, name: &str) -> Option<&str> {
+        self.flags.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Starts a node on a free port and fresh data, and waits until it answers.
     pub fn start(self) -> Node {
         let mut node = self.launch();
@@ -62,7 +68,7 @@ impl NodeSpec {
     }
 
     fn command(&self, addr: SocketAddr, data: &Path) -> Command {
-        match std::env::var_os("PERDURA_ORACLE") {
+        match std::env::var_os("ORACLE") {
             Some(redis) => self.redis_command(Path::new(&redis), addr, data),
             None => self.perdura_command(addr, data),
         }
@@ -70,6 +76,10 @@ impl NodeSpec {
 
     fn perdura_command(&self, addr: SocketAddr, data: &Path) -> Command {
         let mut command = Command::new(&self.program);
+        let foreign = std::env::vars_os().map(|(name, _)| name);
+        for name in foreign.filter(|name| name.to_string_lossy().starts_with("PERDURA_")) {
+            command.env_remove(name);
+        }
         command.arg("serve").arg("--port").arg(addr.port().to_string()).arg("--dir").arg(data);
         for (name, value) in &self.flags {
             command.arg(format!("--{name}")).arg(value);
@@ -119,6 +129,24 @@ impl Node {
 
     pub fn client(&self) -> Client {
         Client::connect(self.addr)
+    }
+
+    /// A connection that has authenticated where the node asks for it.
+    pub fn try_admin(&self) -> std::io::Result<Client> {
+        let mut client = Client::try_connect(self.addr)?;
+        if let Some(password) = self.spec.value("requirepass") {
+            client.try_call(&[b"AUTH", password.as_bytes()])?;
+        }
+        Ok(client)
+    }
+
+    /// Waits until exactly `count` clients wait in a blocking command.
+    pub fn wait_for_blocked(&self, count: usize) {
+        let mut client = self.client();
+        let line = format!("blocked_clients:{count}\r\n");
+        wait_for(&format!("{count} blocked clients"), BLOCKED_LIMIT, || {
+            client.run("INFO clients").text().contains(&line).then_some(())
+        });
     }
 
     /// What the process wrote to its standard output and error, over all its lives.
@@ -190,9 +218,8 @@ impl Node {
 
     /// Whether the process answers anything but that it is still loading.
     fn ping(&self) -> Option<()> {
-        let mut client = Client::try_connect(self.addr).ok()?;
-        let reply = client.try_call(&[b"PING"]).ok()?.to_string();
-        (reply == "+PONG" || reply.starts_with("-NOAUTH")).then_some(())
+        let reply = self.try_admin().ok()?.try_call(&[b"PING"]).ok()?;
+        (reply.to_string() == "+PONG").then_some(())
     }
 
     fn log_path(&self) -> PathBuf {

@@ -1,0 +1,99 @@
+//! A password: what works before it is given, and what it takes.
+
+use perdura_testkit::Node;
+
+use crate::perdura;
+
+const NO_AUTH: &str = "-NOAUTH Authentication required.";
+const WRONG_PASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
+
+fn guarded() -> Node {
+    perdura().flag("requirepass", "secret").start()
+}
+
+#[test]
+fn nothing_runs_before_the_password() {
+    let node = guarded();
+    let mut client = node.client();
+    for command in
+        ["GET k", "SET k v", "PING", "MULTI", "SUBSCRIBE ch", "INFO", "CONFIG GET requirepass", "NOSUCH"]
+    {
+        let reply = client.run(command).to_string();
+        assert!(
+            reply == NO_AUTH || command == "NOSUCH" && reply.starts_with("-ERR unknown"),
+            "{command}: {reply}"
+        );
+    }
+    client.check("AUTH wrong", WRONG_PASS);
+    client.check("GET k", NO_AUTH);
+    client.check("AUTH secret", "+OK");
+    client.check("GET k", "nil");
+    client.check("AUTH wrong", WRONG_PASS);
+    client.check("GET k", "nil");
+}
+
+#[test]
+fn the_default_user_has_a_name() {
+    let node = guarded();
+    let mut client = node.client();
+    client.check("AUTH nobody secret", WRONG_PASS);
+    client.check("AUTH default secret", "+OK");
+    client.check("ACL WHOAMI", "default");
+}
+
+#[test]
+fn hello_can_carry_the_password() {
+    let node = guarded();
+    let mut client = node.client();
+    let refusal = client.run("HELLO 3").to_string();
+    assert!(
+        refusal.starts_with("-NOAUTH HELLO must be called with the client already authenticated"),
+        "{refusal}"
+    );
+    client.check("HELLO 2 AUTH default wrong", WRONG_PASS);
+    assert_eq!(client.run("HELLO 2 AUTH default secret SETNAME me").field("proto").integer(), 2);
+    client.check("CLIENT GETNAME", "me");
+}
+
+#[test]
+fn without_a_password_there_is_nothing_to_authenticate() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.check(
+        "AUTH secret",
+        "-ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+         configuration is correct?",
+    );
+    client.check("AUTH default anything", "+OK");
+}
+
+#[test]
+fn strangers_may_not_fill_memory() {
+    let node = guarded();
+    let cases: [(&[u8], &str); 2] = [
+        (b"*11\r\n", "unauthenticated multibulk length"),
+        (b"*1\r\n$16385\r\n", "unauthenticated bulk length"),
+    ];
+    for (bytes, words) in cases {
+        let mut stranger = node.client();
+        stranger.send_bytes(bytes);
+        stranger.expect(&format!("-ERR Protocol error: {words}"));
+        assert_eq!(stranger.read_to_end(), b"");
+    }
+    let mut friend = node.client();
+    friend.check("AUTH secret", "+OK");
+    let long = vec![b'x'; 20_000];
+    assert_eq!(friend.call(&[b"SET", b"k", &long]).to_string(), "+OK");
+    let many: Vec<&[u8]> = std::iter::once(&b"DEL"[..]).chain([&b"k"[..]; 20]).collect();
+    assert_eq!(friend.call(&many).to_string(), ":1");
+}
+
+/// RESET forgets who the client was.
+#[test]
+fn reset_asks_for_the_password_again() {
+    let node = guarded();
+    let mut client = node.client();
+    client.check("AUTH secret", "+OK");
+    client.check("RESET", "+RESET");
+    client.check("GET k", NO_AUTH);
+}

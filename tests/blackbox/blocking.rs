@@ -1,0 +1,215 @@
+//! Clients that wait for an element: who is served, when, with what, and who is let go.
+
+use std::time::Duration;
+
+use perdura_testkit::clock::Stopwatch;
+use perdura_testkit::{Client, Node};
+
+use crate::perdura;
+
+/// Sends `line` and waits until `blocked` clients wait in all.
+fn block(node: &Node, line: &str, blocked: usize) -> Client {
+    let mut client = node.client();
+    client.send_line(line);
+    node.wait_for_blocked(blocked);
+    client
+}
+
+#[test]
+fn the_longest_waiting_is_served_first() {
+    let node = perdura().start();
+    let mut first = block(&node, "BLPOP l 0", 1);
+    let mut second = block(&node, "BRPOP l 0", 2);
+    let mut third = block(&node, "BLPOP l 0", 3);
+    let mut pusher = node.client();
+    pusher.check("RPUSH l a b", ":2");
+    first.expect("[l a]");
+    second.expect("[l b]");
+    node.wait_for_blocked(1);
+    pusher.check("RPUSH l c", ":1");
+    third.expect("[l c]");
+    pusher.check("EXISTS l", ":0");
+}
+
+/// Of several keys that one transaction fills, the one it wrote first serves.
+#[test]
+fn the_first_key_that_is_ready_serves() {
+    let node = perdura().start();
+    let mut waiting = block(&node, "BLPOP a b c 0", 1);
+    let mut pusher = node.client();
+    pusher.check("RPUSH c 1", ":1");
+    waiting.expect("[c 1]");
+    let mut waiting = block(&node, "BLPOP a b c 0", 1);
+    pusher.send_line("MULTI");
+    pusher.send_line("RPUSH b 2");
+    pusher.send_line("RPUSH a 3");
+    pusher.send_line("EXEC");
+    waiting.expect("[b 2]");
+    for reply in ["+OK", "+QUEUED", "+QUEUED", "[:1 :1]"] {
+        pusher.expect(reply);
+    }
+    pusher.check("LRANGE a 0 -1", "[3]");
+}
+
+/// What a transaction leaves behind counts, not what it had in between.
+#[test]
+fn a_transaction_that_takes_back_serves_nobody() {
+    let node = perdura().start();
+    let mut waiting = block(&node, "BLPOP l 0", 1);
+    let mut pusher = node.client();
+    for (line, reply) in
+        [("MULTI", "+OK"), ("RPUSH l a", "+QUEUED"), ("DEL l", "+QUEUED"), ("EXEC", "[:1 :1]")]
+    {
+        pusher.check(line, reply);
+    }
+    assert!(waiting.is_silent_for(Duration::from_millis(50)));
+    pusher.check("RPUSH l b", ":1");
+    waiting.expect("[l b]");
+}
+
+#[test]
+fn waiting_ends_at_the_timeout() {
+    let node = perdura().start();
+    let watch = Stopwatch::start();
+    node.client().check("BLPOP l 0.2", "nil");
+    let waited = watch.elapsed();
+    assert!(waited >= Duration::from_millis(195), "{waited:?}");
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    node.wait_for_blocked(0);
+    node.client().check("RPUSH l a", ":1");
+    node.client().check("LLEN l", ":1");
+}
+
+#[test]
+fn every_blocking_command_is_woken() {
+    let node = perdura().start();
+    let cases = [
+        ("BLPOP k 0", "LPUSH k v", "[k v]"),
+        ("BRPOP k 0", "LPUSH k v", "[k v]"),
+        ("BLMOVE k other LEFT RIGHT 0", "LPUSH k v", "v"),
+        ("BRPOPLPUSH k other 0", "LPUSH k v", "v"),
+        ("BLMPOP 0 1 k LEFT COUNT 2", "RPUSH k v w", "[k [v w]]"),
+        ("BZPOPMIN k 0", "ZADD k 1 v", "[k v 1]"),
+        ("BZPOPMAX k 0", "ZADD k 1 v", "[k v 1]"),
+        ("BZMPOP 0 1 k MIN", "ZADD k 1 v", "[k [[v 1]]]"),
+        ("BLPOP k 0", "RENAME {other} k", "[k v]"),
+        ("BLPOP k 0", "LMOVE other k LEFT LEFT", "[k v]"),
+        ("BLPOP k 0", "SORT numbers STORE k", "[k 1]"),
+        ("BZPOPMIN k 0", "ZUNIONSTORE k 1 scores", "[k m 1]"),
+    ];
+    for (wait, wake, reply) in cases {
+        let mut other = node.client();
+        other.check("FLUSHALL", "+OK");
+        for line in ["RPUSH {other} v", "RPUSH numbers 1", "ZADD scores 1 m"] {
+            other.check(line, ":1");
+        }
+        if wake.starts_with("LMOVE") {
+            other.check("RPUSH other v", ":1");
+        }
+        let mut waiting = block(&node, wait, 1);
+        other.run(wake);
+        assert_eq!(waiting.read().to_string(), reply, "{wait} woken by {wake}");
+        node.wait_for_blocked(0);
+    }
+}
+
+/// An element moved for one waiting client can be what another waits for.
+#[test]
+fn a_chain_of_waiting_clients() {
+    let node = perdura().start();
+    let mut last = block(&node, "BLPOP c 0", 1);
+    let mut middle = block(&node, "BLMOVE b c LEFT RIGHT 0", 2);
+    let mut first = block(&node, "BLMOVE a b LEFT RIGHT 0", 3);
+    node.client().check("RPUSH a x", ":1");
+    first.expect("x");
+    middle.expect("x");
+    last.expect("[c x]");
+}
+
+#[test]
+fn a_key_of_another_type_wakes_nobody() {
+    let node = perdura().start();
+    let mut waiting = block(&node, "BLPOP k 0", 1);
+    let mut other = node.client();
+    other.check("SET k v", "+OK");
+    other.check("DEL k", ":1");
+    other.check("ZADD k 1 m", ":1");
+    other.check("DEL k", ":1");
+    assert!(waiting.is_silent_for(Duration::from_millis(50)));
+    other.check("LPUSH k v", ":1");
+    waiting.expect("[k v]");
+}
+
+/// A move whose destination has another type tells so when it could be served, and takes nothing.
+#[test]
+fn a_move_to_the_wrong_type_takes_nothing() {
+    let node = perdura().start();
+    let mut waiting = block(&node, "BLMOVE src dst LEFT LEFT 0", 1);
+    let mut other = node.client();
+    other.check("SET dst v", "+OK");
+    other.check("RPUSH src a", ":1");
+    waiting.expect("-WRONGTYPE Operation against a key holding the wrong kind of value");
+    other.check("LRANGE src 0 -1", "[a]");
+}
+
+#[test]
+fn who_hangs_up_is_forgotten() {
+    let node = perdura().start();
+    let gone = block(&node, "BLPOP l 0", 1);
+    let mut patient = block(&node, "BLPOP l 0", 2);
+    drop(gone);
+    node.wait_for_blocked(1);
+    node.client().check("RPUSH l a", ":1");
+    patient.expect("[l a]");
+}
+
+#[test]
+fn a_waiting_client_can_be_let_go() {
+    let node = perdura().start();
+    let mut other = node.client();
+    let mut waiting = node.client();
+    let id = waiting.run("CLIENT ID").integer();
+    waiting.send_line("BLPOP l 0");
+    node.wait_for_blocked(1);
+    other.check(&format!("CLIENT UNBLOCK {id} TIMEOUT"), ":1");
+    waiting.expect("nil");
+    waiting.send_line("BLPOP l 0");
+    node.wait_for_blocked(1);
+    other.check(&format!("CLIENT UNBLOCK {id} ERROR"), ":1");
+    waiting.expect("-UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    other.check(&format!("CLIENT UNBLOCK {id}"), ":0");
+    other.check(&format!("CLIENT KILL ID {id}"), ":1");
+    assert_eq!(waiting.read_to_end(), b"");
+}
+
+/// What waiting clients took is taken for good, and what they did not take is there.
+#[test]
+fn many_producers_and_consumers_lose_and_double_nothing() {
+    let node = perdura().start();
+    let (pairs, items) = (8, 200);
+    let consumers: Vec<_> = (0..pairs)
+        .map(|_| {
+            let mut client = node.client();
+            std::thread::spawn(move || {
+                let take = |_| client.run("BLPOP jobs 20").items()[1].text();
+                (0..items).map(take).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let producers: Vec<_> = (0..pairs)
+        .map(|producer| {
+            let mut client = node.client();
+            std::thread::spawn(move || {
+                (0..items).for_each(|n| drop(client.run(&format!("RPUSH jobs {producer}-{n}"))))
+            })
+        })
+        .collect();
+    producers.into_iter().for_each(|thread| thread.join().expect("a producer finished"));
+    let mut taken: Vec<String> =
+        consumers.into_iter().flat_map(|thread| thread.join().expect("a consumer finished")).collect();
+    let count = taken.len();
+    taken.sort();
+    taken.dedup();
+    assert_eq!((count, taken.len()), (pairs * items, pairs * items));
+    node.client().check("EXISTS jobs", ":0");
+}

@@ -1,0 +1,121 @@
+//! Connections as clients and operators see them: names, lists, kills, silence, information.
+
+use crate::perdura;
+
+#[test]
+fn clients_are_listed_and_killed() {
+    let node = perdura().start();
+    let (mut one, mut other) = (node.client(), node.client());
+    other.check("CLIENT SETNAME victim", "+OK");
+    let id = other.run("CLIENT ID").integer();
+    let list = one.run("CLIENT LIST").text();
+    assert_eq!(list.lines().count(), 2, "{list}");
+    assert!(
+        list.lines().any(|line| line.starts_with(&format!("id={id} ")) && line.contains(" name=victim ")),
+        "{list}"
+    );
+    let by_id = one.run(&format!("CLIENT LIST ID {id}")).text();
+    assert_eq!(by_id.lines().count(), 1, "{by_id}");
+    one.check(&format!("CLIENT KILL ID {id}"), ":1");
+    assert_eq!(other.read_to_end(), b"");
+    one.check(&format!("CLIENT KILL ID {id}"), ":0");
+    one.check("CLIENT KILL 127.0.0.1:1", "-ERR No such client");
+}
+
+#[test]
+fn replies_can_be_turned_off() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.send_line("CLIENT REPLY SKIP");
+    client.send_line("SET k 1");
+    client.check("GET k", "1");
+    client.send_line("CLIENT REPLY OFF");
+    client.send_line("SET k 2");
+    client.check("CLIENT REPLY ON", "+OK");
+    client.check("GET k", "2");
+}
+
+#[test]
+fn each_connection_has_its_own_database_and_protocol() {
+    let node = perdura().start();
+    let (mut one, mut other) = (node.client(), node.client());
+    one.check("SELECT 5", "+OK");
+    one.hello3();
+    one.check("SET k five", "+OK");
+    other.check("GET k", "nil");
+    other.check("HGETALL none", "[]");
+    one.check("HGETALL none", "{}");
+}
+
+/// What dashboards parse: `name:value` lines under `# Section` headings.
+#[test]
+fn information_comes_in_sections() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.check("SET k v EX 100", "+OK");
+    let info = client.run("INFO").text();
+    for heading in ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Keyspace"] {
+        assert!(info.contains(&format!("# {heading}\r\n")), "no section {heading}");
+    }
+    let fields = [
+        "redis_version:7",
+        "redis_mode:standalone",
+        "uptime_in_seconds:",
+        "connected_clients:1",
+        "blocked_clients:0",
+        "used_memory:",
+        "maxmemory:0",
+        "maxmemory_policy:noeviction",
+        "loading:0",
+        "total_commands_processed:",
+        "role:master",
+        "connected_slaves:0",
+        "master_repl_offset:",
+        "db0:keys=1,expires=1,avg_ttl=",
+    ];
+    for field in fields {
+        assert!(info.contains(&format!("\r\n{field}")), "no field {field} in\n{info}");
+    }
+    let all = client.run("INFO ALL").text();
+    assert!(all.contains("\r\ncmdstat_set:calls=1,usec="), "{all}");
+    let one = client.run("INFO keyspace").text();
+    assert!(one.starts_with("# Keyspace\r\n") && !one.contains("# Server"), "{one}");
+}
+
+#[test]
+fn settings_are_asked_for_and_changed() {
+    let node = perdura().start();
+    let mut client = node.client();
+    assert_eq!(client.run("CONFIG GET max*").field("maxclients").text(), "10000");
+    client.check("CONFIG SET timeout 100 slowlog-max-len 64", "+OK");
+    client.check("CONFIG GET timeout", "[timeout 100]");
+    client.check("CONFIG GET slowlog-max-len", "[slowlog-max-len 64]");
+    let error = client.run("CONFIG SET databases 4").to_string();
+    assert_eq!(
+        error,
+        "-ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config"
+    );
+}
+
+/// The password can be set while the server runs, and counts from then on.
+#[test]
+fn a_password_set_at_run_time_guards_new_connections() {
+    let node = perdura().start();
+    let mut admin = node.client();
+    admin.check("CONFIG SET requirepass secret", "+OK");
+    let mut stranger = node.client();
+    stranger.check("GET k", "-NOAUTH Authentication required.");
+    stranger.check("AUTH secret", "+OK");
+    stranger.check("GET k", "nil");
+    admin.check("GET k", "nil");
+}
+
+#[test]
+fn an_idle_client_is_let_go_after_the_timeout() {
+    let node = perdura().flag("timeout", 1).start();
+    let mut idle = node.client();
+    let mut waiting = node.client();
+    waiting.send_line("BLPOP list 3");
+    assert_eq!(idle.read_to_end(), b"");
+    waiting.expect("nil");
+}

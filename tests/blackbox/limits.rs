@@ -1,0 +1,125 @@
+//! Limits: the largest value, slow readers, too many clients, and very many of them.
+
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Client, Node};
+
+use crate::perdura;
+
+const MIB: usize = 1024 * 1024;
+
+#[test]
+fn a_value_of_512_mib_is_taken_and_a_larger_one_refused() {
+    let mut node = perdura().start();
+    let mut client = node.client();
+    client.set_limit(Duration::from_secs(120));
+    let value = vec![b'v'; 512 * MIB];
+    assert_eq!(client.call(&[b"SET", b"large", &value]).to_string(), "+OK");
+    drop(value);
+    client.check("STRLEN large", ":536870912");
+    client.check("APPEND large x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    client.check("GETRANGE large 536870910 -1", "vv");
+    let mut greedy = node.client();
+    greedy.send_bytes(b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$536870913\r\n");
+    greedy.expect("-ERR Protocol error: invalid bulk length");
+    assert_eq!(greedy.read_to_end(), b"");
+    node.kill();
+    node.restart();
+    node.client().check("STRLEN large", ":536870912");
+}
+
+#[test]
+fn a_smaller_limit_can_be_set() {
+    let node = perdura().flag("proto-max-bulk-len", MIB).start();
+    let mut client = node.client();
+    let value = vec![b'v'; MIB];
+    assert_eq!(client.call(&[b"SET", b"k", &value]).to_string(), "+OK");
+    client.send_bytes(b"*2\r\n$3\r\nGET\r\n$1048577\r\n");
+    client.expect("-ERR Protocol error: invalid bulk length");
+}
+
+/// A promise of much data costs nothing until the data comes.
+#[test]
+fn promises_are_not_allocated() {
+    let node = perdura().start();
+    let before = resident_bytes(&node);
+    let mut promising: Vec<Client> = (0..200).map(|_| node.client()).collect();
+    for client in &mut promising {
+        client.send_bytes(b"*1048576\r\n$536870912\r\nx");
+    }
+    node.client().check("PING", "+PONG");
+    let cost = resident_bytes(&node).saturating_sub(before);
+    assert!(cost < 100 * MIB, "200 promises cost {cost} bytes");
+}
+
+#[test]
+fn who_does_not_read_is_cut_off() {
+    let node = perdura().flag("client-output-buffer-limit", "normal 4mb 0 0").start();
+    let mut other = node.client();
+    let value = vec![b'v'; 100_000];
+    other.call(&[b"SET", b"k", &value]);
+    let mut slow = node.client();
+    let requests = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(2_000);
+    slow.try_send_bytes(&requests).unwrap_or_default();
+    wait_for("the slow reader is cut off", Duration::from_secs(10), || {
+        (other.run("CLIENT LIST").text().lines().count() == 1).then_some(())
+    });
+    let received = slow.read_to_end().len();
+    assert!(received < 2_000 * value.len(), "all {received} bytes came");
+    assert!(resident_bytes(&node) < 150 * MIB);
+}
+
+#[test]
+fn a_slow_subscriber_is_cut_off() {
+    let node = perdura().flag("client-output-buffer-limit", "pubsub 1mb 0 0").start();
+    let (mut slow, mut publisher) = (node.client(), node.client());
+    slow.check("SUBSCRIBE a", "[subscribe a :1]");
+    let message = vec![b'm'; 100_000];
+    wait_for("the slow subscriber is cut off", Duration::from_secs(20), || {
+        (publisher.call(&[b"PUBLISH", b"a", &message]).integer() == 0).then_some(())
+    });
+}
+
+#[test]
+fn one_client_too_many_is_told_so() {
+    let node = perdura().flag("maxclients", 5).start();
+    let mut clients: Vec<Client> = (0..5).map(|_| node.client()).collect();
+    clients.iter_mut().for_each(|client| client.check("PING", "+PONG"));
+    let mut refused = node.client();
+    assert_eq!(refused.read_to_end(), b"-ERR max number of clients reached\r\n");
+    clients.pop();
+    let accepted = wait_for("a place becomes free", Duration::from_secs(5), || {
+        let reply = node.client().try_call(&[b"PING"]).ok()?;
+        (!reply.is_error()).then_some(reply)
+    });
+    assert_eq!(accepted.to_string(), "+PONG");
+}
+
+#[test]
+fn ten_thousand_idle_clients_cost_less_than_200_mb() {
+    let count = 10_000;
+    assert!(open_files_limit() > count + 200, "this test needs `ulimit -n` above {count}");
+    let node = perdura().flag("maxclients", count + 10).start();
+    let before = resident_bytes(&node);
+    let mut clients: Vec<Client> = (0..count).map(|_| node.client()).collect();
+    clients.iter_mut().for_each(|client| client.check("PING", "+PONG"));
+    clients.iter_mut().for_each(|client| client.check("SET k v", "+OK"));
+    let cost = resident_bytes(&node).saturating_sub(before);
+    eprintln!("{count} idle clients cost {} MiB resident", cost / MIB);
+    assert!(cost < 200_000_000, "{count} idle clients cost {cost} bytes");
+}
+
+/// Resident memory of the server's process.
+fn resident_bytes(node: &Node) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("a live process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process has resident memory");
+    let kib: usize = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("kibibytes");
+    kib * 1024
+}
+
+fn open_files_limit() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("our own limits");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit of open files");
+    line.split_whitespace().nth(3).and_then(|soft| soft.parse().ok()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,138 @@
+//! Transactions between clients: what is watched, and that nobody sees a half.
+
+use perdura_testkit::{Client, Node};
+
+use crate::perdura;
+
+fn check_all(client: &mut Client, lines: &[(&str, &str)]) {
+    lines.iter().for_each(|(line, reply)| client.check(line, reply));
+}
+
+#[test]
+fn another_clients_change_spoils_the_transaction() {
+    let node = perdura().start();
+    let (mut one, mut other) = (node.client(), node.client());
+    check_all(&mut one, &[("SET k 1", "+OK"), ("WATCH k", "+OK"), ("MULTI", "+OK"), ("INCR k", "+QUEUED")]);
+    other.check("SET k 5", "+OK");
+    check_all(&mut one, &[("EXEC", "nil"), ("GET k", "5")]);
+    check_all(&mut one, &[("WATCH k", "+OK"), ("MULTI", "+OK"), ("INCR k", "+QUEUED"), ("EXEC", "[:6]")]);
+}
+
+/// Each way of changing a key counts, and reading it does not.
+#[test]
+fn every_kind_of_change_is_noticed() {
+    let node = perdura().start();
+    let changes = [
+        ("SET k v", true),
+        ("GET k", false),
+        ("APPEND k x", true),
+        ("EXPIRE k 100", true),
+        ("PERSIST k", false),
+        ("DEL k", true),
+        ("RENAME other k", true),
+        ("COPY other k REPLACE", true),
+        ("FLUSHALL", true),
+        ("FLUSHDB", true),
+        ("SWAPDB 0 1", true),
+        ("TTL k", false),
+        ("SETNX k x", false),
+        ("DEL none", false),
+    ];
+    for (change, noticed) in changes {
+        let (mut one, mut other) = (node.client(), node.client());
+        check_all(
+            &mut one,
+            &[("FLUSHALL", "+OK"), ("SET k 1", "+OK"), ("SET other 2", "+OK"), ("WATCH k", "+OK")],
+        );
+        other.run(change);
+        one.check("MULTI", "+OK");
+        one.check("PING", "+QUEUED");
+        let spoilt = one.run("EXEC").to_string() == "nil";
+        assert_eq!(spoilt, noticed, "{change}");
+    }
+}
+
+#[test]
+fn a_watch_is_of_one_database() {
+    let node = perdura().start();
+    let (mut one, mut other) = (node.client(), node.client());
+    check_all(&mut one, &[("WATCH k", "+OK"), ("MULTI", "+OK"), ("PING", "+QUEUED")]);
+    check_all(&mut other, &[("SELECT 1", "+OK"), ("SET k v", "+OK")]);
+    one.check("EXEC", "[+PONG]");
+}
+
+#[test]
+fn a_watch_ends_with_its_transaction() {
+    let node = perdura().start();
+    let (mut one, mut other) = (node.client(), node.client());
+    for end in ["EXEC", "DISCARD"] {
+        check_all(&mut one, &[("WATCH k", "+OK"), ("MULTI", "+OK")]);
+        one.run(end);
+        other.check("SET k v", "+OK");
+        check_all(&mut one, &[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "[+PONG]")]);
+    }
+}
+
+/// Optimistic locking as it is used: read, compute, write unless somebody else did.
+#[test]
+fn watched_counters_lose_no_increment() {
+    let node = perdura().start();
+    let (clients, rounds) = (6, 50);
+    let counting: Vec<_> = (0..clients)
+        .map(|_| {
+            let mut client = node.client();
+            std::thread::spawn(move || (0..rounds).for_each(|_| increment_by_watch(&mut client)))
+        })
+        .collect();
+    counting.into_iter().for_each(|thread| thread.join().expect("a client finished"));
+    node.client().check("GET n", &(clients * rounds).to_string());
+}
+
+fn increment_by_watch(client: &mut Client) {
+    loop {
+        client.check("WATCH n", "+OK");
+        let seen = client.run("GET n");
+        let next =
+            if seen.to_string() == "nil" { 1 } else { seen.text().parse::<i64>().expect("a number") + 1 };
+        client.check("MULTI", "+OK");
+        client.check(&format!("SET n {next}"), "+QUEUED");
+        if client.run("EXEC").to_string() != "nil" {
+            return;
+        }
+    }
+}
+
+/// Two keys that are only ever written together are only ever seen together.
+#[test]
+fn nobody_sees_half_a_transaction() {
+    let node = perdura().start();
+    node.client().check("MSET {p}a 0 {p}b 0", "+OK");
+    let writing = write_pairs(&node, 500);
+    let mut reader = node.client();
+    while !writing.is_finished() {
+        let seen = reader.run("MGET {p}a {p}b");
+        assert_eq!(seen.items()[0], seen.items()[1]);
+    }
+    writing.join().expect("the writer finished");
+}
+
+fn write_pairs(node: &Node, rounds: usize) -> std::thread::JoinHandle<()> {
+    let mut client = node.client();
+    std::thread::spawn(move || {
+        for round in 1..=rounds {
+            client.check("MULTI", "+OK");
+            client.check(&format!("SET {{p}}a {round}"), "+QUEUED");
+            client.check(&format!("SET {{p}}b {round}"), "+QUEUED");
+            client.check("EXEC", "[+OK +OK]");
+        }
+    })
+}
+
+#[test]
+fn a_client_that_leaves_mid_transaction_changes_nothing() {
+    let node = perdura().start();
+    let mut one = node.client();
+    check_all(&mut one, &[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+    drop(one);
+    node.client().check("EXISTS k", ":0");
+}
