@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use super::runtime::RuntimeConfig;
 use super::value::{LogLevel, Secret, parse_number, parse_yes_no, yes_no};
 use super::{DATABASES, parse_max_bulk_len};
+use crate::keyspace::types::limits::TypeLimits;
 
 /// A checked change, ready to be made.
 pub type Change = Box<dyn FnOnce(&RuntimeConfig)>;
@@ -68,6 +69,10 @@ pub const PARAMETERS: &[Parameter] = &[
     immutable!("daemonize", |_| "no".to_owned()),
     immutable!("databases", |_| DATABASES.to_string()),
     immutable!("dir", |c| dir_text(c)),
+    immutable!("hash-max-listpack-entries", |_| TypeLimits::default().hash_max_listpack_entries.to_string()),
+    immutable!("hash-max-listpack-value", |_| TypeLimits::default().hash_max_listpack_value_bytes.to_string()),
+    immutable!("hash-max-ziplist-entries", |_| TypeLimits::default().hash_max_listpack_entries.to_string()),
+    immutable!("hash-max-ziplist-value", |_| TypeLimits::default().hash_max_listpack_value_bytes.to_string()),
     only!("latency-monitor-threshold", "0"),
     only!("lazyfree-lazy-eviction", "no"),
     only!("lazyfree-lazy-expire", "no"),
@@ -75,6 +80,8 @@ pub const PARAMETERS: &[Parameter] = &[
     only!("lazyfree-lazy-user-del", "no"),
     only!("lazyfree-lazy-user-flush", "no"),
     only!("list-compress-depth", "0"),
+    immutable!("list-max-listpack-size", |_| list_max_listpack_size()),
+    immutable!("list-max-ziplist-size", |_| list_max_listpack_size()),
     mutable!("loglevel", |c| c.log_level.read().redis_name().to_owned(), set_log_level),
     mutable!("masterauth", |c| secret_text(c.masterauth()), set_masterauth),
     mutable!("maxclients", |c| c.maxclients().to_string(), set_maxclients),
@@ -87,10 +94,17 @@ pub const PARAMETERS: &[Parameter] = &[
     only!("replica-read-only", "yes"),
     mutable!("requirepass", |c| secret_text(c.requirepass()), set_requirepass),
     only!("save", ""),
+    immutable!("set-max-intset-entries", |_| TypeLimits::default().set_max_intset_entries.to_string()),
+    immutable!("set-max-listpack-entries", |_| TypeLimits::default().set_max_listpack_entries.to_string()),
+    immutable!("set-max-listpack-value", |_| TypeLimits::default().set_max_listpack_value_bytes.to_string()),
     mutable!("slowlog-log-slower-than", |c| c.slowlog_slower_than_us().to_string(), set_slowlog_slower_than),
     mutable!("slowlog-max-len", |c| c.slowlog_max_len().to_string(), set_slowlog_max_len),
     mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
     mutable!("timeout", |c| c.timeout_s().to_string(), set_timeout),
+    immutable!("zset-max-listpack-entries", |_| TypeLimits::default().zset_max_listpack_entries.to_string()),
+    immutable!("zset-max-listpack-value", |_| TypeLimits::default().zset_max_listpack_value_bytes.to_string()),
+    immutable!("zset-max-ziplist-entries", |_| TypeLimits::default().zset_max_listpack_entries.to_string()),
+    immutable!("zset-max-ziplist-value", |_| TypeLimits::default().zset_max_listpack_value_bytes.to_string()),
 ];
 
 fn bind_text(config: &RuntimeConfig) -> String {
@@ -100,6 +114,12 @@ fn bind_text(config: &RuntimeConfig) -> String {
 
 fn dir_text(config: &RuntimeConfig) -> String {
     config.started_with().dir.display().to_string()
+}
+
+/// Redis numbers the sizes of a list's chunk from -1, 4 KiB, to -5, 64 KiB.
+fn list_max_listpack_size() -> String {
+    let kib = TypeLimits::default().list_max_listpack_bytes >> 10;
+    (1 - i64::from(kib.ilog2())).to_string()
 }
 
 fn secret_text(secret: Option<Secret>) -> String {
@@ -194,6 +214,13 @@ mod tests {
             assert_eq!(result.is_err(), immutable, "{} {value}", parameter.name);
             assert_eq!(get(&config, parameter.name), value);
         }
+    }
+
+    #[test]
+    fn limits_of_encodings_have_the_numbers_of_redis() {
+        let config = runtime();
+        assert_eq!(get(&config, "list-max-listpack-size"), "-2");
+        assert_eq!(get(&config, "hash-max-listpack-entries"), "128");
     }
 
     #[test]
