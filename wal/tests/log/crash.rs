@@ -4,9 +4,7 @@
 //! flight. Nothing in between, nothing else. A failing case prints its seed; `PERDURA_SEEDS=17..18` repeats
 //! that one, `PERDURA_SEEDS=0..1000` soaks.
 
-mod common;
-
-use common::{Model, Random, workload_step};
+use crate::common::{Model, Random, workload_step};
 use perdura_wal::{NewLog, Options, Preparer, SimDisk, Tear, Wal, WalError};
 
 const STEPS: usize = 25;

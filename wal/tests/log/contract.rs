@@ -1,0 +1,238 @@
+//! What every disk must give: the log's contract, told as stories.
+
+use perdura_wal::{
+    Disk, HardState, NewLog, Options, Position, RealDisk, Record, SimDisk, SyncMode, Tear, Wal, WalError,
+};
+use tempfile::TempDir;
+
+type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+
+fn options() -> Options {
+    Options {
+        segment_bytes: 64 << 10,
+        create: Some(NewLog { log_id: 0xfeed, metadata: b"node 1".to_vec() }),
+        ..Options::default()
+    }
+}
+
+fn payload(index: u64, term: u64) -> Vec<u8> {
+    let length = (index * 37 % 400) as usize;
+    vec![(index ^ term) as u8; length]
+}
+
+fn append<D: Disk>(wal: &mut Wal<D>, indexes: std::ops::RangeInclusive<u64>, term: u64) {
+    for index in indexes {
+        let payload = payload(index, term);
+        wal.stage(Record { index, term, payload: &payload }).expect("stage");
+    }
+    wal.commit().expect("commit");
+}
+
+fn check<D: Disk>(wal: &Wal<D>, indexes: std::ops::RangeInclusive<u64>, term: u64) {
+    let range = *indexes.start()..*indexes.end() + 1;
+    let found = wal.read(range, u64::MAX).expect("read");
+    assert_eq!(found.len(), indexes.clone().count());
+    for (record, index) in found.iter().zip(indexes) {
+        assert_eq!(record.index, index);
+        assert_eq!(record.term, term);
+        assert_eq!(record.payload, payload(index, term));
+        assert_eq!(wal.term(index).expect("term"), term);
+    }
+}
+
+fn what_was_committed_is_there_after_reopening<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, recovery) = Wal::open(disk(), options())?;
+    assert!(recovery.created);
+    assert_eq!((wal.first_index(), wal.last_index()), (1, 0));
+    append(&mut wal, 1..=3, 1);
+    append(&mut wal, 4..=900, 2);
+    wal.stage_hard_state(HardState { term: 2, vote: 7, commit: 800 })?;
+    wal.stage_metadata(b"node 1, moved")?;
+    wal.commit()?;
+    assert!(wal.sealed_segments().count() >= 1, "it rolled");
+    check(&wal, 1..=3, 1);
+    check(&wal, 4..=900, 2);
+    drop(wal);
+
+    let (mut wal, recovery) = Wal::open(disk(), options())?;
+    assert!(!recovery.created);
+    assert_eq!(recovery.torn_tail, None);
+    assert_eq!((wal.first_index(), wal.last_index()), (1, 900));
+    assert_eq!(wal.hard_state().commit, 800);
+    assert_eq!(wal.hard_state().vote, 7);
+    assert_eq!(wal.metadata(), b"node 1, moved");
+    check(&wal, 1..=3, 1);
+    check(&wal, 4..=900, 2);
+    append(&mut wal, 901..=910, 3);
+    check(&wal, 901..=910, 3);
+    assert_eq!(wal.verify()?.segments, wal.sealed_segments().count());
+    Ok(())
+}
+
+fn a_conflict_cuts_the_tail_across_segments<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    append(&mut wal, 1..=700, 1);
+    append(&mut wal, 701..=900, 1);
+    append(&mut wal, 20..=30, 2);
+    for reopened in [false, true] {
+        if reopened {
+            drop(wal);
+            wal = Wal::open(disk(), options())?.0;
+        }
+        assert_eq!(wal.last_index(), 30);
+        check(&wal, 1..=19, 1);
+        check(&wal, 20..=30, 2);
+        assert!(matches!(wal.term(31), Err(WalError::Unavailable { index: 31, last: 30 })));
+    }
+    Ok(())
+}
+
+fn compaction_drops_segments_and_remembers_the_base<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    for batch in 0..20 {
+        append(&mut wal, batch * 100 + 1..=batch * 100 + 100, batch + 1);
+    }
+    let before = wal.disk_bytes();
+    wal.compact_prefix(1950)?;
+    wal.commit()?;
+    assert!(wal.disk_bytes() < before);
+    for reopened in [false, true] {
+        if reopened {
+            drop(wal);
+            wal = Wal::open(disk(), options())?.0;
+        }
+        assert_eq!((wal.first_index(), wal.last_index()), (1951, 2000));
+        assert_eq!(wal.base(), Position { index: 1950, term: 20 });
+        assert_eq!(wal.term(1950)?, 20);
+        assert!(matches!(wal.term(1949), Err(WalError::Compacted { .. })));
+        assert!(matches!(wal.read(1950..1960, 100), Err(WalError::Compacted { index: 1950, first: 1951 })));
+        check(&wal, 1951..=2000, 20);
+    }
+    append(&mut wal, 2001..=2600, 21);
+    check(&wal, 2001..=2600, 21);
+    Ok(())
+}
+
+fn a_snapshot_takes_the_place_of_all_entries<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    append(&mut wal, 1..=900, 1);
+    let base = Position { index: 5000, term: 4 };
+    wal.reset(base)?;
+    wal.stage_hard_state(HardState { term: 4, vote: 0, commit: 5000 })?;
+    wal.commit()?;
+    assert_eq!(wal.sealed_segments().count(), 0);
+    for reopened in [false, true] {
+        if reopened {
+            drop(wal);
+            wal = Wal::open(disk(), options())?.0;
+        }
+        assert_eq!((wal.first_index(), wal.last_index()), (5001, 5000));
+        assert_eq!(wal.base(), base);
+    }
+    append(&mut wal, 5001..=5003, 4);
+    check(&wal, 5001..=5003, 4);
+    Ok(())
+}
+
+fn a_batch_larger_than_a_segment_gets_one_of_its_own<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    append(&mut wal, 1..=2, 1);
+    let large = vec![7; 1 << 20];
+    wal.stage(Record { index: 3, term: 1, payload: &large })?;
+    wal.commit()?;
+    append(&mut wal, 4..=5, 1);
+    drop(wal);
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    assert_eq!(wal.read(3..4, 0)?[0].payload, large);
+    check(&wal, 4..=5, 1);
+    wal.compact_prefix(5)?;
+    wal.commit()?;
+    append(&mut wal, 6..=6, 1);
+    check(&wal, 6..=6, 1);
+    Ok(())
+}
+
+fn reading_stops_at_the_byte_limit_but_gives_one_at_least<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    for index in 1..=10 {
+        wal.stage(Record { index, term: 1, payload: &[0; 100] })?;
+    }
+    wal.commit()?;
+    assert_eq!(wal.read(1..11, 0)?.len(), 1);
+    assert_eq!(wal.read(1..11, 350)?.len(), 3);
+    assert_eq!(wal.read(4..4, 350)?.len(), 0);
+    Ok(())
+}
+
+fn misuse_is_refused_and_stages_nothing<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    append(&mut wal, 1..=10, 5);
+    let record = |index, term| Record { index, term, payload: b"x" };
+    assert!(matches!(wal.stage(record(12, 5)), Err(WalError::Gap { expected: 11, found: 12 })));
+    assert!(matches!(wal.stage(record(11, 4)), Err(WalError::TermWentBack { floor: 5, .. })));
+    let mut state = HardState { term: 5, vote: 1, commit: 11 };
+    assert!(matches!(wal.stage_hard_state(state), Err(WalError::CommitBeyondLog { commit: 11, last: 10 })));
+    state.commit = 8;
+    wal.stage_hard_state(state)?;
+    assert!(matches!(wal.truncate_suffix(8), Err(WalError::CutsCommitted { from: 8, commit: 8 })));
+    assert!(matches!(wal.stage(record(8, 6)), Err(WalError::CutsCommitted { .. })));
+    assert_eq!(wal.commit()?.records, 1);
+    assert_eq!(wal.commit()?.write_calls, 0, "nothing is staged any more");
+    Ok(())
+}
+
+#[test]
+fn a_folder_in_use_is_refused() -> Result {
+    let folder = TempDir::new()?;
+    let disk = || RealDisk::open(folder.path(), SyncMode::Dsync);
+    let (wal, _) = Wal::open(disk()?, options())?;
+    assert!(matches!(Wal::open(disk()?, options()), Err(WalError::InUse)));
+    drop(wal);
+    Wal::open(disk()?, options())?;
+    Ok(())
+}
+
+#[test]
+fn a_log_is_made_only_when_asked_for() -> Result {
+    let folder = TempDir::new()?;
+    let disk = RealDisk::open(folder.path(), SyncMode::Dsync)?;
+    let options = Options { create: None, ..options() };
+    assert!(matches!(Wal::open(disk, options), Err(WalError::NoLog)));
+    Ok(())
+}
+
+/// Every story on one disk, as tests of one module.
+macro_rules! stories_on {
+    ($name:ident, |$folder:ident| $disk:expr, $($story:ident,)*) => {
+        mod $name {
+            use super::*;
+            $(
+                #[test]
+                fn $story() -> Result {
+                    let $folder = TempDir::new()?;
+                    let disk = $disk;
+                    super::$story(move || disk.clone())
+                }
+            )*
+        }
+    };
+}
+
+macro_rules! on_every_disk {
+    ($($story:ident,)*) => {
+        stories_on!(dsync, |folder| RealDisk::open(folder.path(), SyncMode::Dsync)?, $($story,)*);
+        stories_on!(fdatasync, |folder| RealDisk::open(folder.path(), SyncMode::Fdatasync)?, $($story,)*);
+        stories_on!(no_sync, |folder| RealDisk::open(folder.path(), SyncMode::None)?, $($story,)*);
+        stories_on!(simulated, |_folder| SimDisk::new(1, Tear::Sectors, 4096), $($story,)*);
+    };
+}
+
+on_every_disk! {
+    what_was_committed_is_there_after_reopening,
+    a_conflict_cuts_the_tail_across_segments,
+    compaction_drops_segments_and_remembers_the_base,
+    a_snapshot_takes_the_place_of_all_entries,
+    a_batch_larger_than_a_segment_gets_one_of_its_own,
+    reading_stops_at_the_byte_limit_but_gives_one_at_least,
+    misuse_is_refused_and_stages_nothing,
+}

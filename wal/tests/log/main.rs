@@ -1,0 +1,7 @@
+//! The log from outside: its contract, its crashes, its recovery table, its bytes.
+
+mod common;
+mod contract;
+mod crash;
+mod golden;
+mod recovery;
