@@ -1,0 +1,123 @@
+//! Logs that a disk did something to: a torn end is cut and named, damage anywhere else is named and refused.
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use perdura_testkit::Node;
+
+use crate::perdura;
+
+/// First bytes of every segment (docs/log-format.md), and where its sequence number stands.
+const MAGIC: &[u8] = b"PERDURAW";
+const SEQUENCE_AT: usize = 24;
+
+/// Stands in the last write of a test, so that the test finds it in the log.
+const MARKER: &[u8] = b"the-very-last-value-of-this-log";
+
+/// The segments under `dir`, oldest first.
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<(u64, PathBuf)> = files_under(dir)
+        .into_iter()
+        .filter_map(|path| Some((sequence(&std::fs::read(&path).ok()?)?, path)))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+fn files_under(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("a readable folder");
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
+    paths.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
+}
+
+fn sequence(segment: &[u8]) -> Option<u64> {
+    let bytes = segment.starts_with(MAGIC).then(|| segment.get(SEQUENCE_AT..SEQUENCE_AT + 8))??;
+    Some(u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+}
+
+fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).rposition(|window| window == needle)
+}
+
+fn overwrite(path: &Path, offset: usize, bytes: &[u8]) {
+    let file = std::fs::File::options().write(true).open(path).expect("a writable segment");
+    file.write_all_at(bytes, offset as u64).expect("the segment takes the bytes");
+}
+
+/// Starts a node, writes some keys and a last one that holds [`MARKER`], and kills it.
+fn killed_after_the_marker() -> Node {
+    let mut node = perdura().start();
+    let mut client = node.client();
+    for n in 0..50 {
+        client.check(&format!("SET key{n} {n}"), "+OK");
+    }
+    assert_eq!(client.call(&[b"SET", b"last", MARKER]).to_string(), "+OK");
+    node.kill();
+    node
+}
+
+/// Tears the last write at several of its bytes: what precedes it is there, and the log says what was cut.
+#[test]
+fn a_torn_end_is_cut_and_named() {
+    for torn_bytes in
+        [1, 2, 7, MARKER.len() / 2, MARKER.len() - 1, MARKER.len(), MARKER.len() + 12, MARKER.len() + 40]
+    {
+        let mut node = killed_after_the_marker();
+        let segment = segments(&node.data()).pop().expect("a segment");
+        let bytes = std::fs::read(&segment).expect("a readable segment");
+        let end = position(&bytes, MARKER).expect("the last write") + MARKER.len();
+        let torn = end - torn_bytes;
+        overwrite(&segment, torn, &vec![0; bytes.len() - torn]);
+        node.restart();
+        let mut client = node.client();
+        client.check("EXISTS last", ":0");
+        client.check("MGET key0 key49", "[0 49]");
+        client.check("SET last again", "+OK");
+        let log = node.log();
+        let name = file_name(&segment);
+        let said = log.lines().any(|line| line.contains(&name) && line.contains("cut"));
+        assert!(said, "torn by {torn_bytes} bytes, no word of it and {name} in\n{log}");
+        node.kill();
+        node.restart();
+        node.client().check("GET last", "again");
+    }
+}
+
+/// One flipped byte in a segment that is full: the node refuses to start and says where and what.
+#[test]
+fn a_flipped_byte_in_a_sealed_segment_is_refused_and_named() {
+    let mut node = perdura().start();
+    let mut client = node.client();
+    let value = vec![b'v'; 10_000];
+    for n in 0..400 {
+        assert_eq!(client.call(&[b"SET", format!("key{n}").as_bytes(), &value]).to_string(), "+OK");
+    }
+    node.kill();
+    let segments = segments(&node.data());
+    assert!(segments.len() >= 3, "{segments:?}");
+    let sealed = &segments[segments.len() / 2 - 1];
+    let bytes = std::fs::read(sealed).expect("a readable segment");
+    let middle = bytes.len() / 2;
+    for offset in [middle, middle + 1, 4096 + 40] {
+        overwrite(sealed, offset, &[bytes[offset] ^ 0x10]);
+        check_refusal(&mut node, sealed);
+        overwrite(sealed, offset, &bytes[offset..=offset]);
+    }
+    node.restart();
+    node.client().check("STRLEN key0", ":10000");
+}
+
+fn check_refusal(node: &mut Node, damaged: &Path) {
+    let before = node.log().len();
+    node.spawn();
+    assert!(!node.wait_for_exit().success());
+    let log = node.log().split_off(before);
+    assert!(log.contains(&file_name(damaged)), "names the file: {log}");
+    assert!(log.contains("offset"), "names the offset: {log}");
+    let checksums = log.matches("0x").count();
+    assert!(checksums >= 2, "names both checksums: {log}");
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().expect("a file").to_string_lossy().into_owned()
+}

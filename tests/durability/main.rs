@@ -1,0 +1,16 @@
+//! Durability, shown on the real binary: kill -9 under load, torn and damaged logs, clean stops.
+//!
+//! `DURABILITY_ROUNDS=25 cargo test --release --test durability -- --nocapture` is the long form; it prints a table.
+
+mod damage;
+mod kills;
+mod ledger;
+mod restarts;
+mod writers;
+
+use perdura_testkit::NodeSpec;
+
+/// A node of the binary under test, with segments small enough that a test fills several.
+fn perdura() -> NodeSpec {
+    NodeSpec::new(env!("CARGO_BIN_EXE_perdura"))
+}
