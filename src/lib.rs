@@ -16,5 +16,6 @@ pub mod propose;
 pub mod protocol;
 pub mod pubsub;
 pub mod session;
+pub mod raft;
 pub mod shard;
 pub mod shared;

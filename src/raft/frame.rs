@@ -1,0 +1,331 @@
+//! What nodes say to each other once they have greeted: the bytes of a frame.
+//!
+//! ```text
+//! frame   = length:u32 kind:u8 body          length counts kind and body; at most MAX_FRAME_BYTES
+//! raft    = flags:u8 [stamp] [echo] {message} kind 1; flags: 1 stamp follows, 2 echo follows
+//! stamp   = term:u64 sent_at_ms:u64 round:u64
+//! message = length:u32 bytes                  an eraftpb.Message as protobuf
+//! publish = bytes                             kind 2; opaque here
+//! beat    = term:u64 busy:u8                  kind 3; on keepalive connections only
+//! answer  = term:u64                          kind 4; on keepalive connections only
+//! ```
+//! - All numbers are little-endian.
+//! - There is no checksum: TCP's, and the log's own CRC on what is kept, are held to be enough.
+//! - A reader's memory grows with the bytes that arrive, never with a length that is merely announced.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::Message as _;
+use raft::eraftpb::Message;
+use thiserror::Error;
+
+use super::lease::Stamp;
+
+/// The longest frame, kind and body: an entry may be as large as the largest command.
+pub const MAX_FRAME_BYTES: usize = 1 << 30;
+
+const KIND_RAFT: u8 = 1;
+const KIND_PUBLISH: u8 = 2;
+const KIND_BEAT: u8 = 3;
+const KIND_ANSWER: u8 = 4;
+const HAS_STAMP: u8 = 1;
+const HAS_ECHO: u8 = 2;
+const LENGTH_BYTES: usize = 4;
+
+/// One thing said to a peer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    Raft(RaftFrame),
+    /// A message for the subscribers of the other nodes.
+    Publish(Bytes),
+    /// A leader's keepalive thread says that the leader of this term lives.
+    Beat {
+        term: u64,
+        driver_is_busy: bool,
+    },
+    /// A follower's keepalive thread says that it heard, while its driver can't.
+    BeatAnswer {
+        term: u64,
+    },
+}
+
+/// Raft messages that travel together, with what the lease needs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RaftFrame {
+    /// Set by leaders.
+    pub stamp: Option<Stamp>,
+    /// Set by followers, in frames to their leader.
+    pub echo: Option<Stamp>,
+    pub messages: Vec<Message>,
+}
+
+/// Why bytes are not a frame. The connection that brought them is closed.
+#[derive(Debug, Error)]
+pub enum FrameError {
+    #[error("a frame of {announced} bytes was announced; at most {MAX_FRAME_BYTES} are allowed")]
+    TooLong { announced: usize },
+    #[error("frame kind {kind} is unknown")]
+    UnknownKind { kind: u8 },
+    #[error("a frame ends in the middle of its {part}")]
+    Short { part: &'static str },
+    #[error("a frame has {count} bytes too many")]
+    Trailing { count: usize },
+    #[error("a raft message can't be decoded: {0}")]
+    Message(#[from] prost::DecodeError),
+}
+
+impl Frame {
+    /// Appends the frame with its length to `out`. Returns its size, or the size it would have if it is too long to
+    /// be sent, in which case nothing is appended.
+    pub fn encode(&self, out: &mut BytesMut) -> Result<usize, FrameError> {
+        let body_bytes = self.body_bytes();
+        if body_bytes + 1 > MAX_FRAME_BYTES {
+            let announced = body_bytes + 1;
+            return Err(FrameError::TooLong { announced });
+        }
+        out.reserve(LENGTH_BYTES + 1 + body_bytes);
+        out.put_u32_le(body_bytes as u32 + 1);
+        self.put_body(out);
+        Ok(LENGTH_BYTES + 1 + body_bytes)
+    }
+
+    /// Takes the first frame off `buffer`; `None` if it is not whole yet.
+    pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        let Some((length, rest)) = buffer.split_first_chunk::<LENGTH_BYTES>() else {
+            return Ok(None);
+        };
+        let announced = u32::from_le_bytes(*length) as usize;
+        if announced > MAX_FRAME_BYTES {
+            return Err(FrameError::TooLong { announced });
+        }
+        if rest.len() < announced {
+            return Ok(None);
+        }
+        buffer.advance(LENGTH_BYTES);
+        decode_body(buffer.split_to(announced).freeze()).map(Some)
+    }
+
+    fn body_bytes(&self) -> usize {
+        match self {
+            Frame::Raft(frame) => frame.body_bytes(),
+            Frame::Publish(payload) => payload.len(),
+            Frame::Beat { .. } => 9,
+            Frame::BeatAnswer { .. } => 8,
+        }
+    }
+
+    fn put_body(&self, out: &mut BytesMut) {
+        match self {
+            Frame::Raft(frame) => frame.put_body(out),
+            Frame::Publish(payload) => {
+                out.put_u8(KIND_PUBLISH);
+                out.put_slice(payload);
+            }
+            Frame::Beat { term, driver_is_busy } => {
+                out.put_u8(KIND_BEAT);
+                out.put_u64_le(*term);
+                out.put_u8(u8::from(*driver_is_busy));
+            }
+            Frame::BeatAnswer { term } => {
+                out.put_u8(KIND_ANSWER);
+                out.put_u64_le(*term);
+            }
+        }
+    }
+}
+
+impl RaftFrame {
+    fn body_bytes(&self) -> usize {
+        let stamps = usize::from(self.stamp.is_some()) + usize::from(self.echo.is_some());
+        let messages = self.messages.iter();
+        let messages: usize = messages.map(|m| LENGTH_BYTES + m.encoded_len()).sum();
+        1 + stamps * 24 + messages
+    }
+
+    fn put_body(&self, out: &mut BytesMut) {
+        let stamp_flag = if self.stamp.is_some() { HAS_STAMP } else { 0 };
+        let echo_flag = if self.echo.is_some() { HAS_ECHO } else { 0 };
+        out.put_u8(KIND_RAFT);
+        out.put_u8(stamp_flag | echo_flag);
+        for stamp in self.stamp.iter().chain(&self.echo) {
+            out.put_u64_le(stamp.term);
+            out.put_u64_le(stamp.sent_at_ms);
+            out.put_u64_le(stamp.round);
+        }
+        for message in &self.messages {
+            out.put_u32_le(message.encoded_len() as u32);
+            message.encode_raw(out);
+        }
+    }
+}
+
+fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
+    let kind = body.try_get_u8().map_err(|_| short("kind"))?;
+    let frame = match kind {
+        KIND_RAFT => Frame::Raft(decode_raft(&mut body)?),
+        KIND_PUBLISH => Frame::Publish(body.split_to(body.len())),
+        KIND_BEAT => Frame::Beat {
+            term: body.try_get_u64_le().map_err(|_| short("term"))?,
+            driver_is_busy: body.try_get_u8().map_err(|_| short("busy flag"))? != 0,
+        },
+        KIND_ANSWER => Frame::BeatAnswer { term: body.try_get_u64_le().map_err(|_| short("term"))? },
+        kind => return Err(FrameError::UnknownKind { kind }),
+    };
+    match body.len() {
+        0 => Ok(frame),
+        count => Err(FrameError::Trailing { count }),
+    }
+}
+
+fn decode_raft(body: &mut Bytes) -> Result<RaftFrame, FrameError> {
+    let flags = body.try_get_u8().map_err(|_| short("flags"))?;
+    let mut frame = RaftFrame::default();
+    if flags & HAS_STAMP != 0 {
+        frame.stamp = Some(decode_stamp(body)?);
+    }
+    if flags & HAS_ECHO != 0 {
+        frame.echo = Some(decode_stamp(body)?);
+    }
+    while body.has_remaining() {
+        let length = body.try_get_u32_le().map_err(|_| short("message length"))?;
+        let message = body.get(..length as usize).ok_or(short("message"))?;
+        frame.messages.push(Message::decode(message)?);
+        body.advance(length as usize);
+    }
+    Ok(frame)
+}
+
+fn decode_stamp(body: &mut Bytes) -> Result<Stamp, FrameError> {
+    let mut number = || body.try_get_u64_le().map_err(|_| short("stamp"));
+    Ok(Stamp { term: number()?, sent_at_ms: number()?, round: number()? })
+}
+
+fn short(part: &'static str) -> FrameError {
+    FrameError::Short { part }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use raft::eraftpb::{Entry, MessageType};
+
+    use super::*;
+
+    fn stamp(seed: u64) -> Stamp {
+        Stamp { term: seed, sent_at_ms: seed.wrapping_mul(3), round: !seed }
+    }
+
+    fn append(data: Vec<u8>) -> Message {
+        let mut entry = Entry::default();
+        (entry.term, entry.index, entry.data) = (3, 9, data);
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgAppend);
+        (message.from, message.to, message.term) = (1, 2, 3);
+        message.set_entries(vec![entry]);
+        message
+    }
+
+    fn some_frames() -> Vec<Frame> {
+        let raft = |stamp, echo, messages| Frame::Raft(RaftFrame { stamp, echo, messages });
+        let busy = Frame::Beat { term: 5, driver_is_busy: true };
+        vec![
+            raft(None, None, vec![]),
+            raft(Some(stamp(1)), None, vec![append(vec![7; 300])]),
+            raft(None, Some(stamp(u64::MAX)), vec![append(vec![]); 3]),
+            raft(Some(stamp(2)), Some(stamp(3)), vec![Message::default()]),
+            Frame::Publish(Bytes::from_static(b"news")),
+            Frame::Publish(Bytes::new()),
+            busy,
+            Frame::BeatAnswer { term: 6 },
+        ]
+    }
+
+    fn encoded(frames: &[Frame]) -> Result<BytesMut, FrameError> {
+        let mut bytes = BytesMut::new();
+        for frame in frames {
+            let before = bytes.len();
+            let size = frame.encode(&mut bytes)?;
+            assert_eq!(size, bytes.len() - before);
+        }
+        Ok(bytes)
+    }
+
+    #[test]
+    fn frames_survive_a_stream_that_arrives_byte_by_byte() -> Result<(), FrameError> {
+        let sent = some_frames();
+        let mut received = Vec::new();
+        let mut buffer = BytesMut::new();
+        for byte in encoded(&sent)? {
+            buffer.put_u8(byte);
+            received.extend(Frame::decode(&mut buffer)?);
+        }
+        assert_eq!(received, sent);
+        assert!(buffer.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn the_bytes_of_a_beat_never_change_between_releases() -> Result<(), FrameError> {
+        let beat = Frame::Beat { term: 0x0102, driver_is_busy: true };
+        let golden = [10, 0, 0, 0, 3, 2, 1, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!(encoded(&[beat])?[..], golden);
+        Ok(())
+    }
+
+    #[test]
+    fn the_bytes_of_a_raft_frame_never_change_between_releases() -> Result<(), FrameError> {
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgHeartbeat);
+        (message.to, message.from) = (2, 1);
+        let frame = Frame::Raft(RaftFrame {
+            stamp: Some(Stamp { term: 1, sent_at_ms: 2, round: 3 }),
+            echo: None,
+            messages: vec![message],
+        });
+        let golden = [
+            &[36, 0, 0, 0, 1, 1][..],
+            &[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0],
+            &[3, 0, 0, 0, 0, 0, 0, 0],
+            &[6, 0, 0, 0, 8, 8, 16, 2, 24, 1],
+        ];
+        assert_eq!(encoded(&[frame])?[..], golden.concat());
+        Ok(())
+    }
+
+    #[test]
+    fn a_frame_over_the_bound_is_refused_before_it_arrives() {
+        let announced = (MAX_FRAME_BYTES as u32 + 1).to_le_bytes();
+        let mut buffer = BytesMut::from(&announced[..]);
+        let refused = Frame::decode(&mut buffer);
+        assert!(matches!(refused, Err(FrameError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_frame_that_lies_about_its_parts_is_refused() {
+        let decode = |bytes: &[u8]| Frame::decode(&mut BytesMut::from(bytes));
+        let refused: [&[u8]; 6] = [
+            &[0, 0, 0, 0],
+            &[1, 0, 0, 0, 99],
+            &[2, 0, 0, 0, KIND_RAFT, HAS_STAMP],
+            &[6, 0, 0, 0, KIND_RAFT, 0, 200, 0, 0, 0],
+            &[3, 0, 0, 0, KIND_ANSWER, 1, 2],
+            &[10, 0, 0, 0, KIND_ANSWER, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+        ];
+        for bytes in refused {
+            assert!(decode(bytes).is_err(), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_at_all_make_the_decoder_panic(
+            mut body in proptest::collection::vec(any::<u8>(), 1..200),
+            kind in 0u8..6,
+        ) {
+            body[0] = kind;
+            let mut buffer = BytesMut::new();
+            buffer.put_u32_le(body.len() as u32);
+            buffer.put_slice(&body);
+            let _ = Frame::decode(&mut buffer);
+        }
+    }
+}

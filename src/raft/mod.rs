@@ -1,0 +1,24 @@
+//! Replication: one raft group over the write-ahead log.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `node` | a member of the group: pure, no socket, no clock, no thread |
+//! | `storage` | the log as raft sees it |
+//! | `lease` | when a leader may answer reads alone, and why that is right |
+//! | `timing` | ticks, heartbeats, election timeouts, leases |
+//! | `identity` | cluster id, node id, members |
+//! | `outbox` | what leaves a node |
+//! | `frame` | the bytes between nodes |
+//! | `status` | what a node tells of itself |
+
+pub mod frame;
+pub mod identity;
+pub mod lease;
+mod logger;
+pub mod node;
+pub mod outbox;
+pub mod status;
+pub mod storage;
+#[cfg(test)]
+mod testing;
+pub mod timing;

@@ -1,0 +1,610 @@
+//! A node of a raft group: messages, ticks and proposals go in; messages, log writes and committed entries come out.
+//!
+//! - Pure: no socket, no clock, no thread, no randomness. Time comes in as `now_ms`, of a monotonic clock. The same
+//!   sequence of calls gives the same results, on a real disk and on a simulated one.
+//! - The caller's turn is: [`Node::step`] all that came in, then [`Node::tick`], then [`Node::propose`], then
+//!   [`Node::process`]. Messages are stepped before ticks, and a call ticks at most once, so that a node which stalled
+//!   hears what its peers said meanwhile before it can take them for dead.
+//! - A leader's messages leave before its own log write, everybody else's after it.
+//! - Entries are applied after their acknowledgement has left.
+//! - A node serves (reads, and writes that expect an answer) only as leader, and only once it has applied an entry of its
+//!   own term, for before that it may not know what was committed.
+//! - Nothing is applied twice in one process. A new process applies the log from its beginning.
+//! - An error of [`Node::process`] is final: the log can't be trusted any more, or an entry can't be applied. The process
+//!   has to end.
+//!
+//! The order within [`Node::process`] is that of the raft crate's `Ready`, see its documentation.
+
+use perdura_wal::{CommitStats, Disk, Wal, WalError};
+use raft::eraftpb::{Entry, Message, MessageType};
+use raft::{CAMPAIGN_TRANSFER, INVALID_ID, RawNode, Ready, StateRole};
+use thiserror::Error;
+
+use super::frame::{Frame, MAX_FRAME_BYTES, RaftFrame};
+use super::identity::{Identity, NodeId};
+use super::lease::{LeaderLease, Promise, ReadRound, RoundState};
+use super::logger::tracing_logger;
+use super::outbox::{self, Outbound};
+use super::status::{Leadership, NodeStatus, PeerProgress, Role};
+use super::storage::{LogStorage, StorageFault};
+use super::timing::RaftTiming;
+
+/// How a node takes part.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub identity: Identity,
+    pub timing: RaftTiming,
+    /// Entries of one append message, in bytes; a single entry may be longer.
+    pub max_append_bytes: u64,
+    /// Append messages under way to one follower.
+    pub max_inflight_appends: usize,
+    /// Entries proposed but not yet applied, in bytes. A single entry may be longer.
+    pub max_uncommitted_bytes: usize,
+    /// The newest entries kept in memory, in bytes.
+    pub entry_cache_bytes: usize,
+    /// Followers hear of a new commit with the next append or heartbeat only. Saves a message per follower and
+    /// write; lets idle followers' reads be a heartbeat older.
+    pub skip_commit_broadcast: bool,
+    /// Reads may rely on clocks. Without, there is never a lease, and reads need [`Node::confirm_round`].
+    pub trust_clocks: bool,
+}
+
+impl NodeConfig {
+    /// The usual configuration of a node with this identity.
+    pub fn new(identity: Identity) -> NodeConfig {
+        NodeConfig {
+            identity,
+            timing: RaftTiming::default(),
+            max_append_bytes: 1 << 20,
+            max_inflight_appends: 32,
+            max_uncommitted_bytes: 64 << 20,
+            entry_cache_bytes: 64 << 20,
+            skip_commit_broadcast: true,
+            trust_clocks: true,
+        }
+    }
+
+    fn to_raft(&self) -> raft::Config {
+        raft::Config {
+            id: self.identity.node_id,
+            election_tick: self.timing.election_ticks,
+            heartbeat_tick: self.timing.heartbeat_ticks,
+            max_size_per_msg: self.max_append_bytes,
+            max_inflight_msgs: self.max_inflight_appends,
+            check_quorum: true,
+            pre_vote: true,
+            skip_bcast_commit: self.skip_commit_broadcast,
+            ..raft::Config::default()
+        }
+    }
+}
+
+/// What committed entries are applied to, and who wants to know what the node is doing.
+pub trait StateMachine {
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Applies the next committed entry. Indexes come without gaps. An empty payload is a leader's first entry
+    /// and changes nothing. An error ends the node.
+    fn apply(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), Self::Error>;
+
+    /// Until when (in the node's milliseconds) reads may be answered without asking anybody; 0 if not at all.
+    /// Called before any message leaves that could help another leader into office.
+    fn readable_until(&mut self, _until_ms: u64) {}
+
+    /// Role, term or known leader have changed.
+    fn leadership_changed(&mut self, _leadership: Leadership) {}
+
+    /// A write to the log begins, and blocks until it is durable.
+    fn sync_begins(&mut self) {}
+
+    /// That write is durable.
+    fn sync_ended(&mut self, _stats: &CommitStats) {}
+}
+
+/// Where a proposed entry will stand if it is committed. An entry of another term in its place means that
+/// the proposal was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPosition {
+    pub index: u64,
+    pub term: u64,
+}
+
+/// Why a proposal was not taken. In every case it did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ProposeError {
+    #[error("this node is not the leader")]
+    NotLeader { leader: Option<NodeId> },
+    #[error("the leadership is being transferred")]
+    Transferring,
+    #[error("{bytes} bytes wait to be committed; the limit is {limit}")]
+    Busy { bytes: usize, limit: usize },
+    #[error("an entry of {bytes} bytes is too long; the limit is {MAX_ENTRY_BYTES}")]
+    TooLong { bytes: usize },
+    #[error("an empty entry can't be proposed")]
+    Empty,
+}
+
+/// The longest entry. It has to fit a frame.
+pub const MAX_ENTRY_BYTES: usize = MAX_FRAME_BYTES - (1 << 16);
+
+/// Why a transfer of leadership was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TransferError {
+    #[error("this node is not the leader")]
+    NotLeader,
+    #[error("node {to} is not another member")]
+    NotAnotherMember { to: NodeId },
+}
+
+/// Why a node has to end.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Storage(#[from] StorageFault),
+    #[error("entry {index} of the log can't be applied: {source}")]
+    Apply { index: u64, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("raft: {0}")]
+    Raft(#[from] raft::Error),
+}
+
+impl From<WalError> for NodeError {
+    fn from(error: WalError) -> NodeError {
+        NodeError::Storage(error.into())
+    }
+}
+
+/// One member of a group.
+pub struct Node<D: Disk> {
+    raw: RawNode<LogStorage<D>>,
+    config: NodeConfig,
+    promise: Promise,
+    lease: LeaderLease,
+    leadership: Leadership,
+    next_tick_ms: u64,
+    /// Campaigns since a leader was known.
+    attempts: u64,
+    /// Bytes proposed in this term and not yet applied.
+    uncommitted_bytes: usize,
+    /// The last applied entry's term; a leader serves once it is its own.
+    applied_term: u64,
+    unreachable: Vec<NodeId>,
+}
+
+impl<D: Disk> Node<D> {
+    /// Takes part in the group with an open log. A node alone leads at once.
+    pub fn open(wal: Wal<D>, config: NodeConfig, now_ms: u64) -> Result<Node<D>, NodeError> {
+        let identity = &config.identity;
+        let storage = LogStorage::open(wal, identity, config.entry_cache_bytes)?;
+        let is_alone = identity.members.len() == 1;
+        let promise = match is_alone || storage.is_brand_new() {
+            true => Promise::none(),
+            false => Promise::after_restart(now_ms, &config.timing),
+        };
+        let others: Vec<_> = others_of(identity).collect();
+        let mut node = Node {
+            raw: RawNode::new(&config.to_raft(), storage, &tracing_logger())?,
+            promise,
+            lease: LeaderLease::new(&others, &config.timing, config.trust_clocks),
+            leadership: Leadership::default(),
+            next_tick_ms: now_ms + config.timing.tick_ms,
+            attempts: 0,
+            uncommitted_bytes: 0,
+            applied_term: 0,
+            unreachable: Vec::new(),
+            config,
+        };
+        if is_alone {
+            node.raw.campaign()?;
+        }
+        node.after_raft_moved();
+        Ok(node)
+    }
+
+    /// Takes in what a peer sent. What can't be from that peer, or breaks a promise, is dropped.
+    pub fn step(&mut self, from: NodeId, frame: RaftFrame, now_ms: u64) {
+        let mut heard_leader = false;
+        for message in frame.messages {
+            let kind = message.get_msg_type();
+            let is_welcome = self.is_from_peer(from, &message)
+                && match kind {
+                    MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+                        message.context == CAMPAIGN_TRANSFER || !self.promise.forbids(now_ms)
+                    }
+                    MessageType::MsgTimeoutNow => {
+                        frame.stamp.is_some_and(|stamp| !self.promise.is_overtaken(from, stamp))
+                    }
+                    _ => true,
+                };
+            if !is_welcome {
+                tracing::debug!(from, ?kind, "dropped a raft message");
+                continue;
+            }
+            if let Err(error) = self.raw.step(message) {
+                tracing::debug!(from, ?kind, %error, "raft refused a message");
+                continue;
+            }
+            heard_leader |= matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
+        }
+        self.after_raft_moved();
+        if let Some(stamp) = frame.stamp
+            && heard_leader
+            && self.leadership.is_follower_of(from, stamp.term)
+        {
+            self.promise.make(from, stamp, now_ms, &self.config.timing);
+        }
+        if let Some(echo) = frame.echo
+            && self.leadership.role == Role::Leader
+        {
+            self.lease.record_echo(from, echo);
+        }
+    }
+
+    /// Takes in a leader's sign of life that its keepalive thread sent.
+    pub fn step_beat(&mut self, from: NodeId, term: u64, now_ms: u64) {
+        self.step_sign_of_life(MessageType::MsgHeartbeat, from, term, now_ms);
+    }
+
+    /// Takes in the answer to one that this node's keepalive thread sent.
+    pub fn step_beat_answer(&mut self, from: NodeId, term: u64, now_ms: u64) {
+        self.step_sign_of_life(MessageType::MsgHeartbeatResponse, from, term, now_ms);
+    }
+
+    fn step_sign_of_life(&mut self, kind: MessageType, from: NodeId, term: u64, now_ms: u64) {
+        let mut message = Message::default();
+        message.set_msg_type(kind);
+        (message.from, message.to, message.term) = (from, self.id(), term);
+        let frame = RaftFrame { messages: vec![message], ..RaftFrame::default() };
+        self.step(from, frame, now_ms);
+    }
+
+    /// Lets time pass: at most one tick, and none before it is due. Returns whether it ticked.
+    pub fn tick(&mut self, now_ms: u64) -> bool {
+        if now_ms < self.next_tick_ms {
+            return false;
+        }
+        self.next_tick_ms = now_ms + self.config.timing.tick_ms;
+        let acted = self.raw.tick();
+        if acted && self.raw.raft.state != StateRole::Leader {
+            self.attempts += 1;
+        }
+        self.settle_transfer(now_ms);
+        self.after_raft_moved();
+        true
+    }
+
+    /// When the next tick is due.
+    pub fn next_tick_ms(&self) -> u64 {
+        self.next_tick_ms
+    }
+
+    /// Proposes an entry. It is committed, or known to be lost, when an entry with its index is applied, or it stays in
+    /// doubt when this node ceases to lead before.
+    pub fn propose(&mut self, data: Vec<u8>) -> Result<LogPosition, ProposeError> {
+        self.check_proposal(data.len())?;
+        let bytes = data.len();
+        self.raw.propose(Vec::new(), data).map_err(|_| self.not_leader())?;
+        self.uncommitted_bytes += bytes;
+        Ok(LogPosition { index: self.raw.raft.raft_log.last_index(), term: self.raw.raft.term })
+    }
+
+    fn check_proposal(&self, bytes: usize) -> Result<(), ProposeError> {
+        if self.leadership.role != Role::Leader {
+            return Err(self.not_leader());
+        }
+        if self.raw.raft.lead_transferee.is_some() {
+            return Err(ProposeError::Transferring);
+        }
+        if bytes == 0 {
+            return Err(ProposeError::Empty);
+        }
+        if bytes > MAX_ENTRY_BYTES {
+            return Err(ProposeError::TooLong { bytes });
+        }
+        let limit = self.config.max_uncommitted_bytes;
+        match self.uncommitted_bytes {
+            0 => Ok(()),
+            waiting if waiting + bytes <= limit => Ok(()),
+            bytes => Err(ProposeError::Busy { bytes, limit }),
+        }
+    }
+
+    fn not_leader(&self) -> ProposeError {
+        let leader = self.leadership.leader;
+        ProposeError::NotLeader { leader }
+    }
+
+    /// Begins to hand the leadership to `to`. Until the transfer ends (within an election timeout), proposals are
+    /// refused and there is no lease; see the lease's module for what follows a failed one.
+    pub fn transfer_leadership(&mut self, to: NodeId, now_ms: u64) -> Result<(), TransferError> {
+        if self.leadership.role != Role::Leader {
+            return Err(TransferError::NotLeader);
+        }
+        if !others_of(&self.config.identity).any(|id| id == to) {
+            return Err(TransferError::NotAnotherMember { to });
+        }
+        self.lease.void_for_transfer(to, now_ms);
+        self.raw.transfer_leader(to);
+        Ok(())
+    }
+
+    /// The follower that could take over soonest: one heard from lately, with the most of the log.
+    pub fn best_transferee(&self) -> Option<NodeId> {
+        let peers = self.peer_progress();
+        let active = peers.iter().filter(|peer| peer.recently_active);
+        let best = active.max_by_key(|peer| (peer.matched, std::cmp::Reverse(peer.id)))?;
+        Some(best.id)
+    }
+
+    /// A transfer that failed leaves the lease void until the transferee is heard; if it is silent for
+    /// long, the leader steps down, for the next term settles everything.
+    fn settle_transfer(&mut self, now_ms: u64) {
+        let raft = &mut self.raw.raft;
+        if raft.state != StateRole::Leader || raft.lead_transferee.is_some() {
+            return;
+        }
+        let unresolved_ms = self.lease.settle_transfer(now_ms).unwrap_or(0);
+        if unresolved_ms > 3 * self.config.timing.election_ms() {
+            tracing::warn!("stepping down: a transfer of leadership failed, and its target is silent");
+            raft.become_follower(raft.term, INVALID_ID);
+        }
+    }
+
+    /// Begins a round of confirmation for reads, or joins one that has not left yet; `None` if this node does not serve.
+    pub fn confirm_round(&mut self) -> Option<ReadRound> {
+        if !self.is_serving() {
+            return None;
+        }
+        let (round, is_new) = self.lease.begin_round();
+        if is_new {
+            self.raw.ping();
+        }
+        Some(round)
+    }
+
+    /// What became of a round.
+    pub fn confirmed(&self, round: ReadRound) -> RoundState {
+        match self.is_serving() {
+            true => self.lease.round_state(round),
+            false => RoundState::Lost,
+        }
+    }
+
+    /// Whether this node leads and has applied all that was committed before its term.
+    pub fn is_serving(&self) -> bool {
+        self.leadership.role == Role::Leader && self.applied_term == self.raw.raft.term
+    }
+
+    /// Until when reads may be answered without asking anybody; `None` if not even now.
+    pub fn lease_valid_until_ms(&self, now_ms: u64) -> Option<u64> {
+        match self.is_serving() {
+            true => self.lease.valid_until_ms(now_ms),
+            false => None,
+        }
+    }
+
+    /// Tells raft that frames to this peer were lost.
+    pub fn report_unreachable(&mut self, peer: NodeId) {
+        self.raw.report_unreachable(peer);
+    }
+
+    /// Whether [`Node::process`] would do anything.
+    pub fn has_work(&self) -> bool {
+        self.raw.has_ready()
+    }
+
+    /// Sends, writes and applies all that the calls before have brought about. Blocks while the log is written.
+    pub fn process<S: StateMachine>(
+        &mut self,
+        now_ms: u64,
+        out: &mut impl Outbound,
+        machine: &mut S,
+    ) -> Result<(), NodeError> {
+        self.publish_lease(now_ms, machine);
+        while self.raw.has_ready() {
+            self.process_ready(now_ms, out, machine)?;
+            for peer in std::mem::take(&mut self.unreachable) {
+                self.raw.report_unreachable(peer);
+            }
+        }
+        self.publish_lease(now_ms, machine);
+        match self.raw.store().take_read_failure() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn process_ready<S: StateMachine>(
+        &mut self,
+        now_ms: u64,
+        out: &mut impl Outbound,
+        machine: &mut S,
+    ) -> Result<(), NodeError> {
+        let mut ready = self.raw.ready();
+        self.report_leadership(machine);
+        self.send(ready.take_messages(), now_ms, out);
+        self.persist(&mut ready, out, machine)?;
+        self.send(ready.take_persisted_messages(), now_ms, out);
+        let committed = ready.take_committed_entries();
+        let mut light = self.raw.advance_append(ready);
+        self.send(light.take_messages(), now_ms, out);
+        out.flush();
+        self.apply(&committed, machine)?;
+        self.apply(light.committed_entries(), machine)?;
+        self.raw.advance_apply();
+        self.after_raft_moved();
+        Ok(())
+    }
+
+    fn persist<S: StateMachine>(
+        &mut self,
+        ready: &mut Ready,
+        out: &mut impl Outbound,
+        machine: &mut S,
+    ) -> Result<(), NodeError> {
+        let entries = ready.take_entries();
+        let hard_state = ready.hs();
+        let storage = self.raw.mut_store();
+        if !ready.must_sync() {
+            if let Some(hard_state) = hard_state {
+                storage.note_hard_state(hard_state);
+            }
+            return Ok(());
+        }
+        out.flush();
+        machine.sync_begins();
+        let stats = storage.append(entries, hard_state)?;
+        machine.sync_ended(&stats);
+        Ok(())
+    }
+
+    fn apply<S: StateMachine>(&mut self, headers: &[Entry], machine: &mut S) -> Result<(), NodeError> {
+        let (Some(first), Some(last)) = (headers.first(), headers.last()) else {
+            return Ok(());
+        };
+        let own_term = self.raw.raft.term;
+        let uncommitted_bytes = &mut self.uncommitted_bytes;
+        let storage = self.raw.store();
+        storage.visit_entries(first.index, last.index, |index, term, payload| {
+            if term == own_term {
+                *uncommitted_bytes = uncommitted_bytes.saturating_sub(payload.len());
+            }
+            let applied = machine.apply(index, term, payload);
+            applied.map_err(|source| NodeError::Apply { index, source: Box::new(source) })
+        })?;
+        self.applied_term = last.term;
+        Ok(())
+    }
+
+    fn send(&mut self, messages: Vec<Message>, now_ms: u64, out: &mut impl Outbound) {
+        if messages.is_empty() {
+            return;
+        }
+        let leads = self.raw.raft.state == StateRole::Leader;
+        for message in messages.iter().filter(|_| leads) {
+            if message.get_msg_type() == MessageType::MsgTimeoutNow {
+                self.lease.void_for_transfer(message.to, now_ms);
+            }
+        }
+        let stamp = leads.then(|| self.lease.stamp(now_ms));
+        for (to, mut frame) in outbox::group_by_peer(messages) {
+            frame.stamp = stamp;
+            frame.echo = self.promise.echo_for(to, self.raw.raft.term);
+            if !out.send(to, &Frame::Raft(frame)) {
+                self.unreachable.push(to);
+            }
+        }
+    }
+
+    fn publish_lease<S: StateMachine>(&self, now_ms: u64, machine: &mut S) {
+        machine.readable_until(self.lease_valid_until_ms(now_ms).unwrap_or(0));
+    }
+
+    fn report_leadership<S: StateMachine>(&mut self, machine: &mut S) {
+        self.after_raft_moved();
+        if self.leadership.take_changed() {
+            machine.leadership_changed(self.leadership);
+        }
+    }
+
+    /// Brings what this node keeps beside raft's own state up to date with it.
+    fn after_raft_moved(&mut self) {
+        let raft = &mut self.raw.raft;
+        let is_new_term_of_mine = self.leadership.update(raft.state, raft.term, raft.leader_id);
+        if is_new_term_of_mine {
+            self.lease.enter_term(raft.term);
+            self.uncommitted_bytes = 0;
+        }
+        if raft.leader_id != INVALID_ID {
+            self.attempts = 0;
+        }
+        let identity = &self.config.identity;
+        raft.set_randomized_election_timeout(self.config.timing.campaign_after_ticks(
+            identity.rank(),
+            identity.members.len(),
+            raft.term,
+            self.attempts,
+        ));
+    }
+
+    fn is_from_peer(&self, from: NodeId, message: &Message) -> bool {
+        let is_peer = others_of(&self.config.identity).any(|id| id == from);
+        is_peer
+            && message.from == from
+            && message.to == self.id()
+            && is_spoken_between_nodes(message.get_msg_type())
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.config.identity.node_id
+    }
+
+    /// What raft's log is kept in.
+    pub fn storage_mut(&mut self) -> &mut LogStorage<D> {
+        self.raw.mut_store()
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leadership(&self) -> Leadership {
+        self.leadership
+    }
+
+    /// Everything an operator may want to know.
+    pub fn status(&self, now_ms: u64) -> NodeStatus {
+        let raft = &self.raw.raft;
+        NodeStatus {
+            node_id: self.id(),
+            leadership: self.leadership,
+            is_serving: self.is_serving(),
+            committed: raft.raft_log.committed,
+            applied: raft.raft_log.applied,
+            last_index: raft.raft_log.last_index(),
+            uncommitted_bytes: self.uncommitted_bytes,
+            lease_valid_until_ms: self.lease_valid_until_ms(now_ms),
+            peers: self.peer_progress(),
+        }
+    }
+
+    fn peer_progress(&self) -> Vec<PeerProgress> {
+        let raft = &self.raw.raft;
+        if raft.state != StateRole::Leader {
+            return Vec::new();
+        }
+        let last_index = raft.raft_log.last_index();
+        others_of(&self.config.identity)
+            .filter_map(|id| Some((id, raft.prs().get(id)?)))
+            .map(|(id, progress)| PeerProgress {
+                id,
+                matched: progress.matched,
+                lag: last_index.saturating_sub(progress.matched),
+                recently_active: progress.recent_active,
+            })
+            .collect()
+    }
+}
+
+fn others_of(identity: &Identity) -> impl Iterator<Item = NodeId> {
+    let own = identity.node_id;
+    identity.members.iter().copied().filter(move |&id| id != own)
+}
+
+/// Proposals and reads are never forwarded, and what is local to a node never comes from another.
+fn is_spoken_between_nodes(kind: MessageType) -> bool {
+    use MessageType::*;
+    matches!(
+        kind,
+        MsgAppend
+            | MsgAppendResponse
+            | MsgRequestVote
+            | MsgRequestVoteResponse
+            | MsgRequestPreVote
+            | MsgRequestPreVoteResponse
+            | MsgHeartbeat
+            | MsgHeartbeatResponse
+            | MsgTimeoutNow
+            | MsgSnapshot
+    )
+}
+
+#[cfg(test)]
+mod tests;

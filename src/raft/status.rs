@@ -1,0 +1,79 @@
+//! What a node tells of itself.
+
+use raft::{INVALID_ID, StateRole};
+
+use super::identity::NodeId;
+
+/// What a node is in its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Follower,
+    /// Asks for votes, or asks whether it should.
+    Candidate,
+    Leader,
+}
+
+/// Who leads, as far as one node knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    pub role: Role,
+    pub term: u64,
+    pub leader: Option<NodeId>,
+    changed: bool,
+}
+
+impl Leadership {
+    /// Takes over raft's state. True if the node has just begun to lead in a term.
+    pub(super) fn update(&mut self, state: StateRole, term: u64, leader: NodeId) -> bool {
+        let role = match state {
+            StateRole::Leader => Role::Leader,
+            StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+            StateRole::Follower => Role::Follower,
+        };
+        let leader = (leader != INVALID_ID).then_some(leader);
+        if (self.role, self.term, self.leader) == (role, term, leader) {
+            return false;
+        }
+        let begins_to_lead = role == Role::Leader && (self.role != role || self.term != term);
+        *self = Leadership { role, term, leader, changed: true };
+        begins_to_lead
+    }
+
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    pub(super) fn is_follower_of(&self, leader: NodeId, term: u64) -> bool {
+        self.role == Role::Follower && self.leader == Some(leader) && self.term == term
+    }
+}
+
+/// A follower as the leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerProgress {
+    pub id: NodeId,
+    /// The last entry known to be on its disk.
+    pub matched: u64,
+    /// How many entries it has to catch up on.
+    pub lag: u64,
+    /// Heard from within the last election timeout.
+    pub recently_active: bool,
+}
+
+/// A node at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeStatus {
+    pub node_id: NodeId,
+    pub leadership: Leadership,
+    /// Leads, and has applied all that was committed before its term.
+    pub is_serving: bool,
+    pub committed: u64,
+    pub applied: u64,
+    pub last_index: u64,
+    /// Bytes proposed here and not yet applied.
+    pub uncommitted_bytes: usize,
+    pub lease_valid_until_ms: Option<u64>,
+    /// The other members; empty unless this node leads.
+    pub peers: Vec<PeerProgress>,
+}

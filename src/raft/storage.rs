@@ -1,0 +1,287 @@
+//! The log as raft sees it: raft's `Storage` over the write-ahead log.
+//!
+//! - An entry's record in the log is its index, its term and its data. Only normal entries without context are stored;
+//!   the members are fixed, and stand in the log's metadata.
+//! - [`LogStorage::append`] is one commit of the log: entries and hard state become durable together.
+//! - The newest entries are kept in memory, up to a number of bytes, for followers that keep up and for
+//!   apply; older ones are read from the log.
+//! - Where raft only wants to know *which* entries there are (to hand out committed ones, to look for changes of members),
+//!   it gets them without their data, and at most [`HEADERS_AT_ONCE`] of them: apply reads the data in place, so that
+//!   a committed entry is not copied once more.
+//! - A failed read on raft's behalf is remembered, for raft would otherwise take it for a missing snapshot; the node asks
+//!   for it after every round and stops.
+//!
+//! Caveat: there are no snapshots yet. The log must not be compacted beyond what every follower has.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use perdura_wal::{CommitStats, Disk, HardState, OwnedRecord, Record, Wal, WalError};
+use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
+use raft::{GetEntriesContext, RaftState, StorageError};
+use thiserror::Error;
+
+use super::identity::{Identity, IdentityError, NodeId};
+
+/// How many entries raft is told of at once when it does not get their data.
+pub const HEADERS_AT_ONCE: u64 = 1024;
+/// How many bytes of entries are read from the log at once to be applied.
+const REPLAY_CHUNK_BYTES: u64 = 4 << 20;
+/// What an entry weighs in a message beside its data.
+const ENTRY_OVERHEAD_BYTES: u64 = 24;
+
+/// Why a log can't be used, or no longer.
+#[derive(Debug, Error)]
+pub enum StorageFault {
+    #[error(transparent)]
+    Log(#[from] WalError),
+    #[error("this log can't be used here: {0}")]
+    Identity(#[from] IdentityError),
+    #[error("entry {index} is of a kind that this version does not know; it may come from a newer one")]
+    UnknownEntryKind { index: u64 },
+}
+
+/// Raft's view of one node's log.
+pub struct LogStorage<D: Disk> {
+    wal: Wal<D>,
+    members: Vec<NodeId>,
+    /// What raft believes; its commit may be ahead of what is durable.
+    hard_state: HardState,
+    durable_hard_state: HardState,
+    recent: RecentEntries,
+    read_failure: RefCell<Option<WalError>>,
+}
+
+impl<D: Disk> LogStorage<D> {
+    /// Takes over an open log. A new log gets `identity`; an old one must have it already.
+    pub fn open(
+        mut wal: Wal<D>,
+        identity: &Identity,
+        cache_bytes: usize,
+    ) -> Result<LogStorage<D>, StorageFault> {
+        if wal.metadata().is_empty() {
+            wal.stage_metadata(&identity.encode())?;
+            wal.commit()?;
+        }
+        Identity::decode(wal.metadata())?.check_same(identity)?;
+        Ok(LogStorage {
+            hard_state: wal.hard_state(),
+            durable_hard_state: wal.hard_state(),
+            wal,
+            members: identity.members.clone(),
+            recent: RecentEntries::new(cache_bytes),
+            read_failure: RefCell::new(None),
+        })
+    }
+
+    /// Whether the node has never taken part in anything.
+    pub fn is_brand_new(&self) -> bool {
+        self.wal.last_index() == 0 && self.hard_state == HardState::default()
+    }
+
+    /// Writes entries and hard state and returns when both are durable.
+    pub fn append(
+        &mut self,
+        entries: Vec<Entry>,
+        hard_state: Option<&raft::eraftpb::HardState>,
+    ) -> Result<CommitStats, StorageFault> {
+        for entry in &entries {
+            self.wal.stage(record_of(entry)?)?;
+        }
+        if let Some(hard_state) = hard_state {
+            self.note_hard_state(hard_state);
+        }
+        if self.hard_state != self.durable_hard_state {
+            self.wal.stage_hard_state(self.hard_state)?;
+        }
+        let stats = self.wal.commit()?;
+        self.durable_hard_state = self.hard_state;
+        self.recent.extend(entries);
+        Ok(stats)
+    }
+
+    /// Remembers a hard state that need not be durable yet, because only its commit is new.
+    pub fn note_hard_state(&mut self, hard_state: &raft::eraftpb::HardState) {
+        self.hard_state =
+            HardState { term: hard_state.term, vote: hard_state.vote, commit: hard_state.commit };
+    }
+
+    /// Hands every entry from `first` to `last` to `visit`, from memory or from the log.
+    pub fn visit_entries<E: From<StorageFault>>(
+        &self,
+        first: u64,
+        last: u64,
+        mut visit: impl FnMut(u64, u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut next = first;
+        while next <= last {
+            if let Some(entry) = self.recent.get(next) {
+                visit(entry.index, entry.term, &entry.data)?;
+                next += 1;
+                continue;
+            }
+            for record in self.read(next, last + 1, REPLAY_CHUNK_BYTES)? {
+                visit(record.index, record.term, &record.payload)?;
+                next = record.index + 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The error of a read that raft asked for and could not be told of.
+    pub fn take_read_failure(&self) -> Option<WalError> {
+        self.read_failure.take()
+    }
+
+    /// The log itself, for compaction, checks and its preparer.
+    pub fn wal_mut(&mut self) -> &mut Wal<D> {
+        &mut self.wal
+    }
+
+    fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<OwnedRecord>, StorageFault> {
+        let records = self.wal.read(low..high, max_bytes)?;
+        match records.first() {
+            Some(first) if first.index == low => Ok(records),
+            _ => Err(StorageFault::Log(WalError::Unavailable { index: low, last: self.wal.last_index() })),
+        }
+    }
+
+    fn headers(&self, low: u64, high: u64) -> Result<Vec<Entry>, WalError> {
+        let high = high.min(low.saturating_add(HEADERS_AT_ONCE));
+        let header = |index| self.wal.term(index).map(|term| entry(index, term, Vec::new()));
+        (low..high).map(header).collect()
+    }
+
+    fn bodies(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, StorageFault> {
+        if self.recent.get(low).is_none() {
+            let high = self.recent.first_index().unwrap_or(high).min(high);
+            let records = self.read(low, high, max_bytes)?;
+            return Ok(records.into_iter().map(entry_of).collect());
+        }
+        let mut budget = max_bytes;
+        let mut entries: Vec<Entry> = Vec::new();
+        for entry in (low..high).map_while(|index| self.recent.get(index)) {
+            let bytes = entry.data.len() as u64 + ENTRY_OVERHEAD_BYTES;
+            if bytes > budget && !entries.is_empty() {
+                break;
+            }
+            budget = budget.saturating_sub(bytes);
+            entries.push(entry.clone());
+        }
+        Ok(entries)
+    }
+
+    fn remember_failure(&self, fault: StorageFault) -> raft::Error {
+        if let StorageFault::Log(error) = &fault {
+            self.read_failure.replace(Some(error.clone()));
+        }
+        StorageError::Other(Box::new(fault)).into()
+    }
+}
+
+fn record_of(entry: &Entry) -> Result<Record<'_>, StorageFault> {
+    if entry.get_entry_type() != EntryType::EntryNormal || !entry.context.is_empty() {
+        let index = entry.index;
+        return Err(StorageFault::UnknownEntryKind { index });
+    }
+    Ok(Record { index: entry.index, term: entry.term, payload: &entry.data })
+}
+
+fn entry_of(record: OwnedRecord) -> Entry {
+    entry(record.index, record.term, record.payload)
+}
+
+fn entry(index: u64, term: u64, data: Vec<u8>) -> Entry {
+    Entry { index, term, data, ..Entry::default() }
+}
+
+impl<D: Disk> raft::Storage for LogStorage<D> {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        let mut hard_state = raft::eraftpb::HardState::default();
+        hard_state.term = self.hard_state.term;
+        hard_state.vote = self.hard_state.vote;
+        hard_state.commit = self.hard_state.commit;
+        let conf_state = ConfState::from((self.members.clone(), Vec::new()));
+        Ok(RaftState::new(hard_state, conf_state))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low < self.wal.first_index() {
+            return Err(StorageError::Compacted.into());
+        }
+        // Only entries that will be sent may be fetched asynchronously, so this tells whether data is wanted.
+        if !context.can_async() {
+            return self.headers(low, high).map_err(|_| StorageError::Unavailable.into());
+        }
+        let max_bytes = max_size.into().unwrap_or(u64::MAX);
+        self.bodies(low, high, max_bytes).map_err(|fault| self.remember_failure(fault))
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        self.wal.term(index).map_err(|error| match error {
+            WalError::Compacted { .. } => StorageError::Compacted.into(),
+            _ => StorageError::Unavailable.into(),
+        })
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.wal.first_index())
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.wal.last_index())
+    }
+
+    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        Err(StorageError::SnapshotTemporarilyUnavailable.into())
+    }
+}
+
+/// The newest entries of the log, contiguous up to its end, within a number of bytes.
+struct RecentEntries {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl RecentEntries {
+    fn new(max_bytes: usize) -> RecentEntries {
+        RecentEntries { entries: VecDeque::new(), bytes: 0, max_bytes }
+    }
+
+    fn first_index(&self) -> Option<u64> {
+        self.entries.front().map(|entry| entry.index)
+    }
+
+    fn get(&self, index: u64) -> Option<&Entry> {
+        let place = index.checked_sub(self.first_index()?)?;
+        self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    /// Appends what was just written, after dropping what it replaced.
+    fn extend(&mut self, entries: Vec<Entry>) {
+        let Some(first) = entries.first() else {
+            return;
+        };
+        self.drop_from(first.index);
+        for entry in entries {
+            self.bytes += entry.data.len();
+            self.entries.push_back(entry);
+        }
+        while self.bytes > self.max_bytes && self.entries.len() > 1 {
+            self.bytes -= self.entries.pop_front().map_or(0, |e| e.data.len());
+        }
+    }
+
+    fn drop_from(&mut self, index: u64) {
+        while self.entries.back().is_some_and(|last| last.index >= index) {
+            self.bytes -= self.entries.pop_back().map_or(0, |e| e.data.len());
+        }
+    }
+}

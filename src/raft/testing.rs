@@ -1,0 +1,356 @@
+//! A cluster in memory for tests: real nodes and logs, a network and clocks that the test moves.
+//!
+//! - Time passes in steps of [`STEP_MS`]; a frame arrives one step after it was sent, unless its wire is cut.
+//! - Every node has a clock of its own: another origin, and a rate that is off by up to some percent.
+//! - After every step the cluster checks what must always hold: at most one leader a term, no leader of a later term
+//!   while a lease is valid, and state machines that agree on every index.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use perdura_wal::{NewLog, Options, RealDisk, SyncMode, Wal};
+use tempfile::TempDir;
+
+use super::frame::{Frame, RaftFrame};
+use super::identity::{ClusterId, Identity, NodeId};
+use super::node::{Node, NodeConfig, StateMachine};
+use super::outbox::Outbound;
+use super::status::{Leadership, Role};
+
+pub(super) const STEP_MS: u64 = 5;
+
+/// A state machine that writes down what it is given.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub entries: Vec<(u64, Vec<u8>)>,
+    pub readable_until_ms: u64,
+    pub leaderships: Vec<Leadership>,
+    pub syncs: usize,
+}
+
+impl Ledger {
+    /// The payloads that were applied, without the leaders' empty entries.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let payloads = self.entries.iter().map(|(_, payload)| payload);
+        let texts = payloads.filter(|p| !p.is_empty());
+        texts.map(|p| String::from_utf8_lossy(p).into_owned()).collect()
+    }
+}
+
+impl StateMachine for Ledger {
+    type Error = std::convert::Infallible;
+
+    fn apply(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), Self::Error> {
+        assert_eq!(index, self.entries.len() as u64 + 1, "entries come without gaps");
+        self.entries.push((term, payload.to_vec()));
+        Ok(())
+    }
+
+    fn readable_until(&mut self, until_ms: u64) {
+        self.readable_until_ms = until_ms;
+    }
+
+    fn leadership_changed(&mut self, leadership: Leadership) {
+        self.leaderships.push(leadership);
+    }
+
+    fn sync_begins(&mut self) {
+        self.syncs += 1;
+    }
+}
+
+pub(super) struct Member {
+    pub node: Option<Node<RealDisk>>,
+    pub machine: Ledger,
+    /// A stalled member neither steps nor ticks; what is sent to it waits.
+    pub stalled: bool,
+    mailbox: Vec<(NodeId, RaftFrame)>,
+    folder: TempDir,
+    clock_percent: u64,
+}
+
+struct Letter {
+    from: NodeId,
+    to: NodeId,
+    frame: RaftFrame,
+}
+
+pub(super) struct Cluster {
+    pub members: BTreeMap<NodeId, Member>,
+    pub now_ms: u64,
+    letters: Vec<Letter>,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    configure: fn(&mut NodeConfig),
+}
+
+struct Wire<'a> {
+    from: NodeId,
+    letters: &'a mut Vec<Letter>,
+    cut: &'a BTreeSet<(NodeId, NodeId)>,
+}
+
+impl Outbound for Wire<'_> {
+    fn send(&mut self, to: NodeId, frame: &Frame) -> bool {
+        let Frame::Raft(frame) = frame else {
+            return false;
+        };
+        if self.cut.contains(&(self.from, to)) {
+            return false;
+        }
+        self.letters.push(Letter { from: self.from, to, frame: frame.clone() });
+        true
+    }
+
+    fn flush(&mut self) {}
+}
+
+impl Cluster {
+    /// Nodes 1 to `size`, all of them started.
+    pub(super) fn new(size: u64) -> Cluster {
+        Cluster::configured(size, |_| {})
+    }
+
+    /// The same with a configuration of its own.
+    pub(super) fn configured(size: u64, configure: fn(&mut NodeConfig)) -> Cluster {
+        let mut cluster = Cluster {
+            members: BTreeMap::new(),
+            now_ms: 0,
+            letters: Vec::new(),
+            cut: BTreeSet::new(),
+            configure,
+        };
+        for id in 1..=size {
+            let member = Member {
+                node: None,
+                machine: Ledger::default(),
+                stalled: false,
+                mailbox: Vec::new(),
+                folder: tempfile::tempdir().expect("a folder for a log"),
+                clock_percent: 95 + (id * 3) % 10,
+            };
+            cluster.members.insert(id, member);
+        }
+        for id in 1..=size {
+            cluster.start(id);
+        }
+        cluster
+    }
+
+    fn ids(&self) -> Vec<NodeId> {
+        self.members.keys().copied().collect()
+    }
+
+    /// The member's own time.
+    pub(super) fn clock_of(&self, id: NodeId) -> u64 {
+        id * 1_000_000 + self.now_ms * self.members[&id].clock_percent / 100
+    }
+
+    pub(super) fn config_of(&self, id: NodeId) -> NodeConfig {
+        let identity = Identity::new(ClusterId(7), id, self.ids()).expect("a valid identity");
+        let mut config = NodeConfig::new(identity);
+        (self.configure)(&mut config);
+        config
+    }
+
+    /// Opens the member's log again.
+    pub(super) fn open_wal(&self, id: NodeId) -> Wal<RealDisk> {
+        let folder = self.members[&id].folder.path();
+        let disk = RealDisk::open(folder, SyncMode::Fdatasync).expect("the folder opens");
+        let options = Options {
+            segment_bytes: 1 << 20,
+            create: Some(NewLog { log_id: id, metadata: Vec::new() }),
+            ..Options::default()
+        };
+        Wal::open(disk, options).expect("the log opens").0
+    }
+
+    /// Starts a member that is down, with an empty state machine.
+    pub(super) fn start(&mut self, id: NodeId) {
+        let node = Node::open(self.open_wal(id), self.config_of(id), self.clock_of(id));
+        let member = self.member(id);
+        member.machine = Ledger::default();
+        member.node = Some(node.expect("the node opens"));
+    }
+
+    /// Ends a member, with all that was on its way to it.
+    pub(super) fn stop(&mut self, id: NodeId) {
+        let member = self.member(id);
+        member.node = None;
+        member.mailbox.clear();
+        member.stalled = false;
+    }
+
+    pub(super) fn member(&mut self, id: NodeId) -> &mut Member {
+        self.members.get_mut(&id).expect("a member of the cluster")
+    }
+
+    pub(super) fn node(&mut self, id: NodeId) -> &mut Node<RealDisk> {
+        self.member(id).node.as_mut().expect("the member runs")
+    }
+
+    /// Cuts all wires to and from a member.
+    pub(super) fn isolate(&mut self, id: NodeId) {
+        for other in self.ids() {
+            self.cut_wire(id, other);
+            self.cut_wire(other, id);
+        }
+    }
+
+    /// Cuts one direction of a wire.
+    pub(super) fn cut_wire(&mut self, from: NodeId, to: NodeId) {
+        self.cut.insert((from, to));
+        self.letters.retain(|l| (l.from, l.to) != (from, to));
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    /// Lets one step of time pass.
+    pub(super) fn step(&mut self) {
+        self.now_ms += STEP_MS;
+        for letter in std::mem::take(&mut self.letters) {
+            let member = self.member(letter.to);
+            if member.node.is_some() {
+                member.mailbox.push((letter.from, letter.frame));
+            }
+        }
+        for id in self.ids() {
+            self.turn(id);
+        }
+        self.check();
+    }
+
+    /// One turn of a member, as its driver would do it.
+    fn turn(&mut self, id: NodeId) {
+        let now_ms = self.clock_of(id);
+        let member = self.members.get_mut(&id).expect("a member of the cluster");
+        let Some(node) = member.node.as_mut().filter(|_| !member.stalled) else {
+            return;
+        };
+        for (from, frame) in member.mailbox.drain(..) {
+            node.step(from, frame, now_ms);
+        }
+        node.tick(now_ms);
+        let mut wire = Wire { from: id, letters: &mut self.letters, cut: &self.cut };
+        node.process(now_ms, &mut wire, &mut member.machine).expect("the node goes on");
+    }
+
+    pub(super) fn run_ms(&mut self, ms: u64) {
+        let end_ms = self.now_ms + ms;
+        while self.now_ms < end_ms {
+            self.step();
+        }
+    }
+
+    /// Lets time pass until `done`, and returns how long it took; panics after `limit_ms`.
+    pub(super) fn run_until(&mut self, limit_ms: u64, done: impl Fn(&mut Cluster) -> bool) -> u64 {
+        let start_ms = self.now_ms;
+        while !done(self) {
+            let took_ms = self.now_ms - start_ms;
+            assert!(took_ms < limit_ms, "nothing came of it in {limit_ms} ms");
+            self.step();
+        }
+        self.now_ms - start_ms
+    }
+
+    /// The serving leader of the latest term.
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        let running = self.members.iter().filter_map(|(id, m)| Some((*id, m.node.as_ref()?)));
+        let serving = running.filter(|(_, node)| node.is_serving());
+        let (id, _) = serving.max_by_key(|(_, node)| node.leadership().term)?;
+        Some(id)
+    }
+
+    /// Waits for a serving leader.
+    pub(super) fn elect(&mut self) -> NodeId {
+        self.run_until(5_000, |cluster| cluster.leader().is_some());
+        self.leader().expect("there is a leader now")
+    }
+
+    /// Waits for a serving leader other than `old`.
+    pub(super) fn elect_other_than(&mut self, old: NodeId) -> NodeId {
+        self.run_until(5_000, |c| c.leader().is_some_and(|id| id != old));
+        self.leader().expect("there is a leader now")
+    }
+
+    pub(super) fn followers_of(&self, leader: NodeId) -> Vec<NodeId> {
+        self.ids().into_iter().filter(|&id| id != leader).collect()
+    }
+
+    pub(super) fn propose(&mut self, id: NodeId, text: &str) {
+        let proposed = self.node(id).propose(text.as_bytes().to_vec());
+        proposed.expect("the proposal is taken");
+    }
+
+    pub(super) fn texts(&mut self, id: NodeId) -> Vec<String> {
+        self.member(id).machine.texts()
+    }
+
+    /// The member with the role of leader, serving or not, in the latest term.
+    pub(super) fn leading_member(&self) -> Option<NodeId> {
+        let leaders = self.leaders();
+        let latest = leaders.iter().max_by_key(|(_, term)| *term);
+        latest.map(|(id, _)| *id)
+    }
+
+    /// How many members lead in a later term than `id` is in.
+    pub(super) fn later_leaders_than(&mut self, id: NodeId) -> usize {
+        let term = self.node(id).leadership().term;
+        self.leaders().iter().filter(|(_, t)| *t > term).count()
+    }
+
+    /// Whether the member's node would publish a lease now.
+    pub(super) fn node_has_lease(&mut self, id: NodeId) -> bool {
+        let now_ms = self.clock_of(id);
+        self.node(id).lease_valid_until_ms(now_ms).is_some()
+    }
+
+    /// Whether the member could answer a read alone now.
+    pub(super) fn holds_lease(&mut self, id: NodeId) -> bool {
+        let now_ms = self.clock_of(id);
+        let member = &self.members[&id];
+        let node = member.node.as_ref();
+        node.is_some_and(|node| node.lease_valid_until_ms(now_ms).is_some())
+            || (node.is_some() && now_ms < member.machine.readable_until_ms)
+    }
+
+    fn check(&mut self) {
+        self.check_leaders();
+        self.check_leases();
+        self.check_ledgers();
+    }
+
+    fn leaders(&self) -> Vec<(NodeId, u64)> {
+        let running = self.members.iter().filter_map(|(id, m)| Some((*id, m.node.as_ref()?)));
+        running
+            .map(|(id, node)| (id, node.leadership()))
+            .filter(|(_, leadership)| leadership.role == Role::Leader)
+            .map(|(id, leadership)| (id, leadership.term))
+            .collect()
+    }
+
+    fn check_leaders(&self) {
+        let leaders = self.leaders();
+        let terms: BTreeSet<_> = leaders.iter().map(|(_, term)| term).collect();
+        assert_eq!(terms.len(), leaders.len(), "two leaders in a term: {leaders:?}");
+    }
+
+    fn check_leases(&mut self) {
+        let leaders = self.leaders();
+        for &(id, term) in &leaders {
+            let deposed = leaders.iter().any(|&(_, other)| other > term);
+            assert!(!(deposed && self.holds_lease(id)), "{id} has a lease: {leaders:?}");
+        }
+    }
+
+    fn check_ledgers(&self) {
+        let ledgers: Vec<_> = self.members.values().map(|m| &m.machine.entries).collect();
+        let Some(longest) = ledgers.iter().max_by_key(|entries| entries.len()) else {
+            return;
+        };
+        for entries in &ledgers {
+            let newest = entries.len().saturating_sub(20);
+            assert_eq!(entries[newest..], longest[newest..entries.len()]);
+        }
+    }
+}
