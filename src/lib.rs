@@ -15,7 +15,7 @@ pub mod net;
 pub mod propose;
 pub mod protocol;
 pub mod pubsub;
-pub mod session;
 pub mod raft;
+pub mod session;
 pub mod shard;
 pub mod shared;

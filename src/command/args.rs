@@ -62,6 +62,16 @@ pub fn index_in(index: i64, len: usize) -> Option<usize> {
     usize::try_from(from_start).ok().filter(|place| *place < len)
 }
 
+/// Arguments two by two; an odd one out is an error that names the command.
+pub fn pairs<'s, 'a>(
+    data: &'s [&'a [u8]],
+    command: &'static str,
+) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'s, 'a>, CommandError> {
+    let (pairs, odd) = data.as_chunks::<2>();
+    let even = odd.is_empty().then(|| pairs.iter().map(|[first, second]| (*first, *second)));
+    even.ok_or(CommandError::Arity(command.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ mod database;
 mod decimal;
 pub mod error;
 pub mod glob;
+mod hash;
 mod keys;
 pub mod lifetime;
 mod list;

@@ -3,9 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{Command, Family, database, keys, list, set, string, zset};
+use super::{Command, Family, database, hash, keys, list, set, string, zset};
 
-static FAMILIES: &[&Family] = &[&database::FAMILY, &keys::FAMILY, &list::FAMILY, &set::FAMILY, &string::FAMILY, &zset::FAMILY];
+static FAMILIES: &[&Family] = &[
+    &database::FAMILY,
+    &hash::FAMILY,
+    &keys::FAMILY,
+    &keys::sort::FAMILY,
+    &list::FAMILY,
+    &set::FAMILY,
+    &string::FAMILY,
+    &zset::FAMILY,
+];
 
 /// A command's row with the family it stands in.
 #[derive(Clone, Copy)]

@@ -5,6 +5,7 @@
 mod expire;
 mod free;
 mod object;
+pub(super) mod sort;
 mod transfer;
 mod walk;
 

@@ -1,7 +1,7 @@
 //! Several strings at once: MGET, MSET, MSETNX, MSETEX.
 
 use super::set::set_for;
-use crate::command::args::is;
+use crate::command::args::{is, pairs};
 use crate::command::lifetime::LifetimeOption;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::protocol::number::parse_integer;
@@ -62,16 +62,6 @@ pub(super) fn msetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
     }
     reply.integer(i64::from(holds));
     Ok(())
-}
-
-fn pairs<'a>(
-    data: &'a [&'a [u8]],
-    command: &'static str,
-) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone, CommandError> {
-    let (pairs, odd) = data.as_chunks::<2>();
-    odd.is_empty()
-        .then(|| pairs.iter().map(|[key, value]| (*key, *value)))
-        .ok_or(CommandError::Arity(command.into()))
 }
 
 #[cfg(test)]
