@@ -149,7 +149,7 @@ impl Node {
     }
 
     fn terminate(&mut self) {
-        if self.ended.is_none() && kill_process(Pid::from_child(&self.child), Signal::TERM).is_err() {
+        if kill_process(Pid::from_child(&self.child), Signal::TERM).is_err() {
             complain(format_args!("node {} can't be told to end", self.plan.id));
         }
     }
@@ -176,10 +176,12 @@ async fn watch(nodes: &mut [Node], signals: &mut Signals) -> Outcome {
     }
 }
 
-/// Ends every node: asks, waits, and after a second signal or too long a time kills. Whether all ended well.
+/// Ends the nodes that run: asks, waits, and after a second signal or too long a time kills. Whether all of them
+/// ended well.
 async fn stop(nodes: &mut [Node], signals: &mut Signals) -> bool {
     println!("stopping; once more kills");
-    nodes.iter_mut().for_each(Node::terminate);
+    let mut nodes: Vec<&mut Node> = nodes.iter_mut().filter(|node| node.ended.is_none()).collect();
+    nodes.iter_mut().for_each(|node| node.terminate());
     let mut ticks = interval(POLL);
     for _ in 0..PATIENCE_POLLS {
         tokio::select! {

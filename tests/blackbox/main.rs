@@ -6,8 +6,10 @@
 mod authentication;
 mod blocking;
 mod clients;
+mod command_line;
 mod connections;
 mod limits;
+mod metrics;
 mod pipelining;
 mod protocol;
 mod pubsub;

@@ -144,8 +144,9 @@ impl NodePlan {
 
     /// The same as a line for a shell, without the secrets.
     pub fn line(&self) -> impl fmt::Display {
+        let program = std::env::args().next().unwrap_or_else(|| "perdura".to_owned());
         let arguments: Vec<String> = self.arguments().iter().map(|word| quoted(word)).collect();
-        format!("perdura serve {}", arguments.join(" "))
+        format!("{} serve {}", quoted(&program), arguments.join(" "))
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -194,8 +195,8 @@ mod tests {
         let plan = read(&["--dir", "/tmp/a b"]).expect("sound");
         let lines: Vec<String> = plan.nodes.iter().map(|node| node.line().to_string()).collect();
         assert_eq!(
-            lines[1],
-            "perdura serve --node-id=2 --port=7002 --peer-addr=127.0.0.1:8002 '--dir=/tmp/a b/node-2' \
+            lines[1].split_once(" serve ").expect("a program first").1,
+            "--node-id=2 --port=7002 --peer-addr=127.0.0.1:8002 '--dir=/tmp/a b/node-2' \
              --initial-cluster=1=127.0.0.1:8001,2=127.0.0.1:8002,3=127.0.0.1:8003"
         );
     }
