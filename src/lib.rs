@@ -16,6 +16,7 @@ pub mod propose;
 pub mod protocol;
 pub mod pubsub;
 pub mod raft;
+pub mod server;
 pub mod session;
 pub mod shard;
 pub mod shared;

@@ -54,4 +54,13 @@ impl Shared {
         }
         self.pubsub.publish(channel, payload)
     }
+
+    /// Whether this node answers clients: as the primary, or by way of one it knows.
+    pub fn health(&self) -> Result<(), String> {
+        if self.shard.is_primary() || self.shard.status.lock().leader_id != 0 {
+            Ok(())
+        } else {
+            Err("no primary is known".to_owned())
+        }
+    }
 }

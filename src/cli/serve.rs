@@ -7,7 +7,7 @@ use clap::{ArgMatches, Command};
 use super::{MISTAKE, arguments, complain, open_files};
 use crate::config::settings::Settings;
 use crate::config::{Config, ConfigError};
-use crate::logging;
+use crate::{logging, server};
 
 pub fn command() -> Command {
     Command::new("serve")
@@ -50,6 +50,11 @@ fn with_open_files(mut config: Config) -> Config {
 }
 
 fn serve(config: Config) -> ExitCode {
-    tracing::error!(port = config.port, "this build can't serve yet");
-    ExitCode::FAILURE
+    match server::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

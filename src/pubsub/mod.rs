@@ -148,3 +148,16 @@ fn encode(message: &[&[u8]], resp: Resp) -> Vec<u8> {
     message.iter().for_each(|part| reply.bulk(part));
     out
 }
+
+/// A message as nodes send it to each other: the channel's length in four bytes, the channel, the payload.
+pub fn encode_message(channel: &[u8], payload: &[u8]) -> Vec<u8> {
+    let len = (channel.len() as u32).to_le_bytes();
+    [&len[..], channel, payload].concat()
+}
+
+/// Channel and payload; `None` where the bytes are no message.
+pub fn decode_message(bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (channel, payload) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    Some((channel.to_vec(), payload.to_vec()))
+}

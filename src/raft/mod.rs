@@ -8,11 +8,13 @@
 //! | `timing` | ticks, heartbeats, election timeouts, leases |
 //! | `identity` | cluster id, node id, members |
 //! | `outbox` | what leaves a node |
+//! | `inbox` | what arrived and waits for the driver |
 //! | `frame` | the bytes between nodes |
 //! | `status` | what a node tells of itself |
 
 pub mod frame;
 pub mod identity;
+pub mod inbox;
 pub mod lease;
 mod logger;
 pub mod node;

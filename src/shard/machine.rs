@@ -4,18 +4,25 @@
 //!   run unattended (a follower's, a replayed one, another leader's).
 //! - Replies gather per worker and leave once per turn.
 
-use thiserror::Error;
+use std::sync::Arc;
+
+use perdura_wal::CommitStats;
 
 use super::plan::{Act, Addressee, Plan, Planned, Waiting};
+use super::port::ShardHandle;
 use super::waiters::{Waiter, WaiterId, Waiters};
 use super::watches::Watches;
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::{Garbage, Stamp};
 use crate::command::{Command, ReadContext};
+use crate::env::Clock;
 use crate::keyspace::view::LockSet;
+use crate::metrics::Metrics;
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ReplyBatch;
 use crate::protocol::reply::Reply;
+use crate::raft::node::StateMachine;
+use crate::raft::status::{Leadership, Role};
 
 /// Errors that a write is answered with when the log does not take it. The texts say what became of it.
 pub const DID_NOT_HAPPEN: &str = "TRYAGAIN this node is not the primary any more; the command did not happen";
@@ -26,12 +33,6 @@ pub const UNBLOCKED: &str =
 
 /// Waiters that one change of a key may ready; each that is served changes the key and readies more.
 const READY_PER_CHANGE: usize = 64;
-
-#[derive(Debug, Error)]
-pub enum MachineError {
-    #[error("entry {index} of the log can't be applied: {source}")]
-    Apply { index: u64, source: ApplyError },
-}
 
 /// A plan whose entry was proposed.
 struct InFlight {
@@ -51,13 +52,24 @@ pub struct Machine {
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
     pub garbage: Vec<Garbage>,
     pub applied: u64,
+    led_term: u64,
     /// Monotonic time of this turn, for waiters' deadlines.
     pub now_ms: i64,
     scratch: Vec<u8>,
+    handle: Arc<ShardHandle>,
+    gauge: LogGauge,
+}
+
+/// Times what the log does, for the metrics alone: nothing that is applied depends on it.
+struct LogGauge {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    sync_began_ns: u64,
 }
 
 impl Machine {
-    pub fn new(applier: Applier, workers: usize) -> Self {
+    pub fn new(applier: Applier, handle: Arc<ShardHandle>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let workers = handle.ports.len();
         Machine {
             applier,
             waiters: Waiters::default(),
@@ -68,8 +80,11 @@ impl Machine {
             published: Vec::new(),
             garbage: Vec::new(),
             applied: 0,
+            led_term: 0,
             now_ms: 0,
             scratch: Vec::new(),
+            handle,
+            gauge: LogGauge { clock, metrics, sync_began_ns: 0 },
         }
     }
 
@@ -81,8 +96,7 @@ impl Machine {
         self.in_flight = Some(InFlight { index, term, plan });
     }
 
-    /// Applies a committed entry. An empty payload is raft's own.
-    pub fn apply(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), MachineError> {
+    fn apply_entry(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), ApplyError> {
         self.applied = index;
         if payload.is_empty() {
             return Ok(());
@@ -98,7 +112,7 @@ impl Machine {
                 applied
             }
         };
-        applied.map_err(|source| MachineError::Apply { index, source })
+        applied
     }
 
     /// Answers a plan that logs nothing. Its reads are linearizable only if the caller holds the lease.
@@ -318,6 +332,39 @@ impl Machine {
                 }
             }
         }
+    }
+}
+
+impl StateMachine for Machine {
+    type Error = ApplyError;
+
+    fn apply(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), ApplyError> {
+        self.apply_entry(index, term, payload)
+    }
+
+    fn readable_until(&mut self, until_ms: u64) {
+        self.handle.set_readable_until(until_ms);
+    }
+
+    fn leadership_changed(&mut self, leadership: Leadership) {
+        if leadership.role != Role::Leader || self.led_term != leadership.term {
+            self.handle.set_readable_until(0);
+            self.handle.set_primary(false);
+            self.end_leadership();
+        }
+        self.led_term = leadership.term;
+        tracing::info!(role = ?leadership.role, term = leadership.term, leader = ?leadership.leader, "leadership changed");
+    }
+
+    fn sync_begins(&mut self) {
+        self.gauge.sync_began_ns = self.gauge.clock.monotonic_ns();
+    }
+
+    fn sync_ended(&mut self, stats: &CommitStats) {
+        let took_ns = self.gauge.clock.monotonic_ns() - self.gauge.sync_began_ns;
+        let log = &self.gauge.metrics.log;
+        log.sync_seconds.observe(took_ns as f64 / 1e9);
+        log.bytes.inc_by(stats.bytes as u64);
     }
 }
 

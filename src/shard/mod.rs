@@ -7,5 +7,6 @@ pub mod expiry;
 pub mod machine;
 pub mod plan;
 pub mod port;
+pub mod turn;
 pub mod waiters;
 pub mod watches;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::keyspace::Keyspace;
 use crate::propose::batch::Batch;
 use crate::propose::reply::ReplyBatch;
+use crate::raft::status::Role;
 
 /// One worker's mailbox at one shard.
 #[derive(Debug, Default)]
@@ -22,15 +23,6 @@ pub struct Port {
     pub replies: Mutex<ReplyBatch>,
     /// Wakes the worker: there are replies.
     pub replies_ready: Notify,
-}
-
-/// What a node is in its group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
-    #[default]
-    Follower,
-    Candidate,
-    Leader,
 }
 
 /// A peer as the primary sees it.

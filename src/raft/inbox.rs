@@ -1,0 +1,141 @@
+//! What peers said and the driver has not yet taken.
+//!
+//! - Everything from one peer stays in order.
+//! - Bounded by bytes: connections stop reading while it is full, so that TCP slows the sender down. Only the tiny signs
+//!   of life of keepalive threads never wait; they are dropped while it is full.
+//! - Each arrival wakes the driver.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::frame::{Frame, RaftFrame};
+use super::identity::NodeId;
+
+/// Something that happened between this node and a peer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerEvent {
+    /// For [`Node::step`](super::node::Node::step).
+    Raft(RaftFrame),
+    /// A message for the local subscribers.
+    Publish(Bytes),
+    /// For [`Node::step_beat`](super::node::Node::step_beat): a leader's keepalive thread.
+    Beat { term: u64 },
+    /// For [`Node::step_beat_answer`](super::node::Node::step_beat_answer).
+    BeatAnswer { term: u64 },
+    /// The connection to the peer broke; frames may be lost. For
+    /// [`Node::report_unreachable`](super::node::Node::report_unreachable).
+    Unreachable,
+}
+
+/// The bytes that may wait for the driver, beside one frame per connection.
+const MAX_WAITING_BYTES: usize = 128 << 20;
+
+/// Shared between connections and driver; clones are the same inbox.
+#[derive(Clone, Debug)]
+pub struct Inbox(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    driver_wake: Arc<Notify>,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: Vec<(NodeId, PeerEvent)>,
+    bytes: usize,
+}
+
+impl Inbox {
+    /// An empty inbox that notifies `driver_wake` of arrivals.
+    pub fn new(driver_wake: Arc<Notify>) -> Inbox {
+        Inbox(Arc::new(Shared { waiting: Mutex::default(), driver_wake, room: Notify::new() }))
+    }
+
+    /// Moves all that waits to the end of `events`.
+    pub fn take(&self, events: &mut Vec<(NodeId, PeerEvent)>) {
+        let mut waiting = self.0.waiting.lock();
+        events.append(&mut waiting.events);
+        waiting.bytes = 0;
+        drop(waiting);
+        self.0.room.notify_waiters();
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.waiting.lock().events.is_empty()
+    }
+
+    /// Leaves something of about this size; waits first while the inbox is full.
+    pub(super) async fn put(&self, from: NodeId, event: PeerEvent, bytes: usize) {
+        loop {
+            let room = self.0.room.notified();
+            if !self.is_full() {
+                break;
+            }
+            room.await;
+        }
+        self.push(from, event, bytes);
+    }
+
+    /// Leaves something small, unless the inbox is full.
+    pub(super) fn put_small(&self, from: NodeId, event: PeerEvent) {
+        if !self.is_full() {
+            self.push(from, event, size_of::<PeerEvent>());
+        }
+    }
+
+    fn push(&self, from: NodeId, event: PeerEvent, bytes: usize) {
+        let mut waiting = self.0.waiting.lock();
+        waiting.events.push((from, event));
+        waiting.bytes += bytes;
+        drop(waiting);
+        self.0.driver_wake.notify_one();
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.waiting.lock().bytes >= MAX_WAITING_BYTES
+    }
+}
+
+impl From<Frame> for PeerEvent {
+    fn from(frame: Frame) -> PeerEvent {
+        match frame {
+            Frame::Raft(frame) => PeerEvent::Raft(frame),
+            Frame::Publish(payload) => PeerEvent::Publish(payload),
+            Frame::Beat { term, .. } => PeerEvent::Beat { term },
+            Frame::BeatAnswer { term } => PeerEvent::BeatAnswer { term },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_full_inbox_makes_senders_wait_and_drops_signs_of_life() {
+        let wake = Arc::new(Notify::new());
+        let inbox = Inbox::new(wake.clone());
+        inbox.put(1, PeerEvent::Unreachable, MAX_WAITING_BYTES).await;
+        wake.notified().await;
+
+        inbox.put_small(2, PeerEvent::Beat { term: 1 });
+        let sender = inbox.clone();
+        let blocked = tokio::spawn(async move { sender.put(3, PeerEvent::Unreachable, 1).await });
+        tokio::task::yield_now().await;
+        assert!(!blocked.is_finished());
+
+        let mut events = Vec::new();
+        inbox.take(&mut events);
+        blocked.await.expect("the sender does not panic");
+        inbox.take(&mut events);
+        let expected = [(1, PeerEvent::Unreachable), (3, PeerEvent::Unreachable)];
+        assert_eq!(events, expected);
+        assert!(inbox.is_empty());
+    }
+}

@@ -1,0 +1,197 @@
+//! The loop that turns a shard: waits until there is something to do, turns, and carries out what the turn left over.
+//!
+//! The loop is one task. In a worker's runtime it runs after the tasks that the same wake-up of the poller made ready, so
+//! one turn takes along what all of them gathered; while the turn blocks in the log's write, the next gathers.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use perdura_wal::RealDisk;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::ServerError;
+use crate::command::context::Garbage;
+use crate::pubsub;
+use crate::raft::frame::Frame;
+use crate::raft::inbox::{Inbox, PeerEvent};
+use crate::raft::outbox::Outbound;
+use crate::shard::port::{PeerStatus, Status};
+use crate::shard::turn::{Now, Shard};
+use crate::shared::Shared;
+
+/// How often what INFO tells of the shard is brought up to date.
+const STATUS_PERIOD_MS: u64 = 20;
+/// How long an ending primary waits for another to take over.
+const HANDOVER_MS: u64 = 2000;
+
+/// The way to the peers.
+pub trait Peers: Outbound {
+    /// Where clients reach a node, as it said itself; `None` while it has not.
+    fn client_addr(&self, node_id: u64) -> Option<String>;
+}
+
+/// A node that runs alone.
+pub struct Alone {
+    pub announce_addr: String,
+}
+
+impl Outbound for Alone {
+    fn send(&mut self, _to: u64, _frame: &Frame) -> bool {
+        false
+    }
+
+    fn flush(&mut self) {}
+}
+
+impl Peers for Alone {
+    fn client_addr(&self, _node_id: u64) -> Option<String> {
+        Some(self.announce_addr.clone())
+    }
+}
+
+pub struct Driver<O> {
+    shard: Shard<RealDisk>,
+    shared: Arc<Shared>,
+    inbox: Inbox,
+    out: O,
+    garbage: SyncSender<Garbage>,
+    events: Vec<(u64, PeerEvent)>,
+    next_status_ms: u64,
+}
+
+impl<O: Peers> Driver<O> {
+    pub fn new(
+        shard: Shard<RealDisk>,
+        shared: Arc<Shared>,
+        inbox: Inbox,
+        out: O,
+        garbage: SyncSender<Garbage>,
+    ) -> Self {
+        Driver { shard, shared, inbox, out, garbage, events: Vec::new(), next_status_ms: 0 }
+    }
+
+    /// Turns until the process is told to end.
+    ///
+    /// # Errors
+    /// The log or apply has failed: the process must end without acknowledging anything more.
+    pub async fn run(mut self) -> Result<(), ServerError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Thread)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Thread)?;
+        while !self.is_told_to_end(&mut terminate, &mut interrupt).await {
+            self.turn()?;
+        }
+        self.hand_over().await
+    }
+
+    /// Waits until a turn has something to do; true if the process is to end instead.
+    async fn is_told_to_end(&self, terminate: &mut Signal, interrupt: &mut Signal) -> bool {
+        if self.shard.has_work() {
+            tokio::task::yield_now().await;
+            return false;
+        }
+        let now_ms = self.shared.clock.monotonic_ms();
+        let due = Duration::from_millis(self.shard.next_due_ms().saturating_sub(now_ms));
+        let wake = self.shared.shard.driver_wake.clone();
+        tokio::select! {
+            biased;
+            () = wake.notified() => false,
+            () = tokio::time::sleep(due) => false,
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => true,
+            () = self.shared.shutdown.notified() => true,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic_ms: self.shared.clock.monotonic_ms(), unix_ms: self.shared.clock.unix_ms() }
+    }
+
+    fn turn(&mut self) -> Result<(), ServerError> {
+        self.send_messages();
+        self.inbox.take(&mut self.events);
+        let now = self.now();
+        self.shard.turn(now, &mut self.events, &mut self.out)?;
+        self.out.flush();
+        for (channel, payload) in self.shard.take_published() {
+            self.shared.pubsub.publish(&channel, &payload);
+        }
+        for garbage in self.shard.take_garbage() {
+            if let Err(TrySendError::Full(garbage) | TrySendError::Disconnected(garbage)) =
+                self.garbage.try_send(garbage)
+            {
+                drop(garbage);
+            }
+        }
+        if now.monotonic_ms >= self.next_status_ms {
+            self.next_status_ms = now.monotonic_ms + STATUS_PERIOD_MS;
+            self.publish_status(now);
+        }
+        Ok(())
+    }
+
+    /// Hands the messages that clients published to the peers.
+    fn send_messages(&mut self) {
+        let outgoing = std::mem::take(&mut *self.shared.outgoing.lock());
+        for (channel, payload) in outgoing.messages {
+            let message = Bytes::from(pubsub::encode_message(&channel, &payload));
+            for member in &self.shared.config.started_with().members {
+                if member.id != self.shard.node().id() {
+                    // Publishing promises no delivery: what a peer can't take now is lost to it.
+                    self.out.send(member.id, &Frame::Publish(message.clone()));
+                }
+            }
+        }
+    }
+
+    fn publish_status(&self, now: Now) {
+        let node = self.shard.node().status(now.monotonic_ms);
+        let machine = self.shard.machine();
+        let status = Status {
+            node_id: node.node_id,
+            role: node.leadership.role,
+            leader_id: node.leadership.leader.unwrap_or(0),
+            leader_client_addr: node.leadership.leader.and_then(|leader| self.out.client_addr(leader)),
+            term: node.leadership.term,
+            committed: node.committed,
+            applied: node.applied,
+            last_index: node.last_index,
+            peers: node
+                .peers
+                .iter()
+                .map(|peer| PeerStatus {
+                    id: peer.id,
+                    client_addr: self.out.client_addr(peer.id).unwrap_or_default(),
+                    matched: peer.matched,
+                    active: peer.recently_active,
+                })
+                .collect(),
+            blocked_clients: machine.waiters.len(),
+            watching: !machine.watches.is_empty(),
+        };
+        *self.shared.shard.status.lock() = status;
+    }
+
+    /// Ends in good order: lets another node lead, if there is one, and answers what is still to be answered.
+    async fn hand_over(mut self) -> Result<(), ServerError> {
+        tracing::info!("ending");
+        let deadline_ms = self.shared.clock.monotonic_ms() + HANDOVER_MS;
+        if let Some(successor) = self.shard.node().best_transferee() {
+            let now_ms = self.shared.clock.monotonic_ms();
+            if let Err(error) = self.shard.node_mut().transfer_leadership(successor, now_ms) {
+                tracing::warn!(%error, successor, "leadership could not be handed over");
+            }
+            while self.shared.shard.is_primary() && self.shared.clock.monotonic_ms() < deadline_ms {
+                self.turn()?;
+                let wake = self.shared.shard.driver_wake.clone();
+                // Either way the next turn looks.
+                let _ = tokio::time::timeout(Duration::from_millis(5), wake.notified()).await;
+            }
+        }
+        self.turn()?;
+        // Lets the workers send what the last turn answered.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! The process: puts the parts together, runs them, and ends them in good order.
+//!
+//! - Worker threads each have a current-thread runtime; the log driver turns in the first worker's loop or in a thread of
+//!   its own, as configured.
+//! - The first error of the log, of apply or of a listener ends the process; nothing is acknowledged after it.
+
+mod driver;
+mod open;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
+
+use crate::command::context::Garbage;
+use crate::config::Config;
+use crate::config::value::LogDriver;
+use crate::net::{listener, metrics_http, worker::Worker};
+use crate::raft::node::NodeError;
+use crate::shard::turn::ShardError;
+use driver::{Alone, Driver};
+
+#[derive(Debug, Error)]
+pub enum ServerError {
+    #[error("--dir {dir}: {source}")]
+    Dir { dir: String, source: io::Error },
+    #[error("the log: {0}")]
+    Log(#[from] perdura_wal::WalError),
+    #[error("{0}")]
+    Identity(#[from] crate::raft::identity::IdentityError),
+    #[error("{0}")]
+    Node(#[from] NodeError),
+    #[error("{0}")]
+    Shard(#[from] ShardError),
+    #[error("{flag} {addr}: {source}")]
+    Listen { flag: &'static str, addr: String, source: io::Error },
+    #[error("a thread or runtime could not be made: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// Garbage that may wait for the thread that drops it.
+const MAX_GARBAGE: usize = 4096;
+
+/// Runs a node until it is told to end.
+///
+/// # Errors
+/// Whatever keeps the node from starting, or makes it unsafe to go on.
+pub fn run(config: Config) -> Result<(), ServerError> {
+    let workers = config.workers;
+    let in_worker = match config.log_driver {
+        LogDriver::Auto => std::thread::available_parallelism().map_or(1, usize::from) < 4,
+        LogDriver::Worker => true,
+        LogDriver::Thread => false,
+    };
+    let mut listeners = (0..workers).map(|_| Vec::new()).collect::<Vec<_>>();
+    let runtimes: Vec<Runtime> = (0..workers).map(|_| runtime()).collect::<Result<_, _>>()?;
+    bind(&config, &runtimes, &mut listeners)?;
+    let open::Opened { shared, shard, inbox } = open::open(config)?;
+    if let Some(addr) = shared.config.started_with().metrics_addr {
+        let health = shared.clone();
+        metrics_http::start(addr, shared.metrics.clone(), move || health.health()).map_err(|source| {
+            ServerError::Listen { flag: "--metrics-addr", addr: addr.to_string(), source }
+        })?;
+    }
+    let alone = Alone { announce_addr: shared.config.started_with().announce_addr.to_string() };
+    let driver = Driver::new(shard, shared.clone(), inbox, alone, dropper()?);
+    let mut runtimes = runtimes.into_iter();
+    let mut listeners = listeners.into_iter();
+    let (Some(first), Some(first_listeners)) = (runtimes.next(), listeners.next()) else { return Ok(()) };
+    for (index, (runtime, listeners)) in runtimes.zip(listeners).enumerate() {
+        let shared = shared.clone();
+        spawn(format!("worker-{}", index + 1), move || {
+            let local = LocalSet::new();
+            let worker = Worker::new(index + 1, shared);
+            local.spawn_local(serve(worker, listeners));
+            local.block_on(&runtime, std::future::pending::<()>());
+        })?;
+    }
+    let worker = Worker::new(0, shared.clone());
+    let local = LocalSet::new();
+    local.spawn_local(serve(worker, first_listeners));
+    tracing::info!(port = shared.config.started_with().port, workers, "ready to accept connections");
+    if in_worker {
+        return local.block_on(&first, driver.run());
+    }
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let driver_runtime = runtime()?;
+    spawn("log".to_owned(), move || {
+        // The first worker waits for this; if it is gone, so is the process.
+        let _ = ended.send(LocalSet::new().block_on(&driver_runtime, driver.run()));
+    })?;
+    local.block_on(&first, end).unwrap_or(Ok(()))
+}
+
+async fn serve(worker: Rc<Worker>, listeners: Vec<std::net::TcpListener>) {
+    tokio::task::spawn_local(worker.clone().deliver());
+    for listener in listeners {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => drop(tokio::task::spawn_local(listener::accept(worker.clone(), listener))),
+            Err(error) => tracing::error!(%error, "a listener can't be used"),
+        }
+    }
+}
+
+/// Listens at every address for every worker, before anything else is touched.
+fn bind(
+    config: &Config,
+    runtimes: &[Runtime],
+    listeners: &mut [Vec<std::net::TcpListener>],
+) -> Result<(), ServerError> {
+    let several = listeners.len() > 1;
+    for bind in &config.bind {
+        let addr = SocketAddr::new(bind.ip, config.port);
+        let listen = |shared_port| listener::listen(addr, shared_port).and_then(TcpListener::into_std);
+        if several {
+            // A port shared between workers would be shared with another process, too: see that nobody has it.
+            let _guard = runtimes[0].enter();
+            match listen(false) {
+                Ok(probe) => drop(probe),
+                Err(_) if bind.optional => continue,
+                Err(source) => return Err(cannot_listen(addr, source)),
+            }
+        }
+        for (listeners, runtime) in listeners.iter_mut().zip(runtimes) {
+            let _guard = runtime.enter();
+            match listen(several) {
+                Ok(listener) => listeners.push(listener),
+                Err(_) if bind.optional => {}
+                Err(source) => return Err(cannot_listen(addr, source)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cannot_listen(addr: SocketAddr, source: io::Error) -> ServerError {
+    ServerError::Listen { flag: "--port", addr: addr.to_string(), source }
+}
+
+fn runtime() -> Result<Runtime, ServerError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServerError::Thread)
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), ServerError> {
+    std::thread::Builder::new().name(name).spawn(run).map(drop).map_err(ServerError::Thread)
+}
+
+/// A thread that drops what takes long to drop.
+fn dropper() -> Result<SyncSender<Garbage>, ServerError> {
+    let (sender, garbage) = sync_channel::<Garbage>(MAX_GARBAGE);
+    spawn("dropper".to_owned(), move || garbage.into_iter().for_each(drop))?;
+    Ok(sender)
+}

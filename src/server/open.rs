@@ -1,0 +1,138 @@
+//! Opening: the log is read and checked, the node takes its place in the group, the keyspace begins empty.
+//!
+//! The keyspace is filled by the node itself: every entry known to be committed is applied before the node serves.
+
+use std::sync::Arc;
+
+use perdura_wal::NewLog;
+use perdura_wal::{Options, RealDisk, Recovery, SyncMode, Wal};
+
+use super::ServerError;
+use crate::apply::Applier;
+use crate::client::ClientRegistry;
+use crate::command;
+use crate::config::Config;
+use crate::config::runtime::RuntimeConfig;
+use crate::config::value::LogSync;
+use crate::env::{self, Clock};
+use crate::keyspace::Keyspace;
+use crate::keyspace::types::limits::TypeLimits;
+use crate::metrics::Metrics;
+use crate::pubsub::PubSub;
+use crate::raft::identity::{ClusterId, Identity};
+use crate::raft::inbox::Inbox;
+use crate::raft::node::{Node, NodeConfig};
+use crate::raft::timing::RaftTiming;
+use crate::shard::machine::Machine;
+use crate::shard::port::ShardHandle;
+use crate::shard::turn::Shard;
+use crate::shared::Shared;
+
+/// What runs.
+pub struct Opened {
+    pub shared: Arc<Shared>,
+    pub shard: Shard<RealDisk>,
+    pub inbox: Inbox,
+}
+
+/// Opens the data folder and makes everything that stands on it.
+pub fn open(config: Config) -> Result<Opened, ServerError> {
+    let clock = Clock::system();
+    let identity = identity(&config)?;
+    let mut wal = open_log(&config, &identity)?;
+    let preparer = wal.take_preparer();
+    super::spawn("log-segments".to_owned(), move || {
+        if let Err(error) = preparer.run() {
+            tracing::error!(%error, "the next segment of the log can't be prepared");
+        }
+    })?;
+    let names = command::commands().map(|row| row.command.name.to_owned()).collect();
+    let metrics = Metrics::new(clock.clone(), names);
+    let (keyspace, mutator) = Keyspace::create();
+    let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
+    let node_config = node_config(&config, identity);
+    let limits = TypeLimits::default();
+    let shared = Arc::new(Shared {
+        pubsub: PubSub::new(handle.ports.clone()),
+        config: RuntimeConfig::new(config),
+        limits: limits.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        shard: handle.clone(),
+        clients: ClientRegistry::default(),
+        outgoing: Default::default(),
+        run_id: run_id(),
+        shutdown: tokio::sync::Notify::new(),
+    });
+    let node = Node::open(wal, node_config, clock.monotonic_ms())?;
+    let applier = Applier::new(mutator, limits);
+    let machine = Machine::new(applier, handle.clone(), clock, metrics);
+    let inbox = Inbox::new(handle.driver_wake.clone());
+    let shard = Shard::new(node, machine, handle, env::random_seed());
+    Ok(Opened { shared, shard, inbox })
+}
+
+fn identity(config: &Config) -> Result<Identity, ServerError> {
+    let members: Vec<(u64, String)> =
+        config.members.iter().map(|member| (member.id, member.peer_addr.to_string())).collect();
+    let cluster_id = ClusterId::derive("", &members);
+    Ok(Identity::new(cluster_id, config.node_id, config.voters())?)
+}
+
+fn node_config(config: &Config, identity: Identity) -> NodeConfig {
+    let timing = config.raft_timing;
+    NodeConfig {
+        timing: RaftTiming {
+            tick_ms: timing.tick_ms,
+            heartbeat_ticks: timing.heartbeat_ticks as usize,
+            election_ticks: timing.election_ticks as usize,
+            ..RaftTiming::default()
+        },
+        trust_clocks: !config.read_confirm,
+        ..NodeConfig::new(identity)
+    }
+}
+
+fn open_log(config: &Config, identity: &Identity) -> Result<Wal<RealDisk>, ServerError> {
+    let mode = match config.log_sync {
+        LogSync::Dsync => SyncMode::Dsync,
+        LogSync::Fdatasync => SyncMode::Fdatasync,
+    };
+    let disk = RealDisk::open(config.dir.join("log"), mode)
+        .map_err(|source| ServerError::Dir { dir: config.dir.display().to_string(), source })?;
+    let options = Options {
+        segment_bytes: config.segment_bytes,
+        create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
+        ..Options::default()
+    };
+    let (wal, recovery) = Wal::open(disk, options)?;
+    tell(&recovery);
+    Ok(wal)
+}
+
+fn tell(recovery: &Recovery) {
+    if recovery.created {
+        tracing::info!("a new log begins");
+        return;
+    }
+    tracing::info!(
+        segments = recovery.segments,
+        records = recovery.records,
+        bytes = recovery.bytes,
+        first_index = recovery.first_index,
+        "the log is read and whole"
+    );
+    if let Some(torn) = &recovery.torn_tail {
+        tracing::warn!(
+            file = torn.file,
+            offset = torn.offset,
+            bytes = torn.bytes,
+            fault = %torn.fault,
+            "cut a torn tail off the log: a write that was under way when the node ended, and was never acknowledged"
+        );
+    }
+}
+
+fn run_id() -> String {
+    (0..3).map(|_| format!("{:016x}", env::random_seed())).collect::<String>()[..40].to_owned()
+}

@@ -1,0 +1,385 @@
+//! The log driver of one raft group, turned round by round.
+//!
+//! A [`Shard`] is a plain object. It has no socket, no clock and no thread: the time, the peers' messages and a way to send
+//! come as arguments; the disk is behind the log's own trait. One turn: step what peers sent, tick, make ONE entry of all
+//! that the workers gathered, let raft write, sync, send and commit, apply, answer.
+//!
+//! - At most one entry of this node's is uncommitted at a time; while it is on its way the next one gathers.
+//! - An error from the disk or from apply ends the node: the caller must not turn a shard that has failed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use perdura_wal::Disk;
+use thiserror::Error;
+
+use super::expiry::{Dead, ExpiryWalk};
+use super::machine::{DID_NOT_HAPPEN, Machine, read_encoded};
+use super::plan::{Act, Addressee, Backlog, Next, Plan, Waiting};
+use super::port::ShardHandle;
+use crate::apply::ApplyError;
+use crate::command::context::{Garbage, Stamp};
+use crate::command::random::Random;
+use crate::propose::batch::{Batch, Work};
+use crate::propose::entry::{self, Item};
+use crate::protocol::reply::Resp;
+use crate::pubsub;
+use crate::raft::inbox::PeerEvent;
+use crate::raft::node::{Node, NodeError};
+use crate::raft::outbox::Outbound;
+
+/// A turn's time.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub monotonic_ms: u64,
+    pub unix_ms: i64,
+}
+
+#[derive(Debug, Error)]
+pub enum ShardError {
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// How often dead keys are looked for.
+const EXPIRY_PERIOD_MS: u64 = 25;
+/// Waiters that one write's entry carries along at most.
+const MAX_SERVED_PER_WRITE: usize = 128;
+
+pub struct Shard<D: Disk> {
+    node: Node<D>,
+    machine: Machine,
+    handle: Arc<ShardHandle>,
+    backlog: Backlog,
+    /// Reads that nothing is logged with, until the lease allows them.
+    stalled: Option<Plan>,
+    seeds: Random,
+    expiry: ExpiryWalk,
+    next_expiry_ms: u64,
+}
+
+impl<D: Disk> Shard<D> {
+    /// `seed` starts the stream of seeds that this node stamps its entries with.
+    pub fn new(node: Node<D>, machine: Machine, handle: Arc<ShardHandle>, seed: u64) -> Self {
+        Shard {
+            node,
+            machine,
+            handle,
+            backlog: Backlog::default(),
+            stalled: None,
+            seeds: Random::from_seed(seed),
+            expiry: ExpiryWalk::default(),
+            next_expiry_ms: 0,
+        }
+    }
+
+    pub fn node(&self) -> &Node<D> {
+        &self.node
+    }
+
+    pub fn node_mut(&mut self) -> &mut Node<D> {
+        &mut self.node
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// One round. `events` holds what came from peers since the last, oldest first; it is emptied.
+    pub fn turn(
+        &mut self,
+        now: Now,
+        events: &mut Vec<(u64, PeerEvent)>,
+        out: &mut impl Outbound,
+    ) -> Result<(), ShardError> {
+        self.machine.now_ms = now.monotonic_ms as i64;
+        for (from, event) in events.drain(..) {
+            self.take_in(from, event, now);
+        }
+        self.node.tick(now.monotonic_ms);
+        self.node.process(now.monotonic_ms, out, &mut self.machine)?;
+        self.observe_leadership();
+        self.make_progress(now)?;
+        self.node.process(now.monotonic_ms, out, &mut self.machine)?;
+        self.observe_leadership();
+        self.machine.end_timed_out_waiters();
+        self.deliver();
+        Ok(())
+    }
+
+    fn take_in(&mut self, from: u64, event: PeerEvent, now: Now) {
+        match event {
+            PeerEvent::Raft(frame) => self.node.step(from, frame, now.monotonic_ms),
+            PeerEvent::Beat { term } => self.node.step_beat(from, term, now.monotonic_ms),
+            PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now.monotonic_ms),
+            PeerEvent::Unreachable => self.node.report_unreachable(from),
+            PeerEvent::Publish(message) => self.machine.published.extend(pubsub::decode_message(&message)),
+        }
+    }
+
+    /// Whether another turn has work to do right now, whatever comes from outside.
+    pub fn has_work(&self) -> bool {
+        let idle = !self.machine.has_in_flight() && self.stalled.is_none();
+        self.node.has_work() || idle && (!self.backlog.is_empty() || !self.machine.ready.is_empty())
+    }
+
+    /// Monotonic ms at which a turn is due even if nothing happens.
+    pub fn next_due_ms(&self) -> u64 {
+        let due = self.node.next_tick_ms();
+        let due = if self.handle.is_primary() { due.min(self.next_expiry_ms) } else { due };
+        match self.machine.waiters.next_deadline_ms() {
+            Some(deadline) => due.min(deadline.max(0) as u64),
+            None => due,
+        }
+    }
+
+    /// Messages for this node's subscribers, in order: what peers sent, and what transactions published.
+    pub fn take_published(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        std::mem::take(&mut self.machine.published)
+    }
+
+    /// What is left to be dropped where it stalls nobody.
+    pub fn take_garbage(&mut self) -> Vec<Garbage> {
+        std::mem::take(&mut self.machine.garbage)
+    }
+
+    fn observe_leadership(&mut self) {
+        if self.node.is_serving() {
+            self.handle.set_primary(true);
+        } else if !self.handle.is_primary()
+            && let Some(plan) = self.stalled.take()
+        {
+            self.machine.fail_plan(plan, DID_NOT_HAPPEN);
+        }
+    }
+
+    fn make_progress(&mut self, now: Now) -> Result<(), ShardError> {
+        self.gather();
+        if !self.node.is_serving() {
+            self.refuse_backlog();
+            return Ok(());
+        }
+        if self.machine.has_in_flight() || !self.run_stalled(now)? {
+            return Ok(());
+        }
+        self.free_expired(now);
+        if self.backlog.is_empty() && self.machine.ready.is_empty() {
+            return Ok(());
+        }
+        let plan = self.make_plan(now)?;
+        self.launch(plan, now)
+    }
+
+    fn gather(&mut self) {
+        for (worker, port) in self.handle.ports.iter().enumerate() {
+            let mut batch = port.batch.lock();
+            if !batch.is_empty() {
+                self.backlog.add(worker, std::mem::take(&mut *batch));
+            }
+        }
+    }
+
+    /// Runs the reads that waited for the lease; false while they still wait.
+    fn run_stalled(&mut self, now: Now) -> Result<bool, ShardError> {
+        let Some(plan) = self.stalled.take() else { return Ok(true) };
+        self.launch(plan, now)?;
+        Ok(self.stalled.is_none())
+    }
+
+    fn launch(&mut self, plan: Plan, now: Now) -> Result<(), ShardError> {
+        if plan.logged > 0 {
+            self.propose(plan);
+        } else if self
+            .node
+            .lease_valid_until_ms(now.monotonic_ms)
+            .is_some_and(|until| until > now.monotonic_ms)
+        {
+            let stamp = self.stamp(now);
+            self.machine.run_unlogged_plan(plan, stamp)?;
+        } else {
+            self.stalled = Some(plan);
+        }
+        Ok(())
+    }
+
+    fn propose(&mut self, mut plan: Plan) {
+        match self.node.propose(std::mem::take(&mut plan.payload)) {
+            Ok(position) => self.machine.set_in_flight(position.index, position.term, plan),
+            Err(_) => self.machine.fail_plan(plan, DID_NOT_HAPPEN),
+        }
+    }
+
+    fn stamp(&mut self, now: Now) -> Stamp {
+        Stamp { now_ms: now.unix_ms.max(self.machine.applier.last_stamp_ms()), seed: self.seeds.next_u64() }
+    }
+
+    fn make_plan(&mut self, now: Now) -> Result<Plan, ShardError> {
+        let stamp = self.stamp(now);
+        let mut plan = Plan::default();
+        entry::write_header(&mut plan.payload, stamp);
+        self.plan_ready_waiters(&mut plan, stamp)?;
+        while !plan.is_full() {
+            let Some((worker, item)) = self.backlog.peek() else { break };
+            let opens_plan = matches!(item.work, Work::Transaction { .. })
+                && self.machine.watches.contains((worker, item.connection));
+            if opens_plan && !plan.acts.is_empty() {
+                break;
+            }
+            if let Some(next) = self.backlog.next() {
+                plan_item(&mut self.machine, &mut plan, next, stamp)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    fn plan_ready_waiters(&mut self, plan: &mut Plan, stamp: Stamp) -> Result<(), ShardError> {
+        let mut ready = std::mem::take(&mut self.machine.ready);
+        ready.sort_unstable();
+        ready.dedup();
+        for id in ready {
+            let Some(waiter) = self.machine.waiters.get(id) else { continue };
+            if is_ready(&self.machine, &waiter.encoded, stamp)? {
+                plan.serve(&self.machine, id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Proposes that dead keys be freed, some at a time.
+    fn free_expired(&mut self, now: Now) {
+        if now.monotonic_ms < self.next_expiry_ms {
+            return;
+        }
+        let (dead, more) = self.expiry.step(&self.handle.keyspace, now.unix_ms);
+        self.next_expiry_ms = now.monotonic_ms + if more { 1 } else { EXPIRY_PERIOD_MS };
+        if dead.is_empty() {
+            return;
+        }
+        let mut batch = Batch::default();
+        for Dead { db, keys } in dead {
+            let name: &[u8] = b"_freeexpired";
+            let args: Vec<&[u8]> = std::iter::once(name).chain(keys.iter().map(Vec::as_slice)).collect();
+            let bytes = batch.encode_single(db, &args);
+            batch.push(Addressee::NOBODY.connection, Resp::V2, Work::Internal { bytes });
+        }
+        self.backlog.add(0, batch);
+    }
+
+    /// Answers what was gathered while this node is not the primary.
+    fn refuse_backlog(&mut self) {
+        while let Some(Next { to, work, .. }) = self.backlog.next() {
+            match work {
+                Work::Literal(bytes) => self.machine.answer_with(to, |reply| reply.raw(&bytes)),
+                Work::Forget | Work::Unblock { .. } | Work::Internal { .. } => {}
+                Work::Unwatch => self.machine.answer_with(to, |reply| reply.ok()),
+                _ => self.machine.answer_with(to, |reply| reply.error(DID_NOT_HAPPEN)),
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        for (replies, port) in self.machine.replies.iter_mut().zip(&self.handle.ports) {
+            if !replies.is_empty() {
+                port.replies.lock().append(replies);
+                port.replies_ready.notify_one();
+            }
+        }
+        let effects = &self.machine.applier.effects;
+        self.handle.expired_keys.store(effects.expired, Ordering::Relaxed);
+        self.handle.changes.store(effects.changes, Ordering::Relaxed);
+    }
+}
+
+/// Puts one item of the backlog into a plan.
+fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stamp) -> Result<(), ApplyError> {
+    let Next { to, work, encoded } = next;
+    match work {
+        Work::Write { .. } => {
+            plan.log(encoded);
+            plan.push(to, Act::Write);
+            serve_waiters(machine, plan, encoded)?;
+        }
+        Work::Internal { .. } => {
+            plan.log(encoded);
+            plan.push(to, Act::Internal);
+        }
+        Work::Blocking { command, deadline_ms, .. } => {
+            let waiting = Waiting { command, encoded: encoded.into(), deadline_ms };
+            if machine.is_ready(encoded, command, stamp)? {
+                plan.log(encoded);
+                plan.push(to, Act::Blocking(waiting));
+                serve_waiters(machine, plan, encoded)?;
+            } else {
+                plan.push(to, Act::Probe(waiting));
+            }
+        }
+        Work::Read { command, .. } => {
+            let encoded = plan.keep_passenger(encoded);
+            plan.push(to, Act::Read { command, encoded });
+        }
+        Work::Literal(bytes) => plan.push(to, Act::Literal(bytes)),
+        Work::Transaction { steps, .. } => {
+            if machine.finish_watch(to, stamp) {
+                machine.answer_with(to, |reply| reply.null_array());
+                return Ok(());
+            }
+            plan.push(to, Act::Transaction(steps));
+            if !encoded.is_empty() {
+                plan.log(encoded);
+                serve_waiters(machine, plan, encoded)?;
+            }
+        }
+        Work::Watch { db, keys } => plan.push(to, Act::Watch { db, keys }),
+        Work::Unwatch => plan.push(to, Act::Unwatch),
+        Work::Forget => {
+            machine.waiters.remove_of_connection(to.worker, to.connection);
+            machine.watches.finish((to.worker, to.connection), |_| true);
+        }
+        Work::Unblock { with_error } => unblock(machine, to, with_error),
+    }
+    Ok(())
+}
+
+fn unblock(machine: &mut Machine, to: Addressee, with_error: bool) {
+    if let Some(waiter) = machine.waiters.remove_of_connection(to.worker, to.connection) {
+        machine.end_waiter(waiter, |waiter, reply| {
+            if with_error {
+                reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+            } else {
+                waiter.blocking.write_nothing(reply);
+            }
+        });
+    }
+}
+
+/// Lets the commands of those who wait for what a write touches ride in its entry, right behind it; nobody twice in one
+/// entry, for the second time would take what nobody waits for any more.
+fn serve_waiters(machine: &Machine, plan: &mut Plan, encoded: &[u8]) -> Result<(), ApplyError> {
+    if machine.waiters.is_empty() {
+        return Ok(());
+    }
+    let mut reader = entry::EntryReader::items(encoded);
+    let count = if let Some(Item::Transaction(count)) = reader.next_item()? { count } else { 1 };
+    let mut args = entry::EntryArgs::new();
+    for _ in 0..count {
+        let db = reader.command(&mut args)?;
+        let limit = args.len().min(MAX_SERVED_PER_WRITE);
+        let Some(row) = crate::command::lookup(args[0]) else { continue };
+        for place in row.command.key_places(&args) {
+            let waiting = machine.waiters.waiting_for(&(db, args[place].to_vec()), limit);
+            waiting.into_iter().for_each(|id| plan.serve(machine, id));
+        }
+    }
+    Ok(())
+}
+
+fn is_ready(machine: &Machine, encoded: &[u8], stamp: Stamp) -> Result<bool, ApplyError> {
+    let mut args = entry::EntryArgs::new();
+    read_encoded(encoded, &mut args)?;
+    match crate::command::lookup(args[0]) {
+        Some(row) => machine.is_ready(encoded, row.command, stamp),
+        None => Ok(false),
+    }
+}
