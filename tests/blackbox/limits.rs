@@ -53,21 +53,45 @@ fn promises_are_not_allocated() {
     assert!(cost < 100 * MIB, "200 promises cost {cost} bytes");
 }
 
+/// Replies that nobody reads may not pile up, nor keep others waiting.
 #[test]
-fn who_does_not_read_is_cut_off() {
+fn who_does_not_read_costs_little_and_stops_nobody() {
     let node = perdura().flag("client-output-buffer-limit", "normal 4mb 0 0").start();
     let mut other = node.client();
-    let value = vec![b'v'; 100_000];
-    other.call(&[b"SET", b"k", &value]);
+    other.call(&[b"SET", b"k", &vec![b'v'; 100_000]]);
     let mut slow = node.client();
-    let requests = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(2_000);
-    slow.try_send_bytes(&requests).unwrap_or_default();
+    slow.check("PING", "+PONG");
+    slow.try_send_bytes(&b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(5_000)).unwrap_or_default();
+    std::thread::sleep(Duration::from_millis(300));
+    other.check("STRLEN k", ":100000");
+    assert!(resident_bytes(&node) < 150 * MIB);
+}
+
+/// More than a megabyte unread for over a second: cut off, whether or not anything else happens.
+#[test]
+fn who_stops_reading_is_cut_off() {
+    let node = perdura().flag("client-output-buffer-limit", "normal 0 512kb 1").start();
+    let mut other = node.client();
+    other.call(&[b"SET", b"k", &vec![b'v'; 100_000]]);
+    let mut slow = node.client();
+    slow.check("PING", "+PONG");
+    slow.try_send_bytes(&b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(200)).unwrap_or_default();
     wait_for("the slow reader is cut off", Duration::from_secs(10), || {
         (other.run("CLIENT LIST").text().lines().count() == 1).then_some(())
     });
     let received = slow.read_to_end().len();
-    assert!(received < 2_000 * value.len(), "all {received} bytes came");
-    assert!(resident_bytes(&node) < 150 * MIB);
+    assert!(received < 200 * 100_000, "all {received} bytes came");
+}
+
+#[test]
+fn a_reply_above_the_output_limit_ends_the_connection() {
+    let node = perdura().flag("client-output-buffer-limit", "normal 4mb 0 0").start();
+    let mut greedy = node.client();
+    greedy.call(&[b"SET", b"k", &vec![b'v'; 16 * MIB]]);
+    greedy.send_line("GET k");
+    let received = greedy.read_to_end().len();
+    assert!(received < 16 * MIB, "all {received} bytes came");
+    node.client().check("STRLEN k", ":16777216");
 }
 
 #[test]

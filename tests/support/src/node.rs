@@ -98,6 +98,8 @@ impl NodeSpec {
             "",
             "--appendonly",
             "yes",
+            "--appendfsync",
+            "always",
             "--enable-debug-command",
             "yes",
         ]);
