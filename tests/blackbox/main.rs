@@ -10,6 +10,7 @@ mod command_line;
 mod connections;
 mod limits;
 mod metrics;
+mod observability;
 mod pipelining;
 mod protocol;
 mod pubsub;

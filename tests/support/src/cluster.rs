@@ -24,14 +24,19 @@ impl Cluster {
 
     /// Starts three nodes that all have the flags of `spec`.
     pub fn start_with(spec: NodeSpec) -> Cluster {
+        Cluster::start_each(&spec, |_, spec| spec)
+    }
+
+    /// Starts three nodes, each with what `adapt` makes of `spec` for its position.
+    pub fn start_each(spec: &NodeSpec, adapt: impl Fn(usize, NodeSpec) -> NodeSpec) -> Cluster {
         let peers: Vec<String> = (0..3).map(|_| format!("127.0.0.1:{}", free_port())).collect();
         let members =
             (1..=3).zip(&peers).map(|(id, peer)| format!("{id}={peer}")).collect::<Vec<_>>().join(",");
-        let nodes = (1..=3).zip(&peers).map(|(id, peer)| {
-            let spec = spec.clone().flag("node-id", id).flag("peer-addr", peer);
-            spec.flag("initial-cluster", &members).launch()
-        });
-        let mut cluster = Cluster { nodes: nodes.collect() };
+        let launch = |(at, peer): (usize, &String)| {
+            let spec = spec.clone().flag("node-id", at + 1).flag("peer-addr", peer);
+            adapt(at, spec.flag("initial-cluster", &members)).launch()
+        };
+        let mut cluster = Cluster { nodes: peers.iter().enumerate().map(launch).collect() };
         cluster.nodes.iter_mut().for_each(Node::wait_until_it_answers);
         cluster.primary();
         cluster
