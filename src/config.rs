@@ -22,6 +22,7 @@ use value::{
     BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OutputLimits, Secret, parse_bytes,
     parse_bytes_within, parse_node_id, parse_number, parse_port, parse_word, parse_yes_no, split_list,
 };
+use crate::raft::timing::RaftTiming;
 
 /// Databases that SELECT reaches.
 pub const DATABASES: u64 = 16;
@@ -46,14 +47,6 @@ impl ConfigError {
     fn value(name: &'static str, reason: String, origin: Origin) -> ConfigError {
         ConfigError::Value { name, reason, origin }
     }
-}
-
-/// The pace of elections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RaftTiming {
-    pub tick_ms: u64,
-    pub heartbeat_ticks: u64,
-    pub election_ticks: u64,
 }
 
 /// Everything `perdura serve` was told.
@@ -83,6 +76,8 @@ pub struct Config {
 
     pub dir: PathBuf,
     pub log_sync: LogSync,
+    /// Every batch begins in a block of its own: for disks that destroy what a torn write leaves unchanged.
+    pub log_pad_to_block: bool,
     pub segment_bytes: u64,
     /// At least one.
     pub workers: usize,
@@ -125,6 +120,7 @@ impl Config {
             proto_max_bulk_len: settings.required("proto-max-bulk-len", parse_max_bulk_len)?,
             dir: settings.required("dir", |text| Ok(PathBuf::from(text)))?,
             log_sync: settings.required("log-sync", parse_log_sync)?,
+            log_pad_to_block: settings.required("log-pad-to-block", parse_yes_no)?,
             segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
             workers: workers(settings)?,
             log_driver: settings.required("log-driver", parse_log_driver)?,
@@ -280,8 +276,9 @@ fn announce_addr(
 fn raft_timing(settings: &Settings) -> Result<RaftTiming, ConfigError> {
     let timing = RaftTiming {
         tick_ms: number(settings, "tick-ms", 5, 10_000)?,
-        heartbeat_ticks: number(settings, "heartbeat-ticks", 1, 1_000)?,
-        election_ticks: number(settings, "election-ticks", 2, 10_000)?,
+        heartbeat_ticks: number(settings, "heartbeat-ticks", 1, 1_000)? as usize,
+        election_ticks: number(settings, "election-ticks", 2, 10_000)? as usize,
+        ..RaftTiming::default()
     };
     if timing.election_ticks < 2 * timing.heartbeat_ticks {
         let reason = "it must be at least twice --heartbeat-ticks, so that one lost heartbeat is no election";

@@ -94,6 +94,8 @@ pub const SETTINGS: &[Setting] = &[
         "What goes when memory is full; noeviction is the only value"),
     setting(STORAGE, "log-sync", "dsync|fdatasync", Some("dsync"),
         "How the log reaches the disk: O_DIRECT|O_DSYNC writes, or buffered writes and fdatasync"),
+    setting(STORAGE, "log-pad-to-block", "yes|no", Some("no"),
+        "Begin every write of the log in a block of its own, for disks that destroy a block when its write is torn"),
     setting(STORAGE, "segment-bytes", "BYTES", Some("64mb"),
         "Size of a segment of the log, 64kb to 4gb"),
     setting(STORAGE, "workers", "N", Some("0"),
