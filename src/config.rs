@@ -17,12 +17,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::raft::timing::RaftTiming;
 use settings::{Origin, Settings};
 use value::{
     BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OutputLimits, Secret, parse_bytes,
     parse_bytes_within, parse_node_id, parse_number, parse_port, parse_word, parse_yes_no, split_list,
 };
-use crate::raft::timing::RaftTiming;
 
 /// Databases that SELECT reaches.
 pub const DATABASES: u64 = 16;
