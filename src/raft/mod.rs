@@ -9,13 +9,19 @@
 //! | `identity` | cluster id, node id, members |
 //! | `outbox` | what leaves a node |
 //! | `inbox` | what arrived and waits for the driver |
-//! | `frame` | the bytes between nodes |
+//! | `transport`, `link`, `listener` | TCP between nodes |
+//! | `hello`, `frame` | the bytes they exchange |
+//! | `keepalive` | signs of life while the driver is busy |
 //! | `status` | what a node tells of itself |
 
 pub mod frame;
+pub mod hello;
 pub mod identity;
 pub mod inbox;
+pub mod keepalive;
 pub mod lease;
+mod link;
+mod listener;
 mod logger;
 pub mod node;
 pub mod outbox;
@@ -23,4 +29,7 @@ pub mod status;
 pub mod storage;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testing_net;
 pub mod timing;
+pub mod transport;

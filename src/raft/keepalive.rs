@@ -1,0 +1,327 @@
+//! Signs of life that do not depend on the driver, so that a slow disk or a long command brings on no election.
+//!
+//! A driver that blocks (in a sync, or in a long apply) neither sends nor hears heartbeats. A small thread stands in for
+//! it, on connections of its own:
+//! - While the node leads, the thread sends *beats* at the rate of heartbeats, and says whether its driver is in the middle of
+//!   a turn that has lasted longer than that.
+//! - The thread of a follower leaves a beat for its driver if either driver is busy, and answers it at once if its own
+//!   is, provided that the driver agrees on leader and term. The leader's driver gets the answer, so that the leader's
+//!   check for a quorum counts a busy follower as alive.
+//! - Drivers step what waits for them before they tick, and tick once. So a driver that comes back from a stall finds the
+//!   beats and resets its election timeout before it can pass.
+//! - After `busy_bound_ms` in one turn the thread falls silent: a node that is stuck gives way.
+//!
+//! A beat is a raft heartbeat without a commit index, and stepped as one. It carries no stamp, so it neither asks for
+//! a promise nor extends a lease: a stalled leader keeps its office, but answers no reads until its driver is back. A beat
+//! or answer may be older than the turn that reads it; raft drops those of earlier terms, and at worst a dead
+//! leader is noticed one timeout later.
+//!
+//! The thread has a tokio runtime of its own and takes no time from anybody: it counts its own beats.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::frame::Frame;
+use super::hello::{ConnectionKind, Greeter, Hello};
+use super::identity::NodeId;
+use super::inbox::{Inbox, PeerEvent};
+use super::link::{Link, LinkWatcher, Target};
+use super::status::{Leadership, Role};
+use super::timing::RaftTiming;
+
+/// Bytes of beats that may wait for one peer.
+const MAX_WAITING_BYTES: usize = 1 << 10;
+/// More unread bytes than this on a keepalive connection are no beats.
+const MAX_UNREAD_BYTES: usize = 256;
+/// Connections that were accepted but not yet taken over.
+const MAX_HAND_OVERS: usize = 64;
+
+/// What the driver tells its keepalive thread. Clones are the same board.
+#[derive(Clone, Debug, Default)]
+pub struct TurnBoard(Arc<Board>);
+
+#[derive(Debug, Default)]
+struct Board {
+    /// Odd while the driver is in a turn.
+    turn: AtomicU64,
+    /// The term in which this node leads; 0 if it does not.
+    leading_term: AtomicU64,
+    followed_leader: AtomicU64,
+    followed_term: AtomicU64,
+}
+
+impl TurnBoard {
+    /// A turn begins. Its guard ends it.
+    pub fn begin_turn(&self) -> Turn<'_> {
+        self.0.turn.fetch_add(1, Ordering::AcqRel);
+        Turn(self)
+    }
+
+    /// Role, term or leader are these now. Call it when they have changed.
+    pub fn set_leadership(&self, leadership: &Leadership) {
+        let leads = leadership.role == Role::Leader;
+        let leading_term = if leads { leadership.term } else { 0 };
+        let followed = leadership.leader.filter(|_| !leads).unwrap_or(0);
+        self.0.leading_term.store(leading_term, Ordering::Release);
+        self.0.followed_leader.store(followed, Ordering::Release);
+        self.0.followed_term.store(leadership.term, Ordering::Release);
+    }
+
+    fn turn(&self) -> u64 {
+        self.0.turn.load(Ordering::Acquire)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.turn() % 2 == 1
+    }
+
+    fn leading_term(&self) -> Option<u64> {
+        let term = self.0.leading_term.load(Ordering::Acquire);
+        (term != 0).then_some(term)
+    }
+
+    fn follows(&self, leader: NodeId, term: u64) -> bool {
+        self.0.followed_leader.load(Ordering::Acquire) == leader
+            && self.0.followed_term.load(Ordering::Acquire) == term
+    }
+}
+
+/// A driver's turn, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn<'a>(&'a TurnBoard);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.0.turn.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// How a keepalive thread works.
+#[derive(Clone, Debug)]
+pub struct KeepaliveConfig {
+    pub greeter: Greeter,
+    /// The other members and their peer addresses, as host:port.
+    pub peers: Vec<(NodeId, String)>,
+    pub timing: RaftTiming,
+    /// How long a turn may last before the node gives way, in milliseconds.
+    pub busy_bound_ms: u64,
+}
+
+impl KeepaliveConfig {
+    /// The usual bound of ten seconds.
+    pub fn new(greeter: Greeter, peers: Vec<(NodeId, String)>, timing: RaftTiming) -> KeepaliveConfig {
+        KeepaliveConfig { greeter, peers, timing, busy_bound_ms: 10_000 }
+    }
+}
+
+/// The thread. Dropping it ends it.
+#[derive(Debug)]
+pub struct Keepalive {
+    handle: KeepaliveHandle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Hands accepted connections to the thread.
+#[derive(Clone, Debug)]
+pub struct KeepaliveHandle(mpsc::Sender<(NodeId, std::net::TcpStream)>);
+
+impl Keepalive {
+    /// Starts the thread. What it hears goes to `inbox`.
+    pub fn start(config: KeepaliveConfig, board: TurnBoard, inbox: Inbox) -> io::Result<Keepalive> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (accepted, take_accepted) = mpsc::channel(MAX_HAND_OVERS);
+        let (stop, stopped) = oneshot::channel();
+        let worker = Worker::new(config, board, inbox);
+        let thread = std::thread::Builder::new().name("keepalive".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = worker.run(take_accepted) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Keepalive { handle: KeepaliveHandle(accepted), stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// For the transport, which accepts the connections.
+    pub fn handle(&self) -> KeepaliveHandle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for Keepalive {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl KeepaliveHandle {
+    /// Moves a connection from its runtime to the thread's. Drops it if that fails; the peer dials again.
+    pub(super) fn hand_over(&self, from: NodeId, stream: TcpStream) {
+        let moved = stream.into_std().map(|stream| self.0.try_send((from, stream)));
+        if !matches!(moved, Ok(Ok(()))) {
+            tracing::warn!(from, "dropped a peer's keepalive connection");
+        }
+    }
+}
+
+/// What runs on the thread.
+struct Worker {
+    config: KeepaliveConfig,
+    ear: Arc<Ear>,
+}
+
+/// What beats and answers need.
+struct Ear {
+    board: TurnBoard,
+    inbox: Inbox,
+    links: Vec<Arc<Link>>,
+    /// Beats since the driver's present turn was first seen; 0 while it is not in one.
+    busy_beats: AtomicU64,
+    bound_beats: u64,
+}
+
+struct NoWatcher;
+
+impl LinkWatcher for NoWatcher {
+    fn connected(&self, _: &Hello) {}
+    fn disconnected(&self, _: NodeId) {}
+}
+
+impl Worker {
+    fn new(config: KeepaliveConfig, board: TurnBoard, inbox: Inbox) -> Worker {
+        let link = |(peer, address): &(NodeId, String)| {
+            let target = Target { peer: *peer, address: address.clone(), kind: ConnectionKind::Keepalive };
+            Arc::new(Link::new(target, MAX_WAITING_BYTES))
+        };
+        let ear = Ear {
+            links: config.peers.iter().map(link).collect(),
+            bound_beats: config.busy_bound_ms / config.timing.heartbeat_ms().max(1),
+            busy_beats: AtomicU64::new(0),
+            board,
+            inbox,
+        };
+        Worker { config, ear: Arc::new(ear) }
+    }
+
+    async fn run(self, accepted: mpsc::Receiver<(NodeId, std::net::TcpStream)>) {
+        let mut links = JoinSet::new();
+        for link in &self.ear.links {
+            let greeter = self.config.greeter.clone();
+            links.spawn(link.clone().run(greeter, Arc::new(NoWatcher)));
+        }
+        let beat_every = Duration::from_millis(self.config.timing.heartbeat_ms());
+        tokio::join!(self.ear.beat(beat_every), listen(self.ear.clone(), accepted));
+    }
+}
+
+/// Takes over accepted connections, the newest of each peer.
+async fn listen(ear: Arc<Ear>, mut accepted: mpsc::Receiver<(NodeId, std::net::TcpStream)>) {
+    let mut readers: HashMap<NodeId, AbortHandle> = HashMap::new();
+    let mut tasks = JoinSet::new();
+    while let Some((from, stream)) = accepted.recv().await {
+        while tasks.try_join_next().is_some() {}
+        let Ok(stream) = TcpStream::from_std(stream) else {
+            continue;
+        };
+        let reader = tasks.spawn(ear.clone().read(from, stream));
+        if let Some(older) = readers.insert(from, reader) {
+            older.abort();
+        }
+    }
+}
+
+impl Ear {
+    async fn beat(&self, every: Duration) {
+        let mut beats = interval(every);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_turn = 0;
+        loop {
+            beats.tick().await;
+            self.count_busy_beats(&mut last_turn);
+            if let Some(term) = self.board.leading_term().filter(|_| self.is_in_bound()) {
+                let driver_is_busy = self.busy_beats.load(Ordering::Relaxed) > 0;
+                let beat = Frame::Beat { term, driver_is_busy };
+                self.links.iter().for_each(|link| say(link, &beat));
+            }
+        }
+    }
+
+    fn count_busy_beats(&self, last_turn: &mut u64) {
+        let turn = self.board.turn();
+        let is_same_turn = turn % 2 == 1 && turn == *last_turn;
+        let busy_beats = match is_same_turn {
+            true => self.busy_beats.load(Ordering::Relaxed) + 1,
+            false => 0,
+        };
+        self.busy_beats.store(busy_beats, Ordering::Relaxed);
+        *last_turn = turn;
+    }
+
+    fn is_in_bound(&self) -> bool {
+        self.busy_beats.load(Ordering::Relaxed) <= self.bound_beats
+    }
+
+    /// Reads beats and answers until the connection ends or says something else.
+    async fn read(self: Arc<Ear>, from: NodeId, mut stream: TcpStream) {
+        let mut buffer = BytesMut::with_capacity(MAX_UNREAD_BYTES);
+        while matches!(stream.read_buf(&mut buffer).await, Ok(read) if read > 0) {
+            loop {
+                match Frame::decode(&mut buffer) {
+                    Ok(Some(frame)) => self.hear(from, &frame),
+                    Ok(None) => break,
+                    Err(_) => return,
+                }
+            }
+            if buffer.len() > MAX_UNREAD_BYTES {
+                return;
+            }
+        }
+    }
+
+    fn hear(&self, from: NodeId, frame: &Frame) {
+        match *frame {
+            Frame::Beat { term, driver_is_busy } => self.hear_beat(from, term, driver_is_busy),
+            Frame::BeatAnswer { term } => {
+                self.inbox.put_small(from, PeerEvent::BeatAnswer { term });
+            }
+            Frame::Raft(_) | Frame::Publish(_) => {}
+        }
+    }
+
+    fn hear_beat(&self, from: NodeId, term: u64, its_driver_is_busy: bool) {
+        let own_driver_is_busy = self.board.is_busy();
+        if its_driver_is_busy || own_driver_is_busy {
+            self.inbox.put_small(from, PeerEvent::Beat { term });
+        }
+        if own_driver_is_busy && self.board.follows(from, term) && self.is_in_bound() {
+            let answer = Frame::BeatAnswer { term };
+            let back = self.links.iter().find(|link| link.target.peer == from);
+            back.into_iter().for_each(|link| say(link, &answer));
+        }
+    }
+}
+
+fn say(link: &Link, frame: &Frame) {
+    if link.push(frame) {
+        link.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests;
