@@ -3,7 +3,8 @@
 //! - Every record has exactly one entry in the index and one in the tree.
 //! - A score stands twice: in the record, from where a member finds its place in the tree, and in the tree, where it
 //!   saves reading the records that a search passes.
-//! - Removals keep the arena tidy: each cleans at most one chunk, which moves about a thousand records at worst.
+//! - Removals keep the arena tidy. Of single ones each cleans at most one chunk, which moves two thousand records at
+//!   worst; a range is cleaned up after once it is gone, for then the least is left to move.
 
 use std::ops::Range;
 
@@ -51,16 +52,22 @@ impl Big {
     pub(super) fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let hash = self.index.hash(member);
         let handle = self.index.find(&self.arena, hash, member)?;
-        Some(self.remove_record(hash, handle))
+        let score = self.remove_record(hash, handle);
+        self.clean_one_chunk();
+        Some(score)
     }
 
+    /// Removes a range of ranks, which must lie within the set.
     pub(super) fn remove_ranks(&mut self, ranks: Range<usize>) {
-        for _ in ranks.clone() {
-            let Some(item) = self.tree.get(ranks.start) else {
-                return;
-            };
-            self.remove_record(self.index.hash(self.arena.member(item.handle)), item.handle);
+        if ranks.len() == self.len() {
+            return self.clear();
         }
+        for _ in ranks.clone() {
+            if let Some(Item { handle, .. }) = self.tree.get(ranks.start) {
+                self.remove_record(self.index.hash(self.arena.member(handle)), handle);
+            }
+        }
+        while self.clean_one_chunk() {}
     }
 
     pub(super) fn count_before(&self, cut: Cut) -> usize {
@@ -109,13 +116,19 @@ impl Big {
         self.index.remove(hash, handle);
         self.tree.remove(&is_after(&self.arena, Cut::Above(score, self.arena.member(handle))));
         self.arena.free(handle);
-        self.clean_one_chunk();
         score
     }
 
-    fn clean_one_chunk(&mut self) {
+    fn clear(&mut self) {
+        self.arena = Arena::default();
+        self.index.clear();
+        self.tree = CountedTree::new();
+    }
+
+    /// False if enough of the arena is in use.
+    fn clean_one_chunk(&mut self) -> bool {
         let Some(chunk) = self.arena.victim() else {
-            return;
+            return false;
         };
         for old in self.arena.retire(chunk) {
             let new = self.arena.clone_record(old);
@@ -124,6 +137,7 @@ impl Big {
             self.tree.replace(&is_after(&self.arena, Cut::Above(score, member)), new);
         }
         self.arena.release(chunk);
+        true
     }
 }
 

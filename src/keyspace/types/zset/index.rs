@@ -16,9 +16,11 @@ use foldhash::quality::FixedState;
 use super::arena::{Arena, Handle};
 
 /// Entries of a bucket: as many as make it 320 bytes.
-const BUCKET_ENTRIES: usize = 61;
+const BUCKET_ENTRIES: usize = 60;
+/// The tags are compared eight at a time.
+const TAG_WORDS: usize = BUCKET_ENTRIES.div_ceil(8);
 /// Two buckets become one when they hold no more than this together.
-const MERGE_ENTRIES: usize = BUCKET_ENTRIES / 2;
+const MERGE_ENTRIES: usize = BUCKET_ENTRIES * 2 / 3;
 /// A well-mixed hash needs two to four.
 const MAX_ROWS_PER_BUCKET: usize = 16;
 /// Bits of a hash that a scan's cursor holds: few enough for a client that reads it as a double.
@@ -39,7 +41,7 @@ struct Bucket {
     prefix: u32,
     depth: u8,
     len: u8,
-    tags: [u8; BUCKET_ENTRIES],
+    tags: [[u8; 8]; TAG_WORDS],
 }
 
 /// The members of one arena.
@@ -57,7 +59,7 @@ pub(super) struct Index<S = FixedState> {
 
 impl Bucket {
     fn new(prefix: u32, depth: u8) -> Box<Bucket> {
-        let (handles, tags) = ([Handle::default(); BUCKET_ENTRIES], [0; BUCKET_ENTRIES]);
+        let (handles, tags) = ([Handle::default(); BUCKET_ENTRIES], [[0; 8]; TAG_WORDS]);
         Box::new(Bucket { overflow: None, handles, prefix, depth, len: 0, tags })
     }
 
@@ -73,8 +75,7 @@ impl Bucket {
         if self.is_full() {
             return self.overflow.get_or_insert_default().entries.push((tag, handle));
         }
-        self.tags[self.len()] = tag;
-        self.handles[self.len()] = handle;
+        self.set(self.len(), tag, handle);
         self.len += 1;
     }
 
@@ -86,46 +87,76 @@ impl Bucket {
             return entry;
         }
         self.len = self.len.checked_sub(1)?;
-        Some((self.tags[self.len()], self.handles[self.len()]))
+        Some((self.tags[self.len() / 8][self.len() % 8], self.handles[self.len()]))
     }
 
     fn overflow(&self) -> &[(u8, Handle)] {
         self.overflow.as_ref().map_or(&[], |overflow| &overflow.entries)
     }
 
-    fn overflow_mut(&mut self) -> impl Iterator<Item = &mut (u8, Handle)> {
-        self.overflow.iter_mut().flat_map(|overflow| &mut overflow.entries)
-    }
-
     fn handles(&self) -> impl Iterator<Item = Handle> {
         self.handles[..self.len()].iter().copied().chain(self.overflow().iter().map(|(_, handle)| *handle))
     }
 
-    /// The handles that carry the tag.
+    fn set(&mut self, at: usize, tag: u8, handle: Handle) {
+        self.tags[at / 8][at % 8] = tag;
+        self.handles[at] = handle;
+    }
+
+    /// The places that carry the tag, and now and then one that does not.
+    fn candidates(&self, tag: u8) -> impl Iterator<Item = usize> {
+        let words = self.tags.iter().enumerate();
+        let places =
+            words.flat_map(move |(word, tags)| Matches(equal_bytes(tags, tag)).map(move |at| word * 8 + at));
+        places.take_while(|at| *at < self.len())
+    }
+
+    /// The handles that may carry the tag.
     fn tagged(&self, tag: u8) -> impl Iterator<Item = Handle> {
-        let own = self.tags[..self.len()].iter().zip(&self.handles);
-        let own = own.filter(move |(other, _)| **other == tag).map(|(_, handle)| *handle);
+        let own = self.candidates(tag).map(|at| self.handles[at]);
         own.chain(self.overflow().iter().filter(move |(other, _)| *other == tag).map(|(_, handle)| *handle))
     }
 
-    /// The place of a handle that is in this bucket.
-    fn place(&mut self, handle: Handle) -> Option<(&mut u8, &mut Handle)> {
-        if let Some(at) = self.handles[..self.len()].iter().position(|other| *other == handle) {
-            return Some((&mut self.tags[at], &mut self.handles[at]));
+    /// Gives the place of an entry to another. False if the entry is not here.
+    fn replace(&mut self, old: (u8, Handle), new: (u8, Handle)) -> bool {
+        let own = self.candidates(old.0).find(|at| self.handles[*at] == old.1);
+        let overflow = self.overflow.iter_mut().flat_map(|overflow| &mut overflow.entries);
+        match (own, overflow.into_iter().find(|entry| **entry == old)) {
+            (Some(at), _) => self.set(at, new.0, new.1),
+            (None, Some(entry)) => *entry = new,
+            (None, None) => return false,
         }
-        self.overflow_mut().find(|(_, other)| *other == handle).map(|(tag, handle)| (tag, handle))
+        true
     }
 
-    fn remove(&mut self, handle: Handle) {
-        let Some((last_tag, last)) = self.pop() else {
-            return;
-        };
-        if last != handle
-            && let Some((tag, place)) = self.place(handle)
-        {
-            (*tag, *place) = (last_tag, last);
-        }
+    fn remove(&mut self, tag: u8, handle: Handle) {
+        let Some(last) = self.pop() else { return };
+        let found = last.1 == handle || self.replace((tag, handle), last);
+        debug_assert!(found, "only what is in the index is removed from it");
     }
+}
+
+/// The numbers of the marked bytes of a word, the low bits first.
+struct Matches(u64);
+
+impl Iterator for Matches {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let at = self.0.trailing_zeros() as usize / 8;
+        self.0 &= self.0 - 1;
+        Some(at)
+    }
+}
+
+/// Marks the top bit of each byte that is the tag. A borrow may mark more above a byte that is, never less.
+fn equal_bytes(tags: &[u8; 8], tag: u8) -> u64 {
+    const LOW: u64 = u64::from_le_bytes([1; 8]);
+    let differing = u64::from_le_bytes(*tags) ^ (LOW * u64::from(tag));
+    differing.wrapping_sub(LOW) & !differing & (LOW << 7)
 }
 
 impl Index {
@@ -136,14 +167,14 @@ impl Index {
 
 impl<S: BuildHasher> Index<S> {
     fn with_hasher(hasher: S) -> Index<S> {
-        Index {
-            hasher,
-            directory: vec![0],
-            depth: 0,
-            buckets: vec![Bucket::new(0, 0)],
-            deepest: 1,
-            overflowing: 0,
-        }
+        let (directory, buckets) = (vec![0], vec![Bucket::new(0, 0)]);
+        Index { hasher, directory, depth: 0, buckets, deepest: 1, overflowing: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.directory = vec![0];
+        self.buckets = vec![Bucket::new(0, 0)];
+        (self.depth, self.deepest, self.overflowing) = (0, 1, 0);
     }
 
     pub(super) fn hash(&self, member: &[u8]) -> u64 {
@@ -166,16 +197,15 @@ impl<S: BuildHasher> Index<S> {
     pub(super) fn remove(&mut self, hash: u64, handle: Handle) {
         let bucket = self.bucket_of_mut(hash);
         let overflow = bucket.overflow().len();
-        bucket.remove(handle);
+        bucket.remove(tag(hash), handle);
         self.overflowing -= overflow.min(1);
         self.merge(self.row(hash));
     }
 
     /// Points the entry of `old` to `new`, which holds the same member.
     pub(super) fn replace(&mut self, hash: u64, old: Handle, new: Handle) {
-        if let Some((_, place)) = self.bucket_of_mut(hash).place(old) {
-            *place = new;
-        }
+        let found = self.bucket_of_mut(hash).replace((tag(hash), old), (tag(hash), new));
+        debug_assert!(found, "only what is in the index is replaced in it");
     }
 
     /// Bytes on the heap.

@@ -46,9 +46,10 @@ impl Packed {
     pub(super) fn find(&self, member: &[u8]) -> Option<Found> {
         let mut start = 0;
         for rank in 0..self.len() {
-            let (entry, end) = decode_at(&self.bytes, start);
-            if entry.member == member {
-                return Some(Found { span: start..end, rank, score: entry.score });
+            let (body, end) = body_at(&self.bytes, start);
+            let (score, candidate) = split_body(body);
+            if candidate == member {
+                return Some(Found { span: start..end, rank, score: decode_score(score) });
             }
             start = end;
         }
@@ -57,7 +58,7 @@ impl Packed {
 
     /// Adds a member that is not in the set.
     pub(super) fn add(&mut self, member: &[u8], score: f64) {
-        let at = self.offset_of(self.count_before(Cut::Below(score, member)));
+        let at = self.offset_of_cut(Cut::Below(score, member));
         let element = encode(member, score);
         // Exact growth: a small set is usually built once, and slack would cost more than the copies do.
         self.bytes.reserve_exact(element.len());
@@ -93,6 +94,18 @@ impl Packed {
         }
         let start = self.offset_of(ranks.start);
         start..start + skip(&self.bytes[start..], ranks.len())
+    }
+
+    fn offset_of_cut(&self, cut: Cut) -> usize {
+        let mut start = 0;
+        while start < self.bytes.len() {
+            let (entry, end) = decode_at(&self.bytes, start);
+            if !cut.is_after(entry.score, || entry.member) {
+                break;
+            }
+            start = end;
+        }
+        start
     }
 
     fn offset_of(&self, rank: usize) -> usize {
@@ -133,10 +146,7 @@ impl<'a> DoubleEndedIterator for Iter<'a> {
 
 /// The bytes that the first `count` elements take.
 fn skip(bytes: &[u8], count: usize) -> usize {
-    (0..count).fold(0, |at, _| {
-        let (body, width) = read_varint(bytes[at..].iter());
-        at + body + 2 * width
-    })
+    (0..count).fold(0, |at, _| body_at(bytes, at).1)
 }
 
 fn encode(member: &[u8], score: f64) -> Vec<u8> {
@@ -155,9 +165,15 @@ fn encode(member: &[u8], score: f64) -> Vec<u8> {
 
 /// The element that starts at `start`, and where it ends.
 fn decode_at(bytes: &[u8], start: usize) -> (Entry<'_>, usize) {
+    let (body, end) = body_at(bytes, start);
+    (decode_body(body), end)
+}
+
+/// The body of the element that starts at `start`, and where the element ends.
+fn body_at(bytes: &[u8], start: usize) -> (&[u8], usize) {
     let (body, width) = read_varint(bytes[start..].iter());
     let from = start + width;
-    (decode_body(&bytes[from..from + body]), from + body + width)
+    (&bytes[from..from + body], from + body + width)
 }
 
 /// The element that ends at `end`, and where it starts.
@@ -168,8 +184,13 @@ fn decode_before(bytes: &[u8], end: usize) -> (Entry<'_>, usize) {
 }
 
 fn decode_body(body: &[u8]) -> Entry<'_> {
-    let (score, member) = body[1..].split_at(body[0] as usize);
-    Entry { member, score: decode_score(body[0], score) }
+    let (score, member) = split_body(body);
+    Entry { member, score: decode_score(score) }
+}
+
+/// The score's bytes and the member.
+fn split_body(body: &[u8]) -> (&[u8], &[u8]) {
+    body[1..].split_at(body[0] as usize)
 }
 
 /// The tag, which is also how many of the bytes count, and the bytes.
@@ -184,11 +205,12 @@ fn encode_score(score: f64) -> (u8, [u8; 8]) {
     (bits_with_sign.div_ceil(8) as u8, integer.to_le_bytes())
 }
 
-fn decode_score(tag: u8, bytes: &[u8]) -> f64 {
-    let negative = tag != RAW_SCORE && bytes.last().is_some_and(|top| top & 0x80 != 0);
-    let mut full = if negative { [0xff; 8] } else { [0; 8] };
-    full[..bytes.len()].copy_from_slice(bytes);
-    if tag == RAW_SCORE { f64::from_le_bytes(full) } else { i64::from_le_bytes(full) as f64 }
+fn decode_score(bytes: &[u8]) -> f64 {
+    if let Ok(bits) = bytes.try_into() {
+        return f64::from_le_bytes(bits);
+    }
+    let sign = bytes.last().map_or(0, |top| (*top as i8 as i64) >> 7);
+    bytes.iter().rev().fold(sign, |value, byte| value << 8 | i64::from(*byte)) as f64
 }
 
 fn write_varint(out: &mut Vec<u8>, mut value: usize) {
@@ -202,15 +224,13 @@ fn write_varint(out: &mut Vec<u8>, mut value: usize) {
 /// The value, and how many bytes it took.
 fn read_varint<'a>(bytes: impl Iterator<Item = &'a u8>) -> (usize, usize) {
     let mut value = 0;
-    let mut width = 0;
-    for byte in bytes {
-        value |= ((byte & 0x7f) as usize) << (7 * width);
-        width += 1;
+    for (at, byte) in bytes.enumerate() {
+        value |= ((byte & 0x7f) as usize) << (7 * at);
         if byte & 0x80 == 0 {
-            break;
+            return (value, at + 1);
         }
     }
-    (value, width)
+    unreachable!("a varint ends within the buffer")
 }
 
 #[cfg(test)]

@@ -169,6 +169,18 @@ fn memory_comes_back_when_a_big_set_shrinks() {
 }
 
 #[test]
+fn an_emptied_big_set_can_be_filled_again() {
+    let mut set = numbered(3_000);
+    assert_eq!(set.remove_by_rank(0..usize::MAX), 3_000);
+    assert_eq!(
+        (set.iter().count(), set.scan(0, 10, |_| panic!("nothing is left")), set.pop_min()),
+        (0, 0, None)
+    );
+    set.insert(b"again", 1.0, &ZSetLimits::DEFAULT);
+    assert_eq!((set.len(), set.rank(b"again"), set.encoding_name()), (1, Some(0), "skiplist"));
+}
+
+#[test]
 fn remains_are_dropped_in_steps() {
     let mut remains = numbered(100_000).into_remains();
     let steps = (1..).find(|_| remains.drop_some(100)).expect("it ends");

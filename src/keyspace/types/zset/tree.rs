@@ -2,8 +2,8 @@
 //!
 //! - Leaves hold scores beside handles, so most comparisons touch no record. Inner nodes know each child's first element
 //!   and its number of elements; that gives O(log n) to ranks, counts and the start of a range.
-//! - No node is empty, but for the root of an empty tree. Neighbours that fit into three quarters of a node are merged
-//!   as soon as a removal touches one of them, which bounds height and waste.
+//! - No node is empty, but for the root of an empty tree. A removal that leaves a node three eighths full or less merges
+//!   it with a neighbour, if both fit into three quarters of a node; that bounds height and waste.
 //! - A full node first shares with a neighbour, then splits; appending (or prepending) leaves full nodes behind.
 //! - The tree orders by the predicates that it is given. A predicate must hold for a prefix of the elements; callers make
 //!   it from a [`Cut`](super::order::Cut).

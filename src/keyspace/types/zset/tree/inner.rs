@@ -75,9 +75,12 @@ impl Inner {
             self.make_room(at, before, nodes);
             at = self.child_of(before);
         }
+        // Asked here rather than of the child, whose first item a search seldom brings into the cache.
+        if !before(&self.firsts[at]) {
+            self.firsts[at] = item;
+        }
         self.children[at].insert(item, before, nodes);
         self.counts[at] += 1;
-        self.firsts[at] = self.children[at].first();
     }
 
     pub(super) fn remove(&mut self, upto: &impl Fn(&Item) -> bool, nodes: &mut NodeCount) -> Option<Item> {
@@ -87,7 +90,9 @@ impl Inner {
         if self.counts[at] == 0 {
             self.drop_child(at, nodes);
         } else {
-            self.firsts[at] = self.children[at].first();
+            if item == self.firsts[at] {
+                self.firsts[at] = self.children[at].first();
+            }
             self.merge_around(at, nodes);
         }
         Some(item)
@@ -196,7 +201,12 @@ impl Inner {
         self.firsts[left + 1] = self.children[left + 1].first();
     }
 
+    /// Looks at the neighbours only when the child itself is sparse, for that may cost two cache misses.
     fn merge_around(&mut self, at: usize, nodes: &mut NodeCount) {
+        let child = &self.children[at];
+        if child.len() * 8 > child.capacity() * 3 {
+            return;
+        }
         if at > 0 && self.fit_in_one(at - 1) {
             self.merge_children(at - 1, nodes);
         } else if at + 1 < self.len() && self.fit_in_one(at) {
