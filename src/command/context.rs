@@ -175,8 +175,11 @@ impl<'a> WriteContext<'a> {
     pub fn set_string(&mut self, key: &[u8], value: &[u8], deadline_ms: Option<i64>) {
         let slot = Slot::of(key);
         let range = self.view.range_mut(slot.range());
-        range.set_string(self.db, slot, key, value, deadline_ms);
+        let old = range.set_string(self.db, slot, key, value, deadline_ms);
         self.touch(key);
+        if let Some(collection) = old {
+            self.discard(collection);
+        }
     }
 
     /// Grows or cuts the string of a key to `len` bytes, new ones zero, and lends it for a change. A missing key becomes

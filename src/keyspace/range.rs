@@ -9,6 +9,7 @@ use super::DATABASES;
 use super::entry::Entry;
 use super::slot::{SLOTS_PER_RANGE, Slot};
 use super::table::SlotTable;
+use super::value::ValueRef;
 
 #[derive(Debug, Default)]
 pub struct LockRange {
@@ -64,21 +65,25 @@ impl LockRange {
         Some(old)
     }
 
-    /// Makes `value` the string of a key, whatever it held before.
-    pub fn set_string(&mut self, db: usize, slot: Slot, key: &[u8], value: &[u8], deadline_ms: Option<i64>) {
+    /// Makes `value` the string of a key. Returns the entry of a collection that the key held before, for dropping one
+    /// may take long.
+    pub fn set_string(
+        &mut self,
+        db: usize,
+        slot: Slot,
+        key: &[u8],
+        value: &[u8],
+        deadline_ms: Option<i64>,
+    ) -> Option<Entry> {
         let database = self.databases[db].get_or_insert_with(Default::default);
-        let table = &mut database.tables[slot.within_range()];
-        match table.find_mut(key) {
-            Some(entry) => {
-                database.usage.with_deadline -= usize::from(entry.deadline_ms().is_some());
-                entry.set_string(value, deadline_ms);
-            }
-            None => {
-                table.insert(Entry::string(key, value, deadline_ms));
-                database.usage.keys += 1;
-            }
+        let found = database.tables[slot.within_range()].find_mut(key);
+        if let Some(entry) = found.filter(|entry| matches!(entry.value(), ValueRef::String(_))) {
+            database.usage.with_deadline -= usize::from(entry.deadline_ms().is_some());
+            database.usage.with_deadline += usize::from(deadline_ms.is_some());
+            entry.set_string(value, deadline_ms);
+            return None;
         }
-        database.usage.with_deadline += usize::from(deadline_ms.is_some());
+        self.insert(db, slot, Entry::string(key, value, deadline_ms))
     }
 
     /// Sets or clears the deadline of a key; false where there is no such key.

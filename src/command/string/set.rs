@@ -305,4 +305,16 @@ mod tests {
         db.show("SET k w NX");
         assert!(db.take_touched().is_empty());
     }
+
+    #[test]
+    fn a_large_collection_that_is_overwritten_is_dropped_beside_apply() {
+        let mut db = TestDb::new();
+        let members: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        db.show(&format!("SADD k {}", members.join(" ")));
+        db.show("SET k v EX 10");
+        assert_eq!(db.effects.garbage.len(), 1);
+        assert_eq!(db.show("GET k"), "v");
+        assert_eq!(db.show("DBSIZE"), "1");
+        assert_eq!(db.show("TTL k"), "10");
+    }
 }
