@@ -55,7 +55,7 @@ impl Decimal {
     /// Digits without an exponent and without trailing zeros behind the point.
     pub fn text(self) -> String {
         match self {
-            Decimal::Wide(double) if double == 0.0 => "0".to_owned(),
+            Decimal::Wide(0.0) => "0".to_owned(),
             Decimal::Wide(double) => format!("{double}"),
             Decimal::Scaled(scaled) => {
                 let sign = if scaled < 0 { "-" } else { "" };
@@ -109,6 +109,8 @@ fn scale(mut digits: impl Iterator<Item = u8>, kept: i32) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn sum(a: &str, b: &str) -> Option<String> {
@@ -149,5 +151,31 @@ mod tests {
         assert_eq!(sum("inf", "1"), None);
         assert_eq!(sum("1.7e308", "1.7e308"), None);
         assert!(Decimal::parse(&b"1".repeat(MAX_TEXT_BYTES + 1)).is_none());
+    }
+    proptest! {
+        #[test]
+        fn sums_of_decimals_are_exact(a in -1_000_000_000_000_i64..1_000_000_000_000, b in -1_000_000_000_000_i64..1_000_000_000_000, places in 0_u32..9) {
+            let text = |scaled: i64| {
+                let one = 10_i64.pow(places);
+                let sign = if scaled < 0 { "-" } else { "" };
+                format!("{sign}{}.{:0width$}", scaled.abs() / one, scaled.abs() % one, width = places as usize)
+            };
+            let expected = Decimal::parse(text(a + b).as_bytes()).map(Decimal::text);
+            prop_assert_eq!(sum(&text(a), &text(b)), expected);
+        }
+
+        #[test]
+        fn a_text_reads_back_as_itself(double in proptest::num::f64::NORMAL) {
+            let text = Decimal::parse(double.to_string().as_bytes()).map(Decimal::text).expect("a finite number");
+            let again = Decimal::parse(text.as_bytes()).map(Decimal::text);
+            prop_assert_eq!(again, Some(text.clone()));
+            let read: f64 = text.parse().expect("a number");
+            prop_assert!((read - double).abs() <= double.abs() * 1e-15 + 1e-17, "{} for {}", text, double);
+        }
+
+        #[test]
+        fn no_text_at_all_makes_it_panic(text in "[-+]?[0-9.]{0,40}(e[-+]?[0-9]{0,12})?") {
+            let _ = Decimal::parse(text.as_bytes()).map(Decimal::text);
+        }
     }
 }

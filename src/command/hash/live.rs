@@ -63,7 +63,7 @@ impl<'a> LiveHash<'a> {
 }
 
 fn has_dead_fields(hash: &Hash, now_ms: i64) -> bool {
-    hash.earliest_deadline().is_some_and(|deadline_ms| deadline_ms < now_ms)
+    hash.earliest_deadline().is_some_and(|deadline_ms| deadline_ms <= now_ms)
 }
 
 /// Frees up to `max` dead fields of a hash, and its key if none is left; returns how many. Other keys are left alone.

@@ -12,6 +12,8 @@ mod live;
 mod number;
 mod random;
 mod read;
+#[cfg(test)]
+mod tests;
 mod with_lifetime;
 mod write;
 

@@ -170,7 +170,34 @@ fn fill_row(byte: u8, b: &[u8], above: &[u32], current: &mut [u32]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::{Table, length};
     use crate::command::testing::TestDb;
+
+    /// The longest common subsequence by the definition.
+    fn by_recursion(a: &[u8], b: &[u8]) -> u32 {
+        match (a, b) {
+            ([], _) | (_, []) => 0,
+            ([x, a @ ..], [y, b @ ..]) if x == y => 1 + by_recursion(a, b),
+            ([_, rest_a @ ..], [_, rest_b @ ..]) => by_recursion(rest_a, b).max(by_recursion(a, rest_b)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_matches_are_common_and_as_long_as_can_be(a in "[abc]{0,8}", b in "[abc]{0,8}") {
+            let (a, b) = (a.as_bytes(), b.as_bytes());
+            let (table, expected) = (Table::new(a, b), by_recursion(a, b));
+            prop_assert_eq!(table.at(a.len(), b.len()), expected);
+            prop_assert_eq!(length(a, b), expected);
+            let matches = table.matches();
+            prop_assert_eq!(matches.iter().map(|run| run.in_a.len() as u32).sum::<u32>(), expected);
+            prop_assert!(matches.iter().all(|run| a[run.in_a.clone()] == b[run.in_b.clone()]));
+            prop_assert!(matches.windows(2).all(|pair| pair[1].in_a.end <= pair[0].in_a.start));
+            prop_assert!(matches.windows(2).all(|pair| pair[1].in_b.end <= pair[0].in_b.start));
+        }
+    }
 
     #[test]
     fn the_example_of_the_manual() {

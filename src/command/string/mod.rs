@@ -87,7 +87,7 @@ pub const FAMILY: Family = Family {
             .keys(&[keys(1, -1, 2, KeyFlags::OW_UPDATE)])
             .docs("1.0.1", "O(N) where N is the number of keys", "Atomically creates or modifies the string values of one or more keys."),
         Command::write("msetex", -4, many::msetex)
-            .flags(&[OOM])
+            .flags(&[OOM, Flags::MOVABLEKEYS])
             .keys(&[NUMBERED_PAIRS])
             .docs("9.1.0", "O(N) where N is the number of keys", "Atomically sets the string values and a shared expiration time of one or more keys."),
         Command::write("msetnx", -3, many::msetnx)
@@ -186,7 +186,23 @@ fn setrange(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::byte_range;
     use crate::command::testing::TestDb;
+
+    proptest! {
+        /// The manual's rules one after the other: count from the end, clamp to the string, take nothing where they cross.
+        #[test]
+        fn getrange_follows_the_rules_of_the_manual(start in -12_i64..12, end in -12_i64..12, len in 0_usize..8) {
+            let signed = len as i64;
+            let place = |index: i64| if index < 0 { (index + signed).max(0) } else { index };
+            let (first, last) = (place(start), place(end).min(signed - 1));
+            let nothing = (start < 0 && end < 0 && start > end) || first > last || len == 0;
+            let expected = if nothing { 0..0 } else { first as usize..last as usize + 1 };
+            prop_assert_eq!(byte_range(start, end, len), expected);
+        }
+    }
 
     #[test]
     fn a_string_is_set_read_measured_and_cut() {
