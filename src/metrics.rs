@@ -56,7 +56,7 @@ pub struct Role {
 }
 
 /// What a node can be.
-pub const ROLES: [&str; 4] = ["leader", "follower", "candidate", "pre_candidate"];
+pub const ROLES: [&str; 3] = ["leader", "follower", "candidate"];
 
 /// The log, by whoever turns it.
 #[derive(Debug)]
