@@ -30,7 +30,7 @@ struct LargeRecords {
 
 /// A record on its way from one slot to another.
 pub(super) enum Taken {
-    Inline(SmallVec<[u8; INLINE_MAX]>),
+    Inline(SmallVec<[u8; 64]>),
     Large(Box<[u8]>),
 }
 

@@ -36,7 +36,7 @@ impl IntSet {
 
     /// The member at `position` in ascending order.
     pub(super) fn get(&self, position: usize) -> Option<i64> {
-        on_array!(self, array => array.get(position).map(|&member| member.into()))
+        on_array!(self, array => array.get(position).map(|&member| widened(member)))
     }
 
     pub(super) fn contains(&self, member: i64) -> bool {
@@ -64,7 +64,7 @@ impl IntSet {
 
     /// Where `member` is, or where it belongs.
     fn position(&self, member: i64) -> Result<usize, usize> {
-        on_array!(self, array => array.binary_search_by(|&other| i64::from(other).cmp(&member)))
+        on_array!(self, array => array.binary_search_by(|&other| widened(other).cmp(&member)))
     }
 
     fn widen_for(&mut self, member: i64) {
@@ -77,6 +77,10 @@ impl IntSet {
             *self = IntSet::I64(array.iter().map(|&member| member.into()).collect());
         }
     }
+}
+
+fn widened(member: impl Into<i64>) -> i64 {
+    member.into()
 }
 
 fn insert_sorted<T: Ord + Copy>(array: &mut Box<[T]>, member: T) -> bool {
