@@ -11,6 +11,7 @@
 
 mod block;
 mod index;
+mod page;
 mod segmented;
 #[cfg(test)]
 mod tests;

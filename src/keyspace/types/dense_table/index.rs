@@ -5,19 +5,19 @@
 //!   space of places into ranges, and a place is also a cursor that survives any splitting and rebuilding.
 //! - A page keeps 16 bits of every place ("tag"), from bit 8 * (d / 8) on: they always include the bit by which
 //!   the page splits next, and at least eight more to tell keys apart. Every eighth split reads the keys again.
-//! - Growing splits one page of at most `PAGE_MAX` positions, so no insert takes long; a page's arrays grow in size
-//!   classes. The directory doubles by copying: four bytes for every 88 positions or so.
+//! - Growing splits one page of at most `PAGE_MAX` positions, so no insert takes long; a page grows in size
+//!   classes. The directory doubles by copying: four bytes for some 30 positions.
 //! - Keys whose places collide can't be split apart. Then pages grow beyond `PAGE_MAX` rather than the directory
 //!   without bound: such keys get slow, nothing else.
 //! - Pages never merge. The owner builds a new index when `is_sparse` says that most pages are empty.
 
-use super::super::buffer::size_class;
+use super::page::Page;
 use super::segmented::Segmented;
 
 /// Bits of a place, and of a scan cursor.
-const PLACE_BITS: u32 = 48;
+pub(super) const PLACE_BITS: u32 = 48;
 /// A page splits before it would hold more.
-const PAGE_MAX: usize = 256;
+const PAGE_MAX: usize = 64;
 const MAX_DEPTH: u32 = 32;
 /// The directory may double while it has fewer than one entry for so many positions.
 const POSITIONS_PER_DIRECTORY_ENTRY: usize = 32;
@@ -33,13 +33,14 @@ impl Place {
         Place(hash >> (64 - PLACE_BITS))
     }
 
-    fn tag(self, depth: u32) -> u16 {
+    /// The bits of this place that a page of this depth keeps.
+    pub(super) fn tag(self, depth: u32) -> u16 {
         (self.0 >> tag_shift(depth)) as u16
     }
 }
 
 /// How many bits of a place lie below the tag in a page of this depth.
-fn tag_shift(depth: u32) -> u32 {
+pub(super) fn tag_shift(depth: u32) -> u32 {
     PLACE_BITS - 16 - depth / 8 * 8
 }
 
@@ -52,27 +53,13 @@ pub(super) struct Index {
     len: usize,
 }
 
-struct Page {
-    depth: u32,
-    tags: Vec<u16>,
-    positions: Vec<u32>,
-}
-
-impl Clone for Page {
-    /// A page with the same room, for the index counts it.
-    fn clone(&self) -> Self {
-        let mut page = Page::with_room(self.depth, self.tags.capacity());
-        page.tags.extend_from_slice(&self.tags);
-        page.positions.extend_from_slice(&self.positions);
-        page
-    }
-}
-
 impl Index {
     pub(super) fn new() -> Self {
+        let page = Page::with_room(0, 0);
+        let page_bytes = page.heap_bytes();
         let mut pages = Segmented::new();
-        pages.push(Page::with_room(0, 0));
-        Self { directory: vec![0], directory_depth: 0, pages, page_bytes: 0, len: 0 }
+        pages.push(page);
+        Self { directory: vec![0], directory_depth: 0, pages, page_bytes, len: 0 }
     }
 
     /// The position at `place` that satisfies `is_it`.
@@ -97,10 +84,7 @@ impl Index {
 
     /// Makes the position that was inserted at `place` as `from` point to `to`.
     pub(super) fn relocate(&mut self, place: Place, from: u32, to: u32) {
-        self.edit(place, |page| {
-            let slot = page.slot_of(from);
-            page.positions[slot] = to;
-        });
+        self.edit(place, |page| page.relocate(from, to));
     }
 
     /// Whether so few positions are left that a new index is worth building.
@@ -151,13 +135,13 @@ impl Index {
     fn should_split(&self, place: Place) -> bool {
         let page = self.pages.get(self.page_id(place));
         let may_double = self.directory.len() * POSITIONS_PER_DIRECTORY_ENTRY <= self.len;
-        let has_room = page.depth < self.directory_depth || (may_double && page.depth < MAX_DEPTH);
-        page.tags.len() >= PAGE_MAX && has_room
+        let has_room = page.depth() < self.directory_depth || (may_double && page.depth() < MAX_DEPTH);
+        page.len() >= PAGE_MAX && has_room
     }
 
     fn split(&mut self, place: Place, place_of: &impl Fn(u32) -> Place) {
         let id = self.page_id(place);
-        let depth = self.pages.get(id).depth;
+        let depth = self.pages.get(id).depth();
         if depth == self.directory_depth {
             self.directory = self.directory.iter().flat_map(|&id| [id, id]).collect();
             self.directory_depth += 1;
@@ -172,95 +156,5 @@ impl Index {
         let span = 1 << (self.directory_depth - depth);
         let first = (place.0 >> (PLACE_BITS - self.directory_depth)) as usize & !(span - 1);
         self.directory[first + span / 2..first + span].fill(upper_id);
-    }
-}
-
-impl Page {
-    fn with_room(depth: u32, positions: usize) -> Self {
-        Self { depth, tags: Vec::with_capacity(positions), positions: Vec::with_capacity(positions) }
-    }
-
-    fn find(&self, place: Place, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        const LANES: usize = 32;
-        let tag = place.tag(self.depth);
-        for (tags, positions) in self.tags.chunks(LANES).zip(self.positions.chunks(LANES)) {
-            // Without an early exit, so that it compiles to vector instructions.
-            if !tags.iter().fold(false, |any, &other| any | (other == tag)) {
-                continue;
-            }
-            for (&other, &position) in tags.iter().zip(positions) {
-                if other == tag && is_it(position) {
-                    return Some(position);
-                }
-            }
-        }
-        None
-    }
-
-    fn push(&mut self, place: Place, position: u32) {
-        if self.tags.len() == self.tags.capacity() {
-            let capacity = size_class(2 * (self.tags.len() + 1)) / 2;
-            self.tags.reserve_exact(capacity - self.tags.len());
-            self.positions.reserve_exact(capacity - self.positions.len());
-        }
-        self.tags.push(place.tag(self.depth));
-        self.positions.push(position);
-    }
-
-    fn remove(&mut self, position: u32) {
-        let slot = self.slot_of(position);
-        self.tags.swap_remove(slot);
-        self.positions.swap_remove(slot);
-        if self.tags.len() * 4 <= self.tags.capacity() {
-            self.tags.shrink_to(self.tags.len() * 2);
-            self.positions.shrink_to(self.positions.len() * 2);
-        }
-    }
-
-    fn slot_of(&self, position: u32) -> usize {
-        self.positions
-            .iter()
-            .position(|&other| other == position)
-            .expect("a position is in the page of its place")
-    }
-
-    fn split(&self, place_of: &impl Fn(u32) -> Place) -> (Page, Page) {
-        let depth = self.depth + 1;
-        let bit = 15 - self.depth % 8;
-        let upper_len = self.tags.iter().filter(|&tag| tag >> bit & 1 == 1).count();
-        let mut halves = [self.tags.len() - upper_len, upper_len].map(|len| Page::with_room(depth, len));
-        for (&tag, &position) in self.tags.iter().zip(&self.positions) {
-            let half = &mut halves[(tag >> bit & 1) as usize];
-            half.tags.push(match depth % 8 {
-                0 => place_of(position).tag(depth),
-                _ => tag,
-            });
-            half.positions.push(position);
-        }
-        halves.into()
-    }
-
-    /// Where a scan that comes to `cursor` and wants `count` elements should pause, within this page's range.
-    fn part_end(&self, cursor: u64, count: usize) -> u64 {
-        let parts = self.tags.len().div_ceil(count.max(1)).next_power_of_two();
-        let smallest = tag_shift(self.depth);
-        let part_shift = (PLACE_BITS - self.depth).saturating_sub(parts.ilog2()).max(smallest);
-        ((cursor >> part_shift) + 1) << part_shift
-    }
-
-    /// Visits the positions whose places may lie in `from..to`.
-    fn visit_part(&self, from: u64, to: u64, mut visit: impl FnMut(u32)) {
-        let shift = tag_shift(self.depth);
-        let above_tag = from >> shift & !0xffff;
-        for (&tag, &position) in self.tags.iter().zip(&self.positions) {
-            let first = (above_tag | tag as u64) << shift;
-            if first < to && first + (1 << shift) > from {
-                visit(position);
-            }
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.tags.capacity() * size_of::<u16>() + self.positions.capacity() * size_of::<u32>()
     }
 }

@@ -1,6 +1,5 @@
 //! A member of a set as bytes, whether it lies there as bytes or as an integer.
 
-use std::io::Write;
 use std::ops::Deref;
 
 /// Digits of the longest i64, with its sign.
@@ -22,10 +21,11 @@ impl<'a> Member<'a> {
     }
 
     pub(super) fn integer(value: i64) -> Self {
+        let mut buffer = itoa::Buffer::new();
+        let text = buffer.format(value).as_bytes();
         let mut digits = [0; MAX_DIGITS];
-        let mut rest = &mut digits[..];
-        write!(rest, "{value}").expect("20 bytes hold the digits of any i64");
-        let len = (MAX_DIGITS - rest.len()) as u8;
+        digits[..text.len()].copy_from_slice(text);
+        let len = text.len() as u8;
         Member(Bytes::Digits { digits, len })
     }
 }

@@ -1,0 +1,143 @@
+//! The memory figures of hashes, lists and sets: what the allocator really hands out, rounding included.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use perdura::keyspace::types::hash::Hash;
+use perdura::keyspace::types::limits::TypeLimits;
+use perdura::keyspace::types::list::List;
+use perdura::keyspace::types::set::Set;
+use tikv_jemallocator::{Jemalloc, usable_size};
+
+const ELEMENTS: u64 = 200_000;
+
+/// The server's allocator, counting what each allocation takes up.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call goes to jemalloc unchanged; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract, which is the same.
+        let memory = unsafe { Jemalloc.alloc(layout) };
+        if !memory.is_null() {
+            // SAFETY: just allocated by jemalloc.
+            IN_USE.fetch_add(unsafe { usable_size(memory) }, Ordering::Relaxed);
+        }
+        memory
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller passes what `alloc` returned, so jemalloc knows its size and may free it.
+        unsafe {
+            IN_USE.fetch_sub(usable_size(memory), Ordering::Relaxed);
+            Jemalloc.dealloc(memory, layout);
+        }
+    }
+}
+
+/// Builds a value in a box, as an entry of the keyspace holds it, and says how many bytes that took.
+fn measured<T>(build: impl FnOnce() -> T) -> (Box<T>, usize) {
+    let before = IN_USE.load(Ordering::Relaxed);
+    let value = Box::new(build());
+    (value, IN_USE.load(Ordering::Relaxed) - before)
+}
+
+/// Sixteen hexadecimal digits, scattered.
+fn word(i: u64) -> String {
+    format!("{:016x}", i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// Asserts the figure of a value of `ELEMENTS` elements, and that the value knows it.
+fn assert_each(what: &str, max_bytes: f64, bytes: usize, estimate: usize) {
+    let each = bytes as f64 / ELEMENTS as f64;
+    println!("{what}: {each:.1} bytes");
+    assert!(each <= max_bytes, "{what}: {each:.1} bytes");
+    let share = estimate as f64 / bytes as f64;
+    assert!((0.95..1.05).contains(&share), "{what}: memory_bytes() says {share:.2} of what is used");
+}
+
+fn a_hash_of_ten_small_fields_fits_in_220_bytes(limits: &TypeLimits) {
+    let (hash, bytes) = measured(|| {
+        let mut hash = Hash::new();
+        for i in 0..10 {
+            let (field, value) = (word(i), word(i + 10));
+            hash.set(
+                &field.as_bytes()[..6 + i as usize % 3],
+                &value.as_bytes()[..8 + i as usize % 3],
+                limits,
+            );
+        }
+        hash
+    });
+    println!("a hash of ten small fields: {bytes} bytes");
+    assert_eq!(hash.len(), 10);
+    assert!(bytes <= 220, "{bytes} bytes");
+    assert!(hash.memory_bytes() <= bytes);
+}
+
+fn a_member_of_a_big_set_costs_12_bytes_more_than_its_own(limits: &TypeLimits) {
+    let (mut set, bytes) = measured(|| {
+        let mut set = Set::new();
+        for i in 0..ELEMENTS {
+            set.insert(word(i).as_bytes(), limits);
+        }
+        set
+    });
+    assert_each("a member of 16 bytes in a big set", 28.0, bytes, set.memory_bytes());
+    let before = IN_USE.load(Ordering::Relaxed);
+    for i in ELEMENTS / 10..ELEMENTS {
+        set.remove(word(i).as_bytes());
+    }
+    let left = bytes - (before - IN_USE.load(Ordering::Relaxed));
+    assert!(left <= bytes / 6, "a tenth of the members holds {left} of {bytes} bytes");
+}
+
+fn a_field_of_a_big_hash_costs_14_bytes_more_than_its_own(limits: &TypeLimits) {
+    let (hash, bytes) = measured(|| {
+        let mut hash = Hash::new();
+        for i in 0..ELEMENTS {
+            hash.set(&word(i).as_bytes()[..8], &word(i).as_bytes()[6..], limits);
+        }
+        hash
+    });
+    assert_eq!(hash.len() as u64, ELEMENTS);
+    assert_each("a field of 8 bytes with a value of 10 in a big hash", 32.0, bytes, hash.memory_bytes());
+}
+
+fn a_long_member_costs_its_own_allocation_and_30_bytes(limits: &TypeLimits) {
+    let (set, bytes) = measured(|| {
+        let mut set = Set::new();
+        for i in 0..ELEMENTS {
+            set.insert(word(i).repeat(40).as_bytes(), limits);
+        }
+        set
+    });
+    assert_each("a member of 640 bytes in a big set", 670.0, bytes, set.memory_bytes());
+}
+
+fn an_element_of_a_long_list_costs_2_bytes_more_than_its_own(limits: &TypeLimits) {
+    let (list, bytes) = measured(|| {
+        let mut list = List::new();
+        for i in 0..ELEMENTS {
+            list.push_back(word(i).as_bytes(), limits);
+        }
+        list
+    });
+    assert_each("an element of 16 bytes in a long list", 18.2, bytes, list.memory_bytes());
+}
+
+/// One test, for the counter is the process's.
+#[test]
+fn memory_figures() {
+    let limits = TypeLimits::default();
+    a_hash_of_ten_small_fields_fits_in_220_bytes(&limits);
+    a_member_of_a_big_set_costs_12_bytes_more_than_its_own(&limits);
+    a_field_of_a_big_hash_costs_14_bytes_more_than_its_own(&limits);
+    a_long_member_costs_its_own_allocation_and_30_bytes(&limits);
+    an_element_of_a_long_list_costs_2_bytes_more_than_its_own(&limits);
+}
