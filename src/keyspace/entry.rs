@@ -1,36 +1,213 @@
-//! A key with its value and its deadline.
+//! A key with its value and its deadline, in one allocation behind one thin pointer.
+//!
+//! ```text
+//! flags:u8 | key_len:u8 value_len:u16                       (narrow), or
+//! flags:u8 pad:u8{3} key_len:u32 value_len:u32              (wide)
+//! deadline_ms:i64        if the flags say so
+//! object:*mut Object     if the flags say so; then there is no value behind the key
+//! key bytes, value bytes
+//! ```
+//!
+//! - A string of 64 bytes under a key of 16 takes 84 bytes, 92 with a deadline: both fit the allocator's class of 96.
+//! - The pointer's upper 16 bits hold a tag for whoever keeps entries in a table; user space ends below them.
+//! - The layout is in memory only and belongs to nobody else; nothing is written to disk in it.
+//!
+//! Caveat: this file is unsafe for the sake of those bytes. Every access goes through [`Shape`], which is read from the
+//! flags that the entry was allocated with; a change of shape is a new allocation. The tests run under AddressSanitizer.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::fmt;
+use std::ptr::NonNull;
 
 use super::value::{Object, ValueRef};
 
-#[derive(Debug, Clone)]
-pub struct Entry {
-    key: Box<[u8]>,
-    deadline_ms: Option<i64>,
-    value: Value,
+const WIDE: u8 = 1;
+const DEADLINE: u8 = 2;
+const OBJECT: u8 = 4;
+
+const TAG_SHIFT: u32 = 48;
+const ADDRESS: usize = (1 << TAG_SHIFT) - 1;
+
+const NARROW_HEADER: usize = 4;
+const WIDE_HEADER: usize = 12;
+const WORD: usize = 8;
+
+/// Owns its allocation. As wide as a pointer, also inside an `Option`.
+pub struct Entry(NonNull<u8>);
+
+// SAFETY: an entry owns its allocation alone, and what lies in it (bytes, an Object) may itself be sent.
+unsafe impl Send for Entry {}
+// SAFETY: a shared entry only lends shared references to bytes and to an Object that is Sync.
+unsafe impl Sync for Entry {}
+
+/// Where things lie in an entry's allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    flags: u8,
+    key_len: usize,
+    value_len: usize,
 }
 
-#[derive(Debug, Clone)]
-enum Value {
-    String(Vec<u8>),
-    Object(Box<Object>),
+impl Shape {
+    fn new(key_len: usize, value_len: usize, has_deadline: bool, is_object: bool) -> Shape {
+        let narrow = u8::try_from(key_len).is_ok() && u16::try_from(value_len).is_ok();
+        let flags = if narrow { 0 } else { WIDE }
+            | if has_deadline { DEADLINE } else { 0 }
+            | if is_object { OBJECT } else { 0 };
+        Shape { flags, key_len, value_len }
+    }
+
+    fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn deadline_at(self) -> usize {
+        if self.has(WIDE) { WIDE_HEADER } else { NARROW_HEADER }
+    }
+
+    fn object_at(self) -> usize {
+        self.deadline_at() + if self.has(DEADLINE) { WORD } else { 0 }
+    }
+
+    fn key_at(self) -> usize {
+        self.object_at() + if self.has(OBJECT) { WORD } else { 0 }
+    }
+
+    fn value_at(self) -> usize {
+        self.key_at() + self.key_len
+    }
+
+    fn layout(self) -> Layout {
+        let bytes = self.value_at() + self.value_len;
+        Layout::from_size_align(bytes, 1).expect("keys and values are at most some hundred MiB long")
+    }
+
+    /// Writes the header.
+    ///
+    /// # Safety
+    /// `base` points to an allocation of this shape's layout.
+    unsafe fn write(self, base: *mut u8) {
+        // SAFETY: the header's bytes are within the allocation, which the caller vouches for.
+        unsafe {
+            base.write(self.flags);
+            if self.has(WIDE) {
+                base.add(4).cast::<u32>().write_unaligned(wide(self.key_len));
+                base.add(8).cast::<u32>().write_unaligned(wide(self.value_len));
+            } else {
+                base.add(1).write(self.key_len as u8);
+                base.add(2).cast::<u16>().write_unaligned(self.value_len as u16);
+            }
+        }
+    }
+
+    /// Reads the header.
+    ///
+    /// # Safety
+    /// `base` points to the allocation of an entry.
+    unsafe fn read(base: *const u8) -> Shape {
+        // SAFETY: every entry begins with a header of the width that its flags tell.
+        unsafe {
+            let flags = base.read();
+            let (key_len, value_len) = if flags & WIDE != 0 {
+                let key_len = base.add(4).cast::<u32>().read_unaligned();
+                (key_len as usize, base.add(8).cast::<u32>().read_unaligned() as usize)
+            } else {
+                let value_len = base.add(2).cast::<u16>().read_unaligned();
+                (usize::from(base.add(1).read()), usize::from(value_len))
+            };
+            Shape { flags, key_len, value_len }
+        }
+    }
+}
+
+fn wide(len: usize) -> u32 {
+    u32::try_from(len).expect("keys and values are at most some hundred MiB long")
 }
 
 impl Entry {
     pub fn string(key: &[u8], value: &[u8], deadline_ms: Option<i64>) -> Entry {
-        Entry { key: key.into(), deadline_ms, value: Value::String(value.to_vec()) }
+        let shape = Shape::new(key.len(), value.len(), deadline_ms.is_some(), false);
+        let entry = Entry::allocate(shape, key, deadline_ms);
+        // SAFETY: the allocation has room for `value_len` bytes at `value_at`.
+        unsafe { copy(value, entry.base().add(shape.value_at())) };
+        entry
     }
 
     pub fn object(key: &[u8], object: Object, deadline_ms: Option<i64>) -> Entry {
-        Entry { key: key.into(), deadline_ms, value: Value::Object(Box::new(object)) }
+        Entry::boxed_object(key, Box::new(object), deadline_ms)
+    }
+
+    fn boxed_object(key: &[u8], object: Box<Object>, deadline_ms: Option<i64>) -> Entry {
+        let shape = Shape::new(key.len(), 0, deadline_ms.is_some(), true);
+        let entry = Entry::allocate(shape, key, deadline_ms);
+        // SAFETY: the shape has a word for the object; the entry owns the box from here on.
+        unsafe { entry.object_word(shape).write_unaligned(Box::into_raw(object)) };
+        entry
+    }
+
+    /// An allocation of this shape with header, deadline and key written. The caller writes the rest.
+    fn allocate(shape: Shape, key: &[u8], deadline_ms: Option<i64>) -> Entry {
+        let layout = shape.layout();
+        // SAFETY: the layout has at least a header's size. Header, deadline and key lie within it.
+        unsafe {
+            let base = alloc(layout);
+            let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
+            assert!(base.addr() <= ADDRESS, "user space addresses leave the upper 16 bits free");
+            shape.write(base);
+            if let Some(deadline_ms) = deadline_ms {
+                base.add(shape.deadline_at()).cast::<i64>().write_unaligned(deadline_ms);
+            }
+            copy(key, base.add(shape.key_at()));
+            Entry(pointer)
+        }
+    }
+
+    fn base(&self) -> *mut u8 {
+        self.0.as_ptr().map_addr(|address| address & ADDRESS)
+    }
+
+    fn shape(&self) -> Shape {
+        // SAFETY: `base` is this entry's allocation.
+        unsafe { Shape::read(self.base()) }
+    }
+
+    /// # Safety
+    /// The shape is this entry's and has an object.
+    unsafe fn object_word(&self, shape: Shape) -> *mut *mut Object {
+        // SAFETY: the word lies within the allocation.
+        unsafe { self.base().add(shape.object_at()).cast() }
+    }
+
+    fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        // SAFETY: callers take place and length from this entry's shape; those bytes were written when it was made.
+        unsafe { std::slice::from_raw_parts(self.base().add(at), len) }
+    }
+
+    /// The tag that a table keeps in the pointer.
+    pub fn tag(&self) -> u16 {
+        (self.0.addr().get() >> TAG_SHIFT) as u16
+    }
+
+    pub fn set_tag(&mut self, tag: u16) {
+        self.0 = self.0.map_addr(|address| {
+            let untagged = address.get() & ADDRESS;
+            // A non-zero address stays non-zero with any tag.
+            std::num::NonZero::new(untagged | usize::from(tag) << TAG_SHIFT).unwrap_or(address)
+        });
     }
 
     pub fn key(&self) -> &[u8] {
-        &self.key
+        let shape = self.shape();
+        self.bytes(shape.key_at(), shape.key_len)
     }
 
     /// Unix time in ms from which the key is dead.
     pub fn deadline_ms(&self) -> Option<i64> {
-        self.deadline_ms
+        let shape = self.shape();
+        // SAFETY: the shape says that there is a deadline, which was written when the entry got this shape.
+        shape
+            .has(DEADLINE)
+            .then(|| unsafe { self.base().add(shape.deadline_at()).cast::<i64>().read_unaligned() })
     }
 
     pub fn is_dead_at(&self, now_ms: i64) -> bool {
@@ -38,43 +215,254 @@ impl Entry {
     }
 
     pub fn value(&self) -> ValueRef<'_> {
-        match &self.value {
-            Value::String(bytes) => ValueRef::String(bytes),
-            Value::Object(object) => ValueRef::Object(object),
+        let shape = self.shape();
+        if shape.has(OBJECT) {
+            // SAFETY: the word holds a box that this entry owns; it is lent for as long as the entry.
+            ValueRef::Object(unsafe { &*self.object_word(shape).read_unaligned() })
+        } else {
+            ValueRef::String(self.bytes(shape.value_at(), shape.value_len))
         }
     }
 
     /// The collection, or `None` for a string.
     pub fn object_mut(&mut self) -> Option<&mut Object> {
-        match &mut self.value {
-            Value::String(_) => None,
-            Value::Object(object) => Some(object),
-        }
+        let shape = self.shape();
+        // SAFETY: the word holds a box that this entry owns; it is lent mutably for as long as the entry.
+        shape.has(OBJECT).then(|| unsafe { &mut *self.object_word(shape).read_unaligned() })
     }
 
     pub fn set_deadline(&mut self, deadline_ms: Option<i64>) {
-        self.deadline_ms = deadline_ms;
+        let shape = self.shape();
+        match deadline_ms {
+            None if !shape.has(DEADLINE) => {}
+            Some(deadline_ms) if shape.has(DEADLINE) => {
+                // SAFETY: the shape has a word for the deadline.
+                unsafe { self.base().add(shape.deadline_at()).cast::<i64>().write_unaligned(deadline_ms) };
+            }
+            _ => {
+                let key = self.key().to_vec();
+                self.rebuild(&key, deadline_ms);
+            }
+        }
     }
 
-    /// Replaces value and deadline.
+    /// Replaces value and deadline; in place where the shape stays the same.
     pub fn set_string(&mut self, value: &[u8], deadline_ms: Option<i64>) {
-        self.deadline_ms = deadline_ms;
-        self.value = Value::String(value.to_vec());
+        let shape = self.shape();
+        if shape == Shape::new(shape.key_len, value.len(), deadline_ms.is_some(), false) {
+            // SAFETY: the shape is this entry's own; the value's bytes and the deadline's word lie within it.
+            unsafe { copy(value, self.base().add(shape.value_at())) };
+            self.set_deadline(deadline_ms);
+        } else {
+            self.replace(Entry::string(self.key(), value, deadline_ms));
+        }
     }
 
     /// Grows or cuts the string to `len` bytes (new ones are zero) and lends it; `None` for a collection.
     pub fn resize_string(&mut self, len: usize) -> Option<&mut [u8]> {
-        match &mut self.value {
-            Value::String(bytes) => {
-                bytes.resize(len, 0);
-                Some(bytes)
-            }
-            Value::Object(_) => None,
+        let shape = self.shape();
+        if shape.has(OBJECT) {
+            return None;
         }
+        let resized = Shape::new(shape.key_len, len, shape.has(DEADLINE), false);
+        if resized.flags == shape.flags {
+            self.reallocate(shape, resized);
+        } else {
+            let ValueRef::String(value) = self.value() else { return None };
+            let kept = &value[..value.len().min(len)];
+            let padded = [kept, &vec![0; len - kept.len()]].concat();
+            self.replace(Entry::string(self.key(), &padded, self.deadline_ms()));
+        }
+        // SAFETY: the entry has the resized shape now; its value's bytes are all written, and lent mutably with the entry.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.base().add(resized.value_at()), len) })
+    }
+
+    /// Gives the allocation another length of value; the header keeps its width.
+    fn reallocate(&mut self, old: Shape, new: Shape) {
+        let tag = self.tag();
+        let layout = new.layout();
+        // SAFETY: `base` was allocated with the old shape's layout; what lies before the value's end is kept by realloc,
+        // what is new behind it is written before anything reads it.
+        unsafe {
+            let base = realloc(self.base(), old.layout(), layout.size());
+            let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
+            assert!(base.addr() <= ADDRESS, "user space addresses leave the upper 16 bits free");
+            if let Some(added @ 1..) = new.value_len.checked_sub(old.value_len) {
+                base.add(old.value_at() + old.value_len).write_bytes(0, added);
+            }
+            new.write(base);
+            self.0 = pointer;
+        }
+        self.set_tag(tag);
     }
 
     /// The same value and deadline under another key.
-    pub fn renamed(self, key: &[u8]) -> Entry {
-        Entry { key: key.into(), ..self }
+    pub fn renamed(mut self, key: &[u8]) -> Entry {
+        let deadline_ms = self.deadline_ms();
+        self.rebuild(key, deadline_ms);
+        self
+    }
+
+    /// Makes the entry anew with the same value.
+    fn rebuild(&mut self, key: &[u8], deadline_ms: Option<i64>) {
+        let rebuilt = match self.take_object() {
+            Some(object) => Entry::boxed_object(key, object, deadline_ms),
+            None => match self.value() {
+                ValueRef::String(value) => Entry::string(key, value, deadline_ms),
+                ValueRef::Object(_) => return,
+            },
+        };
+        self.replace(rebuilt);
+    }
+
+    /// Takes the object out; the entry is an empty string afterwards, until it is replaced.
+    fn take_object(&mut self) -> Option<Box<Object>> {
+        let shape = self.shape();
+        if !shape.has(OBJECT) {
+            return None;
+        }
+        // SAFETY: the word holds a box that this entry owned until the replacement below, which does not drop it.
+        let object = unsafe { Box::from_raw(self.object_word(shape).read_unaligned()) };
+        let emptied = Entry::string(self.key(), b"", self.deadline_ms());
+        let tag = self.tag();
+        let old = std::mem::replace(self, emptied);
+        self.set_tag(tag);
+        let base = old.base();
+        std::mem::forget(old);
+        // SAFETY: the forgotten entry's allocation has this layout and is reached by nobody any more.
+        unsafe { dealloc(base, shape.layout()) };
+        Some(object)
+    }
+
+    /// Becomes another entry and keeps the tag.
+    fn replace(&mut self, other: Entry) {
+        let tag = self.tag();
+        *self = other;
+        self.set_tag(tag);
+    }
+
+    /// Bytes of the entry's own allocation, as asked for; a collection's are not among them.
+    pub fn allocated_bytes(&self) -> usize {
+        self.shape().layout().size()
+    }
+}
+
+/// # Safety
+/// `to` has room for the bytes, which it does not overlap.
+unsafe fn copy(from: &[u8], to: *mut u8) {
+    // SAFETY: as the caller vouches.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let shape = self.shape();
+        // SAFETY: the entry owns its object and its allocation, which has this shape's layout.
+        unsafe {
+            if shape.has(OBJECT) {
+                drop(Box::from_raw(self.object_word(shape).read_unaligned()));
+            }
+            dealloc(self.base(), shape.layout());
+        }
+    }
+}
+
+impl Clone for Entry {
+    fn clone(&self) -> Self {
+        match self.value() {
+            ValueRef::String(value) => Entry::string(self.key(), value, self.deadline_ms()),
+            ValueRef::Object(object) => Entry::object(self.key(), object.clone(), self.deadline_ms()),
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = String::from_utf8_lossy(self.key());
+        f.debug_struct("Entry")
+            .field("key", &key)
+            .field("deadline_ms", &self.deadline_ms())
+            .field("value", &self.value())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::types::limits::TypeLimits;
+    use crate::keyspace::types::set::Set;
+    use crate::keyspace::value::Collection;
+
+    fn string_of(entry: &Entry) -> &[u8] {
+        match entry.value() {
+            ValueRef::String(bytes) => bytes,
+            ValueRef::Object(_) => panic!("expected a string"),
+        }
+    }
+
+    fn set_entry(key: &[u8]) -> Entry {
+        let mut set = Set::empty();
+        set.insert(b"member", &TypeLimits::default());
+        Entry::object(key, set.wrap(), None)
+    }
+
+    #[test]
+    fn an_entry_is_one_thin_pointer() {
+        assert_eq!(size_of::<Option<Entry>>(), size_of::<usize>());
+        let (key, value) = ([b'k'; 16], [b'v'; 64]);
+        assert_eq!(Entry::string(&key, &value, None).allocated_bytes(), 84);
+        assert_eq!(Entry::string(&key, &value, Some(1)).allocated_bytes(), 92);
+    }
+
+    #[test]
+    fn strings_of_every_width_keep_key_value_deadline_and_tag() {
+        for (key_len, value_len) in [(0, 0), (1, 1), (255, 65_535), (256, 0), (3, 65_536), (300, 70_000)] {
+            let (key, value) = (vec![b'k'; key_len], vec![b'v'; value_len]);
+            let mut entry = Entry::string(&key, &value, None);
+            entry.set_tag(0xBEEF);
+            for deadline_ms in [Some(5), Some(-6), None, Some(i64::MAX)] {
+                entry.set_deadline(deadline_ms);
+                assert_eq!((entry.key(), string_of(&entry)), (&key[..], &value[..]));
+                assert_eq!((entry.deadline_ms(), entry.tag()), (deadline_ms, 0xBEEF));
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_grows_and_shrinks_across_widths() {
+        let mut entry = Entry::string(b"key", b"abc", Some(9));
+        entry.set_tag(7);
+        for len in [5, 70_000, 70_001, 2, 0, 65_535, 65_536, 1] {
+            let before = string_of(&entry).to_vec();
+            let lent = entry.resize_string(len).expect("it is a string");
+            let kept = before.len().min(len);
+            assert_eq!(lent[..kept], before[..kept]);
+            assert!(lent[kept..].iter().all(|byte| *byte == 0));
+            lent.fill(b'x');
+            assert_eq!((entry.key(), entry.deadline_ms(), entry.tag()), (&b"key"[..], Some(9), 7));
+        }
+    }
+
+    #[test]
+    fn a_collection_moves_along_with_its_entry() {
+        let mut entry = set_entry(b"key");
+        assert!(entry.object_mut().is_some());
+        assert!(entry.resize_string(3).is_none());
+        entry.set_deadline(Some(1));
+        let renamed = entry.renamed(&[b'n'; 300]);
+        assert_eq!((renamed.key().len(), renamed.deadline_ms()), (300, Some(1)));
+        let copy = renamed.clone();
+        drop(renamed);
+        assert!(matches!(copy.value(), ValueRef::Object(Object::Set(set)) if set.contains(b"member")));
+    }
+
+    #[test]
+    fn a_string_may_take_a_collections_place() {
+        let mut entry = set_entry(b"key");
+        entry.set_string(b"value", Some(3));
+        assert_eq!((string_of(&entry), entry.deadline_ms()), (&b"value"[..], Some(3)));
+        entry.set_string(b"other", None);
+        assert_eq!((string_of(&entry), entry.deadline_ms()), (&b"other"[..], None));
     }
 }
