@@ -6,7 +6,7 @@
 //! - A page keeps 16 bits of every place ("tag"), from bit 8 * (d / 8) on: they always include the bit by which
 //!   the page splits next, and at least eight more to tell keys apart. Every eighth split reads the keys again.
 //! - Growing splits one page of at most `PAGE_MAX` positions, so no insert takes long; a page grows in size
-//!   classes. The directory doubles by copying: four bytes for some 30 positions.
+//!   classes. The directory doubles by copying; it takes four bytes for 16 positions or more.
 //! - Keys whose places collide can't be split apart. Then pages grow beyond `PAGE_MAX` rather than the directory
 //!   without bound: such keys get slow, nothing else.
 //! - Pages never merge. The owner builds a new index when `is_sparse` says that most pages are empty.
