@@ -12,10 +12,13 @@ use perdura_wal::RealDisk;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ServerError;
+use super::open::Opened;
+use super::peers::{PeerPlan, Peers};
 use crate::command::context::Garbage;
 use crate::pubsub;
 use crate::raft::frame::Frame;
 use crate::raft::inbox::{Inbox, PeerEvent};
+use crate::raft::keepalive::TurnBoard;
 use crate::raft::outbox::Outbound;
 use crate::shard::port::{PeerStatus, Status};
 use crate::shard::turn::{Now, Shard};
@@ -26,50 +29,23 @@ const STATUS_PERIOD_MS: u64 = 20;
 /// How long an ending primary waits for another to take over.
 const HANDOVER_MS: u64 = 2000;
 
-/// The way to the peers.
-pub trait Peers: Outbound {
-    /// Where clients reach a node, as it said itself; `None` while it has not.
-    fn client_addr(&self, node_id: u64) -> Option<String>;
-}
-
-/// A node that runs alone.
-pub struct Alone {
-    pub announce_addr: String,
-}
-
-impl Outbound for Alone {
-    fn send(&mut self, _to: u64, _frame: &Frame) -> bool {
-        false
-    }
-
-    fn flush(&mut self) {}
-}
-
-impl Peers for Alone {
-    fn client_addr(&self, _node_id: u64) -> Option<String> {
-        Some(self.announce_addr.clone())
-    }
-}
-
-pub struct Driver<O> {
+pub struct Driver {
     shard: Shard<RealDisk>,
     shared: Arc<Shared>,
     inbox: Inbox,
-    out: O,
+    out: Peers,
+    board: TurnBoard,
     garbage: SyncSender<Garbage>,
     events: Vec<(u64, PeerEvent)>,
     next_status_ms: u64,
 }
 
-impl<O: Peers> Driver<O> {
-    pub fn new(
-        shard: Shard<RealDisk>,
-        shared: Arc<Shared>,
-        inbox: Inbox,
-        out: O,
-        garbage: SyncSender<Garbage>,
-    ) -> Self {
-        Driver { shard, shared, inbox, out, garbage, events: Vec::new(), next_status_ms: 0 }
+impl Driver {
+    /// Opens the way to the peers. Must be called within the runtime that the driver is to run in.
+    pub fn open(opened: Opened, peers: PeerPlan, garbage: SyncSender<Garbage>) -> Result<Self, ServerError> {
+        let Opened { shard, shared, inbox, board } = opened;
+        let out = Peers::open(peers, inbox.clone(), board.clone()).map_err(ServerError::Thread)?;
+        Ok(Driver { shard, shared, inbox, out, board, garbage, events: Vec::new(), next_status_ms: 0 })
     }
 
     /// Turns until the process is told to end.
@@ -112,7 +88,9 @@ impl<O: Peers> Driver<O> {
         self.send_messages();
         self.inbox.take(&mut self.events);
         let now = self.now();
+        let busy = self.board.begin_turn();
         self.shard.turn(now, &mut self.events, &mut self.out)?;
+        drop(busy);
         self.out.flush();
         for (channel, payload) in self.shard.take_published() {
             self.shared.pubsub.publish(&channel, &payload);
@@ -136,12 +114,8 @@ impl<O: Peers> Driver<O> {
         let outgoing = std::mem::take(&mut *self.shared.outgoing.lock());
         for (channel, payload) in outgoing.messages {
             let message = Bytes::from(pubsub::encode_message(&channel, &payload));
-            for member in &self.shared.config.started_with().members {
-                if member.id != self.shard.node().id() {
-                    // Publishing promises no delivery: what a peer can't take now is lost to it.
-                    self.out.send(member.id, &Frame::Publish(message.clone()));
-                }
-            }
+            // Publishing promises no delivery: what a peer can't take now is lost to it.
+            self.out.broadcast(&Frame::Publish(message));
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod driver;
 mod open;
+mod peers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ use crate::config::value::LogDriver;
 use crate::net::{listener, metrics_http, worker::Worker};
 use crate::raft::node::NodeError;
 use crate::shard::turn::ShardError;
-use driver::{Alone, Driver};
+use driver::Driver;
 
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -60,15 +61,17 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let mut listeners = (0..workers).map(|_| Vec::new()).collect::<Vec<_>>();
     let runtimes: Vec<Runtime> = (0..workers).map(|_| runtime()).collect::<Result<_, _>>()?;
     bind(&config, &runtimes, &mut listeners)?;
-    let open::Opened { shared, shard, inbox } = open::open(config)?;
+    let listener = peers::listen(&config)?;
+    let (opened, peers) = open::open(config, listener)?;
+    let shared = opened.shared.clone();
     if let Some(addr) = shared.config.started_with().metrics_addr {
         let health = shared.clone();
         metrics_http::start(addr, shared.metrics.clone(), move || health.health()).map_err(|source| {
             ServerError::Listen { flag: "--metrics-addr", addr: addr.to_string(), source }
         })?;
     }
-    let alone = Alone { announce_addr: shared.config.started_with().announce_addr.to_string() };
-    let driver = Driver::new(shard, shared.clone(), inbox, alone, dropper()?);
+    let garbage = dropper()?;
+    let driver = move || Driver::open(opened, peers, garbage);
     let mut runtimes = runtimes.into_iter();
     let mut listeners = listeners.into_iter();
     let (Some(first), Some(first_listeners)) = (runtimes.next(), listeners.next()) else { return Ok(()) };
@@ -86,13 +89,14 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     local.spawn_local(serve(worker, first_listeners));
     tracing::info!(port = shared.config.started_with().port, workers, "ready to accept connections");
     if in_worker {
-        return local.block_on(&first, driver.run());
+        return local.block_on(&first, async { driver()?.run().await });
     }
     let (ended, end) = tokio::sync::oneshot::channel();
     let driver_runtime = runtime()?;
     spawn("log".to_owned(), move || {
+        let run = LocalSet::new().block_on(&driver_runtime, async { driver()?.run().await });
         // The first worker waits for this; if it is gone, so is the process.
-        let _ = ended.send(LocalSet::new().block_on(&driver_runtime, driver.run()));
+        let _ = ended.send(run);
     })?;
     local.block_on(&first, end).unwrap_or(Ok(()))
 }

@@ -2,12 +2,14 @@
 //!
 //! The keyspace is filled by the node itself: every entry known to be committed is applied before the node serves.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use perdura_wal::NewLog;
 use perdura_wal::{Options, RealDisk, Recovery, SyncMode, Wal};
 
 use super::ServerError;
+use super::peers::PeerPlan;
 use crate::apply::Applier;
 use crate::client::ClientRegistry;
 use crate::command;
@@ -21,8 +23,8 @@ use crate::metrics::Metrics;
 use crate::pubsub::PubSub;
 use crate::raft::identity::{ClusterId, Identity};
 use crate::raft::inbox::Inbox;
+use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::{Node, NodeConfig};
-use crate::raft::timing::RaftTiming;
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::Shard;
@@ -33,10 +35,11 @@ pub struct Opened {
     pub shared: Arc<Shared>,
     pub shard: Shard<RealDisk>,
     pub inbox: Inbox,
+    pub board: TurnBoard,
 }
 
 /// Opens the data folder and makes everything that stands on it.
-pub fn open(config: Config) -> Result<Opened, ServerError> {
+pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, PeerPlan), ServerError> {
     let clock = Clock::system();
     let identity = identity(&config)?;
     let mut wal = open_log(&config, &identity)?;
@@ -50,7 +53,14 @@ pub fn open(config: Config) -> Result<Opened, ServerError> {
     let metrics = Metrics::new(clock.clone(), names);
     let (keyspace, mutator) = Keyspace::create();
     let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
-    let node_config = node_config(&config, identity);
+    let node_config = node_config(&config, identity.clone());
+    let peers = PeerPlan {
+        identity,
+        timing: node_config.timing,
+        listener,
+        members: members(&config),
+        announce_addr: config.announce_addr.to_string(),
+    };
     let limits = TypeLimits::default();
     let shared = Arc::new(Shared {
         pubsub: PubSub::new(handle.ports.clone()),
@@ -66,31 +76,24 @@ pub fn open(config: Config) -> Result<Opened, ServerError> {
     });
     let node = Node::open(wal, node_config, clock.monotonic_ms())?;
     let applier = Applier::new(mutator, limits);
-    let machine = Machine::new(applier, handle.clone(), clock, metrics);
+    let board = TurnBoard::default();
+    let machine = Machine::new(applier, handle.clone(), board.clone(), clock, metrics);
     let inbox = Inbox::new(handle.driver_wake.clone());
     let shard = Shard::new(node, machine, handle, env::random_seed());
-    Ok(Opened { shared, shard, inbox })
+    Ok((Opened { shared, shard, inbox, board }, peers))
 }
 
 fn identity(config: &Config) -> Result<Identity, ServerError> {
-    let members: Vec<(u64, String)> =
-        config.members.iter().map(|member| (member.id, member.peer_addr.to_string())).collect();
-    let cluster_id = ClusterId::derive("", &members);
+    let cluster_id = ClusterId::derive("", &members(config));
     Ok(Identity::new(cluster_id, config.node_id, config.voters())?)
 }
 
+fn members(config: &Config) -> Vec<(u64, String)> {
+    config.members.iter().map(|member| (member.id, member.peer_addr.to_string())).collect()
+}
+
 fn node_config(config: &Config, identity: Identity) -> NodeConfig {
-    let timing = config.raft_timing;
-    NodeConfig {
-        timing: RaftTiming {
-            tick_ms: timing.tick_ms,
-            heartbeat_ticks: timing.heartbeat_ticks as usize,
-            election_ticks: timing.election_ticks as usize,
-            ..RaftTiming::default()
-        },
-        trust_clocks: !config.read_confirm,
-        ..NodeConfig::new(identity)
-    }
+    NodeConfig { timing: config.raft_timing, trust_clocks: !config.read_confirm, ..NodeConfig::new(identity) }
 }
 
 fn open_log(config: &Config, identity: &Identity) -> Result<Wal<RealDisk>, ServerError> {

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ReplyBatch;
 use crate::protocol::reply::Reply;
+use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::StateMachine;
 use crate::raft::status::{Leadership, Role};
 
@@ -57,6 +58,7 @@ pub struct Machine {
     pub now_ms: i64,
     scratch: Vec<u8>,
     handle: Arc<ShardHandle>,
+    board: TurnBoard,
     gauge: LogGauge,
 }
 
@@ -68,7 +70,13 @@ struct LogGauge {
 }
 
 impl Machine {
-    pub fn new(applier: Applier, handle: Arc<ShardHandle>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        applier: Applier,
+        handle: Arc<ShardHandle>,
+        board: TurnBoard,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let workers = handle.ports.len();
         Machine {
             applier,
@@ -84,6 +92,7 @@ impl Machine {
             now_ms: 0,
             scratch: Vec::new(),
             handle,
+            board,
             gauge: LogGauge { clock, metrics, sync_began_ns: 0 },
         }
     }
@@ -352,6 +361,7 @@ impl StateMachine for Machine {
             self.handle.set_primary(false);
             self.end_leadership();
         }
+        self.board.set_leadership(&leadership);
         self.led_term = leadership.term;
         tracing::info!(role = ?leadership.role, term = leadership.term, leader = ?leadership.leader, "leadership changed");
     }
