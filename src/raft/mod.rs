@@ -25,6 +25,8 @@ mod listener;
 mod logger;
 pub mod node;
 pub mod outbox;
+#[cfg(test)]
+mod simulation;
 pub mod status;
 pub mod storage;
 #[cfg(test)]

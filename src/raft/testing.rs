@@ -1,14 +1,16 @@
 //! A cluster in memory for tests: real nodes and logs, a network and clocks that the test moves.
 //!
-//! - Time passes in steps of [`STEP_MS`]; a frame arrives one step after it was sent, unless its wire is cut.
+//! - Time passes in steps of [`STEP_MS`]; a frame arrives one step after it was sent, later on a slow wire, and never on
+//!   one that is cut. A wire keeps frames in order.
 //! - Every node has a clock of its own: another origin, and a rate that is off by up to some percent.
 //! - After every step the cluster checks what must always hold: at most one leader a term, no leader of a later term
-//!   while a lease is valid, and state machines that agree on every index.
+//!   while a lease is valid, state machines that agree on every index, and whoever holds a lease has applied all
+//!   that any leader ever applied, and so acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use perdura_wal::{NewLog, Options, RealDisk, SyncMode, Wal};
-use tempfile::TempDir;
+use perdura_wal::disk::sim::{SimDisk, Tear};
+use perdura_wal::{NewLog, Options, Wal};
 
 use super::frame::{Frame, RaftFrame};
 use super::identity::{ClusterId, Identity, NodeId};
@@ -59,45 +61,72 @@ impl StateMachine for Ledger {
 }
 
 pub(super) struct Member {
-    pub node: Option<Node<RealDisk>>,
+    pub node: Option<Node<SimDisk>>,
     pub machine: Ledger,
     /// A stalled member neither steps nor ticks; what is sent to it waits.
     pub stalled: bool,
+    /// Its disk will fail at a planned moment.
+    power_fails: bool,
     mailbox: Vec<(NodeId, RaftFrame)>,
-    folder: TempDir,
+    disk: SimDisk,
     clock_percent: u64,
-}
-
-struct Letter {
-    from: NodeId,
-    to: NodeId,
-    frame: RaftFrame,
 }
 
 pub(super) struct Cluster {
     pub members: BTreeMap<NodeId, Member>,
     pub now_ms: u64,
-    letters: Vec<Letter>,
-    cut: BTreeSet<(NodeId, NodeId)>,
+    /// The last entry that any leader has applied, and so may have acknowledged.
+    pub acknowledged: u64,
+    network: Network,
     configure: fn(&mut NodeConfig),
 }
 
+/// The wires between all members.
+#[derive(Default)]
+struct Network {
+    now_ms: u64,
+    letters: Vec<Letter>,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    delay_ms: BTreeMap<(NodeId, NodeId), u64>,
+}
+
+struct Letter {
+    from: NodeId,
+    to: NodeId,
+    due_ms: u64,
+    frame: RaftFrame,
+}
+
+impl Network {
+    fn send(&mut self, from: NodeId, to: NodeId, frame: RaftFrame) -> bool {
+        if self.cut.contains(&(from, to)) {
+            return false;
+        }
+        let due_ms = self.now_ms + self.delay_ms.get(&(from, to)).unwrap_or(&0);
+        let before = self.letters.iter().filter(|l| (l.from, l.to) == (from, to));
+        let due_ms = before.map(|l| l.due_ms).fold(due_ms, u64::max);
+        self.letters.push(Letter { from, to, due_ms, frame });
+        true
+    }
+
+    fn take_due(&mut self) -> Vec<Letter> {
+        let now_ms = self.now_ms;
+        self.letters.extract_if(.., |letter| letter.due_ms < now_ms).collect()
+    }
+}
+
+/// A member's end of all its wires.
 struct Wire<'a> {
     from: NodeId,
-    letters: &'a mut Vec<Letter>,
-    cut: &'a BTreeSet<(NodeId, NodeId)>,
+    network: &'a mut Network,
 }
 
 impl Outbound for Wire<'_> {
     fn send(&mut self, to: NodeId, frame: &Frame) -> bool {
-        let Frame::Raft(frame) = frame else {
-            return false;
-        };
-        if self.cut.contains(&(self.from, to)) {
-            return false;
+        match frame {
+            Frame::Raft(frame) => self.network.send(self.from, to, frame.clone()),
+            _ => false,
         }
-        self.letters.push(Letter { from: self.from, to, frame: frame.clone() });
-        true
     }
 
     fn flush(&mut self) {}
@@ -114,8 +143,8 @@ impl Cluster {
         let mut cluster = Cluster {
             members: BTreeMap::new(),
             now_ms: 0,
-            letters: Vec::new(),
-            cut: BTreeSet::new(),
+            acknowledged: 0,
+            network: Network::default(),
             configure,
         };
         for id in 1..=size {
@@ -123,9 +152,10 @@ impl Cluster {
                 node: None,
                 machine: Ledger::default(),
                 stalled: false,
+                power_fails: false,
                 mailbox: Vec::new(),
-                folder: tempfile::tempdir().expect("a folder for a log"),
-                clock_percent: 95 + (id * 3) % 10,
+                disk: SimDisk::new(id, Tear::Sectors, 4096),
+                clock_percent: [100, 95, 105][id as usize % 3],
             };
             cluster.members.insert(id, member);
         }
@@ -152,11 +182,10 @@ impl Cluster {
     }
 
     /// Opens the member's log again.
-    pub(super) fn open_wal(&self, id: NodeId) -> Wal<RealDisk> {
-        let folder = self.members[&id].folder.path();
-        let disk = RealDisk::open(folder, SyncMode::Fdatasync).expect("the folder opens");
+    pub(super) fn open_wal(&self, id: NodeId) -> Wal<SimDisk> {
+        let disk = self.members[&id].disk.clone();
         let options = Options {
-            segment_bytes: 1 << 20,
+            segment_bytes: 1 << 17,
             create: Some(NewLog { log_id: id, metadata: Vec::new() }),
             ..Options::default()
         };
@@ -171,19 +200,37 @@ impl Cluster {
         member.node = Some(node.expect("the node opens"));
     }
 
-    /// Ends a member, with all that was on its way to it.
+    /// Kills a member, with all that was on its way to it.
     pub(super) fn stop(&mut self, id: NodeId) {
+        self.end(id, SimDisk::kill);
+    }
+
+    /// The same, and the disk forgets what was not synced.
+    pub(super) fn lose_power(&mut self, id: NodeId) {
+        self.end(id, SimDisk::crash);
+    }
+
+    fn end(&mut self, id: NodeId, how: fn(&SimDisk) -> SimDisk) {
         let member = self.member(id);
         member.node = None;
         member.mailbox.clear();
         member.stalled = false;
+        member.power_fails = false;
+        member.disk = how(&member.disk);
+    }
+
+    /// The member loses its power in the midst of the operation on its disk that comes after so many others.
+    pub(super) fn lose_power_later(&mut self, id: NodeId, operations: u64) {
+        let member = self.member(id);
+        member.power_fails = true;
+        member.disk.crash_at(member.disk.operations() + operations);
     }
 
     pub(super) fn member(&mut self, id: NodeId) -> &mut Member {
         self.members.get_mut(&id).expect("a member of the cluster")
     }
 
-    pub(super) fn node(&mut self, id: NodeId) -> &mut Node<RealDisk> {
+    pub(super) fn node(&mut self, id: NodeId) -> &mut Node<SimDisk> {
         self.member(id).node.as_mut().expect("the member runs")
     }
 
@@ -197,18 +244,26 @@ impl Cluster {
 
     /// Cuts one direction of a wire.
     pub(super) fn cut_wire(&mut self, from: NodeId, to: NodeId) {
-        self.cut.insert((from, to));
-        self.letters.retain(|l| (l.from, l.to) != (from, to));
+        self.network.cut.insert((from, to));
+        self.network.letters.retain(|l| (l.from, l.to) != (from, to));
     }
 
+    /// Delays one direction of a wire.
+    pub(super) fn slow_wire(&mut self, from: NodeId, to: NodeId, by_ms: u64) {
+        self.network.delay_ms.insert((from, to), by_ms);
+    }
+
+    /// Mends all wires.
     pub(super) fn heal(&mut self) {
-        self.cut.clear();
+        self.network.cut.clear();
+        self.network.delay_ms.clear();
     }
 
     /// Lets one step of time pass.
     pub(super) fn step(&mut self) {
         self.now_ms += STEP_MS;
-        for letter in std::mem::take(&mut self.letters) {
+        self.network.now_ms = self.now_ms;
+        for letter in self.network.take_due() {
             let member = self.member(letter.to);
             if member.node.is_some() {
                 member.mailbox.push((letter.from, letter.frame));
@@ -231,8 +286,15 @@ impl Cluster {
             node.step(from, frame, now_ms);
         }
         node.tick(now_ms);
-        let mut wire = Wire { from: id, letters: &mut self.letters, cut: &self.cut };
-        node.process(now_ms, &mut wire, &mut member.machine).expect("the node goes on");
+        let mut wire = Wire { from: id, network: &mut self.network };
+        let processed = node.process(now_ms, &mut wire, &mut member.machine);
+        if node.leadership().role == Role::Leader {
+            self.acknowledged = self.acknowledged.max(member.machine.entries.len() as u64);
+        }
+        if let Err(error) = processed {
+            assert!(member.power_fails, "node {id} ended: {error}");
+            self.lose_power(id);
+        }
     }
 
     pub(super) fn run_ms(&mut self, ms: u64) {
@@ -335,8 +397,14 @@ impl Cluster {
         assert_eq!(terms.len(), leaders.len(), "two leaders in a term: {leaders:?}");
     }
 
+    /// A read under a lease sees all that was acknowledged before.
     fn check_leases(&mut self) {
         let leaders = self.leaders();
+        for id in self.ids() {
+            let applied = self.members[&id].machine.entries.len() as u64;
+            let is_stale = applied < self.acknowledged;
+            assert!(!(is_stale && self.holds_lease(id)), "{id} could answer a stale read");
+        }
         for &(id, term) in &leaders {
             let deposed = leaders.iter().any(|&(_, other)| other > term);
             assert!(!(deposed && self.holds_lease(id)), "{id} has a lease: {leaders:?}");
