@@ -19,6 +19,14 @@ pub fn integer(arg: &[u8]) -> Result<i64, CommandError> {
     parse_integer(arg).ok_or(CommandError::NotInteger)
 }
 
+/// An integer that can be negated.
+pub fn signed_count(arg: &[u8]) -> Result<i64, CommandError> {
+    const OUT_OF_RANGE: &str =
+        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    let value = integer(arg)?;
+    (value != i64::MIN).then_some(value).ok_or(CommandError::other(OUT_OF_RANGE))
+}
+
 /// A double that is not NaN; it may be infinite.
 pub fn float(arg: &[u8]) -> Result<f64, CommandError> {
     parse_double(arg).ok_or(CommandError::NotFloat)

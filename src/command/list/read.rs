@@ -1,9 +1,8 @@
 //! LLEN LINDEX LRANGE LPOS.
 
-use crate::command::args::{at_least, index_in, index_range, integer, is};
+use crate::command::args::{at_least, index_in, index_range, integer, is, signed_count};
 use crate::command::{Args, CommandError, CommandResult, ReadContext};
 use crate::keyspace::types::list::List;
-use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
 
 pub fn llen(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
@@ -14,10 +13,12 @@ pub fn llen(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
 
 /// LINDEX key index
 pub fn lindex(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let index = integer(args[2])?;
-    let list = ctx.collection::<List>(args[1])?;
-    let element = list.and_then(|list| list.get(index_in(index, list.len())?));
-    reply.bulk_or_null(element);
+    let Some(list) = ctx.collection::<List>(args[1])? else {
+        reply.null();
+        return Ok(());
+    };
+    let index = index_in(integer(args[2])?, list.len());
+    reply.bulk_or_null(index.and_then(|index| list.get(index)));
     Ok(())
 }
 
@@ -104,16 +105,10 @@ fn or_all(limit: usize) -> usize {
 }
 
 fn parse_rank(arg: &[u8]) -> Result<i64, CommandError> {
-    match parse_integer(arg) {
-        None => Err(CommandError::NotInteger),
-        Some(0) => Err(CommandError::other(
-            "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
-        )),
-        Some(i64::MIN) => Err(CommandError::other(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        )),
-        Some(rank) => Ok(rank),
-    }
+    const ZERO: &str = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
+                        or use negative to start from the end of the list";
+    let rank = signed_count(arg)?;
+    (rank != 0).then_some(rank).ok_or(CommandError::other(ZERO))
 }
 
 #[cfg(test)]

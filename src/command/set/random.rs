@@ -1,6 +1,6 @@
 //! SPOP SRANDMEMBER.
 
-use crate::command::args::{MAX_REPLY_BYTES, count, integer};
+use crate::command::args::{MAX_REPLY_BYTES, count, signed_count};
 use crate::command::random::Random;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext, sample};
 use crate::keyspace::types::set::Set;
@@ -63,7 +63,7 @@ fn take(
 pub fn srandmember(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     match args {
         [_, key] => pick_one(ctx, key, reply),
-        [_, key, count] => pick_many(ctx, key, integer(count)?, reply),
+        [_, key, count] => pick_many(ctx, key, signed_count(count)?, reply),
         _ => Err(CommandError::Syntax),
     }
 }
@@ -182,7 +182,11 @@ mod tests {
         assert_eq!(db.run("SRANDMEMBER s"), "$-1\r\n");
         assert_eq!(db.run("SRANDMEMBER s 3"), "*0\r\n");
         db.run("SADD s a");
-        assert_eq!(db.run("SRANDMEMBER s -9223372036854775808"), "-ERR value is out of range\r\n");
+        assert_eq!(db.run("SRANDMEMBER s -9223372036854775807"), "-ERR value is out of range\r\n");
+        assert_eq!(
+            db.run("SRANDMEMBER s -9223372036854775808"),
+            "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807\r\n"
+        );
         assert_eq!(db.run("SRANDMEMBER s x"), "-ERR value is not an integer or out of range\r\n");
         assert_eq!(db.run("SRANDMEMBER s 1 2"), "-ERR syntax error\r\n");
     }

@@ -1,5 +1,6 @@
 //! ZADD ZINCRBY.
 
+use super::stored;
 use crate::command::args::{float, is};
 use crate::command::{Args, CommandError, CommandResult, WriteContext};
 use crate::keyspace::types::zset::{Inserted, ZSet, ZSetLimits};
@@ -151,7 +152,7 @@ impl Tally {
         limits: &ZSetLimits,
     ) -> CommandResult {
         let current = if conditions.ask_current() { set.score(member) } else { None };
-        let Some(score) = conditions.decide(current, given)? else { return Ok(()) };
+        let Some(score) = conditions.decide(current, given)?.map(stored) else { return Ok(()) };
         match set.insert(member, score, limits) {
             Inserted::Added => self.added += 1,
             Inserted::Updated => self.updated += 1,
@@ -224,6 +225,8 @@ mod tests {
     fn infinities_add_up_but_never_cancel() {
         let mut db = TestDb::new();
         assert_eq!(db.show("ZADD z inf a -INF b"), "2");
+        assert_eq!(db.show("ZADD zero -0 a"), "1");
+        assert_eq!(db.show("ZSCORE zero a"), "0");
         assert_eq!(db.show("ZINCRBY z +inf a"), "inf");
         db.take_touched();
         assert_eq!(db.run("ZINCRBY z -inf a"), "-ERR resulting score is not a number (NaN)\r\n");

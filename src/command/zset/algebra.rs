@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use super::write_entries;
+use super::{stored, write_entries};
 use crate::command::args::{at_least, integer, is};
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::entry::Entry;
@@ -201,7 +201,7 @@ impl<'a, 'b> Request<'a, 'b> {
         let _ = self.run(ctx, &mut |member, score| {
             let present = if union { result.score(member) } else { None };
             let score = present.map_or(score, |present| self.aggregate.of(present, score));
-            result.insert(member, score, limits);
+            result.insert(member, stored(score), limits);
             ControlFlow::Continue(())
         })?;
         Ok(result)

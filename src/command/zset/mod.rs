@@ -2,6 +2,7 @@
 //!
 //! - Elements stand in the order of score, then member bytes; a rank counts from 0 in that order.
 //! - A score is never NaN: what would make it one is refused, or counts as 0 where scores are combined.
+//! - Negative zero becomes zero before it is stored.
 //! - A sorted set that lost its last element loses its key.
 
 mod add;
@@ -231,6 +232,11 @@ pub const FAMILY: Family = Family {
             .docs("2.0.0", UNION, "Stores the union of multiple sorted sets in a key."),
     ],
 };
+
+/// The score as it is stored: zero has one form only.
+fn stored(score: f64) -> f64 {
+    if score == 0.0 { 0.0 } else { score }
+}
 
 /// Writes members, or members with scores: pairs in RESP3, in RESP2 one flat array.
 fn write_entries<'a>(

@@ -1,7 +1,7 @@
 //! ZRANDMEMBER.
 
 use super::{write_entries, write_entry};
-use crate::command::args::{MAX_REPLY_BYTES, integer, is};
+use crate::command::args::{MAX_REPLY_BYTES, is, signed_count};
 use crate::command::random::Random;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, sample};
 use crate::keyspace::types::zset::{Entry, ZSet};
@@ -11,9 +11,9 @@ use crate::protocol::reply::{Reply, Resp};
 pub fn zrandmember(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     match args {
         [_, key] => pick_one(ctx, key, reply),
-        [_, key, count] => pick_many(ctx, key, integer(count)?, false, reply),
+        [_, key, count] => pick_many(ctx, key, signed_count(count)?, false, reply),
         [_, key, count, option] if is(option, "WITHSCORES") => {
-            pick_many(ctx, key, integer(count)?, true, reply)
+            pick_many(ctx, key, signed_count(count)?, true, reply)
         }
         _ => Err(CommandError::Syntax),
     }
