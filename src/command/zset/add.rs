@@ -70,7 +70,7 @@ impl Conditions {
     }
 
     fn check(&self, pairs: &Args<'_>) -> CommandResult {
-        if pairs.is_empty() || pairs.len() % 2 != 0 {
+        if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
             return Err(CommandError::Syntax);
         }
         if self.nx && self.xx {
