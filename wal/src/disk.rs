@@ -25,8 +25,8 @@ pub trait Disk: Clone + Debug + Send + 'static {
     fn lock(&self) -> io::Result<Self::Lock>;
     /// Names of all files, in no particular order.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// Opens a new file, emptied if it exists.
-    fn create(&self, name: &str) -> io::Result<Self::File>;
+    /// Opens a new file of `length` zero bytes that are allocated and durable; replaces an old one.
+    fn create(&self, name: &str, length: u64) -> io::Result<Self::File>;
     fn open(&self, name: &str) -> io::Result<Self::File>;
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -47,8 +47,6 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     }
     /// Writes all of `bytes` and returns when they are durable, with the number of write calls it took.
     fn write_durably(&self, bytes: &[u8], offset: u64) -> io::Result<u32>;
-    /// Extends an empty file by `length` zero bytes that are allocated and durable.
-    fn fill_with_zeros(&self, length: u64) -> io::Result<()>;
     /// Makes earlier writes of other handles and processes durable, too.
     fn sync(&self) -> io::Result<()>;
     /// Fills `bytes` from `offset` on; `UnexpectedEof` when the file ends before.

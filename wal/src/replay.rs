@@ -76,15 +76,15 @@ impl<'a> Walk<'a> {
     /// Offset of any batch of this very segment behind the place where the walk stands. Since a batch is
     /// written only after all before it were synced, finding one proves that those were.
     pub fn later_batch(&self) -> Option<u64> {
-        let mut offset = self.offset.checked_add(BATCH_ALIGN_BYTES)?;
-        while offset + BATCH_HEADER_BYTES as u64 <= self.bytes.len() as u64 {
-            let bytes = self.rest(offset);
-            if BatchHeader::is_plausible(bytes) && BatchHeader::decode(bytes, self.seed, offset).is_ok() {
-                return Some(offset);
-            }
-            offset += BATCH_ALIGN_BYTES;
-        }
-        None
+        let step = BATCH_ALIGN_BYTES as usize;
+        let start = self.offset.checked_add(BATCH_ALIGN_BYTES)?;
+        self.rest(start)
+            .windows(BATCH_HEADER_BYTES)
+            .step_by(step)
+            .zip((start..).step_by(step))
+            .filter(|(bytes, _)| BatchHeader::is_plausible(bytes))
+            .find(|&(bytes, offset)| BatchHeader::decode(bytes, self.seed, offset).is_ok())
+            .map(|(_, offset)| offset)
     }
 
     /// Whether a batch header of this very segment stands where the walk does.

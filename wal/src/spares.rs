@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::error::WalError;
 use crate::segment::name_of;
 
@@ -164,12 +164,12 @@ impl<D: Disk> Spares<D> {
     }
 
     fn fill(&self, name: &str) -> Result<(), WalError> {
-        let filled = self.disk.create(name).and_then(|file| file.fill_with_zeros(self.segment_bytes));
+        let filled = self.disk.create(name, self.segment_bytes);
         if filled.is_err() {
             // Gives the space back if it can; a temporary file that stays is removed at the next open.
             let _ = self.disk.remove(name);
         }
-        filled.map_err(WalError::io("fill", name, 0))
+        filled.map(|_| ()).map_err(WalError::io("fill", name, 0))
     }
 
     /// Gives a full-sized file the next sequence and keeps it ready.

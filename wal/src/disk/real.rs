@@ -26,8 +26,8 @@ const LOCK_FILE: &str = "LOCK";
 const PROBE_FILE: &str = "probe.tmp";
 /// Zeros written per call while a segment is prepared.
 const FILL_BYTES: usize = 1 << 20;
-/// Zeros written between two syncs while a segment is prepared: a burst much larger would hold up the
-/// syncs of the segment in use.
+/// Zeros left to the page cache between two syncs while a segment is prepared without direct I/O: a burst
+/// much larger would hold up the syncs of the segment in use.
 const FILL_SYNC_BYTES: u64 = 8 << 20;
 
 /// How a write is made durable.
@@ -71,14 +71,8 @@ impl RealDisk {
         self.folder.join(name)
     }
 
-    fn handle(&self, name: &str, reader: File) -> io::Result<RealFile> {
-        let flags = match self.mode {
-            SyncMode::Dsync if self.direct => libc::O_DIRECT | libc::O_DSYNC,
-            SyncMode::Dsync => libc::O_DSYNC,
-            SyncMode::Fdatasync | SyncMode::None => 0,
-        };
-        let writer = OpenOptions::new().write(true).custom_flags(flags).open(self.path(name))?;
-        Ok(RealFile { writer, buffered: reader, sync_after_write: self.mode == SyncMode::Fdatasync })
+    fn direct_flag(&self) -> i32 {
+        if self.direct { libc::O_DIRECT } else { 0 }
     }
 }
 
@@ -128,15 +122,28 @@ impl Disk for RealDisk {
         Ok(names)
     }
 
-    fn create(&self, name: &str) -> io::Result<RealFile> {
-        let reader =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(name))?;
-        self.handle(name, reader)
+    fn create(&self, name: &str, length: u64) -> io::Result<RealFile> {
+        let filler = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(self.direct_flag())
+            .open(self.path(name))?;
+        fill_with_zeros(&filler, length)?;
+        self.open(name)
     }
 
     fn open(&self, name: &str) -> io::Result<RealFile> {
-        let reader = OpenOptions::new().read(true).write(true).open(self.path(name))?;
-        self.handle(name, reader)
+        let flags = match self.mode {
+            SyncMode::Dsync => self.direct_flag() | libc::O_DSYNC,
+            SyncMode::Fdatasync | SyncMode::None => 0,
+        };
+        let path = self.path(name);
+        Ok(RealFile {
+            writer: OpenOptions::new().write(true).custom_flags(flags).open(&path)?,
+            reader: File::open(&path)?,
+            sync_after_write: self.mode == SyncMode::Fdatasync,
+        })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -163,8 +170,7 @@ impl Disk for RealDisk {
     }
 
     fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
-        let flags = if self.direct { libc::O_DIRECT } else { 0 };
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path(name))?;
+        let file = OpenOptions::new().read(true).custom_flags(self.direct_flag()).open(self.path(name))?;
         let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(BLOCK_BYTES as usize));
         let filled = read_to_end(&file, buffer.as_mut())?;
@@ -193,17 +199,17 @@ fn read_to_end(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// A file open twice: for durable writes, and through the page cache for everything else.
+/// A file open twice: for durable writes, and for reads through the page cache.
 #[derive(Debug)]
 pub struct RealFile {
     writer: File,
-    buffered: File,
+    reader: File,
     sync_after_write: bool,
 }
 
 impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.buffered.metadata()?.len())
+        Ok(self.reader.metadata()?.len())
     }
 
     fn write_durably(&self, bytes: &[u8], offset: u64) -> io::Result<u32> {
@@ -214,27 +220,28 @@ impl DiskFile for RealFile {
         Ok(calls)
     }
 
-    fn fill_with_zeros(&self, length: u64) -> io::Result<()> {
-        let zeros = vec![0; FILL_BYTES];
-        let mut offset = 0;
-        while offset < length {
-            let count = (length - offset).min(FILL_BYTES as u64);
-            write_all(&self.buffered, &zeros[..count as usize], offset)?;
-            offset += count;
-            if offset.is_multiple_of(FILL_SYNC_BYTES) {
-                self.buffered.sync_data()?;
-            }
-        }
-        self.buffered.sync_all()
-    }
-
     fn sync(&self) -> io::Result<()> {
-        self.buffered.sync_all()
+        self.writer.sync_all()
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.buffered.read_exact_at(bytes, offset)
+        self.reader.read_exact_at(bytes, offset)
     }
+}
+
+/// Lengths are whole blocks wherever direct I/O asks for it: segments are.
+fn fill_with_zeros(file: &File, length: u64) -> io::Result<()> {
+    let zeros = AlignedBuf::zeroed(FILL_BYTES);
+    let mut offset = 0;
+    while offset < length {
+        let count = (length - offset).min(FILL_BYTES as u64);
+        write_all(file, &zeros.as_ref()[..count as usize], offset)?;
+        offset += count;
+        if offset.is_multiple_of(FILL_SYNC_BYTES) {
+            file.sync_data()?;
+        }
+    }
+    file.sync_all()
 }
 
 /// A call that was interrupted before it wrote anything is no failed write.

@@ -92,6 +92,12 @@ impl SimDisk {
         Ok(state.file(id)?.live.clone())
     }
 
+    /// Puts a durable file on the disk behind everybody's back.
+    pub fn put(&self, name: &str, bytes: &[u8]) {
+        let mut state = self.lock();
+        state.put(name, bytes);
+    }
+
     /// Changes bytes on the disk behind everybody's back.
     pub fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
@@ -170,11 +176,17 @@ impl Disk for SimDisk {
         Ok(self.alive()?.live_names.keys().cloned().collect())
     }
 
-    fn create(&self, name: &str) -> io::Result<SimFile> {
-        let mut state = self.alive()?;
-        let id = state.new_file();
-        state.change_names(NameChange::Set(name.to_owned(), id))?;
-        Ok(self.handle(id))
+    fn create(&self, name: &str, length: u64) -> io::Result<SimFile> {
+        let file = {
+            let mut state = self.alive()?;
+            let id = state.new_file();
+            state.change_names(NameChange::Set(name.to_owned(), id))?;
+            self.handle(id)
+        };
+        if length > 0 {
+            file.write_durably(&vec![0; length as usize], 0)?;
+        }
+        Ok(file)
     }
 
     fn open(&self, name: &str) -> io::Result<SimFile> {

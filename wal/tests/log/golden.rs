@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::common::Model;
-use perdura_wal::{Disk, DiskFile, HardState, NewLog, Options, Position, Record, SimDisk, Tear, Wal};
+use perdura_wal::{HardState, NewLog, Options, Position, Record, SimDisk, Tear, Wal};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -108,9 +108,8 @@ fn a_log_of_version_1_can_be_read() -> Result {
     let disk = new_disk();
     for name in SEGMENTS {
         let bytes = undump(&std::fs::read_to_string(fixture(name))?)?;
-        disk.create(name)?.write_durably(&bytes, 0)?;
+        disk.put(name, &bytes);
     }
-    disk.sync_dir()?;
     let (wal, recovery) = Wal::open(disk, Options::default())?;
     assert_eq!(Model::of(&wal), write_log(&new_disk())?);
     assert_eq!(recovery.torn_tail, None);

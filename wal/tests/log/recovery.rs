@@ -6,8 +6,7 @@ use perdura_wal::format::{
     seal_record, segment_seed,
 };
 use perdura_wal::{
-    Disk, DiskFile, Fault, HardState, NewLog, Options, Record, Recovery, SimDisk, Tear, Wal, WalError,
-    inspect,
+    Disk, Fault, HardState, NewLog, Options, Record, Recovery, SimDisk, Tear, Wal, WalError, inspect,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -137,9 +136,8 @@ fn a_tail_torn_at_any_byte_is_cut_as_a_whole() -> Result {
 fn copy_of(disk: &SimDisk) -> Result<SimDisk> {
     let copy = new_disk();
     for name in disk.list()? {
-        copy.create(&name)?.write_durably(&disk.bytes(&name)?, 0)?;
+        copy.put(&name, &disk.bytes(&name)?);
     }
-    copy.sync_dir()?;
     Ok(copy)
 }
 
@@ -394,8 +392,8 @@ fn segments_that_compaction_left_behind_are_dropped() -> Result {
 #[test]
 fn temporary_files_are_removed() -> Result {
     let (disk, model) = log_of(3, 10)?;
-    disk.create("prepare.tmp")?;
-    disk.create("notes.txt")?;
+    disk.put("prepare.tmp", b"zeros");
+    disk.put("notes.txt", b"mine");
     assert_eq!(open(&disk)?.0, model);
     assert_eq!(disk.list()?, [FIRST, "notes.txt"]);
     Ok(())
@@ -436,8 +434,7 @@ fn forged_segment(records: &[RawRecord<'_>]) -> Vec<u8> {
 
 fn disk_with(bytes: &[u8]) -> Result<SimDisk> {
     let disk = new_disk();
-    disk.create(FIRST)?.write_durably(bytes, 0)?;
-    disk.sync_dir()?;
+    disk.put(FIRST, bytes);
     Ok(disk)
 }
 

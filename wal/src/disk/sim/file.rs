@@ -58,11 +58,6 @@ impl DiskFile for SimFile {
         Ok(1)
     }
 
-    fn fill_with_zeros(&self, length: u64) -> io::Result<()> {
-        self.write(&vec![0; length as usize], 0)?;
-        self.sync_writes()
-    }
-
     fn sync(&self) -> io::Result<()> {
         self.sync_writes()
     }

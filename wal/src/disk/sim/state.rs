@@ -268,6 +268,16 @@ impl State {
         self.next_id
     }
 
+    pub fn put(&mut self, name: &str, bytes: &[u8]) {
+        let id = self.new_file();
+        if let Some(file) = self.files.get_mut(&id) {
+            file.write(bytes, 0);
+            file.sync();
+        }
+        self.live_names.insert(name.to_owned(), id);
+        self.durable_names.insert(name.to_owned(), id);
+    }
+
     pub fn find(&self, name: &str) -> io::Result<FileId> {
         let id = self.live_names.get(name).copied();
         id.ok_or_else(|| io::ErrorKind::NotFound.into())

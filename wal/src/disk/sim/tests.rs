@@ -8,7 +8,7 @@ fn disk(tear: Tear) -> SimDisk {
 
 /// A durable file of 8 KiB of ones.
 fn with_file(disk: &SimDisk) -> io::Result<SimFile> {
-    let file = disk.create("a")?;
+    let file = disk.create("a", 0)?;
     file.write_durably(&[1; 8192], 0)?;
     disk.sync_dir()?;
     Ok(file)
@@ -34,11 +34,11 @@ fn what_was_synced_survives_and_a_name_needs_its_own_sync() -> Result {
     let disk = disk.crash();
     assert_eq!(disk.bytes("a")?, [1; 8192]);
 
-    disk.create("b")?.write_durably(&[3; 10], 0)?;
+    disk.create("b", 0)?.write_durably(&[3; 10], 0)?;
     let outcomes: Vec<bool> = (0..20)
         .map(|seed| {
             let disk = SimDisk::new(seed, Tear::Sectors, 1);
-            disk.create("b").expect("create");
+            disk.create("b", 0).expect("create");
             disk.crash().bytes("b").is_ok()
         })
         .collect();
