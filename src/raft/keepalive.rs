@@ -29,7 +29,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::frame::Frame;
@@ -38,6 +38,7 @@ use super::identity::NodeId;
 use super::inbox::{Inbox, PeerEvent};
 use super::link::{Link, LinkWatcher, Target};
 use super::status::{Leadership, Role};
+use super::task::OwnedTask;
 use super::timing::RaftTiming;
 
 /// Bytes of beats that may wait for one peer.
@@ -232,16 +233,10 @@ impl Worker {
 
 /// Takes over accepted connections, the newest of each peer.
 async fn listen(ear: Arc<Ear>, mut accepted: mpsc::Receiver<(NodeId, std::net::TcpStream)>) {
-    let mut readers: HashMap<NodeId, AbortHandle> = HashMap::new();
-    let mut tasks = JoinSet::new();
+    let mut readers = HashMap::new();
     while let Some((from, stream)) = accepted.recv().await {
-        while tasks.try_join_next().is_some() {}
-        let Ok(stream) = TcpStream::from_std(stream) else {
-            continue;
-        };
-        let reader = tasks.spawn(ear.clone().read(from, stream));
-        if let Some(older) = readers.insert(from, reader) {
-            older.abort();
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            readers.insert(from, OwnedTask::spawn(ear.clone().read(from, stream)));
         }
     }
 }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::frame::{Frame, FrameError};
@@ -23,6 +23,7 @@ use super::identity::NodeId;
 use super::inbox::Inbox;
 use super::keepalive::KeepaliveHandle;
 use super::link::LinkWatcher;
+use super::task::OwnedTask;
 
 const MAX_GREETINGS: usize = 64;
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +37,7 @@ pub(super) struct Listener {
     pub inbox: Inbox,
     pub watcher: Arc<dyn LinkWatcher>,
     pub keepalive: Option<KeepaliveHandle>,
-    readers: Mutex<HashMap<NodeId, AbortHandle>>,
+    readers: Mutex<HashMap<NodeId, OwnedTask>>,
     last_complaint: Mutex<String>,
 }
 
@@ -60,33 +61,39 @@ impl Listener {
     /// Accepts until the task is dropped, which ends its connections as well.
     pub(super) async fn run(self: Arc<Listener>, socket: TcpListener) {
         let greetings = Arc::new(Semaphore::new(MAX_GREETINGS));
-        let mut connections = JoinSet::new();
+        let mut greeters = JoinSet::new();
         loop {
-            while connections.try_join_next().is_some() {}
-            let Ok(permit) = greetings.clone().acquire_owned().await else {
-                return;
-            };
+            while greeters.try_join_next().is_some() {}
+            let permit = greetings.clone().acquire_owned().await;
             match socket.accept().await {
                 Ok((stream, from)) => {
                     let listener = self.clone();
-                    let (go, ready) = tokio::sync::oneshot::channel();
-                    let task = connections.spawn(async move {
-                        let Ok(own_handle) = ready.await else {
-                            return;
-                        };
-                        let greeted = listener.greet(stream, from).await;
-                        drop(permit);
-                        if let Some((stream, hello)) = greeted {
-                            listener.serve(stream, hello, own_handle).await;
-                        }
+                    greeters.spawn(async move {
+                        let _permit = permit;
+                        listener.welcome(stream, from).await;
                     });
-                    let _ = go.send(task);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a peer's connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    async fn welcome(&self, stream: TcpStream, from: SocketAddr) {
+        let Some((stream, hello)) = self.greet(stream, from).await else {
+            return;
+        };
+        self.watcher.connected(&hello);
+        match (hello.kind, &self.keepalive) {
+            (ConnectionKind::Raft, _) => {
+                let reader = read_until_closed(stream, hello.node_id, self.inbox.clone());
+                let task = OwnedTask::spawn(reader);
+                self.readers.lock().insert(hello.node_id, task);
+            }
+            (ConnectionKind::Keepalive, Some(keepalive)) => keepalive.hand_over(hello.node_id, stream),
+            (ConnectionKind::Keepalive, None) => {}
         }
     }
 
@@ -113,22 +120,11 @@ impl Listener {
             *last = complaint;
         }
     }
+}
 
-    async fn serve(&self, stream: TcpStream, hello: Hello, own_handle: AbortHandle) {
-        self.watcher.connected(&hello);
-        if hello.kind == ConnectionKind::Keepalive {
-            if let Some(keepalive) = &self.keepalive {
-                keepalive.hand_over(hello.node_id, stream);
-            }
-            return;
-        }
-        let older = self.readers.lock().insert(hello.node_id, own_handle);
-        if let Some(older) = older {
-            older.abort();
-        }
-        if let Err(error) = read_frames(stream, hello.node_id, &self.inbox).await {
-            tracing::warn!(peer = hello.node_id, %error, "closed a peer's connection");
-        }
+async fn read_until_closed(stream: TcpStream, from: NodeId, inbox: Inbox) {
+    if let Err(error) = read_frames(stream, from, &inbox).await {
+        tracing::warn!(peer = from, %error, "closed a peer's connection");
     }
 }
 

@@ -29,6 +29,7 @@ pub mod outbox;
 mod simulation;
 pub mod status;
 pub mod storage;
+mod task;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

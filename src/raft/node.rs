@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use super::frame::{Frame, MAX_FRAME_BYTES, RaftFrame};
 use super::identity::{Identity, NodeId};
-use super::lease::{LeaderLease, Promise, ReadRound, RoundState};
+use super::lease::{LeaderLease, Promise, ReadRound, RoundState, Stamp};
 use super::logger::tracing_logger;
 use super::outbox::{self, Outbound};
 use super::status::{Leadership, NodeStatus, PeerProgress, Role};
@@ -143,6 +143,12 @@ pub enum NodeError {
     Storage(#[from] StorageFault),
     #[error("entry {index} of the log can't be applied: {source}")]
     Apply { index: u64, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(
+        "node {leader} leads and knows that this node had entries up to {known}, but its log ends at {last}: the log was \
+         lost or replaced. A member without its log can make the cluster forget acknowledged writes, so it does not go on; \
+         restore its log from a backup"
+    )]
+    LogLost { leader: NodeId, known: u64, last: u64 },
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
 }
@@ -168,6 +174,8 @@ pub struct Node<D: Disk> {
     /// The last applied entry's term; a leader serves once it is its own.
     applied_term: u64,
     unreachable: Vec<NodeId>,
+    /// Why the next [`Node::process`] fails.
+    fatal: Option<NodeError>,
 }
 
 impl<D: Disk> Node<D> {
@@ -191,6 +199,7 @@ impl<D: Disk> Node<D> {
             uncommitted_bytes: 0,
             applied_term: 0,
             unreachable: Vec::new(),
+            fatal: None,
             config,
         };
         if is_alone {
@@ -201,20 +210,15 @@ impl<D: Disk> Node<D> {
     }
 
     /// Takes in what a peer sent. What can't be from that peer, or breaks a promise, is dropped.
+    ///
+    /// `now_ms` must have been read after the frame arrived: the promise to the leader counts from it.
     pub fn step(&mut self, from: NodeId, frame: RaftFrame, now_ms: u64) {
         let mut heard_leader = false;
         for message in frame.messages {
             let kind = message.get_msg_type();
             let is_welcome = self.is_from_peer(from, &message)
-                && match kind {
-                    MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
-                        message.context == CAMPAIGN_TRANSFER || !self.promise.forbids(now_ms)
-                    }
-                    MessageType::MsgTimeoutNow => {
-                        frame.stamp.is_some_and(|stamp| !self.promise.is_overtaken(from, stamp))
-                    }
-                    _ => true,
-                };
+                && self.is_allowed(&message, frame.stamp, now_ms)
+                && self.is_possible(&message);
             if !is_welcome {
                 tracing::debug!(from, ?kind, "dropped a raft message");
                 continue;
@@ -237,6 +241,32 @@ impl<D: Disk> Node<D> {
         {
             self.lease.record_echo(from, echo);
         }
+    }
+
+    /// Whether promises allow it: no votes but those that the leader itself asked for, and no late request to campaign.
+    fn is_allowed(&self, message: &Message, stamp: Option<Stamp>, now_ms: u64) -> bool {
+        match message.get_msg_type() {
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+                message.context == CAMPAIGN_TRANSFER || !self.promise.forbids(now_ms)
+            }
+            MessageType::MsgTimeoutNow => {
+                stamp.is_some_and(|stamp| !self.promise.is_overtaken(message.from, stamp))
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether this log can be the one that the leader knows. If not, the node ends with the next round.
+    fn is_possible(&mut self, message: &Message) -> bool {
+        let raft = &self.raw.raft;
+        let last = raft.raft_log.last_index();
+        let is_heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
+        if !is_heartbeat || message.term < raft.term || message.commit <= last {
+            return true;
+        }
+        let (leader, known) = (message.from, message.commit);
+        self.fatal = Some(NodeError::LogLost { leader, known, last });
+        false
     }
 
     /// Takes in a leader's sign of life that its keepalive thread sent.
@@ -399,6 +429,9 @@ impl<D: Disk> Node<D> {
         out: &mut impl Outbound,
         machine: &mut S,
     ) -> Result<(), NodeError> {
+        if let Some(error) = self.fatal.take() {
+            return Err(error);
+        }
         self.publish_lease(now_ms, machine);
         while self.raw.has_ready() {
             self.process_ready(now_ms, out, machine)?;

@@ -219,6 +219,11 @@ impl Cluster {
         member.disk = how(&member.disk);
     }
 
+    /// Kills a member and gives it an empty disk.
+    pub(super) fn lose_log(&mut self, id: NodeId) {
+        self.end(id, |_| SimDisk::new(99, Tear::Sectors, 4096));
+    }
+
     /// The member loses its power in the midst of the operation on its disk that comes after so many others.
     pub(super) fn lose_power_later(&mut self, id: NodeId, operations: u64) {
         let member = self.member(id);

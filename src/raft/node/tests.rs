@@ -303,6 +303,37 @@ fn a_log_is_refused_under_another_identity() {
 }
 
 #[test]
+fn a_member_whose_log_was_lost_does_not_go_on() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.propose(leader, "kept by a majority");
+    cluster.run_ms(300);
+    let victim = cluster.followers_of(leader)[0];
+    cluster.lose_log(victim);
+    cluster.start(victim);
+    let now_ms = cluster.clock_of(victim);
+    let mut heartbeat = Message::default();
+    heartbeat.set_msg_type(MessageType::MsgHeartbeat);
+    (heartbeat.from, heartbeat.to, heartbeat.term, heartbeat.commit) = (leader, victim, 1, 2);
+    let frame = RaftFrame { messages: vec![heartbeat], ..RaftFrame::default() };
+    let node = cluster.node(victim);
+    node.step(leader, frame, now_ms);
+    let ended = node.process(now_ms, &mut Nowhere, &mut Ledger::default());
+    assert!(matches!(ended, Err(NodeError::LogLost { known: 2, last: 0, .. })));
+}
+
+/// The way to nobody.
+struct Nowhere;
+
+impl Outbound for Nowhere {
+    fn send(&mut self, _: NodeId, _: &Frame) -> bool {
+        false
+    }
+
+    fn flush(&mut self) {}
+}
+
+#[test]
 fn a_message_that_lies_about_its_sender_is_dropped() {
     let mut cluster = Cluster::new(3);
     let leader = cluster.elect();
@@ -359,13 +390,6 @@ fn an_error_of_the_state_machine_ends_the_node_by_name() {
         fn apply(&mut self, _: u64, _: u64, _: &[u8]) -> Result<(), TooNew> {
             Err(TooNew)
         }
-    }
-    struct Nowhere;
-    impl Outbound for Nowhere {
-        fn send(&mut self, _: NodeId, _: &Frame) -> bool {
-            false
-        }
-        fn flush(&mut self) {}
     }
     let mut cluster = Cluster::new(1);
     let error = cluster.node(1).process(0, &mut Nowhere, &mut Refusing).expect_err("the entry is refused");
