@@ -1,6 +1,9 @@
 //! Stops and starts: what was there is there again, deadlines and all, whichever way the process ended.
 
-use perdura_testkit::Node;
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Client, Cluster, Node};
 
 use crate::perdura;
 
@@ -97,10 +100,26 @@ fn a_node_comes_back_to_an_empty_log() {
     node.client().check("DBSIZE", ":0");
 }
 
+/// A node that accepts a connection takes a write: there is nobody else whom it could wait for.
+#[test]
+fn a_lone_node_that_accepts_takes_a_write() {
+    let mut node = perdura().launch();
+    for round in 0..5 {
+        let reply = wait_for("the node answers", Duration::from_secs(20), || {
+            let mut client = Client::try_connect(node.addr()).ok()?;
+            let reply = client.try_call(&[b"SET", b"k", b"v"]).ok()?;
+            (!reply.to_string().starts_with("-LOADING")).then_some(reply)
+        });
+        assert_eq!(reply.to_string(), "+OK", "start {round}");
+        node.kill();
+        node.spawn();
+    }
+}
+
 /// A group that loses power as a whole has everything when it returns.
 #[test]
 fn three_nodes_killed_together_come_back() {
-    let mut cluster = perdura_testkit::Cluster::start_with(perdura());
+    let mut cluster = Cluster::start_with(perdura());
     let primary = cluster.primary();
     fill(&cluster.nodes[primary]);
     let before = cluster.agreed_digest();

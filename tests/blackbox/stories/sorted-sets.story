@@ -103,9 +103,9 @@ ZADD one 1 x => :1
 ZRANDMEMBER one -2 WITHSCORES => [x 1 x 1]
 ZSCAN one 0 => [0 [x 1]]
 
-# Scores are written in their shortest form.
-ZADD f 3.0 a 0.1 b 1e21 c 100000000000000000 d 0.00001 e => :5
-ZMSCORE f a b c d e => [3 0.10000000000000001 1e+21 1e+17 1.0000000000000001e-05]
+# Scores are written short, and with an exponent where they would get long.
+ZADD f 3.0 a 0.5 b 1e21 c 100000000000000000 d -2.25 e 4503599627370495 f => :6
+ZMSCORE f a b c d e f => [3 0.5 1e+21 1e+17 '-2.25' 4503599627370495]
 
 # Another type is refused.
 SET s v => +OK

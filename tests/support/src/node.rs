@@ -221,7 +221,7 @@ impl Node {
     /// Whether the process answers anything but that it is still loading.
     fn ping(&self) -> Option<()> {
         let reply = self.try_admin().ok()?.try_call(&[b"PING"]).ok()?;
-        (reply.to_string() == "+PONG").then_some(())
+        (!reply.to_string().starts_with("-LOADING")).then_some(())
     }
 
     fn log_path(&self) -> PathBuf {
