@@ -80,7 +80,10 @@ impl NodeSpec {
         for name in foreign.filter(|name| name.to_string_lossy().starts_with("PERDURA_")) {
             command.env_remove(name);
         }
-        command.arg("serve").arg("--port").arg(addr.port().to_string()).arg("--dir").arg(data);
+        command.arg("serve").arg("--port").arg(addr.port().to_string());
+        if self.value("dir").is_none() {
+            command.arg("--dir").arg(data);
+        }
         for (name, value) in &self.flags {
             command.arg(format!("--{name}")).arg(value);
         }
