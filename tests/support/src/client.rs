@@ -155,7 +155,12 @@ impl Client {
 
     fn receive(&mut self) -> std::io::Result<usize> {
         let mut chunk = [0; READ_BYTES];
-        let count = self.stream.read(&mut chunk)?;
+        let count = loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => break outcome?,
+            }
+        };
         self.received.extend_from_slice(&chunk[..count]);
         Ok(count)
     }
