@@ -14,7 +14,7 @@ use std::io;
 use aligned::AlignedBuf;
 
 /// One folder of files.
-pub trait Disk: Clone + Debug + Send + 'static {
+pub trait Disk: Clone + Debug + Send + Sync + 'static {
     type File: DiskFile;
     /// A file's bytes, read-only. A later write to the file may or may not show in them.
     type Map: AsRef<[u8]> + Debug + Send + Sync;

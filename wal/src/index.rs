@@ -248,3 +248,6 @@ impl LogIndex {
 fn expect_index(expected: u64, found: u64) -> Result<(), Fault> {
     if expected == found { Ok(()) } else { Err(Fault::Index { expected, found }) }
 }
+
+#[cfg(test)]
+mod tests;

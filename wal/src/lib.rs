@@ -6,7 +6,7 @@
 //! - [`Wal::open`] cuts a torn tail, which was never acknowledged, and refuses anything else that is wrong.
 //! - All access to files goes through [`Disk`]: [`RealDisk`] or the simulated [`SimDisk`].
 //!
-//! The byte layout is `docs/log-format.md` and [`format`]; what is promised, and on which assumptions about
+//! The byte layout is `docs/log-format.md` and [`mod@format`]; what is promised, and on which assumptions about
 //! the disk, is `docs/durability.md`. The crate reads no clock and draws no random numbers.
 
 #![deny(unsafe_code)]

@@ -1,7 +1,9 @@
 //! What every disk must give: the log's contract, told as stories.
 
+use perdura_wal::format::MAX_PAYLOAD_BYTES;
 use perdura_wal::{
-    Disk, HardState, NewLog, Options, Position, RealDisk, Record, SimDisk, SyncMode, Tear, Wal, WalError,
+    Disk, HardState, MAX_METADATA_BYTES, NewLog, Options, Position, RealDisk, Record, SimDisk, SyncMode,
+    Tear, Wal, WalError,
 };
 use tempfile::TempDir;
 
@@ -201,6 +203,149 @@ fn a_log_is_made_only_when_asked_for() -> Result {
     Ok(())
 }
 
+fn any_range_can_be_read<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    let mut expected = Vec::new();
+    for batch in 0..60_u64 {
+        let first = batch * 25 + 1;
+        append(&mut wal, first..=first + 24, batch / 7);
+        expected.extend((first..first + 25).map(|index| (index, batch / 7)));
+    }
+    for (position, &(index, term)) in expected.iter().enumerate().step_by(7) {
+        check(&wal, index..=index, term);
+        let length = position % 90 + 1;
+        let end = (index + length as u64).min(expected.len() as u64 + 1);
+        let found: Vec<(u64, u64)> =
+            wal.read(index..end, u64::MAX)?.iter().map(|record| (record.index, record.term)).collect();
+        assert_eq!(found, expected[position..position + found.len()]);
+        assert_eq!(found.len() as u64, end - index);
+    }
+    Ok(())
+}
+
+fn a_preparer_in_a_thread_makes_and_recycles_segments<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    let preparer = wal.take_preparer();
+    let worker = std::thread::spawn(move || preparer.run());
+    for batch in 0..40_u64 {
+        let first = batch * 50 + 1;
+        append(&mut wal, first..=first + 49, 1);
+        if batch % 4 == 3 {
+            wal.compact_prefix(first)?;
+            wal.commit()?;
+        }
+    }
+    check(&wal, wal.first_index()..=2000, 1);
+    drop(wal);
+    worker.join().expect("no panic")?;
+    let (wal, recovery) = Wal::open(disk(), options())?;
+    assert_eq!(wal.last_index(), 2000);
+    assert_eq!(recovery.torn_tail, None);
+    Ok(())
+}
+
+fn padding_can_be_turned_on_and_off<D: Disk>(disk: impl Fn() -> D) -> Result {
+    for round in 0..6_u64 {
+        let options = Options { pad_to_block: round % 2 == 0, ..options() };
+        let (mut wal, _) = Wal::open(disk(), options)?;
+        for index in round * 10 + 1..=round * 10 + 10 {
+            append(&mut wal, index..=index, 1);
+        }
+        check(&wal, 1..=round * 10 + 10, 1);
+    }
+    Ok(())
+}
+
+#[test]
+fn one_commit_is_one_write() -> Result {
+    let folder = TempDir::new()?;
+    let (mut wal, _) = Wal::open(RealDisk::open(folder.path(), SyncMode::Dsync)?, options())?;
+    for index in 1..=300 {
+        wal.stage(Record { index, term: 1, payload: &[1; 700] })?;
+        let stats = wal.commit()?;
+        assert_eq!((stats.records, stats.write_calls), if stats.records == 1 { (1, 1) } else { (4, 1) });
+        assert!(stats.bytes <= 12 << 10, "{}", stats.bytes);
+    }
+    assert!(wal.sealed_segments().count() > 1);
+    Ok(())
+}
+
+#[test]
+fn a_failed_write_poisons_the_log_and_is_never_retried() -> Result {
+    for operation in 0..2 {
+        let disk = SimDisk::new(3, Tear::Sectors, 4096);
+        let (mut wal, _) = Wal::open(disk.clone(), options())?;
+        append(&mut wal, 1..=5, 1);
+        disk.fail_at(disk.operations() + operation);
+        wal.stage(Record { index: 6, term: 1, payload: b"lost?" })?;
+        let error = wal.commit().expect_err("planned");
+        let text = error.to_string();
+        assert!(text.contains("write") && text.contains("00000000000000000001.wal"), "{text}");
+        let operations = disk.operations();
+        let record = Record { index: 6, term: 1, payload: b"again" };
+        let again = [
+            wal.stage(record).expect_err("poisoned"),
+            wal.stage_hard_state(HardState::default()).expect_err("poisoned"),
+            wal.stage_metadata(b"").expect_err("poisoned"),
+            wal.commit().expect_err("poisoned"),
+            wal.read(1..2, 1).expect_err("poisoned"),
+            wal.term(1).expect_err("poisoned"),
+            wal.verify_segment(1).expect_err("poisoned"),
+        ];
+        for other in again {
+            assert_eq!(other.to_string(), text);
+        }
+        assert_eq!(disk.operations(), operations, "nothing was tried again");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_is_announced_and_then_fails_the_commit() -> Result {
+    let disk = SimDisk::new(3, Tear::Sectors, 4096);
+    let (mut wal, _) = Wal::open(disk.clone(), options())?;
+    disk.set_capacity(Some(64 << 10));
+    let mut index = 0;
+    while wal.ready_bytes() > 16 << 10 {
+        index += 1;
+        append(&mut wal, index..=index, 1);
+    }
+    let error = loop {
+        index += 1;
+        wal.stage(Record { index, term: 1, payload: &[0; 3000] })?;
+        if let Err(error) = wal.commit() {
+            break error;
+        }
+    };
+    assert!(
+        matches!(&error, WalError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+    );
+    drop(wal);
+    disk.set_capacity(None);
+    let (wal, _) = Wal::open(disk.kill(), options())?;
+    assert_eq!(wal.last_index(), index - 1);
+    Ok(())
+}
+
+#[test]
+fn limits_are_told_before_anything_is_copied() -> Result {
+    let disk = SimDisk::new(3, Tear::Sectors, 4096);
+    let (mut wal, _) = Wal::open(disk, options())?;
+    let long = vec![0; MAX_PAYLOAD_BYTES + 1];
+    assert!(matches!(
+        wal.stage(Record { index: 1, term: 1, payload: &long }),
+        Err(WalError::PayloadTooLong { .. })
+    ));
+    assert!(matches!(
+        wal.stage_metadata(&long[..MAX_METADATA_BYTES + 1]),
+        Err(WalError::MetadataTooLong { .. })
+    ));
+    assert_eq!(wal.commit()?.records, 0);
+    wal.stage_metadata(&long[..MAX_METADATA_BYTES])?;
+    wal.commit()?;
+    Ok(())
+}
+
 /// Every story on one disk, as tests of one module.
 macro_rules! stories_on {
     ($name:ident, |$folder:ident| $disk:expr, $($story:ident,)*) => {
@@ -235,4 +380,7 @@ on_every_disk! {
     a_batch_larger_than_a_segment_gets_one_of_its_own,
     reading_stops_at_the_byte_limit_but_gives_one_at_least,
     misuse_is_refused_and_stages_nothing,
+    any_range_can_be_read,
+    a_preparer_in_a_thread_makes_and_recycles_segments,
+    padding_can_be_turned_on_and_off,
 }
