@@ -23,8 +23,8 @@
 //!
 //! The scan changes nothing; what it found is repaired by the open, after the scan accepted everything.
 //!
-//! Caveat: damage to the very last batch can't be told from a torn write, and is cut like one. Opening
-//! writes an empty batch, so what one open accepted is never cut by another.
+//! Caveat: damage that reaches the very last batch can't be told from a torn write, and is cut like one.
+//! Opening writes an empty batch, so what one open accepted is cut by another only if that is hit, too.
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;

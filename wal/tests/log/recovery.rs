@@ -8,6 +8,7 @@ use perdura_wal::format::{
 use perdura_wal::{
     Disk, Fault, HardState, NewLog, Options, Record, Recovery, SimDisk, Tear, Wal, WalError, inspect,
 };
+use proptest::prelude::*;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -483,4 +484,40 @@ fn inspecting_changes_nothing() -> Result {
     assert_eq!((done.records, done.bytes), (report.records, report.bytes));
     assert_eq!(inspect(&new_disk(), &mut |_| {})?, None);
     Ok(())
+}
+
+/// Bytes changed on the disk: where (as a part of the segment), and to what. Each is shorter than a batch, so it
+/// spoils two at most.
+fn damages() -> impl Strategy<Value = Vec<(u32, f64, Vec<u8>)>> {
+    let bytes = prop_oneof![
+        prop::collection::vec(any::<u8>(), 1..40),
+        (1..400_usize).prop_map(|length| vec![0; length]),
+    ];
+    prop::collection::vec((0..3_u32, 0.0..1.0, bytes), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever is damaged, opening neither panics nor invents: it refuses, or the log is as it was, or it
+    /// lacks the last batches, every one of which was hit.
+    #[test]
+    fn damage_never_brings_forth_what_was_not_written(damages in damages()) {
+        let (disk, model) = log_of(30, 900).expect("sound");
+        let names = disk.list().expect("names");
+        let hits = damages.len() as u64;
+        for (segment, part, bytes) in damages {
+            let name = &names[segment as usize % names.len()];
+            let offset = (part * (SEGMENT_BYTES as usize - bytes.len()) as f64) as u64;
+            disk.overwrite(name, offset, &bytes).expect("inside the file");
+        }
+        if let Ok((found, _)) = open(&disk) {
+            let last = found.last().index;
+            prop_assert!(last + 2 * hits >= model.last().index, "lost a sound batch: {last}");
+            for (index, entry) in &found.entries {
+                prop_assert_eq!(&model.entries[index], entry);
+            }
+            prop_assert_eq!(found.metadata, model.metadata);
+        }
+    }
 }
