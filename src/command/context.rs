@@ -100,6 +100,8 @@ pub struct Effects {
     pub changes: u64,
     /// Keys that were met dead and freed.
     pub expired: u64,
+    /// A field of some hash got a deadline: hashes are to be walked for dead fields from now on.
+    pub field_deadlines: bool,
     /// Messages published inside a transaction: channel, payload.
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
     /// What takes long to drop; a thread beside apply drops it.
@@ -322,6 +324,11 @@ impl<'a> WriteContext<'a> {
         if self.effects.record_touched {
             self.effects.touched.push((db, key.to_vec()));
         }
+    }
+
+    /// Says that a field of a hash got a deadline.
+    pub fn note_field_deadline(&mut self) {
+        self.effects.field_deadlines = true;
     }
 
     /// Hands a message to the subscribers of every node, once the entry is applied there.

@@ -1,10 +1,14 @@
 //! Finds keys whose deadline has passed, so that an entry can free their space.
 //!
-//! The primary walks the tables round and round, some entries at a time, skipping what has no deadlines. It only looks;
-//! whether a key is dead is decided again by the entry's stamp, on every replica alike.
+//! - The primary walks the tables round and round, some entries at a time, skipping lock ranges whose keys have no deadlines.
+//!   It only looks; whether a key is dead is decided again by the entry's stamp, on every replica alike.
+//! - Fields of hashes have deadlines of their own. Once one was set anywhere, every range is walked for them, until a whole
+//!   round has met no hash with a deadline.
 
+use crate::keyspace::entry::Entry;
 use crate::keyspace::range::LockRange;
 use crate::keyspace::slot::{RANGES, SLOTS_PER_RANGE, Slot};
+use crate::keyspace::value::{Object, ValueRef};
 use crate::keyspace::view::{LockSet, Ranges};
 use crate::keyspace::{DATABASES, Keyspace};
 
@@ -19,9 +23,13 @@ pub struct ExpiryWalk {
     db: usize,
     range: usize,
     table: usize,
+    /// Some hash may have fields with deadlines.
+    fields: bool,
+    /// One was met since the round began.
+    met_fields: bool,
 }
 
-/// Dead keys of one database.
+/// Dead keys of one database, and hashes with dead fields.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Dead {
     pub db: usize,
@@ -29,6 +37,11 @@ pub struct Dead {
 }
 
 impl ExpiryWalk {
+    /// A field of some hash got a deadline.
+    pub fn expect_fields(&mut self) {
+        (self.fields, self.met_fields) = (true, true);
+    }
+
     /// Looks at the next entries; returns the dead among them, and whether so many were found that another step pays at once.
     pub fn step(&mut self, keyspace: &Keyspace, now_ms: i64) -> (Vec<Dead>, bool) {
         let mut dead: Vec<Dead> = Vec::new();
@@ -36,7 +49,8 @@ impl ExpiryWalk {
         for _ in 0..RANGES * DATABASES {
             let view = keyspace.read(LockSet::of_range(self.range));
             let range = view.range(self.range);
-            if range.usage(self.db).with_deadline > 0 {
+            let usage = range.usage(self.db);
+            if usage.with_deadline > 0 || self.fields && usage.keys > 0 {
                 self.walk_range(range, now_ms, &mut dead, &mut looked_at, &mut found);
             } else {
                 self.table = SLOTS_PER_RANGE;
@@ -66,7 +80,11 @@ impl ExpiryWalk {
             *looked_at += table.len();
             let keys: Vec<Vec<u8>> = table
                 .iter()
-                .filter(|entry| entry.is_dead_at(now_ms))
+                .filter(|entry| {
+                    let fields_end_ms = first_field_deadline(entry);
+                    self.met_fields |= fields_end_ms.is_some();
+                    entry.is_dead_at(now_ms) || fields_end_ms.is_some_and(|deadline| deadline <= now_ms)
+                })
                 .take(DEAD_PER_STEP)
                 .map(|entry| entry.key().to_vec())
                 .collect();
@@ -82,6 +100,16 @@ impl ExpiryWalk {
         self.range = (self.range + 1) % RANGES;
         if self.range == 0 {
             self.db = (self.db + 1) % DATABASES;
+            if self.db == 0 {
+                self.fields = std::mem::take(&mut self.met_fields);
+            }
         }
+    }
+}
+
+fn first_field_deadline(entry: &Entry) -> Option<i64> {
+    match entry.value() {
+        ValueRef::Object(Object::Hash(hash)) => hash.earliest_deadline(),
+        _ => None,
     }
 }

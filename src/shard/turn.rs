@@ -25,6 +25,7 @@ use crate::propose::entry::{self, Item};
 use crate::protocol::reply::Resp;
 use crate::pubsub;
 use crate::raft::inbox::PeerEvent;
+use crate::raft::lease::{ReadRound, RoundState};
 use crate::raft::node::{Node, NodeError};
 use crate::raft::outbox::Outbound;
 
@@ -53,8 +54,8 @@ pub struct Shard<D: Disk> {
     machine: Machine,
     handle: Arc<ShardHandle>,
     backlog: Backlog,
-    /// Reads that nothing is logged with, until the lease allows them.
-    stalled: Option<Plan>,
+    /// Reads that nothing is logged with, until the lease or a round of confirmation allows them.
+    stalled: Option<(Plan, Option<ReadRound>)>,
     seeds: Random,
     expiry: ExpiryWalk,
     next_expiry_ms: u64,
@@ -149,7 +150,7 @@ impl<D: Disk> Shard<D> {
         if self.node.is_serving() {
             self.handle.set_primary(true);
         } else if !self.handle.is_primary()
-            && let Some(plan) = self.stalled.take()
+            && let Some((plan, _)) = self.stalled.take()
         {
             self.machine.fail_plan(plan, DID_NOT_HAPPEN);
         }
@@ -181,27 +182,36 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Runs the reads that waited for the lease; false while they still wait.
+    /// Runs the reads that waited for leave; false while they still wait.
     fn run_stalled(&mut self, now: Now) -> Result<bool, ShardError> {
-        let Some(plan) = self.stalled.take() else { return Ok(true) };
-        self.launch(plan, now)?;
+        let Some((plan, round)) = self.stalled.take() else { return Ok(true) };
+        match round.map(|round| self.node.confirmed(round)) {
+            Some(RoundState::Confirmed) => self.run_reads(plan, now)?,
+            Some(RoundState::Pending) if !self.holds_lease(now) => self.stalled = Some((plan, round)),
+            Some(RoundState::Lost | RoundState::Pending) | None => self.launch(plan, now)?,
+        }
         Ok(self.stalled.is_none())
     }
 
     fn launch(&mut self, plan: Plan, now: Now) -> Result<(), ShardError> {
         if plan.logged > 0 {
             self.propose(plan);
-        } else if self
-            .node
-            .lease_valid_until_ms(now.monotonic_ms)
-            .is_some_and(|until| until > now.monotonic_ms)
-        {
-            let stamp = self.stamp(now);
-            self.machine.run_unlogged_plan(plan, stamp)?;
+        } else if self.holds_lease(now) {
+            self.run_reads(plan, now)?;
         } else {
-            self.stalled = Some(plan);
+            let round = self.node.confirm_round();
+            self.stalled = Some((plan, round));
         }
         Ok(())
+    }
+
+    fn holds_lease(&self, now: Now) -> bool {
+        self.node.lease_valid_until_ms(now.monotonic_ms).is_some_and(|until| until > now.monotonic_ms)
+    }
+
+    fn run_reads(&mut self, plan: Plan, now: Now) -> Result<(), ShardError> {
+        let stamp = self.stamp(now);
+        Ok(self.machine.run_unlogged_plan(plan, stamp)?)
     }
 
     fn propose(&mut self, mut plan: Plan) {
@@ -251,6 +261,9 @@ impl<D: Disk> Shard<D> {
     fn free_expired(&mut self, now: Now) {
         if now.monotonic_ms < self.next_expiry_ms {
             return;
+        }
+        if std::mem::take(&mut self.machine.applier.effects.field_deadlines) {
+            self.expiry.expect_fields();
         }
         let (dead, more) = self.expiry.step(&self.handle.keyspace, now.unix_ms);
         self.next_expiry_ms = now.monotonic_ms + if more { 1 } else { EXPIRY_PERIOD_MS };

@@ -58,6 +58,7 @@ pub(super) fn hsetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
     if holds && lifetime.has_passed(ctx.now_ms) {
         remove_fields(ctx, key, pairs.map(|(field, _)| field))?;
     } else if holds {
+        ctx.note_field_deadline();
         let hash = open_or_new(ctx, key)?;
         for (field, value) in pairs {
             let deadline_ms = lifetime.deadline_ms(|| hash.expire_at(field));
@@ -93,6 +94,7 @@ pub(super) fn hgetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
         option.take(word, &mut words)?.then_some(()).ok_or(CommandError::Syntax)?;
     }
     let (now_ms, lifetime) = (ctx.now_ms, option.resolve(0, ctx.now_ms, "hgetex")?);
+    ctx.note_field_deadline();
     get_and_change(ctx, args[1], fields, reply, |hash, field| live_for(hash, field, lifetime, now_ms))
 }
 
