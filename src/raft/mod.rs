@@ -29,6 +29,8 @@ pub mod outbox;
 mod simulation;
 pub mod status;
 pub mod storage;
+#[cfg(test)]
+mod stories;
 mod task;
 #[cfg(test)]
 mod testing;

@@ -27,6 +27,8 @@ enum Event {
     LosePower(NodeId),
     LosePowerLater(NodeId, u64),
     Start(NodeId),
+    /// It is killed and back at once.
+    Restart(NodeId),
     Stall(NodeId),
     Resume(NodeId),
     Transfer(NodeId),
@@ -46,6 +48,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => id().prop_map(Event::LosePower),
         1 => (id(), 0u64..6).prop_map(|(id, operations)| Event::LosePowerLater(id, operations)),
         4 => id().prop_map(Event::Start),
+        3 => id().prop_map(Event::Restart),
         1 => id().prop_map(Event::Stall),
         2 => id().prop_map(Event::Resume),
         2 => id().prop_map(Event::Transfer),
@@ -82,6 +85,10 @@ impl Life {
                 self.cluster.lose_power_later(id, operations);
             }
             Event::Start(id) if !self.runs(id) => self.cluster.start(id),
+            Event::Restart(id) => {
+                self.end(id, Cluster::stop);
+                self.cluster.start(id);
+            }
             Event::Stall(id) => self.cluster.member(id).stalled = true,
             Event::Resume(id) => self.cluster.member(id).stalled = false,
             Event::Transfer(to) => self.transfer(to),
