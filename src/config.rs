@@ -292,7 +292,8 @@ fn workers(settings: &Settings) -> Result<usize, ConfigError> {
     if workers > 0 {
         return Ok(workers);
     }
-    Ok(std::thread::available_parallelism().map_or(1, usize::from).min(256))
+    // A worker that has no core of its own beside the clients and the log costs more than it brings: measured.
+    Ok(std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 256)))
 }
 
 fn output_limits(text: &str) -> Result<OutputLimits, String> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use perdura_wal::RealDisk;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use super::ServerError;
 use super::open::Opened;
@@ -36,16 +37,32 @@ pub struct Driver {
     out: Peers,
     board: TurnBoard,
     garbage: SyncSender<Garbage>,
+    replayed: watch::Sender<bool>,
     events: Vec<(u64, PeerEvent)>,
     next_status_ms: u64,
 }
 
 impl Driver {
     /// Opens the way to the peers. Must be called within the runtime that the driver is to run in.
-    pub fn open(opened: Opened, peers: PeerPlan, garbage: SyncSender<Garbage>) -> Result<Self, ServerError> {
+    pub fn open(
+        opened: Opened,
+        peers: PeerPlan,
+        garbage: SyncSender<Garbage>,
+        replayed: watch::Sender<bool>,
+    ) -> Result<Self, ServerError> {
         let Opened { shard, shared, inbox, board } = opened;
         let out = Peers::open(peers, inbox.clone(), board.clone()).map_err(ServerError::Thread)?;
-        Ok(Driver { shard, shared, inbox, out, board, garbage, events: Vec::new(), next_status_ms: 0 })
+        Ok(Driver {
+            shard,
+            shared,
+            inbox,
+            out,
+            board,
+            garbage,
+            replayed,
+            events: Vec::new(),
+            next_status_ms: 0,
+        })
     }
 
     /// Turns until the process is told to end.
@@ -55,10 +72,24 @@ impl Driver {
     pub async fn run(mut self) -> Result<(), ServerError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Thread)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Thread)?;
+        self.replay()?;
         while !self.is_told_to_end(&mut terminate, &mut interrupt).await {
             self.turn()?;
         }
         self.hand_over().await
+    }
+
+    /// Applies what the log is known to have committed, then lets the workers accept.
+    fn replay(&mut self) -> Result<(), ServerError> {
+        self.turn()?;
+        while self.shard.has_work() {
+            self.turn()?;
+        }
+        let config = self.shared.config.started_with();
+        tracing::info!(port = config.port, workers = config.workers, "ready to accept connections");
+        // No worker listens any more only when the process ends.
+        let _ = self.replayed.send(true);
+        Ok(())
     }
 
     /// Waits until a turn has something to do; true if the process is to end instead.

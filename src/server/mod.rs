@@ -16,6 +16,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::command::context::Garbage;
@@ -71,23 +72,23 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         })?;
     }
     let garbage = dropper()?;
-    let driver = move || Driver::open(opened, peers, garbage);
+    let (replayed, is_replayed) = watch::channel(false);
+    let driver = move || Driver::open(opened, peers, garbage, replayed);
     let mut runtimes = runtimes.into_iter();
     let mut listeners = listeners.into_iter();
     let (Some(first), Some(first_listeners)) = (runtimes.next(), listeners.next()) else { return Ok(()) };
     for (index, (runtime, listeners)) in runtimes.zip(listeners).enumerate() {
-        let shared = shared.clone();
+        let (shared, is_replayed) = (shared.clone(), is_replayed.clone());
         spawn(format!("worker-{}", index + 1), move || {
             let local = LocalSet::new();
             let worker = Worker::new(index + 1, shared);
-            local.spawn_local(serve(worker, listeners));
+            local.spawn_local(serve(worker, listeners, is_replayed));
             local.block_on(&runtime, std::future::pending::<()>());
         })?;
     }
     let worker = Worker::new(0, shared.clone());
     let local = LocalSet::new();
-    local.spawn_local(serve(worker, first_listeners));
-    tracing::info!(port = shared.config.started_with().port, workers, "ready to accept connections");
+    local.spawn_local(serve(worker, first_listeners, is_replayed));
     if in_worker {
         return local.block_on(&first, async { driver()?.run().await });
     }
@@ -101,8 +102,16 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     local.block_on(&first, end).unwrap_or(Ok(()))
 }
 
-async fn serve(worker: Rc<Worker>, listeners: Vec<std::net::TcpListener>) {
+/// Accepts once the log is replayed: nobody is ever served part of the data.
+async fn serve(
+    worker: Rc<Worker>,
+    listeners: Vec<std::net::TcpListener>,
+    mut is_replayed: watch::Receiver<bool>,
+) {
     tokio::task::spawn_local(worker.clone().deliver());
+    if is_replayed.wait_for(|replayed| *replayed).await.is_err() {
+        return;
+    }
     for listener in listeners {
         match TcpListener::from_std(listener) {
             Ok(listener) => drop(tokio::task::spawn_local(listener::accept(worker.clone(), listener))),
