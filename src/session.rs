@@ -102,9 +102,9 @@ impl Session {
     fn gate(&self, args: &Args<'_>) -> Result<&'static Command, String> {
         let row = lookup(args[0]).filter(|row| !row.command.flags.contains(Flags::INTERNAL));
         let command = row.map(|row| row.command).ok_or_else(|| unknown_command(args))?;
-        let command = match command.handler {
-            Handler::Container if args.len() > 1 => {
-                lookup_subcommand(command, args[1]).ok_or_else(|| unknown_subcommand(command, args[1]))?
+        let command = match args.get(1) {
+            Some(name) if !command.subcommands.is_empty() => {
+                lookup_subcommand(command, name).ok_or_else(|| unknown_subcommand(command, name))?
             }
             _ => command,
         };

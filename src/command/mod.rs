@@ -8,6 +8,7 @@
 //! - A blocking command's handler that finds nothing ready writes nothing at all: its client then waits.
 
 pub mod args;
+mod connection;
 pub mod context;
 mod database;
 mod decimal;
@@ -18,20 +19,23 @@ mod keys;
 pub mod lifetime;
 mod list;
 mod multi_pop;
+mod pubsub;
 pub mod random;
 mod sample;
 pub mod scan;
+mod server;
 mod set;
 pub mod spec;
 mod string;
 mod table;
 #[cfg(test)]
 pub mod testing;
+mod transaction;
 mod zset;
 
 pub use context::{ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
-pub use table::{commands, lookup, lookup_subcommand};
+pub use table::{commands, lookup, lookup_subcommand, statistic_names};
 
 use crate::client::Client;
 use crate::keyspace::slot::Slot;

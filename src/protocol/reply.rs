@@ -50,6 +50,12 @@ impl<'a> Reply<'a> {
         self.line(b'+', text.as_bytes());
     }
 
+    /// Lines of text, as the HELP subcommands answer: an array of simple strings.
+    pub fn lines(&mut self, lines: &[&str]) {
+        self.array(lines.len());
+        lines.iter().for_each(|line| self.simple(line));
+    }
+
     /// An error; `text` starts with its code, as in `ERR syntax error`. CR and LF are replaced by spaces.
     pub fn error(&mut self, text: &str) {
         self.out.push(b'-');

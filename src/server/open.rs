@@ -49,8 +49,7 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
             tracing::error!(%error, "the next segment of the log can't be prepared");
         }
     })?;
-    let names = command::commands().map(|row| row.command.name.to_owned()).collect();
-    let metrics = Metrics::new(clock.clone(), names);
+    let metrics = Metrics::new(clock.clone(), command::statistic_names());
     let (keyspace, mutator) = Keyspace::create();
     let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
     let node_config = node_config(&config, identity.clone());

@@ -12,6 +12,7 @@ mod walk;
 use super::spec::{Categories, Flags, KeyFlags, key, keys};
 use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
+pub(in crate::command) use object::encoding_name;
 
 const FAST: Flags = Flags::FAST;
 

@@ -69,7 +69,8 @@ fn encoding(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
     Ok(())
 }
 
-fn encoding_name(entry: &Entry) -> &'static str {
+/// What OBJECT ENCODING answers for an entry.
+pub(in crate::command) fn encoding_name(entry: &Entry) -> &'static str {
     match entry.value() {
         ValueRef::Object(object) => object.encoding_name(),
         ValueRef::String(text) if parse_integer(text).is_some() => "int",
@@ -109,8 +110,7 @@ fn write_if_exists(
 }
 
 fn help(_: &ReadContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.array(HELP.len());
-    HELP.iter().for_each(|line| reply.simple(line));
+    reply.lines(&HELP);
     Ok(())
 }
 

@@ -1,0 +1,209 @@
+//! What each section of INFO says.
+
+use super::super::REDIS_VERSION;
+use super::super::replication::{active_followers, primary_address};
+use super::Fields;
+use super::host::{cpu_seconds, human_bytes, total_memory_bytes};
+use crate::keyspace::DATABASES;
+use crate::metrics;
+use crate::pubsub::Kind;
+use crate::raft::identity::ClusterId;
+use crate::shard::port::Status;
+use crate::shared::Shared;
+use std::sync::atomic::Ordering;
+
+pub(super) fn server(shared: &Shared, fields: &mut Fields) {
+    let config = shared.config.started_with();
+    let uptime_s = shared.metrics.uptime_s();
+    fields.add("redis_version", REDIS_VERSION);
+    fields.add("perdura_version", env!("CARGO_PKG_VERSION"));
+    fields.add("redis_mode", "standalone");
+    fields.add("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
+    fields.add("arch_bits", usize::BITS);
+    fields.add("process_id", std::process::id());
+    fields.add("run_id", &shared.run_id);
+    fields.add("tcp_port", config.port);
+    fields.add("server_time_usec", shared.clock.unix_us());
+    fields.add("uptime_in_seconds", uptime_s);
+    fields.add("uptime_in_days", uptime_s / 86_400);
+    fields.add("perdura_workers", config.workers);
+}
+
+pub(super) fn clients(shared: &Shared, fields: &mut Fields) {
+    let all = shared.clients.all();
+    let subscribers = all.iter().filter(|info| {
+        let details = info.details.lock();
+        details.channels + details.patterns + details.shard_channels > 0
+    });
+    fields.add("connected_clients", all.len());
+    fields.add("maxclients", shared.config.maxclients());
+    fields.add("blocked_clients", shared.shard.status.lock().blocked_clients);
+    fields.add("tracking_clients", 0);
+    fields.add("pubsub_clients", subscribers.count());
+    fields.add("watching_clients", all.iter().filter(|info| info.details.lock().watching).count());
+}
+
+pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
+    let now = metrics::memory();
+    let peak = shared.metrics.peak_allocated_bytes();
+    let machine = total_memory_bytes();
+    let ratio = |a: u64, b: u64| a as f64 / b.max(1) as f64;
+    fields.add("used_memory", now.allocated);
+    fields.add("used_memory_human", human_bytes(now.allocated));
+    fields.add("used_memory_rss", now.resident);
+    fields.add("used_memory_rss_human", human_bytes(now.resident));
+    fields.add("used_memory_peak", peak);
+    fields.add("used_memory_peak_human", human_bytes(peak));
+    fields.add("used_memory_peak_perc", format_args!("{:.2}%", 100.0 * ratio(now.allocated, peak)));
+    fields.add("allocator_allocated", now.allocated);
+    fields.add("allocator_active", now.active);
+    fields.add("total_system_memory", machine);
+    fields.add("total_system_memory_human", human_bytes(machine));
+    fields.add("maxmemory", 0);
+    fields.add("maxmemory_human", human_bytes(0));
+    fields.add("maxmemory_policy", "noeviction");
+    fields.add("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, now.allocated)));
+    fields.add("mem_fragmentation_bytes", now.resident.saturating_sub(now.allocated));
+    fields.add("mem_allocator", "jemalloc");
+    fields.add("active_defrag_running", 0);
+}
+
+/// The log is an append-only file that is never off, and a node that answers has loaded it.
+pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
+    fields.add("loading", 0);
+    fields.add("async_loading", 0);
+    fields.add("rdb_changes_since_last_save", shared.shard.changes.load(Ordering::Relaxed));
+    fields.add("rdb_bgsave_in_progress", 0);
+    fields.add("rdb_last_save_time", 0);
+    fields.add("aof_enabled", 1);
+    fields.add("aof_rewrite_in_progress", 0);
+    fields.add("aof_rewrite_scheduled", 0);
+    fields.add("aof_last_write_status", "ok");
+}
+
+pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
+    let (totals, rates) = (shared.metrics.totals(), shared.metrics.rates());
+    let clients = &shared.metrics.clients;
+    let errors: u64 = shared.metrics.errors().iter().map(|(_, count)| count).sum();
+    fields.add("total_connections_received", clients.accepted.get());
+    fields.add("total_commands_processed", totals.calls);
+    fields.add("instantaneous_ops_per_sec", rates.commands.round() as u64);
+    fields.add("total_net_input_bytes", totals.input_bytes);
+    fields.add("total_net_output_bytes", totals.output_bytes);
+    fields.add("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes / 1024.0));
+    fields.add("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes / 1024.0));
+    fields.add("rejected_connections", clients.rejected.get());
+    fields.add("expired_keys", shared.shard.expired_keys.load(Ordering::Relaxed));
+    fields.add("evicted_keys", 0);
+    fields.add("keyspace_hits", totals.hits);
+    fields.add("keyspace_misses", totals.misses);
+    fields.add("pubsub_channels", shared.pubsub.count(Kind::Channel));
+    fields.add("pubsub_patterns", shared.pubsub.count(Kind::Pattern));
+    fields.add("pubsubshard_channels", shared.pubsub.count(Kind::Shard));
+    fields.add("total_forks", 0);
+    fields.add("latest_fork_usec", 0);
+    fields.add("client_output_buffer_limit_disconnections", clients.cut_off.get());
+    fields.add("total_error_replies", errors);
+}
+
+pub(super) fn replication(shared: &Shared, fields: &mut Fields) {
+    let status = shared.shard.status.lock().clone();
+    if shared.shard.is_primary() {
+        primary(&status, fields);
+    } else {
+        follower(&status, fields);
+    }
+    fields.add("master_failover_state", "no-failover");
+    fields.add("master_replid", replication_id(shared));
+    fields.add("master_repl_offset", status.committed);
+    fields.add("second_repl_offset", -1);
+    fields.add("repl_backlog_active", 0);
+    fields.add("perdura_node_id", status.node_id);
+    fields.add("perdura_leader_id", status.leader_id);
+    fields.add("perdura_term", status.term);
+    fields.add("perdura_last_index", status.last_index);
+    fields.add("perdura_committed_index", status.committed);
+    fields.add("perdura_applied_index", status.applied);
+}
+
+/// A follower that is listed has answered within the last second, so its lag in seconds is 0.
+fn primary(status: &Status, fields: &mut Fields) {
+    fields.add("role", "master");
+    fields.add("connected_slaves", active_followers(status).count());
+    for (number, (peer, addr)) in active_followers(status).enumerate() {
+        let (ip, port, offset) = (&addr.host, addr.port, peer.matched);
+        let line = format_args!("ip={ip},port={port},state=online,offset={offset},lag=0").to_string();
+        fields.add(&format!("slave{number}"), line);
+    }
+}
+
+fn follower(status: &Status, fields: &mut Fields) {
+    fields.add("role", "slave");
+    let primary = primary_address(status);
+    if let Some(addr) = &primary {
+        fields.add("master_host", &addr.host);
+        fields.add("master_port", addr.port);
+    }
+    fields.add("master_link_status", if primary.is_some() { "up" } else { "down" });
+    fields.add("master_sync_in_progress", 0);
+    fields.add("slave_read_repl_offset", status.last_index);
+    fields.add("slave_repl_offset", status.applied);
+    fields.add("slave_priority", 100);
+    fields.add("slave_read_only", 1);
+    fields.add("replica_announced", 1);
+    fields.add("connected_slaves", 0);
+}
+
+/// Forty digits that all nodes of the group share: its history is one.
+fn replication_id(shared: &Shared) -> String {
+    let members = &shared.config.started_with().members;
+    let members: Vec<_> = members.iter().map(|member| (member.id, member.peer_addr.to_string())).collect();
+    format!("{:040x}", ClusterId::derive("", &members).0)
+}
+
+pub(super) fn cpu(_: &Shared, fields: &mut Fields) {
+    let (system, user) = cpu_seconds();
+    fields.add("used_cpu_sys", format_args!("{system:.6}"));
+    fields.add("used_cpu_user", format_args!("{user:.6}"));
+}
+
+pub(super) fn commandstats(shared: &Shared, fields: &mut Fields) {
+    for (name, totals) in shared.metrics.totals().commands {
+        let per_call = totals.micros as f64 / totals.calls.max(1) as f64;
+        let (calls, micros, rejected, failed) = (totals.calls, totals.micros, totals.rejected, totals.failed);
+        let line = format!(
+            "calls={calls},usec={micros},usec_per_call={per_call:.2},rejected_calls={rejected},failed_calls={failed}"
+        );
+        fields.add(&format!("cmdstat_{name}"), line);
+    }
+}
+
+pub(super) fn errorstats(shared: &Shared, fields: &mut Fields) {
+    for (code, count) in shared.metrics.errors() {
+        fields.add(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+pub(super) fn latencystats(shared: &Shared, fields: &mut Fields) {
+    for (name, totals) in shared.metrics.totals().commands {
+        let percentile = |share: f64| totals.latencies.percentile_micros(share).unwrap_or(0);
+        let (p50, p99, p999) = (percentile(0.5), percentile(0.99), percentile(0.999));
+        let line = format!("p50={p50}.000,p99={p99}.000,p99.9={p999}.000");
+        fields.add(&format!("latency_percentiles_usec_{name}"), line);
+    }
+}
+
+pub(super) fn cluster(_: &Shared, fields: &mut Fields) {
+    fields.add("cluster_enabled", 0);
+}
+
+/// Databases that hold keys; times to live are not sampled, which Redis too says with a zero.
+pub(super) fn keyspace(shared: &Shared, fields: &mut Fields) {
+    for db in 0..DATABASES {
+        let usage = shared.shard.keyspace.usage(db);
+        if usage.keys > 0 {
+            let line = format!("keys={},expires={},avg_ttl=0", usage.keys, usage.with_deadline);
+            fields.add(&format!("db{db}"), line);
+        }
+    }
+}

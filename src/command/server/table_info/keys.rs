@@ -1,0 +1,47 @@
+//! COMMAND GETKEYS: the keys in a command's arguments, by its key specifications.
+
+use super::resolve;
+use super::row::key_flag_names;
+use crate::command::spec::KeyFlags;
+use crate::command::{Args, CommandError, CommandResult, LocalContext};
+use crate::protocol::reply::Reply;
+
+/// <https://redis.io/docs/latest/commands/command-getkeys/>
+pub(super) fn getkeys(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let found = find(&args[2..])?;
+    reply.array(found.len());
+    found.iter().for_each(|(key, _)| reply.bulk(key));
+    Ok(())
+}
+
+/// <https://redis.io/docs/latest/commands/command-getkeysandflags/>
+pub(super) fn getkeysandflags(
+    _: &mut LocalContext<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    let found = find(&args[2..])?;
+    reply.array(found.len());
+    for (key, flags) in found {
+        reply.array(2);
+        reply.bulk(key);
+        let names = key_flag_names(flags);
+        reply.set(names.len());
+        names.iter().for_each(|name| reply.simple(name));
+    }
+    Ok(())
+}
+
+fn find<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, CommandError> {
+    let command = resolve(args)?;
+    let specs = command.keys.iter().filter(|spec| !spec.flags.contains(KeyFlags::NOT_KEY));
+    if specs.clone().next().is_none() {
+        return Err(CommandError::other("ERR The command has no key arguments"));
+    }
+    let found: Vec<(&[u8], KeyFlags)> =
+        specs.flat_map(|spec| spec.places(args).map(|place| (args[place], spec.flags))).collect();
+    if found.is_empty() {
+        return Err(CommandError::other("ERR Invalid arguments specified for command"));
+    }
+    Ok(found)
+}
