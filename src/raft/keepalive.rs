@@ -152,6 +152,8 @@ impl Keepalive {
                     _ = stopped => {}
                 }
             });
+            // A name that is being looked up must not hold the process back.
+            runtime.shutdown_background();
         })?;
         Ok(Keepalive { handle: KeepaliveHandle(accepted), stop: Some(stop), thread: Some(thread) })
     }

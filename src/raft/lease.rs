@@ -37,7 +37,7 @@
 //! the leader's does. CLOCK_MONOTONIC stops in suspension on Linux; a suspended *leader* is the dangerous case, and those who suspend
 //! machines should read by rounds.
 
-use super::identity::NodeId;
+use super::identity::{MAX_MEMBERS, NodeId};
 use super::timing::RaftTiming;
 
 /// What a leader says of a frame, and what a follower returns of it.
@@ -221,8 +221,13 @@ impl LeaderLease {
 
     /// The greatest value that a majority has returned, the leader itself counted as ahead of all.
     fn quorum_newest(&self, value: impl Fn(&Stamp) -> u64) -> Option<u64> {
-        let mut values: Vec<_> =
-            self.echoes.iter().filter_map(|(_, echo)| echo.as_ref().map(&value)).collect();
+        let mut values = [0; MAX_MEMBERS];
+        let mut count = 0;
+        for echo in self.echoes.iter().filter_map(|(_, echo)| echo.as_ref()) {
+            values[count] = value(echo);
+            count += 1;
+        }
+        let values = &mut values[..count];
         values.sort_unstable_by(|a, b| b.cmp(a));
         values.get(self.quorum.checked_sub(2)?).copied()
     }

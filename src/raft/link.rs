@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::frame::Frame;
 use super::hello::{ConnectionKind, Greeter, Hello, HelloError};
 use super::identity::NodeId;
+use super::socket;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
@@ -115,7 +116,7 @@ impl Link {
         let Target { peer, address, kind } = &self.target;
         let dialled = timeout(GREETING_TIMEOUT, async {
             let mut stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
+            socket::prepare(&stream)?;
             let hello = greeter.dial(&mut stream, *kind, *peer).await?;
             Ok((stream, hello))
         });

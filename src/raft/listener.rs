@@ -23,6 +23,7 @@ use super::identity::NodeId;
 use super::inbox::Inbox;
 use super::keepalive::KeepaliveHandle;
 use super::link::LinkWatcher;
+use super::socket;
 use super::task::OwnedTask;
 
 const MAX_GREETINGS: usize = 64;
@@ -99,7 +100,7 @@ impl Listener {
 
     async fn greet(&self, mut stream: TcpStream, from: SocketAddr) -> Option<(TcpStream, Hello)> {
         let greeting = timeout(GREETING_TIMEOUT, async {
-            stream.set_nodelay(true)?;
+            socket::prepare(&stream)?;
             self.greeter.accept(&mut stream).await
         });
         let too_slow = || HelloError::Io(std::io::ErrorKind::TimedOut.into());

@@ -27,6 +27,7 @@ pub mod node;
 pub mod outbox;
 #[cfg(test)]
 mod simulation;
+mod socket;
 pub mod status;
 pub mod storage;
 #[cfg(test)]

@@ -53,8 +53,7 @@ mod tests {
     use super::*;
 
     fn message(to: NodeId, index: u64, bytes: usize) -> Message {
-        let mut entry = Entry::default();
-        entry.data = vec![0; bytes];
+        let entry = Entry { data: vec![0; bytes], ..Entry::default() };
         let mut message = Message::default();
         (message.to, message.index) = (to, index);
         message.set_entries(vec![entry]);
