@@ -1,7 +1,7 @@
 //! A cluster in memory for tests: real nodes and logs, a network and clocks that the test moves.
 //!
 //! - Time passes in steps of [`STEP_MS`]; a frame arrives one step after it was sent, later on a slow wire, and never on
-//!   one that is cut. A wire keeps frames in order.
+//!   one that is cut. Frames overtake each other when a wire's delay changes, more than TCP would let them.
 //! - Every node has a clock of its own: another origin, and a rate that is off by up to some percent.
 //! - After every step the cluster checks what must always hold: at most one leader a term, no leader of a later term
 //!   while a lease is valid, state machines that agree on every index, and whoever holds a lease has applied all
@@ -103,8 +103,6 @@ impl Network {
             return false;
         }
         let due_ms = self.now_ms + self.delay_ms.get(&(from, to)).unwrap_or(&0);
-        let before = self.letters.iter().filter(|l| (l.from, l.to) == (from, to));
-        let due_ms = before.map(|l| l.due_ms).fold(due_ms, u64::max);
         self.letters.push(Letter { from, to, due_ms, frame });
         true
     }

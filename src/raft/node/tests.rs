@@ -201,6 +201,33 @@ fn a_leader_whose_transfer_target_stays_silent_steps_down() {
 }
 
 #[test]
+fn a_request_to_campaign_that_was_overtaken_is_not_acted_on() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.run_ms(100);
+    let follower = cluster.followers_of(leader)[0];
+    let term = cluster.node(leader).leadership().term;
+    let message = |kind| {
+        let mut message = Message::default();
+        message.set_msg_type(kind);
+        (message.from, message.to, message.term) = (leader, follower, term);
+        message
+    };
+    let frame = |kind, sent_at_ms| RaftFrame {
+        stamp: Some(Stamp { term, sent_at_ms, round: 0 }),
+        messages: vec![message(kind)],
+        ..RaftFrame::default()
+    };
+    let (asked_ms, later_ms) = (90_000_000, 90_000_001);
+    let node = cluster.node(follower);
+    node.step(leader, frame(MessageType::MsgHeartbeat, later_ms), 0);
+    node.step(leader, frame(MessageType::MsgTimeoutNow, asked_ms), 0);
+    assert_eq!(node.leadership().role, Role::Follower);
+    node.step(leader, frame(MessageType::MsgTimeoutNow, later_ms), 0);
+    assert_eq!(node.leadership().role, Role::Candidate);
+}
+
+#[test]
 fn nonsense_transfers_are_refused() {
     let mut cluster = Cluster::new(3);
     let leader = cluster.elect();
