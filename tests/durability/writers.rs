@@ -26,8 +26,8 @@ pub struct Acknowledgement {
 pub struct Outcome {
     pub ledger: Ledger,
     pub acknowledgements: Vec<Acknowledgement>,
-    /// Connections that said nothing for [`SILENCE_LIMIT`] though they were open.
-    pub silences: usize,
+    /// Connections that said nothing for [`SILENCE_LIMIT`] though they were open: to where, since when, after what.
+    pub silences: Vec<String>,
 }
 
 /// Writers at work.
@@ -58,10 +58,10 @@ impl Load {
 }
 
 fn write_until(stop: &AtomicBool, watch: &Stopwatch, addrs: &[SocketAddr], ledger: Ledger) -> Outcome {
-    let mut outcome = Outcome { ledger, acknowledgements: Vec::new(), silences: 0 };
+    let mut outcome = Outcome { ledger, acknowledgements: Vec::new(), silences: Vec::new() };
     for addr in addrs.iter().cycle() {
         if let Ok(client) = Client::try_connect(*addr) {
-            write_on(client, stop, watch, &mut outcome);
+            write_on(client, *addr, stop, watch, &mut outcome);
         }
         if stop.load(Ordering::Relaxed) {
             break;
@@ -72,7 +72,13 @@ fn write_until(stop: &AtomicBool, watch: &Stopwatch, addrs: &[SocketAddr], ledge
 }
 
 /// Writes over one connection until it fails, an error is answered, or the load stops.
-fn write_on(mut client: Client, stop: &AtomicBool, watch: &Stopwatch, outcome: &mut Outcome) {
+fn write_on(
+    mut client: Client,
+    addr: SocketAddr,
+    stop: &AtomicBool,
+    watch: &Stopwatch,
+    outcome: &mut Outcome,
+) {
     client.set_limit(SILENCE_LIMIT);
     while !stop.load(Ordering::Relaxed) {
         let n = outcome.ledger.next;
@@ -85,8 +91,10 @@ fn write_on(mut client: Client, stop: &AtomicBool, watch: &Stopwatch, outcome: &
             }
             Ok(false) => return,
             Err(error) => {
-                let silent = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-                outcome.silences += usize::from(silent);
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+                    let commands = outcome.ledger.commands(n).join("; ");
+                    outcome.silences.push(format!("{addr} since {sent:.3?}: {commands}"));
+                }
                 return;
             }
         }
