@@ -15,69 +15,23 @@
 //!
 //! The order within [`Node::process`] is that of the raft crate's `Ready`, see its documentation.
 
-use perdura_wal::{CommitStats, Disk, Wal, WalError};
+use perdura_wal::{CommitStats, Disk, Wal};
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{CAMPAIGN_TRANSFER, INVALID_ID, RawNode, Ready, StateRole};
-use thiserror::Error;
 
-use super::frame::{Frame, MAX_FRAME_BYTES, RaftFrame};
+use super::frame::{Frame, RaftFrame};
 use super::identity::{Identity, NodeId};
 use super::lease::{LeaderLease, Promise, ReadRound, RoundState, Stamp};
 use super::logger::tracing_logger;
 use super::outbox::{self, Outbound};
 use super::status::{Leadership, NodeStatus, PeerProgress, Role};
-use super::storage::{LogStorage, StorageFault};
-use super::timing::RaftTiming;
+use super::storage::LogStorage;
 
-/// How a node takes part.
-#[derive(Clone, Debug)]
-pub struct NodeConfig {
-    pub identity: Identity,
-    pub timing: RaftTiming,
-    /// Entries of one append message, in bytes; a single entry may be longer.
-    pub max_append_bytes: u64,
-    /// Append messages under way to one follower.
-    pub max_inflight_appends: usize,
-    /// Entries proposed but not yet applied, in bytes. A single entry may be longer.
-    pub max_uncommitted_bytes: usize,
-    /// The newest entries kept in memory, in bytes.
-    pub entry_cache_bytes: usize,
-    /// Followers hear of a new commit with the next append or heartbeat only. Saves a message per follower and
-    /// write; lets idle followers' reads be a heartbeat older.
-    pub skip_commit_broadcast: bool,
-    /// Reads may rely on clocks. Without, there is never a lease, and reads need [`Node::confirm_round`].
-    pub trust_clocks: bool,
-}
+mod config;
+mod error;
 
-impl NodeConfig {
-    /// The usual configuration of a node with this identity.
-    pub fn new(identity: Identity) -> NodeConfig {
-        NodeConfig {
-            identity,
-            timing: RaftTiming::default(),
-            max_append_bytes: 1 << 20,
-            max_inflight_appends: 32,
-            max_uncommitted_bytes: 64 << 20,
-            entry_cache_bytes: 8 << 20,
-            skip_commit_broadcast: true,
-            trust_clocks: true,
-        }
-    }
-
-    fn to_raft(&self) -> raft::Config {
-        raft::Config {
-            id: self.identity.node_id,
-            election_tick: self.timing.election_ticks,
-            heartbeat_tick: self.timing.heartbeat_ticks,
-            max_size_per_msg: self.max_append_bytes,
-            max_inflight_msgs: self.max_inflight_appends,
-            check_quorum: true,
-            pre_vote: true,
-            skip_bcast_commit: self.skip_commit_broadcast,
-            ..raft::Config::default()
-        }
-    }
-}
+pub use config::NodeConfig;
+pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
 
 /// What committed entries are applied to, and who wants to know what the node is doing.
 pub trait StateMachine {
@@ -99,64 +53,6 @@ pub trait StateMachine {
 
     /// That write is durable.
     fn sync_ended(&mut self, _stats: &CommitStats) {}
-}
-
-/// Where a proposed entry will stand if it is committed. An entry of another term in its place means that
-/// the proposal was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogPosition {
-    pub index: u64,
-    pub term: u64,
-}
-
-/// Why a proposal was not taken. In every case it did not happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum ProposeError {
-    #[error("this node is not the leader")]
-    NotLeader { leader: Option<NodeId> },
-    #[error("the leadership is being transferred")]
-    Transferring,
-    #[error("{bytes} bytes wait to be committed; the limit is {limit}")]
-    Busy { bytes: usize, limit: usize },
-    #[error("an entry of {bytes} bytes is too long; the limit is {MAX_ENTRY_BYTES}")]
-    TooLong { bytes: usize },
-    #[error("an empty entry can't be proposed")]
-    Empty,
-}
-
-/// The longest entry. It has to fit a frame.
-pub const MAX_ENTRY_BYTES: usize = MAX_FRAME_BYTES - (1 << 16);
-
-/// Why a transfer of leadership was not begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum TransferError {
-    #[error("this node is not the leader")]
-    NotLeader,
-    #[error("node {to} is not another member")]
-    NotAnotherMember { to: NodeId },
-}
-
-/// Why a node has to end.
-#[derive(Debug, Error)]
-pub enum NodeError {
-    #[error(transparent)]
-    Storage(#[from] StorageFault),
-    #[error("entry {index} of the log can't be applied: {source}")]
-    Apply { index: u64, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error(
-        "node {leader} leads and knows that this node had entries up to {known}, but its log ends at {last}: the log was \
-         lost or replaced. A member without its log can make the cluster forget acknowledged writes, so it does not go on; \
-         restore its log from a backup"
-    )]
-    LogLost { leader: NodeId, known: u64, last: u64 },
-    #[error("raft: {0}")]
-    Raft(#[from] raft::Error),
-}
-
-impl From<WalError> for NodeError {
-    fn from(error: WalError) -> NodeError {
-        NodeError::Storage(error.into())
-    }
 }
 
 /// One member of a group.

@@ -285,3 +285,6 @@ impl RecentEntries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
 use super::super::identity::{ClusterId, IdentityError};
+use super::super::storage::StorageFault;
 use super::super::testing::{Cluster, Ledger};
 use super::*;
 

@@ -1,0 +1,54 @@
+//! How a node takes part in its group. Every bound on what raft keeps or sends is here.
+
+use crate::raft::identity::Identity;
+use crate::raft::timing::RaftTiming;
+
+/// How a node takes part.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub identity: Identity,
+    pub timing: RaftTiming,
+    /// Entries of one append message, in bytes; a single entry may be longer.
+    pub max_append_bytes: u64,
+    /// Append messages under way to one follower.
+    pub max_inflight_appends: usize,
+    /// Entries proposed but not yet applied, in bytes. A single entry may be longer.
+    pub max_uncommitted_bytes: usize,
+    /// The newest entries kept in memory, in bytes.
+    pub entry_cache_bytes: usize,
+    /// Followers hear of a new commit with the next append or heartbeat only. Saves a message per follower and
+    /// write; lets idle followers' reads be a heartbeat older.
+    pub skip_commit_broadcast: bool,
+    /// Reads may rely on clocks. Without, there is never a lease, and reads need [`Node::confirm_round`].
+    pub trust_clocks: bool,
+}
+
+impl NodeConfig {
+    /// The usual configuration of a node with this identity.
+    pub fn new(identity: Identity) -> NodeConfig {
+        NodeConfig {
+            identity,
+            timing: RaftTiming::default(),
+            max_append_bytes: 1 << 20,
+            max_inflight_appends: 32,
+            max_uncommitted_bytes: 64 << 20,
+            entry_cache_bytes: 8 << 20,
+            skip_commit_broadcast: true,
+            trust_clocks: true,
+        }
+    }
+
+    pub(super) fn to_raft(&self) -> raft::Config {
+        raft::Config {
+            id: self.identity.node_id,
+            election_tick: self.timing.election_ticks,
+            heartbeat_tick: self.timing.heartbeat_ticks,
+            max_size_per_msg: self.max_append_bytes,
+            max_inflight_msgs: self.max_inflight_appends,
+            check_quorum: true,
+            pre_vote: true,
+            skip_bcast_commit: self.skip_commit_broadcast,
+            ..raft::Config::default()
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What becomes of a proposal, and what a node refuses or ends with.
+
+use perdura_wal::WalError;
+use thiserror::Error;
+
+use crate::raft::frame::MAX_FRAME_BYTES;
+use crate::raft::identity::NodeId;
+use crate::raft::storage::StorageFault;
+
+/// Where a proposed entry will stand if it is committed. An entry of another term in its place means that
+/// the proposal was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPosition {
+    pub index: u64,
+    pub term: u64,
+}
+
+/// Why a proposal was not taken. In every case it did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ProposeError {
+    #[error("this node is not the leader")]
+    NotLeader { leader: Option<NodeId> },
+    #[error("the leadership is being transferred")]
+    Transferring,
+    #[error("{bytes} bytes wait to be committed; the limit is {limit}")]
+    Busy { bytes: usize, limit: usize },
+    #[error("an entry of {bytes} bytes is too long; the limit is {MAX_ENTRY_BYTES}")]
+    TooLong { bytes: usize },
+    #[error("an empty entry can't be proposed")]
+    Empty,
+}
+
+/// The longest entry. It has to fit a frame.
+pub const MAX_ENTRY_BYTES: usize = MAX_FRAME_BYTES - (1 << 16);
+
+/// Why a transfer of leadership was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TransferError {
+    #[error("this node is not the leader")]
+    NotLeader,
+    #[error("node {to} is not another member")]
+    NotAnotherMember { to: NodeId },
+}
+
+/// Why a node has to end.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Storage(#[from] StorageFault),
+    #[error("entry {index} of the log can't be applied: {source}")]
+    Apply { index: u64, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(
+        "node {leader} leads and knows that this node had entries up to {known}, but its log ends at {last}: the log was \
+         lost or replaced. A member without its log can make the cluster forget acknowledged writes, so it does not go on; \
+         restore its log from a backup"
+    )]
+    LogLost { leader: NodeId, known: u64, last: u64 },
+    #[error("raft: {0}")]
+    Raft(#[from] raft::Error),
+}
+
+impl From<WalError> for NodeError {
+    fn from(error: WalError) -> NodeError {
+        NodeError::Storage(error.into())
+    }
+}
