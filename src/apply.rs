@@ -11,9 +11,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::command::context::{Effects, Stamp};
+use crate::command::context::{Effects, Executed, Stamp};
 use crate::command::random::Random;
-use crate::command::{Args, Command, Handler, ReadContext, WriteContext, lookup};
+use crate::command::table::Row;
+use crate::command::{
+    Args, Command, CommandError, Handler, ReadContext, WriteContext, lookup, statistic_index,
+};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, Mutator};
@@ -120,26 +123,27 @@ impl Applier {
 
     /// Runs a reading command between the entries' commands, at its place in the log.
     pub fn run_read(
-        &self,
+        &mut self,
         command: &Command,
         db: usize,
         args: &Args<'_>,
         stamp: Stamp,
         reply: &mut Reply<'_>,
     ) {
-        let view = self.keyspace().read(command.lock_set(args));
+        let view = self.mutator.keyspace().read(command.lock_set(args));
         let context = ReadContext::new(&view, db, stamp.now_ms, stamp.seed);
-        read_in(&context, command, args, reply);
+        let error = read_in(&context, command, args, reply).map(|error| error.code());
+        self.effects.executed.push(Executed { index: statistic_index(args), error });
     }
 
     fn run_command(&mut self, run: &mut EntryRun<'_>, reply: &mut Reply<'_>) -> Result<(), ApplyError> {
         let mut args = EntryArgs::new();
         let db = run.reader.command(&mut args)?;
         let stamp = run.next_stamp();
-        let command = logged_command(&args)?;
-        let view = self.mutator.write(command.lock_set(&args));
+        let row = logged_command(&args)?;
+        let view = self.mutator.write(row.command.lock_set(&args));
         let mut context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
-        write_in(&mut context, command, &args, reply);
+        write_in(&mut context, row, &args, reply);
         Ok(())
     }
 
@@ -152,7 +156,7 @@ impl Applier {
     ) -> Result<(), ApplyError> {
         let logged = read_commands(run, count)?;
         let mut locks =
-            logged.iter().fold(LockSet::NONE, |set, one| set.union(one.command.lock_set(&one.args)));
+            logged.iter().fold(LockSet::NONE, |set, one| set.union(one.row.command.lock_set(&one.args)));
         for step in steps.into_iter().flatten() {
             if let Step::Read { command, args, .. } = step {
                 locks = locks.union(command.lock_set(&slices(args)));
@@ -170,7 +174,7 @@ impl Applier {
 
 /// A command of a transaction, as the entry holds it.
 struct Logged<'e> {
-    command: &'static Command,
+    row: Row,
     db: usize,
     stamp: Stamp,
     args: EntryArgs<'e>,
@@ -181,7 +185,7 @@ fn read_commands<'e>(run: &mut EntryRun<'e>, count: usize) -> Result<Vec<Logged<
     for _ in 0..count {
         let mut args = EntryArgs::new();
         let db = run.reader.command(&mut args)?;
-        logged.push(Logged { command: logged_command(&args)?, db, stamp: run.next_stamp(), args });
+        logged.push(Logged { row: logged_command(&args)?, db, stamp: run.next_stamp(), args });
     }
     Ok(logged)
 }
@@ -199,7 +203,9 @@ fn run_steps(context: &mut WriteContext<'_>, steps: &[Step], logged: &[Logged<'_
             }
             Step::Read { command, db, args } => {
                 context.db = *db;
-                read_in(&context.reader(), command, &slices(args), reply);
+                let args = slices(args);
+                let error = read_in(&context.reader(), command, &args, reply);
+                context.note_executed(statistic_index(&args), error.as_ref());
             }
             Step::Literal(bytes) => reply.raw(bytes),
         }
@@ -210,36 +216,40 @@ fn run_logged(context: &mut WriteContext<'_>, logged: &Logged<'_>, reply: &mut R
     context.db = logged.db;
     context.random = Random::from_seed(logged.stamp.seed);
     let start = reply.position();
-    write_in(context, logged.command, &logged.args, reply);
-    if let (true, Some(blocking)) = (reply.position() == start, logged.command.blocking) {
+    write_in(context, logged.row, &logged.args, reply);
+    if let (true, Some(blocking)) = (reply.position() == start, logged.row.command.blocking) {
         blocking.write_nothing(reply);
     }
 }
 
-fn write_in(context: &mut WriteContext<'_>, command: &Command, args: &Args<'_>, reply: &mut Reply<'_>) {
-    if let Handler::Write(handler) = command.handler
-        && let Err(error) = handler(context, args, reply)
-    {
+fn write_in(context: &mut WriteContext<'_>, row: Row, args: &Args<'_>, reply: &mut Reply<'_>) {
+    let Handler::Write(handler) = row.command.handler else { return };
+    let error = handler(context, args, reply).err();
+    if let Some(error) = &error {
         reply.error(&error.to_string());
     }
+    context.note_executed(row.index, error.as_ref());
 }
 
-/// Runs a reading command's handler and answers its error, if it has one.
-pub fn read_in(context: &ReadContext<'_>, command: &Command, args: &Args<'_>, reply: &mut Reply<'_>) {
-    if let Handler::Read(handler) = command.handler {
-        let start = reply.position();
-        if let Err(error) = handler(context, args, reply) {
-            reply.rewind(start);
-            reply.error(&error.to_string());
-        }
-    }
+/// Runs a reading command's handler and answers its error, if it has one; returns that.
+pub fn read_in(
+    context: &ReadContext<'_>,
+    command: &Command,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Option<CommandError> {
+    let Handler::Read(handler) = command.handler else { return None };
+    let start = reply.position();
+    let error = handler(context, args, reply).err()?;
+    reply.rewind(start);
+    reply.error(&error.to_string());
+    Some(error)
 }
 
-fn logged_command(args: &[&[u8]]) -> Result<&'static Command, ApplyError> {
+fn logged_command(args: &[&[u8]]) -> Result<Row, ApplyError> {
     let name = args.first().copied().unwrap_or_default();
-    let row = lookup(name).filter(|row| row.command.is_write());
-    let command = row.map(|row| row.command).filter(|command| command.arity_fits(args.len()));
-    command.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(name).into_owned()))
+    let row = lookup(name).filter(|row| row.command.is_write() && row.command.arity_fits(args.len()));
+    row.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(name).into_owned()))
 }
 
 fn slices(args: &[Box<[u8]>]) -> EntryArgs<'_> {

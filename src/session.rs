@@ -15,7 +15,11 @@ use std::sync::atomic::Ordering;
 use crate::apply::read_in;
 use crate::client::{Client, Queued, QueuedCommand, ReplyMode, Transaction};
 use crate::command::spec::Flags;
-use crate::command::{Args, Command, Handler, LocalContext, ReadContext, lookup, lookup_subcommand};
+use crate::command::{
+    Args, Command, CommandError, Handler, LocalContext, ReadContext, lookup, lookup_subcommand,
+    statistic_index,
+};
+use crate::metrics::Outcome;
 use crate::propose::batch::{Step, Work};
 use crate::propose::entry;
 use crate::protocol::reply::{Reply, Resp};
@@ -67,12 +71,14 @@ pub struct Session {
     port: Arc<Port>,
     /// For picks of reading commands.
     seed: u64,
+    /// Commands that ended on this worker since the statistics were last taken: place in the statistics, and outcome.
+    pub ended: Vec<(usize, Outcome)>,
 }
 
 impl Session {
     pub fn new(client: Client, shared: Arc<Shared>, seed: u64) -> Self {
         let port = shared.shard.ports[client.worker].clone();
-        Session { client, shared, port, seed }
+        Session { client, shared, port, seed, ended: Vec::new() }
     }
 
     /// Takes one request; `args` is not empty.
@@ -93,10 +99,17 @@ impl Session {
                 if let Some(transaction) = &mut self.client.transaction {
                     transaction.broken = true;
                 }
+                self.note(args, Outcome::Rejected, error.split(' ').next());
                 self.answer(line, |reply| reply.error(&error));
                 Verdict::Taken
             }
         }
+    }
+
+    /// Counts a command that ended here.
+    fn note(&mut self, args: &Args<'_>, outcome: Outcome, error_code: Option<&str>) {
+        self.ended.push((statistic_index(args), outcome));
+        error_code.into_iter().for_each(|code| self.shared.metrics.error(code));
     }
 
     fn gate(&self, args: &Args<'_>) -> Result<&'static Command, String> {
@@ -176,9 +189,18 @@ impl Session {
         let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
         let mut reply = Reply::new(out, resp);
         let start = reply.position();
-        if let Err(error) = handler(&mut context, args, &mut reply) {
+        let error = handler(&mut context, args, &mut reply).err();
+        if let Some(error) = &error {
             reply.rewind(start);
             reply.error(&error.to_string());
+        }
+        self.note_end(args, error);
+    }
+
+    fn note_end(&mut self, args: &Args<'_>, error: Option<CommandError>) {
+        match error {
+            None => self.note(args, Outcome::Done, None),
+            Some(error) => self.note(args, Outcome::Failed, Some(&error.code())),
         }
     }
 
@@ -198,7 +220,9 @@ impl Session {
         let view = shard.keyspace.read(command.lock_set(args));
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let context = ReadContext::new(&view, self.client.db, self.shared.clock.unix_ms(), self.seed);
-        read_in(&context, command, args, &mut Reply::new(&mut line.out, self.client.resp));
+        let error = read_in(&context, command, args, &mut Reply::new(&mut line.out, self.client.resp));
+        drop(view);
+        self.note_end(args, error);
         Verdict::Taken
     }
 

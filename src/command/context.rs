@@ -87,6 +87,15 @@ pub struct Stamp {
     pub seed: u64,
 }
 
+/// A command that ran, for the statistics.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    /// Its place in [`statistic_names`](super::table::statistic_names).
+    pub index: usize,
+    /// The code of the error that it answered.
+    pub error: Option<String>,
+}
+
 /// What running commands leaves to be done by the one who ran them.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -102,6 +111,8 @@ pub struct Effects {
     pub expired: u64,
     /// A field of some hash got a deadline: hashes are to be walked for dead fields from now on.
     pub field_deadlines: bool,
+    /// Commands that ran, in order.
+    pub executed: Vec<Executed>,
     /// Messages published inside a transaction: channel, payload.
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
     /// What takes long to drop; a thread beside apply drops it.
@@ -324,6 +335,11 @@ impl<'a> WriteContext<'a> {
         if self.effects.record_touched {
             self.effects.touched.push((db, key.to_vec()));
         }
+    }
+
+    /// Notes for the statistics that a command ran.
+    pub fn note_executed(&mut self, index: usize, error: Option<&CommandError>) {
+        self.effects.executed.push(Executed { index, error: error.map(CommandError::code) });
     }
 
     /// Says that a field of a hash got a deadline.

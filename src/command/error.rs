@@ -39,6 +39,11 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// The error's code: the first word of its text.
+    pub fn code(&self) -> String {
+        self.to_string().split(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// An error of any text; `text` starts with its code.
     pub fn other(text: impl Into<Cow<'static, str>>) -> Self {
         CommandError::Other(text.into())

@@ -27,7 +27,7 @@ mod server;
 mod set;
 pub mod spec;
 mod string;
-mod table;
+pub mod table;
 #[cfg(test)]
 pub mod testing;
 mod transaction;
@@ -35,7 +35,7 @@ mod zset;
 
 pub use context::{ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
-pub use table::{commands, lookup, lookup_subcommand, statistic_names};
+pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_names};
 
 use crate::client::Client;
 use crate::keyspace::slot::Slot;

@@ -126,6 +126,15 @@ pub fn statistic_names() -> Vec<String> {
         .collect()
 }
 
+/// The place in [`statistic_names`] of the command that a request names; 0 for one that there is not.
+pub fn statistic_index(args: &[&[u8]]) -> usize {
+    let Some(row) = args.first().and_then(|name| lookup(name)) else { return 0 };
+    let named =
+        |sub: &Command| args.get(1).is_some_and(|name| sub.name.as_bytes().eq_ignore_ascii_case(name));
+    let sub = row.command.subcommands.iter().position(named);
+    row.index + sub.map_or(0, |place| place + 1)
+}
+
 /// Flags that COMMAND INFO tells, by Redis' names; the server's own are not told.
 pub fn flag_names(flags: Flags) -> Vec<String> {
     let told = flags.iter_names().filter(|(_, flag)| flag.bits() < Flags::WHILE_SUBSCRIBED.bits());

@@ -220,6 +220,7 @@ impl ConnectionTask {
         let mut input = std::mem::take(&mut self.input);
         let mut parser = std::mem::take(&mut self.parser);
         let mut consumed = 0;
+        let began_ns = self.session.shared.clock.monotonic_ns();
         let progress = self.take_requests(&mut parser, &input, &mut consumed).await;
         self.parser = parser;
         input.drain(..consumed);
@@ -228,7 +229,7 @@ impl ConnectionTask {
         }
         self.input = input;
         if self.commands > 0 {
-            self.account();
+            self.account(began_ns, consumed);
         }
         progress
     }
@@ -347,7 +348,12 @@ impl ConnectionTask {
     }
 
     /// Counts what was taken, and wakes the driver if it was handed something.
-    fn account(&mut self) {
+    fn account(&mut self, began_ns: u64, consumed: usize) {
+        let micros = (self.session.shared.clock.monotonic_ns() - began_ns) / 1000 / self.commands;
+        for (index, outcome) in self.session.ended.drain(..) {
+            self.worker.lane.command(index, micros, outcome);
+        }
+        self.worker.lane.received(consumed);
         let line = self.connection.line.borrow();
         if line.pending > 0 {
             self.session.shared.shard.driver_wake.notify_one();

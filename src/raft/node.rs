@@ -48,7 +48,10 @@ pub trait StateMachine {
     /// Role, term or known leader have changed.
     fn leadership_changed(&mut self, _leadership: Leadership) {}
 
-    /// A write to the log begins, and blocks until it is durable.
+    /// Entries are about to be encoded into the log's buffer.
+    fn append_begins(&mut self) {}
+
+    /// They are; the write to the disk begins, and blocks until it is durable.
     fn sync_begins(&mut self) {}
 
     /// That write is durable.
@@ -380,8 +383,10 @@ impl<D: Disk> Node<D> {
             return Ok(());
         }
         out.flush();
+        machine.append_begins();
+        storage.stage(&entries, hard_state)?;
         machine.sync_begins();
-        let stats = storage.append(entries, hard_state)?;
+        let stats = storage.commit(entries)?;
         machine.sync_ended(&stats);
         Ok(())
     }

@@ -79,13 +79,13 @@ impl<D: Disk> LogStorage<D> {
         self.wal.last_index() == 0 && self.hard_state == HardState::default()
     }
 
-    /// Writes entries and hard state and returns when both are durable.
-    pub fn append(
+    /// Encodes entries and a hard state, where there is one, for the next [`commit`](Self::commit).
+    pub fn stage(
         &mut self,
-        entries: Vec<Entry>,
+        entries: &[Entry],
         hard_state: Option<&raft::eraftpb::HardState>,
-    ) -> Result<CommitStats, StorageFault> {
-        for entry in &entries {
+    ) -> Result<(), StorageFault> {
+        for entry in entries {
             self.wal.stage(record_of(entry)?)?;
         }
         if let Some(hard_state) = hard_state {
@@ -94,6 +94,11 @@ impl<D: Disk> LogStorage<D> {
         if self.hard_state != self.durable_hard_state {
             self.wal.stage_hard_state(self.hard_state)?;
         }
+        Ok(())
+    }
+
+    /// Writes what was staged, in one write and one sync; `entries` are those that were. Blocks until they are durable.
+    pub fn commit(&mut self, entries: Vec<Entry>) -> Result<CommitStats, StorageFault> {
         let stats = self.wal.commit()?;
         self.durable_hard_state = self.hard_state;
         self.recent.extend(entries);

@@ -4,6 +4,7 @@
 //! one turn takes along what all of them gathered; while the turn blocks in the log's write, the next gathers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
@@ -21,12 +22,15 @@ use crate::raft::frame::Frame;
 use crate::raft::inbox::{Inbox, PeerEvent};
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::outbox::Outbound;
+use crate::raft::status::Role;
 use crate::shard::port::{PeerStatus, Status};
 use crate::shard::turn::{Now, Shard};
 use crate::shared::Shared;
 
 /// How often what INFO tells of the shard is brought up to date.
 const STATUS_PERIOD_MS: u64 = 20;
+/// How often rates are sampled.
+const SAMPLE_PERIOD_MS: u64 = 1000;
 /// How long an ending primary waits for another to take over.
 const HANDOVER_MS: u64 = 2000;
 
@@ -40,6 +44,7 @@ pub struct Driver {
     replayed: watch::Sender<bool>,
     events: Vec<(u64, PeerEvent)>,
     next_status_ms: u64,
+    next_sample_ms: u64,
 }
 
 impl Driver {
@@ -62,6 +67,7 @@ impl Driver {
             replayed,
             events: Vec::new(),
             next_status_ms: 0,
+            next_sample_ms: 0,
         })
     }
 
@@ -137,6 +143,10 @@ impl Driver {
             self.next_status_ms = now.monotonic_ms + STATUS_PERIOD_MS;
             self.publish_status(now);
         }
+        if now.monotonic_ms >= self.next_sample_ms {
+            self.next_sample_ms = now.monotonic_ms + SAMPLE_PERIOD_MS;
+            self.shared.metrics.sample();
+        }
         Ok(())
     }
 
@@ -175,7 +185,32 @@ impl Driver {
             blocked_clients: machine.waiters.len(),
             watching: !machine.watches.is_empty(),
         };
+        self.publish_metrics(&status);
         *self.shared.shard.status.lock() = status;
+    }
+
+    fn publish_metrics(&self, status: &Status) {
+        let metrics = &self.shared.metrics;
+        let raft = &metrics.raft;
+        raft.term.set(status.term);
+        raft.last_index.set(status.last_index);
+        raft.commit_index.set(status.committed);
+        raft.applied_index.set(status.applied);
+        raft.apply_lag_entries.set(status.committed.saturating_sub(status.applied));
+        if raft.leader_id.set(status.leader_id) != status.leader_id {
+            raft.leader_changes.inc();
+        }
+        raft.set_role(match status.role {
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+        });
+        let lag = |matched: u64| status.last_index.saturating_sub(matched);
+        raft.set_follower_lags(status.peers.iter().map(|peer| (peer.id, lag(peer.matched))));
+        metrics.clients.connected.set(self.shared.clients.len() as i64);
+        metrics.clients.blocked.set(status.blocked_clients as i64);
+        let expired = self.shared.shard.expired_keys.load(Ordering::Relaxed);
+        metrics.expired_keys.inc_by(expired - metrics.expired_keys.get());
     }
 
     /// Ends in good order: lets another node lead, if there is one, and answers what is still to be answered.

@@ -17,9 +17,9 @@ use crate::config::Config;
 use crate::config::runtime::RuntimeConfig;
 use crate::config::value::LogSync;
 use crate::env::{self, Clock};
-use crate::keyspace::Keyspace;
 use crate::keyspace::types::limits::TypeLimits;
-use crate::metrics::Metrics;
+use crate::keyspace::{DATABASES, Keyspace};
+use crate::metrics::{DatabaseKeys, Metrics};
 use crate::pubsub::PubSub;
 use crate::raft::identity::{ClusterId, Identity};
 use crate::raft::inbox::Inbox;
@@ -51,6 +51,8 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     })?;
     let metrics = Metrics::new(clock.clone(), command::statistic_names());
     let (keyspace, mutator) = Keyspace::create();
+    let counted = keyspace.clone();
+    metrics.count_keys_by(move || (0..DATABASES).map(|db| keys_of(&counted, db)).collect());
     let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
     let node_config = node_config(&config, identity.clone());
     let peers = PeerPlan {
@@ -80,6 +82,11 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     let inbox = Inbox::new(handle.driver_wake.clone());
     let shard = Shard::new(node, machine, handle, env::random_seed());
     Ok((Opened { shared, shard, inbox, board }, peers))
+}
+
+fn keys_of(keyspace: &Keyspace, database: usize) -> DatabaseKeys {
+    let usage = keyspace.usage(database);
+    DatabaseKeys { database, keys: usage.keys as u64, with_deadline: usage.with_deadline as u64 }
 }
 
 fn identity(config: &Config) -> Result<Identity, ServerError> {

@@ -13,11 +13,11 @@ use super::port::ShardHandle;
 use super::waiters::{Waiter, WaiterId, Waiters};
 use super::watches::Watches;
 use crate::apply::{Applier, ApplyError, EntryRun};
-use crate::command::context::{Garbage, Stamp};
+use crate::command::context::{Executed, Garbage, Stamp};
 use crate::command::{Command, ReadContext};
 use crate::env::Clock;
 use crate::keyspace::view::LockSet;
-use crate::metrics::Metrics;
+use crate::metrics::{Lane, Metrics, Outcome};
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ReplyBatch;
 use crate::protocol::reply::Reply;
@@ -66,7 +66,29 @@ pub struct Machine {
 struct LogGauge {
     clock: Clock,
     metrics: Arc<Metrics>,
+    lane: Lane,
+    append_began_ns: u64,
     sync_began_ns: u64,
+    proposed_ns: u64,
+}
+
+impl LogGauge {
+    fn seconds_since(&self, then_ns: u64) -> f64 {
+        (self.clock.monotonic_ns() - then_ns) as f64 / 1e9
+    }
+
+    /// Counts the commands of an entry; each is charged an equal part of the time that all took.
+    fn count(&self, executed: &mut Vec<Executed>, began_ns: u64) {
+        if executed.is_empty() {
+            return;
+        }
+        let micros = (self.clock.monotonic_ns() - began_ns) / 1000 / executed.len() as u64;
+        for Executed { index, error } in executed.drain(..) {
+            let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Done };
+            self.lane.command(index, micros, outcome);
+            error.into_iter().for_each(|code| self.metrics.error(&code));
+        }
+    }
 }
 
 impl Machine {
@@ -93,7 +115,14 @@ impl Machine {
             scratch: Vec::new(),
             handle,
             board,
-            gauge: LogGauge { clock, metrics, sync_began_ns: 0 },
+            gauge: LogGauge {
+                clock,
+                lane: metrics.lane(),
+                metrics,
+                append_began_ns: 0,
+                sync_began_ns: 0,
+                proposed_ns: 0,
+            },
         }
     }
 
@@ -102,6 +131,8 @@ impl Machine {
     }
 
     pub fn set_in_flight(&mut self, index: u64, term: u64, plan: Plan) {
+        self.gauge.proposed_ns = self.gauge.clock.monotonic_ns();
+        self.gauge.metrics.log.entry_commands.observe(plan.logged as f64);
         self.in_flight = Some(InFlight { index, term, plan });
     }
 
@@ -110,7 +141,12 @@ impl Machine {
         if payload.is_empty() {
             return Ok(());
         }
+        let began_ns = self.gauge.clock.monotonic_ns();
+        self.gauge.metrics.log.entry_bytes.observe(payload.len() as f64);
         let ours = self.in_flight.take_if(|flying| flying.index == index);
+        if ours.is_some() {
+            self.gauge.metrics.log.commit_seconds.observe(self.gauge.seconds_since(self.gauge.proposed_ns));
+        }
         self.applier.effects.record_touched = !self.waiters.is_empty() || !self.watches.is_empty();
         let applied = match ours {
             Some(flying) if flying.term == term => self.run_logged_plan(payload, flying.plan),
@@ -121,6 +157,7 @@ impl Machine {
                 applied
             }
         };
+        self.gauge.count(&mut self.applier.effects.executed, began_ns);
         applied
     }
 
@@ -366,14 +403,19 @@ impl StateMachine for Machine {
         tracing::info!(role = ?leadership.role, term = leadership.term, leader = ?leadership.leader, "leadership changed");
     }
 
+    fn append_begins(&mut self) {
+        self.gauge.append_began_ns = self.gauge.clock.monotonic_ns();
+    }
+
     fn sync_begins(&mut self) {
         self.gauge.sync_began_ns = self.gauge.clock.monotonic_ns();
+        let append_ns = self.gauge.sync_began_ns - self.gauge.append_began_ns;
+        self.gauge.metrics.log.append_seconds.observe(append_ns as f64 / 1e9);
     }
 
     fn sync_ended(&mut self, stats: &CommitStats) {
-        let took_ns = self.gauge.clock.monotonic_ns() - self.gauge.sync_began_ns;
         let log = &self.gauge.metrics.log;
-        log.sync_seconds.observe(took_ns as f64 / 1e9);
+        log.sync_seconds.observe(self.gauge.seconds_since(self.gauge.sync_began_ns));
         log.bytes.inc_by(stats.bytes as u64);
     }
 }

@@ -44,6 +44,15 @@ fn visited(storage: &LogStorage<SimDisk>, first: u64, last: u64) -> Vec<Entry> {
     seen
 }
 
+fn append(
+    storage: &mut LogStorage<perdura_wal::SimDisk>,
+    entries: Vec<Entry>,
+    hard_state: Option<&raft::prelude::HardState>,
+) -> Result<CommitStats, StorageFault> {
+    storage.stage(&entries, hard_state)?;
+    storage.commit(entries)
+}
+
 #[test]
 fn raft_finds_its_state_again_after_a_crash() -> Result<(), Box<dyn std::error::Error>> {
     let disk = new_disk();
@@ -51,7 +60,7 @@ fn raft_finds_its_state_again_after_a_crash() -> Result<(), Box<dyn std::error::
     assert!(storage.is_brand_new());
     let mut hard_state = raft::eraftpb::HardState::default();
     (hard_state.term, hard_state.vote, hard_state.commit) = (3, 2, 1);
-    storage.append(entries(1, 3, &[10, 20]), Some(&hard_state))?;
+    append(&mut storage, entries(1, 3, &[10, 20]), Some(&hard_state))?;
     drop(storage);
     let storage = open(&disk.crash());
     let state = storage.initial_state()?;
@@ -68,12 +77,12 @@ fn a_commit_alone_costs_no_write_and_goes_with_the_next_one() -> Result<(), Stor
     let mut storage = open(&disk);
     let mut hard_state = raft::eraftpb::HardState::default();
     (hard_state.term, hard_state.vote) = (1, 1);
-    storage.append(entries(1, 1, &[10]), Some(&hard_state))?;
+    append(&mut storage, entries(1, 1, &[10]), Some(&hard_state))?;
     let operations = disk.operations();
     hard_state.commit = 1;
     storage.note_hard_state(&hard_state);
     assert_eq!(disk.operations(), operations);
-    storage.append(entries(2, 1, &[10]), None)?;
+    append(&mut storage, entries(2, 1, &[10]), None)?;
     drop(storage);
     assert_eq!(open(&disk.kill()).hard_state.commit, 1);
     Ok(())
@@ -82,7 +91,7 @@ fn a_commit_alone_costs_no_write_and_goes_with_the_next_one() -> Result<(), Stor
 #[test]
 fn raft_is_told_of_entries_without_their_data_some_at_a_time() -> Result<(), Box<dyn std::error::Error>> {
     let mut storage = open(&new_disk());
-    storage.append(entries(1, 1, &[3; 3_000]), None)?;
+    append(&mut storage, entries(1, 1, &[3; 3_000]), None)?;
     let headers = storage.entries(5, 3_001, None, GetEntriesContext::empty(false))?;
     assert_eq!(headers.len() as u64, HEADERS_AT_ONCE);
     assert_eq!(headers[0], entry(5, 1, Vec::new()));
@@ -94,7 +103,7 @@ fn entries_of_a_kind_that_is_not_known_are_refused() {
     let mut storage = open(&new_disk());
     let mut change = entry(1, 1, Vec::new());
     change.set_entry_type(EntryType::EntryConfChangeV2);
-    let refused = storage.append(vec![change], None);
+    let refused = append(&mut storage, vec![change], None);
     assert!(matches!(refused, Err(StorageFault::UnknownEntryKind { index: 1 })));
 }
 
@@ -103,7 +112,7 @@ fn damage_that_raft_stumbles_on_is_remembered() -> Result<(), StorageFault> {
     let disk = new_disk();
     let mut storage = open(&disk);
     for index in 1..=9 {
-        storage.append(entries(index, 1, &[100]), None)?;
+        append(&mut storage, entries(index, 1, &[100]), None)?;
     }
     let place = |name: &String| {
         let bytes = disk.bytes(name).expect("it can be read");
@@ -138,7 +147,7 @@ proptest! {
             model.truncate(kept as usize);
             let new = entries(kept + 1, term, sizes);
             model.extend(new.clone());
-            storage.append(new, None).expect("it is written");
+            append(&mut storage, new, None).expect("it is written");
         }
         prop_assert!(storage.recent.bytes <= CACHE_BYTES.max(90));
         let last = model.len() as u64;
