@@ -54,7 +54,7 @@ fn a_scan_in_small_steps_sees_everything_that_stays_while_the_table_grows_and_sh
     let mut seen = BTreeSet::new();
     let (mut position, mut step) = (Some(0), 0);
     while let Some(from) = position {
-        position = table.scan(from, 7, &mut |entry| drop(seen.insert(number_in(entry))));
+        position = table.scan(from, 7, &mut |entry| seen.extend([number_in(entry)]));
         assert!(position.is_none_or(|next| next > from), "a scan moves forward");
         // Half of the walk the table grows, then it shrinks again.
         let (visitor, shrinking) = (stays + step / 2, step >= 600);
