@@ -2,7 +2,7 @@
 //!
 //! - A request is a RESP array of bulk strings, or an inline line of words (see [`inline`]).
 //! - The outcome depends on the bytes alone, never on how reads split them.
-//! - No byte is looked at twice: after `Incomplete` the parser goes on where it stopped.
+//! - After `Incomplete` the parser goes on at the argument or line where it stopped: large requests take linear time.
 //! - Memory follows bytes received, never a length that was only promised; every length has a limit.
 //! - A command of up to eight arguments allocates nothing: arguments are ranges of the caller's buffer.
 //!
