@@ -20,3 +20,4 @@ pub mod server;
 pub mod session;
 pub mod shard;
 pub mod shared;
+pub mod slowlog;

@@ -12,6 +12,7 @@ use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
 use crate::pubsub::PubSub;
 use crate::shard::port::ShardHandle;
+use crate::slowlog::SlowLog;
 
 #[derive(Debug)]
 pub struct Shared {
@@ -24,6 +25,7 @@ pub struct Shared {
     pub pubsub: PubSub,
     /// Messages on their way to the other nodes.
     pub outgoing: Mutex<Outgoing>,
+    pub slowlog: SlowLog,
     /// Forty hexadecimal digits that differ from run to run.
     pub run_id: String,
     /// SIGTERM, SHUTDOWN: the process ends in good order.

@@ -12,6 +12,8 @@ mod connection;
 pub mod context;
 mod database;
 mod decimal;
+#[cfg(test)]
+mod docs_page;
 pub mod error;
 pub mod glob;
 mod hash;
@@ -30,6 +32,8 @@ mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+pub mod testing_node;
 mod transaction;
 mod zset;
 

@@ -24,7 +24,7 @@ pub const FAMILY: Family = Family {
     categories: Categories::empty(),
     commands: &[
         Command::write("_publish", -3, publish_logged).flags(&[Flags::INTERNAL]).docs(
-            "1.0.0",
+            "0.1.0",
             "O(1)",
             "Publishes a message when its transaction is applied.",
         ),
@@ -313,3 +313,6 @@ fn help(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Comman
     reply.lines(&HELP);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

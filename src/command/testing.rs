@@ -49,13 +49,7 @@ impl TestDb {
 
     /// As [`run`](Self::run), the reply made short: `OK`, `nil`, `[a [1 2]]`, `{k v}`, `~{a b}`, an error's text.
     pub fn show(&mut self, line: &str) -> String {
-        let reply = self.run(line);
-        let mut lines = reply.split("\r\n");
-        let mut shown = String::new();
-        while lines.clone().next().is_some_and(|line| !line.is_empty()) {
-            shown.push_str(&show_one(&mut lines));
-        }
-        shown
+        show_reply(&self.run(line))
     }
 
     /// Keys announced as changed since the last call, without repetitions.
@@ -100,16 +94,19 @@ impl TestDb {
     }
 }
 
-fn find(args: &Args<'_>) -> Result<&'static Command, CommandError> {
+/// The command that a request names.
+pub(super) fn find(args: &Args<'_>) -> Result<&'static Command, CommandError> {
     let row = lookup(args[0]).unwrap_or_else(|| panic!("no command {}", String::from_utf8_lossy(args[0])));
-    let command = match row.command.handler {
-        Handler::Container => lookup_subcommand(row.command, args[1]).expect("a subcommand of that name"),
+    let command = match args.get(1) {
+        Some(name) if !row.command.subcommands.is_empty() => {
+            lookup_subcommand(row.command, name).expect("a subcommand of that name")
+        }
         _ => row.command,
     };
     command.arity_fits(args.len()).then_some(command).ok_or(CommandError::Arity(command.name.into()))
 }
 
-fn split_words(line: &str) -> Vec<String> {
+pub(super) fn split_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (place, part) in line.split('"').enumerate() {
         match place % 2 {
@@ -118,6 +115,16 @@ fn split_words(line: &str) -> Vec<String> {
         }
     }
     words
+}
+
+/// Replies made short, one behind the other.
+pub(super) fn show_reply(reply: &str) -> String {
+    let mut lines = reply.split("\r\n");
+    let mut shown = String::new();
+    while lines.clone().next().is_some_and(|line| !line.is_empty()) {
+        shown.push_str(&show_one(&mut lines));
+    }
+    shown
 }
 
 fn show_one<'a>(lines: &mut impl Iterator<Item = &'a str>) -> String {

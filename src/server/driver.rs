@@ -183,6 +183,7 @@ impl Driver {
                 })
                 .collect(),
             blocked_clients: machine.waiters.len(),
+            changes: self.shared.shard.changes.load(Ordering::Acquire),
             watching: !machine.watches.is_empty(),
         };
         self.publish_metrics(&status);

@@ -72,6 +72,7 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
         shard: handle.clone(),
         clients: ClientRegistry::default(),
         outgoing: Default::default(),
+        slowlog: Default::default(),
         run_id: run_id(),
         shutdown: tokio::sync::Notify::new(),
     });

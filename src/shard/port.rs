@@ -48,6 +48,8 @@ pub struct Status {
     pub last_index: u64,
     pub peers: Vec<PeerStatus>,
     pub blocked_clients: usize,
+    /// As [`ShardHandle::changes`] was at that moment.
+    pub changes: u64,
     pub watching: bool,
 }
 
@@ -99,7 +101,7 @@ impl ShardHandle {
     }
 
     /// Moves to the next epoch if this changes anything.
-    pub(super) fn set_primary(&self, primary: bool) {
+    pub(crate) fn set_primary(&self, primary: bool) {
         if primary != self.is_primary() {
             self.leadership_epoch.fetch_add(1, Ordering::AcqRel);
         }

@@ -293,15 +293,16 @@ impl<D: Disk> Shard<D> {
     }
 
     fn deliver(&mut self) {
+        // Before the answers: whoever has one finds its change counted.
+        let effects = &self.machine.applier.effects;
+        self.handle.expired_keys.store(effects.expired, Ordering::Relaxed);
+        self.handle.changes.store(effects.changes, Ordering::Release);
         for (replies, port) in self.machine.replies.iter_mut().zip(&self.handle.ports) {
             if !replies.is_empty() {
                 port.replies.lock().append(replies);
                 port.replies_ready.notify_one();
             }
         }
-        let effects = &self.machine.applier.effects;
-        self.handle.expired_keys.store(effects.expired, Ordering::Relaxed);
-        self.handle.changes.store(effects.changes, Ordering::Relaxed);
     }
 }
 

@@ -82,12 +82,12 @@ pub const INTERNAL_FAMILY: Family = Family {
     commands: &[Command::container(
         "perdura",
         &[Command::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::NOSCRIPT, Flags::ADMIN]).docs(
-            "1.0.0",
+            "0.1.0",
             "O(1)",
             "Says that the connection carries another node's commands, which must not be sent on.",
         )],
     )
-    .docs("1.0.0", "Depends on subcommand.", "A container for commands between nodes.")],
+    .docs("0.1.0", "Depends on subcommand.", "A container for commands between nodes.")],
 };
 
 /// <https://redis.io/docs/latest/commands/ping/>; a subscriber's answer has the form of a message in RESP2.
@@ -178,3 +178,6 @@ fn noforward(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) ->
     reply.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

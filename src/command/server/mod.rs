@@ -5,15 +5,21 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=server>.
 
+mod acl;
 mod config;
 mod debug;
 mod info;
+mod latency;
+mod memory;
+mod process;
 mod replication;
+mod slowlog;
 mod table_info;
 
 use super::spec::{Categories, Flags};
 use super::{Args, Command, CommandResult, Family, LocalContext};
 use crate::protocol::reply::Reply;
+pub use replication::{CLUSTER_FAMILY, WAIT_FAMILY};
 
 /// The version of Redis whose commands, replies and errors these are: clients choose by it what they send.
 pub const REDIS_VERSION: &str = "7.2.4";
@@ -26,24 +32,43 @@ pub const FAMILY: Family = Family {
     group: "server",
     categories: Categories::empty(),
     commands: &[
+        acl::ACL,
+        process::BGREWRITEAOF,
+        process::BGSAVE,
         table_info::COMMAND,
         config::CONFIG,
         debug::DEBUG,
+        replication::FAILOVER,
         info::INFO,
+        process::LASTSAVE,
+        latency::LATENCY,
+        process::LOLWUT,
+        memory::MEMORY,
+        MODULE,
+        replication::REPLICAOF,
         replication::ROLE,
-        Command::local("time", 1, time).flags(&[ANYTIME, Flags::FAST]).docs(
-            "2.6.0",
-            "O(1)",
-            "Returns the server time.",
-        ),
+        process::SAVE,
+        process::SHUTDOWN,
+        replication::SLAVEOF,
+        slowlog::SLOWLOG,
+        process::TIME,
     ],
 };
 
-/// Seconds, and microseconds of the second. <https://redis.io/docs/latest/commands/time/>
-fn time(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let now_us = ctx.shared.clock.unix_us();
-    reply.array(2);
-    reply.bulk_integer(now_us.div_euclid(1_000_000));
-    reply.bulk_integer(now_us.rem_euclid(1_000_000));
+const MODULE: Command = Command::container(
+    "module",
+    &[Command::local("list", 2, no_modules).flags(&[Flags::ADMIN, Flags::NOSCRIPT]).docs(
+        "4.0.0",
+        "O(N) where N is the number of loaded modules.",
+        "Returns all loaded modules: there are none.",
+    )],
+)
+.docs("4.0.0", "Depends on subcommand.", "A container for module commands.");
+
+fn no_modules(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.array(0);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

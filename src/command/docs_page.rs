@@ -1,0 +1,72 @@
+//! docs/commands.md is written from the command table, and a test fails where it is stale.
+//!
+//! `UPDATE_DOCS=1 cargo test --lib docs_page` writes it anew.
+
+use std::fmt::Write;
+
+use super::spec::Flags;
+use super::table::{Row, commands};
+use super::{Command, Handler};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
+
+const HEAD: &str = "\
+# Commands
+
+Written from the command table by a test (`UPDATE_DOCS=1 cargo test --lib docs_page`); do not edit.
+
+A **write** goes through the log before it is answered. A **read** is answered from memory, by the primary unless the
+connection said READONLY. A **local** command concerns the connection or the node it is sent to; one marked *primary* is
+answered by the primary wherever it is sent. Arity counts the command's name; `-2` means two or more. What is not here is not
+built: it answers `ERR unknown command`.
+";
+
+#[test]
+fn the_page_of_commands_is_up_to_date() {
+    let page = page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PAGE, &page).expect("the page can be written");
+    }
+    let written = std::fs::read_to_string(PAGE).expect("the page exists");
+    assert!(written == page, "docs/commands.md is stale: UPDATE_DOCS=1 cargo test --lib docs_page");
+}
+
+fn page() -> String {
+    let rows: Vec<Row> = commands().filter(|row| !row.command.flags.contains(Flags::INTERNAL)).collect();
+    let mut groups: Vec<&str> = rows.iter().map(|row| row.family.group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let mut page = HEAD.to_owned();
+    for group in groups {
+        let _ = write!(
+            page,
+            "\n## {group}\n\n| command | arity | way | since | what it does | cost |\n|---|---|---|---|---|---|\n"
+        );
+        for row in rows.iter().filter(|row| row.family.group == group) {
+            write_line(&mut page, row.command.name, row.command);
+            for (name, command) in row.subcommand_names().zip(row.command.subcommands) {
+                write_line(&mut page, &name.replace('|', " "), command);
+            }
+        }
+    }
+    page
+}
+
+fn write_line(page: &mut String, name: &str, command: &Command) {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let (arity, docs) = (command.arity, &command.docs);
+    let (summary, cost) = (cell(docs.summary), cell(docs.complexity));
+    let name = name.to_ascii_uppercase();
+    let _ = writeln!(page, "| {name} | {arity} | {} | {} | {summary} | {cost} |", way(command), docs.since);
+}
+
+fn way(command: &Command) -> &'static str {
+    match command.handler {
+        Handler::Read(_) => "read",
+        Handler::Write(_) if command.blocking.is_some() => "write, blocking",
+        Handler::Write(_) => "write",
+        Handler::Local(_) if command.flags.contains(Flags::ON_PRIMARY) => "local, primary",
+        Handler::Local(_) => "local",
+        Handler::Container => "container",
+    }
+}

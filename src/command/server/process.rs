@@ -1,0 +1,81 @@
+//! Commands about the process: its time, its end, what it has on disk.
+//!
+//! Every acknowledged write is on disk, in the log, before it is acknowledged; there is nothing to be saved on demand.
+
+use super::super::args::is;
+use super::super::spec::{Categories, Flags};
+use super::super::{Args, Command, CommandError, CommandResult, LocalContext};
+use super::{ANYTIME, OPERATORS, REDIS_VERSION};
+use crate::protocol::reply::Reply;
+
+pub(super) const BGREWRITEAOF: Command = Command::local("bgrewriteaof", 1, no_saving)
+    .flags(&[OPERATORS])
+    .docs("1.0.0", "O(1)", "Refused: the log is not rewritten on demand.");
+pub(super) const BGSAVE: Command = Command::local("bgsave", -1, no_saving).flags(&[OPERATORS]).docs(
+    "1.0.0",
+    "O(1)",
+    "Refused: every acknowledged write is in the log already.",
+);
+pub(super) const SAVE: Command = Command::local("save", 1, no_saving)
+    .flags(&[OPERATORS, Flags::NO_MULTI])
+    .docs("1.0.0", "O(1)", "Refused: every acknowledged write is in the log already.");
+pub(super) const LASTSAVE: Command = Command::local("lastsave", 1, lastsave)
+    .flags(&[ANYTIME, Flags::FAST])
+    .categories(Categories::ADMIN.union(Categories::DANGEROUS))
+    .docs(
+        "1.0.0",
+        "O(1)",
+        "Returns the Unix timestamp of the last successful save to disk: 0, there was none.",
+    );
+pub(super) const LOLWUT: Command =
+    Command::local("lolwut", -1, lolwut).flags(&[Flags::FAST]).docs("5.0.0", "O(1)", "Displays the version.");
+pub(super) const SHUTDOWN: Command = Command::local("shutdown", -1, shutdown)
+    .flags(&[OPERATORS, Flags::NO_MULTI, Flags::ALLOW_BUSY, Flags::ORDERED])
+    .docs("1.0.0", "O(1)", "Hands leadership over, if it can, and ends the process.");
+pub(super) const TIME: Command = Command::local("time", 1, time).flags(&[ANYTIME, Flags::FAST]).docs(
+    "2.6.0",
+    "O(1)",
+    "Returns the server time.",
+);
+
+/// Seconds, and microseconds of the second. <https://redis.io/docs/latest/commands/time/>
+fn time(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let now_us = ctx.shared.clock.unix_us();
+    reply.array(2);
+    reply.bulk_integer(now_us.div_euclid(1_000_000));
+    reply.bulk_integer(now_us.rem_euclid(1_000_000));
+    Ok(())
+}
+
+fn no_saving(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
+    Err(CommandError::other(
+        "ERR not supported: every acknowledged write is in the log already, there is nothing to save",
+    ))
+}
+
+fn lastsave(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.integer(0);
+    Ok(())
+}
+
+/// <https://redis.io/docs/latest/commands/lolwut/>
+fn lolwut(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.verbatim(&format!("Perdura ver. {} (Redis ver. {REDIS_VERSION})\n", env!("CARGO_PKG_VERSION")));
+    Ok(())
+}
+
+/// Answers nothing if it succeeds: the connection ends with the process. Whether to save makes no difference.
+/// <https://redis.io/docs/latest/commands/shutdown/>
+fn shutdown(ctx: &mut LocalContext<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
+    let known = ["SAVE", "NOSAVE", "NOW", "FORCE", "ABORT"];
+    let has = |word: &str| args[1..].iter().any(|arg| is(arg, word));
+    let all_known = args[1..].iter().all(|arg| known.iter().any(|word| is(arg, word)));
+    if !all_known || has("SAVE") && has("NOSAVE") || has("ABORT") && args.len() > 2 {
+        return Err(CommandError::Syntax);
+    }
+    if has("ABORT") {
+        return Err(CommandError::other("ERR No shutdown in progress."));
+    }
+    ctx.shared.shutdown.notify_one();
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! A node without network and log, for unit tests of the commands that concern a connection or the process.
+
+use std::sync::Arc;
+
+use super::testing::{find, show_reply, split_words};
+use super::{Args, Handler, LocalContext, ReadContext};
+use crate::client::{Client, ClientInfo, ClientRegistry};
+use crate::config::Config;
+use crate::config::runtime::RuntimeConfig;
+use crate::config::settings::{Flags, Settings};
+use crate::env::{Clock, ManualClock};
+use crate::keyspace::Keyspace;
+use crate::keyspace::types::limits::TypeLimits;
+use crate::metrics::Metrics;
+use crate::propose::reply::ConnectionId;
+use crate::protocol::reply::Reply;
+use crate::pubsub::PubSub;
+use crate::shard::port::ShardHandle;
+use crate::shared::Shared;
+
+/// A node that leads, and one connection to it. Its clock stands still until it is moved.
+pub struct TestNode {
+    pub shared: Shared,
+    pub client: Client,
+    pub hands: Arc<ManualClock>,
+}
+
+impl TestNode {
+    /// The defaults, at unix time 1,000,000 ms.
+    pub fn new() -> Self {
+        TestNode::with(&[])
+    }
+
+    /// A node started with these settings.
+    pub fn with(settings: &[(&'static str, &str)]) -> Self {
+        let flags: Flags = settings.iter().map(|(name, text)| (*name, vec![(*text).to_owned()])).collect();
+        let settings = Settings::resolve(&flags, []).expect("the settings of a test exist");
+        let config = Config::build(&settings).expect("the settings of a test are sound");
+        let (clock, hands) = Clock::manual(1_000_000);
+        let shard = Arc::new(ShardHandle::new(Keyspace::create().0, 1));
+        shard.set_primary(true);
+        let shared = Shared {
+            config: RuntimeConfig::new(config),
+            limits: TypeLimits::default(),
+            metrics: Metrics::new(clock.clone(), super::statistic_names()),
+            clock,
+            clients: ClientRegistry::default(),
+            pubsub: PubSub::new(shard.ports.clone()),
+            shard,
+            outgoing: Default::default(),
+            slowlog: Default::default(),
+            run_id: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            shutdown: tokio::sync::Notify::new(),
+        };
+        let client = connect(&shared);
+        TestNode { shared, client, hands }
+    }
+
+    /// Opens another connection and makes it the one that runs commands; returns the one before.
+    pub fn switch_to_new_client(&mut self) -> Client {
+        std::mem::replace(&mut self.client, connect(&self.shared))
+    }
+
+    /// Runs a command line and returns the reply's bytes.
+    pub fn run(&mut self, line: &str) -> String {
+        let words = split_words(line);
+        let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        let mut out = Vec::new();
+        self.execute(&args, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// As [`run`](Self::run), the reply made short as `TestDb::show` does.
+    pub fn show(&mut self, line: &str) -> String {
+        show_reply(&self.run(line))
+    }
+
+    fn execute(&mut self, args: &Args<'_>, out: &mut Vec<u8>) {
+        let resp = self.client.resp;
+        let result = find(args).and_then(|command| match command.handler {
+            Handler::Local(handler) => {
+                let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
+                handler(&mut context, args, &mut Reply::new(out, resp))
+            }
+            Handler::Read(handler) => {
+                let view = self.shared.shard.keyspace.read(command.lock_set(args));
+                let context = ReadContext::new(&view, self.client.db, self.shared.clock.unix_ms(), 0);
+                handler(&context, args, &mut Reply::new(out, resp))
+            }
+            _ => panic!("{} is for a TestDb", command.name),
+        });
+        if let Err(error) = result {
+            out.clear();
+            Reply::new(out, resp).error(&error.to_string());
+        }
+    }
+}
+
+fn connect(shared: &Shared) -> Client {
+    let id = shared.clients.next_id();
+    let now_ms = shared.clock.monotonic_ms();
+    let connection = ConnectionId { index: id as u32, generation: 1 };
+    let info = Arc::new(ClientInfo {
+        id,
+        addr: format!("127.0.0.1:{}", 50_000 + id),
+        local_addr: "127.0.0.1:6379".to_owned(),
+        worker: 0,
+        connection,
+        connected_at_ms: now_ms,
+        last_active_ms: now_ms.into(),
+        killed: false.into(),
+        wake: tokio::sync::Notify::new(),
+        details: Default::default(),
+    });
+    shared.clients.add(info.clone());
+    Client::new(info, 0, connection, shared.config.requirepass().is_none())
+}
