@@ -402,6 +402,11 @@ fn temporary_files_are_removed() -> Result {
 
 /// A segment written by hand, from the grammar in docs/log-format.md.
 fn forged_segment(records: &[RawRecord<'_>]) -> Vec<u8> {
+    forged_segment_following(records, 0)
+}
+
+/// The same, with some bits of the chain flipped.
+fn forged_segment_following(records: &[RawRecord<'_>], flipped: u32) -> Vec<u8> {
     let header = SegmentHeader {
         log_id: LOG_ID,
         sequence: 1,
@@ -418,7 +423,7 @@ fn forged_segment(records: &[RawRecord<'_>]) -> Vec<u8> {
         body_bytes: records.iter().map(|r| r.encoded_bytes() as u64).sum(),
         records: records.len() as u32,
         epoch: 0,
-        previous_crc: header_crc,
+        previous_crc: header_crc ^ flipped,
     };
     let mut out = [0; BATCH_HEADER_BYTES];
     let crc = batch.encode(&mut out, segment_seed(LOG_ID, 1), BLOCK_BYTES);
@@ -441,6 +446,17 @@ fn disk_with(bytes: &[u8]) -> Result<SimDisk> {
 
 fn forged(kind: Kind, index: u64, term: u64, payload: &[u8]) -> RawRecord<'_> {
     RawRecord { kind, index, term, payload }
+}
+
+#[test]
+fn a_sound_batch_that_follows_another_one_is_not_taken() -> Result {
+    let entry = forged(Kind::Entry, 1, 1, b"x");
+    let disk = disk_with(&forged_segment_following(&[entry], 0))?;
+    assert_eq!(open(&disk)?.0.last().index, 1);
+    let disk = disk_with(&forged_segment_following(&[entry], 1))?;
+    let (_, offset, fault) = damage_of(refusal(&disk));
+    assert!(offset == BLOCK_BYTES && matches!(fault, Fault::Chain { .. }), "{fault}");
+    Ok(())
 }
 
 #[test]
