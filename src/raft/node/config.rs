@@ -32,7 +32,7 @@ impl NodeConfig {
             max_append_bytes: 1 << 20,
             max_inflight_appends: 32,
             max_uncommitted_bytes: 64 << 20,
-            entry_cache_bytes: 8 << 20,
+            entry_cache_bytes: 2 << 20,
             skip_commit_broadcast: true,
             trust_clocks: true,
         }
