@@ -9,6 +9,8 @@
 //!
 //! A session does no input or output; its connection does.
 
+mod line;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,7 +19,7 @@ use crate::client::{Client, Queued, QueuedCommand, ReplyMode, Transaction};
 use crate::command::spec::Flags;
 use crate::command::{
     Args, Command, CommandError, Handler, LocalContext, ReadContext, lookup, lookup_subcommand,
-    statistic_index,
+    statistic_index, statistic_name,
 };
 use crate::metrics::Outcome;
 use crate::propose::batch::{Step, Work};
@@ -25,21 +27,7 @@ use crate::propose::entry;
 use crate::protocol::reply::{Reply, Resp};
 use crate::shard::port::Port;
 use crate::shared::Shared;
-
-/// A connection's replies in the making.
-#[derive(Debug, Default)]
-pub struct Line {
-    /// Bytes to be sent.
-    pub out: Vec<u8>,
-    /// Requests handed to the log and not yet answered.
-    pub pending: u32,
-    /// Answers are thrown away (CLIENT REPLY).
-    pub muted: bool,
-    /// No further request until nothing is pending: a client that blocks, or whose reply is skipped.
-    pub barrier: bool,
-    /// Requests on their way to the primary.
-    pub forwarded: u32,
-}
+pub use line::{Line, Mute};
 
 /// What the connection has to do about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +59,8 @@ pub struct Session {
     port: Arc<Port>,
     /// For picks of reading commands.
     seed: u64,
+    /// The place in the statistics of the request that was taken last.
+    index: usize,
     /// Commands that ended on this worker since the statistics were last taken: place in the statistics, and outcome.
     pub ended: Vec<(usize, Outcome)>,
 }
@@ -78,18 +68,36 @@ pub struct Session {
 impl Session {
     pub fn new(client: Client, shared: Arc<Shared>, seed: u64) -> Self {
         let port = shared.shard.ports[client.worker].clone();
-        Session { client, shared, port, seed, ended: Vec::new() }
+        Session { client, shared, port, seed, index: 0, ended: Vec::new() }
     }
 
     /// Takes one request; `args` is not empty.
     pub fn take(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         if self.client.reply_mode == ReplyMode::SkipNext {
-            if line.pending + line.forwarded > 0 {
-                return Verdict::Wait;
-            }
-            self.client.reply_mode = ReplyMode::On;
-            (line.muted, line.barrier) = (true, true);
+            self.take_unheard(args, line)
+        } else {
+            self.take_one(args, line)
         }
+    }
+
+    /// Takes the request whose reply CLIENT REPLY SKIP leaves out.
+    fn take_unheard(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if line.has_unanswered() {
+            return Verdict::Wait;
+        }
+        (self.client.reply_mode, line.mute) = (ReplyMode::On, Mute::Next);
+        let verdict = self.take_one(args, line);
+        match verdict {
+            Verdict::Taken if !line.has_unanswered() => line.settle(),
+            Verdict::Taken | Verdict::Forward(_) => line.barrier = true,
+            Verdict::Wait | Verdict::Full => {
+                (self.client.reply_mode, line.mute) = (ReplyMode::SkipNext, Mute::Nothing);
+            }
+        }
+        verdict
+    }
+
+    fn take_one(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         match self.gate(args) {
             Ok(command) => self.route(command, args, line),
             Err(error) => {
@@ -99,7 +107,7 @@ impl Session {
                 if let Some(transaction) = &mut self.client.transaction {
                     transaction.broken = true;
                 }
-                self.note(args, Outcome::Rejected, error.split(' ').next());
+                self.note(self.index, Outcome::Rejected, error.split(' ').next());
                 self.answer(line, |reply| reply.error(&error));
                 Verdict::Taken
             }
@@ -107,12 +115,13 @@ impl Session {
     }
 
     /// Counts a command that ended here.
-    fn note(&mut self, args: &Args<'_>, outcome: Outcome, error_code: Option<&str>) {
-        self.ended.push((statistic_index(args), outcome));
+    fn note(&mut self, index: usize, outcome: Outcome, error_code: Option<&str>) {
+        self.ended.push((index, outcome));
         error_code.into_iter().for_each(|code| self.shared.metrics.error(code));
     }
 
-    fn gate(&self, args: &Args<'_>) -> Result<&'static Command, String> {
+    fn gate(&mut self, args: &Args<'_>) -> Result<&'static Command, String> {
+        self.index = statistic_index(args);
         let row = lookup(args[0]).filter(|row| !row.command.flags.contains(Flags::INTERNAL));
         let command = row.map(|row| row.command).ok_or_else(|| unknown_command(args))?;
         let command = match args.get(1) {
@@ -141,12 +150,22 @@ impl Session {
     }
 
     fn route(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
-        match command.name {
+        let verdict = match command.name {
             "multi" => self.multi(line),
             "exec" => self.exec(line),
             "discard" => self.discard(line),
             "watch" => self.watch(args, line),
             "unwatch" if self.client.transaction.is_none() => self.unwatch(line),
+            _ => return self.route_ordinary(command, args, line),
+        };
+        if verdict == Verdict::Taken {
+            self.note(self.index, Outcome::Done, None);
+        }
+        verdict
+    }
+
+    fn route_ordinary(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        match command.name {
             "quit" | "reset" => self.run_local(command, args, line),
             _ if self.client.transaction.is_some() => self.queue(command, args, line),
             _ => match command.handler {
@@ -178,7 +197,10 @@ impl Session {
         if command.name == "reset" && self.client.watching_epoch.take().is_some() {
             self.push(Work::Forget);
         }
-        line.muted = self.client.reply_mode == ReplyMode::Off || line.muted && line.barrier;
+        if matches!(command.name, "reply" | "reset") {
+            line.mute =
+                if self.client.reply_mode == ReplyMode::On { Mute::Nothing } else { Mute::Everything };
+        }
         self.answer(line, |reply| reply.raw(&encoded));
         Verdict::Taken
     }
@@ -194,13 +216,13 @@ impl Session {
             reply.rewind(start);
             reply.error(&error.to_string());
         }
-        self.note_end(args, error);
+        self.note_end(statistic_index(args), error);
     }
 
-    fn note_end(&mut self, args: &Args<'_>, error: Option<CommandError>) {
+    fn note_end(&mut self, index: usize, error: Option<CommandError>) {
         match error {
-            None => self.note(args, Outcome::Done, None),
-            Some(error) => self.note(args, Outcome::Failed, Some(&error.code())),
+            None => self.note(index, Outcome::Done, None),
+            Some(error) => self.note(index, Outcome::Failed, Some(&error.code())),
         }
     }
 
@@ -220,9 +242,13 @@ impl Session {
         let view = shard.keyspace.read(command.lock_set(args));
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let context = ReadContext::new(&view, self.client.db, self.shared.clock.unix_ms(), self.seed);
+        let start = line.out.len();
         let error = read_in(&context, command, args, &mut Reply::new(&mut line.out, self.client.resp));
         drop(view);
-        self.note_end(args, error);
+        if line.is_muted() {
+            line.out.truncate(start);
+        }
+        self.note_end(self.index, error);
         Verdict::Taken
     }
 
@@ -342,7 +368,9 @@ impl Session {
                 }
                 Handler::Read(_) => steps.push(Step::Read { command, db: self.client.db, args }),
                 Handler::Local(_) if command.name == "publish" => {
-                    entry::write_command(&mut commands, self.client.db, &[b"_publish", slices[1], slices[2]]);
+                    let receivers = self.shared.pubsub.receivers(slices[1]).to_string();
+                    let publish = [b"_publish", slices[1], slices[2], receivers.as_bytes()];
+                    entry::write_command(&mut commands, self.client.db, &publish);
                     writes += 1;
                     steps.push(Step::Write(command));
                 }
@@ -471,7 +499,11 @@ impl Session {
     /// Answers now, or behind what is pending.
     fn answer(&mut self, line: &mut Line, write: impl FnOnce(&mut Reply<'_>)) {
         if line.pending == 0 {
+            let start = line.out.len();
             write(&mut Reply::new(&mut line.out, self.client.resp));
+            if line.is_muted() {
+                line.out.truncate(start);
+            }
             return;
         }
         let mut encoded = Vec::new();
@@ -481,7 +513,7 @@ impl Session {
     }
 
     /// Brings what CLIENT LIST shows up to date.
-    pub fn publish_details(&self, line: &Line, query_buffer_bytes: usize, commands: u64, last: &'static str) {
+    pub fn publish_details(&self, line: &Line, query_buffer_bytes: usize, commands: u64) {
         let client = &self.client;
         client.info.last_active_ms.store(self.shared.clock.monotonic_ms(), Ordering::Relaxed);
         let mut details = client.info.details.lock();
@@ -496,7 +528,7 @@ impl Session {
         details.query_buffer_bytes = query_buffer_bytes;
         details.output_bytes = line.out.len();
         details.commands += commands;
-        details.last_command = last;
+        details.last_command = statistic_name(self.index);
     }
 }
 

@@ -39,7 +39,7 @@ mod zset;
 
 pub use context::{ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
-pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_names};
+pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_name, statistic_names};
 
 use crate::client::Client;
 use crate::keyspace::slot::Slot;

@@ -48,6 +48,8 @@ const PLACES: usize = 1024;
 struct Table {
     /// In the order of names.
     rows: Vec<Row>,
+    /// By index: every row's name, then its subcommands'.
+    names: Vec<String>,
     /// For each place the row there, as its number plus one; zero is an empty place.
     places: Box<[u16; PLACES]>,
 }
@@ -73,7 +75,9 @@ impl Table {
             }
             places[place] = number as u16 + 1;
         }
-        Table { rows, places }
+        let own = |row: &Row| std::iter::once(row.command.name.to_owned()).chain(row.subcommand_names());
+        let names = rows.iter().flat_map(own).collect();
+        Table { rows, names, places }
     }
 
     fn find(&self, name: &[u8]) -> Option<&Row> {
@@ -123,14 +127,20 @@ pub fn lookup_subcommand(container: &Command, name: &[u8]) -> Option<&'static Co
 
 /// The names of all commands and subcommands (`client|list`), in the order of their indexes.
 pub fn statistic_names() -> Vec<String> {
-    commands()
-        .flat_map(|row| std::iter::once(row.command.name.to_owned()).chain(row.subcommand_names()))
-        .collect()
+    TABLE.names.clone()
 }
 
-/// The place in [`statistic_names`] of the command that a request names; 0 for one that there is not.
+/// The name at an index; empty for [`NO_COMMAND`].
+pub fn statistic_name(index: usize) -> &'static str {
+    TABLE.names.get(index).map_or("", String::as_str)
+}
+
+/// The index of what is no command: statistics pass over it.
+pub const NO_COMMAND: usize = usize::MAX;
+
+/// The place in [`statistic_names`] of the command that a request names.
 pub fn statistic_index(args: &[&[u8]]) -> usize {
-    let Some(row) = args.first().and_then(|name| lookup(name)) else { return 0 };
+    let Some(row) = args.first().and_then(|name| lookup(name)) else { return NO_COMMAND };
     let named =
         |sub: &Command| args.get(1).is_some_and(|name| sub.name.as_bytes().eq_ignore_ascii_case(name));
     let sub = row.command.subcommands.iter().position(named);

@@ -23,6 +23,7 @@ use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Reply;
 use crate::protocol::request::{Parse, RequestLimits, RequestParser};
 use crate::session::{Forward, Line, Session, Verdict};
+use crate::shard::machine::IN_DOUBT;
 
 /// Unanswered requests of one connection.
 const MAX_PENDING: u32 = 100_000;
@@ -53,12 +54,16 @@ impl Connection {
     /// Takes in answers from the log, or messages; true if there is something to send.
     pub fn answered(&self, bytes: &[u8], answers: u32) -> bool {
         let mut line = self.line.borrow_mut();
-        if !(line.muted && answers > 0) {
+        if answers == 0 {
             line.out.extend_from_slice(bytes);
+            return true;
         }
+        line.answer(bytes);
         line.pending -= answers;
-        if line.pending == 0 && line.barrier {
-            line.barrier = false;
+        let waited = line.barrier;
+        line.settle();
+        if waited && !line.barrier {
+            self.info.details.lock().blocked = false;
         }
         true
     }
@@ -118,7 +123,6 @@ pub struct ConnectionTask {
     upstream: Option<Upstream>,
     over_soft_limit_since_ms: Option<u64>,
     commands: u64,
-    last_command: &'static str,
 }
 
 /// What the requests at hand led to.
@@ -148,7 +152,6 @@ impl ConnectionTask {
             upstream: None,
             over_soft_limit_since_ms: None,
             commands: 0,
-            last_command: "",
         }
     }
 
@@ -315,33 +318,25 @@ impl ConnectionTask {
         let alive = upstream.transfer(&mut line);
         if !alive {
             for _ in 0..std::mem::take(&mut line.forwarded) {
-                Reply::new(&mut line.out, self.session.client.resp).error(crate::shard::machine::IN_DOUBT);
+                if !line.is_muted() {
+                    Reply::new(&mut line.out, self.session.client.resp).error(IN_DOUBT);
+                }
             }
+            line.settle();
         }
         alive
     }
 
     fn refuse(&mut self, error: &str) {
-        let resp = self.session.client.resp;
-        Reply::new(&mut self.connection.line.borrow_mut().out, resp).error(error);
+        let mut line = self.connection.line.borrow_mut();
+        if !line.is_muted() {
+            Reply::new(&mut line.out, self.session.client.resp).error(error);
+        }
+        line.settle();
     }
 
     fn flush(&mut self) {
-        let line = self.connection.line.borrow();
-        if line.out.is_empty() {
-            return;
-        }
-        drop(line);
-        let muted = {
-            let mut line = self.connection.line.borrow_mut();
-            if line.muted && line.pending == 0 && line.forwarded == 0 {
-                line.out.clear();
-                line.muted = self.session.client.reply_mode == crate::client::ReplyMode::Off;
-                line.barrier = false;
-            }
-            line.out.is_empty()
-        };
-        if !muted {
+        if !self.connection.line.borrow().out.is_empty() {
             let sent = self.connection.flush();
             self.worker.lane.sent(sent);
         }
@@ -358,7 +353,7 @@ impl ConnectionTask {
         if line.pending > 0 {
             self.session.shared.shard.driver_wake.notify_one();
         }
-        self.session.publish_details(&line, self.input.len(), self.commands, self.last_command);
+        self.session.publish_details(&line, self.input.len(), self.commands);
         drop(line);
         self.commands = 0;
     }

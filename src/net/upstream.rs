@@ -175,8 +175,9 @@ impl Upstream {
             match frame_len(rest, resp) {
                 Ok(Some(bytes)) => {
                     if expected == Expected::Pass {
-                        line.out.extend_from_slice(&rest[..bytes]);
+                        line.answer(&rest[..bytes]);
                         line.forwarded = line.forwarded.saturating_sub(1);
+                        line.settle();
                     }
                     self.expected.pop_front();
                     consumed += bytes;

@@ -95,6 +95,15 @@ impl PubSub {
         receivers
     }
 
+    /// How many subscriptions on this node a message in this channel would reach.
+    pub fn receivers(&self, channel: &[u8]) -> usize {
+        let registry = self.registry.lock();
+        let direct = registry.channels.subscribers.get(channel).map_or(0, BTreeMap::len);
+        let patterns = registry.patterns.subscribers.iter();
+        let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
+        direct + matching.map(|(_, subscribers)| subscribers.len()).sum::<usize>()
+    }
+
     /// SPUBLISH: hands a message to this node's subscribers of a shard channel.
     pub fn publish_to_shard_channel(&self, channel: &[u8], payload: &[u8]) -> usize {
         let registry = self.registry.lock();

@@ -5,7 +5,6 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=server>.
 
-mod acl;
 mod config;
 mod debug;
 mod info;
@@ -32,7 +31,6 @@ pub const FAMILY: Family = Family {
     group: "server",
     categories: Categories::empty(),
     commands: &[
-        acl::ACL,
         process::BGREWRITEAOF,
         process::BGSAVE,
         table_info::COMMAND,

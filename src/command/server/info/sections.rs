@@ -1,16 +1,17 @@
 //! What each section of INFO says.
 
+use std::sync::atomic::Ordering;
+
 use super::super::REDIS_VERSION;
 use super::super::replication::{active_followers, primary_address};
 use super::Fields;
 use super::host::{cpu_seconds, human_bytes, total_memory_bytes};
 use crate::keyspace::DATABASES;
-use crate::metrics;
+use crate::metrics::{self, CommandTotals};
 use crate::pubsub::Kind;
 use crate::raft::identity::ClusterId;
 use crate::shard::port::Status;
 use crate::shared::Shared;
-use std::sync::atomic::Ordering;
 
 pub(super) fn server(shared: &Shared, fields: &mut Fields) {
     let config = shared.config.started_with();
@@ -167,8 +168,13 @@ pub(super) fn cpu(_: &Shared, fields: &mut Fields) {
     fields.add("used_cpu_user", format_args!("{user:.6}"));
 }
 
+/// Statistics of what clients can send; the server's own commands begin with `_`.
+fn clients_commands(shared: &Shared) -> impl Iterator<Item = (String, CommandTotals)> {
+    shared.metrics.totals().commands.into_iter().filter(|(name, _)| !name.starts_with('_'))
+}
+
 pub(super) fn commandstats(shared: &Shared, fields: &mut Fields) {
-    for (name, totals) in shared.metrics.totals().commands {
+    for (name, totals) in clients_commands(shared) {
         let per_call = totals.micros as f64 / totals.calls.max(1) as f64;
         let (calls, micros, rejected, failed) = (totals.calls, totals.micros, totals.rejected, totals.failed);
         let line = format!(
@@ -185,7 +191,7 @@ pub(super) fn errorstats(shared: &Shared, fields: &mut Fields) {
 }
 
 pub(super) fn latencystats(shared: &Shared, fields: &mut Fields) {
-    for (name, totals) in shared.metrics.totals().commands {
+    for (name, totals) in clients_commands(shared) {
         let percentile = |share: f64| totals.latencies.percentile_micros(share).unwrap_or(0);
         let (p50, p99, p999) = (percentile(0.5), percentile(0.99), percentile(0.999));
         let line = format!("p50={p50}.000,p99={p99}.000,p99.9={p999}.000");

@@ -1,0 +1,84 @@
+//! A connection's replies in the making: what is to be sent, and what is still to be answered by others.
+//!
+//! - A request is unanswered while the log or the primary has it; answers come in the order of requests.
+//! - What CLIENT REPLY turns off is thrown away where it would be written, so what was written before is sent all the same.
+
+/// Which answers are thrown away (CLIENT REPLY). Messages to a subscriber are no answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mute {
+    #[default]
+    Nothing,
+    /// Until everything is answered.
+    Next,
+    Everything,
+}
+
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Bytes to be sent.
+    pub out: Vec<u8>,
+    /// Requests handed to the log and not yet answered.
+    pub pending: u32,
+    /// Requests on their way to the primary.
+    pub forwarded: u32,
+    /// No further request until everything is answered: a client that blocks, or whose reply is skipped.
+    pub barrier: bool,
+    pub mute: Mute,
+}
+
+impl Line {
+    pub fn is_muted(&self) -> bool {
+        self.mute != Mute::Nothing
+    }
+
+    pub fn has_unanswered(&self) -> bool {
+        self.pending + self.forwarded > 0
+    }
+
+    /// Writes an answer, unless answers are thrown away.
+    pub fn answer(&mut self, bytes: &[u8]) {
+        if !self.is_muted() {
+            self.out.extend_from_slice(bytes);
+        }
+    }
+
+    /// To be called after requests were answered: lets the next request in if it had to wait for that.
+    pub fn settle(&mut self) {
+        if self.has_unanswered() {
+            return;
+        }
+        self.barrier = false;
+        if self.mute == Mute::Next {
+            self.mute = Mute::Nothing;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_answer_is_thrown_away_and_the_next_is_not() {
+        let mut line = Line { pending: 2, barrier: true, mute: Mute::Next, ..Line::default() };
+        line.answer(b"+1\r\n");
+        line.pending = 1;
+        line.settle();
+        assert!(line.barrier && line.is_muted());
+        line.answer(b"+2\r\n");
+        line.pending = 0;
+        line.settle();
+        assert!(!line.barrier && !line.is_muted());
+        line.answer(b"+3\r\n");
+        assert_eq!(line.out, b"+3\r\n");
+    }
+
+    #[test]
+    fn what_is_off_stays_off_and_what_was_written_stays_written() {
+        let mut line = Line { out: b"+0\r\n".to_vec(), mute: Mute::Everything, ..Line::default() };
+        line.answer(b"+1\r\n");
+        line.settle();
+        assert!(line.is_muted());
+        assert_eq!(line.out, b"+0\r\n");
+    }
+}
