@@ -141,8 +141,10 @@ impl Applier {
         let db = run.reader.command(&mut args)?;
         let stamp = run.next_stamp();
         let row = logged_command(&args)?;
-        let view = self.mutator.write(row.command.lock_set(&args));
-        let mut context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
+        let (locks, known) = row.command.locks(&args);
+        let view = self.mutator.write(locks);
+        let context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
+        let mut context = context.knowing(known);
         write_in(&mut context, row, &args, reply);
         Ok(())
     }

@@ -26,6 +26,7 @@ use crate::propose::batch::{Step, Work};
 use crate::propose::entry;
 use crate::protocol::reply::{Reply, Resp};
 use crate::shard::port::Port;
+use crate::shard::turn::Now;
 use crate::shared::Shared;
 pub use line::{Line, Mute};
 
@@ -57,6 +58,10 @@ pub struct Session {
     pub client: Client,
     pub shared: Arc<Shared>,
     port: Arc<Port>,
+    /// The time of the burst of requests at hand.
+    pub now: Now,
+    /// The primary answered reads by its lease in this burst: it must still hold once they are answered.
+    pub leaned_on_lease: bool,
     /// For picks of reading commands.
     seed: u64,
     /// The place in the statistics of the request that was taken last.
@@ -68,7 +73,16 @@ pub struct Session {
 impl Session {
     pub fn new(client: Client, shared: Arc<Shared>, seed: u64) -> Self {
         let port = shared.shard.ports[client.worker].clone();
-        Session { client, shared, port, seed, index: 0, ended: Vec::new() }
+        Session {
+            client,
+            shared,
+            port,
+            now: Now::default(),
+            leaned_on_lease: false,
+            seed,
+            index: 0,
+            ended: Vec::new(),
+        }
     }
 
     /// Takes one request; `args` is not empty.
@@ -121,14 +135,17 @@ impl Session {
     }
 
     fn gate(&mut self, args: &Args<'_>) -> Result<&'static Command, String> {
-        self.index = statistic_index(args);
+        self.index = 0;
         let row = lookup(args[0]).filter(|row| !row.command.flags.contains(Flags::INTERNAL));
-        let command = row.map(|row| row.command).ok_or_else(|| unknown_command(args))?;
-        let command = match args.get(1) {
-            Some(name) if !command.subcommands.is_empty() => {
-                lookup_subcommand(command, name).ok_or_else(|| unknown_subcommand(command, name))?
+        let row = row.ok_or_else(|| unknown_command(args))?;
+        self.index = row.index;
+        let command = match row.command.handler {
+            Handler::Container if args.len() > 1 => {
+                self.index = statistic_index(args);
+                let sub = lookup_subcommand(row.command, args[1]);
+                sub.ok_or_else(|| unknown_subcommand(row.command, args[1]))?
             }
-            _ => command,
+            _ => row.command,
         };
         if matches!(command.handler, Handler::Container) || !command.arity_fits(args.len()) {
             return Err(format!("ERR wrong number of arguments for '{}' command", full_name(command, args)));
@@ -235,13 +252,15 @@ impl Session {
         if line.forwarded > 0 {
             return Verdict::Wait;
         }
-        let readable = !primary || shard.is_readable_at(self.shared.clock.monotonic_ms());
+        let readable = !primary || shard.is_readable_at(self.now.monotonic_ms);
         if line.pending > 0 || !readable {
             return self.enqueue(line, args, |bytes| Work::Read { bytes, command });
         }
-        let view = shard.keyspace.read(command.lock_set(args));
+        let (locks, known) = command.locks(args);
+        let view = shard.keyspace.read(locks);
+        self.leaned_on_lease |= primary;
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let context = ReadContext::new(&view, self.client.db, self.shared.clock.unix_ms(), self.seed);
+        let context = ReadContext::new(&view, self.client.db, self.now.unix_ms, self.seed).knowing(known);
         let start = line.out.len();
         let error = read_in(&context, command, args, &mut Reply::new(&mut line.out, self.client.resp));
         drop(view);
@@ -266,7 +285,7 @@ impl Session {
         match timeout_ms {
             Err(error) => self.answer(line, |reply| reply.error(&error.to_string())),
             Ok(timeout_ms) => {
-                let now_ms = self.shared.clock.monotonic_ms() as i64;
+                let now_ms = self.now.monotonic_ms as i64;
                 let deadline_ms = timeout_ms.map(|timeout| now_ms.saturating_add(timeout));
                 line.barrier = true;
                 return self.enqueue(line, args, |bytes| Work::Blocking { bytes, command, deadline_ms });

@@ -14,10 +14,37 @@ use crate::keyspace::range::{Database, Usage};
 use crate::keyspace::slot::{RANGES, SLOTS, Slot};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Collection, Object, ValueRef, ValueType};
-use crate::keyspace::view::{Ranges, WriteView};
+use crate::keyspace::view::{LockSet, Ranges, WriteView};
+
+/// The slot of one key of the request, so that it is computed once per command.
+#[derive(Clone, Copy)]
+pub struct KnownSlot<'a> {
+    key: &'a [u8],
+    slot: Slot,
+}
+
+impl<'a> KnownSlot<'a> {
+    pub fn of(key: &'a [u8]) -> Self {
+        KnownSlot { key, slot: Slot::of(key) }
+    }
+
+    pub fn locks(&self) -> LockSet {
+        LockSet::of_range(self.slot.range())
+    }
+}
+
+/// The slot of a key, computed unless it is the known one.
+#[inline]
+fn slot_of(known: Option<KnownSlot<'_>>, key: &[u8]) -> Slot {
+    match known {
+        Some(known) if std::ptr::eq(known.key, key) => known.slot,
+        _ => Slot::of(key),
+    }
+}
 
 /// The keyspace as a reading command sees it.
 pub struct ReadContext<'a> {
+    known: Option<KnownSlot<'a>>,
     ranges: &'a dyn Ranges,
     /// The database that the connection selected.
     pub db: usize,
@@ -29,7 +56,12 @@ pub struct ReadContext<'a> {
 
 impl<'a> ReadContext<'a> {
     pub fn new(ranges: &'a dyn Ranges, db: usize, now_ms: i64, seed: u64) -> Self {
-        ReadContext { ranges, db, now_ms, random: RefCell::new(Random::from_seed(seed)) }
+        ReadContext { known: None, ranges, db, now_ms, random: RefCell::new(Random::from_seed(seed)) }
+    }
+
+    /// The same, knowing a slot already.
+    pub fn knowing(self, known: Option<KnownSlot<'a>>) -> Self {
+        ReadContext { known, ..self }
     }
 
     /// The live entry of a key.
@@ -38,7 +70,7 @@ impl<'a> ReadContext<'a> {
     }
 
     pub fn entry_in(&self, db: usize, key: &[u8]) -> Option<&'a Entry> {
-        live_entry(self.ranges, db, key, self.now_ms)
+        live_entry(self.ranges, db, slot_of(self.known, key), key, self.now_ms)
     }
 
     pub fn exists(&self, key: &[u8]) -> bool {
@@ -128,6 +160,7 @@ pub enum Garbage {
 
 /// The keyspace as a writing command sees it, inside apply.
 pub struct WriteContext<'a> {
+    known: Option<KnownSlot<'a>>,
     view: WriteView<'a>,
     effects: &'a mut Effects,
     pub db: usize,
@@ -150,6 +183,7 @@ impl<'a> WriteContext<'a> {
         limits: &'a TypeLimits,
     ) -> Self {
         WriteContext {
+            known: None,
             view,
             effects,
             db,
@@ -159,13 +193,23 @@ impl<'a> WriteContext<'a> {
         }
     }
 
+    /// The same, knowing a slot already.
+    pub fn knowing(self, known: Option<KnownSlot<'a>>) -> Self {
+        WriteContext { known, ..self }
+    }
+
+    #[inline]
+    fn slot_of(&self, key: &[u8]) -> Slot {
+        slot_of(self.known, key)
+    }
+
     /// The same keyspace for reading, at the entry's time.
     pub fn reader(&self) -> ReadContext<'_> {
         ReadContext::new(&self.view, self.db, self.now_ms, self.random.clone().next_u64())
     }
 
     pub fn entry(&self, key: &[u8]) -> Option<&Entry> {
-        live_entry(&self.view, self.db, key, self.now_ms)
+        live_entry(&self.view, self.db, self.slot_of(key), key, self.now_ms)
     }
 
     pub fn exists(&self, key: &[u8]) -> bool {
@@ -186,7 +230,7 @@ impl<'a> WriteContext<'a> {
 
     /// Makes `value` the string of a key, whatever it held before.
     pub fn set_string(&mut self, key: &[u8], value: &[u8], deadline_ms: Option<i64>) {
-        let slot = Slot::of(key);
+        let slot = self.slot_of(key);
         let range = self.view.range_mut(slot.range());
         let old = range.set_string(self.db, slot, key, value, deadline_ms);
         self.touch(key);
@@ -202,7 +246,7 @@ impl<'a> WriteContext<'a> {
             self.set_string(key, b"", None);
         }
         self.touch(key);
-        let slot = Slot::of(key);
+        let slot = self.slot_of(key);
         let entry = self.view.range_mut(slot.range()).find_mut(self.db, slot, key);
         entry.and_then(|entry| entry.resize_string(len)).ok_or(CommandError::WrongType)
     }
@@ -229,7 +273,7 @@ impl<'a> WriteContext<'a> {
     /// Call [`touch`](Self::touch) once something did change, and [`remove_if_empty`](Self::remove_if_empty) after taking out.
     pub fn collection_mut<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&mut T>, CommandError> {
         self.free_if_dead(key);
-        let slot = Slot::of(key);
+        let slot = self.slot_of(key);
         match self.view.range_mut(slot.range()).find_mut(self.db, slot, key) {
             None => Ok(None),
             Some(entry) => {
@@ -243,7 +287,7 @@ impl<'a> WriteContext<'a> {
     pub fn collection_or_new<T: Collection>(&mut self, key: &[u8]) -> Result<&mut T, CommandError> {
         if self.collection::<T>(key)?.is_none() {
             self.free_if_dead(key);
-            let slot = Slot::of(key);
+            let slot = self.slot_of(key);
             let entry = Entry::object(key, T::empty().wrap(), None);
             self.view.range_mut(slot.range()).insert(self.db, slot, entry);
         }
@@ -258,7 +302,7 @@ impl<'a> WriteContext<'a> {
     /// Takes a live entry out.
     pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
         self.free_if_dead(key);
-        let slot = Slot::of(key);
+        let slot = self.slot_of(key);
         let entry = self.view.range_mut(slot.range()).remove(self.db, slot, key)?;
         self.touch(key);
         Some(entry)
@@ -285,7 +329,7 @@ impl<'a> WriteContext<'a> {
     /// Sets or clears the deadline of a live key; false where there is none.
     pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>) -> bool {
         self.free_if_dead(key);
-        let slot = Slot::of(key);
+        let slot = self.slot_of(key);
         let found = self.view.range_mut(slot.range()).set_deadline(self.db, slot, key, deadline_ms);
         if found {
             self.touch(key);
@@ -295,7 +339,7 @@ impl<'a> WriteContext<'a> {
 
     /// Frees a key whose deadline has passed by the stamp; true if it had.
     pub fn free_if_dead(&mut self, key: &[u8]) -> bool {
-        let slot = Slot::of(key);
+        let slot = self.slot_of(key);
         let range = self.view.range_mut(slot.range());
         let dead = range.find(self.db, slot, key).is_some_and(|entry| entry.is_dead_at(self.now_ms));
         if dead && let Some(entry) = range.remove(self.db, slot, key) {
@@ -361,8 +405,13 @@ impl<'a> WriteContext<'a> {
     }
 }
 
-fn live_entry<'a>(ranges: &'a dyn Ranges, db: usize, key: &[u8], now_ms: i64) -> Option<&'a Entry> {
-    let slot = Slot::of(key);
+fn live_entry<'a>(
+    ranges: &'a dyn Ranges,
+    db: usize,
+    slot: Slot,
+    key: &[u8],
+    now_ms: i64,
+) -> Option<&'a Entry> {
     let entry = ranges.range(slot.range()).find(db, slot, key)?;
     (!entry.is_dead_at(now_ms)).then_some(entry)
 }

@@ -37,7 +37,7 @@ pub mod testing_node;
 mod transaction;
 mod zset;
 
-pub use context::{ReadContext, WriteContext};
+pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
 pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_name, statistic_names};
 
@@ -213,6 +213,19 @@ impl Command {
     /// The places of all keys among the arguments.
     pub fn key_places(&self, args: &Args<'_>) -> impl Iterator<Item = usize> {
         self.keys.iter().flat_map(move |spec| spec.places(args))
+    }
+
+    /// The lock ranges that the command touches, and the slot of its key where it has just one.
+    pub fn locks<'a>(&self, args: &Args<'a>) -> (LockSet, Option<KnownSlot<'a>>) {
+        match (self.keys, args) {
+            ([spec], [_, key, ..])
+                if spec.is_first_argument() && !self.flags.contains(Flags::WHOLE_KEYSPACE) =>
+            {
+                let known = KnownSlot::of(key);
+                (known.locks(), Some(known))
+            }
+            _ => (self.lock_set(args), None),
+        }
     }
 
     /// The lock ranges that the command touches.

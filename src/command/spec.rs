@@ -163,6 +163,11 @@ impl KeySpec {
         (0..count).map(move |nth| first + nth * step)
     }
 
+    /// Whether it names the first argument and nothing else.
+    pub fn is_first_argument(&self) -> bool {
+        matches!(self.find, FindKeys::Range { last: 0, .. }) && self.begin == BeginSearch::Index(1)
+    }
+
     /// First key, number of keys, step.
     fn resolve(&self, args: &[&[u8]]) -> Option<(usize, usize, usize)> {
         let begin = match self.begin {

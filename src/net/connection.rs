@@ -24,6 +24,7 @@ use crate::protocol::reply::Reply;
 use crate::protocol::request::{Parse, RequestLimits, RequestParser};
 use crate::session::{Forward, Line, Session, Verdict};
 use crate::shard::machine::IN_DOUBT;
+use crate::shard::turn::Now;
 
 /// Unanswered requests of one connection.
 const MAX_PENDING: u32 = 100_000;
@@ -223,7 +224,7 @@ impl ConnectionTask {
         let mut input = std::mem::take(&mut self.input);
         let mut parser = std::mem::take(&mut self.parser);
         let mut consumed = 0;
-        let began_ns = self.session.shared.clock.monotonic_ns();
+        let began_ns = self.begin_burst();
         let progress = self.take_requests(&mut parser, &input, &mut consumed).await;
         self.parser = parser;
         input.drain(..consumed);
@@ -231,10 +232,26 @@ impl ConnectionTask {
             input.shrink_to(0);
         }
         self.input = input;
+        let ended_ns = self.session.shared.clock.monotonic_ns();
+        if self.session.leaned_on_lease && !self.session.shared.shard.is_readable_at(ended_ns / 1_000_000) {
+            // The process was held up between a look at the lease and a read: the reads at hand may be stale. Nothing
+            // of them has been sent; the client hears of a broken connection instead.
+            self.connection.line.borrow_mut().out.clear();
+            self.connection.broken.set(true);
+        }
         if self.commands > 0 {
-            self.account(began_ns, consumed);
+            self.account(ended_ns - began_ns, consumed);
         }
         progress
+    }
+
+    /// Reads the clocks once for all requests at hand.
+    fn begin_burst(&mut self) -> u64 {
+        let clock = &self.session.shared.clock;
+        let began_ns = clock.monotonic_ns();
+        self.session.now = Now { monotonic_ms: began_ns / 1_000_000, unix_ms: clock.unix_ms() };
+        self.session.leaned_on_lease = false;
+        began_ns
     }
 
     async fn take_requests(
@@ -343,8 +360,8 @@ impl ConnectionTask {
     }
 
     /// Counts what was taken, and wakes the driver if it was handed something.
-    fn account(&mut self, began_ns: u64, consumed: usize) {
-        let micros = (self.session.shared.clock.monotonic_ns() - began_ns) / 1000 / self.commands;
+    fn account(&mut self, took_ns: u64, consumed: usize) {
+        let micros = took_ns / 1000 / self.commands;
         for (index, outcome) in self.session.ended.drain(..) {
             self.worker.lane.command(index, micros, outcome);
         }

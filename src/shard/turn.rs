@@ -30,7 +30,7 @@ use crate::raft::node::{Node, NodeError};
 use crate::raft::outbox::Outbound;
 
 /// A turn's time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
     pub monotonic_ms: u64,
     pub unix_ms: i64,
