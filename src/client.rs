@@ -63,6 +63,13 @@ pub struct Queued {
     pub args: Box<[Box<[u8]>]>,
 }
 
+impl Queued {
+    /// Whether it changes the client's database.
+    pub fn is_select(&self) -> bool {
+        self.command.0.name == "select"
+    }
+}
+
 /// A row of the table, comparable by nothing and shown by its name.
 #[derive(Clone, Copy)]
 pub struct QueuedCommand(pub &'static Command);

@@ -273,7 +273,11 @@ impl Session {
 
     fn propose(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
         if !self.shared.shard.is_primary() {
-            return self.forward_or_refuse(line);
+            let verdict = self.forward_or_refuse(line);
+            if command.blocking.is_some() && matches!(verdict, Verdict::Forward(_)) {
+                (line.barrier, line.blocking) = (true, true);
+            }
+            return verdict;
         }
         if line.forwarded > 0 {
             return Verdict::Wait;
@@ -287,8 +291,10 @@ impl Session {
             Ok(timeout_ms) => {
                 let now_ms = self.now.monotonic_ms as i64;
                 let deadline_ms = timeout_ms.map(|timeout| now_ms.saturating_add(timeout));
-                line.barrier = true;
-                return self.enqueue(line, args, |bytes| Work::Blocking { bytes, command, deadline_ms });
+                let verdict =
+                    self.enqueue(line, args, |bytes| Work::Blocking { bytes, command, deadline_ms });
+                (line.barrier, line.blocking) = (verdict == Verdict::Taken, verdict == Verdict::Taken);
+                return verdict;
             }
         }
         Verdict::Taken
@@ -475,6 +481,21 @@ impl Session {
         self.client.transaction.take().unwrap_or_default().queued
     }
 
+    /// Lets the database follow a transaction that was sent to the primary.
+    pub fn follow_selects(&mut self, queued: &[Queued]) {
+        for Queued { command, args } in queued.iter().filter(|queued| queued.is_select()) {
+            let slices: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+            self.call_local(command.0, &slices, &mut Vec::new());
+        }
+    }
+
+    /// The connection to the primary is lost, and what was watched through it: EXEC must find that out.
+    pub fn lose_forwarded_watches(&mut self) {
+        let was_forwarded = |epoch: u64| epoch % 2 == 0;
+        self.client.watching_epoch =
+            self.client.watching_epoch.map(|epoch| if was_forwarded(epoch) { u64::MAX } else { epoch });
+    }
+
     /// The connection is gone: ends what it left with the log and with the registry of subscribers.
     pub fn finish(&mut self) {
         self.push(Work::Forget);
@@ -543,7 +564,7 @@ impl Session {
         details.shard_channels = client.shard_channels.len();
         details.multi = client.transaction.as_ref().map(|transaction| transaction.queued.len());
         details.watching = client.watching_epoch.is_some();
-        details.blocked = line.barrier && line.pending > 0;
+        details.blocked = line.blocking && line.pending > 0;
         details.query_buffer_bytes = query_buffer_bytes;
         details.output_bytes = line.out.len();
         details.commands += commands;

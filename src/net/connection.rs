@@ -1,22 +1,25 @@
 //! One client's connection: reads requests, hands them to its session, sends what is answered.
 //!
 //! - Requests are parsed where they were read; only an unfinished one is kept. What is kept is bounded by the request limits.
-//! - While too much is unanswered or unsent, nothing more is read: a client that does not read its replies stops being
+//! - While too much is unanswered or unsent, nothing more is served: a client that does not read its replies stops being
 //!   served, and one that is sent messages all the same (a subscriber) is cut off at its output limit.
+//! - While nothing is served, a little is read all the same, so that the end of the stream is seen. Who hangs up while it
+//!   waits in a blocking command is gone; anybody else's requests are served to the last.
 //! - Answers from the log are written to the socket by whoever delivers them; the connection's own task is woken only
-//!   where it has something to do about them.
+//!   where it has something to do about them. It never wakes itself.
 
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::upstream::Upstream;
-use super::worker::Worker;
+use super::worker::{SCRATCH_BYTES, Worker};
 use crate::client::ClientInfo;
 use crate::command::Args;
 use crate::propose::reply::ConnectionId;
@@ -32,6 +35,12 @@ const MAX_PENDING: u32 = 100_000;
 const PAUSE_OUTPUT_BYTES: usize = 1 << 20;
 /// Bytes written to a socket at once: a writer of a large reply lets others go in between.
 const MAX_WRITE_BYTES: usize = 1 << 20;
+/// Bytes read ahead of what is served.
+const READ_AHEAD_BYTES: usize = 64 << 10;
+/// Memory made ready for bytes that were announced and have not come.
+const MAX_UNSEEN_BYTES: usize = 16 << 20;
+/// How often a connection looks at what no event tells of.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a connection waits before it offers a request again to a log whose queue is full.
 const FULL_RETRY: Duration = Duration::from_millis(1);
 
@@ -41,6 +50,8 @@ pub struct Connection {
     pub info: Arc<ClientInfo>,
     writer: OwnedWriteHalf,
     pub line: RefCell<Line>,
+    /// Bytes at the start of the line's output that are sent.
+    sent: Cell<usize>,
     /// The task waits for answers rather than for bytes.
     paused: Cell<bool>,
     broken: Cell<bool>,
@@ -48,8 +59,8 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(id: ConnectionId, info: Arc<ClientInfo>, writer: OwnedWriteHalf) -> Self {
-        let (line, paused, broken) = Default::default();
-        Connection { id, info, writer, line, paused, broken }
+        let (line, sent, paused, broken) = Default::default();
+        Connection { id, info, writer, line, sent, paused, broken }
     }
 
     /// Takes in answers from the log, or messages; true if there is something to send.
@@ -69,34 +80,76 @@ impl Connection {
         true
     }
 
-    /// Sends what can be sent; returns the bytes sent. Wakes the task if something is left to it.
+    /// Sends some of what can be sent; returns the bytes sent.
     pub fn flush(&self) -> usize {
         let mut line = self.line.borrow_mut();
-        let mut sent = 0;
-        while sent < line.out.len() {
-            let end = line.out.len().min(sent + MAX_WRITE_BYTES);
-            match self.writer.try_write(&line.out[sent..end]) {
-                Ok(0) => self.broken.set(true),
-                Ok(bytes) => {
-                    sent += bytes;
-                    continue;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(_) => self.broken.set(true),
-            }
-            break;
-        }
-        if sent == line.out.len() {
+        let start = self.sent.get();
+        let sent = self.write(&line.out[start..]);
+        let end = start + sent;
+        if end == line.out.len() {
             line.out.clear();
             line.out.shrink_to(16 << 10);
+            self.sent.set(0);
+        } else if end > line.out.len() / 2 {
+            line.out.drain(..end);
+            self.sent.set(0);
         } else {
-            line.out.drain(..sent);
+            self.sent.set(end);
         }
-        if !line.out.is_empty() || self.paused.get() || self.broken.get() {
+        sent
+    }
+
+    fn write(&self, bytes: &[u8]) -> usize {
+        let bytes = &bytes[..bytes.len().min(MAX_WRITE_BYTES)];
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.writer.try_write(&bytes[sent..]) {
+                Ok(more @ 1..) => sent += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Ok(_) | Err(_) => {
+                    self.broken.set(true);
+                    break;
+                }
+            }
+        }
+        sent
+    }
+
+    /// Sends what others brought; wakes the task if something is left to it. Returns the bytes sent.
+    pub fn deliver(&self) -> usize {
+        let sent = self.flush();
+        if self.unsent() > 0 || self.paused.get() || self.broken.get() {
             self.info.wake.notify_one();
         }
         sent
+    }
+
+    fn unsent(&self) -> usize {
+        self.line.borrow().out.len() - self.sent.get()
+    }
+
+    fn is_overloaded(&self) -> bool {
+        let line = self.line.borrow();
+        line.pending > MAX_PENDING || line.forwarded > MAX_PENDING || !self.has_room(&line)
+    }
+
+    fn has_room(&self, line: &Line) -> bool {
+        line.out.len() - self.sent.get() <= PAUSE_OUTPUT_BYTES
+    }
+
+    /// Ends the connection without sending what is left.
+    fn give_up(&self) {
+        self.line.borrow_mut().out.clear();
+        self.sent.set(0);
+        self.broken.set(true);
+    }
+
+    /// Looks, after a while, whether the client has hung up although it sent more than is read.
+    async fn hung_up(&self) -> bool {
+        after(LOOK_AGAIN).await;
+        let ready = self.writer.as_ref().ready(Interest::READABLE).await;
+        ready.map_or(true, |ready| ready.is_read_closed())
     }
 
     async fn writable(&self) {
@@ -121,6 +174,10 @@ pub struct ConnectionTask {
     parser: RequestParser,
     /// Bytes read and not yet consumed.
     input: Vec<u8>,
+    /// Bytes of input before which parsing can't get further.
+    input_wanted: usize,
+    /// The client sends nothing more.
+    ended: bool,
     upstream: Option<Upstream>,
     over_soft_limit_since_ms: Option<u64>,
     commands: u64,
@@ -150,6 +207,8 @@ impl ConnectionTask {
             session,
             parser: RequestParser::new(),
             input: Vec::new(),
+            input_wanted: 0,
+            ended: false,
             upstream: None,
             over_soft_limit_since_ms: None,
             commands: 0,
@@ -179,7 +238,13 @@ impl ConnectionTask {
             if self.is_over_output_limit() {
                 return End::OutputLimit;
             }
+            if self.ended && self.connection.line.borrow().blocking {
+                return End::Closed;
+            }
             match progress {
+                Progress::NeedInput if self.ended && !self.connection.line.borrow().has_unanswered() => {
+                    return self.close_gently().await;
+                }
                 Progress::Close => return self.close_gently().await,
                 Progress::Full => tokio::time::sleep(FULL_RETRY).await,
                 Progress::NeedInput | Progress::Paused => {
@@ -195,32 +260,43 @@ impl ConnectionTask {
 
     /// Waits for input (if wanted), for answers, or for room to write. False at the end of the connection.
     async fn wait(&mut self, want_input: bool) -> bool {
-        let (unsent, overloaded) = {
-            let line = self.connection.line.borrow();
-            (!line.out.is_empty(), line.pending > MAX_PENDING || line.out.len() > PAUSE_OUTPUT_BYTES)
-        };
-        let want_input = want_input && !overloaded;
+        let unsent = self.connection.unsent();
+        let want_input = want_input && !self.ended && !self.is_overloaded();
+        let read_ahead = !self.ended && self.input.len() < READ_AHEAD_BYTES;
+        let deaf = !self.ended && !want_input && !read_ahead;
         self.connection.paused.set(!want_input);
+        let look_again = self.over_soft_limit_since_ms.is_some() || self.waits_for_primary();
         let Self { worker, connection, reader, input, upstream, session, .. } = self;
         let idle = session.shared.config.timeout_s();
         let idle_ends = idle > 0 && !session.client.is_subscriber() && want_input;
         tokio::select! {
             biased;
-            read = read_some(worker, reader, input), if want_input => return read,
+            read = read_some(worker, reader, input), if want_input || read_ahead => match read {
+                Read::Some => {}
+                Read::End => self.ended = true,
+                Read::Broken => return false,
+            },
             () = connection.info.wake.notified() => {}
-            () = connection.writable(), if unsent => {}
-            () = Upstream::readable(upstream), if upstream.is_some() => {}
-            () = tokio::time::sleep(Duration::from_secs(idle)), if idle_ends => return false,
+            () = connection.writable(), if unsent > 0 => tokio::task::yield_now().await,
+            () = Upstream::ready(upstream), if unsent <= PAUSE_OUTPUT_BYTES => {}
+            hung_up = connection.hung_up(), if deaf => return !hung_up,
+            () = after(LOOK_AGAIN), if look_again => {}
+            () = after(Duration::from_secs(idle)), if idle_ends => return false,
         }
         true
     }
 
+    fn waits_for_primary(&self) -> bool {
+        self.upstream.is_some() && self.connection.line.borrow().forwarded > 0
+    }
+
+    fn is_overloaded(&self) -> bool {
+        self.connection.is_overloaded() || self.upstream.as_ref().is_some_and(Upstream::is_behind)
+    }
+
     /// Does what can be done: answers of the primary, then requests.
     async fn work(&mut self) -> Progress {
-        if self.upstream.is_some() && !self.receive_from_primary() {
-            self.session.client.watching_epoch = self.session.client.watching_epoch.map(|_| u64::MAX);
-            self.upstream = None;
-        }
+        self.attend_upstream();
         let mut input = std::mem::take(&mut self.input);
         let mut parser = std::mem::take(&mut self.parser);
         let mut consumed = 0;
@@ -230,14 +306,15 @@ impl ConnectionTask {
         input.drain(..consumed);
         if input.is_empty() {
             input.shrink_to(0);
+        } else {
+            reserve_ahead(&mut input, self.input_wanted);
         }
         self.input = input;
         let ended_ns = self.session.shared.clock.monotonic_ns();
         if self.session.leaned_on_lease && !self.session.shared.shard.is_readable_at(ended_ns / 1_000_000) {
             // The process was held up between a look at the lease and a read: the reads at hand may be stale. Nothing
             // of them has been sent; the client hears of a broken connection instead.
-            self.connection.line.borrow_mut().out.clear();
-            self.connection.broken.set(true);
+            self.connection.give_up();
         }
         if self.commands > 0 {
             self.account(ended_ns - began_ns, consumed);
@@ -261,17 +338,18 @@ impl ConnectionTask {
         consumed: &mut usize,
     ) -> Progress {
         loop {
-            let overloaded = {
-                let line = self.connection.line.borrow();
-                line.barrier || line.pending > MAX_PENDING || line.out.len() > PAUSE_OUTPUT_BYTES
-            };
-            if overloaded {
+            if self.is_held_up() {
                 return Progress::Paused;
             }
             let limits = self.limits();
             match parser.parse(&input[*consumed..], &limits) {
-                Parse::Incomplete { .. } => return Progress::NeedInput,
+                Parse::Incomplete { need_at_least } => {
+                    self.input_wanted = need_at_least;
+                    return Progress::NeedInput;
+                }
                 Parse::Nothing { consumed: bytes } => *consumed += bytes,
+                // What came before is answered first.
+                Parse::Error(_) if self.connection.line.borrow().has_unanswered() => return Progress::Paused,
                 Parse::Error(error) => {
                     self.refuse(&format!("ERR {error}"));
                     return Progress::Close;
@@ -293,6 +371,12 @@ impl ConnectionTask {
                 }
             }
         }
+    }
+
+    fn is_held_up(&self) -> bool {
+        let line = self.connection.line.borrow();
+        let changes_primary = line.forwarded > 0 && self.upstream.as_ref().is_some_and(|upstream| upstream.stale);
+        line.barrier || changes_primary || self.is_overloaded()
     }
 
     fn limits(&self) -> RequestLimits {
@@ -322,26 +406,41 @@ impl ConnectionTask {
             Forward::Request => upstream.send(&self.session.client, args),
             Forward::Transaction => {
                 let queued = self.session.take_transaction();
-                upstream.send_transaction(&self.session.client, &queued)
+                let answers = upstream.send_transaction(&self.session.client, &queued);
+                self.session.follow_selects(&queued);
+                answers
             }
         };
         self.connection.line.borrow_mut().forwarded += answers;
     }
 
-    /// Passes on what the primary answered; false if the connection to it is lost.
-    fn receive_from_primary(&mut self) -> bool {
-        let Some(upstream) = &mut self.upstream else { return true };
+    /// Passes on what the primary answered, and lets go of a connection to what is not the primary any more.
+    fn attend_upstream(&mut self) {
+        let Some(upstream) = &mut self.upstream else { return };
         let mut line = self.connection.line.borrow_mut();
-        let alive = upstream.transfer(&mut line);
-        if !alive {
-            for _ in 0..std::mem::take(&mut line.forwarded) {
-                if !line.is_muted() {
-                    Reply::new(&mut line.out, self.session.client.resp).error(IN_DOUBT);
-                }
-            }
-            line.settle();
+        let open = if self.connection.has_room(&line) {
+            upstream.transfer(&mut line, &mut self.worker.scratch.borrow_mut())
+        } else {
+            true
+        };
+        let waiting = line.forwarded > 0;
+        drop(line);
+        if !open || upstream.is_outdated(&self.session.shared, waiting) {
+            self.lose_upstream();
         }
-        alive
+    }
+
+    /// What was sent to the primary and not answered is in doubt; what was watched there is watched no more.
+    fn lose_upstream(&mut self) {
+        self.upstream = None;
+        self.session.lose_forwarded_watches();
+        let mut line = self.connection.line.borrow_mut();
+        for _ in 0..std::mem::take(&mut line.forwarded) {
+            if !line.is_muted() {
+                Reply::new(&mut line.out, self.session.client.resp).error(IN_DOUBT);
+            }
+        }
+        line.settle();
     }
 
     fn refuse(&mut self, error: &str) {
@@ -376,7 +475,7 @@ impl ConnectionTask {
     }
 
     fn is_over_output_limit(&mut self) -> bool {
-        let unsent = self.connection.line.borrow().out.len() as u64;
+        let unsent = self.connection.unsent() as u64;
         let limits = self.session.shared.config.output_limits();
         let limit = if self.session.client.is_subscriber() { limits.pubsub } else { limits.normal };
         if limit.hard_bytes > 0 && unsent > limit.hard_bytes {
@@ -396,17 +495,14 @@ impl ConnectionTask {
         let drained = async {
             while !self.connection.broken.get() {
                 self.connection.flush();
-                let (unsent, pending) = {
-                    let line = self.connection.line.borrow();
-                    (!line.out.is_empty(), line.pending > 0)
-                };
-                if unsent {
-                    self.connection.writable().await;
-                } else if pending {
-                    self.connection.paused.set(true);
-                    self.connection.info.wake.notified().await;
-                } else {
+                let unsent = self.connection.unsent() > 0;
+                if !unsent && self.connection.line.borrow().pending == 0 {
                     break;
+                }
+                self.connection.paused.set(true);
+                tokio::select! {
+                    () = self.connection.info.wake.notified() => {}
+                    () = self.connection.writable(), if unsent => {}
                 }
             }
         };
@@ -415,15 +511,39 @@ impl ConnectionTask {
     }
 }
 
-/// Reads once; false at the end of the stream. What was read is appended to `input`.
-async fn read_some(worker: &Worker, reader: &mut OwnedReadHalf, input: &mut Vec<u8>) -> bool {
+/// Makes room for an unfinished request of which `wanted` bytes are announced: all of them, or as many again as have come.
+fn reserve_ahead(input: &mut Vec<u8>, wanted: usize) {
+    let ahead = wanted.saturating_sub(input.len()).min(input.len().max(MAX_UNSEEN_BYTES));
+    if ahead > SCRATCH_BYTES {
+        input.reserve_exact(ahead);
+    }
+}
+
+/// A wait that looks at the clock only once it is waited for.
+async fn after(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// What came of reading.
+enum Read {
+    Some,
+    End,
+    Broken,
+}
+
+/// Reads once. What was read is appended to `input`.
+async fn read_some(worker: &Worker, reader: &mut OwnedReadHalf, input: &mut Vec<u8>) -> Read {
     let read = std::future::poll_fn(|context| {
         let mut scratch = worker.scratch.borrow_mut();
         let mut buffer = ReadBuf::new(&mut scratch);
         let reader = std::pin::Pin::new(&mut *reader);
         reader.poll_read(context, &mut buffer).map(|result| {
             input.extend_from_slice(buffer.filled());
-            result.is_ok() && !buffer.filled().is_empty()
+            match result {
+                Ok(()) if buffer.filled().is_empty() => Read::End,
+                Ok(()) => Read::Some,
+                Err(_) => Read::Broken,
+            }
         })
     });
     read.await

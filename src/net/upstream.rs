@@ -6,7 +6,8 @@
 //!   that are swallowed.
 //! - It authenticates with `masterauth` and declares itself with PERDURA NOFORWARD, so that nothing is sent round in circles:
 //!   a node that is not the primary any more answers that the command did not happen.
-//! - When it is lost, everything that was sent and not answered is in doubt.
+//! - When it is lost, everything that was sent and not answered is in doubt. It is given up once another node is known to
+//!   be the primary: at once where nothing is unanswered, after a while where the old one does not answer.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,11 +24,19 @@ use crate::client::{Client, Queued};
 use crate::command::Args;
 use crate::protocol::reply::Resp;
 use crate::session::{Line, Session};
+use crate::shard::machine::DID_NOT_HAPPEN;
+use crate::shared::Shared;
 
 /// How long a command waits for a primary to be known.
 const PRIMARY_WAIT: Duration = Duration::from_millis(1500);
 const PRIMARY_POLL: Duration = Duration::from_millis(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+/// How long a node that is not the primary any more has to answer what it was sent.
+const FAREWELL_MS: u64 = 5000;
+/// Unsent bytes past which nothing more is sent.
+const BEHIND_BYTES: usize = 1 << 20;
+/// Bytes taken from the primary before they are passed on.
+const TRANSFER_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Error)]
 pub enum UpstreamError {
@@ -48,12 +57,18 @@ enum Expected {
 
 pub struct Upstream {
     stream: TcpStream,
+    addr: String,
+    /// The node has said that it is not the primary.
+    pub stale: bool,
+    /// Since when, in monotonic time, another node is known to be the primary while this one owes answers.
+    outdated_since_ms: Option<u64>,
     /// In which protocol the answer comes, and what to do with it.
     expected: VecDeque<(Resp, Expected)>,
     unsent: Vec<u8>,
     received: Vec<u8>,
     resp: Resp,
-    db: usize,
+    /// None where a transaction may have changed it.
+    db: Option<usize>,
 }
 
 impl Upstream {
@@ -89,8 +104,17 @@ impl Upstream {
                 return Err(UpstreamError::Refused(line));
             }
         }
-        let (expected, unsent, received) = Default::default();
-        Ok(Upstream { stream, expected, unsent, received, resp: Resp::V2, db: 0 })
+        Ok(Upstream {
+            stream,
+            addr: addr.to_owned(),
+            stale: false,
+            outdated_since_ms: None,
+            expected: VecDeque::new(),
+            unsent: Vec::new(),
+            received: Vec::new(),
+            resp: Resp::V2,
+            db: Some(0),
+        })
     }
 
     /// Sends a request; returns the number of answers to come.
@@ -110,6 +134,9 @@ impl Upstream {
             self.request(&args, Expected::Swallow);
         }
         self.request(&[b"EXEC"], Expected::Pass);
+        if queued.iter().any(Queued::is_select) {
+            self.db = None;
+        }
         self.flush();
         1
     }
@@ -121,8 +148,8 @@ impl Upstream {
             let version: &[u8] = if client.resp == Resp::V3 { b"3" } else { b"2" };
             self.request(&[b"HELLO", version], Expected::Swallow);
         }
-        if self.db != client.db {
-            self.db = client.db;
+        if self.db != Some(client.db) {
+            self.db = Some(client.db);
             self.request(&[b"SELECT", client.db.to_string().as_bytes()], Expected::Swallow);
         }
     }
@@ -132,8 +159,30 @@ impl Upstream {
         self.expected.push_back((self.resp, expected));
     }
 
+    /// Whether the primary takes requests more slowly than they come.
+    pub fn is_behind(&self) -> bool {
+        self.unsent.len() > BEHIND_BYTES
+    }
+
+    /// Whether to give the connection up; `waiting` says that answers are outstanding.
+    pub fn is_outdated(&mut self, shared: &Shared, waiting: bool) -> bool {
+        if !self.stale && !self.is_superseded(shared) {
+            self.outdated_since_ms = None;
+            return false;
+        }
+        let now_ms = shared.clock.monotonic_ms();
+        let since_ms = *self.outdated_since_ms.get_or_insert(now_ms);
+        !waiting || now_ms - since_ms > FAREWELL_MS
+    }
+
+    /// Whether another node is known to be the primary.
+    fn is_superseded(&self, shared: &Shared) -> bool {
+        let status = shared.shard.status.lock();
+        status.leader_client_addr.as_ref().is_some_and(|addr| *addr != self.addr)
+    }
+
     /// Waits until there is something to do: answers, or room for what is unsent.
-    pub async fn readable(upstream: &Option<Upstream>) {
+    pub async fn ready(upstream: &Option<Upstream>) {
         let Some(upstream) = upstream else { return std::future::pending().await };
         let interest = if upstream.unsent.is_empty() {
             tokio::io::Interest::READABLE
@@ -145,24 +194,30 @@ impl Upstream {
     }
 
     fn flush(&mut self) {
-        while let Ok(sent @ 1..) = self.stream.try_write(&self.unsent) {
-            self.unsent.drain(..sent);
-            if self.unsent.is_empty() {
-                break;
+        let mut sent = 0;
+        while sent < self.unsent.len() {
+            match self.stream.try_write(&self.unsent[sent..]) {
+                Ok(more @ 1..) => sent += more,
+                // An error shows again in the read that follows.
+                Ok(_) | Err(_) => break,
             }
         }
+        self.unsent.drain(..sent);
     }
 
-    /// Passes on the answers that have come; false if the connection is lost.
-    pub fn transfer(&mut self, line: &mut Line) -> bool {
+    /// Passes on answers that have come; false if the connection is lost.
+    pub fn transfer(&mut self, line: &mut Line, scratch: &mut [u8]) -> bool {
         self.flush();
-        let mut chunk = vec![0; 64 << 10];
+        let enough = self.received.len() + TRANSFER_BYTES;
         let open = loop {
-            match self.stream.try_read(&mut chunk) {
+            match self.stream.try_read(scratch) {
                 Ok(0) => break false,
-                Ok(bytes) => self.received.extend_from_slice(&chunk[..bytes]),
+                Ok(bytes) => self.received.extend_from_slice(&scratch[..bytes]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break true,
                 Err(_) => break false,
+            }
+            if self.received.len() >= enough {
+                break true;
             }
         };
         self.pass_on(line) && open
@@ -174,6 +229,7 @@ impl Upstream {
             let rest = &self.received[consumed..];
             match frame_len(rest, resp) {
                 Ok(Some(bytes)) => {
+                    self.stale |= says_not_primary(&rest[..bytes]);
                     if expected == Expected::Pass {
                         line.answer(&rest[..bytes]);
                         line.forwarded = line.forwarded.saturating_sub(1);
@@ -189,6 +245,10 @@ impl Upstream {
         self.received.drain(..consumed);
         true
     }
+}
+
+fn says_not_primary(answer: &[u8]) -> bool {
+    answer.strip_prefix(b"-").is_some_and(|text| text.starts_with(DID_NOT_HAPPEN.as_bytes()))
 }
 
 /// The length of the reply at the start of `bytes`, if it is all there.

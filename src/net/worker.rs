@@ -15,7 +15,7 @@ use crate::propose::reply::{ConnectionId, ReplyBatch};
 use crate::shared::Shared;
 
 /// Bytes read from a socket at once.
-const SCRATCH_BYTES: usize = 64 << 10;
+pub const SCRATCH_BYTES: usize = 64 << 10;
 
 pub struct Worker {
     pub index: usize,
@@ -82,7 +82,7 @@ impl Worker {
             }
         }
         let sent: usize =
-            touched.iter().filter_map(|index| connections.get(*index as usize)).map(|c| c.flush()).sum();
+            touched.iter().filter_map(|index| connections.get(*index as usize)).map(|c| c.deliver()).sum();
         self.lane.sent(sent);
     }
 }

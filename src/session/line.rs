@@ -23,6 +23,8 @@ pub struct Line {
     pub forwarded: u32,
     /// No further request until everything is answered: a client that blocks, or whose reply is skipped.
     pub barrier: bool,
+    /// The client waits, or may be about to wait, in a blocking command.
+    pub blocking: bool,
     pub mute: Mute,
 }
 
@@ -47,7 +49,7 @@ impl Line {
         if self.has_unanswered() {
             return;
         }
-        self.barrier = false;
+        (self.barrier, self.blocking) = (false, false);
         if self.mute == Mute::Next {
             self.mute = Mute::Nothing;
         }
