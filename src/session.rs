@@ -118,6 +118,11 @@ impl Session {
                 if line.forwarded > 0 {
                     return Verdict::Wait;
                 }
+                if is_of_a_browser(args[0]) {
+                    tracing::warn!(client = self.client.info.id, "hung up on an HTTP request");
+                    self.client.close_after_reply = true;
+                    return Verdict::Taken;
+                }
                 if let Some(transaction) = &mut self.client.transaction {
                     transaction.broken = true;
                 }
@@ -570,6 +575,11 @@ impl Session {
         details.commands += commands;
         details.last_command = statistic_name(self.index);
     }
+}
+
+/// How an HTTP request shows: a web page can make a browser send one here, with commands in its body.
+fn is_of_a_browser(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 fn full_name(command: &Command, args: &Args<'_>) -> String {
