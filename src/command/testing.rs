@@ -21,6 +21,12 @@ pub struct TestDb {
     seed: u64,
 }
 
+impl Default for TestDb {
+    fn default() -> Self {
+        TestDb::new()
+    }
+}
+
 impl TestDb {
     /// Empty, RESP2, database 0, at unix time 1,000,000 ms.
     pub fn new() -> Self {

@@ -25,6 +25,12 @@ pub struct TestNode {
     pub hands: Arc<ManualClock>,
 }
 
+impl Default for TestNode {
+    fn default() -> Self {
+        TestNode::new()
+    }
+}
+
 impl TestNode {
     /// The defaults, at unix time 1,000,000 ms.
     pub fn new() -> Self {
