@@ -19,7 +19,7 @@ use crate::client::{Client, Queued, QueuedCommand, ReplyMode, Transaction};
 use crate::command::spec::Flags;
 use crate::command::{
     Args, Command, CommandError, Handler, LocalContext, ReadContext, lookup, lookup_subcommand,
-    statistic_index, statistic_name,
+    statistic_index, statistic_name, table::NO_COMMAND,
 };
 use crate::metrics::Outcome;
 use crate::propose::batch::{Step, Work};
@@ -140,15 +140,15 @@ impl Session {
     }
 
     fn gate(&mut self, args: &Args<'_>) -> Result<&'static Command, String> {
-        self.index = 0;
+        self.index = NO_COMMAND;
         let row = lookup(args[0]).filter(|row| !row.command.flags.contains(Flags::INTERNAL));
         let row = row.ok_or_else(|| unknown_command(args))?;
         self.index = row.index;
-        let command = match row.command.handler {
-            Handler::Container if args.len() > 1 => {
+        let command = match args.get(1) {
+            Some(name) if !row.command.subcommands.is_empty() => {
                 self.index = statistic_index(args);
-                let sub = lookup_subcommand(row.command, args[1]);
-                sub.ok_or_else(|| unknown_subcommand(row.command, args[1]))?
+                let sub = lookup_subcommand(row.command, name);
+                sub.ok_or_else(|| unknown_subcommand(row.command, name))?
             }
             _ => row.command,
         };

@@ -375,7 +375,8 @@ impl ConnectionTask {
 
     fn is_held_up(&self) -> bool {
         let line = self.connection.line.borrow();
-        let changes_primary = line.forwarded > 0 && self.upstream.as_ref().is_some_and(|upstream| upstream.stale);
+        let changes_primary =
+            line.forwarded > 0 && self.upstream.as_ref().is_some_and(|upstream| upstream.stale);
         line.barrier || changes_primary || self.is_overloaded()
     }
 
