@@ -15,7 +15,7 @@ use crate::command::context::{Effects, Executed, Stamp};
 use crate::command::random::Random;
 use crate::command::table::Row;
 use crate::command::{
-    Args, Command, CommandError, Handler, ReadContext, WriteContext, lookup, statistic_index,
+    Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, lookup, statistic_index,
 };
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
@@ -219,8 +219,8 @@ fn run_logged(context: &mut WriteContext<'_>, logged: &Logged<'_>, reply: &mut R
     context.random = Random::from_seed(logged.stamp.seed);
     let start = reply.position();
     write_in(context, logged.row, &logged.args, reply);
-    if let (true, Some(blocking)) = (reply.position() == start, logged.row.command.blocking) {
-        blocking.write_nothing(reply);
+    if reply.position() == start && logged.row.command.blocking.is_some() {
+        Blocking::write_nothing(reply);
     }
 }
 

@@ -43,6 +43,7 @@ pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_
 
 use crate::client::Client;
 use crate::keyspace::slot::Slot;
+use crate::keyspace::value::ValueType;
 use crate::keyspace::view::LockSet;
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
@@ -76,28 +77,28 @@ pub enum Handler {
 /// How a blocking command waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocking {
+    /// The type of the keys it waits for; a key of another type readies nobody.
+    pub waits_for: ValueType,
     /// The timeout in seconds (a decimal, 0 for ever) is the last argument, or the one at this index.
     pub timeout_at: Option<usize>,
-    /// What a timeout answers: a null array, or a plain null.
-    pub null_array: bool,
     /// Says what is wrong with the arguments, before anybody waits by them.
     pub check: fn(&Args<'_>) -> CommandResult,
 }
 
 impl Blocking {
     /// A command whose timeout is its last argument.
-    pub const fn last_argument(null_array: bool, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
-        Blocking { timeout_at: None, null_array, check }
+    pub const fn last_argument(waits_for: ValueType, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
+        Blocking { waits_for, timeout_at: None, check }
     }
 
     /// A command whose timeout is its first argument.
-    pub const fn first_argument(null_array: bool, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
-        Blocking { timeout_at: Some(1), null_array, check }
+    pub const fn first_argument(waits_for: ValueType, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
+        Blocking { waits_for, timeout_at: Some(1), check }
     }
 
     /// Answers that nothing came: after the timeout, or at once inside a transaction.
-    pub fn write_nothing(&self, reply: &mut Reply<'_>) {
-        if self.null_array { reply.null_array() } else { reply.null() }
+    pub fn write_nothing(reply: &mut Reply<'_>) {
+        reply.null_array();
     }
 
     /// The timeout among a request's arguments, in ms from now; `None` waits for ever.
@@ -213,6 +214,11 @@ impl Command {
     /// The places of all keys among the arguments.
     pub fn key_places(&self, args: &Args<'_>) -> impl Iterator<Item = usize> {
         self.keys.iter().flat_map(move |spec| spec.places(args))
+    }
+
+    /// The places of the keys that a blocking command waits for: those of its first spec.
+    pub fn awaited_places(&self, args: &Args<'_>) -> impl Iterator<Item = usize> {
+        self.keys.iter().take(1).flat_map(move |spec| spec.places(args))
     }
 
     /// The lock ranges that the command touches, and the slot of its key where it has just one.

@@ -36,9 +36,7 @@ pub enum Work {
     Transaction { bytes: usize, steps: Box<[Step]> },
     /// WATCH of keys in a database.
     Watch { db: usize, keys: Box<[Box<[u8]>]> },
-    /// UNWATCH or DISCARD: answers OK.
-    Unwatch,
-    /// The connection is gone: nobody waits or watches there any more. Not answered.
+    /// UNWATCH, DISCARD, or the connection is gone: nobody waits or watches there any more. Not answered.
     Forget,
     /// CLIENT UNBLOCK or a like end of waiting; not answered itself.
     Unblock { with_error: bool },
@@ -55,7 +53,6 @@ impl std::fmt::Debug for Work {
             Work::Literal(_) => "Literal",
             Work::Transaction { .. } => "Transaction",
             Work::Watch { .. } => "Watch",
-            Work::Unwatch => "Unwatch",
             Work::Forget => "Forget",
             Work::Unblock { .. } => "Unblock",
             Work::Internal { .. } => "Internal",

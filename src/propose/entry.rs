@@ -135,6 +135,13 @@ impl<'a> EntryReader<'a> {
         Ok(db)
     }
 
+    /// Reads one item that is a command alone, without an entry's header before it; returns its database.
+    pub fn read_single(bytes: &'a [u8], args: &mut EntryArgs<'a>) -> Result<usize, EntryError> {
+        let mut reader = EntryReader::items(bytes);
+        reader.next_item()?;
+        reader.command(args)
+    }
+
     fn byte(&mut self) -> Result<u8, EntryError> {
         let byte = self.bytes.get(self.at).copied().ok_or(EntryError::Malformed { at: self.at })?;
         self.at += 1;
@@ -199,7 +206,7 @@ mod tests {
         let bytes = sample();
         let newer = [&[VERSION + 1], &bytes[1..]].concat();
         assert_eq!(EntryReader::open(&newer).err(), Some(EntryError::NewerVersion { found: VERSION + 1 }));
-        for cut in (HEADER_BYTES + 1..bytes.len()).filter(|&cut| cut != bytes.len() - 9) {
+        for cut in (HEADER_BYTES + 1..bytes.len()).filter(|&cut| cut != bytes.len() - 10) {
             let (_, mut reader) = EntryReader::open(&bytes[..cut]).expect("the header is whole");
             let mut args = EntryArgs::new();
             let mut read = || -> Result<(), EntryError> {

@@ -10,12 +10,14 @@ use perdura_wal::CommitStats;
 
 use super::plan::{Act, Addressee, Plan, Planned, Waiting};
 use super::port::ShardHandle;
-use super::waiters::{Waiter, WaiterId, Waiters};
+use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::{Executed, Garbage, Stamp};
-use crate::command::{Command, ReadContext};
+use crate::command::{Blocking, Command, ReadContext};
 use crate::env::Clock;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
 use crate::metrics::{Lane, Metrics, Outcome};
 use crate::propose::entry::{EntryArgs, EntryReader};
@@ -32,9 +34,6 @@ pub const IN_DOUBT: &str =
 pub const UNBLOCKED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
-/// Waiters that one change of a key may ready; each that is served changes the key and readies more.
-const READY_PER_CHANGE: usize = 64;
-
 /// A plan whose entry was proposed.
 struct InFlight {
     index: u64,
@@ -47,8 +46,8 @@ pub struct Machine {
     pub waiters: Waiters,
     pub watches: Watches,
     in_flight: Option<InFlight>,
-    /// Waiters whose keys were made ready by something that did not carry their commands with it.
-    pub ready: Vec<WaiterId>,
+    /// What was made ready by something that did not carry the waiters' commands with it.
+    pub ready: ReadyList,
     pub replies: Vec<ReplyBatch>,
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
     pub garbage: Vec<Garbage>,
@@ -105,7 +104,7 @@ impl Machine {
             waiters: Waiters::default(),
             watches: Watches::default(),
             in_flight: None,
-            ready: Vec::new(),
+            ready: ReadyList::default(),
             replies: (0..workers).map(|_| ReplyBatch::default()).collect(),
             published: Vec::new(),
             garbage: Vec::new(),
@@ -154,6 +153,7 @@ impl Machine {
                 other.into_iter().for_each(|lost| self.fail_plan(lost.plan, IN_DOUBT));
                 let applied = self.applier.apply_unattended(payload);
                 self.settle_effects();
+                self.ready.retain(&self.waiters);
                 applied
             }
         };
@@ -175,6 +175,7 @@ impl Machine {
             self.act(&mut run, to, act, &passengers)?;
             self.settle_effects();
         }
+        self.ready.retain(&self.waiters);
         Ok(())
     }
 
@@ -193,10 +194,10 @@ impl Machine {
             }
             Act::Blocking(waiting) => self.run_blocking(run, to, waiting)?,
             Act::Probe(waiting) => self.probe(run.stamp(), to, waiting)?,
-            Act::Serve(id) => self.serve(run, id)?,
+            Act::Serve { id, by_key } => self.serve(run, id, by_key)?,
             Act::Read { command, encoded } => {
                 let mut args = EntryArgs::new();
-                let db = read_encoded(&passengers[encoded], &mut args)?;
+                let db = EntryReader::read_single(&passengers[encoded], &mut args)?;
                 let stamp = run.stamp();
                 self.answer(to, |applier, reply| {
                     applier.run_read(command, db, &args, stamp, reply);
@@ -208,10 +209,8 @@ impl Machine {
                 self.answer(to, |applier, reply| applier.run_transaction(run, &steps, reply))?;
             }
             Act::Watch { db, keys } => self.watch(run.stamp(), to, db, &keys),
-            Act::Unwatch => {
-                self.watches.finish((to.worker, to.connection), |_| true);
-                self.answer_with(to, |reply| reply.ok());
-            }
+            Act::Forget => self.forget(to),
+            Act::Unblock { with_error } => self.unblock(to, with_error),
         }
         Ok(())
     }
@@ -238,40 +237,76 @@ impl Machine {
         let ready = self.is_ready(&waiting.encoded, waiting.command, stamp)?;
         let id = self.wait(to, waiting)?;
         if ready {
-            self.ready.push(id);
+            self.ready.add_waiter(id);
         }
         Ok(())
     }
 
-    fn serve(&mut self, run: &mut EntryRun<'_>, id: WaiterId) -> Result<(), ApplyError> {
+    /// Runs a waiter's command. A key of another type than it waits for leaves it waiting; anything else that is wrong
+    /// (the destination of a move) is answered.
+    fn serve(
+        &mut self,
+        run: &mut EntryRun<'_>,
+        id: WaiterId,
+        by_key: Option<usize>,
+    ) -> Result<(), ApplyError> {
         self.scratch.clear();
         let Some(waiter) = self.waiters.get(id) else {
             // Its client is gone; the log has its command all the same.
             return self.applier.run_single(run, &mut Reply::new(&mut self.scratch, Default::default()));
         };
-        let (worker, connection, resp) = (waiter.worker, waiter.connection, waiter.resp);
-        self.applier.run_single(run, &mut Reply::new(&mut self.scratch, resp))?;
-        let served = !self.scratch.is_empty() && !self.scratch.starts_with(b"-WRONGTYPE");
-        if served {
-            self.waiters.remove(id);
-            let replies = &mut self.replies[worker];
-            let start = replies.bytes.len();
-            replies.bytes.extend_from_slice(&self.scratch);
-            replies.answered(connection, start);
+        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
+        let is_its_turn = by_key.is_none_or(|nth| {
+            self.ready_elements(&waiter.keys[nth], run.stamp())
+                .is_some_and(|(value_type, _)| value_type == waiter.blocking.waits_for)
+        });
+        self.applier.run_single(run, &mut Reply::new(&mut self.scratch, to.resp))?;
+        if !is_its_turn || self.scratch.is_empty() {
+            return Ok(());
         }
+        if self.scratch.starts_with(b"-") {
+            // It took nothing: who waits behind it may.
+            waiter_keys(self.waiters.get(id)).for_each(|key| self.ready.add_key(key.clone()));
+        }
+        self.waiters.remove(id);
+        let encoded = std::mem::take(&mut self.scratch);
+        self.answer_with(to, |reply| reply.raw(&encoded));
+        self.scratch = encoded;
         Ok(())
+    }
+
+    /// The connection is gone, or watches nothing any more.
+    pub fn forget(&mut self, to: Addressee) {
+        self.waiters.remove_of_connection(to.worker, to.connection);
+        self.watches.finish((to.worker, to.connection), |_| true);
+    }
+
+    /// Lets a connection's waiter go without serving it.
+    pub fn unblock(&mut self, to: Addressee, with_error: bool) {
+        let Some(waiter) = self.waiters.remove_of_connection(to.worker, to.connection) else { return };
+        self.end_waiter(waiter, |reply| {
+            if with_error {
+                reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+            } else {
+                Blocking::write_nothing(reply);
+            }
+        });
     }
 
     fn wait(&mut self, to: Addressee, waiting: Waiting) -> Result<WaiterId, ApplyError> {
         let Waiting { command, encoded, deadline_ms } = waiting;
-        let keys = {
+        let (keys, feeds) = {
             let mut args = EntryArgs::new();
-            let db = read_encoded(&encoded, &mut args)?;
-            command.key_places(&args).map(|place| (db, args[place].to_vec())).collect()
+            let db = EntryReader::read_single(&encoded, &mut args)?;
+            let key = |place: usize| (db, args[place].to_vec());
+            let keys: Vec<WaitKey> = command.awaited_places(&args).map(key).collect();
+            let feeds = command.key_places(&args).skip(keys.len()).map(key).collect();
+            (keys, feeds)
         };
         let blocking = command.blocking.ok_or(ApplyError::PlanMismatch)?;
         let Addressee { worker, connection, resp } = to;
-        let waiter = Waiter { worker, connection, resp, blocking, encoded, deadline_ms, keys };
+        let waiter =
+            Waiter { worker, connection, resp, command, blocking, encoded, deadline_ms, keys, feeds };
         // From here on changes are recorded: the waiter may be served by this very entry's next command.
         self.applier.effects.record_touched = true;
         Ok(self.waiters.add(waiter))
@@ -286,11 +321,18 @@ impl Machine {
         self.answer_with(to, |reply| reply.ok());
     }
 
-    /// Whether one of a blocking command's keys holds anything.
+    /// Whether one of the keys that a blocking command waits for holds anything.
     pub fn is_ready(&self, encoded: &[u8], command: &Command, stamp: Stamp) -> Result<bool, ApplyError> {
         let mut args = EntryArgs::new();
-        let db = read_encoded(encoded, &mut args)?;
-        Ok(command.key_places(&args).any(|place| is_alive(&self.applier, db, args[place], stamp)))
+        let db = EntryReader::read_single(encoded, &mut args)?;
+        Ok(command.awaited_places(&args).any(|place| is_alive(&self.applier, db, args[place], stamp)))
+    }
+
+    /// The type of what a key holds, and how many elements.
+    pub fn ready_elements(&self, (db, key): &WaitKey, stamp: Stamp) -> Option<(ValueType, usize)> {
+        let view = self.applier.keyspace().read(LockSet::of_key(key));
+        let value = ReadContext::new(&view, *db, stamp.now_ms, 0).entry(key).map(Entry::value)?;
+        Some((value.value_type(), if let ValueRef::Object(object) = value { object.len() } else { 1 }))
     }
 
     /// Ends a connection's watches; true if an EXEC under them must not run.
@@ -309,7 +351,9 @@ impl Machine {
         }
         for key in effects.touched.drain(..) {
             self.watches.touched(&key);
-            self.ready.extend(self.waiters.waiting_for(&key, READY_PER_CHANGE));
+            if self.waiters.wait_for(&key) {
+                self.ready.add_key(key);
+            }
         }
     }
 
@@ -333,9 +377,9 @@ impl Machine {
     }
 
     /// Answers a waiter without serving it.
-    pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&Waiter, &mut Reply<'_>)) {
+    pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&mut Reply<'_>)) {
         let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
-        self.answer_with(to, |reply| write(&waiter, reply));
+        self.answer_with(to, write);
     }
 
     /// Not while a plan is in flight: it may be about to serve them.
@@ -344,7 +388,7 @@ impl Machine {
             return;
         }
         while let Some(waiter) = self.waiters.take_timed_out(self.now_ms) {
-            self.end_waiter(waiter, |waiter, reply| waiter.blocking.write_nothing(reply));
+            self.end_waiter(waiter, Blocking::write_nothing);
         }
     }
 
@@ -354,7 +398,7 @@ impl Machine {
             self.fail_plan(flying.plan, IN_DOUBT);
         }
         for waiter in self.waiters.take_all() {
-            self.end_waiter(waiter, |_, reply| reply.error(UNBLOCKED));
+            self.end_waiter(waiter, |reply| reply.error(UNBLOCKED));
         }
         self.ready.clear();
         self.watches.clear();
@@ -365,15 +409,17 @@ impl Machine {
         for Planned { to, act } in plan.acts {
             match act {
                 Act::Internal => {}
-                Act::Serve(id) => {
+                Act::Forget => self.forget(to),
+                Act::Unblock { with_error } => self.unblock(to, with_error),
+                Act::Serve { id, .. } => {
                     if let Some(waiter) = self.waiters.remove(id) {
-                        self.end_waiter(waiter, |_, reply| reply.error(writes));
+                        self.end_waiter(waiter, |reply| reply.error(writes));
                     }
                 }
                 Act::Literal(bytes) => self.answer_with(to, |reply| reply.raw(&bytes)),
                 Act::Write | Act::Blocking(_) => self.answer_with(to, |reply| reply.error(writes)),
                 Act::Transaction(_) => self.answer_with(to, |reply| reply.error(writes)),
-                Act::Read { .. } | Act::Probe(_) | Act::Watch { .. } | Act::Unwatch => {
+                Act::Read { .. } | Act::Probe(_) | Act::Watch { .. } => {
                     self.answer_with(to, |reply| reply.error(DID_NOT_HAPPEN));
                 }
             }
@@ -425,9 +471,6 @@ fn is_alive(applier: &Applier, db: usize, key: &[u8], stamp: Stamp) -> bool {
     ReadContext::new(&view, db, stamp.now_ms, 0).exists(key)
 }
 
-/// Reads one item's command; returns its database.
-pub fn read_encoded<'a>(encoded: &'a [u8], args: &mut EntryArgs<'a>) -> Result<usize, ApplyError> {
-    let mut reader = EntryReader::items(encoded);
-    reader.next_item()?;
-    Ok(reader.command(args)?)
+fn waiter_keys(waiter: Option<&Waiter>) -> impl Iterator<Item = &WaitKey> {
+    waiter.into_iter().flat_map(|waiter| &waiter.keys)
 }

@@ -1,12 +1,13 @@
 //! One raft group and its data.
 //!
-//! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `machine` applies and
-//! answers, `turn` drives.
+//! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
+//! clients an entry carries along, `machine` applies and answers, `turn` drives.
 
 pub mod expiry;
 pub mod machine;
 pub mod plan;
 pub mod port;
+mod serving;
 pub mod turn;
 pub mod waiters;
 pub mod watches;

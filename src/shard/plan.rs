@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::machine::Machine;
-use super::waiters::WaiterId;
+use super::waiters::{WaitKey, WaiterId, Waiters};
+use super::watches::Watcher;
 use crate::command::Command;
 use crate::propose::batch::{Batch, Item, Step, Work};
+use crate::propose::entry::EntryError;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
 
@@ -40,8 +41,12 @@ pub enum Act {
     Blocking(Waiting),
     /// Not in the entry: a blocking command that had nothing ready; wait, unless that has changed.
     Probe(Waiting),
-    /// Run the entry's next item, the command of somebody who waits already.
-    Serve(WaiterId),
+    /// Run the entry's next item, the command of somebody who waits already: by the nth of the keys it waits for, or by
+    /// whichever it finds.
+    Serve {
+        id: WaiterId,
+        by_key: Option<usize>,
+    },
     Read {
         command: &'static Command,
         encoded: std::ops::Range<usize>,
@@ -52,7 +57,11 @@ pub enum Act {
         db: usize,
         keys: Box<[Box<[u8]>]>,
     },
-    Unwatch,
+    /// As the work of that name, for what the plan itself makes the connection wait for or watch.
+    Forget,
+    Unblock {
+        with_error: bool,
+    },
 }
 
 /// A blocking command that may have to wait.
@@ -76,6 +85,8 @@ pub struct Plan {
     pub passengers: Vec<u8>,
     pub logged: usize,
     served: BTreeSet<WaiterId>,
+    /// Who begins to watch in this plan.
+    pub watching: BTreeSet<Watcher>,
 }
 
 impl Plan {
@@ -93,14 +104,25 @@ impl Plan {
         self.logged += 1;
     }
 
-    /// Lets a waiter's command ride along, unless it does already.
-    pub fn serve(&mut self, machine: &Machine, id: WaiterId) {
-        if let Some(waiter) = machine.waiters.get(id)
-            && self.served.insert(id)
-        {
-            self.log(&waiter.encoded);
-            self.push(Addressee::NOBODY, Act::Serve(id));
+    pub fn serves(&self, id: WaiterId) -> bool {
+        self.served.contains(&id)
+    }
+
+    /// Lets a waiter's command ride along, to be served by one of its keys or by whichever it finds; nobody twice, for
+    /// the second time would take what nobody waits for any more.
+    pub fn serve(
+        &mut self,
+        waiters: &Waiters,
+        id: WaiterId,
+        key: Option<&WaitKey>,
+    ) -> Result<(), EntryError> {
+        let Some(waiter) = waiters.get(id) else { return Ok(()) };
+        if self.served.insert(id) {
+            let by_key = key.and_then(|key| waiter.keys.iter().position(|own| own == key));
+            self.log(&waiter.command_for(by_key)?);
+            self.push(Addressee::NOBODY, Act::Serve { id, by_key });
         }
+        Ok(())
     }
 
     /// Keeps a reading passenger's bytes; returns where.
@@ -168,6 +190,6 @@ fn encoded_bytes(work: &Work) -> usize {
         | Work::Read { bytes, .. }
         | Work::Transaction { bytes, .. }
         | Work::Internal { bytes } => bytes,
-        Work::Literal(_) | Work::Watch { .. } | Work::Unwatch | Work::Forget | Work::Unblock { .. } => 0,
+        Work::Literal(_) | Work::Watch { .. } | Work::Forget | Work::Unblock { .. } => 0,
     }
 }

@@ -14,14 +14,15 @@ use perdura_wal::Disk;
 use thiserror::Error;
 
 use super::expiry::{Dead, ExpiryWalk};
-use super::machine::{DID_NOT_HAPPEN, Machine, read_encoded};
+use super::machine::{DID_NOT_HAPPEN, Machine};
 use super::plan::{Act, Addressee, Backlog, Next, Plan, Waiting};
 use super::port::ShardHandle;
+use super::serving;
 use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
 use crate::propose::batch::{Batch, Work};
-use crate::propose::entry::{self, Item};
+use crate::propose::entry;
 use crate::protocol::reply::Resp;
 use crate::pubsub;
 use crate::raft::inbox::PeerEvent;
@@ -46,8 +47,6 @@ pub enum ShardError {
 
 /// How often dead keys are looked for.
 const EXPIRY_PERIOD_MS: u64 = 25;
-/// Waiters that one write's entry carries along at most.
-const MAX_SERVED_PER_WRITE: usize = 128;
 
 pub struct Shard<D: Disk> {
     node: Node<D>,
@@ -105,7 +104,6 @@ impl<D: Disk> Shard<D> {
         self.make_progress(now)?;
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
         self.observe_leadership();
-        self.machine.end_timed_out_waiters();
         self.deliver();
         Ok(())
     }
@@ -129,7 +127,10 @@ impl<D: Disk> Shard<D> {
     /// Monotonic ms at which a turn is due even if nothing happens.
     pub fn next_due_ms(&self) -> u64 {
         let due = self.node.next_tick_ms();
-        let due = if self.handle.is_primary() { due.min(self.next_expiry_ms) } else { due };
+        if !self.handle.is_primary() || self.machine.has_in_flight() {
+            return due;
+        }
+        let due = due.min(self.next_expiry_ms);
         match self.machine.waiters.next_deadline_ms() {
             Some(deadline) => due.min(deadline.max(0) as u64),
             None => due,
@@ -162,7 +163,11 @@ impl<D: Disk> Shard<D> {
             self.refuse_backlog();
             return Ok(());
         }
-        if self.machine.has_in_flight() || !self.run_stalled(now)? {
+        if self.machine.has_in_flight() {
+            return Ok(());
+        }
+        self.machine.end_timed_out_waiters();
+        if !self.run_stalled(now)? {
             return Ok(());
         }
         self.free_expired(now);
@@ -170,7 +175,7 @@ impl<D: Disk> Shard<D> {
             return Ok(());
         }
         let plan = self.make_plan(now)?;
-        self.launch(plan, now)
+        if plan.acts.is_empty() { Ok(()) } else { self.launch(plan, now) }
     }
 
     fn gather(&mut self) {
@@ -229,11 +234,12 @@ impl<D: Disk> Shard<D> {
         let stamp = self.stamp(now);
         let mut plan = Plan::default();
         entry::write_header(&mut plan.payload, stamp);
-        self.plan_ready_waiters(&mut plan, stamp)?;
+        serving::plan_ready(&mut self.machine, &mut plan, stamp)?;
         while !plan.is_full() {
             let Some((worker, item)) = self.backlog.peek() else { break };
+            let watcher = (worker, item.connection);
             let opens_plan = matches!(item.work, Work::Transaction { .. })
-                && self.machine.watches.contains((worker, item.connection));
+                && (self.machine.watches.contains(watcher) || plan.watching.contains(&watcher));
             if opens_plan && !plan.acts.is_empty() {
                 break;
             }
@@ -242,19 +248,6 @@ impl<D: Disk> Shard<D> {
             }
         }
         Ok(plan)
-    }
-
-    fn plan_ready_waiters(&mut self, plan: &mut Plan, stamp: Stamp) -> Result<(), ShardError> {
-        let mut ready = std::mem::take(&mut self.machine.ready);
-        ready.sort_unstable();
-        ready.dedup();
-        for id in ready {
-            let Some(waiter) = self.machine.waiters.get(id) else { continue };
-            if is_ready(&self.machine, &waiter.encoded, stamp)? {
-                plan.serve(&self.machine, id);
-            }
-        }
-        Ok(())
     }
 
     /// Proposes that dead keys be freed, some at a time.
@@ -286,7 +279,6 @@ impl<D: Disk> Shard<D> {
             match work {
                 Work::Literal(bytes) => self.machine.answer_with(to, |reply| reply.raw(&bytes)),
                 Work::Forget | Work::Unblock { .. } | Work::Internal { .. } => {}
-                Work::Unwatch => self.machine.answer_with(to, |reply| reply.ok()),
                 _ => self.machine.answer_with(to, |reply| reply.error(DID_NOT_HAPPEN)),
             }
         }
@@ -313,7 +305,7 @@ fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stam
         Work::Write { .. } => {
             plan.log(encoded);
             plan.push(to, Act::Write);
-            serve_waiters(machine, plan, encoded)?;
+            serving::plan_behind(machine, plan, encoded)?;
         }
         Work::Internal { .. } => {
             plan.log(encoded);
@@ -324,7 +316,7 @@ fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stam
             if machine.is_ready(encoded, command, stamp)? {
                 plan.log(encoded);
                 plan.push(to, Act::Blocking(waiting));
-                serve_waiters(machine, plan, encoded)?;
+                serving::plan_behind(machine, plan, encoded)?;
             } else {
                 plan.push(to, Act::Probe(waiting));
             }
@@ -342,58 +334,27 @@ fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stam
             plan.push(to, Act::Transaction(steps));
             if !encoded.is_empty() {
                 plan.log(encoded);
-                serve_waiters(machine, plan, encoded)?;
+                serving::plan_behind(machine, plan, encoded)?;
             }
         }
-        Work::Watch { db, keys } => plan.push(to, Act::Watch { db, keys }),
-        Work::Unwatch => plan.push(to, Act::Unwatch),
+        Work::Watch { db, keys } => {
+            plan.watching.insert((to.worker, to.connection));
+            plan.push(to, Act::Watch { db, keys });
+        }
         Work::Forget => {
-            machine.waiters.remove_of_connection(to.worker, to.connection);
             machine.watches.finish((to.worker, to.connection), |_| true);
-        }
-        Work::Unblock { with_error } => unblock(machine, to, with_error),
-    }
-    Ok(())
-}
-
-fn unblock(machine: &mut Machine, to: Addressee, with_error: bool) {
-    if let Some(waiter) = machine.waiters.remove_of_connection(to.worker, to.connection) {
-        machine.end_waiter(waiter, |waiter, reply| {
-            if with_error {
-                reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-            } else {
-                waiter.blocking.write_nothing(reply);
+            if serving::may_end_now(machine, plan, to) {
+                machine.forget(to);
             }
-        });
-    }
-}
-
-/// Lets the commands of those who wait for what a write touches ride in its entry, right behind it; nobody twice in one
-/// entry, for the second time would take what nobody waits for any more.
-fn serve_waiters(machine: &Machine, plan: &mut Plan, encoded: &[u8]) -> Result<(), ApplyError> {
-    if machine.waiters.is_empty() {
-        return Ok(());
-    }
-    let mut reader = entry::EntryReader::items(encoded);
-    let count = if let Some(Item::Transaction(count)) = reader.next_item()? { count } else { 1 };
-    let mut args = entry::EntryArgs::new();
-    for _ in 0..count {
-        let db = reader.command(&mut args)?;
-        let limit = args.len().min(MAX_SERVED_PER_WRITE);
-        let Some(row) = crate::command::lookup(args[0]) else { continue };
-        for place in row.command.key_places(&args) {
-            let waiting = machine.waiters.waiting_for(&(db, args[place].to_vec()), limit);
-            waiting.into_iter().for_each(|id| plan.serve(machine, id));
+            plan.push(to, Act::Forget);
+        }
+        Work::Unblock { with_error } => {
+            if serving::may_end_now(machine, plan, to) {
+                machine.unblock(to, with_error);
+            } else {
+                plan.push(to, Act::Unblock { with_error });
+            }
         }
     }
     Ok(())
-}
-
-fn is_ready(machine: &Machine, encoded: &[u8], stamp: Stamp) -> Result<bool, ApplyError> {
-    let mut args = entry::EntryArgs::new();
-    read_encoded(encoded, &mut args)?;
-    match crate::command::lookup(args[0]) {
-        Some(row) => machine.is_ready(encoded, row.command, stamp),
-        None => Ok(false),
-    }
 }

@@ -2,33 +2,61 @@
 //!
 //! - Only the primary has waiters; they are no part of the log. A write to a key that has waiters carries their commands
 //!   into its own entry right behind it, so each is served inside the apply step that made its key ready, first come first.
+//! - Keys serve in the order in which they became ready. A waiter is served by the key that became ready, even if another
+//!   of its keys stands before it in its command: what is logged is its command with that key alone.
 //! - A waiter is served once, or ended by its timeout, by CLIENT UNBLOCK, by its connection's end or by the end of leadership.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::command::Blocking;
+use crate::command::spec::FindKeys;
+use crate::command::{Blocking, Command};
+use crate::propose::entry::{EntryArgs, EntryError, EntryReader, write_single};
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
 
 /// Waiters are numbered in the order in which they began to wait.
 pub type WaiterId = u64;
 
-#[derive(Debug)]
 pub struct Waiter {
     pub worker: usize,
     pub connection: ConnectionId,
     pub resp: Resp,
+    pub command: &'static Command,
     pub blocking: Blocking,
     /// The command as an entry's item.
     pub encoded: Box<[u8]>,
     pub deadline_ms: Option<i64>,
+    /// The keys it waits for, in the order of its command.
     pub keys: Vec<WaitKey>,
+    /// The keys into which it puts what it takes.
+    pub feeds: Vec<WaitKey>,
+}
+
+impl Waiter {
+    /// The command as an entry's item: as it came, or with the nth of the keys it waits for alone.
+    pub fn command_for(&self, by_key: Option<usize>) -> Result<Cow<'_, [u8]>, EntryError> {
+        let Some(nth) = by_key.filter(|_| self.keys.len() > 1) else { return Ok(Cow::from(&*self.encoded)) };
+        let mut args = EntryArgs::new();
+        let db = EntryReader::read_single(&self.encoded, &mut args)?;
+        let first = self.command.awaited_places(&args).next();
+        if let Some(first) = first {
+            if matches!(self.command.keys[0].find, FindKeys::KeyNum { .. }) {
+                args[first - 1] = b"1";
+            }
+            args[first] = &self.keys[nth].1;
+            args.drain(first + 1..first + self.keys.len());
+        }
+        let mut encoded = Vec::new();
+        write_single(&mut encoded, db, &args);
+        Ok(Cow::from(encoded))
+    }
 }
 
 /// Database and key.
 pub type WaitKey = (usize, Vec<u8>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Waiters {
     next_id: WaiterId,
     waiters: BTreeMap<WaiterId, Waiter>,
@@ -65,9 +93,15 @@ impl Waiters {
         self.waiters.get(&id)
     }
 
-    /// The first `limit` that wait for a key.
-    pub fn waiting_for(&self, key: &WaitKey, limit: usize) -> Vec<WaiterId> {
-        self.by_key.get(key).map_or(Vec::new(), |queue| queue.iter().take(limit).copied().collect())
+    /// Whether anybody waits for a key.
+    pub fn wait_for(&self, key: &WaitKey) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// Those who wait for a key, first come first.
+    pub fn waiting_for(&self, key: &WaitKey) -> impl Iterator<Item = (WaiterId, &Waiter)> {
+        let ids = self.by_key.get(key).into_iter().flatten();
+        ids.filter_map(|id| Some((*id, self.waiters.get(id)?)))
     }
 
     pub fn remove(&mut self, id: WaiterId) -> Option<Waiter> {
@@ -87,9 +121,12 @@ impl Waiters {
         Some(waiter)
     }
 
+    pub fn of_connection(&self, worker: usize, connection: ConnectionId) -> Option<WaiterId> {
+        self.by_connection.get(&(worker, connection)).copied()
+    }
+
     pub fn remove_of_connection(&mut self, worker: usize, connection: ConnectionId) -> Option<Waiter> {
-        let id = *self.by_connection.get(&(worker, connection))?;
-        self.remove(id)
+        self.remove(self.of_connection(worker, connection)?)
     }
 
     /// The next time at which somebody's timeout ends.
@@ -113,20 +150,87 @@ impl Waiters {
     }
 }
 
+/// What may be served by the next entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// A key that changed while somebody waited for it.
+    Key(WaitKey),
+    /// One who met a key that was there: its command has not run yet.
+    Waiter(WaiterId),
+}
+
+/// What became ready, in order.
+#[derive(Debug, Default)]
+pub struct ReadyList {
+    items: Vec<Ready>,
+    keys: BTreeSet<WaitKey>,
+}
+
+impl ReadyList {
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Adds a key unless it is there.
+    pub fn add_key(&mut self, key: WaitKey) {
+        if self.keys.insert(key.clone()) {
+            self.items.push(Ready::Key(key));
+        }
+    }
+
+    pub fn add_waiter(&mut self, id: WaiterId) {
+        self.items.push(Ready::Waiter(id));
+    }
+
+    /// Forgets what nobody waits for any more.
+    pub fn retain(&mut self, waiters: &Waiters) {
+        let keys = &mut self.keys;
+        self.items.retain(|ready| match ready {
+            Ready::Key(key) => waiters.wait_for(key) || !keys.remove(key),
+            Ready::Waiter(id) => waiters.get(*id).is_some(),
+        });
+    }
+
+    pub fn take(&mut self) -> Vec<Ready> {
+        self.keys.clear();
+        std::mem::take(&mut self.items)
+    }
+
+    pub fn clear(&mut self) {
+        self.take();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::lookup;
 
     fn waiter(number: u32, keys: &[&str], deadline_ms: Option<i64>) -> Waiter {
+        let line = [&["BLPOP"], keys, &["0"]].concat();
+        waiting(number, &line, keys, deadline_ms)
+    }
+
+    fn waiting(number: u32, line: &[&str], keys: &[&str], deadline_ms: Option<i64>) -> Waiter {
+        let args: Vec<&[u8]> = line.iter().map(|word| word.as_bytes()).collect();
+        let command = lookup(args[0]).expect("a command").command;
+        let mut encoded = Vec::new();
+        write_single(&mut encoded, 0, &args);
         Waiter {
             worker: 0,
             connection: ConnectionId { index: number, generation: 0 },
             resp: Resp::V2,
-            blocking: Blocking::last_argument(true, |_| Ok(())),
-            encoded: Box::default(),
+            command,
+            blocking: command.blocking.expect("it blocks"),
+            encoded: encoded.into(),
             deadline_ms,
             keys: keys.iter().map(|key| (0, key.as_bytes().to_vec())).collect(),
+            feeds: Vec::new(),
         }
+    }
+
+    fn in_turn(waiters: &Waiters, key: &WaitKey) -> Vec<WaiterId> {
+        waiters.waiting_for(key).map(|(id, _)| id).collect()
     }
 
     #[test]
@@ -135,11 +239,48 @@ mod tests {
         waiters.add(waiter(1, &["a", "b"], None));
         waiters.add(waiter(2, &["b"], None));
         let b = (0, b"b".to_vec());
-        let order = waiters.waiting_for(&b, 9);
+        let order = in_turn(&waiters, &b);
         assert_eq!(order.len(), 2);
         assert_eq!(waiters.remove(order[0]).map(|waiter| waiter.connection.index), Some(1));
-        assert!(waiters.waiting_for(&(0, b"a".to_vec()), 9).is_empty());
-        assert_eq!(waiters.waiting_for(&b, 9), order[1..]);
+        assert!(!waiters.wait_for(&(0, b"a".to_vec())));
+        assert_eq!(in_turn(&waiters, &b), order[1..]);
+    }
+
+    #[test]
+    fn a_command_is_narrowed_to_the_key_that_is_ready() -> Result<(), EntryError> {
+        let cases: [(&[&str], &[&str]); 3] = [
+            (&["BLPOP", "a", "b", "c", "0"], &["BLPOP", "b", "0"]),
+            (&["BZPOPMIN", "a", "b", "c", "0"], &["BZPOPMIN", "b", "0"]),
+            (
+                &["BLMPOP", "0", "3", "a", "b", "c", "LEFT", "COUNT", "2"],
+                &["BLMPOP", "0", "1", "b", "LEFT", "COUNT", "2"],
+            ),
+        ];
+        for (line, narrowed) in cases {
+            let waiter = waiting(1, line, &["a", "b", "c"], None);
+            let encoded = waiter.command_for(Some(1))?;
+            let mut args = EntryArgs::new();
+            EntryReader::read_single(&encoded, &mut args)?;
+            assert_eq!(args.iter().map(|arg| String::from_utf8_lossy(arg)).collect::<Vec<_>>(), narrowed);
+            assert_eq!(waiter.command_for(None)?, &*waiter.encoded);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn keys_stay_ready_in_their_order_once_each_and_while_somebody_waits_for_them() {
+        let mut waiters = Waiters::default();
+        let id = waiters.add(waiter(1, &["a", "b"], None));
+        let key = |name: &str| (0, name.as_bytes().to_vec());
+        let mut ready = ReadyList::default();
+        ["b", "a", "nobody's", "b"].iter().for_each(|name| ready.add_key(key(name)));
+        ready.add_waiter(id);
+        ready.retain(&waiters);
+        assert_eq!(ready.take(), [Ready::Key(key("b")), Ready::Key(key("a")), Ready::Waiter(id)]);
+        ready.add_key(key("a"));
+        waiters.remove(id);
+        ready.retain(&waiters);
+        assert!(ready.is_empty());
     }
 
     #[test]

@@ -15,14 +15,15 @@ use super::args::is;
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, CommandError, Family};
+use crate::keyspace::value::ValueType;
 
 const DENYOOM: Flags = Flags::DENYOOM;
 const FAST: Flags = Flags::FAST;
 
-const POPPING: Blocking = Blocking::last_argument(true, |_| Ok(()));
-const MOVING: Blocking = Blocking::last_argument(true, transfer::check_blmove);
+const POPPING: Blocking = Blocking::last_argument(ValueType::List, |_| Ok(()));
+const MOVING: Blocking = Blocking::last_argument(ValueType::List, transfer::check_blmove);
 const MULTI_POPPING: Blocking =
-    Blocking::first_argument(true, |args| MultiPop::check_blocking(args, End::parse));
+    Blocking::first_argument(ValueType::List, |args| MultiPop::check_blocking(args, End::parse));
 
 pub const FAMILY: Family = Family {
     group: "list",

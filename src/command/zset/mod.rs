@@ -18,6 +18,7 @@ use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, Family};
 use crate::keyspace::types::zset::Entry;
+use crate::keyspace::value::ValueType;
 use crate::protocol::reply::{Reply, Resp};
 use pop::Side;
 
@@ -25,9 +26,9 @@ const DENYOOM: Flags = Flags::DENYOOM;
 const FAST: Flags = Flags::FAST;
 const MOVABLE: Flags = Flags::MOVABLEKEYS;
 
-const POPPING: Blocking = Blocking::last_argument(true, |_| Ok(()));
+const POPPING: Blocking = Blocking::last_argument(ValueType::ZSet, |_| Ok(()));
 const MULTI_POPPING: Blocking =
-    Blocking::first_argument(true, |args| MultiPop::check_blocking(args, Side::parse));
+    Blocking::first_argument(ValueType::ZSet, |args| MultiPop::check_blocking(args, Side::parse));
 
 const LOG_PLUS_RANGE: &str = "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements being returned.";
 const LOG: &str = "O(log(N)) with N being the number of elements in the sorted set.";
