@@ -112,7 +112,7 @@ pub(super) fn find(args: &Args<'_>) -> Result<&'static Command, CommandError> {
     command.arity_fits(args.len()).then_some(command).ok_or(CommandError::Arity(command.name.into()))
 }
 
-pub(super) fn split_words(line: &str) -> Vec<String> {
+pub fn split_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (place, part) in line.split('"').enumerate() {
         match place % 2 {
@@ -124,7 +124,7 @@ pub(super) fn split_words(line: &str) -> Vec<String> {
 }
 
 /// Replies made short, one behind the other.
-pub(super) fn show_reply(reply: &str) -> String {
+pub fn show_reply(reply: &str) -> String {
     let mut lines = reply.split("\r\n");
     let mut shown = String::new();
     while lines.clone().next().is_some_and(|line| !line.is_empty()) {

@@ -8,6 +8,10 @@ pub mod machine;
 pub mod plan;
 pub mod port;
 mod serving;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod turn;
 pub mod waiters;
 pub mod watches;

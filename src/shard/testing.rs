@@ -1,0 +1,245 @@
+//! One node's shard without sockets and threads, over a simulated disk: tests hand it requests, turn it, and read answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use perdura_wal::disk::sim::{SimDisk, Tear};
+use perdura_wal::{NewLog, Options, Wal};
+
+use super::machine::Machine;
+use super::port::ShardHandle;
+use super::turn::{Now, Shard, ShardError};
+use crate::apply::Applier;
+use crate::command::testing::{show_reply, split_words};
+use crate::command::{Handler, lookup, statistic_names};
+use crate::env::{Clock, ManualClock};
+use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::{Keyspace, digest};
+use crate::metrics::Metrics;
+use crate::propose::batch::{Batch, Step, Work};
+use crate::propose::entry;
+use crate::propose::reply::ConnectionId;
+use crate::protocol::reply::Resp;
+use crate::raft::frame::Frame;
+use crate::raft::identity::{ClusterId, Identity, NodeId};
+use crate::raft::keepalive::TurnBoard;
+use crate::raft::node::{Node, NodeConfig};
+use crate::raft::outbox::Outbound;
+
+/// Unix time at which every rig begins.
+pub const START_MS: i64 = 1_000_000;
+/// Connections are shared out among so many workers.
+const WORKERS: usize = 2;
+
+/// A node alone, its disk, and what its clients were answered.
+pub struct Rig {
+    pub disk: SimDisk,
+    shard: Shard<SimDisk>,
+    handle: Arc<ShardHandle>,
+    clock: Clock,
+    hands: Arc<ManualClock>,
+    answers: BTreeMap<u32, Answers>,
+}
+
+/// What one connection was answered.
+#[derive(Default)]
+struct Answers {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+/// The way to nobody.
+struct Nowhere;
+
+impl Outbound for Nowhere {
+    fn send(&mut self, _: NodeId, _: &Frame) -> bool {
+        false
+    }
+
+    fn flush(&mut self) {}
+}
+
+impl Rig {
+    /// A new node that leads and has nothing left to do.
+    pub fn new(seed: u64) -> Rig {
+        Rig::open(SimDisk::new(seed, Tear::Sectors, 4096), seed)
+    }
+
+    /// The node whose log is on this disk; all that it committed is applied.
+    pub fn open(disk: SimDisk, seed: u64) -> Rig {
+        let (clock, hands) = Clock::manual(START_MS);
+        let (keyspace, mutator) = Keyspace::create();
+        let handle = Arc::new(ShardHandle::new(keyspace, WORKERS));
+        let identity = Identity::new(ClusterId(7), 1, vec![1]).expect("a valid identity");
+        let node = Node::open(open_log(&disk), NodeConfig::new(identity), 0).expect("the node opens");
+        let machine = Machine::new(
+            Applier::new(mutator, TypeLimits::default()),
+            handle.clone(),
+            TurnBoard::default(),
+            clock.clone(),
+            Metrics::new(clock.clone(), statistic_names()),
+        );
+        let shard = Shard::new(node, machine, handle.clone(), seed);
+        let mut rig = Rig { disk, shard, handle, clock, hands, answers: BTreeMap::new() };
+        rig.settle();
+        assert!(rig.handle.is_primary(), "a node alone leads");
+        rig
+    }
+
+    /// The same node after its process was killed.
+    pub fn restarted(self, seed: u64) -> Rig {
+        let disk = self.disk.kill();
+        drop(self);
+        Rig::open(disk, seed)
+    }
+
+    /// The same node after its power failed.
+    pub fn after_power_failure(self, seed: u64) -> Rig {
+        let disk = self.disk.crash();
+        drop(self);
+        Rig::open(disk, seed)
+    }
+
+    pub fn advance_ms(&mut self, ms: u64) {
+        self.hands.advance(Duration::from_millis(ms));
+    }
+
+    pub fn turn(&mut self) -> Result<(), ShardError> {
+        let now = Now { monotonic_ms: self.clock.monotonic_ms(), unix_ms: self.clock.unix_ms() };
+        let turned = self.shard.turn(now, &mut Vec::new(), &mut Nowhere);
+        for port in &self.handle.ports {
+            let replies = std::mem::take(&mut *port.replies.lock());
+            let mut bytes = &replies.bytes[..];
+            for span in replies.spans {
+                let (own, rest) = bytes.split_at(span.bytes);
+                let answers = self.answers.entry(span.connection.index).or_default();
+                answers.bytes.extend_from_slice(own);
+                answers.count += span.answers;
+                bytes = rest;
+            }
+        }
+        turned
+    }
+
+    /// Turns as long as there is anything to do.
+    pub fn settle(&mut self) {
+        self.turn().expect("a sound disk");
+        while self.shard.has_work() {
+            self.turn().expect("a sound disk");
+        }
+    }
+
+    /// Hands over a request: a command line, or several with `;` between, which are a transaction.
+    pub fn send(&mut self, connection: u32, line: &str) {
+        self.with_batch(connection, |batch| match line.split_once(';') {
+            Some(_) => transaction(batch, line),
+            None => single(batch, line, None),
+        });
+    }
+
+    /// Hands over a blocking command that ends waiting at this monotonic time.
+    pub fn send_until(&mut self, connection: u32, line: &str, deadline_ms: i64) {
+        self.with_batch(connection, |batch| single(batch, line, Some(deadline_ms)));
+    }
+
+    pub fn send_work(&mut self, connection: u32, work: Work) {
+        self.with_batch(connection, |_| work);
+    }
+
+    pub fn watch(&mut self, connection: u32, key: &str) {
+        self.send_work(connection, Work::Watch { db: 0, keys: Box::new([key.as_bytes().into()]) });
+    }
+
+    fn with_batch(&mut self, connection: u32, make: impl FnOnce(&mut Batch) -> Work) {
+        let mut batch = self.handle.ports[connection as usize % WORKERS].batch.lock();
+        let work = make(&mut batch);
+        batch.push(ConnectionId { index: connection, generation: 0 }, Resp::V2, work);
+    }
+
+    /// The bytes that a connection was answered since the last call.
+    pub fn answer(&mut self, connection: u32) -> String {
+        let answers = self.answers.remove(&connection).unwrap_or_default();
+        String::from_utf8_lossy(&answers.bytes).into_owned()
+    }
+
+    /// How often a connection was answered since its answers were last taken.
+    pub fn answer_count(&self, connection: u32) -> u32 {
+        self.answers.get(&connection).map_or(0, |answers| answers.count)
+    }
+
+    /// Whether anybody was answered since.
+    pub fn nobody_is_answered(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// Sends, settles, and shows the answer.
+    pub fn run(&mut self, connection: u32, line: &str) -> String {
+        self.send(connection, line);
+        self.settle();
+        show_reply(&self.answer(connection))
+    }
+
+    pub fn digest(&self) -> digest::Digest {
+        digest::of_keyspace(&self.handle.keyspace)
+    }
+
+    pub fn keys(&self) -> usize {
+        self.handle.keyspace.usage(0).keys
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.shard.machine().waiters.len()
+    }
+
+    pub fn watching(&self) -> bool {
+        !self.shard.machine().watches.is_empty()
+    }
+
+    pub fn applied(&self) -> u64 {
+        self.shard.machine().applied
+    }
+}
+
+fn open_log(disk: &SimDisk) -> Wal<SimDisk> {
+    let create = Some(NewLog { log_id: 1, metadata: Vec::new() });
+    let options = Options { segment_bytes: 1 << 17, create, ..Options::default() };
+    Wal::open(disk.clone(), options).expect("the log opens").0
+}
+
+fn single(batch: &mut Batch, line: &str, deadline_ms: Option<i64>) -> Work {
+    let words = split_words(line);
+    let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+    let command = lookup(args[0]).expect("a command").command;
+    let bytes = batch.encode_single(0, &args);
+    match command.handler {
+        Handler::Write(_) if command.blocking.is_some() => Work::Blocking { bytes, command, deadline_ms },
+        Handler::Write(_) => Work::Write { bytes },
+        _ => Work::Read { bytes, command },
+    }
+}
+
+fn transaction(batch: &mut Batch, line: &str) -> Work {
+    let mut commands = Vec::new();
+    let mut steps = Vec::new();
+    let mut writes = 0;
+    for line in line.split(';') {
+        let words = split_words(line.trim());
+        let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        let command = lookup(args[0]).expect("a command").command;
+        if command.is_write() {
+            entry::write_command(&mut commands, 0, &args);
+            writes += 1;
+            steps.push(Step::Write(command));
+        } else {
+            let args = args.iter().map(|arg| Box::from(*arg)).collect();
+            steps.push(Step::Read { command, db: 0, args });
+        }
+    }
+    let start = batch.bytes.len();
+    if writes > 0 {
+        entry::write_transaction(&mut batch.bytes, writes);
+        batch.bytes.extend_from_slice(&commands);
+    }
+    Work::Transaction { bytes: batch.bytes.len() - start, steps: steps.into() }
+}
