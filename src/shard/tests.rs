@@ -1,3 +1,5 @@
+//! Stories of one node alone: what its disk may do to it, and in which order its clients are answered.
+
 use super::testing::Rig;
 use super::turn::ShardError;
 use crate::command::random::Random;
