@@ -496,7 +496,7 @@ impl Session {
 
     /// The connection to the primary is lost, and what was watched through it: EXEC must find that out.
     pub fn lose_forwarded_watches(&mut self) {
-        let was_forwarded = |epoch: u64| epoch % 2 == 0;
+        let was_forwarded = |epoch: u64| epoch.is_multiple_of(2);
         self.client.watching_epoch =
             self.client.watching_epoch.map(|epoch| if was_forwarded(epoch) { u64::MAX } else { epoch });
     }

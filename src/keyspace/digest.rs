@@ -46,8 +46,8 @@ pub fn of_value(value: ValueRef<'_>) -> Digest {
         ValueRef::Object(Object::List(list)) => of_parts(list.iter()),
         ValueRef::Object(Object::Set(set)) => sum(set.iter().map(|member| of_parts([&*member]))),
         ValueRef::Object(Object::Hash(hash)) => sum(hash.iter().map(|(field, value)| {
-            let deadline = hash.expire_at(&field).unwrap_or(-1).to_le_bytes();
-            of_parts([&*field, &*value, &deadline[..]])
+            let deadline = hash.expire_at(field).unwrap_or(-1).to_le_bytes();
+            of_parts([field, value, &deadline[..]])
         })),
         ValueRef::Object(Object::ZSet(zset)) => {
             let mut hash = Xxh3Default::new();

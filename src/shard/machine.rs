@@ -462,7 +462,7 @@ impl StateMachine for Machine {
     fn sync_ended(&mut self, stats: &CommitStats) {
         let log = &self.gauge.metrics.log;
         log.sync_seconds.observe(self.gauge.seconds_since(self.gauge.sync_began_ns));
-        log.bytes.inc_by(stats.bytes as u64);
+        log.bytes.inc_by(stats.bytes);
     }
 }
 

@@ -172,7 +172,7 @@ impl Backlog {
         gathered.items.as_slice().first().map(|item| (gathered.worker, item))
     }
 
-    pub fn next(&mut self) -> Option<Next<'_>> {
+    pub fn take(&mut self) -> Option<Next<'_>> {
         self.peek()?;
         let gathered = self.batches.front_mut()?;
         let Item { connection, resp, work } = gathered.items.next()?;

@@ -243,7 +243,7 @@ impl<D: Disk> Shard<D> {
             if opens_plan && !plan.acts.is_empty() {
                 break;
             }
-            if let Some(next) = self.backlog.next() {
+            if let Some(next) = self.backlog.take() {
                 plan_item(&mut self.machine, &mut plan, next, stamp)?;
             }
         }
@@ -275,7 +275,7 @@ impl<D: Disk> Shard<D> {
 
     /// Answers what was gathered while this node is not the primary.
     fn refuse_backlog(&mut self) {
-        while let Some(Next { to, work, .. }) = self.backlog.next() {
+        while let Some(Next { to, work, .. }) = self.backlog.take() {
             match work {
                 Work::Literal(bytes) => self.machine.answer_with(to, |reply| reply.raw(&bytes)),
                 Work::Forget | Work::Unblock { .. } | Work::Internal { .. } => {}
