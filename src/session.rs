@@ -9,7 +9,9 @@
 //!
 //! A session does no input or output; its connection does.
 
+mod http;
 mod line;
+mod slow;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -118,9 +120,8 @@ impl Session {
                 if line.forwarded > 0 {
                     return Verdict::Wait;
                 }
-                if is_of_a_browser(args[0]) {
-                    tracing::warn!(client = self.client.info.id, "hung up on an HTTP request");
-                    self.client.close_after_reply = true;
+                if http::is_http(args[0]) {
+                    self.hang_up_on_browser();
                     return Verdict::Taken;
                 }
                 if let Some(transaction) = &mut self.client.transaction {
@@ -191,7 +192,7 @@ impl Session {
             "quit" | "reset" => self.run_local(command, args, line),
             _ if self.client.transaction.is_some() => self.queue(command, args, line),
             _ => match command.handler {
-                Handler::Local(_) if self.goes_to_primary(command) => Verdict::Forward(Forward::Request),
+                Handler::Local(_) if self.goes_to_primary(command) => self.forward_or_refuse(line),
                 Handler::Local(_) => self.run_local(command, args, line),
                 Handler::Read(_) => self.run_read(command, args, line),
                 Handler::Write(_) => self.propose(command, args, line),
@@ -230,6 +231,7 @@ impl Session {
     fn call_local(&mut self, command: &Command, args: &Args<'_>, out: &mut Vec<u8>) {
         let Handler::Local(handler) = command.handler else { return };
         let resp = self.client.resp;
+        let timer = self.start_timer(command);
         let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
         let mut reply = Reply::new(out, resp);
         let start = reply.position();
@@ -238,6 +240,7 @@ impl Session {
             reply.rewind(start);
             reply.error(&error.to_string());
         }
+        self.stop_timer(timer, command, args);
         self.note_end(statistic_index(args), error);
     }
 
@@ -261,6 +264,7 @@ impl Session {
         if line.pending > 0 || !readable {
             return self.enqueue(line, args, |bytes| Work::Read { bytes, command });
         }
+        let timer = self.start_timer(command);
         let (locks, known) = command.locks(args);
         let view = shard.keyspace.read(locks);
         self.leaned_on_lease |= primary;
@@ -269,6 +273,7 @@ impl Session {
         let start = line.out.len();
         let error = read_in(&context, command, args, &mut Reply::new(&mut line.out, self.client.resp));
         drop(view);
+        self.stop_timer(timer, command, args);
         if line.is_muted() {
             line.out.truncate(start);
         }
@@ -575,11 +580,6 @@ impl Session {
         details.commands += commands;
         details.last_command = statistic_name(self.index);
     }
-}
-
-/// How an HTTP request shows: a web page can make a browser send one here, with commands in its body.
-fn is_of_a_browser(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 fn full_name(command: &Command, args: &Args<'_>) -> String {

@@ -35,8 +35,8 @@ const MAX_PENDING: u32 = 100_000;
 const PAUSE_OUTPUT_BYTES: usize = 1 << 20;
 /// Bytes written to a socket at once: a writer of a large reply lets others go in between.
 const MAX_WRITE_BYTES: usize = 1 << 20;
-/// Bytes read ahead of what is served.
-const READ_AHEAD_BYTES: usize = 64 << 10;
+/// Bytes read ahead of what is served. Behind them the end of the stream is seen only once it fits into the socket's buffer.
+const READ_AHEAD_BYTES: usize = 1 << 20;
 /// Memory made ready for bytes that were announced and have not come.
 const MAX_UNSEEN_BYTES: usize = 16 << 20;
 /// How often a connection looks at what no event tells of.
@@ -189,6 +189,8 @@ enum Progress {
     NeedInput,
     /// Requests are left that must wait for answers.
     Paused,
+    /// Requests are left that must wait because too much is unanswered or unsent.
+    HeldUp,
     Full,
     Close,
 }
@@ -247,7 +249,9 @@ impl ConnectionTask {
                 }
                 Progress::Close => return self.close_gently().await,
                 Progress::Full => tokio::time::sleep(FULL_RETRY).await,
-                Progress::NeedInput | Progress::Paused => {
+                // Sending made room; others go first all the same.
+                Progress::HeldUp if !self.is_held_up() => tokio::task::yield_now().await,
+                Progress::NeedInput | Progress::Paused | Progress::HeldUp => {
                     if !self.wait(matches!(progress, Progress::NeedInput)).await {
                         return End::Closed;
                     }
@@ -339,7 +343,7 @@ impl ConnectionTask {
     ) -> Progress {
         loop {
             if self.is_held_up() {
-                return Progress::Paused;
+                return Progress::HeldUp;
             }
             let limits = self.limits();
             match parser.parse(&input[*consumed..], &limits) {

@@ -163,6 +163,21 @@ fn who_hangs_up_is_forgotten() {
     patient.expect("[l a]");
 }
 
+/// Also where it sent more behind its blocking command than is read ahead.
+#[test]
+fn who_hangs_up_behind_a_long_pipeline_is_forgotten() {
+    let node = perdura().start();
+    for length in [100, 100_000, 200_000] {
+        let mut gone = block(&node, "BLPOP l 0", 1);
+        gone.send_bytes(&b"PING\r\n".repeat(length));
+        drop(gone);
+        node.wait_for_blocked(0);
+    }
+    let mut client = node.client();
+    client.check("RPUSH l a", ":1");
+    client.check("LLEN l", ":1");
+}
+
 #[test]
 fn a_waiting_client_can_be_let_go() {
     let node = perdura().start();

@@ -1,5 +1,8 @@
 //! Connections as clients and operators see them: names, lists, kills, silence, information.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
 use crate::perdura;
 
 #[test]
@@ -45,6 +48,34 @@ fn each_connection_has_its_own_database_and_protocol() {
     other.check("GET k", "nil");
     other.check("HGETALL none", "[]");
     one.check("HGETALL none", "{}");
+}
+
+/// `printf … | nc -N`: who says that it has no more to say is still answered.
+#[test]
+fn who_stops_sending_is_answered_to_the_last() {
+    let node = perdura().start();
+    let mut stream = std::net::TcpStream::connect(node.addr()).expect("the node accepts");
+    stream
+        .write_all(b"CLIENT REPLY SKIP\r\nSET k v\r\nAPPEND k w\r\nGET k\r\nhalf a req")
+        .expect("it is sent");
+    stream.shutdown(Shutdown::Write).expect("half of it is closed");
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).expect("answers and an end");
+    assert_eq!(answers, ":2\r\n$2\r\nvw\r\n");
+}
+
+#[test]
+fn a_slow_read_is_kept_without_passwords() {
+    let node = perdura().flag("requirepass", "secret").start();
+    let mut client = node.client();
+    client.check("AUTH secret", "+OK");
+    client.check("CONFIG SET slowlog-log-slower-than 0", "+OK");
+    client.check("AUTH secret", "+OK");
+    client.check("CONFIG SET requirepass secret", "+OK");
+    client.check("GET k", "nil");
+    client.check("CONFIG SET slowlog-log-slower-than -1", "+OK");
+    let log = client.run("SLOWLOG GET").to_string();
+    assert!(log.contains("[GET k]") && !log.contains("secret"), "{log}");
 }
 
 /// What dashboards parse: `name:value` lines under `# Section` headings.

@@ -114,6 +114,7 @@ fn a_browser_is_hung_up_on() {
         client.read_to_end();
     }
     node.client().check("EXISTS hacked", ":0");
+    assert_eq!(node.log().matches("Possible SECURITY ATTACK").count(), 1, "one warning a minute");
 }
 
 #[test]

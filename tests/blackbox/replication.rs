@@ -84,6 +84,58 @@ fn a_connection_through_a_replica_keeps_its_state() {
 }
 
 #[test]
+fn a_database_chosen_in_a_transaction_through_a_replica_stays_chosen() {
+    let cluster = Cluster::start_with(perdura());
+    let (mut one, mut other) = (cluster.client(cluster.replica()), cluster.client(cluster.primary()));
+    one.check("SET k zero", "+OK");
+    for line in ["MULTI", "SELECT 3", "SET k three", "EXEC"] {
+        assert!(!one.run(line).is_error(), "{line}");
+    }
+    one.check("GET k", "three");
+    one.check("SELECT 0", "+OK");
+    one.check("GET k", "zero");
+    other.check("SELECT 3", "+OK");
+    other.check("GET k", "three");
+}
+
+#[test]
+fn who_hangs_up_on_a_replica_is_forgotten_by_the_primary() {
+    let cluster = Cluster::start_with(perdura());
+    let primary = &cluster.nodes[cluster.primary()];
+    let mut gone = cluster.client(cluster.replica());
+    gone.send_line("BLPOP l 0");
+    primary.wait_for_blocked(1);
+    drop(gone);
+    primary.wait_for_blocked(0);
+    let mut client = primary.client();
+    client.check("RPUSH l a", ":1");
+    client.check("LRANGE l 0 -1", "[a]");
+}
+
+/// A primary that stands still is replaced; who asked it through a replica is told so and served by the next.
+#[test]
+fn a_primary_that_stands_still_leaves_nobody_waiting() {
+    let cluster = Cluster::start_with(perdura());
+    let primary = cluster.primary();
+    let mut client = cluster.client(cluster.replica());
+    client.check("SET k before", "+OK");
+    client.check("WATCH k", "+OK");
+    cluster.nodes[primary].signal("STOP");
+    let watch = Stopwatch::start();
+    let reply = client.run("GET k");
+    assert!(reply.is_error() || reply.text() == "before", "{reply}");
+    assert!(watch.elapsed() < ANSWER_LIMIT, "told after {:?}", watch.elapsed());
+    client.check("MULTI", "+OK");
+    client.check("SET k after", "+QUEUED");
+    client.check("EXEC", "nil");
+    wait_for("writes are taken again", Duration::from_secs(5), || {
+        (!client.run("SET k after").is_error()).then_some(())
+    });
+    cluster.nodes[primary].signal("CONT");
+    client.check("GET k", "after");
+}
+
+#[test]
 fn waiting_and_pushing_on_different_nodes() {
     let cluster = Cluster::start_with(perdura());
     for (waits, pushes) in [(0, 1), (1, 2), (2, 0)] {

@@ -1,0 +1,41 @@
+//! Which commands are timed for the slow log.
+//!
+//! - Timed is what runs on the worker: reads and local commands. A write runs where the log is applied.
+//! - A command that is fast by its flags is timed only under a threshold below [`WATCHFUL_US`]: two looks at the clock
+//!   cost about as much as the command.
+//! - What may hold a password is never kept.
+
+use super::Session;
+use crate::command::spec::Flags;
+use crate::command::{Args, Command};
+
+/// Under a threshold this low, in µs, everything is timed.
+const WATCHFUL_US: i64 = 1000;
+
+impl Session {
+    /// Monotonic time in ns at which the command begins, if it is to be timed.
+    #[inline]
+    pub(super) fn start_timer(&self, command: &Command) -> Option<u64> {
+        let threshold_us = self.shared.config.slowlog_slower_than_us();
+        let timed = threshold_us >= 0 && (threshold_us < WATCHFUL_US || !command.flags.contains(Flags::FAST));
+        timed.then(|| self.shared.clock.monotonic_ns())
+    }
+
+    /// Hands a timed command to the slow log.
+    #[inline]
+    pub(super) fn stop_timer(&self, began_ns: Option<u64>, command: &Command, args: &Args<'_>) {
+        if let Some(began_ns) = began_ns
+            && !may_hold_password(command)
+        {
+            let shared = &self.shared;
+            let took_us = (shared.clock.monotonic_ns() - began_ns) / 1000;
+            shared.slowlog.note(&shared.config, args, took_us, self.now.unix_ms, &self.client.info);
+        }
+    }
+}
+
+/// AUTH and HELLO; CONFIG SET.
+fn may_hold_password(command: &Command) -> bool {
+    command.flags.intersects(Flags::NO_AUTH | Flags::SKIP_SLOWLOG)
+        || command.flags.contains(Flags::ADMIN) && command.name == "set"
+}
