@@ -9,6 +9,7 @@
 //!
 //! A session does no input or output; its connection does.
 
+mod forward;
 mod http;
 mod line;
 mod slow;
@@ -30,6 +31,7 @@ use crate::protocol::reply::{Reply, Resp};
 use crate::shard::port::Port;
 use crate::shard::turn::Now;
 use crate::shared::Shared;
+pub use forward::Forward;
 pub use line::{Line, Mute};
 
 /// What the connection has to do about a request.
@@ -43,14 +45,6 @@ pub enum Verdict {
     Full,
     /// Send it to the primary.
     Forward(Forward),
-}
-
-/// What is sent to the primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forward {
-    Request,
-    /// The queued transaction, MULTI and EXEC around it.
-    Transaction,
 }
 
 /// Queued commands of one transaction hold at most so many bytes.
@@ -201,15 +195,6 @@ impl Session {
         }
     }
 
-    fn goes_to_primary(&self, command: &Command) -> bool {
-        command.flags.contains(Flags::ON_PRIMARY) && self.must_forward()
-    }
-
-    /// Whether what concerns the primary has to be sent there.
-    fn must_forward(&self) -> bool {
-        !self.shared.shard.is_primary() && !self.client.forwarded
-    }
-
     fn run_local(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
         let ordered = command.flags.contains(Flags::ORDERED) && line.pending > 0;
         if ordered || line.forwarded > 0 {
@@ -307,17 +292,6 @@ impl Session {
                 return verdict;
             }
         }
-        Verdict::Taken
-    }
-
-    fn forward_or_refuse(&mut self, line: &mut Line) -> Verdict {
-        if line.pending > 0 {
-            return Verdict::Wait;
-        }
-        if self.must_forward() {
-            return Verdict::Forward(Forward::Request);
-        }
-        self.answer(line, |reply| reply.error(crate::shard::machine::DID_NOT_HAPPEN));
         Verdict::Taken
     }
 
@@ -483,27 +457,6 @@ impl Session {
             self.push(Work::Forget);
         }
         self.answer_here(line, |reply| reply.ok())
-    }
-
-    /// Takes the queued transaction out, to be sent to the primary.
-    pub fn take_transaction(&mut self) -> Vec<Queued> {
-        self.client.watching_epoch = None;
-        self.client.transaction.take().unwrap_or_default().queued
-    }
-
-    /// Lets the database follow a transaction that was sent to the primary.
-    pub fn follow_selects(&mut self, queued: &[Queued]) {
-        for Queued { command, args } in queued.iter().filter(|queued| queued.is_select()) {
-            let slices: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-            self.call_local(command.0, &slices, &mut Vec::new());
-        }
-    }
-
-    /// The connection to the primary is lost, and what was watched through it: EXEC must find that out.
-    pub fn lose_forwarded_watches(&mut self) {
-        let was_forwarded = |epoch: u64| epoch.is_multiple_of(2);
-        self.client.watching_epoch =
-            self.client.watching_epoch.map(|epoch| if was_forwarded(epoch) { u64::MAX } else { epoch });
     }
 
     /// The connection is gone: ends what it left with the log and with the registry of subscribers.

@@ -410,8 +410,9 @@ impl ConnectionTask {
         let answers = match what {
             Forward::Request => upstream.send(&self.session.client, args),
             Forward::Transaction => {
+                let watched = self.session.client.watching_epoch.is_some();
                 let queued = self.session.take_transaction();
-                let answers = upstream.send_transaction(&self.session.client, &queued);
+                let answers = upstream.send_transaction(&self.session.client, watched, &queued);
                 self.session.follow_selects(&queued);
                 answers
             }
@@ -552,4 +553,21 @@ async fn read_some(worker: &Worker, reader: &mut OwnedReadHalf, input: &mut Vec<
         })
     });
     read.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_made_for_what_is_announced_but_never_much_more_than_has_come() {
+        let mut input = vec![0; 100];
+        reserve_ahead(&mut input, 1 << 20);
+        assert!((1 << 20..2 << 20).contains(&input.capacity()));
+        reserve_ahead(&mut input, usize::MAX);
+        assert!(input.capacity() < 2 * MAX_UNSEEN_BYTES);
+        input.resize(2 * MAX_UNSEEN_BYTES, 0);
+        reserve_ahead(&mut input, 512 << 20);
+        assert!((4 * MAX_UNSEEN_BYTES..5 * MAX_UNSEEN_BYTES).contains(&input.capacity()));
+    }
 }

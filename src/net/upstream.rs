@@ -2,8 +2,8 @@
 //!
 //! - Each client has its own, made when first needed: the primary keeps the client's order, its watches and its blocking
 //!   commands as it does for its own clients.
-//! - Before a command the primary is told what has changed since the last: protocol version and database. The answers to
-//!   that are swallowed.
+//! - Before a command the primary is told what has changed since the last: protocol version, database, and that nothing
+//!   is watched any more. The answers to that are swallowed.
 //! - It authenticates with `masterauth` and declares itself with PERDURA NOFORWARD, so that nothing is sent round in circles:
 //!   a node that is not the primary any more answers that the command did not happen.
 //! - When it is lost, everything that was sent and not answered is in doubt. It is given up once another node is known to
@@ -69,6 +69,8 @@ pub struct Upstream {
     resp: Resp,
     /// None where a transaction may have changed it.
     db: Option<usize>,
+    /// Keys are watched there.
+    watching: bool,
 }
 
 impl Upstream {
@@ -114,20 +116,24 @@ impl Upstream {
             received: Vec::new(),
             resp: Resp::V2,
             db: Some(0),
+            watching: false,
         })
     }
 
     /// Sends a request; returns the number of answers to come.
     pub fn send(&mut self, client: &Client, args: &Args<'_>) -> u32 {
-        self.adopt(client);
+        self.adopt(client, client.watching_epoch.is_some());
+        self.watching |= args[0].eq_ignore_ascii_case(b"watch");
         self.request(args, Expected::Pass);
         self.flush();
         1
     }
 
-    /// Sends a transaction, MULTI and EXEC around it; returns the number of answers to come.
-    pub fn send_transaction(&mut self, client: &Client, queued: &[Queued]) -> u32 {
-        self.adopt(client);
+    /// Sends a transaction, MULTI and EXEC around it; returns the number of answers to come. `watched` says whether the
+    /// client still watches keys.
+    pub fn send_transaction(&mut self, client: &Client, watched: bool, queued: &[Queued]) -> u32 {
+        self.adopt(client, watched);
+        self.watching = false;
         self.request(&[b"MULTI"], Expected::Swallow);
         for Queued { args, .. } in queued {
             let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
@@ -142,7 +148,11 @@ impl Upstream {
     }
 
     /// Tells the primary what the client has chosen since the last command.
-    fn adopt(&mut self, client: &Client) {
+    fn adopt(&mut self, client: &Client, watches: bool) {
+        if self.watching && !watches {
+            self.watching = false;
+            self.request(&[b"UNWATCH"], Expected::Swallow);
+        }
         if self.resp != client.resp {
             self.resp = client.resp;
             let version: &[u8] = if client.resp == Resp::V3 { b"3" } else { b"2" };
@@ -280,4 +290,16 @@ async fn read_line(stream: &mut TcpStream) -> io::Result<String> {
         line.push(stream.read_u8().await?);
     }
     Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_whether_its_node_is_the_primary() {
+        assert!(says_not_primary(format!("-{DID_NOT_HAPPEN}\r\n").as_bytes()));
+        assert!(!says_not_primary(format!("+{DID_NOT_HAPPEN}\r\n").as_bytes()));
+        assert!(!says_not_primary(b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n"));
+    }
 }

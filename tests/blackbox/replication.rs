@@ -78,6 +78,13 @@ fn a_connection_through_a_replica_keeps_its_state() {
     other.check("SET k changed", "+OK");
     one.check("EXEC", "nil");
     one.check("GET k", "changed");
+    for line in ["WATCH k", "MULTI", "DISCARD"] {
+        one.check(line, "+OK");
+    }
+    other.check("SET k 1", "+OK");
+    one.check("MULTI", "+OK");
+    one.check("INCR k", "+QUEUED");
+    one.check("EXEC", "[:2]");
     one.hello3();
     one.check("HSET h f v", ":1");
     one.check("HGETALL h", "{f=v}");
