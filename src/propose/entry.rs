@@ -4,23 +4,30 @@
 //! entry       = version:u8 stamp_ms:i64le seed:u64le item*
 //! item        = 1 command | 2 count:varint command{count}      ; a command alone, or a transaction
 //! command     = db:u8 argc:varint argument{argc}               ; the command's name is the first argument
-//! argument    = length:varint bytes
+//! argument    = length:varint bytes                                    ; a command has at least one, its name
 //! varint      = LEB128, at most 5 bytes
 //! ```
 //!
 //! - Nothing in an entry depends on the node that reads it: deadlines are relative to the stamp, picks to the seed.
 //! - An empty payload is raft's own (a new leader's first entry) and holds no commands.
 //! - A version that this program does not know is an error, not a guess: apply stops.
+//! - A count of more than the bytes that are left can hold is refused before anything is read by it.
 
 use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::command::context::Stamp;
+use crate::keyspace::DATABASES;
 
 /// The version that this program writes.
 pub const VERSION: u8 = 1;
 /// Bytes before the first item.
 pub const HEADER_BYTES: usize = 17;
+
+/// An empty argument is its length.
+const MIN_ARGUMENT_BYTES: usize = 1;
+/// Database, number of arguments, an argument.
+const MIN_COMMAND_BYTES: usize = 2 + MIN_ARGUMENT_BYTES;
 
 const SINGLE: u8 = 1;
 const TRANSACTION: u8 = 2;
@@ -115,15 +122,19 @@ impl<'a> EntryReader<'a> {
         }
         match self.byte()? {
             SINGLE => Ok(Some(Item::Single)),
-            TRANSACTION => Ok(Some(Item::Transaction(self.varint()?))),
+            TRANSACTION => Ok(Some(Item::Transaction(self.count(MIN_COMMAND_BYTES)?))),
             _ => Err(EntryError::Malformed { at: self.at - 1 }),
         }
     }
 
     /// Reads one command into `args`; returns its database.
     pub fn command(&mut self, args: &mut EntryArgs<'a>) -> Result<usize, EntryError> {
+        let start = self.at;
         let db = usize::from(self.byte()?);
-        let argc = self.varint()?;
+        let argc = self.count(MIN_ARGUMENT_BYTES)?;
+        if db >= DATABASES || argc == 0 {
+            return Err(EntryError::Malformed { at: start });
+        }
         args.clear();
         for _ in 0..argc {
             let len = self.varint()?;
@@ -140,6 +151,14 @@ impl<'a> EntryReader<'a> {
         let mut reader = EntryReader::items(bytes);
         reader.next_item()?;
         reader.command(args)
+    }
+
+    /// A count of things that take at least so many bytes each, all of them still to come.
+    fn count(&mut self, min_bytes: usize) -> Result<usize, EntryError> {
+        let start = self.at;
+        let count = self.varint()?;
+        let fits = count <= (self.bytes.len() - self.at) / min_bytes;
+        if fits { Ok(count) } else { Err(EntryError::Malformed { at: start }) }
     }
 
     fn byte(&mut self) -> Result<u8, EntryError> {
@@ -163,6 +182,10 @@ impl<'a> EntryReader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
 
     const STAMP: Stamp = Stamp { now_ms: 0x0102, seed: 7 };
@@ -208,17 +231,91 @@ mod tests {
         assert_eq!(EntryReader::open(&newer).err(), Some(EntryError::NewerVersion { found: VERSION + 1 }));
         for cut in (HEADER_BYTES + 1..bytes.len()).filter(|&cut| cut != bytes.len() - 10) {
             let (_, mut reader) = EntryReader::open(&bytes[..cut]).expect("the header is whole");
-            let mut args = EntryArgs::new();
-            let mut read = || -> Result<(), EntryError> {
-                while let Some(item) = reader.next_item()? {
-                    let count = if let Item::Transaction(count) = item { count } else { 1 };
-                    for _ in 0..count {
-                        reader.command(&mut args)?;
-                    }
-                }
-                Ok(())
-            };
-            assert!(read().is_err(), "cut at {cut}");
+            assert!(read_items(&mut reader).is_err(), "cut at {cut}");
+        }
+    }
+
+    /// A command: database and arguments.
+    type Owned = (usize, Vec<Vec<u8>>);
+
+    /// An entry's items: whether each is a transaction, and its commands.
+    fn read_items(reader: &mut EntryReader<'_>) -> Result<Vec<(bool, Vec<Owned>)>, EntryError> {
+        let mut items = Vec::new();
+        let mut args = EntryArgs::new();
+        while let Some(item) = reader.next_item()? {
+            let count = if let Item::Transaction(count) = item { count } else { 1 };
+            let mut commands = Vec::with_capacity(count);
+            for _ in 0..count {
+                let db = reader.command(&mut args)?;
+                commands.push((db, args.iter().map(|arg| arg.to_vec()).collect()));
+            }
+            items.push((item != Item::Single, commands));
+        }
+        Ok(items)
+    }
+
+    fn write_items(stamp: Stamp, items: &[(bool, Vec<Owned>)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_header(&mut bytes, stamp);
+        for (transaction, commands) in items {
+            if *transaction {
+                write_transaction(&mut bytes, commands.len());
+            }
+            for (db, args) in commands {
+                let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+                let write = if *transaction { write_command } else { write_single };
+                write(&mut bytes, *db, &args);
+            }
+        }
+        bytes
+    }
+
+    fn any_items() -> impl Strategy<Value = Vec<(bool, Vec<Owned>)>> {
+        let command = || (0..DATABASES, vec(vec(any::<u8>(), 0..300), 1..20));
+        let single = vec(command(), 1..2).prop_map(|commands| (false, commands));
+        let transaction = vec(command(), 0..6).prop_map(|commands| (true, commands));
+        vec(prop_oneof![single, transaction], 0..8)
+    }
+
+    #[test]
+    fn a_count_that_can_not_be_is_refused_before_it_is_believed() {
+        for bytes in [&b"\x02\xff\xff\xff\xff\x0f"[..], b"\x02\x02\x00\x01\x00"] {
+            assert_eq!(EntryReader::items(bytes).next_item(), Err(EntryError::Malformed { at: 1 }));
+        }
+        for bytes in [&b"\x00\xff\xff\xff\xff\x0f"[..], b"\x00\x00", b"\x10\x01\x00"] {
+            let read = EntryReader::items(bytes).command(&mut EntryArgs::new());
+            assert!(matches!(read, Err(EntryError::Malformed { .. })), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_entry_is_read_as_it_was_written(now_ms: i64, seed: u64, items in any_items()) {
+            let stamp = Stamp { now_ms, seed };
+            let bytes = write_items(stamp, &items);
+            let (read_stamp, mut reader) = EntryReader::open(&bytes).expect("the header is whole");
+            prop_assert_eq!(read_stamp, stamp);
+            prop_assert_eq!(read_items(&mut reader), Ok(items));
+        }
+
+        /// Whatever the bytes, reading ends, and holds no more than they do.
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..400)) {
+            if let Ok(items) = read_items(&mut EntryReader::items(&bytes)) {
+                let args = || items.iter().flat_map(|(_, commands)| commands).flat_map(|(_, args)| args);
+                prop_assert!(args().map(Vec::len).sum::<usize>() + args().count() <= bytes.len());
+            }
+        }
+
+        #[test]
+        fn a_damaged_entry_is_read_or_refused(items in any_items(), at: Index, byte: u8) {
+            let mut bytes = write_items(STAMP, &items);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok((_, mut reader)) = EntryReader::open(&bytes) {
+                // Reading it ends; what it says is for the log's checksum to judge.
+                drop(read_items(&mut reader));
+            }
         }
     }
 }
