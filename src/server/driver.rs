@@ -22,7 +22,7 @@ use crate::raft::frame::Frame;
 use crate::raft::inbox::{Inbox, PeerEvent};
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::outbox::Outbound;
-use crate::raft::status::Role;
+use crate::raft::status::{Leadership, Role};
 use crate::shard::port::{PeerStatus, Status};
 use crate::shard::turn::{Now, Shard};
 use crate::shared::Shared;
@@ -44,6 +44,8 @@ pub struct Driver {
     replayed: watch::Sender<bool>,
     events: Vec<(u64, PeerEvent)>,
     next_status_ms: u64,
+    /// Who led, and in which epoch, when INFO was last brought up to date: a change of that is told at once.
+    told_leadership: (Leadership, u64),
     next_sample_ms: u64,
 }
 
@@ -67,6 +69,7 @@ impl Driver {
             replayed,
             events: Vec::new(),
             next_status_ms: 0,
+            told_leadership: Default::default(),
             next_sample_ms: 0,
         })
     }
@@ -139,7 +142,9 @@ impl Driver {
                 drop(garbage);
             }
         }
-        if now.monotonic_ms >= self.next_status_ms {
+        let leadership = (self.shard.node().leadership(), self.shared.shard.leadership_epoch());
+        if now.monotonic_ms >= self.next_status_ms || leadership != self.told_leadership {
+            self.told_leadership = leadership;
             self.next_status_ms = now.monotonic_ms + STATUS_PERIOD_MS;
             self.publish_status(now);
         }

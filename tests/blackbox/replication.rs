@@ -14,8 +14,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 fn each_node_knows_its_role() {
     let cluster = Cluster::start_with(perdura());
     let primary = cluster.primary();
-    let role = cluster.client(primary).run("ROLE");
-    assert_eq!((role.items()[0].text(), role.items()[2].items().len()), ("master".to_string(), 2), "{role}");
+    // A primary needs one of the replicas to be elected; the other may be a moment behind.
+    wait_for("a primary that hears both replicas", ANSWER_LIMIT, || {
+        let role = cluster.client(primary).run("ROLE");
+        assert_eq!(role.items()[0].text(), "master", "{role}");
+        (role.items()[2].items().len() == 2).then_some(())
+    });
     let info = cluster.client(primary).run("INFO replication").text();
     for field in ["role:master", "connected_slaves:2", "slave0:ip=", "slave1:ip=", "master_repl_offset:"] {
         assert!(info.contains(&format!("\r\n{field}")), "{info}");
