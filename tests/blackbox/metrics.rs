@@ -35,7 +35,11 @@ fn prometheus_counts_what_clients_do() {
     client.check("GET k1", "v");
     client.run("NOSUCHCOMMAND");
     client.run("INCR k1");
-    let text = get(port, "/metrics").expect("it listens");
+    // What raft tells of itself is sampled.
+    let text = wait_for("the sample of what was applied", Duration::from_secs(5), || {
+        let text = get(port, "/metrics").expect("it listens");
+        (number(&text, "perdura_raft_applied_index") >= 10.0).then_some(text)
+    });
     let at_least = |name: &str, least: f64| {
         let number = number(&text, name);
         assert!(number >= least, "{name} {number}");
