@@ -43,6 +43,8 @@ const MAX_UNSEEN_BYTES: usize = 16 << 20;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a connection waits before it offers a request again to a log whose queue is full.
 const FULL_RETRY: Duration = Duration::from_millis(1);
+/// How long reads whose lease ran out wait before they look at it again.
+const LEASE_RETRY: Duration = Duration::from_millis(2);
 
 /// What the worker and the connection's task share.
 pub struct Connection {
@@ -55,12 +57,14 @@ pub struct Connection {
     /// The task waits for answers rather than for bytes.
     paused: Cell<bool>,
     broken: Cell<bool>,
+    /// Nothing is sent: reads wait for the lease that they were done under.
+    held: Cell<bool>,
 }
 
 impl Connection {
     pub fn new(id: ConnectionId, info: Arc<ClientInfo>, writer: OwnedWriteHalf) -> Self {
-        let (line, sent, paused, broken) = Default::default();
-        Connection { id, info, writer, line, sent, paused, broken }
+        let (line, sent, paused, broken, held) = Default::default();
+        Connection { id, info, writer, line, sent, paused, broken, held }
     }
 
     /// Takes in answers from the log, or messages; true if there is something to send.
@@ -82,6 +86,9 @@ impl Connection {
 
     /// Sends some of what can be sent; returns the bytes sent.
     pub fn flush(&self) -> usize {
+        if self.held.get() {
+            return 0;
+        }
         let mut line = self.line.borrow_mut();
         let start = self.sent.get();
         let sent = self.write(&line.out[start..]);
@@ -181,6 +188,8 @@ pub struct ConnectionTask {
     upstream: Option<Upstream>,
     over_soft_limit_since_ms: Option<u64>,
     commands: u64,
+    /// The leadership epoch in which the burst of requests at hand began.
+    epoch: u64,
 }
 
 /// What the requests at hand led to.
@@ -214,6 +223,7 @@ impl ConnectionTask {
             upstream: None,
             over_soft_limit_since_ms: None,
             commands: 0,
+            epoch: 0,
         }
     }
 
@@ -316,14 +326,27 @@ impl ConnectionTask {
         self.input = input;
         let ended_ns = self.session.shared.clock.monotonic_ns();
         if self.session.leaned_on_lease && !self.session.shared.shard.is_readable_at(ended_ns / 1_000_000) {
-            // The process was held up between a look at the lease and a read: the reads at hand may be stale. Nothing
-            // of them has been sent; the client hears of a broken connection instead.
-            self.connection.give_up();
+            self.confirm_reads().await;
         }
         if self.commands > 0 {
             self.account(ended_ns - began_ns, consumed);
         }
         progress
+    }
+
+    /// The lease ran out while the reads at hand were done, so they may be stale. They are sent once the lease holds again
+    /// within the same leadership: then a majority has acknowledged this leader since, and nobody else can have led
+    /// before. If leadership is lost instead, the client hears of a broken connection.
+    async fn confirm_reads(&mut self) {
+        let (shard, clock) = (&self.session.shared.shard, &self.session.shared.clock);
+        self.connection.held.set(true);
+        while !shard.is_readable_at(clock.monotonic_ms()) && shard.leadership_epoch() == self.epoch {
+            tokio::time::sleep(LEASE_RETRY).await;
+        }
+        if shard.leadership_epoch() != self.epoch {
+            self.connection.give_up();
+        }
+        self.connection.held.set(false);
     }
 
     /// Reads the clocks once for all requests at hand.
@@ -332,6 +355,7 @@ impl ConnectionTask {
         let began_ns = clock.monotonic_ns();
         self.session.now = Now { monotonic_ms: began_ns / 1_000_000, unix_ms: clock.unix_ms() };
         self.session.leaned_on_lease = false;
+        self.epoch = self.session.shared.shard.leadership_epoch();
         began_ns
     }
 
