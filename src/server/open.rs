@@ -44,6 +44,8 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     let identity = identity(&config)?;
     let mut wal = open_log(&config, &identity)?;
     let preparer = wal.take_preparer();
+    // A new log's first spare is made before anybody is served: zeroing it would compete with the first clients' syncs.
+    while preparer.step()? {}
     super::spawn("log-segments".to_owned(), move || {
         if let Err(error) = preparer.run() {
             tracing::error!(%error, "the next segment of the log can't be prepared");
@@ -112,6 +114,7 @@ fn open_log(config: &Config, identity: &Identity) -> Result<Wal<RealDisk>, Serve
         .map_err(|source| ServerError::Dir { dir: config.dir.display().to_string(), source })?;
     let options = Options {
         segment_bytes: config.segment_bytes,
+        spare_segments: 1,
         create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
         ..Options::default()
     };
