@@ -30,6 +30,8 @@ pub const DATABASES: u64 = 16;
 /// Most nodes in a group, and most addresses to bind.
 const MAX_LIST: usize = 16;
 
+const MAX_CLUSTER_NAME_BYTES: usize = 100;
+
 /// Why a server does not start as it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -57,6 +59,8 @@ pub struct Config {
     pub peer_addr: Option<HostPort>,
     /// The group, by ascending id; empty where the node runs alone.
     pub members: Vec<Member>,
+    /// What the group is known by, in place of its members' addresses.
+    pub cluster_name: Option<String>,
     /// Where clients and forwarding peers reach this node.
     pub announce_addr: HostPort,
 
@@ -109,6 +113,7 @@ impl Config {
             node_id,
             announce_addr: announce_addr(settings, node_id, &members, &bind, port)?,
             peer_addr,
+            cluster_name: cluster_name(settings, &members)?,
             members,
             masterauth: masterauth.or_else(|| requirepass.clone()),
             requirepass,
@@ -247,6 +252,21 @@ fn peer_addr(settings: &Settings, node_id: u64, members: &[Member]) -> Result<Op
             Err(settings.refuse("peer-addr", reason))
         }
         None => Ok(Some(own.clone())),
+    }
+}
+
+fn cluster_name(settings: &Settings, members: &[Member]) -> Result<Option<String>, ConfigError> {
+    let given = settings.optional("cluster-name", parse_cluster_name)?;
+    if given.is_some() && members.is_empty() {
+        return Err(settings.refuse("cluster-name", "a node without --initial-cluster is no group"));
+    }
+    Ok(given)
+}
+
+fn parse_cluster_name(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=MAX_CLUSTER_NAME_BYTES => Ok(text.to_owned()),
+        more => Err(format!("{more} bytes are more than {MAX_CLUSTER_NAME_BYTES}")),
     }
 }
 

@@ -61,6 +61,8 @@ pub const SETTINGS: &[Setting] = &[
         "Where this node listens for its peers: its address in --initial-cluster, or a wildcard with the same port"),
     setting(NODE, "initial-cluster", "ID=HOST:PORT,…", None,
         "All nodes of the group with their peer addresses, the same text on each; without it the node runs alone"),
+    setting(NODE, "cluster-name", "NAME", None,
+        "The group's name, the same on each node. With it the group is known by its name and its nodes' numbers, and nodes may name each other by different addresses; without it the addresses count"),
     setting(NODE, "announce-addr", "HOST:PORT", None,
         "Where clients, and peers that forward clients' commands, reach this node [default: the host of the peer address with --port]"),
     list(setting(CLIENTS, "bind", "ADDRESS", Some("127.0.0.1"),

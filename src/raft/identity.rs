@@ -1,11 +1,11 @@
 //! Who a node is: its cluster, its own id, and the ids of all members.
 //!
-//! - The cluster id follows from the initial members and their addresses, so that all nodes of a new cluster arrive at
-//!   the same one without talking. It never changes afterwards.
+//! - The cluster id follows from the initial members and their addresses, or from the name that the operator gave and the
+//!   members' ids, so that all nodes of a new cluster arrive at the same one without talking. It never changes afterwards.
 //! - The identity is written into the log when the log is created. A later start with another identity is refused, for
 //!   a log under a wrong name can make a cluster forget what it acknowledged.
-//! - Two clusters made of the same addresses, one after the other, differ only by the name that the operator
-//!   gives them; that is what the name is for.
+//! - A named cluster's nodes may have different addresses for one another (translated by a network, or by a proxy), and
+//!   may move. Two clusters made of the same addresses, one after the other, can be told apart only by a name.
 
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3Default;
@@ -35,6 +35,12 @@ impl ClusterId {
             hash_text(&mut hash, address);
         }
         ClusterId(hash.digest())
+    }
+
+    /// The id of the cluster of this name with these initial members, wherever they are.
+    pub fn named(name: &str, members: &[NodeId]) -> ClusterId {
+        let nowhere: Vec<_> = members.iter().map(|id| (*id, String::new())).collect();
+        ClusterId::derive(name, &nowhere)
     }
 }
 
@@ -191,6 +197,15 @@ mod tests {
         let mut moved = members(&[1, 2, 3]);
         moved[0].1 = "elsewhere:1".into();
         assert_ne!(id, ClusterId::derive("", &moved));
+    }
+
+    #[test]
+    fn a_name_takes_the_place_of_the_addresses() {
+        let id = ClusterId::named("blue", &[1, 2, 3]);
+        assert_eq!(id, ClusterId::named("blue", &[3, 2, 1]));
+        assert_ne!(id, ClusterId::named("green", &[1, 2, 3]));
+        assert_ne!(id, ClusterId::named("blue", &[1, 2]));
+        assert_eq!(id.to_string(), "43446b6f6e9f1f88");
     }
 
     #[test]

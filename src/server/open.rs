@@ -93,7 +93,10 @@ fn keys_of(keyspace: &Keyspace, database: usize) -> DatabaseKeys {
 }
 
 fn identity(config: &Config) -> Result<Identity, ServerError> {
-    let cluster_id = ClusterId::derive("", &members(config));
+    let cluster_id = match &config.cluster_name {
+        Some(name) => ClusterId::named(name, &config.voters()),
+        None => ClusterId::derive("", &members(config)),
+    };
     Ok(Identity::new(cluster_id, config.node_id, config.voters())?)
 }
 
