@@ -305,7 +305,8 @@ impl ConnectionTask {
     }
 
     fn is_overloaded(&self) -> bool {
-        self.connection.is_overloaded() || self.upstream.as_ref().is_some_and(Upstream::is_behind)
+        self.connection.is_overloaded()
+            || self.upstream.as_ref().is_some_and(|upstream| upstream.relay.is_behind())
     }
 
     /// Does what can be done: answers of the primary, then requests.
@@ -404,7 +405,7 @@ impl ConnectionTask {
     fn is_held_up(&self) -> bool {
         let line = self.connection.line.borrow();
         let changes_primary =
-            line.forwarded > 0 && self.upstream.as_ref().is_some_and(|upstream| upstream.stale);
+            line.forwarded > 0 && self.upstream.as_ref().is_some_and(|upstream| upstream.relay.stale);
         line.barrier || changes_primary || self.is_overloaded()
     }
 
@@ -455,7 +456,7 @@ impl ConnectionTask {
         };
         let waiting = line.forwarded > 0;
         drop(line);
-        if !open || upstream.is_outdated(&self.session.shared, waiting) {
+        if !open || upstream.relay.is_outdated(&self.session.shared, waiting) {
             self.lose_upstream();
         }
     }

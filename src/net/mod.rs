@@ -6,5 +6,6 @@
 pub mod connection;
 pub mod listener;
 pub mod metrics_http;
+pub mod relay;
 pub mod upstream;
 pub mod worker;

@@ -21,7 +21,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,11 +34,14 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::frame::Frame;
 use super::hello::{ConnectionKind, Greeter, Hello};
 use super::identity::NodeId;
-use super::inbox::{Inbox, PeerEvent};
+use super::inbox::Inbox;
 use super::link::{Link, LinkWatcher, Target};
-use super::status::{Leadership, Role};
 use super::task::OwnedTask;
 use super::timing::RaftTiming;
+
+mod pulse;
+
+pub use pulse::{Heard, Pulse, Turn, TurnBoard};
 
 /// Bytes of beats that may wait for one peer.
 const MAX_WAITING_BYTES: usize = 1 << 10;
@@ -47,66 +49,6 @@ const MAX_WAITING_BYTES: usize = 1 << 10;
 const MAX_UNREAD_BYTES: usize = 256;
 /// Connections that were accepted but not yet taken over.
 const MAX_HAND_OVERS: usize = 64;
-
-/// What the driver tells its keepalive thread. Clones are the same board.
-#[derive(Clone, Debug, Default)]
-pub struct TurnBoard(Arc<Board>);
-
-#[derive(Debug, Default)]
-struct Board {
-    /// Odd while the driver is in a turn.
-    turn: AtomicU64,
-    /// The term in which this node leads; 0 if it does not.
-    leading_term: AtomicU64,
-    followed_leader: AtomicU64,
-    followed_term: AtomicU64,
-}
-
-impl TurnBoard {
-    /// A turn begins. Its guard ends it.
-    pub fn begin_turn(&self) -> Turn<'_> {
-        self.0.turn.fetch_add(1, Ordering::AcqRel);
-        Turn(self)
-    }
-
-    /// Role, term or leader are these now. Call it when they have changed.
-    pub fn set_leadership(&self, leadership: &Leadership) {
-        let leads = leadership.role == Role::Leader;
-        let leading_term = if leads { leadership.term } else { 0 };
-        let followed = leadership.leader.filter(|_| !leads).unwrap_or(0);
-        self.0.leading_term.store(leading_term, Ordering::Release);
-        self.0.followed_leader.store(followed, Ordering::Release);
-        self.0.followed_term.store(leadership.term, Ordering::Release);
-    }
-
-    fn turn(&self) -> u64 {
-        self.0.turn.load(Ordering::Acquire)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.turn() % 2 == 1
-    }
-
-    fn leading_term(&self) -> Option<u64> {
-        let term = self.0.leading_term.load(Ordering::Acquire);
-        (term != 0).then_some(term)
-    }
-
-    fn follows(&self, leader: NodeId, term: u64) -> bool {
-        self.0.followed_leader.load(Ordering::Acquire) == leader
-            && self.0.followed_term.load(Ordering::Acquire) == term
-    }
-}
-
-/// A driver's turn, which ends when this is dropped.
-#[derive(Debug)]
-pub struct Turn<'a>(&'a TurnBoard);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.0.turn.fetch_add(1, Ordering::AcqRel);
-    }
-}
 
 /// How a keepalive thread works.
 #[derive(Clone, Debug)]
@@ -191,12 +133,9 @@ struct Worker {
 
 /// What beats and answers need.
 struct Ear {
-    board: TurnBoard,
+    pulse: Pulse,
     inbox: Inbox,
     links: Vec<Arc<Link>>,
-    /// Beats since the driver's present turn was first seen; 0 while it is not in one.
-    busy_beats: AtomicU64,
-    bound_beats: u64,
 }
 
 struct NoWatcher;
@@ -214,9 +153,7 @@ impl Worker {
         };
         let ear = Ear {
             links: config.peers.iter().map(link).collect(),
-            bound_beats: config.busy_bound_ms / config.timing.heartbeat_ms().max(1),
-            busy_beats: AtomicU64::new(0),
-            board,
+            pulse: Pulse::new(board, &config.timing, config.busy_bound_ms),
             inbox,
         };
         Worker { config, ear: Arc::new(ear) }
@@ -247,31 +184,12 @@ impl Ear {
     async fn beat(&self, every: Duration) {
         let mut beats = interval(every);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_turn = 0;
         loop {
             beats.tick().await;
-            self.count_busy_beats(&mut last_turn);
-            if let Some(term) = self.board.leading_term().filter(|_| self.is_in_bound()) {
-                let driver_is_busy = self.busy_beats.load(Ordering::Relaxed) > 0;
-                let beat = Frame::Beat { term, driver_is_busy };
+            if let Some(beat) = self.pulse.beat() {
                 self.links.iter().for_each(|link| say(link, &beat));
             }
         }
-    }
-
-    fn count_busy_beats(&self, last_turn: &mut u64) {
-        let turn = self.board.turn();
-        let is_same_turn = turn % 2 == 1 && turn == *last_turn;
-        let busy_beats = match is_same_turn {
-            true => self.busy_beats.load(Ordering::Relaxed) + 1,
-            false => 0,
-        };
-        self.busy_beats.store(busy_beats, Ordering::Relaxed);
-        *last_turn = turn;
-    }
-
-    fn is_in_bound(&self) -> bool {
-        self.busy_beats.load(Ordering::Relaxed) <= self.bound_beats
     }
 
     /// Reads beats and answers until the connection ends or says something else.
@@ -292,24 +210,13 @@ impl Ear {
     }
 
     fn hear(&self, from: NodeId, frame: &Frame) {
-        match *frame {
-            Frame::Beat { term, driver_is_busy } => self.hear_beat(from, term, driver_is_busy),
-            Frame::BeatAnswer { term } => {
-                self.inbox.put_small(from, PeerEvent::BeatAnswer { term });
-            }
-            Frame::Raft(_) | Frame::Publish(_) => {}
+        let Heard { event, answer } = self.pulse.hear(from, frame);
+        if let Some(event) = event {
+            self.inbox.put_small(from, event);
         }
-    }
-
-    fn hear_beat(&self, from: NodeId, term: u64, its_driver_is_busy: bool) {
-        let own_driver_is_busy = self.board.is_busy();
-        if its_driver_is_busy || own_driver_is_busy {
-            self.inbox.put_small(from, PeerEvent::Beat { term });
-        }
-        if own_driver_is_busy && self.board.follows(from, term) && self.is_in_bound() {
-            let answer = Frame::BeatAnswer { term };
-            let back = self.links.iter().find(|link| link.target.peer == from);
-            back.into_iter().for_each(|link| say(link, &answer));
+        let back = self.links.iter().find(|link| link.target.peer == from);
+        if let (Some(answer), Some(back)) = (answer, back) {
+            say(back, &answer);
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::super::testing_net::{Order, Process, start_processes, wait_for, wait_for_leader};
 use super::*;
+use crate::raft::status::{Leadership, Role};
 
 const LONG_AFTER_ELECTION_TIMEOUT: Duration = Duration::from_millis(3_000);
 

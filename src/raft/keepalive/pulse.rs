@@ -1,0 +1,143 @@
+//! What a keepalive thread says and makes of what it hears, without the thread: nothing here waits or reads a clock.
+//!
+//! - Whoever owns a pulse calls [`Pulse::beat`] once per heartbeat, for it counts time by these calls.
+//! - All it knows of its driver stands on the [`TurnBoard`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::raft::frame::Frame;
+use crate::raft::identity::NodeId;
+use crate::raft::inbox::PeerEvent;
+use crate::raft::status::{Leadership, Role};
+use crate::raft::timing::RaftTiming;
+
+/// What the driver tells its keepalive thread. Clones are the same board.
+#[derive(Clone, Debug, Default)]
+pub struct TurnBoard(Arc<Board>);
+
+#[derive(Debug, Default)]
+struct Board {
+    /// Odd while the driver is in a turn.
+    turn: AtomicU64,
+    /// The term in which this node leads; 0 if it does not.
+    leading_term: AtomicU64,
+    followed_leader: AtomicU64,
+    followed_term: AtomicU64,
+}
+
+impl TurnBoard {
+    /// A turn begins. Its guard ends it.
+    pub fn begin_turn(&self) -> Turn {
+        self.0.turn.fetch_add(1, Ordering::AcqRel);
+        Turn(self.clone())
+    }
+
+    /// Role, term or leader are these now. Call it when they have changed.
+    pub fn set_leadership(&self, leadership: &Leadership) {
+        let leads = leadership.role == Role::Leader;
+        let leading_term = if leads { leadership.term } else { 0 };
+        let followed = leadership.leader.filter(|_| !leads).unwrap_or(0);
+        self.0.leading_term.store(leading_term, Ordering::Release);
+        self.0.followed_leader.store(followed, Ordering::Release);
+        self.0.followed_term.store(leadership.term, Ordering::Release);
+    }
+
+    pub(super) fn turn(&self) -> u64 {
+        self.0.turn.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.turn() % 2 == 1
+    }
+
+    pub(super) fn leading_term(&self) -> Option<u64> {
+        let term = self.0.leading_term.load(Ordering::Acquire);
+        (term != 0).then_some(term)
+    }
+
+    pub(super) fn follows(&self, leader: NodeId, term: u64) -> bool {
+        self.0.followed_leader.load(Ordering::Acquire) == leader
+            && self.0.followed_term.load(Ordering::Acquire) == term
+    }
+}
+
+/// A driver's turn, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn(TurnBoard);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.0.turn.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Beats, and answers to beats.
+#[derive(Debug)]
+pub struct Pulse {
+    board: TurnBoard,
+    /// The board's turn as the last beat saw it.
+    last_turn: AtomicU64,
+    /// Beats since the driver's present turn was first seen; 0 while it is not in one.
+    busy_beats: AtomicU64,
+    bound_beats: u64,
+}
+
+/// What a frame from a peer's keepalive leads to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Heard {
+    /// For this node's driver.
+    pub event: Option<PeerEvent>,
+    /// For the peer's keepalive.
+    pub answer: Option<Frame>,
+}
+
+impl Pulse {
+    /// The pulse of the node whose driver writes on `board`; it stops once a turn has lasted `busy_bound_ms`.
+    pub fn new(board: TurnBoard, timing: &RaftTiming, busy_bound_ms: u64) -> Pulse {
+        Pulse {
+            board,
+            last_turn: AtomicU64::new(0),
+            busy_beats: AtomicU64::new(0),
+            bound_beats: busy_bound_ms / timing.heartbeat_ms().max(1),
+        }
+    }
+
+    /// A heartbeat's time has passed: what to say to every peer, if anything.
+    pub fn beat(&self) -> Option<Frame> {
+        self.count_busy_beats();
+        let term = self.board.leading_term().filter(|_| self.is_in_bound())?;
+        let driver_is_busy = self.busy_beats.load(Ordering::Relaxed) > 0;
+        Some(Frame::Beat { term, driver_is_busy })
+    }
+
+    fn count_busy_beats(&self) {
+        let turn = self.board.turn();
+        let last_turn = self.last_turn.swap(turn, Ordering::Relaxed);
+        let is_same_turn = turn % 2 == 1 && turn == last_turn;
+        let busy_beats = if is_same_turn { self.busy_beats.load(Ordering::Relaxed) + 1 } else { 0 };
+        self.busy_beats.store(busy_beats, Ordering::Relaxed);
+    }
+
+    fn is_in_bound(&self) -> bool {
+        self.busy_beats.load(Ordering::Relaxed) <= self.bound_beats
+    }
+
+    /// A peer's keepalive has said something.
+    pub fn hear(&self, from: NodeId, frame: &Frame) -> Heard {
+        match *frame {
+            Frame::Beat { term, driver_is_busy } => self.hear_beat(from, term, driver_is_busy),
+            Frame::BeatAnswer { term } => {
+                Heard { event: Some(PeerEvent::BeatAnswer { term }), ..Heard::default() }
+            }
+            Frame::Raft(_) | Frame::Publish(_) => Heard::default(),
+        }
+    }
+
+    fn hear_beat(&self, from: NodeId, term: u64, its_driver_is_busy: bool) -> Heard {
+        let own_driver_is_busy = self.board.is_busy();
+        let event = (its_driver_is_busy || own_driver_is_busy).then_some(PeerEvent::Beat { term });
+        let answers = own_driver_is_busy && self.board.follows(from, term) && self.is_in_bound();
+        Heard { event, answer: answers.then_some(Frame::BeatAnswer { term }) }
+    }
+}
