@@ -31,6 +31,8 @@ use crate::shared::Shared;
 const STATUS_PERIOD_MS: u64 = 20;
 /// How often rates are sampled.
 const SAMPLE_PERIOD_MS: u64 = 1000;
+/// How often workers are polled for more requests before a round of the log, at most.
+const MAX_POLLS: u32 = 3;
 /// How long an ending primary waits for another to take over.
 const HANDOVER_MS: u64 = 2000;
 
@@ -104,7 +106,7 @@ impl Driver {
     /// Waits until a turn has something to do; true if the process is to end instead.
     async fn is_told_to_end(&self, terminate: &mut Signal, interrupt: &mut Signal) -> bool {
         if self.shard.has_work() {
-            tokio::task::yield_now().await;
+            self.gather().await;
             return false;
         }
         let now_ms = self.shared.clock.monotonic_ms();
@@ -112,11 +114,31 @@ impl Driver {
         let wake = self.shared.shard.driver_wake.clone();
         tokio::select! {
             biased;
-            () = wake.notified() => false,
+            () = wake.notified() => {
+                if self.shard.may_propose() && self.shared.shard.gathered() > 0 {
+                    self.gather().await;
+                }
+                false
+            }
             () = tokio::time::sleep(due) => false,
             _ = terminate.recv() => true,
             _ = interrupt.recv() => true,
             () = self.shared.shutdown.notified() => true,
+        }
+    }
+
+    /// Lets the workers read what clients have sent, and goes on as long as that brings more: a round of the log costs
+    /// the same for one request as for fifty, and clients that were just answered are about to send their next. It never
+    /// waits: the core is offered to whoever wants it (a client, a follower on the same machine), then sockets are polled.
+    async fn gather(&self) {
+        let mut gathered = self.shared.shard.gathered();
+        for _ in 0..MAX_POLLS {
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+            let before = std::mem::replace(&mut gathered, self.shared.shard.gathered());
+            if gathered == before {
+                break;
+            }
         }
     }
 

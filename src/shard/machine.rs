@@ -125,6 +125,11 @@ impl Machine {
         }
     }
 
+    /// Whether anybody has been answered since the answers were last taken.
+    pub fn has_answers(&self) -> bool {
+        self.replies.iter().any(|replies| !replies.is_empty())
+    }
+
     pub fn has_in_flight(&self) -> bool {
         self.in_flight.is_some()
     }

@@ -82,6 +82,11 @@ impl ShardHandle {
         }
     }
 
+    /// Requests that wait for the driver.
+    pub fn gathered(&self) -> usize {
+        self.ports.iter().map(|port| port.batch.lock().items.len()).sum()
+    }
+
     /// Whether the primary's lease allows reads at this monotonic time.
     pub fn is_readable_at(&self, now_ms: u64) -> bool {
         now_ms < self.readable_until_ms.load(Ordering::Acquire)

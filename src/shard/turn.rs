@@ -58,6 +58,8 @@ pub struct Shard<D: Disk> {
     seeds: Random,
     expiry: ExpiryWalk,
     next_expiry_ms: u64,
+    /// The last turn answered clients and proposed nothing, so that what they send next may go along.
+    held_back: bool,
 }
 
 impl<D: Disk> Shard<D> {
@@ -72,6 +74,7 @@ impl<D: Disk> Shard<D> {
             seeds: Random::from_seed(seed),
             expiry: ExpiryWalk::default(),
             next_expiry_ms: 0,
+            held_back: false,
         }
     }
 
@@ -101,6 +104,11 @@ impl<D: Disk> Shard<D> {
         self.node.tick(now.monotonic_ms);
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
         self.observe_leadership();
+        self.held_back = self.machine.has_answers();
+        if self.held_back {
+            self.deliver();
+            return Ok(());
+        }
         self.make_progress(now)?;
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
         self.observe_leadership();
@@ -120,8 +128,16 @@ impl<D: Disk> Shard<D> {
 
     /// Whether another turn has work to do right now, whatever comes from outside.
     pub fn has_work(&self) -> bool {
+        if self.held_back {
+            return true;
+        }
         let idle = !self.machine.has_in_flight() && self.stalled.is_none();
         self.node.has_work() || idle && (!self.backlog.is_empty() || !self.machine.ready.is_empty())
+    }
+
+    /// Whether the next turn may propose what was gathered.
+    pub fn may_propose(&self) -> bool {
+        !self.machine.has_in_flight() && self.handle.is_primary()
     }
 
     /// Monotonic ms at which a turn is due even if nothing happens.
