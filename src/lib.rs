@@ -21,3 +21,4 @@ pub mod session;
 pub mod shard;
 pub mod shared;
 pub mod slowlog;
+pub mod torture;
