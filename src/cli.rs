@@ -1,4 +1,4 @@
-//! The command line: `perdura serve`, `perdura local-cluster`, `perdura ping`.
+//! The command line: `perdura serve`, `perdura local-cluster`, `perdura torture`, `perdura ping`.
 //!
 //! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked; messages go to standard error.
 //! - The flags of `serve` are generated from the list of settings, so that no flag exists without its key in the file
@@ -9,6 +9,7 @@ mod local_cluster;
 mod open_files;
 mod ping;
 mod serve;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ pub fn main() -> ExitCode {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("local-cluster", matches)) => local_cluster::run(matches),
+        Some(("torture", matches)) => torture::run_command(matches),
         Some(("ping", matches)) => ping::run(matches),
         _ => ExitCode::from(MISTAKE),
     }
@@ -36,6 +38,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(serve::command())
         .subcommand(local_cluster::command())
+        .subcommand(torture::command())
         .subcommand(ping::command())
 }
 
