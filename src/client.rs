@@ -143,7 +143,10 @@ pub struct ClientDetails {
     /// Commands queued in a transaction, if there is one.
     pub multi: Option<usize>,
     pub watching: bool,
+    /// Waits in a blocking command.
     pub blocked: bool,
+    /// Has sent a command that does not begin yet: the client is paused.
+    pub delayed: bool,
     pub no_evict: bool,
     pub no_touch: bool,
     pub last_command: &'static str,

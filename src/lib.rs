@@ -12,6 +12,7 @@ pub mod keyspace;
 pub mod logging;
 pub mod metrics;
 pub mod net;
+pub mod pause;
 pub mod propose;
 pub mod protocol;
 pub mod pubsub;

@@ -1,7 +1,7 @@
 //! The gates before a command runs, and the way it then takes.
 //!
 //! - Gates, in order: is there such a command, does it have the right number of arguments, may this client send it (password,
-//!   subscriber's state), is a transaction gathering.
+//!   subscriber's state), is the client paused, is a transaction gathering.
 //! - Ways: a local command runs on the spot; a read runs on the spot where this node may answer it, else rides behind to apply
 //!   or goes to the primary; a write goes into the worker's batch, or to the primary.
 //! - Replies keep the order of requests: while a request of the connection is unanswered, later replies queue behind it as
@@ -9,6 +9,7 @@
 //!
 //! A session does no input or output; its connection does.
 
+mod delay;
 mod forward;
 mod http;
 mod line;
@@ -43,6 +44,8 @@ pub enum Verdict {
     Wait,
     /// Offer it again soon: the log's queue is full.
     Full,
+    /// Offer it again once [`Session::delay_ends`].
+    Delayed,
     /// Send it to the primary.
     Forward(Forward),
 }
@@ -100,7 +103,7 @@ impl Session {
         match verdict {
             Verdict::Taken if !line.has_unanswered() => line.settle(),
             Verdict::Taken | Verdict::Forward(_) => line.barrier = true,
-            Verdict::Wait | Verdict::Full => {
+            Verdict::Wait | Verdict::Full | Verdict::Delayed => {
                 (self.client.reply_mode, line.mute) = (ReplyMode::SkipNext, Mute::Nothing);
             }
         }
@@ -109,7 +112,7 @@ impl Session {
 
     fn take_one(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         match self.gate(args) {
-            Ok(command) => self.route(command, args, line),
+            Ok(command) => self.delay(command).unwrap_or_else(|| self.route(command, args, line)),
             Err(error) => {
                 if line.forwarded > 0 {
                     return Verdict::Wait;

@@ -43,6 +43,13 @@ pub fn count(arg: &[u8]) -> Result<usize, CommandError> {
     parse_integer(arg).and_then(|value| usize::try_from(value).ok()).ok_or(CommandError::NotPositive)
 }
 
+/// A timeout in whole milliseconds.
+pub fn timeout_ms(arg: &[u8]) -> Result<u64, CommandError> {
+    let timeout =
+        parse_integer(arg).ok_or(CommandError::other("ERR timeout is not an integer or out of range"))?;
+    u64::try_from(timeout).map_err(|_| CommandError::other("ERR timeout is negative"))
+}
+
 /// The number of a database that exists.
 pub fn database(arg: &[u8]) -> Result<usize, CommandError> {
     let number = usize::try_from(integer(arg)?).ok();

@@ -4,7 +4,7 @@
 //! - While too much is unanswered or unsent, nothing more is served: a client that does not read its replies stops being
 //!   served, and one that is sent messages all the same (a subscriber) is cut off at its output limit.
 //! - While nothing is served, a little is read all the same, so that the end of the stream is seen. Who hangs up while it
-//!   waits in a blocking command is gone; anybody else's requests are served to the last.
+//!   waits in a blocking command, or is paused, is gone; anybody else's requests are served to the last.
 //! - Answers from the log are written to the socket by whoever delivers them; the connection's own task is woken only
 //!   where it has something to do about them. It never wakes itself.
 
@@ -188,11 +188,14 @@ pub struct ConnectionTask {
     upstream: Option<Upstream>,
     over_soft_limit_since_ms: Option<u64>,
     commands: u64,
+    /// As CLIENT LIST shows it.
+    delayed: bool,
     /// The leadership epoch in which the burst of requests at hand began.
     epoch: u64,
 }
 
 /// What the requests at hand led to.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     /// Everything is consumed but the beginning of a request.
     NeedInput,
@@ -200,6 +203,8 @@ enum Progress {
     Paused,
     /// Requests are left that must wait because too much is unanswered or unsent.
     HeldUp,
+    /// Requests are left that the session does not let begin yet.
+    Delayed,
     Full,
     Close,
 }
@@ -223,6 +228,7 @@ impl ConnectionTask {
             upstream: None,
             over_soft_limit_since_ms: None,
             commands: 0,
+            delayed: false,
             epoch: 0,
         }
     }
@@ -250,7 +256,7 @@ impl ConnectionTask {
             if self.is_over_output_limit() {
                 return End::OutputLimit;
             }
-            if self.ended && self.connection.line.borrow().blocking {
+            if self.ended && (progress == Progress::Delayed || self.connection.line.borrow().blocking) {
                 return End::Closed;
             }
             match progress {
@@ -261,21 +267,23 @@ impl ConnectionTask {
                 Progress::Full => tokio::time::sleep(FULL_RETRY).await,
                 // Sending made room; others go first all the same.
                 Progress::HeldUp if !self.is_held_up() => tokio::task::yield_now().await,
-                Progress::NeedInput | Progress::Paused | Progress::HeldUp => {
-                    if !self.wait(matches!(progress, Progress::NeedInput)).await {
+                Progress::NeedInput | Progress::Paused | Progress::HeldUp | Progress::Delayed => {
+                    if !self.wait(progress).await {
                         return End::Closed;
                     }
                 }
             }
             progress = self.work().await;
+            self.note_delay(progress == Progress::Delayed);
             self.flush();
         }
     }
 
-    /// Waits for input (if wanted), for answers, or for room to write. False at the end of the connection.
-    async fn wait(&mut self, want_input: bool) -> bool {
+    /// Waits for what has to come before there is more to do: input, answers, room to write. False at the end of the
+    /// connection.
+    async fn wait(&mut self, progress: Progress) -> bool {
         let unsent = self.connection.unsent();
-        let want_input = want_input && !self.ended && !self.is_overloaded();
+        let want_input = progress == Progress::NeedInput && !self.ended && !self.is_overloaded();
         let read_ahead = !self.ended && self.input.len() < READ_AHEAD_BYTES;
         let deaf = !self.ended && !want_input && !read_ahead;
         self.connection.paused.set(!want_input);
@@ -294,10 +302,18 @@ impl ConnectionTask {
             () = connection.writable(), if unsent > 0 => tokio::task::yield_now().await,
             () = Upstream::ready(upstream), if unsent <= PAUSE_OUTPUT_BYTES => {}
             hung_up = connection.hung_up(), if deaf => return !hung_up,
+            () = session.delay_ends(), if progress == Progress::Delayed => {}
             () = after(LOOK_AGAIN), if look_again => {}
             () = after(Duration::from_secs(idle)), if idle_ends => return false,
         }
         true
+    }
+
+    fn note_delay(&mut self, delayed: bool) {
+        if self.delayed != delayed {
+            self.delayed = delayed;
+            self.connection.info.details.lock().delayed = delayed;
+        }
     }
 
     fn waits_for_primary(&self) -> bool {
@@ -390,6 +406,7 @@ impl ConnectionTask {
                         Verdict::Taken => {}
                         Verdict::Wait => return Progress::Paused,
                         Verdict::Full => return Progress::Full,
+                        Verdict::Delayed => return Progress::Delayed,
                         Verdict::Forward(what) => self.forward(what, &args).await,
                     }
                     self.commands += 1;

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::keyspace::Keyspace;
+use crate::pause::Pause;
 use crate::propose::batch::Batch;
 use crate::propose::reply::ReplyBatch;
 use crate::raft::status::Role;
@@ -61,6 +62,8 @@ pub struct ShardHandle {
     /// Wakes the driver: a batch has something in it, or a peer has sent something.
     pub driver_wake: Arc<Notify>,
     pub status: Mutex<Status>,
+    /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
+    pub pause: Pause,
     readable_until_ms: AtomicU64,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
     leadership_epoch: AtomicU64,
@@ -75,6 +78,7 @@ impl ShardHandle {
             ports: (0..workers).map(|_| Arc::default()).collect(),
             driver_wake: Arc::default(),
             status: Mutex::default(),
+            pause: Pause::default(),
             readable_until_ms: AtomicU64::new(0),
             leadership_epoch: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),

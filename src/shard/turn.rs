@@ -21,6 +21,7 @@ use super::serving;
 use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
+use crate::pause::Paused;
 use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
 use crate::protocol::reply::Resp;
@@ -266,9 +267,13 @@ impl<D: Disk> Shard<D> {
         Ok(plan)
     }
 
-    /// Proposes that dead keys be freed, some at a time.
+    /// Proposes that dead keys be freed, some at a time; none while writes are paused.
     fn free_expired(&mut self, now: Now) {
         if now.monotonic_ms < self.next_expiry_ms {
+            return;
+        }
+        if self.handle.pause.at(now.monotonic_ms) != Paused::Nothing {
+            self.next_expiry_ms = now.monotonic_ms + EXPIRY_PERIOD_MS;
             return;
         }
         if std::mem::take(&mut self.machine.applier.effects.field_deadlines) {

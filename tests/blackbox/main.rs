@@ -11,6 +11,7 @@ mod connections;
 mod limits;
 mod metrics;
 mod observability;
+mod pausing;
 mod pipelining;
 mod protocol;
 mod pubsub;

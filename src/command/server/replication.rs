@@ -5,12 +5,11 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::args::integer;
+use super::super::args::{integer, timeout_ms};
 use super::super::spec::{Categories, Flags};
 use super::super::{Args, Command, CommandError, CommandResult, Family, LocalContext};
 use super::{ANYTIME, OPERATORS};
 use crate::config::value::HostPort;
-use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
 use crate::shard::port::{PeerStatus, Status};
 use crate::shared::Shared;
@@ -131,12 +130,6 @@ fn followers_that_have_it(shared: &Shared) -> usize {
     if fresh { majority.max(seen) } else { majority }
 }
 
-fn check_timeout_ms(arg: &[u8]) -> CommandResult {
-    let timeout =
-        parse_integer(arg).ok_or(CommandError::other("ERR timeout is not an integer or out of range"))?;
-    if timeout < 0 { Err(CommandError::other("ERR timeout is negative")) } else { Ok(()) }
-}
-
 fn check_primary(shared: &Shared, command: &str) -> CommandResult {
     if shared.shard.is_primary() {
         return Ok(());
@@ -147,7 +140,7 @@ fn check_primary(shared: &Shared, command: &str) -> CommandResult {
 /// Answers at once: an OK has done the waiting. <https://redis.io/docs/latest/commands/wait/>
 fn wait(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     integer(args[1])?;
-    check_timeout_ms(args[2])?;
+    timeout_ms(args[2])?;
     check_primary(ctx.shared, "WAIT")?;
     reply.integer(followers_that_have_it(ctx.shared) as i64);
     Ok(())
@@ -162,7 +155,7 @@ fn waitaof(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
     if integer(args[2])? < 0 {
         return Err(CommandError::NotPositive);
     }
-    check_timeout_ms(args[3])?;
+    timeout_ms(args[3])?;
     check_primary(ctx.shared, "WAITAOF")?;
     reply.array(2);
     reply.integer(1);

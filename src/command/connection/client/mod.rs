@@ -1,12 +1,13 @@
 //! CLIENT: what a connection says of itself, what others may see of it, and what they may do to it.
 //!
-//! - Tracking and pausing are not built; what would turn them on is refused.
+//! - Tracking is not built; what would turn it on is refused.
 //! - What CLIENT LIST shows of other connections is as of their last burst of commands.
 //!
 //! Source: <https://redis.io/docs/latest/commands/client/>.
 
 mod filter;
 mod list;
+mod pausing;
 
 use std::sync::Arc;
 
@@ -73,6 +74,11 @@ pub(super) const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
     ),
+    Command::local("pause", -3, pausing::pause).flags(&[OTHERS]).docs(
+        "3.0.0",
+        "O(1)",
+        "Suspends commands processing.",
+    ),
     Command::local("reply", 3, reply_mode).flags(&[OWN, Flags::ORDERED]).docs(
         "3.2.0",
         "O(1)",
@@ -99,9 +105,14 @@ pub(super) const SUBCOMMANDS: &[Command] = &[
         "O(log N) where N is the number of client connections",
         "Unblocks a client blocked by a blocking command from a different connection.",
     ),
+    Command::local("unpause", 2, pausing::unpause).flags(&[OTHERS]).docs(
+        "6.2.0",
+        "O(N) Where N is the number of paused clients",
+        "Resumes processing commands from paused clients.",
+    ),
 ];
 
-const HELP: [&str; 39] = [
+const HELP: [&str; 43] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "GETNAME",
     "    Return the name of the current connection.",
@@ -131,6 +142,8 @@ const HELP: [&str; 39] = [
     "    Return information about client connections.",
     "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
     "    Accepted; nothing is evicted and no access times are kept.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Suspend all, or just write, clients for <timeout> milliseconds.",
     "REPLY (ON|OFF|SKIP)",
     "    Control the replies sent to the current connection.",
     "SETINFO <option> <value>",
@@ -139,6 +152,8 @@ const HELP: [&str; 39] = [
     "    Assign the name <name> to the current connection.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    Unblock the specified blocked client.",
+    "UNPAUSE",
+    "    Stop the current client pause, resuming traffic.",
     "HELP",
     "    Print this help.",
 ];

@@ -8,6 +8,7 @@ use super::Fields;
 use super::host::{cpu_seconds, human_bytes, total_memory_bytes};
 use crate::keyspace::DATABASES;
 use crate::metrics::{self, CommandTotals};
+use crate::pause::Paused;
 use crate::pubsub::Kind;
 use crate::raft::identity::ClusterId;
 use crate::shard::port::Status;
@@ -38,10 +39,24 @@ pub(super) fn clients(shared: &Shared, fields: &mut Fields) {
     });
     fields.add("connected_clients", all.len());
     fields.add("maxclients", shared.config.maxclients());
-    fields.add("blocked_clients", shared.shard.status.lock().blocked_clients);
+    let delayed = all.iter().filter(|info| info.details.lock().delayed).count();
+    fields.add("blocked_clients", shared.shard.status.lock().blocked_clients + delayed);
     fields.add("tracking_clients", 0);
     fields.add("pubsub_clients", subscribers.count());
     fields.add("watching_clients", all.iter().filter(|info| info.details.lock().watching).count());
+    pause(shared, fields);
+}
+
+fn pause(shared: &Shared, fields: &mut Fields) {
+    let (now_ms, pause) = (shared.clock.monotonic_ms(), &shared.shard.pause);
+    let (reason, actions) = match pause.at(now_ms) {
+        Paused::Nothing => ("none", "none"),
+        Paused::Writes => ("client_pause", "write"),
+        Paused::Everything => ("client_pause", "all"),
+    };
+    fields.add("paused_reason", reason);
+    fields.add("paused_actions", actions);
+    fields.add("paused_timeout_milliseconds", pause.left_ms(now_ms));
 }
 
 pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
