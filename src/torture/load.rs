@@ -20,7 +20,7 @@ use std::time::Duration;
 use perdura_proof::{Action, Exchange, Kind, Outcome, Progress, ReadsFrom, Recorder, Workload};
 use tokio::task::JoinSet;
 
-use super::availability::Availability;
+use super::availability::{Availability, Gap};
 use super::connection::Connection;
 use super::monitor::View;
 use crate::env::Clock;
@@ -146,13 +146,18 @@ impl Load {
         self.journal.borrow_mut().availability.begin(self.now_us());
     }
 
-    /// Whether a write was acknowledged after `since_us`.
-    pub fn is_served_since(&self, since_us: u64) -> bool {
-        self.journal.borrow().availability.is_served_since(since_us)
+    /// What the fault broke is whole again.
+    pub fn note_mending(&self) {
+        self.journal.borrow_mut().availability.mended(self.now_us());
     }
 
-    /// The longest gap since the fault began, in µs.
-    pub fn unavailable_us(&self) -> u64 {
+    /// Whether a write was acknowledged after the mending.
+    pub fn is_served_again(&self) -> bool {
+        self.journal.borrow().availability.is_served_again()
+    }
+
+    /// The system has recovered, or was given up.
+    pub fn gap(&self) -> Gap {
         self.journal.borrow_mut().availability.end(self.now_us())
     }
 

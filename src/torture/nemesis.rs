@@ -42,6 +42,8 @@ pub struct FaultRecord {
     pub recovered_us: Option<u64>,
     /// The longest time in it without an acknowledged write.
     pub unavailable_us: u64,
+    /// From its end to the first write that was acknowledged after it.
+    pub served_after_end_us: Option<u64>,
     /// What else there is to say.
     pub notes: Vec<String>,
 }
@@ -90,6 +92,7 @@ impl Nemesis {
             ended_us: 0,
             recovered_us: None,
             unavailable_us: 0,
+            served_after_end_us: None,
             notes: Vec::new(),
         };
         self.load.watch_availability();
@@ -98,6 +101,7 @@ impl Nemesis {
         }
         self.note_exits(&mut record);
         let healed = self.fleet.heal().await;
+        self.load.note_mending();
         record.ended_us = self.load.now_us();
         let recovered = match healed {
             Ok(()) => self.recover(record.ended_us).await,
@@ -109,7 +113,9 @@ impl Nemesis {
         self.note_exits(&mut record);
         record.recovered_us = recovered.then(|| self.load.now_us());
         record.primary_after = view.primary().map(people);
-        record.unavailable_us = self.load.unavailable_us();
+        let gap = self.load.gap();
+        record.unavailable_us = gap.longest_us;
+        record.served_after_end_us = gap.after_mending_us;
         if !recovered {
             let fault = format!("fault {}, {}", record.number, record.kind);
             self.trouble.push(Trouble::NoRecovery(format!("{RECOVERY_LIMIT:?} after the end of {fault}")));
@@ -129,7 +135,7 @@ impl Nemesis {
             }
             goal = goal.or(self.load.view.settled_offset().filter(|_| gathered));
             let reached = goal.is_some_and(|offset| self.load.view.has_reached(offset));
-            if reached && self.load.is_served_since(since_us) {
+            if reached && self.load.is_served_again() {
                 return true;
             }
             tokio::time::sleep(POLL).await;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use perdura_proof::{History, Reply};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::connection::ask_once;
@@ -256,14 +257,17 @@ async fn become_ready(nemesis: &mut Nemesis) -> Result<(), TortureError> {
     Err(TortureError::NotReady(last))
 }
 
-/// Becomes true when the user presses Ctrl-C.
+/// Becomes true on Ctrl-C or SIGTERM.
 fn interruption(helpers: &mut JoinSet<()>) -> Rc<Cell<bool>> {
     let interrupted = Rc::new(Cell::new(false));
     let told = interrupted.clone();
     helpers.spawn_local(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            told.set(true);
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
         }
+        told.set(true);
     });
     interrupted
 }
@@ -323,7 +327,7 @@ fn judge(
     let mut reasons: Vec<String> = checks
         .iter()
         .filter(|check| check.status != Status::Passed)
-        .map(|check| format!("{}: {}", check.name, check.status.text()))
+        .map(|check| format!("{}: {}", check.name, first_line(check)))
         .collect();
     let mut verdict = Verdict::of(checks);
     let mut incomplete = |reason: &str| {
@@ -339,4 +343,10 @@ fn judge(
         incomplete("there was no time for any fault");
     }
     (verdict, reasons)
+}
+
+/// What to say about a check in one line.
+fn first_line(check: &CheckLine) -> &str {
+    let first = check.explanations.first().and_then(|text| text.lines().next());
+    first.unwrap_or(check.status.text())
 }

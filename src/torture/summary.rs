@@ -327,6 +327,7 @@ mod tests {
             ended_us: 0,
             recovered_us: None,
             unavailable_us,
+            served_after_end_us: None,
             notes: Vec::new(),
         };
         let records = [record(FaultKind::KillPrimary, 1000), record(FaultKind::KillPrimary, 3000)];

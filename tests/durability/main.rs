@@ -1,4 +1,4 @@
-//! Durability, shown on the real binary: kill -9 under load, torn and damaged logs, clean stops.
+//! Durability, shown on the real binary: kill -9 under load, torn and damaged logs, clean stops, and the harness that users run.
 //!
 //! `DURABILITY_ROUNDS=25 cargo test --release --test durability -- --nocapture` is the long form; it prints a table.
 
@@ -6,6 +6,7 @@ mod damage;
 mod kills;
 mod ledger;
 mod restarts;
+mod torture;
 mod writers;
 
 use perdura_testkit::NodeSpec;

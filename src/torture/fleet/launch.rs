@@ -18,7 +18,7 @@ const PEER_PORT_OFFSET: u16 = 1000;
 /// Segments of a trial's log: small enough to be made at once, large enough to be no burden.
 const SEGMENT_BYTES: &str = "16mb";
 /// On the small disk new segments must be wanted often, or a full disk is not noticed.
-const SMALL_SEGMENT_BYTES: &str = "256kb";
+const SMALL_SEGMENT_BYTES: &str = "64kb";
 
 /// Nodes that the harness starts itself.
 #[derive(Clone, Debug)]

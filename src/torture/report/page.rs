@@ -3,11 +3,15 @@
 //! Everything that did not come from this program's own constants is escaped.
 
 use super::charts::{self, duration_text};
+use crate::torture::fault::FAULTS;
 use crate::torture::nemesis::FaultRecord;
 use crate::torture::series::{Latency, Series};
 use crate::torture::summary::{CheckLine, Outage, Status, Summary, Verdict};
 
 const STYLE: &str = include_str!("style.css");
+
+/// The check that finds lost writes.
+const DURABILITY: &str = "durability";
 
 /// Text as HTML, in elements and in quoted attributes.
 pub fn escape(text: &str) -> String {
@@ -49,8 +53,10 @@ pub fn page(summary: &Summary, faults: &[FaultRecord], series: &Series) -> Strin
 
 fn header(summary: &Summary) -> String {
     let class = verdict_class(summary.verdict);
+    let loses = summary.checks.iter().any(|check| check.name == DURABILITY && check.status == Status::Failed);
     let headline = match summary.verdict {
         Verdict::Passed => "Nothing acknowledged was lost",
+        Verdict::Failed if loses => "Acknowledged writes were lost",
         Verdict::Failed => "Promises were not kept",
         Verdict::Incomplete => "Not everything could be checked",
     };
@@ -135,12 +141,24 @@ fn curves(series: &Series, faults: &[FaultRecord]) -> String {
     format!(
         "<section>\n<h2>Operations per second</h2>\n{}\n<p class=\"legend\"><i class=\"good\"></i> acknowledged \
          <i class=\"bad\"></i> refused, did not happen <i class=\"doubt\"></i> in doubt \
-         <i class=\"band\"></i> a fault, from its beginning to recovery</p>\n</section>\n\
+         </p>\n<p class=\"legend\">faults, from beginning to recovery: {}</p>\n</section>\n\
          <section>\n<h2>Latency</h2>\n{}\n<p class=\"legend\"><i class=\"p50\"></i> median <i class=\"p99\"></i> \
          99th percentile, of acknowledged operations</p>\n</section>\n",
         charts::throughput(series, faults),
+        groups(),
         charts::latency(series, faults),
     )
+}
+
+/// The colours of the groups of faults.
+fn groups() -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for info in FAULTS {
+        if !names.contains(&info.group) {
+            names.push(info.group);
+        }
+    }
+    names.iter().map(|name| format!("<i class=\"swatch s-{name}\"></i> {name} ")).collect()
 }
 
 fn outages(summary: &Summary, faults: &[FaultRecord]) -> String {
@@ -176,7 +194,7 @@ fn fault_list(faults: &[FaultRecord]) -> String {
         };
         format!(
             "<tr><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td><td>{}</td><td>{} → {}</td>\
-             <td class=\"number\">{}</td><td class=\"number\">{recovery}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
+             <td class=\"number\">{}</td><td class=\"number\">{recovery}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
             fault.number,
             seconds(fault.begun_us),
             fault.kind,
@@ -185,6 +203,7 @@ fn fault_list(faults: &[FaultRecord]) -> String {
             number(&fault.primary_after),
             seconds(fault.ended_us - fault.begun_us),
             duration_text(fault.unavailable_us as f64),
+            fault.served_after_end_us.map_or("never".to_owned(), |us| duration_text(us as f64)),
             escape(&fault.notes.join("; ")),
         )
     };
@@ -192,7 +211,7 @@ fn fault_list(faults: &[FaultRecord]) -> String {
     format!(
         "<section>\n<h2>Faults</h2>\n<details><summary>{} faults, one by one</summary>\n<div class=\"wide\"><table>\n<thead><tr>\
          <th class=\"number\">no.</th><th class=\"number\">at</th><th>fault</th><th>nodes</th><th>primary</th>\
-         <th class=\"number\">held</th><th class=\"number\">recovery</th><th class=\"number\">no writes</th><th>notes</th>\
+         <th class=\"number\">held</th><th class=\"number\">recovery</th><th class=\"number\">no writes</th><th class=\"number\">write after its end</th><th>notes</th>\
          </tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div></details>\n</section>\n",
         faults.len(),
     )
@@ -225,7 +244,7 @@ fn settings(summary: &Summary) -> String {
             ),
         ),
         ("read latency, p50 / p99", both(&summary.read_latency)),
-        ("started", format!("{} s after 1970", summary.started_unix_ms / 1000)),
+        ("started", date_text(summary.started_unix_ms)),
         ("harness", format!("perdura torture {}", settings.harness_version)),
     ];
     let rows: String = rows
@@ -247,6 +266,21 @@ fn clock_words(seconds: f64) -> String {
         _ if seconds < 120.0 => format!("{seconds:.0} seconds"),
         _ => format!("{:.1} minutes", seconds / 60.0),
     }
+}
+
+/// Date and time of day in UTC (Hinnant, "chrono-compatible low-level date algorithms": civil_from_days).
+fn date_text(unix_ms: i64) -> String {
+    let seconds = unix_ms.div_euclid(1000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second / 60 % 60)
 }
 
 /// A number with its thousands apart.

@@ -50,6 +50,7 @@ fn fault(recovered_us: Option<u64>) -> FaultRecord {
         ended_us: 2_000_000,
         recovered_us,
         unavailable_us: 900_000,
+        served_after_end_us: Some(30_000),
         notes: vec!["a < b".to_owned()],
     }
 }
@@ -100,7 +101,7 @@ fn what_was_found_is_shown_and_escaped() {
     check_well_formed(&page);
     assert!(page.contains("&lt;script&gt;alert(&quot;&amp; &#39;x&#39;&quot;)&lt;/script&gt;\u{fffd}"));
     assert!(page.contains("Redis &lt;7&gt;"));
-    assert!(page.contains("Promises were not kept"));
+    assert!(page.contains("Acknowledged writes were lost"));
     assert!(page.contains("1\u{202f}234"));
 }
 
@@ -110,4 +111,11 @@ fn thousands_are_kept_apart() {
         [0, 999, 1000, 1_234_567].map(grouped).join("|"),
         "0|999|1\u{202f}000|1\u{202f}234\u{202f}567"
     );
+}
+
+#[test]
+fn dates_are_those_of_the_calendar() {
+    assert_eq!(date_text(0), "1970-01-01 00:00 UTC");
+    assert_eq!(date_text(951_782_399_000), "2000-02-28 23:59 UTC");
+    assert_eq!(date_text(951_868_800_000), "2000-03-01 00:00 UTC");
 }
