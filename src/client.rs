@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -123,8 +123,12 @@ pub struct ClientInfo {
     pub connection: ConnectionId,
     pub connected_at_ms: u64,
     pub last_active_ms: AtomicU64,
+    /// The index of the newest entry that was applied when the log last answered the connection: none of its writes is later.
+    answered_index: AtomicU64,
     /// Set by CLIENT KILL, then `wake`.
     pub killed: AtomicBool,
+    /// What CLIENT UNBLOCK asks the connection to do itself.
+    unblock: AtomicU8,
     pub wake: Notify,
     pub details: Mutex<ClientDetails>,
 }
@@ -143,16 +147,40 @@ pub struct ClientDetails {
     /// Commands queued in a transaction, if there is one.
     pub multi: Option<usize>,
     pub watching: bool,
-    /// Waits in a blocking command.
-    pub blocked: bool,
-    /// Has sent a command that does not begin yet: the client is paused.
-    pub delayed: bool,
+    pub blocked: Blocked,
+    /// What keeps a command that it has sent from beginning.
+    pub delayed: Option<Delay>,
     pub no_evict: bool,
     pub no_touch: bool,
     pub last_command: &'static str,
     pub query_buffer_bytes: usize,
     pub output_bytes: usize,
     pub commands: u64,
+}
+
+/// Where a connection waits in a blocking command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blocked {
+    #[default]
+    Nowhere,
+    /// At this node's log.
+    Here,
+    OnPrimary,
+}
+
+/// Why a command does not begin yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    Pause,
+    /// WAIT: followers have not yet acknowledged what the connection wrote.
+    Acks,
+}
+
+impl ClientDetails {
+    /// Whether the connection waits for anything, as CLIENT LIST shows it.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked != Blocked::Nowhere || self.delayed.is_some()
+    }
 }
 
 /// Every open connection, by id.
@@ -193,7 +221,58 @@ impl ClientRegistry {
     }
 }
 
+/// What [`ClientInfo::ask_to_unblock`] leaves.
+const UNBLOCK: u8 = 1;
+const UNBLOCK_WITH_ERROR: u8 = 2;
+
 impl ClientInfo {
+    /// A connection that was made at this monotonic time.
+    pub fn new(
+        id: u64,
+        (addr, local_addr): (String, String),
+        (worker, connection): (usize, ConnectionId),
+        now_ms: u64,
+    ) -> Self {
+        ClientInfo {
+            id,
+            addr,
+            local_addr,
+            worker,
+            connection,
+            connected_at_ms: now_ms,
+            last_active_ms: now_ms.into(),
+            answered_index: 0.into(),
+            killed: false.into(),
+            unblock: 0.into(),
+            wake: Notify::new(),
+            details: Mutex::default(),
+        }
+    }
+
+    /// An index of the log that none of the connection's answered writes is behind.
+    pub fn answered_index(&self) -> u64 {
+        self.answered_index.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the log has answered the connection, or may have, when this index was the newest applied.
+    pub fn note_answer(&self, applied: u64) {
+        self.answered_index.store(applied, Ordering::Relaxed);
+    }
+
+    /// Asks the connection to end its own waiting, as soon as its task runs.
+    pub fn ask_to_unblock(&self, with_error: bool) {
+        self.unblock.store(if with_error { UNBLOCK_WITH_ERROR } else { UNBLOCK }, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Whether the connection was asked to end its waiting; if so, whether with an error.
+    pub fn take_unblock(&self) -> Option<bool> {
+        match self.unblock.swap(0, Ordering::AcqRel) {
+            0 => None,
+            asked => Some(asked == UNBLOCK_WITH_ERROR),
+        }
+    }
+
     /// Ends the connection as soon as its task runs.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);

@@ -61,6 +61,8 @@ pub struct Session {
     pub now: Now,
     /// The primary answered reads by its lease in this burst: it must still hold once they are answered.
     pub leaned_on_lease: bool,
+    /// A WAIT that is delayed.
+    ack_wait: Option<delay::AckWait>,
     /// For picks of reading commands.
     seed: u64,
     /// The place in the statistics of the request that was taken last.
@@ -78,6 +80,7 @@ impl Session {
             port,
             now: Now::default(),
             leaned_on_lease: false,
+            ack_wait: None,
             seed,
             index: 0,
             ended: Vec::new(),
@@ -112,7 +115,7 @@ impl Session {
 
     fn take_one(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         match self.gate(args) {
-            Ok(command) => self.delay(command).unwrap_or_else(|| self.route(command, args, line)),
+            Ok(command) => self.pause(command).unwrap_or_else(|| self.route(command, args, line)),
             Err(error) => {
                 if line.forwarded > 0 {
                     return Verdict::Wait;
@@ -188,6 +191,7 @@ impl Session {
         match command.name {
             "quit" | "reset" => self.run_local(command, args, line),
             _ if self.client.transaction.is_some() => self.queue(command, args, line),
+            "wait" | "waitaof" => self.wait_for_acks(command, args, line),
             _ => match command.handler {
                 Handler::Local(_) if self.goes_to_primary(command) => self.forward_or_refuse(line),
                 Handler::Local(_) => self.run_local(command, args, line),
@@ -271,11 +275,10 @@ impl Session {
 
     fn propose(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
         if !self.shared.shard.is_primary() {
-            let verdict = self.forward_or_refuse(line);
-            if command.blocking.is_some() && matches!(verdict, Verdict::Forward(_)) {
-                (line.barrier, line.blocking) = (true, true);
-            }
-            return verdict;
+            return match command.blocking {
+                Some(_) => self.forward_blocking(line),
+                None => self.forward_or_refuse(line),
+            };
         }
         if line.forwarded > 0 {
             return Verdict::Wait;
@@ -530,7 +533,7 @@ impl Session {
         details.shard_channels = client.shard_channels.len();
         details.multi = client.transaction.as_ref().map(|transaction| transaction.queued.len());
         details.watching = client.watching_epoch.is_some();
-        details.blocked = line.blocking && line.pending > 0;
+        details.blocked = line.blocked();
         details.query_buffer_bytes = query_buffer_bytes;
         details.output_bytes = line.out.len();
         details.commands += commands;

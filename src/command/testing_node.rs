@@ -104,20 +104,9 @@ impl TestNode {
 
 fn connect(shared: &Shared) -> Client {
     let id = shared.clients.next_id();
-    let now_ms = shared.clock.monotonic_ms();
     let connection = ConnectionId { index: id as u32, generation: 1 };
-    let info = Arc::new(ClientInfo {
-        id,
-        addr: format!("127.0.0.1:{}", 50_000 + id),
-        local_addr: "127.0.0.1:6379".to_owned(),
-        worker: 0,
-        connection,
-        connected_at_ms: now_ms,
-        last_active_ms: now_ms.into(),
-        killed: false.into(),
-        wake: tokio::sync::Notify::new(),
-        details: Default::default(),
-    });
+    let addrs = (format!("127.0.0.1:{}", 50_000 + id), "127.0.0.1:6379".to_owned());
+    let info = Arc::new(ClientInfo::new(id, addrs, (0, connection), shared.clock.monotonic_ms()));
     shared.clients.add(info.clone());
     Client::new(info, 0, connection, shared.config.requirepass().is_none())
 }

@@ -20,7 +20,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::upstream::Upstream;
 use super::worker::{SCRATCH_BYTES, Worker};
-use crate::client::ClientInfo;
+use crate::client::{Blocked, ClientInfo, Delay};
 use crate::command::Args;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Reply;
@@ -67,8 +67,9 @@ impl Connection {
         Connection { id, info, writer, line, sent, paused, broken, held }
     }
 
-    /// Takes in answers from the log, or messages; true if there is something to send.
-    pub fn answered(&self, bytes: &[u8], answers: u32) -> bool {
+    /// Takes in answers from the log, which has applied entries up to `applied`, or messages (no answers); true if there is
+    /// something to send.
+    pub fn answered(&self, bytes: &[u8], answers: u32, applied: u64) -> bool {
         let mut line = self.line.borrow_mut();
         if answers == 0 {
             line.out.extend_from_slice(bytes);
@@ -76,12 +77,18 @@ impl Connection {
         }
         line.answer(bytes);
         line.pending -= answers;
-        let waited = line.barrier;
-        line.settle();
-        if waited && !line.barrier {
-            self.info.details.lock().blocked = false;
-        }
+        self.info.note_answer(applied);
+        self.settle(&mut line);
         true
+    }
+
+    /// To be called after requests were answered.
+    fn settle(&self, line: &mut Line) {
+        let waited = line.blocking;
+        line.settle();
+        if waited && !line.blocking {
+            self.info.details.lock().blocked = Blocked::Nowhere;
+        }
     }
 
     /// Sends some of what can be sent; returns the bytes sent.
@@ -189,7 +196,7 @@ pub struct ConnectionTask {
     over_soft_limit_since_ms: Option<u64>,
     commands: u64,
     /// As CLIENT LIST shows it.
-    delayed: bool,
+    delayed: Option<Delay>,
     /// The leadership epoch in which the burst of requests at hand began.
     epoch: u64,
 }
@@ -228,7 +235,7 @@ impl ConnectionTask {
             upstream: None,
             over_soft_limit_since_ms: None,
             commands: 0,
-            delayed: false,
+            delayed: None,
             epoch: 0,
         }
     }
@@ -274,7 +281,7 @@ impl ConnectionTask {
                 }
             }
             progress = self.work().await;
-            self.note_delay(progress == Progress::Delayed);
+            self.note_delay((progress == Progress::Delayed).then(|| self.session.delayed_by()));
             self.flush();
         }
     }
@@ -309,10 +316,22 @@ impl ConnectionTask {
         true
     }
 
-    fn note_delay(&mut self, delayed: bool) {
+    fn note_delay(&mut self, delayed: Option<Delay>) {
         if self.delayed != delayed {
             self.delayed = delayed;
             self.connection.info.details.lock().delayed = delayed;
+        }
+    }
+
+    /// Does what CLIENT UNBLOCK asked for, where it is for the connection to do.
+    fn attend_unblock(&mut self) {
+        let Some(with_error) = self.connection.info.take_unblock() else { return };
+        let blocked = self.connection.line.borrow().blocked();
+        if !self.session.unblock(with_error)
+            && blocked == Blocked::OnPrimary
+            && let Some(upstream) = &self.upstream
+        {
+            upstream.unblock(&self.session.shared, with_error);
         }
     }
 
@@ -327,6 +346,7 @@ impl ConnectionTask {
 
     /// Does what can be done: answers of the primary, then requests.
     async fn work(&mut self) -> Progress {
+        self.attend_unblock();
         self.attend_upstream();
         let mut input = std::mem::take(&mut self.input);
         let mut parser = std::mem::take(&mut self.parser);
@@ -466,12 +486,16 @@ impl ConnectionTask {
     fn attend_upstream(&mut self) {
         let Some(upstream) = &mut self.upstream else { return };
         let mut line = self.connection.line.borrow_mut();
+        let blocked = line.blocked() == Blocked::OnPrimary;
         let open = if self.connection.has_room(&line) {
             upstream.transfer(&mut line, &mut self.worker.scratch.borrow_mut())
         } else {
             true
         };
         let waiting = line.forwarded > 0;
+        if blocked && !waiting {
+            self.connection.info.details.lock().blocked = Blocked::Nowhere;
+        }
         drop(line);
         if !open || upstream.relay.is_outdated(&self.session.shared, waiting) {
             self.lose_upstream();
@@ -488,7 +512,7 @@ impl ConnectionTask {
                 Reply::new(&mut line.out, self.session.client.resp).error(IN_DOUBT);
             }
         }
-        line.settle();
+        self.connection.settle(&mut line);
     }
 
     fn refuse(&mut self, error: &str) {

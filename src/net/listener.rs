@@ -77,19 +77,12 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result
     let shared = worker.shared.clone();
     let (reader, writer) = stream.into_split();
     let connection = worker.add(|id| {
-        let now_ms = shared.clock.monotonic_ms();
-        let info = ClientInfo {
-            id: shared.clients.next_id(),
-            addr: addr.to_string(),
-            local_addr,
-            worker: worker.index,
-            connection: id,
-            connected_at_ms: now_ms,
-            last_active_ms: now_ms.into(),
-            killed: false.into(),
-            wake: tokio::sync::Notify::new(),
-            details: Default::default(),
-        };
+        let info = ClientInfo::new(
+            shared.clients.next_id(),
+            (addr.to_string(), local_addr),
+            (worker.index, id),
+            shared.clock.monotonic_ms(),
+        );
         Connection::new(id, info.into(), writer)
     });
     shared.clients.add(connection.info.clone());

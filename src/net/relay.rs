@@ -71,7 +71,8 @@ impl Relay {
         }
     }
 
-    /// What a new connection says first, and how many lines beginning with `+` it is answered if it is welcome.
+    /// What a new connection says first, and how many lines beginning with `+` it is answered if it is welcome. The last
+    /// of them is its number on the node, by which CLIENT UNBLOCK knows it.
     pub fn greeting(password: Option<&str>) -> (Vec<u8>, usize) {
         let mut greeting = Vec::new();
         if let Some(password) = password {
@@ -79,6 +80,19 @@ impl Relay {
         }
         encode(&mut greeting, &[b"PERDURA", b"NOFORWARD"]);
         (greeting, 1 + usize::from(password.is_some()))
+    }
+
+    /// What a connection of its own says to end the wait of another, known by its number on the node.
+    pub fn unblock(id: u64, with_error: bool) -> Vec<u8> {
+        let mut request = Vec::new();
+        let reason: &[u8] = if with_error { b"ERROR" } else { b"TIMEOUT" };
+        encode(&mut request, &[b"CLIENT", b"UNBLOCK", id.to_string().as_bytes(), reason]);
+        request
+    }
+
+    /// The node, as clients reach it.
+    pub fn addr(&self) -> &str {
+        &self.addr
     }
 
     /// Sends a request; returns the number of answers to come.

@@ -1,6 +1,7 @@
 //! The connection on which a node that is not the primary sends one client's commands there. What is said on it is `relay`'s.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -11,10 +12,10 @@ use super::relay::Relay;
 use crate::client::{Client, Queued};
 use crate::command::Args;
 use crate::session::{Line, Session};
+use crate::shared::Shared;
 
 /// How long a command waits for a primary to be known.
 const PRIMARY_WAIT: Duration = Duration::from_millis(1500);
-const PRIMARY_POLL: Duration = Duration::from_millis(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 /// Bytes taken from the primary before they are passed on.
 const TRANSFER_BYTES: usize = 1 << 20;
@@ -31,39 +32,33 @@ pub enum UpstreamError {
 
 pub struct Upstream {
     stream: TcpStream,
+    /// The connection's number on the primary.
+    client_id: u64,
     pub relay: Relay,
 }
 
 impl Upstream {
     /// Connects to the primary, waiting a bounded time for one to be known.
     pub async fn connect(session: &Session) -> Result<Upstream, UpstreamError> {
-        let known = async {
-            loop {
-                let addr = session.shared.shard.status.lock().leader_client_addr.clone();
-                if let Some(addr) = addr {
-                    return addr;
-                }
-                tokio::time::sleep(PRIMARY_POLL).await;
-            }
-        };
+        let known = session.shared.shard.primary_addr();
         let addr = tokio::time::timeout(PRIMARY_WAIT, known).await.map_err(|_| UpstreamError::NoPrimary)?;
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, Upstream::open(&addr, session)).await;
-        opened.map_err(|_| UpstreamError::Unreachable)?
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(&addr, &session.shared)).await;
+        let (stream, client_id) = opened.map_err(|_| UpstreamError::Unreachable)??;
+        Ok(Upstream { stream, client_id, relay: Relay::new(addr) })
     }
 
-    async fn open(addr: &str, session: &Session) -> Result<Upstream, UpstreamError> {
-        let mut stream = TcpStream::connect(addr).await.map_err(|_| UpstreamError::Unreachable)?;
-        stream.set_nodelay(true).map_err(|_| UpstreamError::Unreachable)?;
-        let password = session.shared.config.masterauth();
-        let (greeting, welcomes) = Relay::greeting(password.as_ref().map(|password| password.expose()));
-        stream.write_all(&greeting).await.map_err(|_| UpstreamError::Unreachable)?;
-        for _ in 0..welcomes {
-            let line = read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)?;
-            if !line.starts_with('+') {
-                return Err(UpstreamError::Refused(line));
+    /// Asks the primary, on another connection, to end the wait of the command that it was sent on this one. If it can't
+    /// be asked the wait goes on.
+    pub fn unblock(&self, shared: &Arc<Shared>, with_error: bool) {
+        let (shared, addr, id) = (shared.clone(), self.relay.addr().to_owned(), self.client_id);
+        tokio::task::spawn_local(async move {
+            let asked = tokio::time::timeout(CONNECT_TIMEOUT, ask_to_unblock(&shared, &addr, id, with_error));
+            match asked.await {
+                Ok(Ok(answer)) => tracing::debug!(answer, "asked the primary to end a wait"),
+                Ok(Err(error)) => tracing::debug!(%error, "the primary can't be asked to end a wait"),
+                Err(_) => tracing::debug!("the primary does not answer in time whether it ends a wait"),
             }
-        }
-        Ok(Upstream { stream, relay: Relay::new(addr.to_owned()) })
+        });
     }
 
     /// Sends a request; returns the number of answers to come.
@@ -123,6 +118,36 @@ impl Upstream {
         };
         self.relay.pass_on(line) && open
     }
+}
+
+/// Connects and greets; returns the connection and its number there.
+async fn open(addr: &str, shared: &Shared) -> Result<(TcpStream, u64), UpstreamError> {
+    let mut stream = TcpStream::connect(addr).await.map_err(|_| UpstreamError::Unreachable)?;
+    stream.set_nodelay(true).map_err(|_| UpstreamError::Unreachable)?;
+    let password = shared.config.masterauth();
+    let (greeting, welcomes) = Relay::greeting(password.as_ref().map(|password| password.expose()));
+    stream.write_all(&greeting).await.map_err(|_| UpstreamError::Unreachable)?;
+    let mut line = String::new();
+    for _ in 0..welcomes {
+        line = read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)?;
+        if !line.starts_with('+') {
+            return Err(UpstreamError::Refused(line));
+        }
+    }
+    let client_id = line[1..].parse().map_err(|_| UpstreamError::Refused(line))?;
+    Ok((stream, client_id))
+}
+
+async fn ask_to_unblock(
+    shared: &Shared,
+    addr: &str,
+    id: u64,
+    with_error: bool,
+) -> Result<String, UpstreamError> {
+    let (mut stream, _) = open(addr, shared).await?;
+    let request = Relay::unblock(id, with_error);
+    stream.write_all(&request).await.map_err(|_| UpstreamError::Unreachable)?;
+    read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)
 }
 
 async fn read_line(stream: &mut TcpStream) -> io::Result<String> {

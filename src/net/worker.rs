@@ -77,7 +77,7 @@ impl Worker {
             let Some(connection) = connection.filter(|connection| connection.id == span.connection) else {
                 continue;
             };
-            if connection.answered(bytes, span.answers) {
+            if connection.answered(bytes, span.answers, batch.applied) {
                 touched.push(span.connection.index);
             }
         }

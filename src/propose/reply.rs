@@ -21,6 +21,8 @@ pub struct Span {
 pub struct ReplyBatch {
     pub bytes: Vec<u8>,
     pub spans: Vec<Span>,
+    /// The index of the newest entry that was applied when these answers were given.
+    pub applied: u64,
 }
 
 impl ReplyBatch {
@@ -42,11 +44,13 @@ impl ReplyBatch {
 
     /// Puts a later batch behind this one.
     pub fn append(&mut self, later: &mut ReplyBatch) {
+        let applied = self.applied.max(later.applied);
         if self.is_empty() {
             std::mem::swap(self, later);
         } else {
             self.bytes.append(&mut later.bytes);
             self.spans.append(&mut later.spans);
         }
+        self.applied = applied;
     }
 }

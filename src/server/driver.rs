@@ -165,7 +165,8 @@ impl Driver {
             }
         }
         let leadership = (self.shard.node().leadership(), self.shared.shard.leadership_epoch());
-        if now.monotonic_ms >= self.next_status_ms || leadership != self.told_leadership {
+        let watched = self.shared.shard.is_status_watched();
+        if now.monotonic_ms >= self.next_status_ms || leadership != self.told_leadership || watched {
             self.told_leadership = leadership;
             self.next_status_ms = now.monotonic_ms + STATUS_PERIOD_MS;
             self.publish_status(now);
@@ -214,7 +215,7 @@ impl Driver {
             watching: !machine.watches.is_empty(),
         };
         self.publish_metrics(&status);
-        *self.shared.shard.status.lock() = status;
+        self.shared.shard.tell_status(status);
     }
 
     fn publish_metrics(&self, status: &Status) {

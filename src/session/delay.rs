@@ -1,28 +1,47 @@
-//! Commands that do not begin yet: those of paused clients.
+//! Commands that do not begin yet: those of paused clients, and WAIT until enough followers have what was written.
 //!
+//! - A command that is delayed is offered again whenever what delays it may have ended; nothing else is kept of it.
 //! - What is wrong with a command is answered at once, as in Redis; only what would be carried out is delayed.
-//! - A command is delayed where its client is connected, and again where it is executed: what a replica sends on for its
+//! - A command is paused where its client is connected, and again where it is executed: what a replica sends on for its
 //!   clients is a client's like any other to a primary that is paused.
-//! - Never delayed is what a node says before it sends anything on, for it gives up on a primary that does not answer.
+//! - Never paused is what a node says before it sends anything on, for it gives up on a primary that does not answer.
 
-use super::{Session, Verdict};
-use crate::command::Command;
+use std::time::Duration;
+
+use super::{Line, Session, Verdict};
+use crate::client::Delay;
 use crate::command::spec::Flags;
+use crate::command::{AcksWanted, Args, Command};
 use crate::pause::Paused;
+use crate::shard::machine::{UNBLOCKED, UNBLOCKED_BY_CLIENT};
+use crate::shard::port::StatusWatch;
 
 /// What a paused node delays although it delays no reads.
 const WRITING: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
 
+/// A WAIT that has begun.
+pub(super) struct AckWait {
+    wanted: AcksWanted,
+    /// Monotonic time; `None` waits for ever.
+    deadline_ms: Option<u64>,
+    /// The leadership epoch in which it began: its count means nothing in another.
+    epoch: u64,
+    /// CLIENT UNBLOCK has ended it, with an error or not.
+    unblocked: Option<bool>,
+    /// Lets acknowledgements be told as they come.
+    _watch: StatusWatch,
+}
+
 impl Session {
     /// Whether a command has to wait for the end of a pause.
     #[inline]
-    pub(super) fn delay(&self, command: &Command) -> Option<Verdict> {
-        let delayed = match self.shared.shard.pause.at(self.now.monotonic_ms) {
+    pub(super) fn pause(&self, command: &Command) -> Option<Verdict> {
+        let paused = match self.shared.shard.pause.at(self.now.monotonic_ms) {
             Paused::Nothing => false,
             Paused::Writes => self.may_write(command),
             Paused::Everything => !matches!(command.name, "auth" | "noforward"),
         };
-        delayed.then_some(Verdict::Delayed)
+        paused.then_some(Verdict::Delayed)
     }
 
     fn may_write(&self, command: &Command) -> bool {
@@ -31,8 +50,79 @@ impl Session {
         command.flags.intersects(WRITING) || queued.any(|queued| queued.command.0.flags.intersects(WRITING))
     }
 
+    /// WAIT and WAITAOF, outside a transaction.
+    pub(super) fn wait_for_acks(
+        &mut self,
+        command: &'static Command,
+        args: &Args<'_>,
+        line: &mut Line,
+    ) -> Verdict {
+        if self.goes_to_primary(command) && !self.client.reads_from_replica {
+            return self.forward_blocking(line);
+        }
+        if line.has_unanswered() {
+            return Verdict::Wait;
+        }
+        if self.acks_are_missing(args) {
+            return Verdict::Delayed;
+        }
+        let Some(wait) = self.ack_wait.take() else { return self.run_local(command, args, line) };
+        match wait.unblocked {
+            Some(true) => self.answer_here(line, |reply| reply.error(UNBLOCKED_BY_CLIENT)),
+            None if wait.epoch != self.shared.shard.leadership_epoch() => {
+                self.answer_here(line, |reply| reply.error(UNBLOCKED))
+            }
+            Some(false) | None => self.run_local(command, args, line),
+        }
+    }
+
+    /// Whether a WAIT has to go on; begins it where need be.
+    fn acks_are_missing(&mut self, args: &Args<'_>) -> bool {
+        let Ok(wanted) = AcksWanted::read(args) else { return false };
+        let (shared, now_ms) = (&self.shared, self.now.monotonic_ms);
+        if !shared.shard.is_primary() || wanted.are_there(shared, &self.client.info) {
+            return false;
+        }
+        let epoch = shared.shard.leadership_epoch();
+        let wait = self.ack_wait.get_or_insert_with(|| AckWait {
+            wanted,
+            deadline_ms: (wanted.timeout_ms > 0).then(|| now_ms.saturating_add(wanted.timeout_ms)),
+            epoch,
+            unblocked: None,
+            _watch: shared.shard.watch_status(),
+        });
+        wait.epoch == epoch
+            && wait.unblocked.is_none()
+            && wait.deadline_ms.is_none_or(|deadline_ms| now_ms < deadline_ms)
+    }
+
+    /// Ends a WAIT before its time; false if there is none.
+    pub fn unblock(&mut self, with_error: bool) -> bool {
+        self.ack_wait.as_mut().map(|wait| wait.unblocked = Some(with_error)).is_some()
+    }
+
+    /// What delays the command that was offered last, if that was delayed.
+    pub fn delayed_by(&self) -> Delay {
+        if self.ack_wait.is_some() { Delay::Acks } else { Delay::Pause }
+    }
+
     /// Returns when what delays a command may have ended.
     pub async fn delay_ends(&self) {
-        self.shared.shard.pause.end(&self.shared.clock).await;
+        match &self.ack_wait {
+            Some(wait) => self.ack_wait_ends(wait).await,
+            None => self.shared.shard.pause.end(&self.shared.clock).await,
+        }
+    }
+
+    async fn ack_wait_ends(&self, wait: &AckWait) {
+        let shared = &self.shared;
+        // Made before the look at the status: what is told in between is noticed.
+        let told = shared.shard.status_told.notified();
+        if wait.unblocked.is_some() || wait.wanted.are_there(shared, &self.client.info) {
+            return;
+        }
+        let Some(deadline_ms) = wait.deadline_ms else { return told.await };
+        let left = Duration::from_millis(deadline_ms.saturating_sub(shared.clock.monotonic_ms()));
+        let _ = tokio::time::timeout(left, told).await;
     }
 }

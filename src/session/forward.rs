@@ -39,6 +39,15 @@ impl Session {
         Verdict::Taken
     }
 
+    /// As [`forward_or_refuse`](Self::forward_or_refuse), for a command that may wait: no other follows it before its answer.
+    pub(super) fn forward_blocking(&mut self, line: &mut Line) -> Verdict {
+        let verdict = self.forward_or_refuse(line);
+        if matches!(verdict, Verdict::Forward(_)) {
+            (line.barrier, line.blocking) = (true, true);
+        }
+        verdict
+    }
+
     /// Takes the queued transaction out, to be sent to the primary.
     pub fn take_transaction(&mut self) -> Vec<Queued> {
         self.client.watching_epoch = None;

@@ -3,6 +3,8 @@
 //! - A request is unanswered while the log or the primary has it; answers come in the order of requests.
 //! - What CLIENT REPLY turns off is thrown away where it would be written, so what was written before is sent all the same.
 
+use crate::client::Blocked;
+
 /// Which answers are thrown away (CLIENT REPLY). Messages to a subscriber are no answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mute {
@@ -31,6 +33,15 @@ pub struct Line {
 impl Line {
     pub fn is_muted(&self) -> bool {
         self.mute != Mute::Nothing
+    }
+
+    /// Where the client waits, as CLIENT LIST shows it.
+    pub fn blocked(&self) -> Blocked {
+        match self {
+            Line { blocking: true, pending: 1.., .. } => Blocked::Here,
+            Line { blocking: true, forwarded: 1.., .. } => Blocked::OnPrimary,
+            _ => Blocked::Nowhere,
+        }
     }
 
     pub fn has_unanswered(&self) -> bool {

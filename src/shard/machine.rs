@@ -33,6 +33,7 @@ pub const IN_DOUBT: &str =
     "INDOUBT leadership moved while the write was in flight; it may or may not have happened";
 pub const UNBLOCKED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+pub const UNBLOCKED_BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 /// A plan whose entry was proposed.
 struct InFlight {
@@ -291,7 +292,7 @@ impl Machine {
         let Some(waiter) = self.waiters.remove_of_connection(to.worker, to.connection) else { return };
         self.end_waiter(waiter, |reply| {
             if with_error {
-                reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+                reply.error(UNBLOCKED_BY_CLIENT);
             } else {
                 Blocking::write_nothing(reply);
             }

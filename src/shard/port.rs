@@ -6,7 +6,7 @@
 //!   keyspace while its monotonic clock is below it. Zero means "not the primary, or not yet serving".
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -62,6 +62,9 @@ pub struct ShardHandle {
     /// Wakes the driver: a batch has something in it, or a peer has sent something.
     pub driver_wake: Arc<Notify>,
     pub status: Mutex<Status>,
+    /// Wakes those who wait for a change of the status, each time it is told.
+    pub status_told: Notify,
+    watches: AtomicUsize,
     /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
     pub pause: Pause,
     readable_until_ms: AtomicU64,
@@ -71,6 +74,16 @@ pub struct ShardHandle {
     pub changes: AtomicU64,
 }
 
+/// See [`ShardHandle::watch_status`].
+#[derive(Debug)]
+pub struct StatusWatch(Arc<ShardHandle>);
+
+impl Drop for StatusWatch {
+    fn drop(&mut self) {
+        self.0.watches.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl ShardHandle {
     pub fn new(keyspace: Arc<Keyspace>, workers: usize) -> Self {
         ShardHandle {
@@ -78,6 +91,8 @@ impl ShardHandle {
             ports: (0..workers).map(|_| Arc::default()).collect(),
             driver_wake: Arc::default(),
             status: Mutex::default(),
+            status_told: Notify::new(),
+            watches: AtomicUsize::new(0),
             pause: Pause::default(),
             readable_until_ms: AtomicU64::new(0),
             leadership_epoch: AtomicU64::new(0),
@@ -89,6 +104,34 @@ impl ShardHandle {
     /// Requests that wait for the driver.
     pub fn gathered(&self) -> usize {
         self.ports.iter().map(|port| port.batch.lock().items.len()).sum()
+    }
+
+    /// Tells how the shard is.
+    pub fn tell_status(&self, status: Status) {
+        *self.status.lock() = status;
+        self.status_told.notify_waiters();
+    }
+
+    /// While anybody holds what this returns, the status is told after every turn.
+    pub fn watch_status(self: &Arc<Self>) -> StatusWatch {
+        self.watches.fetch_add(1, Ordering::Relaxed);
+        StatusWatch(self.clone())
+    }
+
+    pub fn is_status_watched(&self) -> bool {
+        self.watches.load(Ordering::Relaxed) > 0
+    }
+
+    /// Where clients reach the primary; returns once one is known.
+    pub async fn primary_addr(&self) -> String {
+        loop {
+            // Made before the look at the status: what is told in between is noticed.
+            let told = self.status_told.notified();
+            if let Some(addr) = self.status.lock().leader_client_addr.clone() {
+                return addr;
+            }
+            told.await;
+        }
     }
 
     /// Whether the primary's lease allows reads at this monotonic time.

@@ -312,6 +312,7 @@ impl<D: Disk> Shard<D> {
         self.handle.changes.store(effects.changes, Ordering::Release);
         for (replies, port) in self.machine.replies.iter_mut().zip(&self.handle.ports) {
             if !replies.is_empty() {
+                replies.applied = self.machine.applied;
                 port.replies.lock().append(replies);
                 port.replies_ready.notify_one();
             }

@@ -3,6 +3,7 @@
 //! One binary, since linking is what costs. `ORACLE=redis-server cargo test --test blackbox` tells to Redis itself what
 //! is meant to hold for it too, which checks the tests.
 
+mod acknowledgements;
 mod authentication;
 mod blocking;
 mod clients;

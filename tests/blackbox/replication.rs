@@ -160,6 +160,26 @@ fn waiting_and_pushing_on_different_nodes() {
     waiting.check("BLPOP l 0.1", "nil");
 }
 
+/// CLIENT UNBLOCK reaches a client where it is connected, although it waits on the primary.
+#[test]
+fn who_waits_through_a_replica_can_be_unblocked_there() {
+    let cluster = Cluster::start_with(perdura());
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    let (mut waiting, mut operator) = (cluster.client(replica), cluster.client(replica));
+    let id = waiting.run("CLIENT ID").integer();
+    for (reason, reply) in [("", "nil"), (" ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK")] {
+        waiting.send_line("BLPOP l 0");
+        cluster.nodes[primary].wait_for_blocked(1);
+        let list = operator.run(&format!("CLIENT LIST ID {id}")).text();
+        assert!(list.contains(" flags=b "), "{list}");
+        operator.check(&format!("CLIENT UNBLOCK {id}{reason}"), ":1");
+        waiting.expect(reply);
+        cluster.nodes[primary].wait_for_blocked(0);
+        operator.check(&format!("CLIENT UNBLOCK {id}"), ":0");
+    }
+    waiting.check("SET k v", "+OK");
+}
+
 #[test]
 fn a_readonly_connection_reads_its_own_node_and_never_goes_back() {
     let cluster = Cluster::start_with(perdura());

@@ -173,9 +173,11 @@ fn unsubscribe_all(client: &mut Client, shared: &Shared) {
     }
 }
 
+/// Answers the connection's number. What its client wrote by way of other connections is before the end of the log.
 fn noforward(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     ctx.client.forwarded = true;
-    reply.ok();
+    ctx.client.info.note_answer(ctx.shared.shard.status.lock().last_index);
+    reply.simple(&ctx.client.info.id.to_string());
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::client::{ReplyMode, Transaction};
+use crate::client::{Blocked, ReplyMode, Transaction};
 use crate::command::testing_node::TestNode;
 use crate::propose::batch::Work;
 use crate::protocol::reply::Resp;
@@ -117,7 +117,7 @@ fn modes_of_a_connection() {
     assert!(node.client.reads_from_replica);
     node.show("READWRITE");
     assert!(!node.client.reads_from_replica);
-    assert_eq!(node.show("PERDURA NOFORWARD"), "OK");
+    assert_eq!(node.show("PERDURA NOFORWARD"), "1");
     assert!(node.client.forwarded);
 }
 
@@ -201,7 +201,7 @@ fn only_a_blocked_client_can_be_unblocked() {
     let mut node = TestNode::new();
     let blocked = node.switch_to_new_client();
     assert_eq!(node.show("CLIENT UNBLOCK 1"), "0");
-    blocked.info.details.lock().blocked = true;
+    blocked.info.details.lock().blocked = Blocked::Here;
     assert_eq!(node.show("CLIENT UNBLOCK 1 ERROR"), "1");
     let batch = node.shared.shard.ports[0].batch.lock();
     assert!(matches!(batch.items[0].work, Work::Unblock { with_error: true }));

@@ -14,11 +14,13 @@ mod process;
 mod replication;
 mod slowlog;
 mod table_info;
+mod wait;
 
 use super::spec::{Categories, Flags};
 use super::{Args, Command, CommandResult, Family, LocalContext};
 use crate::protocol::reply::Reply;
-pub use replication::{CLUSTER_FAMILY, WAIT_FAMILY};
+pub use replication::CLUSTER_FAMILY;
+pub use wait::{AcksWanted, FAMILY as WAIT_FAMILY};
 
 /// The version of Redis whose commands, replies and errors these are: clients choose by it what they send.
 pub const REDIS_VERSION: &str = "7.2.4";

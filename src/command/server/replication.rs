@@ -3,16 +3,12 @@
 //! - Offsets are indexes of the log: an entry each, not a byte.
 //! - A node is a `master` while it is the serving primary, in every other state a `slave`.
 
-use std::sync::atomic::Ordering;
-
-use super::super::args::{integer, timeout_ms};
 use super::super::spec::{Categories, Flags};
 use super::super::{Args, Command, CommandError, CommandResult, Family, LocalContext};
 use super::{ANYTIME, OPERATORS};
 use crate::config::value::HostPort;
 use crate::protocol::reply::Reply;
 use crate::shard::port::{PeerStatus, Status};
-use crate::shared::Shared;
 
 pub(super) const FAILOVER: Command = Command::local("failover", -1, failover).flags(&[OPERATORS]).docs(
     "6.2.0",
@@ -33,27 +29,6 @@ pub(super) const ROLE: Command = Command::local("role", 1, role)
     .flags(&[ANYTIME, Flags::NOSCRIPT, Flags::FAST])
     .categories(Categories::ADMIN.union(Categories::DANGEROUS))
     .docs("2.8.12", "O(1)", "Returns the replication role.");
-
-/// Answered when everything before them on their connection is.
-const WAITING: Flags = Flags::ORDERED.union(Flags::ON_PRIMARY);
-
-/// WAIT and WAITAOF, which Redis counts among the generic commands.
-pub const WAIT_FAMILY: Family = Family {
-    group: "generic",
-    categories: Categories::CONNECTION.union(Categories::BLOCKING),
-    commands: &[
-        Command::local("wait", 3, wait).flags(&[WAITING]).docs(
-            "3.0.0",
-            "O(1)",
-            "Returns how many replicas have the connection's writes.",
-        ),
-        Command::local("waitaof", 4, waitaof).flags(&[WAITING]).docs(
-            "7.2.0",
-            "O(1)",
-            "Returns whether the primary's disk has the connection's writes, and how many replicas' disks have.",
-        ),
-    ],
-};
 
 pub const CLUSTER_FAMILY: Family = Family {
     group: "cluster",
@@ -116,51 +91,6 @@ fn write_follower(status: &Status, reply: &mut Reply<'_>) {
     reply.integer(i64::from(addr.port));
     reply.bulk(state.as_bytes());
     reply.integer(status.applied as i64);
-}
-
-/// How many followers are sure to have on disk what this connection was told OK about.
-///
-/// An OK means a majority, so the primary's part of it is known without looking. More is claimed only while nothing was
-/// applied since the status was taken: then whoever had the last committed entry has everything.
-fn followers_that_have_it(shared: &Shared) -> usize {
-    let majority = shared.config.started_with().members.len() / 2;
-    let status = shared.shard.status.lock();
-    let fresh = status.changes == shared.shard.changes.load(Ordering::Acquire);
-    let seen = status.peers.iter().filter(|peer| peer.active && peer.matched >= status.committed).count();
-    if fresh { majority.max(seen) } else { majority }
-}
-
-fn check_primary(shared: &Shared, command: &str) -> CommandResult {
-    if shared.shard.is_primary() {
-        return Ok(());
-    }
-    Err(CommandError::other(format!("ERR {command} cannot be used with replica instances.")))
-}
-
-/// Answers at once: an OK has done the waiting. <https://redis.io/docs/latest/commands/wait/>
-fn wait(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    integer(args[1])?;
-    timeout_ms(args[2])?;
-    check_primary(ctx.shared, "WAIT")?;
-    reply.integer(followers_that_have_it(ctx.shared) as i64);
-    Ok(())
-}
-
-/// As WAIT; this node's disk has every write that was answered. <https://redis.io/docs/latest/commands/waitaof/>
-fn waitaof(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let local = integer(args[1])?;
-    if !(0..=1).contains(&local) {
-        return Err(CommandError::other("ERR value is out of range, value must between 0 and 1"));
-    }
-    if integer(args[2])? < 0 {
-        return Err(CommandError::NotPositive);
-    }
-    timeout_ms(args[3])?;
-    check_primary(ctx.shared, "WAITAOF")?;
-    reply.array(2);
-    reply.integer(1);
-    reply.integer(followers_that_have_it(ctx.shared) as i64);
-    Ok(())
 }
 
 fn replicaof(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {

@@ -122,11 +122,12 @@ fn a_follower_tells_of_its_primary() {
 #[test]
 fn wait_claims_no_more_than_is_sure() {
     let mut node = primary_of_three();
+    node.client.info.note_answer(50);
     assert_eq!(node.show("WAIT 2 100"), "1");
     node.shared.shard.status.lock().peers = vec![peer(2, 50, true), peer(3, 50, true)];
     assert_eq!(node.show("WAIT 2 100"), "2");
     assert_eq!(node.show("WAITAOF 1 2 0"), "[1 2]");
-    node.shared.shard.changes.store(1, std::sync::atomic::Ordering::Release);
+    node.client.info.note_answer(51);
     assert_eq!(node.show("WAIT 2 100"), "1");
     assert_eq!(TestNode::new().show("WAIT 0 0"), "0");
     for (line, error) in [

@@ -64,7 +64,7 @@ fn flags(details: &ClientDetails) -> String {
     let letters = [
         ('P', subscribed),
         ('x', details.multi.is_some()),
-        ('b', details.blocked || details.delayed),
+        ('b', details.is_blocked()),
         ('e', details.no_evict),
         ('T', details.no_touch),
     ];

@@ -15,9 +15,10 @@ use super::super::args::{integer, is};
 use super::super::spec::Flags;
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext};
 use super::ANYTIME;
-use crate::client::{ClientInfo, ReplyMode};
+use crate::client::{Blocked, ClientInfo, Delay, ReplyMode};
 use crate::propose::batch::Work;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{Reply, Resp};
+use crate::shared::Shared;
 use filter::Filter;
 
 const OWN: Flags = ANYTIME.union(Flags::NOSCRIPT);
@@ -267,15 +268,29 @@ fn unblock(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
         _ => return Err(CommandError::Arity("client|unblock".into())),
     };
     let id = u64::try_from(integer(args[2])?).unwrap_or(0);
-    let blocked = ctx.shared.clients.get(id).filter(|info| info.details.lock().blocked);
-    if let Some(info) = &blocked {
-        let shard = &ctx.shared.shard;
-        let mut batch = shard.ports[info.worker].batch.lock();
-        batch.push(info.connection, ctx.client.resp, Work::Unblock { with_error });
-        shard.driver_wake.notify_one();
-    }
-    reply.integer(i64::from(blocked.is_some()));
+    let found = ctx.shared.clients.get(id);
+    let unblocked = found.is_some_and(|info| unblock_client(ctx.shared, &info, with_error));
+    reply.integer(i64::from(unblocked));
     Ok(())
+}
+
+/// Ends a connection's wait, if it waits for what may time out.
+fn unblock_client(shared: &Shared, info: &ClientInfo, with_error: bool) -> bool {
+    let (blocked, delayed) = {
+        let details = info.details.lock();
+        (details.blocked, details.delayed)
+    };
+    if blocked == Blocked::Here {
+        let mut batch = shared.shard.ports[info.worker].batch.lock();
+        batch.push(info.connection, Resp::V2, Work::Unblock { with_error });
+        shared.shard.driver_wake.notify_one();
+        return true;
+    }
+    let by_itself = blocked == Blocked::OnPrimary || delayed == Some(Delay::Acks);
+    if by_itself {
+        info.ask_to_unblock(with_error);
+    }
+    by_itself
 }
 
 /// Reads ON or OFF.

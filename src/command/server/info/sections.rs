@@ -39,7 +39,7 @@ pub(super) fn clients(shared: &Shared, fields: &mut Fields) {
     });
     fields.add("connected_clients", all.len());
     fields.add("maxclients", shared.config.maxclients());
-    let delayed = all.iter().filter(|info| info.details.lock().delayed).count();
+    let delayed = all.iter().filter(|info| info.details.lock().delayed.is_some()).count();
     fields.add("blocked_clients", shared.shard.status.lock().blocked_clients + delayed);
     fields.add("tracking_clients", 0);
     fields.add("pubsub_clients", subscribers.count());
