@@ -17,6 +17,7 @@ pub mod propose;
 pub mod protocol;
 pub mod pubsub;
 pub mod raft;
+pub mod rdb;
 pub mod server;
 pub mod session;
 pub mod shard;

@@ -1,0 +1,28 @@
+//! The byte that says which type of value follows, and in which form.
+//!
+//! Not read: modules (6, 7), the zipmaps of Redis 2.4 (9), streams (15, 19, 21), and the forms of hashes with field deadlines
+//! from before Redis 7.4 was released (22, 23).
+
+pub const STRING: u8 = 0;
+pub const LIST: u8 = 1;
+pub const SET: u8 = 2;
+/// Scores as text.
+pub const ZSET: u8 = 3;
+pub const HASH: u8 = 4;
+/// Scores as eight bytes.
+pub const ZSET_2: u8 = 5;
+pub const LIST_ZIPLIST: u8 = 10;
+pub const SET_INTSET: u8 = 11;
+pub const ZSET_ZIPLIST: u8 = 12;
+pub const HASH_ZIPLIST: u8 = 13;
+/// Ziplists, one for each node.
+pub const LIST_QUICKLIST: u8 = 14;
+pub const HASH_LISTPACK: u8 = 16;
+pub const ZSET_LISTPACK: u8 = 17;
+/// Listpacks and single large elements.
+pub const LIST_QUICKLIST_2: u8 = 18;
+pub const SET_LISTPACK: u8 = 20;
+/// Fields with deadlines, each relative to the earliest.
+pub const HASH_METADATA: u8 = 24;
+/// Fields with deadlines, three entries of a listpack each.
+pub const HASH_LISTPACK_EX: u8 = 25;
