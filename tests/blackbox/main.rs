@@ -9,6 +9,7 @@ mod blocking;
 mod clients;
 mod command_line;
 mod connections;
+mod dump;
 mod limits;
 mod metrics;
 mod observability;

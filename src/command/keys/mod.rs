@@ -2,6 +2,7 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=generic>.
 
+mod dump;
 mod expire;
 mod free;
 mod object;
@@ -35,6 +36,11 @@ pub const FAMILY: Family = Family {
             "1.0.0",
             "O(N) where N is the number of keys; large values are freed beside the command",
             "Deletes one or more keys.",
+        ),
+        Command::read("dump", 2, dump::dump).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+            "2.6.0",
+            "O(1) to access the key and additional O(N*M) to serialize it, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1).",
+            "Returns a serialized representation of the value stored at a key.",
         ),
         Command::read("exists", -2, count_existing)
             .flags(&[FAST])
@@ -100,6 +106,15 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_INSERT)])
             .docs("1.0.0", "O(1)", "Renames a key only when the target key name doesn't exist."),
+        Command::write("restore", -4, dump::restore)
+            .flags(&[Flags::DENYOOM])
+            .categories(Categories::DANGEROUS)
+            .keys(&[key(1, KeyFlags::OW_UPDATE)])
+            .docs(
+                "2.6.0",
+                "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N)).",
+                "Creates a key from the serialized representation of a value.",
+            ),
         Command::read("scan", -2, walk::scan).flags(&[WALKS]).docs(
             "2.8.0",
             "O(1) for every call. O(N) for a complete iteration, where N is the number of keys in the database.",

@@ -149,3 +149,27 @@ SORT_RO {s}l => [1 2 3 10]
 RPUSH {s}words b a => :2
 SORT {s}words => -ERR One or more scores can't be converted into double
 SORT {s}words ALPHA => [a b]
+
+# A value travels as bytes, with a checksum and a version. What is no value changes nothing.
+DUMP none => nil
+RESTORE r 0 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB => +OK
+GET r => 10
+TTL r => :-1
+RESTORE r 0 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB => -BUSYKEY Target key name already exists.
+RESTORE r 100000 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE => +OK
+TTL r => :100
+RESTORE r 99999999999999 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE ABSTTL IDLETIME 5 => +OK
+PEXPIRETIME r => :99999999999999
+RESTORE r 0 junk REPLACE => -ERR DUMP payload version or checksum are wrong
+RESTORE r 0 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\x00 REPLACE => -ERR DUMP payload version or checksum are wrong
+RESTORE r 0 \x01\x00\x09\x00\x8B\x0A\x74\x00\x38\x91\x20\xE7 REPLACE => -ERR Bad data format
+RESTORE r 0 \x04\x02\x01\x66\x01\x76\x01\x66\x01\x77\x09\x00\x72\x59\x31\x77\x5B\x45\x9E\x76 REPLACE => -ERR Bad data format
+RESTORE r -1 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE => -ERR Invalid TTL value, must be >= 0
+RESTORE r x \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE => -ERR value is not an integer or out of range
+RESTORE r 0 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE IDLETIME -1 => -ERR Invalid IDLETIME value, must be >= 0
+RESTORE r 0 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE FREQ 256 => -ERR Invalid FREQ value, must be >= 0 and <= 255
+RESTORE r 0 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE FREQ 1 IDLETIME 1 => -ERR syntax error
+RESTORE r 0 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE WRONG => -ERR syntax error
+GET r => 10
+RESTORE r 5 \x00\xC0\x0A\x0A\x00\x6E\x9F\x57\x45\x0E\xAE\x63\xBB REPLACE ABSTTL => +OK
+EXISTS r => :0

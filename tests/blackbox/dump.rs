@@ -1,0 +1,141 @@
+//! Values that move between Perdura and Redis as the bytes that DUMP answers.
+//!
+//! redis-server must be installed (`./test` does that).
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Client, free_port};
+
+use crate::perdura;
+
+/// A redis-server that keeps nothing and runs until it is dropped.
+pub struct Redis {
+    child: Child,
+    pub addr: SocketAddr,
+}
+
+impl Redis {
+    pub fn start(flags: &[&str]) -> Redis {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &addr.port().to_string(), "--save", ""])
+            .args(flags)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let redis = Redis { child, addr };
+        wait_for("redis-server", Duration::from_secs(20), || Client::try_connect(addr).ok());
+        redis
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.addr)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.child.kill().expect("our own child can be killed");
+        self.child.wait().expect("our own child can be waited for");
+    }
+}
+
+/// A key, what fills it, and what shows all of it.
+struct Sample {
+    key: &'static str,
+    fill: Vec<String>,
+    show: &'static str,
+}
+
+fn samples() -> Vec<Sample> {
+    let many = |line: fn(usize) -> String, count: usize| (0..count).map(line).collect::<Vec<_>>();
+    let one = |line: &str| vec![line.to_owned()];
+    let sample = |key, show, fill| Sample { key, fill, show };
+    vec![
+        sample("int", "GET int", one("SET int -129")),
+        sample("big int", "GET 'big int'", one("SET 'big int' 9223372036854775807")),
+        sample("empty", "GET empty", one("SET empty ''")),
+        sample("raw", "GET raw", one("SET raw \\x00hello\\xFF\\x0D\\x0A")),
+        sample("repeats", "GET repeats", vec![format!("SET repeats {}", "abcd".repeat(20_000))]),
+        sample("list", "LRANGE list 0 -1", one("RPUSH list a 1 -5000 b 70000 -9000000000 '' c")),
+        sample("quicklist", "LRANGE quicklist 0 -1", many(|n| format!("RPUSH quicklist {n}-{n:099}"), 500)),
+        sample("long elements", "LRANGE 'long elements' 0 -1", {
+            many(|n| format!("RPUSH 'long elements' {}", format!("{n}").repeat(10_000)), 5)
+        }),
+        sample("intset 16", "SMEMBERS 'intset 16'", one("SADD 'intset 16' 1 -2 300")),
+        sample("intset 32", "SMEMBERS 'intset 32'", one("SADD 'intset 32' 1 -2 70000")),
+        sample("intset 64", "SMEMBERS 'intset 64'", one("SADD 'intset 64' 1 -2 9000000000")),
+        sample("set", "SMEMBERS set", one("SADD set a b 3")),
+        sample("large set", "SMEMBERS 'large set'", many(|n| format!("SADD 'large set' m{n}"), 600)),
+        sample("hash", "HGETALL hash", one("HSET hash f v n 42 '' empty")),
+        sample("large hash", "HGETALL 'large hash'", many(|n| format!("HSET 'large hash' f{n} {n}"), 600)),
+        sample("long hash", "HGETALL 'long hash'", vec![format!("HSET 'long hash' f {}", "xy".repeat(99))]),
+        sample("zset", "ZRANGE zset 0 -1 WITHSCORES", one("ZADD zset 1.5 a -inf b 3 c inf d -0.25 e")),
+        sample("large zset", "ZRANGE 'large zset' 0 -1 WITHSCORES", {
+            many(|n| format!("ZADD 'large zset' {}.5 m{n}", n * 7 % 600), 600)
+        }),
+    ]
+}
+
+fn fill(client: &mut Client, samples: &[Sample]) {
+    for line in samples.iter().flat_map(|sample| &sample.fill) {
+        let reply = client.run(line);
+        assert!(!reply.is_error(), "{line}: {reply}");
+    }
+}
+
+/// What a sample holds; the order of sets and hashes does not count.
+fn shown(client: &mut Client, sample: &Sample) -> Vec<String> {
+    let reply = client.run(sample.show);
+    if sample.show.starts_with("GET") {
+        return vec![reply.to_string()];
+    }
+    let mut items: Vec<String> = reply.items().iter().map(ToString::to_string).collect();
+    if sample.show.starts_with("HGETALL") {
+        items = items.chunks(2).map(|pair| pair.join("=")).collect();
+    }
+    if !sample.show.contains("RANGE") {
+        items.sort_unstable();
+    }
+    items
+}
+
+/// Moves every sample by DUMP and RESTORE.
+fn move_all(from: &mut Client, to: &mut Client) {
+    for sample in samples() {
+        let key = sample.key.as_bytes();
+        let payload = from.call(&[b"DUMP", key]);
+        let restored = to.call(&[b"RESTORE", key, b"0", payload.bytes()]);
+        assert_eq!(restored.to_string(), "+OK", "{}", sample.key);
+        assert_eq!(shown(to, &sample), shown(from, &sample), "{}", sample.key);
+    }
+}
+
+#[test]
+fn what_redis_dumps_is_restored_here() {
+    let (redis, node) = (Redis::start(&[]), perdura().start());
+    let mut from = redis.client();
+    fill(&mut from, &samples());
+    move_all(&mut from, &mut node.client());
+}
+
+#[test]
+fn what_older_settings_of_redis_pack_otherwise_is_restored_here() {
+    let flags = ["--list-compress-depth", "1", "--list-max-listpack-size", "3", "--rdbcompression", "no"];
+    let packed = ["--hash-max-listpack-entries", "1000", "--zset-max-listpack-entries", "1000"];
+    let (redis, node) = (Redis::start(&[&flags[..], &packed].concat()), perdura().start());
+    let mut from = redis.client();
+    fill(&mut from, &samples());
+    move_all(&mut from, &mut node.client());
+}
+
+#[test]
+fn what_is_dumped_here_is_restored_by_redis() {
+    let (redis, node) = (Redis::start(&["--sanitize-dump-payload", "yes"]), perdura().start());
+    let mut from = node.client();
+    fill(&mut from, &samples());
+    move_all(&mut from, &mut redis.client());
+}
