@@ -4,11 +4,30 @@
 //!   anything unchecked has not passed.
 //! - A finding is no guess: the operations that it names contradict what was promised, whatever else happened.
 
+mod bank;
+mod describe;
 mod durability;
+mod expiry;
+mod judge;
+mod linearizable;
+mod model;
+mod objects;
+mod register;
+mod replica;
+mod search;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod transactions;
+mod values;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::history::History;
+use objects::Objects;
 use serde::{Deserialize, Serialize};
 
 /// How a history is judged.
@@ -20,11 +39,18 @@ pub struct Options {
     pub clock_margin_ms: u64,
     /// Findings that a check explains; further ones are only counted.
     pub max_findings_per_check: usize,
+    /// Nodes, and times in microseconds, after which a node is not held to what its replica reads have shown before.
+    pub restarts: Vec<(u32, u64)>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_steps_per_key: 1_000_000, clock_margin_ms: 500, max_findings_per_check: 10 }
+        Options {
+            max_steps_per_key: 1_000_000,
+            clock_margin_ms: 500,
+            max_findings_per_check: 10,
+            restarts: Vec::new(),
+        }
     }
 }
 
@@ -61,15 +87,33 @@ pub struct Unchecked {
     pub why: String,
 }
 
+/// Writes that were acknowledged, and those of them that are not there at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    pub acknowledged: u64,
+    pub lost: u64,
+}
+
 /// The judgement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub checks: Vec<Check>,
     pub findings: Vec<Finding>,
     pub unchecked: Vec<Unchecked>,
+    /// By kind of workload, for those keys whose final read was answered.
+    pub durability: BTreeMap<String, Tally>,
 }
 
 impl Report {
+    /// Acknowledged and lost writes of all kinds.
+    pub fn tally(&self) -> Tally {
+        let add = |sum: Tally, kind: &Tally| Tally {
+            acknowledged: sum.acknowledged + kind.acknowledged,
+            lost: sum.lost + kind.lost,
+        };
+        self.durability.values().fold(Tally::default(), add)
+    }
+
     /// Every check that applies ran, decided, and found nothing.
     pub fn passed(&self) -> bool {
         self.findings.is_empty() && self.unchecked.is_empty()
@@ -101,6 +145,13 @@ pub fn check(history: &History, options: &Options) -> Report {
             why: "no operation of the history was acknowledged".into(),
         });
     }
-    durability::check(history, options, &mut report);
+    let objects = Objects::of(history);
+    values::check(history, options, &mut report);
+    linearizable::check(&objects, options, &mut report);
+    transactions::check(&objects, options, &mut report);
+    bank::check(&objects, options, &mut report);
+    expiry::check(&objects, options, &mut report);
+    replica::check(history, &objects, options, &mut report);
+    durability::check(history, &objects, options, &mut report);
     report
 }

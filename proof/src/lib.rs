@@ -14,7 +14,7 @@ mod resp;
 mod rng;
 mod workload;
 
-pub use check::{Check, Finding, Options, Report, Unchecked, check};
+pub use check::{Check, Finding, Options, Report, Tally, Unchecked, check};
 pub use exchange::{Command, Exchange, Progress, Says, classify};
 pub use history::{
     Action, History, HistoryError, Micro, MicroValue, Operation, Outcome, ReadsFrom, Recorder, Value,

@@ -148,7 +148,7 @@ impl Workload {
     }
 
     /// What a process does next.
-    pub fn next(&mut self) -> Action {
+    pub fn next_action(&mut self) -> Action {
         let kind = self.kinds[self.rng.index(self.kinds.len())];
         match kind {
             Kind::Register => self.register(),
@@ -279,7 +279,7 @@ mod tests {
     fn the_same_seed_gives_the_same_actions() {
         let actions = |seed| {
             let mut workload = Workload::new(&[], seed);
-            (0..2_000).map(|_| workload.next()).collect::<Vec<_>>()
+            (0..2_000).map(|_| workload.next_action()).collect::<Vec<_>>()
         };
         assert_eq!(actions(3), actions(3));
         assert_ne!(actions(3), actions(4));
@@ -290,7 +290,7 @@ mod tests {
         let mut workload = Workload::new(&[Kind::Register, Kind::Append], 1);
         let mut keys = std::collections::BTreeSet::new();
         for _ in 0..20_000 {
-            match workload.next() {
+            match workload.next_action() {
                 Action::Get { key } | Action::Set { key, .. } | Action::CompareAndSet { key, .. } => {
                     keys.insert(key)
                 }

@@ -290,6 +290,7 @@ mod tests {
                 operations: vec![1],
             }],
             unchecked: vec![Unchecked { check: "registers".to_owned(), why: "too long".to_owned() }],
+            ..Report::default()
         };
         let lines = history_lines(&report);
         let told: Vec<_> =

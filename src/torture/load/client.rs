@@ -95,7 +95,7 @@ impl Client {
     /// What to do next; who reads from replicas passes over all else.
     fn choose(&self) -> Option<Action> {
         let mut journal = self.load.journal.borrow_mut();
-        let mut draws = std::iter::repeat_with(|| journal.workload.next());
+        let mut draws = std::iter::repeat_with(|| journal.workload.next_action());
         match self.reads_from {
             ReadsFrom::Primary => draws.next(),
             ReadsFrom::Replica => draws.take(MAX_PASSED_OVER as usize).find(is_single_read),

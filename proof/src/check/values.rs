@@ -1,0 +1,105 @@
+//! Every value that was read comes from somewhere.
+//!
+//! - Proves: each value that a client has seen, on the primary or a replica, was written by an operation that was called before
+//!   the read returned, and that was not told to have failed. An error that lies is found here.
+//! - Proves: every reply had the form that its command can have.
+//! - Can't see: additions to counters, which carry no mark of who made them; the search for an order looks for those.
+
+use std::collections::{HashMap, HashSet};
+
+use super::judge::Judge;
+use super::{Options, Report, describe};
+use crate::history::{Action, History, Micro, MicroValue, Operation, Value};
+
+pub fn check(history: &History, options: &Options, report: &mut Report) {
+    let mut judge = Judge::new("values", options, report);
+    let mut writers: HashMap<(&str, u64), &Operation> = HashMap::new();
+    for operation in &history.operations {
+        each_written(operation, |key, value| {
+            writers.insert((key, value), operation);
+        });
+    }
+    let acknowledged = history.operations.iter().filter(|operation| operation.is_acknowledged());
+    judge.object(acknowledged.clone().count());
+    let mut known: HashSet<(&str, u64)> = HashSet::new();
+    for read in acknowledged {
+        if let Some(Value::Nonsense(reply)) = read.value() {
+            judge.find("nonsense", vec![read.id], || {
+                format!("{} can't be answered with {reply}", describe::action(&read.action))
+            });
+        }
+        each_seen(read, |key, value| {
+            let writer = writers.get(&(key, value)).copied();
+            let Some(name) = fault(writer, read) else { return };
+            if known.insert((key, value)) {
+                let operations = writer.into_iter().chain([read]).map(|operation| operation.id).collect();
+                judge.find(name, operations, || explain(key, value, writer, read));
+            }
+        });
+    }
+    judge.finish();
+}
+
+/// What is wrong with a value that `read` has seen and `writer` has written.
+fn fault(writer: Option<&Operation>, read: &Operation) -> Option<&'static str> {
+    let Some(writer) = writer else { return Some("a value that nobody wrote") };
+    if writer.did_not_happen() {
+        return Some("an error that lies");
+    }
+    let early = read.returned_us.is_some_and(|returned| returned < writer.called_us);
+    early.then_some("a value before its time")
+}
+
+fn explain(key: &str, value: u64, writer: Option<&Operation>, read: &Operation) -> String {
+    let read = describe::operation(read);
+    match writer {
+        None => format!("{value} was seen in {key} by {read}, and no operation wrote it"),
+        Some(writer) if writer.did_not_happen() => {
+            format!("{value} was seen in {key} by {read}, although {}", describe::operation(writer))
+        }
+        Some(writer) => {
+            format!(
+                "{value} was seen in {key} by {read}, which was over before {}",
+                describe::operation(writer)
+            )
+        }
+    }
+}
+
+/// The values that an operation writes if it happens.
+pub fn each_written<'a>(operation: &'a Operation, mut each: impl FnMut(&'a str, u64)) {
+    match &operation.action {
+        Action::Set { key, value }
+        | Action::CompareAndSet { key, value }
+        | Action::Append { key, value }
+        | Action::SetAdd { key, value }
+        | Action::SetExpiring { key, value, .. } => each(key, *value),
+        Action::Transfer { bank, id, .. } => each(bank, *id),
+        Action::Transaction { micros } => micros.iter().for_each(|micro| {
+            if let Micro::Append { key, value } = micro {
+                each(key, *value);
+            }
+        }),
+        _ => {}
+    }
+}
+
+/// The values that an operation has seen.
+fn each_seen<'a>(operation: &'a Operation, mut each: impl FnMut(&'a str, u64)) {
+    let Some(value) = operation.value() else { return };
+    match (&operation.action, value) {
+        (Action::Get { key } | Action::GetExpiring { key }, Value::Register(Some(seen)))
+        | (Action::CompareAndSet { key, .. }, Value::Swapped { seen: Some(seen) }) => each(key, *seen),
+        (Action::SetRemove { key, value }, Value::Changed(true)) => each(key, *value),
+        (Action::ReadList { key } | Action::ReadLedger { bank: key }, Value::List(list))
+        | (Action::ReadSet { key }, Value::Members(list)) => list.iter().for_each(|seen| each(key, *seen)),
+        (Action::Transaction { micros }, Value::Transaction(parts)) => {
+            for (micro, part) in micros.iter().zip(parts) {
+                if let (Micro::ReadList { key }, MicroValue::List(list)) = (micro, part) {
+                    list.iter().for_each(|seen| each(key, *seen));
+                }
+            }
+        }
+        _ => {}
+    }
+}
