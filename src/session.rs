@@ -341,6 +341,9 @@ impl Session {
         if transaction.broken {
             return self.discard(line);
         }
+        if line.has_unanswered() && transaction.queued.iter().any(Queued::is_select) {
+            return Verdict::Wait;
+        }
         let shard = &self.shared.shard;
         if self.client.watching_epoch.is_some_and(|epoch| epoch != shard.leadership_epoch()) {
             (self.client.transaction, self.client.watching_epoch) = (None, None);
@@ -370,6 +373,7 @@ impl Session {
     fn propose_transaction(&mut self, line: &mut Line) {
         let queued = self.client.transaction.take().unwrap_or_default().queued;
         self.client.watching_epoch = None;
+        let db_before = self.client.db;
         let mut commands = Vec::new();
         let mut writes = 0;
         let mut steps = Vec::with_capacity(queued.len());
@@ -406,6 +410,9 @@ impl Session {
         let steps = steps.into_boxed_slice();
         batch.push(self.client.connection, self.client.resp, Work::Transaction { bytes, steps });
         line.pending += 1;
+        if self.client.db != db_before {
+            line.expect_exec(db_before);
+        }
     }
 
     fn discard(&mut self, line: &mut Line) -> Verdict {

@@ -348,6 +348,8 @@ impl ConnectionTask {
     async fn work(&mut self) -> Progress {
         self.attend_unblock();
         self.attend_upstream();
+        let again = self.connection.line.borrow_mut().take_db_again();
+        self.session.client.db = again.unwrap_or(self.session.client.db);
         let mut input = std::mem::take(&mut self.input);
         let mut parser = std::mem::take(&mut self.parser);
         let mut consumed = 0;
@@ -475,7 +477,7 @@ impl ConnectionTask {
                 let watched = self.session.client.watching_epoch.is_some();
                 let queued = self.session.take_transaction();
                 let answers = upstream.send_transaction(&self.session.client, watched, &queued);
-                self.session.follow_selects(&queued);
+                self.session.follow_selects(&queued, &mut self.connection.line.borrow_mut());
                 answers
             }
         };
@@ -506,11 +508,11 @@ impl ConnectionTask {
     fn lose_upstream(&mut self) {
         self.upstream = None;
         self.session.lose_forwarded_watches();
+        let mut in_doubt = Vec::new();
+        Reply::new(&mut in_doubt, self.session.client.resp).error(IN_DOUBT);
         let mut line = self.connection.line.borrow_mut();
         for _ in 0..std::mem::take(&mut line.forwarded) {
-            if !line.is_muted() {
-                Reply::new(&mut line.out, self.session.client.resp).error(IN_DOUBT);
-            }
+            line.answer(&in_doubt);
         }
         self.connection.settle(&mut line);
     }

@@ -1,7 +1,8 @@
 //! What a node that is not the primary sends there for its clients, and what their sessions keep of it.
 //!
 //! - What came itself from another node is never sent on: it is answered that it did not happen.
-//! - A transaction is gathered here and sent as a whole; a database chosen in it is followed here.
+//! - A transaction is gathered here and sent as a whole; a database chosen in it is followed here, if it is
+//!   carried out.
 //! - Keys are watched by the primary. EXEC fails once the connection over which they were watched is lost.
 
 use super::{Line, Session, Verdict};
@@ -54,11 +55,15 @@ impl Session {
         self.client.transaction.take().unwrap_or_default().queued
     }
 
-    /// Lets the database follow a transaction that was sent to the primary.
-    pub fn follow_selects(&mut self, queued: &[Queued]) {
+    /// Lets the database follow a transaction that was sent to the primary, unless the answer says that it was in vain.
+    pub fn follow_selects(&mut self, queued: &[Queued], line: &mut Line) {
+        let db_before = self.client.db;
         for Queued { command, args } in queued.iter().filter(|queued| queued.is_select()) {
             let slices: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
             self.call_local(command.0, &slices, &mut Vec::new());
+        }
+        if self.client.db != db_before {
+            line.expect_exec(db_before);
         }
     }
 

@@ -28,6 +28,10 @@ pub struct Line {
     /// The client waits, or may be about to wait, in a blocking command.
     pub blocking: bool,
     pub mute: Mute,
+    /// The database before an EXEC that changes it and is not answered yet.
+    pub db_before_exec: Option<usize>,
+    /// Such an EXEC was not carried out: the database is this one again.
+    pub db_again: Option<usize>,
 }
 
 impl Line {
@@ -48,8 +52,22 @@ impl Line {
         self.pending + self.forwarded > 0
     }
 
+    /// The one unanswered request is an EXEC that changes the database, which was `db` before: no other request follows it
+    /// before its answer tells whether it was carried out.
+    pub fn expect_exec(&mut self, db: usize) {
+        (self.db_before_exec, self.barrier) = (Some(db), true);
+    }
+
+    /// The database that is to be selected again, if the last EXEC has changed it in vain.
+    pub fn take_db_again(&mut self) -> Option<usize> {
+        self.db_again.take()
+    }
+
     /// Writes an answer, unless answers are thrown away.
     pub fn answer(&mut self, bytes: &[u8]) {
+        if let Some(db) = self.db_before_exec.take() {
+            self.db_again = (!is_array(bytes)).then_some(db);
+        }
         if !self.is_muted() {
             self.out.extend_from_slice(bytes);
         }
@@ -65,6 +83,11 @@ impl Line {
             self.mute = Mute::Nothing;
         }
     }
+}
+
+/// Whether a reply is one that EXEC gives when it has carried its commands out.
+fn is_array(reply: &[u8]) -> bool {
+    reply.starts_with(b"*") && !reply.starts_with(b"*-")
 }
 
 #[cfg(test)]
@@ -84,6 +107,24 @@ mod tests {
         assert!(!line.barrier && !line.is_muted());
         line.answer(b"+3\r\n");
         assert_eq!(line.out, b"+3\r\n");
+    }
+
+    #[test]
+    fn an_exec_that_is_not_carried_out_gives_the_database_back() {
+        for (answer, again) in [
+            (&b"*1\r\n+OK\r\n"[..], None),
+            (b"*0\r\n", None),
+            (b"*-1\r\n", Some(2)),
+            (b"_\r\n", Some(2)),
+            (b"-INDOUBT\r\n", Some(2)),
+        ] {
+            let mut line = Line { pending: 1, ..Line::default() };
+            line.expect_exec(2);
+            assert!(line.barrier);
+            line.answer(answer);
+            assert_eq!(line.take_db_again(), again, "{}", answer.escape_ascii());
+            assert_eq!(line.take_db_again(), None);
+        }
     }
 
     #[test]

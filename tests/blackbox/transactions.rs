@@ -1,6 +1,6 @@
 //! Transactions between clients: what is watched, and that nobody sees a half.
 
-use perdura_testkit::{Client, Node};
+use perdura_testkit::{Client, Cluster, Node};
 
 use crate::perdura;
 
@@ -71,6 +71,33 @@ fn a_watch_ends_with_its_transaction() {
         other.check("SET k v", "+OK");
         check_all(&mut one, &[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "[+PONG]")]);
     }
+}
+
+/// A database that a transaction chooses is chosen only if the transaction is carried out.
+#[test]
+fn a_transaction_that_its_watch_stops_chooses_no_database() {
+    let node = perdura().start();
+    chooses_no_database_when_stopped(&node, &node);
+}
+
+#[test]
+fn nor_does_one_that_is_sent_through_a_replica() {
+    let cluster = Cluster::start_with(perdura());
+    chooses_no_database_when_stopped(&cluster.nodes[cluster.replica()], &cluster.nodes[cluster.primary()]);
+}
+
+fn chooses_no_database_when_stopped(through: &Node, primary: &Node) {
+    let (mut one, mut other) = (through.client(), primary.client());
+    check_all(&mut one, &[("SELECT 2", "+OK"), ("SET where two", "+OK"), ("WATCH k", "+OK")]);
+    check_all(&mut other, &[("SELECT 2", "+OK"), ("SET k v", "+OK")]);
+    let transaction = [("MULTI", "+OK"), ("SELECT 3", "+QUEUED"), ("SET where three", "+QUEUED")];
+    check_all(&mut one, &transaction);
+    // The next commands are on their way before the transaction is known to be stopped.
+    ["EXEC", "GET where", "SET behind it"].iter().for_each(|line| one.send_line(line));
+    ["nil", "two", "+OK"].iter().for_each(|reply| one.expect(reply));
+    other.check("GET behind", "it");
+    check_all(&mut one, &transaction);
+    check_all(&mut one, &[("EXEC", "[+OK +OK]"), ("GET where", "three")]);
 }
 
 /// Optimistic locking as it is used: read, compute, write unless somebody else did.
