@@ -22,13 +22,14 @@ use crate::apply::read_in;
 use crate::client::{Client, Queued, QueuedCommand, ReplyMode, Transaction};
 use crate::command::spec::Flags;
 use crate::command::{
-    Args, Command, CommandError, Handler, LocalContext, ReadContext, lookup, lookup_subcommand,
-    statistic_index, statistic_name, table::NO_COMMAND,
+    Args, Command, CommandError, Handler, IN_SHARD_CHANNEL, LocalContext, ReadContext, lookup,
+    lookup_subcommand, statistic_index, statistic_name, table::NO_COMMAND,
 };
 use crate::metrics::Outcome;
 use crate::propose::batch::{Step, Work};
 use crate::propose::entry;
 use crate::protocol::reply::{Reply, Resp};
+use crate::pubsub::Kind;
 use crate::shard::port::Port;
 use crate::shard::turn::Now;
 use crate::shared::Shared;
@@ -386,10 +387,8 @@ impl Session {
                     steps.push(Step::Write(command));
                 }
                 Handler::Read(_) => steps.push(Step::Read { command, db: self.client.db, args }),
-                Handler::Local(_) if command.name == "publish" => {
-                    let receivers = self.shared.pubsub.receivers(slices[1]).to_string();
-                    let publish = [b"_publish", slices[1], slices[2], receivers.as_bytes()];
-                    entry::write_command(&mut commands, self.client.db, &publish);
+                Handler::Local(_) if matches!(command.name, "publish" | "spublish") => {
+                    self.write_publish(&mut commands, command, &slices);
                     writes += 1;
                     steps.push(Step::Write(command));
                 }
@@ -413,6 +412,15 @@ impl Session {
         if self.client.db != db_before {
             line.expect_exec(db_before);
         }
+    }
+
+    /// Writes PUBLISH or SPUBLISH in the form in which it is logged.
+    fn write_publish(&self, out: &mut Vec<u8>, command: &Command, args: &Args<'_>) {
+        let kind = if command.name == "spublish" { Kind::Shard } else { Kind::Channel };
+        let receivers = self.shared.pubsub.receivers(kind, args[1]).to_string();
+        let publish = [b"_publish", args[1], args[2], receivers.as_bytes(), IN_SHARD_CHANNEL];
+        let len = if kind == Kind::Shard { 5 } else { 4 };
+        entry::write_command(out, self.client.db, &publish[..len]);
     }
 
     fn discard(&mut self, line: &mut Line) -> Verdict {
@@ -479,9 +487,9 @@ impl Session {
         let subscriber = (self.client.worker, self.client.connection);
         let client = &self.client;
         let names = [
-            (crate::pubsub::Kind::Channel, &client.channels),
-            (crate::pubsub::Kind::Pattern, &client.patterns),
-            (crate::pubsub::Kind::Shard, &client.shard_channels),
+            (Kind::Channel, &client.channels),
+            (Kind::Pattern, &client.patterns),
+            (Kind::Shard, &client.shard_channels),
         ];
         for (kind, names) in names {
             names.iter().for_each(|name| self.shared.pubsub.unsubscribe(kind, name, subscriber));

@@ -10,7 +10,7 @@ use crate::config::runtime::RuntimeConfig;
 use crate::env::Clock;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
-use crate::pubsub::PubSub;
+use crate::pubsub::{Kind, Message, PubSub};
 use crate::shard::port::ShardHandle;
 use crate::slowlog::SlowLog;
 
@@ -35,7 +35,7 @@ pub struct Shared {
 /// Published messages that the driver hands to the peers.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    pub messages: Vec<(Vec<u8>, Vec<u8>)>,
+    pub messages: Vec<Message>,
     pub bytes: usize,
 }
 
@@ -44,17 +44,17 @@ pub const MAX_OUTGOING_BYTES: usize = 64 << 20;
 
 impl Shared {
     /// Publishes on this node and hands the message to the others; returns the receivers on this node.
-    pub fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
+    pub fn publish(&self, kind: Kind, channel: &[u8], payload: &[u8]) -> usize {
         if !self.config.started_with().members.is_empty() {
             let mut outgoing = self.outgoing.lock();
             let bytes = channel.len() + payload.len();
             if outgoing.bytes + bytes <= MAX_OUTGOING_BYTES {
                 outgoing.bytes += bytes;
-                outgoing.messages.push((channel.to_vec(), payload.to_vec()));
+                outgoing.messages.push(Message::new(kind, channel, payload));
                 self.shard.driver_wake.notify_one();
             }
         }
-        self.pubsub.publish(channel, payload)
+        self.pubsub.publish(kind, channel, payload)
     }
 
     /// Whether this node answers clients: as the primary, or by way of one it knows.

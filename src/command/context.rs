@@ -15,6 +15,7 @@ use crate::keyspace::slot::{RANGES, SLOTS, Slot};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Collection, Object, ValueRef, ValueType};
 use crate::keyspace::view::{LockSet, Ranges, WriteView};
+use crate::pubsub::Message;
 
 /// The slot of one key of the request, so that it is computed once per command.
 #[derive(Clone, Copy)]
@@ -145,8 +146,8 @@ pub struct Effects {
     pub field_deadlines: bool,
     /// Commands that ran, in order.
     pub executed: Vec<Executed>,
-    /// Messages published inside a transaction: channel, payload.
-    pub published: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Messages published inside a transaction.
+    pub published: Vec<Message>,
     /// What takes long to drop; a thread beside apply drops it.
     pub garbage: Vec<Garbage>,
 }
@@ -392,8 +393,8 @@ impl<'a> WriteContext<'a> {
     }
 
     /// Hands a message to the subscribers of every node, once the entry is applied there.
-    pub fn publish(&mut self, channel: &[u8], payload: &[u8]) {
-        self.effects.published.push((channel.to_vec(), payload.to_vec()));
+    pub fn publish(&mut self, message: Message) {
+        self.effects.published.push(message);
     }
 
     /// Drops an entry, beside apply if that may take long.

@@ -39,6 +39,7 @@ mod zset;
 
 pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
+pub use pubsub::IN_SHARD_CHANNEL;
 pub use server::AcksWanted;
 pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_name, statistic_names};
 

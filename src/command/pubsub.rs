@@ -2,7 +2,7 @@
 //!
 //! - A subscription's answers are messages of their own, one for each name, as in RESP3's pushes.
 //! - Channels and patterns are counted together; shard channels are counted by themselves.
-//! - Inside a transaction PUBLISH becomes the logged `_publish`, so that its message comes out with the transaction's
+//! - Inside a transaction PUBLISH and SPUBLISH become the logged `_publish`, so that its message comes out with the transaction's
 //!   effects, on every node.
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=pubsub>.
@@ -12,7 +12,7 @@ use super::{Args, Command, CommandError, CommandResult, Family, LocalContext, Wr
 use crate::client::Client;
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
-use crate::pubsub::Kind;
+use crate::pubsub::{Kind, Message};
 
 const MESSAGES: Flags = Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE);
 const SUBSCRIBING: Flags =
@@ -233,22 +233,27 @@ impl Client {
 
 /// Answers the number of receivers on this node. <https://redis.io/docs/latest/commands/publish/>
 fn publish(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.integer(ctx.shared.publish(args[1], args[2]) as i64);
+    reply.integer(ctx.shared.publish(Kind::Channel, args[1], args[2]) as i64);
     Ok(())
 }
 
-/// Its third argument, if there is one, is the answer: receivers on the client's node when the transaction was sent.
+/// What [`publish_logged`] is told of a message in a shard channel.
+pub const IN_SHARD_CHANNEL: &[u8] = b"shard";
+
+/// Its third argument, if there is one, is the answer: receivers on the client's node when the transaction was sent. A
+/// fourth says that the channel is a shard channel.
 fn publish_logged(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let receivers = args.get(3).map_or(Some(0), |count| parse_integer(count));
     let receivers = receivers.ok_or(CommandError::NotInteger)?;
-    ctx.publish(args[1], args[2]);
+    let kind = if args.get(4) == Some(&IN_SHARD_CHANNEL) { Kind::Shard } else { Kind::Channel };
+    ctx.publish(Message::new(kind, args[1], args[2]));
     reply.integer(receivers);
     Ok(())
 }
 
-/// <https://redis.io/docs/latest/commands/spublish/>
+/// Answers as PUBLISH does. <https://redis.io/docs/latest/commands/spublish/>
 fn spublish(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.integer(ctx.shared.pubsub.publish_to_shard_channel(args[1], args[2]) as i64);
+    reply.integer(ctx.shared.publish(Kind::Shard, args[1], args[2]) as i64);
     Ok(())
 }
 

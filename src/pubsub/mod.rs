@@ -6,6 +6,8 @@
 //!   that does not read is cut off by its connection's output limit.
 //! - One lock guards the registry; it is held while a message is handed out, so all subscribers of a node see one order.
 
+mod message;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use crate::command::glob;
 use crate::propose::reply::{ConnectionId, Span};
 use crate::protocol::reply::{Reply, Resp};
 use crate::shard::port::Port;
+pub use message::Message;
 
 /// A subscribed connection: worker and connection.
 pub type SubscriberId = (usize, ConnectionId);
@@ -78,8 +81,15 @@ impl PubSub {
         }
     }
 
-    /// Hands a message to this node's subscribers; returns how many got it.
-    pub fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
+    /// Hands a message in a channel or a shard channel to this node's subscribers; returns how many got it.
+    pub fn publish(&self, kind: Kind, channel: &[u8], payload: &[u8]) -> usize {
+        match kind {
+            Kind::Shard => self.publish_to_shard_channel(channel, payload),
+            Kind::Channel | Kind::Pattern => self.publish_to_channel(channel, payload),
+        }
+    }
+
+    fn publish_to_channel(&self, channel: &[u8], payload: &[u8]) -> usize {
         let mut registry = self.registry.lock();
         let mut woken = BTreeSet::new();
         let mut receivers = 0;
@@ -96,7 +106,10 @@ impl PubSub {
     }
 
     /// How many subscriptions on this node a message in this channel would reach.
-    pub fn receivers(&self, channel: &[u8]) -> usize {
+    pub fn receivers(&self, kind: Kind, channel: &[u8]) -> usize {
+        if kind == Kind::Shard {
+            return self.subscribers_of(kind, channel);
+        }
         let registry = self.registry.lock();
         let direct = registry.channels.subscribers.get(channel).map_or(0, BTreeMap::len);
         let patterns = registry.patterns.subscribers.iter();
@@ -104,8 +117,7 @@ impl PubSub {
         direct + matching.map(|(_, subscribers)| subscribers.len()).sum::<usize>()
     }
 
-    /// SPUBLISH: hands a message to this node's subscribers of a shard channel.
-    pub fn publish_to_shard_channel(&self, channel: &[u8], payload: &[u8]) -> usize {
+    fn publish_to_shard_channel(&self, channel: &[u8], payload: &[u8]) -> usize {
         let registry = self.registry.lock();
         let mut woken = BTreeSet::new();
         let subscribers = registry.shard_channels.subscribers.get(channel);
@@ -156,17 +168,4 @@ fn encode(message: &[&[u8]], resp: Resp) -> Vec<u8> {
     reply.push(message.len());
     message.iter().for_each(|part| reply.bulk(part));
     out
-}
-
-/// A message as nodes send it to each other: the channel's length in four bytes, the channel, the payload.
-pub fn encode_message(channel: &[u8], payload: &[u8]) -> Vec<u8> {
-    let len = (channel.len() as u32).to_le_bytes();
-    [&len[..], channel, payload].concat()
-}
-
-/// Channel and payload; `None` where the bytes are no message.
-pub fn decode_message(bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (len, rest) = bytes.split_first_chunk::<4>()?;
-    let (channel, payload) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-    Some((channel.to_vec(), payload.to_vec()))
 }

@@ -17,7 +17,7 @@ use super::ServerError;
 use super::open::Opened;
 use super::peers::{PeerPlan, Peers};
 use crate::command::context::Garbage;
-use crate::pubsub;
+use crate::pubsub::Message;
 use crate::raft::frame::Frame;
 use crate::raft::inbox::{Inbox, PeerEvent};
 use crate::raft::keepalive::TurnBoard;
@@ -154,8 +154,8 @@ impl Driver {
         self.shard.turn(now, &mut self.events, &mut self.out)?;
         drop(busy);
         self.out.flush();
-        for (channel, payload) in self.shard.take_published() {
-            self.shared.pubsub.publish(&channel, &payload);
+        for Message { kind, channel, payload } in self.shard.take_published() {
+            self.shared.pubsub.publish(kind, &channel, &payload);
         }
         for garbage in self.shard.take_garbage() {
             if let Err(TrySendError::Full(garbage) | TrySendError::Disconnected(garbage)) =
@@ -181,10 +181,9 @@ impl Driver {
     /// Hands the messages that clients published to the peers.
     fn send_messages(&mut self) {
         let outgoing = std::mem::take(&mut *self.shared.outgoing.lock());
-        for (channel, payload) in outgoing.messages {
-            let message = Bytes::from(pubsub::encode_message(&channel, &payload));
+        for message in outgoing.messages {
             // Publishing promises no delivery: what a peer can't take now is lost to it.
-            self.out.broadcast(&Frame::Publish(message));
+            self.out.broadcast(&Frame::Publish(Bytes::from(message.encode())));
         }
     }
 

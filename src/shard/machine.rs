@@ -23,6 +23,7 @@ use crate::metrics::{Lane, Metrics, Outcome};
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ReplyBatch;
 use crate::protocol::reply::Reply;
+use crate::pubsub::Message;
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::StateMachine;
 use crate::raft::status::{Leadership, Role};
@@ -50,7 +51,7 @@ pub struct Machine {
     /// What was made ready by something that did not carry the waiters' commands with it.
     pub ready: ReadyList,
     pub replies: Vec<ReplyBatch>,
-    pub published: Vec<(Vec<u8>, Vec<u8>)>,
+    pub published: Vec<Message>,
     pub garbage: Vec<Garbage>,
     pub applied: u64,
     led_term: u64,

@@ -25,7 +25,7 @@ use crate::pause::Paused;
 use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
 use crate::protocol::reply::Resp;
-use crate::pubsub;
+use crate::pubsub::Message;
 use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
 use crate::raft::node::{Node, NodeError};
@@ -123,7 +123,7 @@ impl<D: Disk> Shard<D> {
             PeerEvent::Beat { term } => self.node.step_beat(from, term, now.monotonic_ms),
             PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now.monotonic_ms),
             PeerEvent::Unreachable => self.node.report_unreachable(from),
-            PeerEvent::Publish(message) => self.machine.published.extend(pubsub::decode_message(&message)),
+            PeerEvent::Publish(message) => self.machine.published.extend(Message::decode(&message)),
         }
     }
 
@@ -155,7 +155,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Messages for this node's subscribers, in order: what peers sent, and what transactions published.
-    pub fn take_published(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub fn take_published(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.machine.published)
     }
 

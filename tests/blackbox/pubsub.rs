@@ -149,3 +149,26 @@ fn messages_cross_nodes() {
     }
     assert!(subscribers.iter_mut().all(|subscriber| subscriber.is_silent_for(Duration::from_millis(50))));
 }
+
+/// Shard channels are a name space of their own, and reach the subscribers of all nodes as channels do.
+#[test]
+fn messages_in_shard_channels_cross_nodes() {
+    let cluster = Cluster::start_with(perdura());
+    let mut subscribers: Vec<Client> = (0..3).map(|at| cluster.client(at)).collect();
+    for subscriber in &mut subscribers {
+        subscriber.check("SSUBSCRIBE news", "[ssubscribe news :1]");
+        subscriber.check("PSUBSCRIBE n*", "[psubscribe n* :1]");
+    }
+    for at in 0..3 {
+        cluster.client(at).check(&format!("SPUBLISH news from-{at}"), ":1");
+        subscribers
+            .iter_mut()
+            .for_each(|subscriber| subscriber.expect(&format!("[smessage news from-{at}]")));
+    }
+    let mut publisher = cluster.client(cluster.replica());
+    for line in ["MULTI", "SET k v", "SPUBLISH news together", "EXEC"] {
+        assert!(!publisher.run(line).is_error(), "{line}");
+    }
+    subscribers.iter_mut().for_each(|subscriber| subscriber.expect("[smessage news together]"));
+    assert!(subscribers.iter_mut().all(|subscriber| subscriber.is_silent_for(Duration::from_millis(50))));
+}

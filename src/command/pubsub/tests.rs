@@ -3,6 +3,7 @@
 use crate::command::testing::TestDb;
 use crate::command::testing_node::TestNode;
 use crate::protocol::reply::Resp;
+use crate::pubsub::{Kind, Message};
 
 /// What was handed to the node's one worker for its connections since the last call.
 fn delivered(node: &TestNode) -> String {
@@ -81,7 +82,8 @@ fn a_logged_message_goes_out_with_its_transaction() {
     let mut db = TestDb::new();
     assert_eq!(db.show("_PUBLISH a x"), "0");
     assert_eq!(db.show("_PUBLISH a y 2"), "2");
-    let sent: Vec<_> = db.effects.published.iter().map(|(_, payload)| payload.as_slice()).collect();
-    assert_eq!(sent, [b"x", b"y"]);
+    assert_eq!(db.show("_PUBLISH a z 3 shard"), "3");
+    let sent = [(Kind::Channel, b"x"), (Kind::Channel, b"y"), (Kind::Shard, b"z")];
+    assert_eq!(db.effects.published, sent.map(|(kind, payload)| Message::new(kind, b"a", payload)));
     assert_eq!(db.effects.changes, 0);
 }
