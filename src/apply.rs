@@ -132,7 +132,9 @@ impl Applier {
     ) {
         let view = self.mutator.keyspace().read(command.lock_set(args));
         let context = ReadContext::new(&view, db, stamp.now_ms, stamp.seed);
+        let began_ns = self.effects.stopwatch.start(command);
         let error = read_in(&context, command, args, reply).map(|error| error.code());
+        self.effects.stopwatch.stop(began_ns, args);
         self.effects.executed.push(Executed { index: statistic_index(args), error });
     }
 
@@ -206,7 +208,9 @@ fn run_steps(context: &mut WriteContext<'_>, steps: &[Step], logged: &[Logged<'_
             Step::Read { command, db, args } => {
                 context.db = *db;
                 let args = slices(args);
+                let began_ns = context.stopwatch().start(command);
                 let error = read_in(&context.reader(), command, &args, reply);
+                context.stopwatch().stop(began_ns, &args);
                 context.note_executed(statistic_index(&args), error.as_ref());
             }
             Step::Literal(bytes) => reply.raw(bytes),
@@ -226,7 +230,9 @@ fn run_logged(context: &mut WriteContext<'_>, logged: &Logged<'_>, reply: &mut R
 
 fn write_in(context: &mut WriteContext<'_>, row: Row, args: &Args<'_>, reply: &mut Reply<'_>) {
     let Handler::Write(handler) = row.command.handler else { return };
+    let began_ns = context.stopwatch().start(row.command);
     let error = handler(context, args, reply).err();
+    context.stopwatch().stop(began_ns, args);
     if let Some(error) = &error {
         reply.error(&error.to_string());
     }

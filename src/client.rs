@@ -215,6 +215,12 @@ impl ClientRegistry {
         self.clients.lock().get(&id).cloned()
     }
 
+    /// The open connection with this number at its worker; looks at one after the other.
+    pub fn of_connection(&self, worker: usize, connection: ConnectionId) -> Option<Arc<ClientInfo>> {
+        let clients = self.clients.lock();
+        clients.values().find(|info| (info.worker, info.connection) == (worker, connection)).cloned()
+    }
+
     /// Everybody, oldest first.
     pub fn all(&self) -> Vec<Arc<ClientInfo>> {
         self.clients.lock().values().cloned().collect()

@@ -1,10 +1,13 @@
 //! The slow log: the last commands that took longer than a threshold.
 //!
+//! - Timed is the execution alone: on the worker, or where the log is applied (`stopwatch`). The way through the log is not.
 //! - It keeps at most `slowlog-max-len` entries, and of each command at most [`MAX_ARGS`] arguments of
 //!   [`MAX_ARG_BYTES`] each: its memory is bounded whatever clients send.
 //! - Whether a command is slow is asked without a lock; only a slow one takes it.
 //!
 //! Source: <https://redis.io/docs/latest/commands/slowlog-get/>.
+
+mod stopwatch;
 
 use std::collections::VecDeque;
 
@@ -12,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::client::ClientInfo;
 use crate::config::runtime::RuntimeConfig;
+pub use stopwatch::{SlowRun, Stopwatch, is_timed};
 
 /// Arguments kept of a command, the note about the others included.
 pub const MAX_ARGS: usize = 32;
@@ -56,19 +60,21 @@ impl SlowLog {
     ) {
         let threshold = u64::try_from(config.slowlog_slower_than_us());
         if threshold.is_ok_and(|threshold| duration_us >= threshold) {
-            self.keep(config.slowlog_max_len() as usize, args, duration_us, at_ms, client);
+            self.keep(config, SlowRun { args: shortened(args), duration_us }, at_ms, Some(client));
         }
     }
 
+    /// Keeps a command that was slow; `client` is unknown where it has hung up since. `at_ms` is unix time.
     #[cold]
-    fn keep(&self, max_len: usize, args: &[&[u8]], duration_us: u64, at_ms: i64, client: &ClientInfo) {
-        let client_name = client.details.lock().name.clone();
-        let args = shortened(args);
+    pub fn keep(&self, config: &RuntimeConfig, run: SlowRun, at_ms: i64, client: Option<&ClientInfo>) {
+        let SlowRun { args, duration_us } = run;
+        let client_name = client.map(|client| client.details.lock().name.clone()).unwrap_or_default();
+        let client_addr = client.map(|client| client.addr.clone()).unwrap_or_default();
+        let max_len = config.slowlog_max_len() as usize;
         let mut log = self.log.lock();
         let id = log.next_id;
         log.next_id += 1;
         let at_s = at_ms.div_euclid(1000);
-        let client_addr = client.addr.clone();
         log.entries.push_front(SlowCommand { id, at_s, duration_us, args, client_addr, client_name });
         log.entries.truncate(max_len);
     }

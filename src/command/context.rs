@@ -16,6 +16,7 @@ use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Collection, Object, ValueRef, ValueType};
 use crate::keyspace::view::{LockSet, Ranges, WriteView};
 use crate::pubsub::Message;
+use crate::slowlog::Stopwatch;
 
 /// The slot of one key of the request, so that it is computed once per command.
 #[derive(Clone, Copy)]
@@ -146,6 +147,8 @@ pub struct Effects {
     pub field_deadlines: bool,
     /// Commands that ran, in order.
     pub executed: Vec<Executed>,
+    /// For the slow log.
+    pub stopwatch: Stopwatch,
     /// Messages published inside a transaction.
     pub published: Vec<Message>,
     /// What takes long to drop; a thread beside apply drops it.
@@ -380,6 +383,11 @@ impl<'a> WriteContext<'a> {
         if self.effects.record_touched {
             self.effects.touched.push((db, key.to_vec()));
         }
+    }
+
+    /// The slow log's stopwatch.
+    pub fn stopwatch(&mut self) -> &mut Stopwatch {
+        &mut self.effects.stopwatch
     }
 
     /// Notes for the statistics that a command ran.

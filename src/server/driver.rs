@@ -150,6 +150,7 @@ impl Driver {
         self.send_messages();
         self.inbox.take(&mut self.events);
         let now = self.now();
+        self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());
         let busy = self.board.begin_turn();
         self.shard.turn(now, &mut self.events, &mut self.out)?;
         drop(busy);
@@ -157,6 +158,7 @@ impl Driver {
         for Message { kind, channel, payload } in self.shard.take_published() {
             self.shared.pubsub.publish(kind, &channel, &payload);
         }
+        self.note_slow(now);
         for garbage in self.shard.take_garbage() {
             if let Err(TrySendError::Full(garbage) | TrySendError::Disconnected(garbage)) =
                 self.garbage.try_send(garbage)
@@ -176,6 +178,13 @@ impl Driver {
             self.shared.metrics.sample();
         }
         Ok(())
+    }
+
+    fn note_slow(&mut self, now: Now) {
+        for (to, run) in self.shard.take_slow() {
+            let client = self.shared.clients.of_connection(to.worker, to.connection);
+            self.shared.slowlog.keep(&self.shared.config, run, now.unix_ms, client.as_deref());
+        }
     }
 
     /// Hands the messages that clients published to the peers.

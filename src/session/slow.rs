@@ -1,23 +1,15 @@
-//! Which commands are timed for the slow log.
-//!
-//! - Timed is what runs on the worker: reads and local commands. A write runs where the log is applied.
-//! - A command that is fast by its flags is timed only under a threshold below [`WATCHFUL_US`]: two looks at the clock
-//!   cost about as much as the command.
-//! - What may hold a password is never kept.
+//! The slow log's timing of what runs on the worker: reads and local commands. What may hold a password is never kept.
 
 use super::Session;
 use crate::command::spec::Flags;
 use crate::command::{Args, Command};
-
-/// Under a threshold this low, in µs, everything is timed.
-const WATCHFUL_US: i64 = 1000;
+use crate::slowlog;
 
 impl Session {
     /// Monotonic time in ns at which the command begins, if it is to be timed.
     #[inline]
     pub(super) fn start_timer(&self, command: &Command) -> Option<u64> {
-        let threshold_us = self.shared.config.slowlog_slower_than_us();
-        let timed = threshold_us >= 0 && (threshold_us < WATCHFUL_US || !command.flags.contains(Flags::FAST));
+        let timed = slowlog::is_timed(command, self.shared.config.slowlog_slower_than_us());
         timed.then(|| self.shared.clock.monotonic_ns())
     }
 

@@ -27,6 +27,7 @@ use crate::pubsub::Message;
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::StateMachine;
 use crate::raft::status::{Leadership, Role};
+use crate::slowlog::{SlowRun, Stopwatch};
 
 /// Errors that a write is answered with when the log does not take it. The texts say what became of it.
 pub const DID_NOT_HAPPEN: &str = "TRYAGAIN this node is not the primary any more; the command did not happen";
@@ -52,6 +53,8 @@ pub struct Machine {
     pub ready: ReadyList,
     pub replies: Vec<ReplyBatch>,
     pub published: Vec<Message>,
+    /// Slow commands, and whose they are.
+    pub slow: Vec<(Addressee, SlowRun)>,
     pub garbage: Vec<Garbage>,
     pub applied: u64,
     led_term: u64,
@@ -94,13 +97,14 @@ impl LogGauge {
 
 impl Machine {
     pub fn new(
-        applier: Applier,
+        mut applier: Applier,
         handle: Arc<ShardHandle>,
         board: TurnBoard,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
         let workers = handle.ports.len();
+        applier.effects.stopwatch = Stopwatch::new(clock.clone());
         Machine {
             applier,
             waiters: Waiters::default(),
@@ -109,6 +113,7 @@ impl Machine {
             ready: ReadyList::default(),
             replies: (0..workers).map(|_| ReplyBatch::default()).collect(),
             published: Vec::new(),
+            slow: Vec::new(),
             garbage: Vec::new(),
             applied: 0,
             led_term: 0,
@@ -159,6 +164,8 @@ impl Machine {
             other => {
                 other.into_iter().for_each(|lost| self.fail_plan(lost.plan, IN_DOUBT));
                 let applied = self.applier.apply_unattended(payload);
+                // Slow is what a client has waited for.
+                self.applier.effects.stopwatch.slow.clear();
                 self.settle_effects();
                 self.ready.retain(&self.waiters);
                 applied
@@ -219,7 +226,13 @@ impl Machine {
             Act::Forget => self.forget(to),
             Act::Unblock { with_error } => self.unblock(to, with_error),
         }
+        self.note_slow(to);
         Ok(())
+    }
+
+    fn note_slow(&mut self, to: Addressee) {
+        let slow = self.applier.effects.stopwatch.slow.drain(..);
+        self.slow.extend(slow.map(|run| (to, run)));
     }
 
     fn run_blocking(
@@ -268,6 +281,7 @@ impl Machine {
                 .is_some_and(|(value_type, _)| value_type == waiter.blocking.waits_for)
         });
         self.applier.run_single(run, &mut Reply::new(&mut self.scratch, to.resp))?;
+        self.note_slow(to);
         if !is_its_turn || self.scratch.is_empty() {
             return Ok(());
         }

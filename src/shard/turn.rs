@@ -30,6 +30,7 @@ use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
 use crate::raft::node::{Node, NodeError};
 use crate::raft::outbox::Outbound;
+use crate::slowlog::SlowRun;
 
 /// A turn's time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,6 +158,16 @@ impl<D: Disk> Shard<D> {
     /// Messages for this node's subscribers, in order: what peers sent, and what transactions published.
     pub fn take_published(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.machine.published)
+    }
+
+    /// Keeps commands that take at least so many µs where they are applied; none if that is negative.
+    pub fn watch_for_slow(&mut self, slower_than_us: i64) {
+        self.machine.applier.effects.stopwatch.set_threshold_us(slower_than_us);
+    }
+
+    /// The commands that were slow, and whose they are.
+    pub fn take_slow(&mut self) -> Vec<(Addressee, SlowRun)> {
+        std::mem::take(&mut self.machine.slow)
     }
 
     /// What is left to be dropped where it stalls nobody.

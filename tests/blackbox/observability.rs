@@ -45,3 +45,46 @@ fn the_log_can_be_json() {
     assert!(log.lines().count() > 0);
     assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
 }
+
+/// What is logged is timed where it is applied, and shown as Redis shows it: cut, with the client that sent it.
+#[test]
+fn slow_writes_are_in_the_slow_log() {
+    let node = perdura().start();
+    let (mut operator, mut client) = (node.client(), node.client());
+    client.check("CLIENT SETNAME writer", "+OK");
+    let many: Vec<String> = (0..40).map(|n| format!("{n}")).collect();
+    let long = "x".repeat(200);
+    operator.check("CONFIG SET slowlog-log-slower-than 0", "+OK");
+    operator.check("SLOWLOG RESET", "+OK");
+    client.check(&format!("RPUSH l {}", many.join(" ")), ":40");
+    client.check(&format!("SET k {long}"), "+OK");
+    for line in ["MULTI", "INCR n", "GET n", "EXEC"] {
+        assert!(!client.run(line).is_error(), "{line}");
+    }
+    let mut waiting = node.client();
+    waiting.send_line("BLPOP late 0");
+    node.wait_for_blocked(1);
+    client.check("RPUSH late x", ":1");
+    waiting.expect("[late x]");
+    operator.check("CONFIG SET slowlog-log-slower-than 10000", "+OK");
+    let log = operator.run("SLOWLOG GET -1");
+    let shown: Vec<String> = log.items().iter().rev().map(|entry| entry.items()[3].to_string()).collect();
+    for expected in [
+        format!("[RPUSH l {} '... (11 more arguments)']", many[..29].join(" ")),
+        format!("[SET k '{}... (72 more bytes)']", "x".repeat(128)),
+        "[INCR n]".to_owned(),
+        "[GET n]".to_owned(),
+        "[RPUSH late x]".to_owned(),
+        "[BLPOP late 0]".to_owned(),
+    ] {
+        assert_eq!(shown.iter().filter(|line| **line == expected).count(), 1, "{expected} in {shown:#?}");
+    }
+    assert!(!shown.iter().any(|line| line.starts_with("[EXEC")), "{shown:#?}");
+    let of = |line: &str| log.items().iter().find(|entry| entry.items()[3].to_string() == line).cloned();
+    let entry = of("[INCR n]").expect("it was there just now");
+    assert_eq!(entry.items()[5].to_string(), "writer");
+    assert!(entry.items()[4].text().starts_with("127.0.0.1:"), "{entry}");
+    operator.check("SLOWLOG RESET", "+OK");
+    client.check("DEL l", ":1");
+    operator.check("SLOWLOG LEN", ":0");
+}
