@@ -13,6 +13,7 @@ mod delay;
 mod forward;
 mod http;
 mod line;
+mod migrate;
 mod slow;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::shard::turn::Now;
 use crate::shared::Shared;
 pub use forward::Forward;
 pub use line::{Line, Mute};
+pub use migrate::Sent;
 
 /// What the connection has to do about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +45,14 @@ pub enum Verdict {
     Taken,
     /// Offer it again once nothing is pending any more.
     Wait,
-    /// Offer it again soon: the log's queue is full.
+    /// Offer it again soon: the log's queue is full, or the lease has just run out.
     Full,
     /// Offer it again once [`Session::delay_ends`].
     Delayed,
     /// Send it to the primary.
     Forward(Forward),
+    /// Carry out the migration: [`Session::begin_migration`] and what follows.
+    Migrate,
 }
 
 /// Queued commands of one transaction hold at most so many bytes.
@@ -106,7 +110,7 @@ impl Session {
         let verdict = self.take_one(args, line);
         match verdict {
             Verdict::Taken if !line.has_unanswered() => line.settle(),
-            Verdict::Taken | Verdict::Forward(_) => line.barrier = true,
+            Verdict::Taken | Verdict::Forward(_) | Verdict::Migrate => line.barrier = true,
             Verdict::Wait | Verdict::Full | Verdict::Delayed => {
                 (self.client.reply_mode, line.mute) = (ReplyMode::SkipNext, Mute::Nothing);
             }
@@ -192,6 +196,7 @@ impl Session {
         match command.name {
             "quit" | "reset" => self.run_local(command, args, line),
             _ if self.client.transaction.is_some() => self.queue(command, args, line),
+            "migrate" => self.migrate(line),
             "wait" | "waitaof" => self.wait_for_acks(command, args, line),
             _ => match command.handler {
                 Handler::Local(_) if self.goes_to_primary(command) => self.forward_or_refuse(line),

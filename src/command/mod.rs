@@ -20,6 +20,7 @@ mod hash;
 mod keys;
 pub mod lifetime;
 mod list;
+pub mod migrate;
 mod multi_pop;
 mod pubsub;
 pub mod random;

@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use super::spec::{Categories, Flags};
 use super::{
-    Command, Family, connection, database, hash, keys, list, pubsub, server, set, string, transaction, zset,
+    Command, Family, connection, database, hash, keys, list, migrate, pubsub, server, set, string,
+    transaction, zset,
 };
 
 static FAMILIES: &[&Family] = &[
@@ -20,6 +21,7 @@ static FAMILIES: &[&Family] = &[
     &keys::FAMILY,
     &keys::sort::FAMILY,
     &list::FAMILY,
+    &migrate::FAMILY,
     &pubsub::FAMILY,
     &server::CLUSTER_FAMILY,
     &server::FAMILY,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::migrate;
 use super::upstream::Upstream;
 use super::worker::{SCRATCH_BYTES, Worker};
 use crate::client::{Blocked, ClientInfo, Delay};
@@ -164,6 +165,13 @@ impl Connection {
         after(LOOK_AGAIN).await;
         let ready = self.writer.as_ref().ready(Interest::READABLE).await;
         ready.map_or(true, |ready| ready.is_read_closed())
+    }
+
+    /// Waits for CLIENT KILL.
+    async fn killed(&self) {
+        while !self.info.killed.load(Ordering::Acquire) {
+            self.info.wake.notified().await;
+        }
     }
 
     async fn writable(&self) {
@@ -430,6 +438,7 @@ impl ConnectionTask {
                         Verdict::Full => return Progress::Full,
                         Verdict::Delayed => return Progress::Delayed,
                         Verdict::Forward(what) => self.forward(what, &args).await,
+                        Verdict::Migrate => self.migrate(&args).await,
                     }
                     self.commands += 1;
                     *consumed += bytes;
@@ -482,6 +491,26 @@ impl ConnectionTask {
             }
         };
         self.connection.line.borrow_mut().forwarded += answers;
+    }
+
+    /// Carries out a MIGRATE. A client that is killed meanwhile keeps its keys, wherever they are.
+    async fn migrate(&mut self, args: &Args<'_>) {
+        self.flush();
+        let migration = match self.session.begin_migration(args) {
+            Ok(migration) => migration,
+            Err(error) => return self.refuse(&error.to_string()),
+        };
+        let sent = tokio::select! {
+            sent = migrate::send(&migration, &self.session.shared.run_id) => sent,
+            () = self.connection.killed() => return,
+        };
+        let end = |task: &mut Self| {
+            let mut line = task.connection.line.borrow_mut();
+            task.session.end_migration(&migration, &sent, &mut line)
+        };
+        while end(self) == Verdict::Full {
+            tokio::time::sleep(FULL_RETRY).await;
+        }
     }
 
     /// Passes on what the primary answered, and lets go of a connection to what is not the primary any more.

@@ -1,4 +1,5 @@
-//! Bytes in and out: listeners, connections, and the connections on which a client's commands go to the primary.
+//! Bytes in and out: listeners, connections, and the connections on which a client's commands go to the primary,
+//! or its keys to another server.
 //!
 //! Each worker is one thread with a current-thread runtime. It accepts for itself, owns its connections, and hands nothing
 //! of them to anybody: what comes back from the log is addressed by number.
@@ -6,6 +7,7 @@
 pub mod connection;
 pub mod listener;
 pub mod metrics_http;
+mod migrate;
 pub mod relay;
 pub mod upstream;
 pub mod worker;

@@ -204,7 +204,7 @@ fn frame_len(bytes: &[u8], resp: Resp) -> Result<Option<usize>, RedisProtocolErr
     }
 }
 
-fn encode(out: &mut Vec<u8>, args: &Args<'_>) {
+pub(super) fn encode(out: &mut Vec<u8>, args: &Args<'_>) {
     out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
     for arg in args {
         out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());

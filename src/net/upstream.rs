@@ -150,7 +150,7 @@ async fn ask_to_unblock(
     read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)
 }
 
-async fn read_line(stream: &mut TcpStream) -> io::Result<String> {
+pub(super) async fn read_line(stream: &mut TcpStream) -> io::Result<String> {
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {
         if line.len() > 1024 {

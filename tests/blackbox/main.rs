@@ -12,6 +12,7 @@ mod connections;
 mod dump;
 mod limits;
 mod metrics;
+mod migrate;
 mod observability;
 mod pausing;
 mod pipelining;

@@ -81,11 +81,16 @@ pub const INTERNAL_FAMILY: Family = Family {
     categories: Categories::CONNECTION,
     commands: &[Command::container(
         "perdura",
-        &[Command::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::NOSCRIPT, Flags::ADMIN]).docs(
-            "0.1.0",
-            "O(1)",
-            "Says that the connection carries another node's commands, which must not be sent on.",
-        )],
+        &[
+            Command::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::NOSCRIPT, Flags::ADMIN]).docs(
+                "0.1.0",
+                "O(1)",
+                "Says that the connection carries another node's commands, which must not be sent on.",
+            ),
+            Command::local("runid", 2, runid)
+                .flags(&[Flags::NOSCRIPT, Flags::ADMIN, Flags::ON_PRIMARY])
+                .docs("0.1.0", "O(1)", "Returns the primary's run_id, by which a primary recognises itself."),
+        ],
     )
     .docs("0.1.0", "Depends on subcommand.", "A container for commands between nodes.")],
 };
@@ -178,6 +183,12 @@ fn noforward(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) ->
     ctx.client.forwarded = true;
     ctx.client.info.note_answer(ctx.shared.shard.status.lock().last_index);
     reply.simple(&ctx.client.info.id.to_string());
+    Ok(())
+}
+
+/// As INFO shows it on the primary.
+fn runid(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.simple(&ctx.shared.run_id);
     Ok(())
 }
 

@@ -1,0 +1,183 @@
+//! MIGRATE: moves keys to another server, which may be Redis.
+//!
+//! - The connection carries it out and no handler does, for it talks to the other server: the keys are read under their locks
+//!   at one moment ([`Migration::pack`]), sent as RESTORE commands while nobody is held up but the client, and then deleted
+//!   by a command in the log.
+//! - A key is deleted here only after the target has answered OK to it, and only if it is still the key that was sent: same
+//!   value, same deadlines. Otherwise it stays, and an error says so; the target then has what it was when it was read.
+//! - A target that turns out to be this very database is refused: its key is the one that would be deleted. The target is asked
+//!   for the run_id of its primary, and it is this process that reads, sends and deletes, throughout one leadership.
+//! - Nothing is lost at any moment. A key may be in both places: after a copy, after an error, and for the client of another
+//!   connection between the target's OK and the deletion.
+//!
+//! Not in a transaction, whose commands all happen at one moment. Each MIGRATE makes a connection of its own.
+//!
+//! Source: <https://redis.io/docs/latest/commands/migrate/>.
+
+mod request;
+
+use super::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key, keys};
+use super::{Args, Command, CommandError, CommandResult, Family, LocalContext, ReadContext, WriteContext};
+use crate::keyspace::digest;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::view::LockSet;
+use crate::protocol::reply::Reply;
+use crate::rdb;
+pub use request::{Credentials, MigrateRequest};
+
+/// The command that ends a migration in the log.
+pub const DELETE_MIGRATED: &[u8] = b"_delmigrated";
+
+const MOVED: KeyFlags = KeyFlags::RW_ACCESS_DELETE;
+
+const KEYS_OPTION: KeySpec = KeySpec {
+    begin: BeginSearch::Keyword { keyword: "KEYS", from: 6 },
+    find: FindKeys::Range { last: -1, step: 1 },
+    flags: MOVED.union(KeyFlags::INCOMPLETE),
+};
+
+pub const FAMILY: Family = Family {
+    group: "generic",
+    categories: Categories::KEYSPACE,
+    commands: &[
+        Command::local("migrate", -6, not_here)
+            .flags(&[Flags::WRITE, Flags::NO_MULTI, Flags::MOVABLEKEYS, Flags::ON_PRIMARY])
+            .categories(Categories::DANGEROUS)
+            .keys(&[key(3, MOVED), KEYS_OPTION])
+            .docs(
+                "2.6.0",
+                "A DUMP and a DEL here, and a RESTORE at the target, for each key; O(N) for the bytes that are sent",
+                "Atomically transfers a key from one Redis instance to another.",
+            ),
+        Command::write("_delmigrated", -4, delete_migrated)
+            .flags(&[Flags::INTERNAL])
+            .keys(&[keys(2, -2, 2, KeyFlags::RM_DELETE)])
+            .docs("", "O(N) where N is the number of keys", "Deletes keys that another server has now."),
+    ],
+};
+
+const CHANGED: &str =
+    "ERR a key changed while it was sent: it stays here, and the target has what it was before";
+
+/// A key on its way.
+#[derive(Debug)]
+pub struct Traveller {
+    pub key: Box<[u8]>,
+    /// What is left of its life, in ms; 0 is for ever, as for RESTORE.
+    pub ttl_ms: i64,
+    pub payload: Vec<u8>,
+    pub fingerprint: [u8; 16],
+}
+
+/// A MIGRATE that has read its keys.
+#[derive(Debug)]
+pub struct Migration {
+    pub request: MigrateRequest,
+    /// The database that the keys leave.
+    pub db: usize,
+    /// The leadership epoch in which they were read.
+    pub epoch: u64,
+    /// Those of the request's keys that exist.
+    pub travellers: Vec<Traveller>,
+}
+
+impl Migration {
+    /// Reads the keys, which the context has locked.
+    pub fn pack(request: MigrateRequest, epoch: u64, ctx: &ReadContext<'_>) -> Migration {
+        let travellers = request.keys.iter().filter_map(|key| traveller(ctx, key)).collect();
+        Migration { request, db: ctx.db, epoch, travellers }
+    }
+}
+
+impl MigrateRequest {
+    pub fn lock_set(&self) -> LockSet {
+        self.keys.iter().fold(LockSet::NONE, |set, key| set.union(LockSet::of_key(key)))
+    }
+}
+
+fn traveller(ctx: &ReadContext<'_>, key: &[u8]) -> Option<Traveller> {
+    let entry = ctx.entry(key)?;
+    Some(Traveller {
+        key: key.into(),
+        ttl_ms: entry.deadline_ms().map_or(0, |deadline_ms| deadline_ms - ctx.now_ms),
+        payload: rdb::dump(entry.value()),
+        fingerprint: fingerprint(ctx.db, entry),
+    })
+}
+
+/// Of the key, its value and its deadlines. The log holds fingerprints: a program that computes them otherwise must give
+/// the command in the log another name.
+fn fingerprint(db: usize, entry: &Entry) -> [u8; 16] {
+    digest::of_entry(db, entry).to_le_bytes()
+}
+
+/// Deletes those of the keys that still have the fingerprint that follows each of them. Its first argument is the error
+/// that the client gets, empty for none.
+fn delete_migrated(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let (pairs, _) = args[2..].as_chunks::<2>();
+    let mut changed = false;
+    for [key, expected] in pairs {
+        let found = ctx.entry(key).map(|entry| fingerprint(ctx.db, entry));
+        if found.is_some_and(|found| found == **expected) {
+            ctx.remove(key);
+        } else {
+            changed = true;
+        }
+    }
+    match (args[1], changed) {
+        ([], false) => reply.ok(),
+        ([], true) => reply.error(CHANGED),
+        (error, _) => reply.error(&String::from_utf8_lossy(error)),
+    }
+    Ok(())
+}
+
+/// The session carries it out.
+fn not_here(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
+    Err(CommandError::other("ERR Command not allowed inside a transaction"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::testing::{TestDb, show_reply};
+
+    fn of_string(key: &str, text: &str, deadline_ms: Option<i64>) -> [u8; 16] {
+        fingerprint(0, &Entry::string(key.as_bytes(), text.as_bytes(), deadline_ms))
+    }
+
+    fn end(db: &mut TestDb, error: &str, keys: &[(&str, [u8; 16])]) -> String {
+        let mut args = vec![DELETE_MIGRATED, error.as_bytes()];
+        keys.iter().for_each(|(key, fingerprint)| args.extend([key.as_bytes(), fingerprint]));
+        show_reply(&String::from_utf8_lossy(&db.run_args(&args)))
+    }
+
+    #[test]
+    fn what_is_still_what_was_sent_is_deleted() {
+        let mut db = TestDb::new();
+        db.show("MSET a 1 b 2 c 3");
+        db.show("PEXPIREAT b 1000005");
+        let keys = [("a", of_string("a", "1", None)), ("b", of_string("b", "2", Some(1_000_005)))];
+        assert_eq!(end(&mut db, "", &keys), "OK");
+        assert_eq!(db.show("MGET a b c"), "[nil nil 3]");
+    }
+
+    #[test]
+    fn what_changed_stays_and_the_rest_goes_all_the_same() {
+        let mut db = TestDb::new();
+        db.show("MSET a new b 2 c 3");
+        db.show("PEXPIREAT c 1000005");
+        let sent = [("a", "1"), ("b", "2"), ("c", "3"), ("gone", "4")];
+        let keys = sent.map(|(key, text)| (key, of_string(key, text, None)));
+        assert_eq!(end(&mut db, "", &keys), CHANGED);
+        assert_eq!(db.show("MGET a b c"), "[new nil 3]");
+    }
+
+    #[test]
+    fn the_error_that_the_client_gets_travels_through_the_log() {
+        let mut db = TestDb::new();
+        db.show("SET a 1");
+        assert_eq!(end(&mut db, "IOERR why", &[("a", of_string("a", "1", None))]), "IOERR why");
+        assert_eq!(db.show("EXISTS a"), "0");
+    }
+}

@@ -1,0 +1,125 @@
+//! What is said to the target of a MIGRATE.
+//!
+//! - The password is accepted, the database chosen, and the target known not to be this very database before the first key
+//!   is sent.
+//! - Keys are sent one behind the other without waiting for answers; what the target accepted before something went wrong
+//!   counts as accepted.
+//! - Each step (connecting, sending one key, one answer) may take as long as the request says.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::relay::encode;
+use super::upstream::read_line;
+use crate::command::migrate::{MigrateRequest, Migration, Traveller};
+use crate::session::Sent;
+
+const CONNECTING: &str = "IOERR error or timeout connecting to the client";
+const WRITING: &str = "IOERR error or timeout writing to target instance";
+const ITSELF: &str = "ERR the target is this very database";
+const READING: &str = "IOERR error or timeout reading from target instance";
+
+/// Sends the keys; returns which of them the target has now.
+/// `run_id` is this process's.
+pub async fn send(migration: &Migration, run_id: &str) -> Sent {
+    let mut sent = Sent::default();
+    if !migration.travellers.is_empty()
+        && let Err(error) = send_all(migration, run_id, &mut sent).await
+    {
+        sent.error.get_or_insert(error);
+    }
+    sent
+}
+
+async fn send_all(migration: &Migration, run_id: &str, sent: &mut Sent) -> Result<(), String> {
+    let Migration { request, travellers, .. } = migration;
+    let mut target = Target::connect(request).await?;
+    target.greet(request).await?;
+    if target.read_line().await? == format!("+{run_id}") && usize::try_from(request.db) == Ok(migration.db) {
+        return Err(ITSELF.to_owned());
+    }
+    for traveller in travellers {
+        target.write(&restore(traveller, request.replace)).await?;
+    }
+    for _ in travellers {
+        let refusal = target.read_refusal().await?;
+        sent.accepted.push(refusal.is_none());
+        if sent.error.is_none() {
+            sent.error = refusal;
+        }
+    }
+    Ok(())
+}
+
+struct Target {
+    stream: TcpStream,
+    /// For each step.
+    patience: Duration,
+}
+
+impl Target {
+    async fn connect(request: &MigrateRequest) -> Result<Target, String> {
+        let connecting = TcpStream::connect((request.host.as_str(), request.port));
+        let stream = within(request.timeout, connecting, CONNECTING).await?;
+        stream.set_nodelay(true).map_err(|_| CONNECTING)?;
+        Ok(Target { stream, patience: request.timeout })
+    }
+
+    /// Also asks who the target is: its next answer tells.
+    async fn greet(&mut self, request: &MigrateRequest) -> Result<(), String> {
+        let db = request.db.to_string();
+        let mut greeting = Vec::new();
+        let mut answers = 1;
+        if let Some(credentials) = &request.credentials {
+            let user = credentials.user.as_deref();
+            let words = [Some(&b"AUTH"[..]), user, Some(&credentials.password)];
+            encode(&mut greeting, &words.into_iter().flatten().collect::<Vec<_>>());
+            answers += 1;
+        }
+        encode(&mut greeting, &[b"SELECT", db.as_bytes()]);
+        encode(&mut greeting, &[b"PERDURA", b"RUNID"]);
+        self.write(&greeting).await?;
+        for _ in 0..answers {
+            self.read_refusal().await?.map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        within(self.patience, self.stream.write_all(bytes), WRITING).await
+    }
+
+    async fn read_line(&mut self) -> Result<String, String> {
+        within(self.patience, read_line(&mut self.stream), READING).await
+    }
+
+    /// Reads an answer; returns the error to pass on if it is one.
+    async fn read_refusal(&mut self) -> Result<Option<String>, String> {
+        let line = self.read_line().await?;
+        let refused = line.strip_prefix('-');
+        Ok(refused.map(|text| format!("ERR Target instance replied with error: {text}")))
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    step: impl Future<Output = io::Result<T>>,
+    error: &str,
+) -> Result<T, String> {
+    timeout(patience, step).await.ok().and_then(Result::ok).ok_or_else(|| error.to_owned())
+}
+
+fn restore(traveller: &Traveller, replace: bool) -> Vec<u8> {
+    let ttl_ms = traveller.ttl_ms.to_string();
+    let mut words: Vec<&[u8]> = vec![b"RESTORE", &traveller.key, ttl_ms.as_bytes(), &traveller.payload];
+    if replace {
+        words.push(b"REPLACE");
+    }
+    let mut out = Vec::new();
+    encode(&mut out, &words);
+    out
+}
