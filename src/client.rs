@@ -33,6 +33,8 @@ pub struct Client {
     pub channels: BTreeSet<Vec<u8>>,
     pub patterns: BTreeSet<Vec<u8>>,
     pub shard_channels: BTreeSet<Vec<u8>>,
+    /// MONITOR: it is shown every command.
+    pub monitors: bool,
     pub reply_mode: ReplyMode,
     /// Close once everything written so far is sent.
     pub close_after_reply: bool,
@@ -96,6 +98,7 @@ impl Client {
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             shard_channels: BTreeSet::new(),
+            monitors: false,
             reply_mode: ReplyMode::On,
             close_after_reply: false,
         }
@@ -109,6 +112,16 @@ impl Client {
     /// Whether the connection is in the subscribed state, in which RESP2 allows few commands.
     pub fn is_subscriber(&self) -> bool {
         self.subscriptions() + self.shard_channels.len() > 0
+    }
+
+    /// Whether the server sends it what it has not asked for each time.
+    pub fn is_listener(&self) -> bool {
+        self.monitors || self.is_subscriber()
+    }
+
+    /// The connection as registries of listeners know it.
+    pub fn listener_id(&self) -> (usize, ConnectionId) {
+        (self.worker, self.connection)
     }
 }
 
@@ -147,6 +160,7 @@ pub struct ClientDetails {
     /// Commands queued in a transaction, if there is one.
     pub multi: Option<usize>,
     pub watching: bool,
+    pub monitors: bool,
     pub blocked: Blocked,
     /// What keeps a command that it has sent from beginning.
     pub delayed: Option<Delay>,

@@ -11,6 +11,7 @@ pub mod env;
 pub mod keyspace;
 pub mod logging;
 pub mod metrics;
+pub mod monitor;
 pub mod net;
 pub mod pause;
 pub mod propose;

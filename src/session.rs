@@ -14,6 +14,7 @@ mod forward;
 mod http;
 mod line;
 mod migrate;
+mod show;
 mod slow;
 
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub enum Verdict {
 
 /// Queued commands of one transaction hold at most so many bytes.
 const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+
+const NO_MONITOR: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
 
 pub struct Session {
     pub client: Client,
@@ -120,7 +123,7 @@ impl Session {
 
     fn take_one(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         match self.gate(args) {
-            Ok(command) => self.pause(command).unwrap_or_else(|| self.route(command, args, line)),
+            Ok(command) => self.pause(command).unwrap_or_else(|| self.carry_out(command, args, line)),
             Err(error) => {
                 if line.forwarded > 0 {
                     return Verdict::Wait;
@@ -164,6 +167,9 @@ impl Session {
         if !self.client.authenticated && !command.flags.contains(Flags::NO_AUTH) {
             return Err("NOAUTH Authentication required.".into());
         }
+        if self.client.monitors && uses_data(command) {
+            return Err("ERR Replica can't interact with the keyspace".to_owned());
+        }
         if self.is_limited_to_subscriptions() && !command.flags.contains(Flags::WHILE_SUBSCRIBED) {
             return Err(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
@@ -175,6 +181,15 @@ impl Session {
 
     fn is_limited_to_subscriptions(&self) -> bool {
         self.client.resp == Resp::V2 && self.client.is_subscriber()
+    }
+
+    fn carry_out(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let gathering = self.client.transaction.is_some();
+        let verdict = self.route(command, args, line);
+        if self.shared.monitors.are_there() {
+            self.show_taken(command, args, gathering, verdict);
+        }
+        verdict
     }
 
     fn route(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
@@ -379,6 +394,7 @@ impl Session {
     fn propose_transaction(&mut self, line: &mut Line) {
         let queued = self.client.transaction.take().unwrap_or_default().queued;
         self.client.watching_epoch = None;
+        self.show_queued(&queued);
         let db_before = self.client.db;
         let mut commands = Vec::new();
         let mut writes = 0;
@@ -396,6 +412,12 @@ impl Session {
                     self.write_publish(&mut commands, command, &slices);
                     writes += 1;
                     steps.push(Step::Write(command));
+                }
+                // Its lines would come between the transaction's replies.
+                Handler::Local(_) if command.name == "monitor" => {
+                    let mut refusal = Vec::new();
+                    Reply::new(&mut refusal, self.client.resp).error(NO_MONITOR);
+                    steps.push(Step::Literal(refusal));
                 }
                 Handler::Local(_) | Handler::Container => {
                     let mut encoded = Vec::new();
@@ -499,6 +521,7 @@ impl Session {
         for (kind, names) in names {
             names.iter().for_each(|name| self.shared.pubsub.unsubscribe(kind, name, subscriber));
         }
+        self.shared.monitors.remove(subscriber);
         self.shared.clients.remove(client.info.id);
     }
 
@@ -553,12 +576,18 @@ impl Session {
         details.shard_channels = client.shard_channels.len();
         details.multi = client.transaction.as_ref().map(|transaction| transaction.queued.len());
         details.watching = client.watching_epoch.is_some();
+        details.monitors = client.monitors;
         details.blocked = line.blocked();
         details.query_buffer_bytes = query_buffer_bytes;
         details.output_bytes = line.out.len();
         details.commands += commands;
         details.last_command = statistic_name(self.index);
     }
+}
+
+/// What Redis lets no replica and no monitor send.
+fn uses_data(command: &Command) -> bool {
+    !matches!(command.handler, Handler::Local(_)) || command.flags.contains(Flags::MAY_REPLICATE)
 }
 
 fn full_name(command: &Command, args: &Args<'_>) -> String {

@@ -10,6 +10,7 @@ use crate::config::runtime::RuntimeConfig;
 use crate::env::Clock;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
+use crate::monitor::Monitors;
 use crate::pubsub::{Kind, Message, PubSub};
 use crate::shard::port::ShardHandle;
 use crate::slowlog::SlowLog;
@@ -23,6 +24,7 @@ pub struct Shared {
     pub shard: Arc<ShardHandle>,
     pub clients: ClientRegistry,
     pub pubsub: PubSub,
+    pub monitors: Monitors,
     /// Messages on their way to the other nodes.
     pub outgoing: Mutex<Outgoing>,
     pub slowlog: SlowLog,

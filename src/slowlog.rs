@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 
 use crate::client::ClientInfo;
+use crate::command::secrets::{REDACTED, secret_places};
 use crate::config::runtime::RuntimeConfig;
 pub use stopwatch::{SlowRun, Stopwatch, is_timed};
 
@@ -100,7 +101,9 @@ impl SlowLog {
 
 fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
     let kept = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
-    let mut shortened: Vec<Vec<u8>> = args[..kept].iter().map(|arg| shortened_arg(arg)).collect();
+    let secrets = secret_places(args);
+    let shown = |place: usize| if secrets.contains(&place) { REDACTED } else { args[place] };
+    let mut shortened: Vec<Vec<u8>> = (0..kept).map(|place| shortened_arg(shown(place))).collect();
     if kept < args.len() {
         shortened.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
     }
@@ -162,5 +165,6 @@ mod tests {
         assert!(kept[0].ends_with(b"x... (72 more bytes)"));
         assert_eq!(kept[31], b"... (9 more arguments)");
         assert_eq!(shortened(&[&b"a"[..]; 32]).len(), 32);
+        assert_eq!(shortened(&[b"AUTH", b"word"]), [&b"AUTH"[..], b"(redacted)"]);
     }
 }

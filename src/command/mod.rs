@@ -26,6 +26,7 @@ mod pubsub;
 pub mod random;
 mod sample;
 pub mod scan;
+pub mod secrets;
 mod server;
 mod set;
 pub mod spec;

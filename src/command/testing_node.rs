@@ -12,6 +12,7 @@ use crate::env::{Clock, ManualClock};
 use crate::keyspace::Keyspace;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
+use crate::monitor::Monitors;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Reply;
 use crate::pubsub::PubSub;
@@ -52,6 +53,7 @@ impl TestNode {
             clock,
             clients: ClientRegistry::default(),
             pubsub: PubSub::new(shard.ports.clone()),
+            monitors: Monitors::new(shard.ports.clone()),
             shard,
             outgoing: Default::default(),
             slowlog: Default::default(),

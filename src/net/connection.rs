@@ -305,7 +305,7 @@ impl ConnectionTask {
         let look_again = self.over_soft_limit_since_ms.is_some() || self.waits_for_primary();
         let Self { worker, connection, reader, input, upstream, session, .. } = self;
         let idle = session.shared.config.timeout_s();
-        let idle_ends = idle > 0 && !session.client.is_subscriber() && want_input;
+        let idle_ends = idle > 0 && !session.client.is_listener() && want_input;
         tokio::select! {
             biased;
             read = read_some(worker, reader, input), if want_input || read_ahead => match read {
@@ -580,7 +580,7 @@ impl ConnectionTask {
     fn is_over_output_limit(&mut self) -> bool {
         let unsent = self.connection.unsent() as u64;
         let limits = self.session.shared.config.output_limits();
-        let limit = if self.session.client.is_subscriber() { limits.pubsub } else { limits.normal };
+        let limit = if self.session.client.is_listener() { limits.pubsub } else { limits.normal };
         if limit.hard_bytes > 0 && unsent > limit.hard_bytes {
             return true;
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::command::glob;
-use crate::propose::reply::{ConnectionId, Span};
+use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::{Reply, Resp};
 use crate::shard::port::Port;
 pub use message::Message;
@@ -136,9 +136,7 @@ impl PubSub {
         let encoded = [encode(message, Resp::V2), encode(message, Resp::V3)];
         for ((worker, connection), resp) in subscribers {
             let bytes = &encoded[usize::from(*resp == Resp::V3)];
-            let mut replies = self.ports[*worker].replies.lock();
-            replies.bytes.extend_from_slice(bytes);
-            replies.spans.push(Span { connection: *connection, bytes: bytes.len(), answers: 0 });
+            self.ports[*worker].push_message(*connection, bytes);
             woken.insert(*worker);
         }
         subscribers.len()

@@ -20,6 +20,7 @@ use crate::env::{self, Clock};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::{DATABASES, Keyspace};
 use crate::metrics::{DatabaseKeys, Metrics};
+use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
 use crate::raft::identity::{ClusterId, Identity};
 use crate::raft::inbox::Inbox;
@@ -67,6 +68,7 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     let limits = TypeLimits::default();
     let shared = Arc::new(Shared {
         pubsub: PubSub::new(handle.ports.clone()),
+        monitors: Monitors::new(handle.ports.clone()),
         config: RuntimeConfig::new(config),
         limits: limits.clone(),
         clock: clock.clone(),

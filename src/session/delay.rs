@@ -38,6 +38,7 @@ impl Session {
     pub(super) fn pause(&self, command: &Command) -> Option<Verdict> {
         let paused = match self.shared.shard.pause.at(self.now.monotonic_ms) {
             Paused::Nothing => false,
+            _ if self.client.monitors => false,
             Paused::Writes => self.may_write(command),
             Paused::Everything => !matches!(command.name, "auth" | "noforward"),
         };

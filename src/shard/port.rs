@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::keyspace::Keyspace;
 use crate::pause::Pause;
 use crate::propose::batch::Batch;
-use crate::propose::reply::ReplyBatch;
+use crate::propose::reply::{ConnectionId, ReplyBatch, Span};
 use crate::raft::status::Role;
 
 /// One worker's mailbox at one shard.
@@ -24,6 +24,15 @@ pub struct Port {
     pub replies: Mutex<ReplyBatch>,
     /// Wakes the worker: there are replies.
     pub replies_ready: Notify,
+}
+
+impl Port {
+    /// Leaves a message, which answers no request, for a connection. The worker is not woken.
+    pub fn push_message(&self, connection: ConnectionId, bytes: &[u8]) {
+        let mut replies = self.replies.lock();
+        replies.bytes.extend_from_slice(bytes);
+        replies.spans.push(Span { connection, bytes: bytes.len(), answers: 0 });
+    }
 }
 
 /// A peer as the primary sees it.

@@ -3,6 +3,7 @@
 //!
 //! They must be installed (`./test` does that): a client that is missing fails its test.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -98,6 +99,23 @@ impl Drop for Background {
         self.0.kill().expect("our own child can be killed");
         self.0.wait().expect("our own child can be waited for");
     }
+}
+
+#[test]
+fn redis_cli_shows_what_others_send() {
+    on_each_kind_of_node(|port| {
+        let mut cli = Background(
+            Command::new("redis-cli")
+                .args(["-p", port, "MONITOR"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("redis-cli can be run"),
+        );
+        let mut lines = BufReader::new(cli.0.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        assert_eq!(lines.next().as_deref(), Some("OK"));
+        succeed("redis-cli", &["-p", port, "ECHO", "two words"]);
+        assert!(lines.any(|line| line.ends_with("] \"ECHO\" \"two words\"")));
+    });
 }
 
 #[test]

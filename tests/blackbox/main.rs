@@ -13,6 +13,7 @@ mod dump;
 mod limits;
 mod metrics;
 mod migrate;
+mod monitor;
 mod observability;
 mod pausing;
 mod pipelining;

@@ -151,11 +151,13 @@ fn readwrite(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) ->
 /// <https://redis.io/docs/latest/commands/reset/>
 fn reset(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     unsubscribe_all(ctx.client, ctx.shared);
+    ctx.shared.monitors.remove(ctx.client.listener_id());
     let client = &mut *ctx.client;
     client.resp = Resp::V2;
     client.db = 0;
     client.authenticated = ctx.shared.config.requirepass().is_none();
     client.transaction = None;
+    client.monitors = false;
     client.reads_from_replica = false;
     client.reply_mode = ReplyMode::On;
     let mut details = client.info.details.lock();

@@ -45,6 +45,7 @@ pub const FAMILY: Family = Family {
         process::LOLWUT,
         memory::MEMORY,
         MODULE,
+        process::MONITOR,
         replication::REPLICAOF,
         replication::ROLE,
         process::SAVE,

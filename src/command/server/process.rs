@@ -16,6 +16,9 @@ pub(super) const BGSAVE: Command = Command::local("bgsave", -1, no_saving).flags
     "O(1)",
     "Refused: every acknowledged write is in the log already.",
 );
+pub(super) const MONITOR: Command = Command::local("monitor", 1, monitor)
+    .flags(&[OPERATORS, Flags::ORDERED])
+    .docs("1.0.0", "O(1)", "Listens for all requests received by the server in real-time.");
 pub(super) const SAVE: Command = Command::local("save", 1, no_saving)
     .flags(&[OPERATORS, Flags::NO_MULTI])
     .docs("1.0.0", "O(1)", "Refused: every acknowledged write is in the log already.");
@@ -77,5 +80,13 @@ fn shutdown(ctx: &mut LocalContext<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> C
         return Err(CommandError::other("ERR No shutdown in progress."));
     }
     ctx.shared.shutdown.notify_one();
+    Ok(())
+}
+
+/// <https://redis.io/docs/latest/commands/monitor/>
+fn monitor(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    ctx.client.monitors = true;
+    ctx.shared.monitors.add(ctx.client.listener_id());
+    reply.ok();
     Ok(())
 }

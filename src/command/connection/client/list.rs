@@ -19,6 +19,7 @@ pub(super) fn refresh(client: &Client, command: &'static str) {
     details.shard_channels = client.shard_channels.len();
     details.multi = client.transaction.as_ref().map(|transaction| transaction.queued.len());
     details.watching = client.watching_epoch.is_some();
+    details.monitors = client.monitors;
     details.last_command = command;
 }
 
@@ -58,10 +59,11 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
     );
 }
 
-/// Redis' letters: P subscribed, x in a transaction, b blocked, e not to be evicted, T touches nothing; N for none of them.
+/// Redis' letters: O a monitor, P subscribed, x in a transaction, b blocked, e not to be evicted, T touches nothing; N for none of them.
 fn flags(details: &ClientDetails) -> String {
     let subscribed = details.channels + details.patterns + details.shard_channels > 0;
     let letters = [
+        ('O', details.monitors),
         ('P', subscribed),
         ('x', details.multi.is_some()),
         ('b', details.is_blocked()),

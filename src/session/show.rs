@@ -1,0 +1,48 @@
+//! What MONITOR shows of a session's commands.
+
+use super::{Forward, Session, Verdict};
+use crate::client::{Queued, QueuedCommand, Transaction};
+use crate::command::args::database;
+use crate::command::spec::Flags;
+use crate::command::{Args, Command};
+
+/// Commands for operators are not shown, as in Redis: they may hold what nobody should read.
+const UNSHOWN: Flags = Flags::SKIP_MONITOR.union(Flags::ADMIN);
+
+impl Session {
+    /// Shows a command that was taken. One that a transaction gathers is shown at its EXEC.
+    pub(super) fn show_taken(&self, command: &Command, args: &Args<'_>, gathering: bool, verdict: Verdict) {
+        match (verdict, &self.client.transaction) {
+            (Verdict::Forward(Forward::Transaction), Some(Transaction { queued, .. })) => {
+                self.show_queued(queued);
+            }
+            (Verdict::Forward(_) | Verdict::Migrate, _) | (Verdict::Taken, None) => {}
+            (Verdict::Taken, Some(_)) if !gathering => {}
+            _ => return,
+        }
+        self.show(command, self.client.db, args);
+    }
+
+    /// Shows the commands of a transaction that is about to be carried out, each in its database.
+    pub(super) fn show_queued(&self, queued: &[Queued]) {
+        if !self.shared.monitors.are_there() {
+            return;
+        }
+        let mut db = self.client.db;
+        for one in queued {
+            let QueuedCommand(command) = one.command;
+            let args: Vec<&[u8]> = one.args.iter().map(|arg| &**arg).collect();
+            if one.is_select() {
+                db = database(args[1]).unwrap_or(db);
+            }
+            self.show(command, db, &args);
+        }
+    }
+
+    fn show(&self, command: &Command, db: usize, args: &Args<'_>) {
+        if !command.flags.intersects(UNSHOWN) {
+            let shared = &self.shared;
+            shared.monitors.show(shared.clock.unix_us(), db, &self.client.info.addr, args);
+        }
+    }
+}
