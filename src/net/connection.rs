@@ -174,6 +174,14 @@ impl Connection {
         }
     }
 
+    /// Sends all there is, as fast as the client takes it.
+    pub async fn send_the_rest(&self) {
+        while self.unsent() > 0 && !self.broken.get() && !self.held.get() {
+            self.writable().await;
+            self.flush();
+        }
+    }
+
     async fn writable(&self) {
         if self.writer.writable().await.is_err() {
             self.broken.set(true);

@@ -58,11 +58,27 @@ impl Worker {
         let mut batch = ReplyBatch::default();
         loop {
             port.replies_ready.notified().await;
+            // Taken first: whoever said it has left its last replies before.
+            let farewell = port.take_farewell();
             std::mem::swap(&mut batch, &mut port.replies.lock());
             self.deliver_batch(&batch);
             batch.bytes.clear();
             batch.spans.clear();
             batch.bytes.shrink_to(4 << 20);
+            if let Some(all_sent) = farewell {
+                self.send_the_rest().await;
+                // Who does not wait for it any more ends the process anyway.
+                let _ = all_sent.send(());
+            }
+        }
+    }
+
+    /// Sends what is left, one connection after the other.
+    async fn send_the_rest(&self) {
+        let connections: Vec<Rc<Connection>> =
+            self.connections.borrow().iter().map(|(_, connection)| connection.clone()).collect();
+        for connection in connections {
+            connection.send_the_rest().await;
         }
     }
 

@@ -35,6 +35,8 @@ const SAMPLE_PERIOD_MS: u64 = 1000;
 const MAX_POLLS: u32 = 3;
 /// How long an ending primary waits for another to take over.
 const HANDOVER_MS: u64 = 2000;
+/// How long an ending process waits for clients to take their last answers.
+const FAREWELL_MS: u64 = 500;
 
 pub struct Driver {
     shard: Shard<RealDisk>,
@@ -250,6 +252,21 @@ impl Driver {
         metrics.expired_keys.inc_by(expired - metrics.expired_keys.get());
     }
 
+    /// Waits until the workers have sent what the last turn answered, as far as clients take it.
+    async fn let_workers_send(&self) {
+        let ports = &self.shared.shard.ports;
+        let sent: Vec<_> = ports.iter().map(|port| port.say_farewell()).collect();
+        let all_sent = async {
+            for worker in sent {
+                // A worker that is gone sends nothing more.
+                let _ = worker.await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_millis(FAREWELL_MS), all_sent).await.is_err() {
+            tracing::warn!("some clients do not take their last answers");
+        }
+    }
+
     /// Ends in good order: lets another node lead, if there is one, and answers what is still to be answered.
     async fn hand_over(mut self) -> Result<(), ServerError> {
         tracing::info!("ending");
@@ -267,8 +284,7 @@ impl Driver {
             }
         }
         self.turn()?;
-        // Lets the workers send what the last turn answered.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.let_workers_send().await;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::keyspace::Keyspace;
 use crate::pause::Pause;
@@ -24,9 +24,24 @@ pub struct Port {
     pub replies: Mutex<ReplyBatch>,
     /// Wakes the worker: there are replies.
     pub replies_ready: Notify,
+    /// For the worker to answer, once, when it has sent what it found here before.
+    farewell: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl Port {
+    /// Asks the worker to send all that it was left, for it is the last; what is returned becomes ready when it has.
+    pub fn say_farewell(&self) -> oneshot::Receiver<()> {
+        let (sent, is_sent) = oneshot::channel();
+        *self.farewell.lock() = Some(sent);
+        self.replies_ready.notify_one();
+        is_sent
+    }
+
+    /// Whom to tell that everything is sent, once the replies that are here now are.
+    pub fn take_farewell(&self) -> Option<oneshot::Sender<()>> {
+        self.farewell.lock().take()
+    }
+
     /// Leaves a message, which answers no request, for a connection. The worker is not woken.
     pub fn push_message(&self, connection: ConnectionId, bytes: &[u8]) {
         let mut replies = self.replies.lock();

@@ -2,6 +2,7 @@
 //!
 //! - A command that is fast by its flags is timed only under a threshold below [`WATCHFUL_US`]: two looks at the clock
 //!   cost about as much as the command.
+//! - The server's own commands are nobody's, and are not timed.
 //! - Apply hands time through to the slow log and nothing else: no result depends on it.
 
 use super::shortened;
@@ -15,7 +16,9 @@ const WATCHFUL_US: i64 = 1000;
 /// Whether a command is to be timed under a threshold in µs; a negative one times nothing.
 #[inline]
 pub fn is_timed(command: &Command, slower_than_us: i64) -> bool {
-    slower_than_us >= 0 && (slower_than_us < WATCHFUL_US || !command.flags.contains(Flags::FAST))
+    slower_than_us >= 0
+        && (slower_than_us < WATCHFUL_US || !command.flags.contains(Flags::FAST))
+        && !command.flags.contains(Flags::INTERNAL)
 }
 
 /// A command that was slow: name and arguments, cut.
@@ -85,6 +88,7 @@ mod tests {
         assert_eq!([9_999, 10_000].map(|took_us| slow_under(10_000, "zunionstore", took_us)), [0, 1]);
         assert_eq!(slow_under(-1, "zunionstore", u64::MAX / 2000), 0);
         assert_eq!(slow_under(0, "zunionstore", 0), 1);
+        assert_eq!(slow_under(0, "_freeexpired", 5000), 0);
     }
 
     #[test]
