@@ -20,6 +20,7 @@ use crate::command::{
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, Mutator};
+use crate::planted::{self, Bug};
 use crate::propose::batch::Step;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
 use crate::protocol::reply::{Reply, Resp};
@@ -78,7 +79,13 @@ impl Applier {
 
     /// Opens an entry; its items are then run in order, each once.
     pub fn begin<'e>(&mut self, payload: &'e [u8]) -> Result<EntryRun<'e>, ApplyError> {
-        let (stamp, reader) = EntryReader::open(payload)?;
+        let (mut stamp, reader) = EntryReader::open(payload)?;
+        if planted::is(Bug::ExpireByLocalClock) {
+            stamp.now_ms = planted::local().unix_ms;
+        }
+        if planted::is(Bug::PickByLocalOrder) {
+            stamp.seed ^= planted::local().monotonic_ms;
+        }
         self.last_stamp_ms = self.last_stamp_ms.max(stamp.now_ms);
         Ok(EntryRun { reader, stamp, ordinal: 0 })
     }
@@ -170,7 +177,10 @@ impl Applier {
         let mut context = WriteContext::new(view, &mut self.effects, 0, run.stamp, &self.limits);
         match steps {
             Some(steps) => run_steps(&mut context, steps, &logged, reply),
-            None => logged.iter().for_each(|one| run_logged(&mut context, one, reply)),
+            None => {
+                let run = if planted::is(Bug::HalfAnExec) { count.div_ceil(2) } else { count };
+                logged[..run].iter().for_each(|one| run_logged(&mut context, one, reply));
+            }
         }
         Ok(())
     }

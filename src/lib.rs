@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod monitor;
 pub mod net;
 pub mod pause;
+pub mod planted;
 pub mod propose;
 pub mod protocol;
 pub mod pubsub;

@@ -9,7 +9,8 @@
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::entry::Entry;
-use super::slot::{SLOTS, Slot};
+use super::range::LockRange;
+use super::slot::{RANGES, SLOTS_PER_RANGE, Slot};
 use super::value::{Object, ValueRef};
 use super::view::{LockSet, Ranges};
 use super::{DATABASES, Keyspace};
@@ -20,13 +21,17 @@ pub type Digest = u128;
 /// The digest of everything, taken under all read locks at once.
 pub fn of_keyspace(keyspace: &Keyspace) -> Digest {
     let view = keyspace.read(LockSet::ALL);
-    let slots = (0..SLOTS).filter_map(Slot::new);
-    slots.fold(0, |sum: Digest, slot| {
-        (0..DATABASES).fold(sum, |sum, db| {
-            let entries = view.range(slot.range()).table(db, slot).into_iter().flat_map(|table| table.iter());
-            entries.fold(sum, |sum, entry| sum.wrapping_add(of_entry(db, entry)))
-        })
-    })
+    let parts = (0..RANGES).flat_map(|range| (0..DATABASES).map(move |db| (range, db)));
+    let used = parts.filter(|(range, db)| view.range(*range).usage(*db).keys > 0);
+    used.fold(0, |sum: Digest, (range, db)| sum.wrapping_add(of_range(view.range(range), range, db)))
+}
+
+/// What one database holds in one lock range.
+fn of_range(range: &LockRange, number: usize, db: usize) -> Digest {
+    let slots = number * SLOTS_PER_RANGE..(number + 1) * SLOTS_PER_RANGE;
+    let tables = slots.filter_map(Slot::new).filter_map(|slot| range.table(db, slot));
+    let entries = tables.flat_map(|table| table.iter());
+    entries.fold(0, |sum: Digest, entry| sum.wrapping_add(of_entry(db, entry)))
 }
 
 /// The contribution of one entry.

@@ -26,6 +26,7 @@ use super::logger::tracing_logger;
 use super::outbox::{self, Outbound};
 use super::status::{Leadership, NodeStatus, PeerProgress, Role};
 use super::storage::LogStorage;
+use crate::planted::{self, Bug};
 
 mod config;
 mod error;
@@ -83,7 +84,8 @@ impl<D: Disk> Node<D> {
         let identity = &config.identity;
         let storage = LogStorage::open(wal, identity, config.entry_cache_bytes)?;
         let is_alone = identity.members.len() == 1;
-        let promise = match is_alone || storage.is_brand_new() {
+        let promised_nothing = is_alone || storage.is_brand_new() || planted::is(Bug::ForgetPromises);
+        let promise = match promised_nothing {
             true => Promise::none(),
             false => Promise::after_restart(now_ms, &config.timing),
         };
@@ -251,7 +253,9 @@ impl<D: Disk> Node<D> {
         if !others_of(&self.config.identity).any(|id| id == to) {
             return Err(TransferError::NotAnotherMember { to });
         }
-        self.lease.void_for_transfer(to, now_ms);
+        if !planted::is(Bug::LeaseDuringTransfer) {
+            self.lease.void_for_transfer(to, now_ms);
+        }
         self.raw.transfer_leader(to);
         Ok(())
     }
@@ -300,7 +304,8 @@ impl<D: Disk> Node<D> {
 
     /// Whether this node leads and has applied all that was committed before its term.
     pub fn is_serving(&self) -> bool {
-        self.leadership.role == Role::Leader && self.applied_term == self.raw.raft.term
+        let has_own_entry = self.applied_term == self.raw.raft.term || planted::is(Bug::ServeWithoutOwnEntry);
+        self.leadership.role == Role::Leader && has_own_entry
     }
 
     /// Until when reads may be answered without asking anybody; `None` if not even now.
@@ -354,12 +359,18 @@ impl<D: Disk> Node<D> {
         let mut ready = self.raw.ready();
         self.report_leadership(machine);
         self.send(ready.take_messages(), now_ms, out);
+        if planted::is(Bug::AcknowledgeBeforeSync) {
+            self.send(ready.take_persisted_messages(), now_ms, out);
+        }
         self.persist(&mut ready, out, machine)?;
         self.send(ready.take_persisted_messages(), now_ms, out);
         let committed = ready.take_committed_entries();
         let mut light = self.raw.advance_append(ready);
         self.send(light.take_messages(), now_ms, out);
         out.flush();
+        if planted::is(Bug::ReadUncommitted) {
+            self.apply_uncommitted(machine)?;
+        }
         self.apply(&committed, machine)?;
         self.apply(light.committed_entries(), machine)?;
         self.raw.advance_apply();
@@ -376,7 +387,8 @@ impl<D: Disk> Node<D> {
         let entries = ready.take_entries();
         let hard_state = ready.hs();
         let storage = self.raw.mut_store();
-        if !ready.must_sync() {
+        let leaves_vote_behind = entries.is_empty() && planted::is(Bug::CountUnsyncedVotes);
+        if !ready.must_sync() || leaves_vote_behind {
             if let Some(hard_state) = hard_state {
                 storage.note_hard_state(hard_state);
             }
@@ -398,15 +410,29 @@ impl<D: Disk> Node<D> {
         let own_term = self.raw.raft.term;
         let uncommitted_bytes = &mut self.uncommitted_bytes;
         let storage = self.raw.store();
-        storage.visit_entries(first.index, last.index, |index, term, payload| {
+        let mut visit = |index, term, payload: &[u8]| {
             if term == own_term {
                 *uncommitted_bytes = uncommitted_bytes.saturating_sub(payload.len());
             }
             let applied = machine.apply(index, term, payload);
             applied.map_err(|source| NodeError::Apply { index, source: Box::new(source) })
-        })?;
+        };
+        storage.visit_entries(first.index, last.index, &mut visit)?;
+        if self.applied_term == 0 && planted::is(Bug::ApplyTwiceAfterRestart) {
+            storage.visit_entries(last.index, last.index, &mut visit)?;
+        }
         self.applied_term = last.term;
         Ok(())
+    }
+
+    /// [`Bug::ReadUncommitted`]: whatever is in the log is taken for committed.
+    fn apply_uncommitted<S: StateMachine>(&mut self, machine: &mut S) -> Result<(), NodeError> {
+        let log = &self.raw.raft.raft_log;
+        let (first, last) = (log.applied + 1, self.raw.store().last_entry());
+        self.raw.store().visit_entries(first, last, |index, term, payload| {
+            let applied = machine.apply(index, term, payload);
+            applied.map_err(|source| NodeError::Apply { index, source: Box::new(source) })
+        })
     }
 
     fn send(&mut self, messages: Vec<Message>, now_ms: u64, out: &mut impl Outbound) {
@@ -415,7 +441,8 @@ impl<D: Disk> Node<D> {
         }
         let leads = self.raw.raft.state == StateRole::Leader;
         for message in messages.iter().filter(|_| leads) {
-            if message.get_msg_type() == MessageType::MsgTimeoutNow {
+            let hands_over = message.get_msg_type() == MessageType::MsgTimeoutNow;
+            if hands_over && !planted::is(Bug::LeaseDuringTransfer) {
                 self.lease.void_for_transfer(message.to, now_ms);
             }
         }
@@ -443,6 +470,10 @@ impl<D: Disk> Node<D> {
     /// Brings what this node keeps beside raft's own state up to date with it.
     fn after_raft_moved(&mut self) {
         let raft = &mut self.raw.raft;
+        if planted::is(Bug::CommitOlderTerms) && raft.state == StateRole::Leader {
+            let (held_by_majority, _) = raft.mut_prs().maximal_committed_index();
+            raft.raft_log.commit_to(held_by_majority);
+        }
         let is_new_term_of_mine = self.leadership.update(raft.state, raft.term, raft.leader_id);
         if is_new_term_of_mine {
             self.lease.enter_term(raft.term);

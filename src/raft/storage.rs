@@ -22,6 +22,7 @@ use raft::{GetEntriesContext, RaftState, StorageError};
 use thiserror::Error;
 
 use super::identity::{Identity, IdentityError, NodeId};
+use crate::planted::{self, Bug};
 
 /// How many entries raft is told of at once when it does not get their data.
 pub const HEADERS_AT_ONCE: u64 = 1024;
@@ -64,8 +65,9 @@ impl<D: Disk> LogStorage<D> {
             wal.commit()?;
         }
         Identity::decode(wal.metadata())?.check_same(identity)?;
+        let is_lost = planted::is(Bug::LoseHardState);
         Ok(LogStorage {
-            hard_state: wal.hard_state(),
+            hard_state: if is_lost { HardState::default() } else { wal.hard_state() },
             durable_hard_state: wal.hard_state(),
             wal,
             members: identity.members.clone(),
@@ -131,6 +133,11 @@ impl<D: Disk> LogStorage<D> {
             }
         }
         Ok(())
+    }
+
+    /// The index of the last entry that is durable.
+    pub fn last_entry(&self) -> u64 {
+        self.wal.last_index()
     }
 
     /// The error of a read that raft asked for and could not be told of.

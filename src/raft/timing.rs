@@ -8,6 +8,8 @@
 //!   cluster repeatable, for no randomness is left.
 //! - The lease a leader assumes is shorter than the promise a follower gives, by the margin for clock drift.
 
+use crate::planted::{self, Bug};
+
 /// The times of a raft group. All its nodes must run with the same ones: a leader reckons with its followers' promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftTiming {
@@ -40,7 +42,9 @@ impl RaftTiming {
     /// For how long a leader relies on such a promise, in its own milliseconds, counted from when it asked.
     pub fn lease_ms(&self) -> u64 {
         let trusted_percent = 100u64.saturating_sub(self.drift_margin_percent);
-        (self.promise_ms() * trusted_percent / 100).saturating_sub(TRUNCATION_MS)
+        let promised_ms =
+            if planted::is(Bug::LongLease) { 4 * self.election_ms() } else { self.promise_ms() };
+        (promised_ms * trusted_percent / 100).saturating_sub(TRUNCATION_MS)
     }
 
     /// Milliseconds between two heartbeats.

@@ -41,6 +41,8 @@ pub enum ServerError {
     Shard(#[from] ShardError),
     #[error("{flag} {addr}: {source}")]
     Listen { flag: &'static str, addr: String, source: io::Error },
+    #[error("this program was built with planted bugs, to test its tests: it serves nobody")]
+    PlantedBugs,
     #[error("a thread or runtime could not be made: {0}")]
     Thread(#[source] io::Error),
 }
@@ -53,6 +55,9 @@ const MAX_GARBAGE: usize = 4096;
 /// # Errors
 /// Whatever keeps the node from starting, or makes it unsafe to go on.
 pub fn run(config: Config) -> Result<(), ServerError> {
+    if cfg!(feature = "planted-bugs") {
+        return Err(ServerError::PlantedBugs);
+    }
     let workers = config.workers;
     let in_worker = match config.log_driver {
         LogDriver::Auto => std::thread::available_parallelism().map_or(1, usize::from) < 4,

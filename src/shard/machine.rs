@@ -20,6 +20,7 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
 use crate::metrics::{Lane, Metrics, Outcome};
+use crate::planted::{self, Bug};
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ReplyBatch;
 use crate::protocol::reply::Reply;
@@ -148,6 +149,10 @@ impl Machine {
     }
 
     fn apply_entry(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), ApplyError> {
+        let is_early = planted::is(Bug::AnswerBeforeSync) || planted::is(Bug::ReadUncommitted);
+        if is_early && index <= self.applied {
+            return Ok(());
+        }
         self.applied = index;
         if payload.is_empty() {
             return Ok(());
@@ -359,7 +364,9 @@ impl Machine {
     /// Ends a connection's watches; true if an EXEC under them must not run.
     pub fn finish_watch(&mut self, to: Addressee, stamp: Stamp) -> bool {
         let applier = &self.applier;
-        self.watches.finish((to.worker, to.connection), |(db, key)| is_alive(applier, *db, key, stamp))
+        let changed =
+            self.watches.finish((to.worker, to.connection), |(db, key)| is_alive(applier, *db, key, stamp));
+        changed && !planted::is(Bug::IgnoreWatches)
     }
 
     /// Tells watchers and waiters what the last command changed, and passes on the rest.
@@ -416,7 +423,8 @@ impl Machine {
     /// Leadership is over: whoever waits for anything is told so.
     pub fn end_leadership(&mut self) {
         if let Some(flying) = self.in_flight.take() {
-            self.fail_plan(flying.plan, IN_DOUBT);
+            let denies = planted::is(Bug::DenyWritesInFlight);
+            self.fail_plan(flying.plan, if denies { DID_NOT_HAPPEN } else { IN_DOUBT });
         }
         for waiter in self.waiters.take_all() {
             self.end_waiter(waiter, |reply| reply.error(UNBLOCKED));

@@ -22,13 +22,14 @@ use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
 use crate::pause::Paused;
+use crate::planted::{self, Bug};
 use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
 use crate::protocol::reply::Resp;
 use crate::pubsub::Message;
 use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
-use crate::raft::node::{Node, NodeError};
+use crate::raft::node::{LogPosition, Node, NodeError, StateMachine};
 use crate::raft::outbox::Outbound;
 use crate::slowlog::SlowRun;
 
@@ -99,6 +100,7 @@ impl<D: Disk> Shard<D> {
         events: &mut Vec<(u64, PeerEvent)>,
         out: &mut impl Outbound,
     ) -> Result<(), ShardError> {
+        planted::enter(now);
         self.machine.now_ms = now.monotonic_ms as i64;
         for (from, event) in events.drain(..) {
             self.take_in(from, event, now);
@@ -248,8 +250,16 @@ impl<D: Disk> Shard<D> {
     }
 
     fn propose(&mut self, mut plan: Plan) {
+        let answers_early = planted::is(Bug::AnswerBeforeSync).then(|| plan.payload.clone());
         match self.node.propose(std::mem::take(&mut plan.payload)) {
-            Ok(position) => self.machine.set_in_flight(position.index, position.term, plan),
+            Ok(LogPosition { index, term }) => {
+                self.machine.set_in_flight(index, term, plan);
+                if let Some(payload) = answers_early {
+                    // What was just made can be applied.
+                    let _ = self.machine.apply(index, term, &payload);
+                    self.deliver();
+                }
+            }
             Err(_) => self.machine.fail_plan(plan, DID_NOT_HAPPEN),
         }
     }

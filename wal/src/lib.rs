@@ -16,6 +16,7 @@ pub mod disk;
 mod error;
 pub mod format;
 mod index;
+pub mod planted;
 mod read;
 mod recovery;
 mod replay;

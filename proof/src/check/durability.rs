@@ -62,9 +62,7 @@ fn losses_of<'a>(keys: &Keys<'a>, judgement: keys::Judgement) -> Losses<'a> {
     let mut losses = Losses::default();
     for (key, operations) in keys {
         let last = operations.iter().copied().filter(|read| is_last_look(read));
-        let known = judgement(key, operations, &last.collect::<Vec<_>>(), &mut losses);
-        let was_written = operations.iter().any(|one| one.is_acknowledged() && !one.action.is_read());
-        if !known && was_written {
+        if !judgement(key, operations, &last.collect::<Vec<_>>(), &mut losses) {
             losses.unread.push(key);
         }
     }

@@ -2,13 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::objects::by_primary;
-use super::testing::corrupt::corrupt;
 use super::testing::execution::{Anomaly, execute};
-use super::testing::oracle::has_an_order;
 use super::{Options, check};
-use crate::history::History;
-use crate::rng::Rng;
 use crate::workload::Kind;
 
 fn options() -> Options {
@@ -32,45 +27,6 @@ proptest! {
         let report = check(&history, &options());
         prop_assert!(report.passed(), "{}", report);
     }
-}
-
-/// All that do not depend on the clock.
-const TIMELESS: [Kind; 6] =
-    [Kind::Register, Kind::Counter, Kind::Append, Kind::Set, Kind::Transactions, Kind::Bank];
-
-/// The history of a short execution, perhaps damaged, without what was read on replicas.
-fn short_history(kind: Kind, seed: u64) -> History {
-    let mut rng = Rng::new(seed);
-    let (mut history, _) = execute(&[kind], seed, 4 + rng.index(20), Anomaly::None);
-    history.operations.retain(by_primary);
-    for _ in 0..rng.below(4) {
-        corrupt(&mut history, &mut rng);
-    }
-    history
-}
-
-fn shown(history: &History) -> String {
-    let lines = history.operations.iter().map(super::describe::operation);
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// What the checks find, each by its own method, is what a search for an order of everything finds.
-#[test]
-fn the_checks_decide_as_an_exhaustive_search_does() {
-    let mut verdicts = [0; 2];
-    for kind in TIMELESS {
-        for seed in 0..200 {
-            let history = short_history(kind, seed);
-            let report = check(&history, &options());
-            if report.findings.is_empty() && !report.unchecked.is_empty() {
-                continue;
-            }
-            let good = has_an_order(&history);
-            assert_eq!(report.passed(), good, "{kind}, seed {seed}\n{report}\n{}", shown(&history));
-            verdicts[usize::from(good)] += 1;
-        }
-    }
-    assert!(verdicts.iter().all(|count| *count > 250), "bad and good: {verdicts:?}");
 }
 
 /// Plants an anomaly in several executions: each one where there is room for it is found.

@@ -1,0 +1,115 @@
+//! Bugs that tests plant on purpose, to see that the simulator finds them. Without the feature `planted-bugs`, which is for
+//! tests only and with which no server starts, there are none and nothing of them is compiled.
+//!
+//! A call site is one line, `if planted::is(Bug::…)`, at the place where somebody could have made the mistake.
+
+/// A way to be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// The primary answers its clients as soon as it has proposed their commands.
+    AnswerBeforeSync,
+    /// Followers acknowledge entries, and give votes, before they are on the disk.
+    AcknowledgeBeforeSync,
+    /// A term and a vote alone are not synced; the next entry takes them along.
+    CountUnsyncedVotes,
+    /// A new leader serves before it has applied an entry of its own term.
+    ServeWithoutOwnEntry,
+    /// The lease outlasts the followers' promises and the election timeout.
+    LongLease,
+    /// A leader goes on reading while the one that it hands over to is elected.
+    LeaseDuringTransfer,
+    /// A restarted node forgets that it may have promised to elect nobody.
+    ForgetPromises,
+    /// A leader commits an entry of an older term because a majority has it.
+    CommitOlderTerms,
+    /// The last entry of a replay is applied once more.
+    ApplyTwiceAfterRestart,
+    /// Term, vote and commit are not read back at a restart.
+    LoseHardState,
+    /// Recovery takes a record whose checksum is wrong.
+    TrustTornRecords,
+    /// Replicas and replays run the first half of a transaction's writes.
+    HalfAnExec,
+    /// An EXEC runs although a watched key has changed.
+    IgnoreWatches,
+    /// Deadlines are compared with each node's own clock in apply.
+    ExpireByLocalClock,
+    /// Random picks come from the node, not from the entry.
+    PickByLocalOrder,
+    /// A replica applies entries before they are committed.
+    ReadUncommitted,
+    /// A write that was in flight when leadership moved is said not to have happened.
+    DenyWritesInFlight,
+}
+
+pub const ALL: &[Bug] = &[
+    Bug::AnswerBeforeSync,
+    Bug::AcknowledgeBeforeSync,
+    Bug::CountUnsyncedVotes,
+    Bug::ServeWithoutOwnEntry,
+    Bug::LongLease,
+    Bug::LeaseDuringTransfer,
+    Bug::ForgetPromises,
+    Bug::CommitOlderTerms,
+    Bug::ApplyTwiceAfterRestart,
+    Bug::LoseHardState,
+    Bug::TrustTornRecords,
+    Bug::HalfAnExec,
+    Bug::IgnoreWatches,
+    Bug::ExpireByLocalClock,
+    Bug::PickByLocalOrder,
+    Bug::ReadUncommitted,
+    Bug::DenyWritesInFlight,
+];
+
+#[cfg(feature = "planted-bugs")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Bug;
+    use crate::shard::turn::Now;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+        static NODE: Cell<Now> = const { Cell::new(Now { monotonic_ms: 0, unix_ms: 0 }) };
+    }
+
+    /// Plants a bug, or none, in all nodes that this thread turns.
+    pub fn plant(bug: Option<Bug>) {
+        let in_log =
+            (bug == Some(Bug::TrustTornRecords)).then_some(perdura_wal::planted::Bug::TrustTornRecords);
+        perdura_wal::planted::plant(in_log);
+        PLANTED.set(bug);
+    }
+
+    pub fn is(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+
+    /// From now on a node with these clocks is turned.
+    pub fn enter(now: Now) {
+        NODE.set(now);
+    }
+
+    /// The clocks of the node that is turned: what nothing in apply may depend on.
+    pub fn local() -> Now {
+        NODE.get()
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use switch::{enter, is, local, plant};
+
+/// Whether this bug is planted.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn is(_: Bug) -> bool {
+    false
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn enter(_: crate::shard::turn::Now) {}
+
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn local() -> crate::shard::turn::Now {
+    crate::shard::turn::Now { monotonic_ms: 0, unix_ms: 0 }
+}

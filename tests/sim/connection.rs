@@ -1,0 +1,464 @@
+//! A node's side of one client's connection: what `src/net/connection.rs` does, around the real session, parser and relay.
+//!
+//! - Requests come as bytes and are taken in bursts; answers leave as bytes. A request that has to wait waits here.
+//! - What goes to the primary goes over a stream of its own, to be served there as another client's connection.
+//! - A worker may be preempted between its look at the clock and its reads: then these may come after the lease, and are not
+//!   answered before it is confirmed.
+
+use std::sync::Arc;
+
+use perdura::client::{Client, ClientInfo};
+use perdura::net::relay::Relay;
+use perdura::net::upstream::UpstreamError;
+use perdura::propose::reply::ConnectionId;
+use perdura::protocol::reply::Reply;
+use perdura::protocol::request::{Parse, RequestLimits, RequestParser};
+use perdura::session::{Forward, Line, Session, Verdict};
+use perdura::shard::machine::IN_DOUBT;
+use perdura::shard::turn::Now;
+use perdura::shared::Shared;
+
+use crate::coverage::Seen;
+use crate::network::{End, Packet};
+use crate::process::node_at;
+use crate::queue::{Event, MS, Micros, SECOND};
+use crate::stage::Stage;
+
+/// The server's own times (`src/net/connection.rs`, `src/net/upstream.rs`).
+const PRIMARY_WAIT: Micros = 1_500 * MS;
+const PRIMARY_POLL: Micros = 20 * MS;
+const CONNECT_TIMEOUT: Micros = SECOND;
+const LOOK_AGAIN: Micros = SECOND;
+const FULL_RETRY: Micros = MS;
+const LEASE_RETRY: Micros = 2 * MS;
+
+pub struct ServerConnection {
+    pub id: ConnectionId,
+    pub stream: u64,
+    session: Session,
+    parser: RequestParser,
+    line: Line,
+    input: Vec<u8>,
+    /// The client sends nothing more.
+    pub ended: bool,
+    broken: bool,
+    poked: bool,
+    relay: Option<OpenRelay>,
+    approach: Option<Approach>,
+    /// The leadership epoch in which the burst at hand began.
+    epoch: u64,
+    held: Held,
+}
+
+/// Why nothing goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    No,
+    /// The worker was preempted after it had looked at the clock, and goes on at this moment.
+    Preempted(Micros),
+    /// Reads wait for the lease that they were done under.
+    Unconfirmed,
+}
+
+struct OpenRelay {
+    stream: u64,
+    relay: Relay,
+}
+
+/// On the way to the primary with a request.
+struct Approach {
+    what: Forward,
+    args: Vec<Vec<u8>>,
+    step: Step,
+}
+
+enum Step {
+    /// Until a primary is known.
+    Wait { until: Micros },
+    /// Until the primary has answered the greeting.
+    Greet { until: Micros, stream: u64, node: usize, received: Vec<u8>, welcomes: usize },
+}
+
+/// Where a connection is, for what it plans and sends.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub node: usize,
+    pub life: u64,
+}
+
+/// What became of a burst of requests.
+enum Progress {
+    NeedInput,
+    Paused,
+    Full,
+    Close,
+}
+
+/// What is to be done after a connection has worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The driver has been handed something.
+    pub wakes_driver: bool,
+    /// The connection is over.
+    pub ends: bool,
+}
+
+impl ServerConnection {
+    pub fn new(shared: &Arc<Shared>, id: ConnectionId, stream: u64, seed: u64) -> ServerConnection {
+        let worker = id.index as usize % shared.shard.ports.len();
+        let now_ms = shared.clock.monotonic_ms();
+        let addresses = (format!("10.1.0.1:{}", stream % 60_000), String::new());
+        let info = Arc::new(ClientInfo::new(shared.clients.next_id(), addresses, (worker, id), now_ms));
+        shared.clients.add(info.clone());
+        let client = Client::new(info, worker, id, true);
+        ServerConnection {
+            id,
+            stream,
+            session: Session::new(client, shared.clone(), seed),
+            parser: RequestParser::new(),
+            line: Line::default(),
+            input: Vec::new(),
+            ended: false,
+            broken: false,
+            poked: false,
+            relay: None,
+            approach: None,
+            epoch: 0,
+            held: Held::No,
+        }
+    }
+
+    /// Whether answers may let it go on.
+    pub fn has_waiting(&self) -> bool {
+        self.ended || self.poked || !self.input.is_empty()
+    }
+
+    /// Something happened while the worker was busy.
+    pub fn poke(&mut self) {
+        self.poked = true;
+    }
+
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Takes in answers from the log.
+    pub fn answered(&mut self, bytes: &[u8], answers: u32) {
+        if answers == 0 {
+            self.line.out.extend_from_slice(bytes);
+            return;
+        }
+        self.line.answer(bytes);
+        self.line.pending -= answers;
+        self.line.settle();
+    }
+
+    /// The primary's end of the relay has said something.
+    pub fn relay_says(&mut self, stream: u64, packet: Packet) {
+        if let Some(open) = self.relay.as_mut().filter(|open| open.stream == stream) {
+            match packet {
+                Packet::Welcome => {}
+                Packet::Bytes(bytes) => open.relay.received.extend_from_slice(&bytes),
+                Packet::Close => open.stream = 0,
+            }
+            return;
+        }
+        let Some(Approach { step: Step::Greet { until, stream: own, received, .. }, .. }) =
+            &mut self.approach
+        else {
+            return;
+        };
+        match packet {
+            _ if *own != stream => {}
+            Packet::Welcome => {}
+            Packet::Bytes(bytes) => received.extend_from_slice(&bytes),
+            Packet::Close => *until = 0,
+        }
+    }
+
+    /// Does what can be done now, and sends what can be sent.
+    pub fn work(&mut self, stage: &mut Stage, place: Place) -> Outcome {
+        self.poked = false;
+        let progress = self.advance(stage, place);
+        self.flush(stage);
+        let is_answered = !self.line.has_unanswered() && self.approach.is_none() && self.held == Held::No;
+        let ends = match progress {
+            Some(Progress::Close) => true,
+            Some(Progress::NeedInput) => self.ended && is_answered,
+            Some(Progress::Full) => {
+                self.look_again(stage, place, FULL_RETRY);
+                false
+            }
+            Some(Progress::Paused) | None => self.ended && self.line.blocking,
+        };
+        if self.relay.is_some() && self.line.forwarded > 0 {
+            self.look_again(stage, place, LOOK_AGAIN);
+        }
+        Outcome { wakes_driver: self.line.pending > 0, ends: ends || self.broken }
+    }
+
+    fn advance(&mut self, stage: &mut Stage, place: Place) -> Option<Progress> {
+        self.attend_relay(stage, place);
+        if self.held == Held::Unconfirmed && !self.confirm_reads(stage, place) {
+            return None;
+        }
+        if self.approach.is_some() && !self.go_on_approaching(stage, place) {
+            return None;
+        }
+        if self.is_preempted(stage, place) {
+            return None;
+        }
+        let progress = self.take_requests(stage, place);
+        let now_ms = self.session.shared.clock.monotonic_ms();
+        if self.session.leaned_on_lease && !self.session.shared.shard.is_readable_at(now_ms) {
+            stage.counts.add(Seen::ReadsHeld);
+            self.held = Held::Unconfirmed;
+            self.confirm_reads(stage, place);
+        }
+        self.session.ended.clear();
+        Some(progress)
+    }
+
+    /// Begins a burst of requests, unless the worker's time is taken from it before it gets to them.
+    fn is_preempted(&mut self, stage: &mut Stage, place: Place) -> bool {
+        if let Held::Preempted(until) = self.held {
+            if until > stage.now {
+                return true;
+            }
+            self.held = Held::No;
+            return false;
+        }
+        self.begin_burst();
+        let preempted =
+            !stage.scenario.driver_in_worker && !self.input.is_empty() && stage.chance.nodes.chance(15);
+        if preempted {
+            let after = stage.chance.nodes.magnitude(MS..2 * SECOND);
+            self.held = Held::Preempted(stage.now + after);
+            self.look_again(stage, place, after);
+        }
+        preempted
+    }
+
+    fn look_again(&self, stage: &mut Stage, place: Place, after: Micros) {
+        let Place { node, life } = place;
+        stage.plan_in(after, Event::LookAgain { node, life, connection: self.id.index });
+    }
+
+    fn begin_burst(&mut self) {
+        let clock = &self.session.shared.clock;
+        self.session.now = Now { monotonic_ms: clock.monotonic_ms(), unix_ms: clock.unix_ms() };
+        self.session.leaned_on_lease = false;
+        self.epoch = self.session.shared.shard.leadership_epoch();
+    }
+
+    /// As the server's: reads leave once the lease holds again in the same leadership. False while they wait.
+    fn confirm_reads(&mut self, stage: &mut Stage, place: Place) -> bool {
+        let (shard, clock) = (&self.session.shared.shard, &self.session.shared.clock);
+        let is_same_leadership = shard.leadership_epoch() == self.epoch;
+        if is_same_leadership && !shard.is_readable_at(clock.monotonic_ms()) {
+            self.look_again(stage, place, LEASE_RETRY);
+            return false;
+        }
+        if !is_same_leadership {
+            stage
+                .tell(|| format!("node {}: reads whose leadership is over are not answered", place.node + 1));
+            self.line.out.clear();
+            self.broken = true;
+        }
+        self.held = Held::No;
+        true
+    }
+
+    fn take_requests(&mut self, stage: &mut Stage, place: Place) -> Progress {
+        let input = std::mem::take(&mut self.input);
+        let mut consumed = 0;
+        let progress = self.take_from(&input, &mut consumed, stage, place);
+        self.input = input[consumed..].to_vec();
+        progress
+    }
+
+    fn take_from(&mut self, input: &[u8], consumed: &mut usize, stage: &mut Stage, place: Place) -> Progress {
+        loop {
+            if self.is_held_up() || self.approach.is_some() {
+                return Progress::Paused;
+            }
+            let mut parser = std::mem::take(&mut self.parser);
+            let parsed = parser.parse(&input[*consumed..], &RequestLimits::default());
+            let progress = match parsed {
+                Parse::Incomplete { .. } => Some(Progress::NeedInput),
+                Parse::Nothing { consumed: bytes } => {
+                    *consumed += bytes;
+                    None
+                }
+                Parse::Error(_) => Some(Progress::Close),
+                Parse::Command { consumed: bytes } => {
+                    let args = parser.args().slices(&input[*consumed..]);
+                    let stopped = self.take_one(&args, stage, place);
+                    if stopped.is_none() {
+                        *consumed += bytes;
+                    }
+                    stopped
+                }
+            };
+            self.parser = parser;
+            if let Some(progress) = progress {
+                return progress;
+            }
+        }
+    }
+
+    fn take_one(&mut self, args: &[&[u8]], stage: &mut Stage, place: Place) -> Option<Progress> {
+        match self.session.take(args, &mut self.line) {
+            Verdict::Taken => {}
+            Verdict::Wait => return Some(Progress::Paused),
+            Verdict::Full | Verdict::Delayed => return Some(Progress::Full),
+            // Nobody in a simulation sends keys to other servers.
+            Verdict::Migrate => return Some(Progress::Close),
+            Verdict::Forward(what) => {
+                let args = args.iter().map(|arg| arg.to_vec()).collect();
+                self.forward(what, args, stage, place);
+            }
+        }
+        None
+    }
+
+    fn is_held_up(&self) -> bool {
+        let changes_primary =
+            self.line.forwarded > 0 && self.relay.as_ref().is_some_and(|open| open.relay.stale);
+        self.line.barrier || changes_primary
+    }
+
+    fn forward(&mut self, what: Forward, args: Vec<Vec<u8>>, stage: &mut Stage, place: Place) {
+        stage.counts.add(Seen::Forwarded);
+        if self.relay.is_some() {
+            self.send_on(what, &args, stage);
+            return;
+        }
+        let step = Step::Wait { until: stage.now + PRIMARY_WAIT };
+        self.approach = Some(Approach { what, args, step });
+        self.go_on_approaching(stage, place);
+    }
+
+    fn send_on(&mut self, what: Forward, args: &[Vec<u8>], stage: &mut Stage) {
+        let Some(OpenRelay { relay, stream }) = &mut self.relay else { return };
+        let answers = match what {
+            Forward::Request => {
+                let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+                relay.send(&self.session.client, &args)
+            }
+            Forward::Transaction => {
+                let watched = self.session.client.watching_epoch.is_some();
+                let queued = self.session.take_transaction();
+                let answers = relay.send_transaction(&self.session.client, watched, &queued);
+                self.session.follow_selects(&queued, &mut self.line);
+                answers
+            }
+        };
+        self.line.forwarded += answers;
+        let unsent = std::mem::take(&mut relay.unsent);
+        stage.send_packet(*stream, 1, Packet::Bytes(unsent));
+    }
+
+    /// True once the request at hand is sent on, or refused.
+    fn go_on_approaching(&mut self, stage: &mut Stage, place: Place) -> bool {
+        let Some(approach) = self.approach.take() else { return true };
+        match self.approach_step(approach, stage, place) {
+            Ok(None) => true,
+            Ok(Some(approach)) => {
+                self.approach = Some(approach);
+                self.look_again(stage, place, PRIMARY_POLL);
+                false
+            }
+            Err((what, error)) => {
+                if what == Forward::Transaction {
+                    self.session.take_transaction();
+                }
+                Reply::new(&mut self.line.out, self.session.client.resp).error(&error.to_string());
+                self.line.settle();
+                true
+            }
+        }
+    }
+
+    fn approach_step(
+        &mut self,
+        mut approach: Approach,
+        stage: &mut Stage,
+        place: Place,
+    ) -> Result<Option<Approach>, (Forward, UpstreamError)> {
+        match &mut approach.step {
+            Step::Wait { until } => {
+                let addr = self.session.shared.shard.status.lock().leader_client_addr.clone();
+                if let Some(node) = addr.and_then(|addr| node_at(&addr)) {
+                    approach.step = self.greet(node, stage, place);
+                } else if stage.now >= *until {
+                    return Err((approach.what, UpstreamError::NoPrimary));
+                }
+            }
+            Step::Greet { until, stream, node, received, welcomes } => {
+                if stage.now >= *until {
+                    stage.close_stream(*stream, 0);
+                    return Err((approach.what, UpstreamError::Unreachable));
+                }
+                let lines = received.iter().filter(|byte| **byte == b'\n').count();
+                if lines >= *welcomes {
+                    let relay = Relay::new(crate::process::client_addr(*node));
+                    self.relay = Some(OpenRelay { stream: *stream, relay });
+                    self.send_on(approach.what, &approach.args, stage);
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(approach))
+    }
+
+    fn greet(&mut self, node: usize, stage: &mut Stage, place: Place) -> Step {
+        let Place { node: own, life } = place;
+        let who = End::Relay { node: own, life, connection: self.id.index };
+        let stream = stage.open_stream(who, node);
+        let (greeting, welcomes) = Relay::greeting(None);
+        stage.send_packet(stream, 1, Packet::Bytes(greeting));
+        Step::Greet { until: stage.now + CONNECT_TIMEOUT, stream, node, received: Vec::new(), welcomes }
+    }
+
+    /// Passes on what the primary answered, and lets go of a connection to what is not the primary any more.
+    fn attend_relay(&mut self, stage: &mut Stage, place: Place) {
+        let Some(OpenRelay { stream, relay }) = &mut self.relay else { return };
+        let is_open = relay.pass_on(&mut self.line) && *stream != 0;
+        let waiting = self.line.forwarded > 0;
+        if is_open && !relay.is_outdated(&self.session.shared, waiting) {
+            return;
+        }
+        stage.close_stream(*stream, 0);
+        if waiting {
+            stage.counts.add(Seen::UpstreamsLost);
+            stage.tell(|| format!("node {}: lost the primary with a command on its way", place.node + 1));
+        }
+        self.relay = None;
+        self.session.lose_forwarded_watches();
+        for _ in 0..std::mem::take(&mut self.line.forwarded) {
+            Reply::new(&mut self.line.out, self.session.client.resp).error(IN_DOUBT);
+        }
+        self.line.settle();
+    }
+
+    /// Sends what is answered.
+    pub fn flush(&mut self, stage: &mut Stage) {
+        if self.held != Held::Unconfirmed && !self.line.out.is_empty() {
+            let out = std::mem::take(&mut self.line.out);
+            stage.send_packet(self.stream, 0, Packet::Bytes(out));
+        }
+    }
+
+    /// Ends what the connection left with the log and with its primary.
+    pub fn finish(&mut self, stage: &mut Stage) {
+        self.session.finish();
+        stage.close_stream(self.stream, 1);
+        if let Some(OpenRelay { stream, .. }) = self.relay.take() {
+            stage.close_stream(stream, 0);
+        }
+        if let Some(Approach { step: Step::Greet { stream, .. }, .. }) = self.approach.take() {
+            stage.close_stream(stream, 0);
+        }
+    }
+}

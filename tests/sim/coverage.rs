@@ -1,0 +1,96 @@
+//! How often each interesting thing happened: a fault that never struck has proved nothing.
+
+macro_rules! seen {
+    ($($name:ident: $text:literal,)*) => {
+        /// A fault that struck, or something that followed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Seen { $($name,)* }
+
+        /// All of them, as they are written in a table.
+        pub const ALL: &[(Seen, &str)] = &[$((Seen::$name, $text),)*];
+    };
+}
+
+seen! {
+    FramesLost: "frames between nodes lost",
+    FramesRepeated: "frames repeated",
+    FramesOvertaken: "frames overtaken by later ones",
+    WiresBroken: "connections between nodes broken",
+    PacketsHeld: "packets held back by a partition",
+    SplitPartitions: "partitions in two",
+    OneWayPartitions: "one-way partitions",
+    RingPartitions: "partitions that leave a ring",
+    IsolatedPrimaries: "primaries isolated",
+    SlowWires: "slow networks",
+    PowerFailures: "power failures",
+    PowerFailuresInWrites: "power failures in the midst of a write",
+    Kills: "processes killed",
+    Shutdowns: "orderly shutdowns",
+    Restarts: "restarts",
+    TornTails: "torn tails cut",
+    WriteErrors: "failed writes and syncs that ended a node",
+    FullDisks: "full disks that ended a node",
+    FlippedBits: "bits flipped at rest",
+    DamageRefused: "damaged logs refused",
+    SlowDisks: "slow disks",
+    Pauses: "processes paused",
+    LongPauses: "pauses longer than an election",
+    LongTurns: "turns longer than an election",
+    Beats: "signs of life taken in for a busy driver",
+    ClockJumps: "calendars set",
+    DriftChanges: "clocks that changed their rate",
+    Transfers: "leaderships handed over on demand",
+    Elections: "elections won",
+    LeadersLost: "leaders that lost their office",
+    LeasesExpired: "leases that ran out under a leader",
+    ReadsHeld: "reads held until a lease was confirmed",
+    ReadRounds: "reads without trust in clocks",
+    SegmentsBegun: "logs that went on in another segment",
+    Forwarded: "commands sent on to the primary",
+    UpstreamsLost: "connections to the primary lost with commands on them",
+    ReplicaReads: "reads answered by replicas",
+    Acknowledged: "operations acknowledged",
+    InDoubt: "operations in doubt",
+    DidNotHappen: "operations that did not happen",
+    TimedOut: "operations that timed out",
+    AbortedSwaps: "transactions that their WATCH aborted",
+    Expired: "keys freed because they had expired",
+    Blocked: "clients that waited in a blocking command",
+    DigestsCompared: "digests compared at equal indexes",
+}
+
+/// How often each was seen.
+#[derive(Clone, Debug)]
+pub struct Counts([u64; ALL.len()]);
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts([0; ALL.len()])
+    }
+}
+
+impl Counts {
+    pub fn add(&mut self, seen: Seen) {
+        self.0[seen as usize] += 1;
+    }
+
+    pub fn of(&self, seen: Seen) -> u64 {
+        self.0[seen as usize]
+    }
+
+    pub fn merge(&mut self, other: &Counts) {
+        for (own, more) in self.0.iter_mut().zip(other.0) {
+            *own += more;
+        }
+    }
+
+    /// What never happened.
+    pub fn unseen(&self) -> Vec<&'static str> {
+        ALL.iter().filter(|(seen, _)| self.of(*seen) == 0).map(|(_, text)| *text).collect()
+    }
+
+    /// One line each.
+    pub fn table(&self) -> String {
+        ALL.iter().map(|(seen, text)| format!("{:>12}  {text}\n", self.of(*seen))).collect()
+    }
+}

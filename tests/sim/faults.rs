@@ -1,0 +1,356 @@
+//! Faults: what strikes, when, for how long, and how it is undone.
+//!
+//! - At most a minority of the nodes is lost for good; any number may be down at the same time.
+//! - Bits are flipped only in bytes that a later batch vouches for: damage to the very last batch can't be told from a torn
+//!   write (docs/durability.md), and would be the loss of a disk.
+
+use crate::coverage::Seen;
+use crate::nodes::Ending;
+use crate::queue::{Event, MS, Micros, SECOND};
+use crate::world::World;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    Loss,
+    SlowWires,
+    Split,
+    OneWay,
+    Ring,
+    IsolatePrimary,
+    Power,
+    PowerInWrite,
+    PowerEverywhere,
+    Kill,
+    Shutdown,
+    WriteError,
+    FullDisk,
+    FlippedBit,
+    SlowDisk,
+    Pause,
+    Calendar,
+    Drift,
+    Transfer,
+}
+
+use FaultKind::*;
+
+pub const FAULTS: &[FaultKind] = &[
+    Loss,
+    SlowWires,
+    Split,
+    OneWay,
+    Ring,
+    IsolatePrimary,
+    Power,
+    PowerInWrite,
+    PowerEverywhere,
+    Kill,
+    Shutdown,
+    WriteError,
+    FullDisk,
+    FlippedBit,
+    SlowDisk,
+    Pause,
+    Calendar,
+    Drift,
+    Transfer,
+];
+
+impl FaultKind {
+    /// Whether it makes sense only where there are several nodes.
+    pub fn needs_peers(self) -> bool {
+        matches!(
+            self,
+            Loss | SlowWires | Split | OneWay | Ring | IsolatePrimary | FlippedBit | Drift | Transfer
+        )
+    }
+}
+
+/// How a fault that lasts is undone.
+#[derive(Debug)]
+pub enum Undo {
+    Cuts(Vec<(usize, usize)>),
+    Loss(u64),
+    SlowWires,
+    SlowDisk(usize),
+    FullDisk(usize),
+}
+
+/// A pause that outlasts every election timeout.
+const LONG_PAUSE_US: Micros = 1_200 * MS;
+/// Room that a full disk still has.
+const LAST_ROOM_BYTES: u64 = 1 << 10;
+
+impl World {
+    /// The next fault strikes, and the one after it is planned.
+    pub fn fault(&mut self) {
+        let gap = self.stage.scenario.fault_gap_us;
+        if self.stage.now >= self.trouble_ends {
+            return;
+        }
+        let kind = *self.stage.chance.faults.pick(&self.stage.scenario.faults.clone());
+        self.strike(kind);
+        let next = gap / 2 + self.stage.chance.faults.below(gap);
+        self.stage.plan_in(next, Event::Fault);
+    }
+
+    fn strike(&mut self, kind: FaultKind) {
+        let node = self.stage.chance.faults.below(self.hosts.len() as u64) as usize;
+        // The primary is where most can go wrong.
+        let node = self.leader().filter(|_| self.stage.chance.faults.chance(400)).unwrap_or(node);
+        match kind {
+            Loss => self.lose_frames(),
+            SlowWires => self.slow_wires(),
+            Split | OneWay | Ring | IsolatePrimary => self.partition(kind),
+            Power => self.lose_power(node),
+            PowerInWrite => self.lose_power_in_write(node),
+            PowerEverywhere => (0..self.hosts.len()).for_each(|node| self.lose_power(node)),
+            Kill => self.kill(node),
+            Shutdown => self.shut_down(node),
+            WriteError => self.fail_write(node),
+            FullDisk => self.fill_disk(node),
+            FlippedBit => self.flip_bit(node),
+            SlowDisk => self.slow_disk(node),
+            Pause => self.pause(node),
+            Calendar => self.set_calendar(node),
+            Drift => self.change_drift(node),
+            Transfer => self.hand_over(node),
+        }
+    }
+
+    fn lasts(&mut self, undo: Undo, us: Micros) {
+        self.next_fault += 1;
+        let fault = self.next_fault;
+        self.lasting.insert(fault, undo);
+        self.stage.plan_in(us, Event::FaultEnds { fault });
+    }
+
+    pub fn end_fault(&mut self, fault: u64) {
+        let Some(undo) = self.lasting.remove(&fault) else { return };
+        self.stage.tell(|| format!("over: {undo:?}"));
+        match undo {
+            Undo::Cuts(cuts) => cuts.iter().for_each(|(from, to)| self.stage.heal(*from, *to)),
+            Undo::Loss(per_mille) => self.stage.network.loss_per_mille -= per_mille,
+            Undo::SlowWires => self.stage.network.slowness_us = 0,
+            Undo::SlowDisk(node) => self.hosts[node].disk_us = self.stage.scenario.disk_us,
+            Undo::FullDisk(node) => {
+                self.hosts[node].disk.set_capacity(None);
+                self.hosts[node].excuses.full = false;
+            }
+        }
+    }
+
+    /// Everything that lasts is over, and everybody is up again.
+    pub fn end_all_faults(&mut self) {
+        let lasting: Vec<u64> = self.lasting.keys().copied().collect();
+        lasting.into_iter().for_each(|fault| self.end_fault(fault));
+        for node in 0..self.hosts.len() {
+            if self.hosts[node].excuses.damage.is_some() && self.hosts[node].process.is_some() {
+                // Whether the damage is refused shows when the log is read again.
+                self.end_process(node, Ending::Kill);
+            }
+            let life = self.stage.lives[node];
+            self.stage.plan_in(0, Event::Restart { node, life });
+        }
+    }
+
+    fn duration(&mut self, low: Micros, high: Micros) -> Micros {
+        self.stage.chance.faults.magnitude(low..high)
+    }
+
+    fn lose_frames(&mut self) {
+        let most = if self.stage.scenario.ordered_wires { 30 } else { 300 };
+        let per_mille = self.stage.chance.faults.within(1..most);
+        self.stage.network.loss_per_mille += per_mille;
+        self.stage.tell(|| format!("fault: {per_mille} frames of a thousand are lost"));
+        let us = self.duration(200 * MS, 4 * SECOND);
+        self.lasts(Undo::Loss(per_mille), us);
+    }
+
+    fn slow_wires(&mut self) {
+        let most_us = self.stage.chance.faults.magnitude(10 * MS..2 * SECOND);
+        self.stage.network.slowness_us = most_us;
+        self.stage.counts.add(Seen::SlowWires);
+        self.stage.tell(|| format!("fault: packets take up to {most_us} us longer"));
+        let us = self.duration(500 * MS, 4 * SECOND);
+        self.lasts(Undo::SlowWires, us);
+    }
+
+    fn partition(&mut self, kind: FaultKind) {
+        let nodes = self.hosts.len();
+        let all = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
+        let pairs: Vec<(usize, usize)> = all.filter(|(from, to)| from != to).collect();
+        let dice = &mut self.stage.chance.faults;
+        let cuts: Vec<(usize, usize)> = match kind {
+            Split => {
+                let sides: Vec<bool> = (0..nodes).map(|_| dice.chance(500)).collect();
+                self.stage.counts.add(Seen::SplitPartitions);
+                pairs.into_iter().filter(|(from, to)| sides[*from] != sides[*to]).collect()
+            }
+            OneWay => {
+                self.stage.counts.add(Seen::OneWayPartitions);
+                let share = *dice.pick(&[200, 500]);
+                pairs.into_iter().filter(|_| dice.chance(share)).collect()
+            }
+            Ring => {
+                self.stage.counts.add(Seen::RingPartitions);
+                let start = dice.below(nodes as u64) as usize;
+                let broken = |(a, b): &(usize, usize)| nodes == 3 && *a != start && *b != start;
+                let far = |(a, b): &(usize, usize)| (a + 1) % nodes != *b && (b + 1) % nodes != *a;
+                pairs.into_iter().filter(|pair| far(pair) || broken(pair)).collect()
+            }
+            _ => {
+                let Some(primary) = self.leader() else { return };
+                self.stage.counts.add(Seen::IsolatedPrimaries);
+                pairs.into_iter().filter(|(from, to)| *from == primary || *to == primary).collect()
+            }
+        };
+        self.stage.tell(|| format!("fault: {kind:?}: nothing gets through {cuts:?} (counted from 0)"));
+        cuts.iter().for_each(|(from, to)| self.stage.cut(*from, *to));
+        let us = self.duration(100 * MS, 6 * SECOND);
+        self.lasts(Undo::Cuts(cuts), us);
+    }
+
+    fn lose_power(&mut self, node: usize) {
+        if self.hosts[node].process.is_none() {
+            return;
+        }
+        self.stage.counts.add(Seen::PowerFailures);
+        self.stage.tell(|| format!("fault: node {} loses power", node + 1));
+        self.end_process(node, Ending::Power);
+    }
+
+    fn lose_power_in_write(&mut self, node: usize) {
+        let operations = self.stage.chance.faults.below(8);
+        let host = &mut self.hosts[node];
+        if host.process.is_none() {
+            return;
+        }
+        host.excuses.power = true;
+        host.disk.crash_at(host.disk.operations() + operations);
+        self.stage.tell(|| {
+            format!("fault: node {} will lose power in its disk operation {operations} from now", node + 1)
+        });
+    }
+
+    fn kill(&mut self, node: usize) {
+        if self.hosts[node].process.is_none() {
+            return;
+        }
+        self.stage.counts.add(Seen::Kills);
+        self.stage.tell(|| format!("fault: node {} is killed", node + 1));
+        self.end_process(node, Ending::Kill);
+    }
+
+    fn shut_down(&mut self, node: usize) {
+        let by = self.stage.now + 2 * SECOND;
+        let host = &mut self.hosts[node];
+        host.look_at_clock(self.stage.now);
+        let Some(process) = &mut host.process else { return };
+        process.ends_by = Some(by);
+        let now_ms = process.now().monotonic_ms;
+        if let Some(successor) = process.shard.node().best_transferee() {
+            // A node that can't hand over ends all the same.
+            let _ = process.shard.node_mut().transfer_leadership(successor, now_ms);
+        }
+        self.plan_turn(node, 0);
+    }
+
+    fn fail_write(&mut self, node: usize) {
+        let operations = self.stage.chance.faults.below(8);
+        let host = &mut self.hosts[node];
+        host.excuses.io = true;
+        host.disk.fail_at(host.disk.operations() + operations);
+        self.stage.tell(|| {
+            format!("fault: node {} will fail at its disk operation {operations} from now", node + 1)
+        });
+    }
+
+    fn fill_disk(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        let names = perdura_wal::Disk::list(&host.disk).unwrap_or_default();
+        let used: usize = names.iter().filter_map(|name| host.disk.bytes(name).ok()).map(|b| b.len()).sum();
+        host.disk.set_capacity(Some(used as u64 + LAST_ROOM_BYTES));
+        host.excuses.full = true;
+        self.stage.tell(|| format!("fault: the disk of node {} is full", node + 1));
+        let us = self.duration(SECOND, 6 * SECOND);
+        self.lasts(Undo::FullDisk(node), us);
+    }
+
+    /// Damages a log, as long as no more than a minority is lost by it.
+    fn flip_bit(&mut self, node: usize) {
+        let lost = self.hosts.iter().filter(|host| host.lost || host.excuses.damage.is_some()).count();
+        if lost + 1 > (self.hosts.len() - 1) / 2 || self.hosts[node].excuses.damage.is_some() {
+            return;
+        }
+        let dice = &mut self.stage.chance.faults;
+        let host = &mut self.hosts[node];
+        let files: Vec<(String, u64)> =
+            host.vouched.iter().filter(|(_, filled)| **filled > 0).map(|(n, f)| (n.clone(), *f)).collect();
+        if files.is_empty() {
+            return;
+        }
+        let (file, filled) = dice.pick(&files).clone();
+        let (offset, bit) = (dice.below(filled), dice.below(8) as u32);
+        if host.disk.flip_bit(&file, offset, bit).is_err() {
+            return;
+        }
+        host.excuses.damage = Some(file.clone());
+        self.stage.counts.add(Seen::FlippedBits);
+        self.stage.tell(|| format!("fault: bit {bit} of byte {offset} of {file} of node {} flips", node + 1));
+    }
+
+    fn slow_disk(&mut self, node: usize) {
+        let slow_us = self.duration(5 * MS, 3 * SECOND);
+        self.hosts[node].disk_us = slow_us;
+        self.stage.counts.add(Seen::SlowDisks);
+        self.stage
+            .tell(|| format!("fault: an operation of the disk of node {} takes {slow_us} us", node + 1));
+        let us = self.duration(500 * MS, 4 * SECOND);
+        self.lasts(Undo::SlowDisk(node), us);
+    }
+
+    fn pause(&mut self, node: usize) {
+        let us = self.duration(20 * MS, 5 * SECOND);
+        let host = &mut self.hosts[node];
+        if host.process.is_none() {
+            return;
+        }
+        host.paused_until = host.paused_until.max(self.stage.now + us);
+        self.stage.counts.add(if us > LONG_PAUSE_US { Seen::LongPauses } else { Seen::Pauses });
+        self.stage.tell(|| format!("fault: node {} is paused for {us} us", node + 1));
+    }
+
+    fn set_calendar(&mut self, node: usize) {
+        let most = self.stage.scenario.calendar_ms;
+        let to_ms = self.stage.chance.faults.below(most + 1) as i64 - most as i64 / 2;
+        let host = &mut self.hosts[node];
+        host.look_at_clock(self.stage.now);
+        host.shift_calendar(to_ms);
+        self.stage.counts.add(Seen::ClockJumps);
+        self.stage.tell(|| format!("fault: the calendar of node {} is off by {to_ms} ms", node + 1));
+    }
+
+    fn change_drift(&mut self, node: usize) {
+        let drift = self.stage.scenario.drift_ppm;
+        let rate_ppm = 1_000_000 - drift + self.stage.chance.faults.below(2 * drift + 1);
+        let host = &mut self.hosts[node];
+        host.look_at_clock(self.stage.now);
+        host.rate_ppm = rate_ppm;
+        self.stage.counts.add(Seen::DriftChanges);
+        self.stage.tell(|| format!("fault: the clock of node {} runs at {rate_ppm} millionths", node + 1));
+    }
+
+    fn hand_over(&mut self, to: usize) {
+        let Some(leader) = self.leader().filter(|leader| *leader != to) else { return };
+        let host = &mut self.hosts[leader];
+        host.look_at_clock(self.stage.now);
+        let Some(process) = &mut host.process else { return };
+        let now_ms = process.now().monotonic_ms;
+        if process.shard.node_mut().transfer_leadership(to as u64 + 1, now_ms).is_ok() {
+            self.stage.counts.add(Seen::Transfers);
+            self.stage.tell(|| format!("fault: node {} hands over to node {}", leader + 1, to + 1));
+        }
+        self.plan_turn(leader, 0);
+    }
+}

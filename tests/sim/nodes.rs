@@ -1,0 +1,492 @@
+//! How nodes live in a run: they start, take turns, hear from each other, end, and start again.
+//!
+//! - A turn happens at one moment of simulated time, and its node is busy from then on for as long as the disk takes: frames
+//!   leave when the writes before them are done, answers when all is done. A crash in the midst of a write is planned on
+//!   the disk itself.
+//! - Signs of life go on during a turn, with the very code of the keepalive thread.
+
+use bytes::BytesMut;
+use perdura::propose::reply::ConnectionId;
+use perdura::raft::frame::Frame;
+use perdura::raft::inbox::PeerEvent;
+use perdura::raft::keepalive::Heard;
+use perdura::raft::status::Role;
+use perdura::shard::turn::ShardError;
+use perdura_wal::{Recovery, WalError};
+
+use crate::connection::{Outcome, Place, ServerConnection};
+use crate::coverage::Seen;
+use crate::network::{End, Packet, WireKind};
+use crate::process::{Letters, OpenError, Process, encode};
+use crate::queue::{Event, MS, Micros, SECOND};
+use crate::world::World;
+
+/// What a turn takes beside its disk.
+const TURN_US: Micros = 15;
+/// How often the thread that prepares segments looks for work.
+const PREPARE_US: Micros = 20 * MS;
+/// Turns longer than this outlast an election timeout.
+const LONG_TURN_US: Micros = SECOND;
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its machine loses power, and with it what was not synced.
+    Power,
+    /// It is killed; the machine goes on.
+    Kill,
+    /// It has ended itself.
+    Own,
+}
+
+impl World {
+    /// Starts the process of a node that is down.
+    pub fn start_node(&mut self, node: usize) {
+        let now = self.stage.now;
+        let host = &mut self.hosts[node];
+        if host.process.is_some() || host.lost {
+            return;
+        }
+        host.look_at_clock(now);
+        host.vouch();
+        let operations_before = host.disk.operations();
+        let (unix_ms, seed) = (host.unix_ms(), self.stage.chance.nodes.next());
+        let opened = Process::open(&self.stage.scenario, node, host.disk.clone(), unix_ms, seed);
+        self.stage.story.note(seed);
+        match opened {
+            Ok((process, recovery)) => {
+                let host = &mut self.hosts[node];
+                let took = (host.disk.operations() - operations_before) * host.disk_us;
+                host.process = Some(process);
+                self.node_started(node, &recovery, took);
+            }
+            Err(error) => self.node_did_not_start(node, &error),
+        }
+    }
+
+    fn node_started(&mut self, node: usize, recovery: &Recovery, took: Micros) {
+        let life = self.stage.lives[node];
+        self.invariants.node_started(node);
+        self.stage.tell(|| format!("node {} starts with entries up to {}", node + 1, recovery.last_index));
+        if let Some(torn) = &recovery.torn_tail {
+            self.stage.counts.add(Seen::TornTails);
+            self.stage
+                .tell(|| format!("node {}: cut a torn tail off {}: {}", node + 1, torn.file, torn.fault));
+            self.hosts[node].vouched.insert(torn.file.clone(), torn.offset);
+        }
+        if recovery.segments > 1 {
+            self.stage.counts.add(Seen::SegmentsBegun);
+        }
+        for (stream, end) in std::mem::take(&mut self.hosts[node].silent_streams) {
+            self.stage.close_stream(stream, end);
+        }
+        self.plan_turn(node, took);
+        let beat_us = self.hosts[node].true_us(self.timing.heartbeat_ms());
+        self.stage.plan_in(beat_us, Event::Beat { node, life });
+        self.stage.plan_in(PREPARE_US, Event::Prepare { node, life });
+    }
+
+    fn node_did_not_start(&mut self, node: usize, error: &OpenError) {
+        let text = match error {
+            OpenError::Log(error) => error.to_string(),
+            OpenError::Node(error) => error.to_string(),
+        };
+        let excuses = &self.hosts[node].excuses;
+        let is_damage =
+            matches!(error, OpenError::Log(WalError::Damaged { .. } | WalError::ShortSegment { .. }));
+        if let Some(file) = excuses.damage.clone().filter(|_| is_damage) {
+            if text.contains(&file) {
+                self.stage.counts.add(Seen::DamageRefused);
+                self.stage.tell(|| format!("node {} refuses its log: {text}", node + 1));
+            } else {
+                self.stage
+                    .find(format!("node {} was damaged in {file}, but blames another: {text}", node + 1));
+            }
+            self.lose_node(node);
+            return;
+        }
+        let power_failed = excuses.power && text.contains("machine is off");
+        self.judge_end(node, &text);
+        self.end_process(node, if power_failed { Ending::Power } else { Ending::Own });
+    }
+
+    /// The node will not come back.
+    pub fn lose_node(&mut self, node: usize) {
+        self.hosts[node].lost = true;
+        self.stage.tell(|| format!("node {} is lost for good", node + 1));
+    }
+
+    /// Makes sure that the node's next turn begins within `us`.
+    pub fn plan_turn(&mut self, node: usize, us: Micros) {
+        let due = self.stage.now + us;
+        let life = self.stage.lives[node];
+        let Some(process) = &mut self.hosts[node].process else { return };
+        if process.turn.is_some() || process.next_turn.is_some_and(|(planned, _)| planned <= due) {
+            return;
+        }
+        process.next_token += 1;
+        let token = process.next_token;
+        process.next_turn = Some((due, token));
+        self.stage.queue.plan(due, Event::TurnBegins { node, life, token });
+    }
+
+    pub fn begin_turn(&mut self, node: usize, token: u64) {
+        let now = self.stage.now;
+        let reachable = (0..self.hosts.len())
+            .map(|to| {
+                !self.stage.scenario.ordered_wires || {
+                    let wire = self.stage.network.wire(node, to, WireKind::Raft);
+                    self.stage.network.wires[wire].connected
+                }
+            })
+            .collect();
+        let host = &mut self.hosts[node];
+        host.look_at_clock(now);
+        let (operation_us, operations_before) = (host.disk_us, host.disk.operations());
+        let Some(process) = host.process.as_mut().filter(|p| p.next_turn.is_some_and(|(_, t)| t == token))
+        else {
+            return;
+        };
+        process.next_turn = None;
+        let beats = process.inbox.iter().filter(|(_, event)| matches!(event, PeerEvent::Beat { .. })).count();
+        let (letters, turned) = process.run_turn(&host.disk, reachable);
+        let took = TURN_US + (host.disk.operations() - operations_before) * operation_us;
+        (0..beats).for_each(|_| self.stage.counts.add(Seen::Beats));
+        self.post(node, letters, operation_us);
+        match turned {
+            Ok(()) => {
+                if took > LONG_TURN_US {
+                    self.stage.counts.add(Seen::LongTurns);
+                }
+                let life = self.stage.lives[node];
+                self.stage.plan_in(took, Event::TurnEnds { node, life });
+            }
+            Err(error) => self.turn_failed(node, &error),
+        }
+    }
+
+    /// Frames leave once the disk operations before them are done.
+    fn post(&mut self, node: usize, letters: Letters, operation_us: Micros) {
+        for (to, bytes, operations) in letters.sent {
+            let at = self.stage.now + operations * operation_us;
+            let wire = self.stage.network.wire(node, to as usize - 1, WireKind::Raft);
+            self.stage.send_frame(at, wire, bytes);
+        }
+    }
+
+    fn turn_failed(&mut self, node: usize, error: &ShardError) {
+        let text = error.to_string();
+        self.stage.tell(|| format!("node {} ends: {text}", node + 1));
+        // What was handed to other workers before the failure may have left.
+        self.deliver(node);
+        let power_failed = self.hosts[node].excuses.power && text.contains("machine is off");
+        if power_failed {
+            self.stage.counts.add(Seen::PowerFailuresInWrites);
+            self.end_process(node, Ending::Power);
+            return;
+        }
+        self.judge_end(node, &text);
+        self.end_process(node, Ending::Own);
+    }
+
+    /// A node may end itself only for a reason that the simulation gave it.
+    fn judge_end(&mut self, node: usize, text: &str) {
+        let excuses = &mut self.hosts[node].excuses;
+        let is_full =
+            text.contains("storage space") || text.contains("storage full") || text.contains("no space");
+        let damaged = excuses.damage.as_ref().is_some_and(|file| text.contains(file.as_str()));
+        if excuses.power && text.contains("machine is off") || damaged {
+            return;
+        }
+        if excuses.full && is_full {
+            self.stage.counts.add(Seen::FullDisks);
+        } else if excuses.io && text.contains("os error 5") {
+            excuses.io = false;
+            self.stage.counts.add(Seen::WriteErrors);
+        } else {
+            self.stage.find(format!("node {} ended without reason: {text}", node + 1));
+        }
+    }
+
+    pub fn end_turn(&mut self, node: usize) {
+        let now = self.stage.now;
+        let host = &mut self.hosts[node];
+        host.look_at_clock(now);
+        let Some(process) = host.process.as_mut() else { return };
+        process.end_turn(node);
+        self.deliver(node);
+        self.observe(node);
+        self.work_all(node);
+        self.plan_next_turn(node);
+        self.end_in_good_order(node);
+    }
+
+    /// Brings the answers of a turn to their connections.
+    fn deliver(&mut self, node: usize) {
+        let Some(process) = &mut self.hosts[node].process else { return };
+        for worker in 0..process.shared.shard.ports.len() {
+            let replies = std::mem::take(&mut *process.shared.shard.ports[worker].replies.lock());
+            let mut rest = &replies.bytes[..];
+            for span in &replies.spans {
+                let (bytes, behind) = rest.split_at(span.bytes);
+                rest = behind;
+                let connection = process.connections.get_mut(&span.connection.index);
+                if let Some(connection) = connection.filter(|c| c.id == span.connection) {
+                    connection.answered(bytes, span.answers);
+                    connection.flush(&mut self.stage);
+                }
+            }
+        }
+    }
+
+    fn plan_next_turn(&mut self, node: usize) {
+        let host = &self.hosts[node];
+        let Some(process) = &host.process else { return };
+        let wait = match process.shard.has_work() || !process.inbox.is_empty() || has_batch(process) {
+            true => 0,
+            false => host.until(process.shard.next_due_ms()),
+        };
+        if wait > 0 && !process.accepts {
+            self.replayed(node);
+        }
+        self.plan_turn(node, wait);
+    }
+
+    fn replayed(&mut self, node: usize) {
+        if let Some(process) = &mut self.hosts[node].process {
+            process.accepts = true;
+            let applied = process.shard.machine().applied;
+            self.stage.tell(|| format!("node {} has replayed up to entry {applied}", node + 1));
+        }
+    }
+
+    fn end_in_good_order(&mut self, node: usize) {
+        let now = self.stage.now;
+        let Some(process) = &self.hosts[node].process else { return };
+        if process.ends_by.is_some_and(|by| now >= by || !process.handle().is_primary()) {
+            self.stage.counts.add(Seen::Shutdowns);
+            self.stage.tell(|| format!("node {} shuts down", node + 1));
+            self.end_process(node, Ending::Kill);
+        }
+    }
+
+    /// Takes in what the node's leadership and counters tell.
+    fn observe(&mut self, node: usize) {
+        let Some(process) = &mut self.hosts[node].process else { return };
+        self.invariants.look_at(node, process, &mut self.stage);
+    }
+
+    /// The process of a node is gone.
+    pub fn end_process(&mut self, node: usize, how: Ending) {
+        let now = self.stage.now;
+        let host = &mut self.hosts[node];
+        host.look_at_clock(now);
+        drop(host.process.take());
+        host.paused_until = 0;
+        host.excuses.power = false;
+        host.disk = if how == Ending::Power { host.disk.crash() } else { host.disk.kill() };
+        self.stage.lives[node] += 1;
+        let streams = self.stage.network.streams_of(node);
+        match how {
+            Ending::Power => self.fall_silent(node, streams),
+            Ending::Kill | Ending::Own => self.hang_up(node, streams),
+        }
+        if !self.hosts[node].lost {
+            let life = self.stage.lives[node];
+            let again = self.stage.chance.faults.magnitude(20 * MS..4 * SECOND);
+            self.stage.plan_in(again, Event::Restart { node, life });
+        }
+    }
+
+    fn fall_silent(&mut self, node: usize, streams: Vec<(u64, usize)>) {
+        for (stream, end) in &streams {
+            self.stage.network.set_end(*stream, *end, End::Nobody { node: Some(node) });
+        }
+        self.hosts[node].silent_streams.extend(streams);
+        for other in (0..self.hosts.len()).filter(|other| *other != node) {
+            for kind in [WireKind::Raft, WireKind::Keepalive] {
+                let wire = self.stage.network.wire(node, other, kind);
+                self.stage.break_wire(wire);
+            }
+        }
+    }
+
+    fn hang_up(&mut self, node: usize, streams: Vec<(u64, usize)>) {
+        for (stream, end) in streams {
+            self.stage.close_stream(stream, end);
+        }
+        for other in (0..self.hosts.len()).filter(|other| *other != node) {
+            for (from, to) in [(node, other), (other, node)] {
+                for kind in [WireKind::Raft, WireKind::Keepalive] {
+                    let wire = self.stage.network.wire(from, to, kind);
+                    self.stage.break_wire(wire);
+                }
+            }
+        }
+    }
+
+    /// A heartbeat's time has passed on the node's keepalive thread.
+    pub fn beat(&mut self, node: usize) {
+        let life = self.stage.lives[node];
+        let Some(process) = &self.hosts[node].process else { return };
+        if let Some(frame) = process.pulse.beat() {
+            for other in (0..self.hosts.len()).filter(|other| *other != node) {
+                let wire = self.stage.network.wire(node, other, WireKind::Keepalive);
+                self.stage.send_frame(self.stage.now, wire, encode(&frame));
+            }
+        }
+        let beat_us = self.hosts[node].true_us(self.timing.heartbeat_ms());
+        self.stage.plan_in(beat_us, Event::Beat { node, life });
+    }
+
+    /// The thread that prepares segments does its work. What it fails at, a commit will fail at, or repair.
+    pub fn prepare(&mut self, node: usize) {
+        let life = self.stage.lives[node];
+        let Some(process) = &self.hosts[node].process else { return };
+        let prepared = process.preparer.step();
+        if prepared.as_ref().is_err_and(|error| error.to_string().contains("machine is off")) {
+            self.stage.counts.add(Seen::PowerFailuresInWrites);
+            self.end_process(node, Ending::Power);
+            return;
+        }
+        self.stage.plan_in(PREPARE_US, Event::Prepare { node, life });
+    }
+
+    /// A frame reaches its node.
+    pub fn hear(&mut self, wire: usize, bytes: &[u8]) {
+        let (from, node, kind) = self.stage.network.ends_of(wire);
+        if self.hosts[node].process.is_none() {
+            if self.stage.scenario.ordered_wires {
+                // Whoever sent it learns that nobody listens.
+                self.stage.break_wire(wire);
+            }
+            return;
+        }
+        let frame = Frame::decode(&mut BytesMut::from(bytes));
+        let Ok(Some(frame)) = frame else {
+            self.stage.find(format!("a frame from node {} can't be read: {frame:?}", from + 1));
+            return;
+        };
+        match kind {
+            WireKind::Raft => self.hear_event(node, from, PeerEvent::from(frame)),
+            WireKind::Keepalive => self.hear_beat(node, from, &frame),
+        }
+    }
+
+    fn hear_event(&mut self, node: usize, from: usize, event: PeerEvent) {
+        if let Some(process) = &mut self.hosts[node].process {
+            process.inbox.push((from as u64 + 1, event));
+            self.plan_turn(node, 0);
+        }
+    }
+
+    fn hear_beat(&mut self, node: usize, from: usize, frame: &Frame) {
+        let Some(process) = &self.hosts[node].process else { return };
+        let Heard { event, answer } = process.pulse.hear(from as u64 + 1, frame);
+        if let Some(answer) = answer {
+            let wire = self.stage.network.wire(node, from, WireKind::Keepalive);
+            self.stage.send_frame(self.stage.now, wire, encode(&answer));
+        }
+        if let Some(event) = event {
+            self.hear_event(node, from, event);
+        }
+    }
+
+    /// A node learns that it can't reach a peer.
+    pub fn wire_broke(&mut self, wire: usize) {
+        let (node, peer, kind) = self.stage.network.ends_of(wire);
+        if kind == WireKind::Raft {
+            self.hear_event(node, peer, PeerEvent::Unreachable);
+        }
+    }
+
+    /// Somebody dials a node.
+    pub fn open_connection(&mut self, stream: u64) {
+        let Some(open) = self.stage.network.stream(stream) else { return };
+        let End::Nobody { node: Some(node) } = open.ends[1] else { return };
+        let life = self.stage.lives[node];
+        let seed = self.stage.chance.nodes.next();
+        let Some(process) = self.hosts[node].process.as_mut().filter(|process| process.accepts) else {
+            self.stage.send_packet(stream, 0, Packet::Close);
+            return;
+        };
+        process.next_connection += 1;
+        let index = process.next_connection;
+        let id = ConnectionId { index, generation: index };
+        let connection = ServerConnection::new(&process.shared, id, stream, seed);
+        process.connections.insert(index, connection);
+        self.stage.network.set_end(stream, 1, End::Server { node, life, connection: index });
+        self.stage.send_packet(stream, 0, Packet::Welcome);
+    }
+
+    /// A packet reaches a node's end of a stream.
+    pub fn packet_for_node(&mut self, stream: u64, who: End, packet: Packet) {
+        let (node, life, index, is_relay) = match who {
+            End::Server { node, life, connection } => (node, life, connection, false),
+            End::Relay { node, life, connection } => (node, life, connection, true),
+            End::Client(_) | End::Nobody { .. } => return,
+        };
+        if life != self.stage.lives[node] {
+            return;
+        }
+        let Some(process) = &mut self.hosts[node].process else { return };
+        let Some(connection) = process.connections.get_mut(&index) else { return };
+        match packet {
+            _ if is_relay => connection.relay_says(stream, packet),
+            Packet::Welcome => {}
+            Packet::Bytes(bytes) => connection.receive(&bytes),
+            Packet::Close => connection.ended = true,
+        }
+        self.work(node, index);
+    }
+
+    /// A connection does what it can, unless the driver blocks its worker.
+    pub fn work(&mut self, node: usize, connection: u32) {
+        let now = self.stage.now;
+        let in_worker = self.stage.scenario.driver_in_worker;
+        let place = Place { node, life: self.stage.lives[node] };
+        let host = &mut self.hosts[node];
+        host.look_at_clock(now);
+        let Some(process) = &mut host.process else { return };
+        let Some(served) = process.connections.get_mut(&connection) else { return };
+        if in_worker && process.turn.is_some() {
+            served.poke();
+            return;
+        }
+        let Outcome { wakes_driver, ends } = served.work(&mut self.stage, place);
+        if ends {
+            served.finish(&mut self.stage);
+            process.connections.remove(&connection);
+        }
+        if wakes_driver || ends {
+            self.plan_turn(node, 0);
+        }
+    }
+
+    fn work_all(&mut self, node: usize) {
+        let Some(process) = &self.hosts[node].process else { return };
+        let waiting = process.connections.iter().filter(|(_, connection)| connection.has_waiting());
+        let connections: Vec<u32> = waiting.map(|(index, _)| *index).collect();
+        for connection in connections {
+            self.work(node, connection);
+        }
+    }
+
+    /// The node that leads in the latest term and serves.
+    pub fn primary(&self) -> Option<usize> {
+        let running = self.hosts.iter().enumerate().filter_map(|(n, host)| Some((n, host.process.as_ref()?)));
+        let serving = running.filter(|(_, process)| process.shard.node().is_serving());
+        let (node, _) = serving.max_by_key(|(_, process)| process.shard.node().leadership().term)?;
+        Some(node)
+    }
+
+    /// The node that leads, serving or not.
+    pub fn leader(&self) -> Option<usize> {
+        let leads = |process: &Process| process.shard.node().leadership().role == Role::Leader;
+        self.hosts.iter().position(|host| host.process.as_ref().is_some_and(leads))
+    }
+}
+
+fn has_batch(process: &Process) -> bool {
+    process.shared.shard.ports.iter().any(|port| !port.batch.lock().is_empty())
+}

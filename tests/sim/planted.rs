@@ -1,0 +1,117 @@
+//! Whether the simulator would notice: it is run with one planted bug after the other, and has to find each.
+//!
+//! Each bug is looked for in several disjoint ranges of seeds; the table says how many it took (the median), and which
+//! check saw it first.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use perdura::planted::{self, Bug};
+
+use crate::runner::run_seed;
+
+const RANGES: u64 = 5;
+/// Seeds tried in one range.
+const MAX_SEEDS: u64 = 1_500;
+const FIRST_SEED: u64 = 10_000_000;
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What one range had to say about a bug.
+#[derive(Clone, Debug)]
+struct Hunt {
+    bug: Bug,
+    seeds: u64,
+    /// The check that found it, if one did.
+    check: Option<String>,
+}
+
+/// Runs seeds with the bug until one is found out.
+fn hunt(bug: Bug, range: u64) -> Hunt {
+    let start = FIRST_SEED + range * MAX_SEEDS;
+    for tried in 0..MAX_SEEDS {
+        planted::plant(Some(bug));
+        QUIET.set(true);
+        let run = run_seed(start + tried, false);
+        planted::plant(None);
+        QUIET.set(false);
+        if let Some(finding) = run.findings.first() {
+            return Hunt { bug, seeds: tried + 1, check: Some(check_of(finding)) };
+        }
+    }
+    Hunt { bug, seeds: MAX_SEEDS, check: None }
+}
+
+/// A finding's check and its name: what stands before its explanation.
+fn check_of(finding: &str) -> String {
+    let parts: Vec<&str> = finding.splitn(3, ": ").collect();
+    let own = [
+        "panic",
+        "liveness",
+        "election safety",
+        "committed entries change",
+        "committed entries differ",
+        "digests differ",
+    ];
+    match parts[..] {
+        [check, ..] if own.contains(&check) => check.to_owned(),
+        [check, name, _] => format!("{check}: {name}"),
+        [text, ..] if text.contains("ended without reason") => "a node ends itself".to_owned(),
+        [text, ..] => text.chars().take(40).collect(),
+        [] => String::new(),
+    }
+}
+
+fn hunt_all() -> Vec<Hunt> {
+    let tasks: Vec<(Bug, u64)> =
+        (0..RANGES).flat_map(|range| planted::ALL.iter().map(move |bug| (*bug, range))).collect();
+    let (next, hunts) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some((bug, range)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let hunted = hunt(*bug, *range);
+                    hunts.lock().expect("no hunt panics").push(hunted);
+                }
+            });
+        }
+    });
+    hunts.into_inner().expect("no hunt panics")
+}
+
+/// The rows of the table in docs/testing.md.
+fn table(hunts: &[Hunt]) -> String {
+    let mut text = String::from("| planted bug | seeds (median) | found by |\n|---|---|---|\n");
+    for bug in planted::ALL {
+        let own: Vec<&Hunt> = hunts.iter().filter(|hunt| hunt.bug == *bug).collect();
+        let mut seeds: Vec<u64> = own.iter().map(|hunt| hunt.seeds).collect();
+        seeds.sort_unstable();
+        let mut checks = BTreeMap::<String, usize>::new();
+        for check in own.iter().filter_map(|hunt| hunt.check.clone()) {
+            *checks.entry(check).or_default() += 1;
+        }
+        let checks: Vec<String> = checks.keys().cloned().collect();
+        text.push_str(&format!("| {bug:?} | {} | {} |\n", seeds[seeds.len() / 2], checks.join("; ")));
+    }
+    text
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !QUIET.get() {
+            usual(info);
+        }
+    }));
+    let hunts = hunt_all();
+    println!("{}", table(&hunts));
+    let missed: Vec<&Hunt> = hunts.iter().filter(|hunt| hunt.check.is_none()).collect();
+    assert!(missed.is_empty(), "not found in {MAX_SEEDS} seeds: {missed:?}\n{}", table(&hunts));
+}

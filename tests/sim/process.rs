@@ -1,0 +1,251 @@
+//! One node's process: the real log, raft node, shard, keyspace and sessions, put together as `src/server/open.rs` does it,
+//! over a simulated disk and a clock that the simulation moves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use perdura::apply::Applier;
+use perdura::client::ClientRegistry;
+use perdura::command;
+use perdura::config::Config;
+use perdura::config::runtime::RuntimeConfig;
+use perdura::config::settings::{Flags, Settings};
+use perdura::env::{Clock, ManualClock};
+use perdura::keyspace::Keyspace;
+use perdura::keyspace::types::limits::TypeLimits;
+use perdura::metrics::Metrics;
+use perdura::pubsub::PubSub;
+use perdura::raft::frame::Frame;
+use perdura::raft::identity::{ClusterId, Identity, NodeId};
+use perdura::raft::inbox::PeerEvent;
+use perdura::raft::keepalive::{Pulse, Turn, TurnBoard};
+use perdura::raft::node::{Node, NodeConfig, NodeError};
+use perdura::raft::outbox::Outbound;
+use perdura::raft::status::Leadership;
+use perdura::shard::machine::Machine;
+use perdura::shard::port::{ShardHandle, Status};
+use perdura::shard::turn::{Now, Shard, ShardError};
+use perdura::shared::Shared;
+use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Wal, WalError};
+
+use crate::connection::ServerConnection;
+use crate::queue::Micros;
+use crate::scenario::Scenario;
+
+/// How long a driver may be in one turn before its keepalive gives up on it, in milliseconds: the server's own bound.
+const BUSY_BOUND_MS: u64 = 10_000;
+/// How often what a node tells of itself is brought up to date.
+const STATUS_PERIOD_MS: u64 = 20;
+
+pub struct Process {
+    pub shard: Shard<SimDisk>,
+    pub shared: Arc<Shared>,
+    pub hands: Arc<ManualClock>,
+    pub pulse: Pulse,
+    pub preparer: Preparer<SimDisk>,
+    pub inbox: Vec<(NodeId, PeerEvent)>,
+    pub connections: BTreeMap<u32, ServerConnection>,
+    pub next_connection: u32,
+    /// While the driver is in a turn.
+    pub turn: Option<Turn>,
+    /// When the next turn begins, and the token of its event.
+    pub next_turn: Option<(Micros, u64)>,
+    pub next_token: u64,
+    /// The log is replayed; clients are let in.
+    pub accepts: bool,
+    /// The process ends in good order, at this moment at the latest.
+    pub ends_by: Option<Micros>,
+    board: TurnBoard,
+    next_status_ms: u64,
+    told_leadership: (Leadership, u64),
+}
+
+/// What keeps a process from starting.
+#[derive(Debug)]
+pub enum OpenError {
+    Log(WalError),
+    Node(NodeError),
+}
+
+/// Frames of one turn, with the number of disk operations that the turn had done before each left.
+pub struct Letters {
+    pub sent: Vec<(NodeId, Vec<u8>, u64)>,
+    disk: SimDisk,
+    operations_before: u64,
+    reachable: Vec<bool>,
+}
+
+impl Outbound for Letters {
+    fn send(&mut self, to: NodeId, frame: &Frame) -> bool {
+        if !self.reachable[to as usize - 1] {
+            return false;
+        }
+        let operations = self.disk.operations() - self.operations_before;
+        self.sent.push((to, encode(frame), operations));
+        true
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// A frame in the bytes in which it travels.
+pub fn encode(frame: &Frame) -> Vec<u8> {
+    let mut bytes = bytes::BytesMut::new();
+    frame.encode(&mut bytes).expect("a simulated frame is short enough to be sent");
+    bytes.to_vec()
+}
+
+/// Where clients reach a node.
+pub fn client_addr(node: usize) -> String {
+    format!("10.0.0.{}:6379", node + 1)
+}
+
+/// The node at a client address.
+pub fn node_at(addr: &str) -> Option<usize> {
+    let id: usize = addr.strip_prefix("10.0.0.")?.strip_suffix(":6379")?.parse().ok()?;
+    id.checked_sub(1)
+}
+
+impl Process {
+    /// Opens the log on `disk` and makes everything that stands on it. `seed` is this process' randomness.
+    pub fn open(
+        scenario: &Scenario,
+        node: usize,
+        disk: SimDisk,
+        unix_ms: i64,
+        seed: u64,
+    ) -> Result<(Process, Recovery), OpenError> {
+        let (clock, hands) = Clock::manual(unix_ms);
+        let node_config = node_config(scenario, node);
+        let log_id = seed | 1;
+        let (mut wal, recovery) =
+            Wal::open(disk, log_options(scenario, log_id, &node_config.identity)).map_err(OpenError::Log)?;
+        let preparer = wal.take_preparer();
+        let (keyspace, mutator) = Keyspace::create();
+        let handle = Arc::new(ShardHandle::new(keyspace, scenario.workers));
+        let shared = shared(scenario, node, &clock, &handle, seed);
+        let timing = node_config.timing;
+        let raft_node = Node::open(wal, node_config, clock.monotonic_ms()).map_err(OpenError::Node)?;
+        let board = TurnBoard::default();
+        let applier = Applier::new(mutator, TypeLimits::default());
+        let machine = Machine::new(applier, handle.clone(), board.clone(), clock, shared.metrics.clone());
+        let process = Process {
+            shard: Shard::new(raft_node, machine, handle, seed.rotate_left(17)),
+            shared,
+            hands,
+            pulse: Pulse::new(board.clone(), &timing, BUSY_BOUND_MS),
+            preparer,
+            inbox: Vec::new(),
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            turn: None,
+            next_turn: None,
+            next_token: 0,
+            accepts: false,
+            ends_by: None,
+            board,
+            next_status_ms: 0,
+            told_leadership: Default::default(),
+        };
+        Ok((process, recovery))
+    }
+
+    pub fn now(&self) -> Now {
+        Now { monotonic_ms: self.shared.clock.monotonic_ms(), unix_ms: self.shared.clock.unix_ms() }
+    }
+
+    pub fn handle(&self) -> &ShardHandle {
+        &self.shared.shard
+    }
+
+    /// One turn of the driver. Returns the frames that it sent, also where it failed.
+    pub fn run_turn(&mut self, disk: &SimDisk, reachable: Vec<bool>) -> (Letters, Result<(), ShardError>) {
+        let operations_before = disk.operations();
+        let mut letters = Letters { sent: Vec::new(), disk: disk.clone(), operations_before, reachable };
+        self.turn = Some(self.board.begin_turn());
+        let now = self.now();
+        let turned = self.shard.turn(now, &mut self.inbox, &mut letters);
+        (letters, turned)
+    }
+
+    /// The turn is over: brings what others may know of the node up to date, as the server's driver does.
+    pub fn end_turn(&mut self, node: usize) {
+        self.turn = None;
+        drop(self.shard.take_published());
+        drop(self.shard.take_garbage());
+        drop(self.shard.take_slow());
+        let now = self.now();
+        let leadership = (self.shard.node().leadership(), self.handle().leadership_epoch());
+        if now.monotonic_ms >= self.next_status_ms || leadership != self.told_leadership {
+            self.told_leadership = leadership;
+            self.next_status_ms = now.monotonic_ms + STATUS_PERIOD_MS;
+            self.shared.shard.tell_status(status(node, leadership.0));
+        }
+    }
+}
+
+fn status(node: usize, leadership: Leadership) -> Status {
+    Status {
+        node_id: node as u64 + 1,
+        role: leadership.role,
+        leader_id: leadership.leader.unwrap_or(0),
+        leader_client_addr: leadership.leader.map(|leader| client_addr(leader as usize - 1)),
+        term: leadership.term,
+        ..Status::default()
+    }
+}
+
+fn node_config(scenario: &Scenario, node: usize) -> NodeConfig {
+    let members = (1..=scenario.nodes as u64).collect();
+    let identity = Identity::new(ClusterId(7), node as u64 + 1, members).expect("node ids are sound");
+    NodeConfig {
+        trust_clocks: scenario.trust_clocks,
+        skip_commit_broadcast: scenario.skip_commit_broadcast,
+        max_append_bytes: scenario.max_append_bytes,
+        entry_cache_bytes: scenario.entry_cache_bytes,
+        max_inflight_appends: scenario.max_inflight_appends,
+        ..NodeConfig::new(identity)
+    }
+}
+
+fn log_options(scenario: &Scenario, log_id: u64, identity: &Identity) -> Options {
+    Options {
+        segment_bytes: scenario.segment_bytes,
+        pad_to_block: scenario.pads_to_block(),
+        spare_segments: 1,
+        create: Some(NewLog { log_id, metadata: identity.encode() }),
+    }
+}
+
+fn shared(
+    scenario: &Scenario,
+    node: usize,
+    clock: &Clock,
+    handle: &Arc<ShardHandle>,
+    seed: u64,
+) -> Arc<Shared> {
+    Arc::new(Shared {
+        config: RuntimeConfig::new(config(scenario, node)),
+        limits: TypeLimits::default(),
+        clock: clock.clone(),
+        metrics: Metrics::new(clock.clone(), command::statistic_names()),
+        shard: handle.clone(),
+        clients: ClientRegistry::default(),
+        pubsub: PubSub::new(handle.ports.clone()),
+        outgoing: Default::default(),
+        slowlog: Default::default(),
+        run_id: format!("{seed:040x}"),
+        shutdown: tokio::sync::Notify::new(),
+    })
+}
+
+fn config(scenario: &Scenario, node: usize) -> Config {
+    let members = (1..=scenario.nodes).map(|id| format!("{id}=127.0.0.1:{}", 7000 + id));
+    let mut flags: Flags = [("node-id", vec![(node + 1).to_string()])].into_iter().collect();
+    if scenario.nodes > 1 {
+        flags.insert("initial-cluster", vec![members.collect::<Vec<_>>().join(",")]);
+        flags.insert("peer-addr", vec![format!("127.0.0.1:{}", 7001 + node)]);
+    }
+    let settings = Settings::resolve(&flags, []).expect("the settings of a simulation exist");
+    Config::build(&settings).expect("the settings of a simulation are sound")
+}

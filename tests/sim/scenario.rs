@@ -1,0 +1,122 @@
+//! What a seed decides before a run begins: the cluster, its machines and network, its clients, and which faults may strike.
+//!
+//! Not every fault strikes in every run: a run with few kinds reaches states that a run with all of them never settles
+//! into (Groce and others, "Swarm Testing", ISSTA 2012).
+
+use perdura_proof::Kind;
+use perdura_wal::disk::sim::Tear;
+
+use crate::dice::Dice;
+use crate::faults::{FAULTS, FaultKind};
+use crate::queue::{MS, Micros, SECOND};
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub seed: u64,
+    pub nodes: usize,
+    /// Wires between nodes keep their order and break as TCP does; otherwise each frame travels alone.
+    pub ordered_wires: bool,
+    /// A packet's usual time on its way.
+    pub latency_us: Micros,
+    /// The log driver blocks the workers while it turns, as it does inside a worker's loop.
+    pub driver_in_worker: bool,
+    pub workers: usize,
+    pub trust_clocks: bool,
+    pub skip_commit_broadcast: bool,
+    /// Entries of one append message, and entries kept in memory, in bytes.
+    pub max_append_bytes: u64,
+    pub entry_cache_bytes: usize,
+    pub max_inflight_appends: usize,
+    pub tear: Tear,
+    pub write_granularity: u64,
+    pub segment_bytes: u64,
+    /// What a write or a sync usually takes.
+    pub disk_us: Micros,
+    /// Clocks' rates differ from true time by up to so many millionths.
+    pub drift_ppm: u64,
+    /// Calendars are set forward or back by up to so much.
+    pub calendar_ms: u64,
+    pub faults: Vec<FaultKind>,
+    /// Usual time from one fault to the next.
+    pub fault_gap_us: Micros,
+    /// For how long faults strike.
+    pub trouble_us: Micros,
+    pub clients: usize,
+    pub kinds: Vec<Kind>,
+    /// Usual time between two operations of a client.
+    pub think_us: Micros,
+}
+
+/// Two clocks at the ends of this range differ in rate by less than the margin of 10 % that leases allow for.
+const MAX_DRIFT_PPM: u64 = 50_000;
+/// Where deadlines are checked, calendars are off by at most so much.
+pub const CHECKED_CALENDAR_MS: u64 = 300;
+const LONG_CALENDAR_MS: u64 = 24 * 3600 * 1000;
+
+impl Scenario {
+    pub fn draw(seed: u64) -> Scenario {
+        let mut dice = Dice::of(seed, "scenario");
+        let nodes = *dice.pick(&[1, 3, 3, 3, 3, 5]);
+        let tear = *dice.pick(&[Tear::Sectors, Tear::Bytes, Tear::Blocks]);
+        let kinds = kinds(&mut dice);
+        let calendar_ms = if kinds.contains(&Kind::Expiry) { CHECKED_CALENDAR_MS } else { LONG_CALENDAR_MS };
+        Scenario {
+            seed,
+            nodes,
+            ordered_wires: dice.chance(600),
+            latency_us: dice.magnitude(50..8 * MS),
+            driver_in_worker: dice.chance(500),
+            workers: *dice.pick(&[1, 2]),
+            trust_clocks: dice.chance(800),
+            skip_commit_broadcast: dice.chance(700),
+            max_append_bytes: *dice.pick(&[1, 300, 1 << 20]),
+            entry_cache_bytes: *dice.pick(&[0, 1 << 10, 2 << 20]),
+            max_inflight_appends: *dice.pick(&[2, 32]),
+            tear,
+            write_granularity: *dice.pick(&[1, 4096]),
+            segment_bytes: *dice.pick(&[32 << 10, 64 << 10, 128 << 10]),
+            disk_us: dice.magnitude(50..4 * MS),
+            drift_ppm: *dice.pick(&[0, 200, MAX_DRIFT_PPM]),
+            calendar_ms,
+            faults: faults(&mut dice, nodes),
+            fault_gap_us: dice.magnitude(250 * MS..3 * SECOND),
+            trouble_us: dice.within(6 * SECOND..14 * SECOND),
+            clients: dice.within(3..7) as usize,
+            kinds,
+            think_us: dice.magnitude(15 * MS..120 * MS),
+        }
+    }
+
+    /// Every batch in a block of its own: needed where a torn write destroys whole blocks.
+    pub fn pads_to_block(&self) -> bool {
+        self.tear == Tear::Blocks
+    }
+}
+
+fn kinds(dice: &mut Dice) -> Vec<Kind> {
+    let all = [
+        Kind::Register,
+        Kind::Counter,
+        Kind::Append,
+        Kind::Set,
+        Kind::Transactions,
+        Kind::Bank,
+        Kind::Expiry,
+    ];
+    let mut kinds: Vec<Kind> = all.into_iter().filter(|_| dice.chance(500)).collect();
+    if kinds.is_empty() {
+        kinds.push(*dice.pick(&all));
+    }
+    kinds
+}
+
+fn faults(dice: &mut Dice, nodes: usize) -> Vec<FaultKind> {
+    let possible: Vec<FaultKind> =
+        FAULTS.iter().copied().filter(|kind| nodes > 1 || !kind.needs_peers()).collect();
+    let share = *dice.pick(&[150, 350, 700]);
+    let mut chosen: Vec<FaultKind> = possible.iter().copied().filter(|_| dice.chance(share)).collect();
+    if chosen.is_empty() {
+        chosen.push(*dice.pick(&possible));
+    }
+    chosen
+}

@@ -1,0 +1,62 @@
+//! Commands that no history records: they stir the keyspace, so that equal digests mean something for every type, for random
+//! picks, for deadlines of keys and fields, and for clients that wait.
+
+use perdura_proof::{Reply, encode};
+
+use crate::dice::Dice;
+
+/// Keys of each type.
+const KEYS: u64 = 3;
+
+/// The next request of a stirring client, in bytes, and how many replies it has.
+pub fn request(dice: &mut Dice) -> (Vec<u8>, usize) {
+    if dice.chance(150) {
+        let inner: Vec<String> = (0..dice.within(2..5)).map(|_| command(dice)).collect();
+        let lines = ["MULTI".to_owned()].into_iter().chain(inner).chain(["EXEC".to_owned()]);
+        let lines: Vec<String> = lines.collect();
+        return (lines.iter().flat_map(|line| bytes_of(line)).collect(), lines.len());
+    }
+    (bytes_of(&command(dice)), 1)
+}
+
+/// A command line; no argument holds a space.
+fn command(dice: &mut Dice) -> String {
+    let key = dice.below(KEYS);
+    let (a, b) = (dice.below(12), dice.below(12));
+    let other = dice.below(KEYS);
+    match dice.below(30) {
+        0..4 => format!("SADD stir:set:{key} {a} {b} m{a} m{b}"),
+        4 => format!("SPOP stir:set:{key}"),
+        5 => format!("SPOP stir:set:{key} 2"),
+        6 => format!("SMOVE stir:set:{key} stir:set:{other} {a}"),
+        7 => format!("SUNIONSTORE stir:set:{key} stir:set:{key} stir:set:{other}"),
+        8..11 => format!("RPUSH stir:list:{key} {a} {b}"),
+        11 => format!("LPOP stir:list:{key}"),
+        12 => format!("LMOVE stir:list:{key} stir:list:{other} LEFT RIGHT"),
+        13..15 => format!("BLPOP stir:list:{key} stir:list:{other} 0.{}", 1 + a % 5),
+        15 => format!("BLMOVE stir:list:{key} stir:list:{other} RIGHT LEFT 0.2"),
+        16..18 => format!("HSET stir:hash:{key} f{a} {b} f{b} {a}"),
+        18 => format!("HINCRBY stir:hash:{key} n{a} {b}"),
+        19 => format!("HPEXPIRE stir:hash:{key} {} FIELDS 1 f{a}", 10 + b * 100),
+        20 => format!("HDEL stir:hash:{key} f{a}"),
+        21..23 => format!("ZADD stir:zset:{key} {a} m{b} {b} m{a}"),
+        23 => format!("ZPOPMIN stir:zset:{key}"),
+        24 => format!("ZINCRBY stir:zset:{key} 1.5 m{a}"),
+        25 => format!("SET stir:string:{key} {a} PX {}", 10 + b * 150),
+        26 => format!("APPEND stir:string:{key} {b}"),
+        27 => format!("PEXPIRE stir:set:{key} {}", 50 + b * 100),
+        28 => format!("COPY stir:zset:{key} stir:zset:{other} REPLACE"),
+        _ => format!("DEL stir:hash:{key} stir:string:{other}"),
+    }
+}
+
+fn bytes_of(line: &str) -> Vec<u8> {
+    let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+    encode(&words)
+}
+
+/// Whether a reply says that a command is not one: the stirring would be for nothing.
+pub fn is_refused(reply: &Reply) -> bool {
+    let refusals = ["ERR unknown", "ERR wrong number", "ERR syntax", "WRONGTYPE"];
+    reply.error().is_some_and(|error| refusals.iter().any(|refusal| error.starts_with(refusal)))
+}
