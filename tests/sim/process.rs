@@ -234,6 +234,7 @@ fn shared(
         pubsub: PubSub::new(handle.ports.clone()),
         outgoing: Default::default(),
         slowlog: Default::default(),
+        monitors: Default::default(),
         run_id: format!("{seed:040x}"),
         shutdown: tokio::sync::Notify::new(),
     })
