@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::client::ClientRegistry;
+use crate::config::Config;
 use crate::config::runtime::RuntimeConfig;
 use crate::env::Clock;
 use crate::keyspace::types::limits::TypeLimits;
@@ -45,6 +46,30 @@ pub struct Outgoing {
 pub const MAX_OUTGOING_BYTES: usize = 64 << 20;
 
 impl Shared {
+    /// What the workers of a process share that was started with `config`, at its beginning.
+    pub fn new(
+        config: Config,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        shard: Arc<ShardHandle>,
+        run_id: String,
+    ) -> Shared {
+        Shared {
+            config: RuntimeConfig::new(config),
+            limits: TypeLimits::default(),
+            clock,
+            metrics,
+            clients: ClientRegistry::default(),
+            pubsub: PubSub::new(shard.ports.clone()),
+            monitors: Monitors::new(shard.ports.clone()),
+            shard,
+            outgoing: Mutex::default(),
+            slowlog: SlowLog::default(),
+            run_id,
+            shutdown: Notify::new(),
+        }
+    }
+
     /// Publishes on this node and hands the message to the others; returns the receivers on this node.
     pub fn publish(&self, kind: Kind, channel: &[u8], payload: &[u8]) -> usize {
         if !self.config.started_with().members.is_empty() {

@@ -4,18 +4,14 @@ use std::sync::Arc;
 
 use super::testing::{find, show_reply, split_words};
 use super::{Args, Handler, LocalContext, ReadContext};
-use crate::client::{Client, ClientInfo, ClientRegistry};
+use crate::client::{Client, ClientInfo};
 use crate::config::Config;
-use crate::config::runtime::RuntimeConfig;
 use crate::config::settings::{Flags, Settings};
 use crate::env::{Clock, ManualClock};
 use crate::keyspace::Keyspace;
-use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
-use crate::monitor::Monitors;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Reply;
-use crate::pubsub::PubSub;
 use crate::shard::port::ShardHandle;
 use crate::shared::Shared;
 
@@ -46,20 +42,9 @@ impl TestNode {
         let (clock, hands) = Clock::manual(1_000_000);
         let shard = Arc::new(ShardHandle::new(Keyspace::create().0, 1));
         shard.set_primary(true);
-        let shared = Shared {
-            config: RuntimeConfig::new(config),
-            limits: TypeLimits::default(),
-            metrics: Metrics::new(clock.clone(), super::statistic_names()),
-            clock,
-            clients: ClientRegistry::default(),
-            pubsub: PubSub::new(shard.ports.clone()),
-            monitors: Monitors::new(shard.ports.clone()),
-            shard,
-            outgoing: Default::default(),
-            slowlog: Default::default(),
-            run_id: "0123456789abcdef0123456789abcdef01234567".to_owned(),
-            shutdown: tokio::sync::Notify::new(),
-        };
+        let metrics = Metrics::new(clock.clone(), super::statistic_names());
+        let run_id = "0123456789abcdef0123456789abcdef01234567".to_owned();
+        let shared = Shared::new(config, clock, metrics, shard, run_id);
         let client = connect(&shared);
         TestNode { shared, client, hands }
     }

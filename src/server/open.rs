@@ -11,17 +11,12 @@ use perdura_wal::{Options, RealDisk, Recovery, SyncMode, Wal};
 use super::ServerError;
 use super::peers::PeerPlan;
 use crate::apply::Applier;
-use crate::client::ClientRegistry;
 use crate::command;
 use crate::config::Config;
-use crate::config::runtime::RuntimeConfig;
 use crate::config::value::LogSync;
 use crate::env::{self, Clock};
-use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::{DATABASES, Keyspace};
 use crate::metrics::{DatabaseKeys, Metrics};
-use crate::monitor::Monitors;
-use crate::pubsub::PubSub;
 use crate::raft::identity::{ClusterId, Identity};
 use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
@@ -65,23 +60,9 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
         members: members(&config),
         announce_addr: config.announce_addr.to_string(),
     };
-    let limits = TypeLimits::default();
-    let shared = Arc::new(Shared {
-        pubsub: PubSub::new(handle.ports.clone()),
-        monitors: Monitors::new(handle.ports.clone()),
-        config: RuntimeConfig::new(config),
-        limits: limits.clone(),
-        clock: clock.clone(),
-        metrics: metrics.clone(),
-        shard: handle.clone(),
-        clients: ClientRegistry::default(),
-        outgoing: Default::default(),
-        slowlog: Default::default(),
-        run_id: run_id(),
-        shutdown: tokio::sync::Notify::new(),
-    });
+    let shared = Arc::new(Shared::new(config, clock.clone(), metrics.clone(), handle.clone(), run_id()));
     let node = Node::open(wal, node_config, clock.monotonic_ms())?;
-    let applier = Applier::new(mutator, limits);
+    let applier = Applier::new(mutator, shared.limits.clone());
     let board = TurnBoard::default();
     let machine = Machine::new(applier, handle.clone(), board.clone(), clock, metrics);
     let inbox = Inbox::new(handle.driver_wake.clone());

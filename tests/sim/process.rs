@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use perdura::apply::Applier;
-use perdura::client::ClientRegistry;
 use perdura::command;
 use perdura::config::Config;
-use perdura::config::runtime::RuntimeConfig;
 use perdura::config::settings::{Flags, Settings};
 use perdura::env::{Clock, ManualClock};
 use perdura::keyspace::Keyspace;
 use perdura::keyspace::types::limits::TypeLimits;
 use perdura::metrics::Metrics;
-use perdura::pubsub::PubSub;
 use perdura::raft::frame::Frame;
 use perdura::raft::identity::{ClusterId, Identity, NodeId};
 use perdura::raft::inbox::PeerEvent;
@@ -224,20 +221,9 @@ fn shared(
     handle: &Arc<ShardHandle>,
     seed: u64,
 ) -> Arc<Shared> {
-    Arc::new(Shared {
-        config: RuntimeConfig::new(config(scenario, node)),
-        limits: TypeLimits::default(),
-        clock: clock.clone(),
-        metrics: Metrics::new(clock.clone(), command::statistic_names()),
-        shard: handle.clone(),
-        clients: ClientRegistry::default(),
-        pubsub: PubSub::new(handle.ports.clone()),
-        outgoing: Default::default(),
-        slowlog: Default::default(),
-        monitors: Default::default(),
-        run_id: format!("{seed:040x}"),
-        shutdown: tokio::sync::Notify::new(),
-    })
+    let metrics = Metrics::new(clock.clone(), command::statistic_names());
+    let run_id = format!("{seed:040x}");
+    Arc::new(Shared::new(config(scenario, node), clock.clone(), metrics, handle.clone(), run_id))
 }
 
 fn config(scenario: &Scenario, node: usize) -> Config {
