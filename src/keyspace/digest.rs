@@ -4,6 +4,7 @@
 //!   order of slots and tables does not matter.
 //! - Members of sets and hashes are added too, for their order is no part of their meaning; lists and sorted sets are
 //!   hashed in their order.
+//! - The log holds digests of entries (MIGRATE ends by one): how they are computed does not change.
 //! - Deadlines count: two nodes at the same log index agree on them to the millisecond.
 
 use xxhash_rust::xxh3::Xxh3Default;

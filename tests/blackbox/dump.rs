@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use perdura_testkit::clock::wait_for;
-use perdura_testkit::{Client, free_port};
+use perdura_testkit::{Client, Cluster, free_port};
 
 use crate::perdura;
 
@@ -138,4 +138,13 @@ fn what_is_dumped_here_is_restored_by_redis() {
     let mut from = node.client();
     fill(&mut from, &samples());
     move_all(&mut from, &mut redis.client());
+}
+
+#[test]
+fn what_is_restored_is_the_same_on_every_node() {
+    let (redis, cluster) = (Redis::start(&[]), Cluster::start_with(perdura()));
+    let mut from = redis.client();
+    fill(&mut from, &samples());
+    move_all(&mut from, &mut cluster.client(cluster.replica()));
+    cluster.agreed_digest();
 }

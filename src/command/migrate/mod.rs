@@ -141,6 +141,12 @@ fn not_here(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Comman
 mod tests {
     use super::*;
     use crate::command::testing::{TestDb, show_reply};
+    use crate::keyspace::types::hash::Hash;
+    use crate::keyspace::types::limits::TypeLimits;
+    use crate::keyspace::types::list::List;
+    use crate::keyspace::types::set::Set;
+    use crate::keyspace::types::zset::ZSet;
+    use crate::keyspace::value::Object;
 
     fn of_string(key: &str, text: &str, deadline_ms: Option<i64>) -> [u8; 16] {
         fingerprint(0, &Entry::string(key.as_bytes(), text.as_bytes(), deadline_ms))
@@ -150,6 +156,33 @@ mod tests {
         let mut args = vec![DELETE_MIGRATED, error.as_bytes()];
         keys.iter().for_each(|(key, fingerprint)| args.extend([key.as_bytes(), fingerprint]));
         show_reply(&String::from_utf8_lossy(&db.run_args(&args)))
+    }
+
+    #[test]
+    fn fingerprints_are_those_that_logs_hold() {
+        let limits = TypeLimits::default();
+        let mut hash = Hash::new();
+        hash.set(b"f", b"v", &limits);
+        hash.set_expire_at(b"f", Some(7));
+        let mut zset = ZSet::new();
+        zset.insert(b"m", 1.5, &(&limits).into());
+        let mut list = List::new();
+        list.push_back(b"e", &limits);
+        let mut set = Set::new();
+        set.insert(b"5", &limits);
+        let objects = [Object::Hash(hash), Object::ZSet(zset), Object::List(list), Object::Set(set)];
+        let objects = objects.map(|object| digest::of_entry(2, &Entry::object(b"k", object, None)));
+        let string = digest::of_entry(2, &Entry::string(b"k", b"v", Some(5)));
+        assert_eq!(string, 0x10a64b6d_a24422e8_cfffebd0_cb844f7a);
+        assert_eq!(
+            objects,
+            [
+                0x95c2b929_d6850eb4_8725a135_372f43ab,
+                0xa3d5ae13_90c72fdb_b1eefa28_c873b458,
+                0xda7ecb2b_333c2994_dd1e3882_fe3df80b,
+                0x862f93ab_b95f65fc_0f2d6fae_7b332398,
+            ]
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a MIGRATE asks for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::command::args::{integer, is};
@@ -31,6 +32,7 @@ pub struct MigrateRequest {
     /// Keys of the same names are replaced there.
     pub replace: bool,
     pub credentials: Option<Credentials>,
+    /// Each once.
     pub keys: Vec<Box<[u8]>>,
 }
 
@@ -73,7 +75,8 @@ impl MigrateRequest {
                 if !key.is_empty() {
                     return Err(CommandError::other(KEY_BESIDE_KEYS));
                 }
-                self.keys = rest.iter().map(|key| Box::from(*key)).collect();
+                let distinct: BTreeSet<&[u8]> = rest.iter().copied().collect();
+                self.keys = distinct.into_iter().map(Box::from).collect();
                 return Ok(());
             } else {
                 return Err(CommandError::Syntax);
@@ -103,7 +106,7 @@ mod tests {
         assert_eq!((one.host.as_str(), one.port, one.db), ("h", 6379, 2));
         assert_eq!(one.timeout, Duration::from_millis(1000));
         assert_eq!(one.keys, [Box::from(*b"k")]);
-        let many = parse("MIGRATE h 1  0 5 COPY REPLACE AUTH2 KEYS auth KEYS a copy").expect("a request");
+        let many = parse("MIGRATE h 1  0 5 COPY REPLACE AUTH2 KEYS auth KEYS a copy a").expect("a request");
         assert!(many.copy && many.replace);
         assert_eq!(many.timeout, Duration::from_millis(5));
         let credentials = Credentials { user: Some(Box::from(*b"KEYS")), password: Box::from(*b"auth") };
