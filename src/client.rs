@@ -119,6 +119,18 @@ impl Client {
         self.monitors || self.is_subscriber()
     }
 
+    /// Brings up to date what others see of the connection's choices, which the caller has locked.
+    pub fn write_details(&self, details: &mut ClientDetails) {
+        details.db = self.db;
+        details.resp3 = self.resp == Resp::V3;
+        details.channels = self.channels.len();
+        details.patterns = self.patterns.len();
+        details.shard_channels = self.shard_channels.len();
+        details.multi = self.transaction.as_ref().map(|transaction| transaction.queued.len());
+        details.watching = self.watching_epoch.is_some();
+        details.monitors = self.monitors;
+    }
+
     /// The connection as registries of listeners know it.
     pub fn listener_id(&self) -> (usize, ConnectionId) {
         (self.worker, self.connection)

@@ -569,14 +569,7 @@ impl Session {
         let client = &self.client;
         client.info.last_active_ms.store(self.shared.clock.monotonic_ms(), Ordering::Relaxed);
         let mut details = client.info.details.lock();
-        details.db = client.db;
-        details.resp3 = client.resp == Resp::V3;
-        details.channels = client.channels.len();
-        details.patterns = client.patterns.len();
-        details.shard_channels = client.shard_channels.len();
-        details.multi = client.transaction.as_ref().map(|transaction| transaction.queued.len());
-        details.watching = client.watching_epoch.is_some();
-        details.monitors = client.monitors;
+        client.write_details(&mut details);
         details.blocked = line.blocked();
         details.query_buffer_bytes = query_buffer_bytes;
         details.output_bytes = line.out.len();

@@ -7,19 +7,11 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 use crate::client::{Client, ClientDetails, ClientInfo};
-use crate::protocol::reply::Resp;
 
 /// Brings what is shown of the asking connection up to date.
 pub(super) fn refresh(client: &Client, command: &'static str) {
     let mut details = client.info.details.lock();
-    details.db = client.db;
-    details.resp3 = client.resp == Resp::V3;
-    details.channels = client.channels.len();
-    details.patterns = client.patterns.len();
-    details.shard_channels = client.shard_channels.len();
-    details.multi = client.transaction.as_ref().map(|transaction| transaction.queued.len());
-    details.watching = client.watching_epoch.is_some();
-    details.monitors = client.monitors;
+    client.write_details(&mut details);
     details.last_command = command;
 }
 
