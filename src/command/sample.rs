@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::args::MAX_REPLY_BYTES;
-use super::error::CommandError;
+use super::error::{CommandError, CommandResult};
 use super::random::Random;
+use crate::protocol::reply::Reply;
 
 /// Bytes that the shortest bulk string takes in a reply.
 const MIN_BULK_BYTES: usize = 6;
+
+fn too_much() -> CommandError {
+    CommandError::other("ERR value is out of range")
+}
 
 /// `count` different places below `len` (all of them where there are no more), ascending, every subset equally likely.
 ///
@@ -31,9 +36,29 @@ pub fn repetitions(count: i64, parts_per_element: usize) -> Result<Option<usize>
     }
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if wanted > MAX_REPLY_BYTES / MIN_BULK_BYTES / parts_per_element {
-        return Err(CommandError::other("ERR value is out of range"));
+        return Err(too_much());
     }
     Ok(Some(wanted))
+}
+
+/// Writes an array of `parts` parts by calling `write` for each of `wanted` picks. An error, with nothing written, once
+/// the reply is too long.
+pub fn write_repeated(
+    reply: &mut Reply<'_>,
+    parts: usize,
+    wanted: usize,
+    mut write: impl FnMut(&mut Reply<'_>),
+) -> CommandResult {
+    let start = reply.position();
+    reply.array(parts);
+    for _ in 0..wanted {
+        write(reply);
+        if reply.position() - start > MAX_REPLY_BYTES {
+            reply.rewind(start);
+            return Err(too_much());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

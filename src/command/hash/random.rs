@@ -1,7 +1,7 @@
 //! HRANDFIELD: <https://redis.io/docs/latest/commands/hrandfield/>.
 
 use super::live::LiveHash;
-use crate::command::args::{MAX_REPLY_BYTES, integer, is};
+use crate::command::args::{integer, is};
 use crate::command::random::Random;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, sample};
 use crate::protocol::reply::{Reply, Resp};
@@ -67,7 +67,7 @@ fn write_distinct(
     reply: &mut Reply<'_>,
 ) {
     let picked = sample::distinct(random, wanted, places.hash.len());
-    write_len(picked.len(), with_values, reply);
+    reply.array(parts(picked.len(), with_values, reply));
     for pair in picked.into_iter().filter_map(|place| places.get(place)) {
         write_pair(pair, with_values, reply);
     }
@@ -80,22 +80,16 @@ fn write_repeated(
     random: &mut Random,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let start = reply.position();
-    write_len(wanted, with_values, reply);
-    for pair in (0..wanted).filter_map(|_| places.pick(random)) {
-        write_pair(pair, with_values, reply);
-        if reply.position() - start > MAX_REPLY_BYTES {
-            reply.rewind(start);
-            return Err(CommandError::other("ERR value is out of range"));
-        }
-    }
-    Ok(())
+    let parts = parts(wanted, with_values, reply);
+    sample::write_repeated(reply, parts, wanted, |reply| {
+        places.pick(random).into_iter().for_each(|pair| write_pair(pair, with_values, reply));
+    })
 }
 
 /// RESP3 nests field and value, RESP2 lists them one behind the other.
-fn write_len(len: usize, with_values: bool, reply: &mut Reply<'_>) {
+fn parts(len: usize, with_values: bool, reply: &Reply<'_>) -> usize {
     let flat = with_values && reply.resp() == Resp::V2;
-    reply.array(if flat { 2 * len } else { len });
+    if flat { 2 * len } else { len }
 }
 
 fn write_pair((field, value): Pair<'_>, with_values: bool, reply: &mut Reply<'_>) {

@@ -1,6 +1,6 @@
 //! SPOP SRANDMEMBER.
 
-use crate::command::args::{MAX_REPLY_BYTES, count, signed_count};
+use crate::command::args::{count, signed_count};
 use crate::command::random::Random;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext, sample};
 use crate::keyspace::types::set::Set;
@@ -92,17 +92,9 @@ fn pick_many(ctx: &ReadContext<'_>, key: &[u8], count: i64, reply: &mut Reply<'_
 }
 
 fn pick_repeatedly(set: &Set, wanted: usize, random: &mut Random, reply: &mut Reply<'_>) -> CommandResult {
-    let start = reply.position();
-    reply.array(wanted);
-    for _ in 0..wanted {
-        let member = set.get_at(random.below(set.len()));
-        reply.bulk_or_null(member.as_deref());
-        if reply.position() - start > MAX_REPLY_BYTES {
-            reply.rewind(start);
-            return Err(CommandError::other("ERR value is out of range"));
-        }
-    }
-    Ok(())
+    sample::write_repeated(reply, wanted, wanted, |reply| {
+        reply.bulk_or_null(set.get_at(random.below(set.len())).as_deref());
+    })
 }
 
 #[cfg(test)]

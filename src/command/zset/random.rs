@@ -1,7 +1,7 @@
 //! ZRANDMEMBER.
 
 use super::{write_entries, write_entry};
-use crate::command::args::{MAX_REPLY_BYTES, is, signed_count};
+use crate::command::args::{is, signed_count};
 use crate::command::random::Random;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, sample};
 use crate::keyspace::types::zset::{Entry, ZSet};
@@ -55,10 +55,10 @@ fn pick_repeatedly(
     random: &mut Random,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let start = reply.position();
     let pairs = with_scores && reply.resp() == Resp::V3;
-    reply.array(if with_scores && !pairs { 2 * wanted } else { wanted });
-    for entry in (0..wanted).filter_map(|_| set.get_by_rank(random.below(set.len()))) {
+    let parts = if with_scores && !pairs { 2 * wanted } else { wanted };
+    sample::write_repeated(reply, parts, wanted, |reply| {
+        let Some(entry) = set.get_by_rank(random.below(set.len())) else { return };
         if pairs {
             reply.array(2);
         }
@@ -67,12 +67,7 @@ fn pick_repeatedly(
         } else {
             reply.bulk(entry.member);
         }
-        if reply.position() - start > MAX_REPLY_BYTES {
-            reply.rewind(start);
-            return Err(CommandError::other("ERR value is out of range"));
-        }
-    }
-    Ok(())
+    })
 }
 
 #[cfg(test)]
