@@ -172,7 +172,7 @@ impl ShardHandle {
         self.leadership_epoch.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_readable_until(&self, until_ms: u64) {
+    pub(crate) fn set_readable_until(&self, until_ms: u64) {
         self.readable_until_ms.store(until_ms, Ordering::Release);
     }
 
