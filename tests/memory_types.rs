@@ -1,50 +1,21 @@
 //! The memory figures of hashes, lists and sets: what the allocator really hands out, rounding included.
 
-use std::alloc::{GlobalAlloc, Layout};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use perdura::keyspace::types::hash::Hash;
 use perdura::keyspace::types::limits::TypeLimits;
 use perdura::keyspace::types::list::List;
 use perdura::keyspace::types::set::Set;
-use tikv_jemallocator::{Jemalloc, usable_size};
+use perdura_testkit::memory::{Counting, bytes_in_use};
 
 const ELEMENTS: u64 = 200_000;
-
-/// The server's allocator, counting what each allocation takes up.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: every call goes to jemalloc unchanged; counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract, which is the same.
-        let memory = unsafe { Jemalloc.alloc(layout) };
-        if !memory.is_null() {
-            // SAFETY: just allocated by jemalloc.
-            IN_USE.fetch_add(unsafe { usable_size(memory) }, Ordering::Relaxed);
-        }
-        memory
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller passes what `alloc` returned, so jemalloc knows its size and may free it.
-        unsafe {
-            IN_USE.fetch_sub(usable_size(memory), Ordering::Relaxed);
-            Jemalloc.dealloc(memory, layout);
-        }
-    }
-}
-
 /// Builds a value in a box, as an entry of the keyspace holds it, and says how many bytes that took.
 fn measured<T>(build: impl FnOnce() -> T) -> (Box<T>, usize) {
-    let before = IN_USE.load(Ordering::Relaxed);
+    let before = bytes_in_use();
     let value = Box::new(build());
-    (value, IN_USE.load(Ordering::Relaxed) - before)
+    (value, bytes_in_use() - before)
 }
 
 /// Sixteen hexadecimal digits, scattered.
@@ -89,11 +60,11 @@ fn a_member_of_a_big_set_costs_12_bytes_more_than_its_own(limits: &TypeLimits) {
         set
     });
     assert_each("a member of 16 bytes in a big set", 28.0, bytes, set.memory_bytes());
-    let before = IN_USE.load(Ordering::Relaxed);
+    let before = bytes_in_use();
     for i in ELEMENTS / 10..ELEMENTS {
         set.remove(word(i).as_bytes());
     }
-    let left = bytes - (before - IN_USE.load(Ordering::Relaxed));
+    let left = bytes - (before - bytes_in_use());
     assert!(left <= bytes / 6, "a tenth of the members holds {left} of {bytes} bytes");
 }
 

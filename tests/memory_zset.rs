@@ -1,42 +1,13 @@
 //! The memory figure of the sorted set: what the allocator really hands out, rounding included.
 
-use std::alloc::{GlobalAlloc, Layout};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use perdura::keyspace::types::zset::{ZSet, ZSetLimits};
-use tikv_jemallocator::{Jemalloc, usable_size};
+use perdura_testkit::memory::{Counting, bytes_in_use};
 
 const MEMBERS: u64 = 200_000;
 const MAX_BYTES_PER_MEMBER: usize = 70;
 
-/// The server's allocator, counting what each allocation takes up.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to jemalloc unchanged; counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract, which is the same.
-        let memory = unsafe { Jemalloc.alloc(layout) };
-        if !memory.is_null() {
-            // SAFETY: just allocated by jemalloc.
-            IN_USE.fetch_add(unsafe { usable_size(memory) }, Ordering::Relaxed);
-        }
-        memory
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller passes what `alloc` returned, so jemalloc knows its size and may free it.
-        unsafe {
-            IN_USE.fetch_sub(usable_size(memory), Ordering::Relaxed);
-            Jemalloc.dealloc(memory, layout);
-        }
-    }
-}
 
 /// Scatters 0, 1, 2, … over all 64-bit numbers.
 fn scattered(i: u64) -> u64 {
@@ -44,12 +15,12 @@ fn scattered(i: u64) -> u64 {
 }
 
 fn build(score: impl Fn(u64) -> f64) -> (ZSet, usize) {
-    let before = IN_USE.load(Ordering::Relaxed);
+    let before = bytes_in_use();
     let mut set = ZSet::new();
     for i in 0..MEMBERS {
         set.insert(format!("{:016x}", scattered(i)).as_bytes(), score(i), &ZSetLimits::DEFAULT);
     }
-    (set, IN_USE.load(Ordering::Relaxed) - before)
+    (set, bytes_in_use() - before)
 }
 
 /// One test, for the counter is the process's.
@@ -66,8 +37,8 @@ fn a_16_byte_member_costs_at_most_70_bytes() {
         assert!((0.9..1.1).contains(&estimate), "{order}: memory_bytes() says {estimate:.2} of what is used");
     }
     drop(rising);
-    let before = IN_USE.load(Ordering::Relaxed);
+    let before = bytes_in_use();
     mixed.remove_by_rank(0..MEMBERS as usize * 9 / 10);
-    let left = mixed_bytes - (before - IN_USE.load(Ordering::Relaxed));
+    let left = mixed_bytes - (before - bytes_in_use());
     assert!(left <= mixed_bytes / 5, "a tenth of the members holds {left} of {mixed_bytes} bytes");
 }
