@@ -161,6 +161,20 @@ impl Workload {
         }
     }
 
+    /// A read that a replica can answer: one command, of a key in use.
+    pub fn next_read(&mut self) -> Action {
+        let kind = self.kinds[self.rng.index(self.kinds.len())];
+        match kind {
+            Kind::Register => Action::Get { key: self.registers.pick(&mut self.rng) },
+            Kind::Counter => Action::ReadCounter { key: self.counters.pick(&mut self.rng) },
+            Kind::Append => Action::ReadList { key: self.lists.pick(&mut self.rng) },
+            Kind::Set => Action::ReadSet { key: self.sets.pick(&mut self.rng) },
+            Kind::Transactions => Action::ReadList { key: self.transactions.pick(&mut self.rng) },
+            Kind::Bank => self.read_accounts(),
+            Kind::Expiry => Action::GetExpiring { key: self.expiring.pick(&mut self.rng) },
+        }
+    }
+
     /// A read of everything that was ever touched, for the time after the last fault.
     pub fn final_reads(&self) -> Vec<Action> {
         let mut reads = Vec::new();
@@ -247,14 +261,22 @@ impl Workload {
     }
 
     fn bank(&mut self) -> Action {
-        let bank = bank_name(self.rng.below(u64::from(BANKS)) as u32);
         if self.rng.percent(50) {
-            return Action::ReadAccounts { bank, accounts: ACCOUNTS };
+            return self.read_accounts();
         }
+        let bank = self.some_bank();
         let from = self.rng.below(u64::from(ACCOUNTS)) as u32;
         let to = (from + 1 + self.rng.below(u64::from(ACCOUNTS) - 1) as u32) % ACCOUNTS;
         let amount = 1 + self.rng.below(20) as i64;
         Action::Transfer { bank, id: self.value(), from, to, amount }
+    }
+
+    fn read_accounts(&mut self) -> Action {
+        Action::ReadAccounts { bank: self.some_bank(), accounts: ACCOUNTS }
+    }
+
+    fn some_bank(&mut self) -> String {
+        bank_name(self.rng.below(u64::from(BANKS)) as u32)
     }
 
     fn expiring(&mut self) -> Action {
@@ -303,6 +325,16 @@ mod tests {
             other => panic!("{other:?} was not asked for"),
         });
         assert_eq!(read.collect::<std::collections::BTreeSet<_>>(), keys);
+    }
+
+    #[test]
+    fn reads_for_replicas_are_reads_of_every_kind() {
+        let mut workload = Workload::new(&[], 5);
+        let reads: Vec<Action> = (0..200).map(|_| workload.next_read()).collect();
+        assert!(reads.iter().all(Action::is_read));
+        let kinds: std::collections::HashSet<_> = reads.iter().map(std::mem::discriminant).collect();
+        // Lists of transactions are read like others.
+        assert_eq!(kinds.len(), Kind::ALL.len() - 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - The count is a lower bound: a register shows only its last value, so that only writes after the one it shows are missed; of a
 //!   counter only the total is known, so that losses are the fewest that explain it.
 //! - Proves also: no addition to a counter was applied twice.
+//! - A transaction counts as one write for each value that it appends.
 //! - Can't see: keys that expire.
 
 mod keys;
@@ -22,6 +23,8 @@ use losses::Losses;
 
 /// Lost writes that are shown as examples.
 const SHOWN: usize = 3;
+/// Lost writes whose ids stand in the finding.
+const NAMED: usize = 1_000;
 
 pub fn check(history: &History, objects: &Objects, options: &Options, report: &mut Report) {
     let mut all = Vec::new();
@@ -62,7 +65,9 @@ fn losses_of<'a>(keys: &Keys<'a>, judgement: keys::Judgement) -> Losses<'a> {
     let mut losses = Losses::default();
     for (key, operations) in keys {
         let last = operations.iter().copied().filter(|read| is_last_look(read));
-        if !judgement(key, operations, &last.collect::<Vec<_>>(), &mut losses) {
+        let known = judgement(key, operations, &last.collect::<Vec<_>>(), &mut losses);
+        let was_written = operations.iter().any(|one| one.is_acknowledged() && !one.action.is_read());
+        if !known && was_written {
             losses.unread.push(key);
         }
     }
@@ -78,7 +83,8 @@ fn accuse(kind: &str, losses: &Losses, judge: &mut Judge) {
     if lost > 0 {
         let mut examples = losses.lost.clone();
         examples.sort_by_key(|write| write.id);
-        let ids = examples.iter().map(|write| write.id).collect();
+        examples.dedup_by_key(|write| write.id);
+        let ids = examples.iter().take(NAMED).map(|write| write.id).collect();
         judge.find("lost writes", ids, || {
             let shown: Vec<String> =
                 examples.iter().take(SHOWN).map(|write| describe::operation(write)).collect();

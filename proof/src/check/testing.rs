@@ -1,6 +1,8 @@
 //! Histories for tests: by hand, and from executions that really happened in one order.
 
+pub mod corrupt;
 pub mod execution;
+pub mod oracle;
 mod store;
 
 use crate::check::{Finding, Options, Report, check};

@@ -13,12 +13,7 @@ use crate::history::{Action, History, Micro, MicroValue, Operation, Value};
 
 pub fn check(history: &History, options: &Options, report: &mut Report) {
     let mut judge = Judge::new("values", options, report);
-    let mut writers: HashMap<(&str, u64), &Operation> = HashMap::new();
-    for operation in &history.operations {
-        each_written(operation, |key, value| {
-            writers.insert((key, value), operation);
-        });
-    }
+    let writers = Writers::of(history);
     let acknowledged = history.operations.iter().filter(|operation| operation.is_acknowledged());
     judge.object(acknowledged.clone().count());
     let mut known: HashSet<(&str, u64)> = HashSet::new();
@@ -28,16 +23,38 @@ pub fn check(history: &History, options: &Options, report: &mut Report) {
                 format!("{} can't be answered with {reply}", describe::action(&read.action))
             });
         }
-        each_seen(read, |key, value| {
-            let writer = writers.get(&(key, value)).copied();
-            let Some(name) = fault(writer, read) else { return };
-            if known.insert((key, value)) {
-                let operations = writer.into_iter().chain([read]).map(|operation| operation.id).collect();
-                judge.find(name, operations, || explain(key, value, writer, read));
+        each_seen(read, |key, values| {
+            for (value, writer) in writers.of_values(key, values) {
+                let Some(name) = fault(writer, read) else { continue };
+                if known.insert((key, value)) {
+                    let operations = writer.into_iter().chain([read]).map(|operation| operation.id).collect();
+                    judge.find(name, operations, || explain(key, value, writer, read));
+                }
             }
         });
     }
     judge.finish();
+}
+
+/// Who wrote which value, by key.
+#[derive(Default)]
+struct Writers<'a>(HashMap<&'a str, HashMap<u64, &'a Operation>>);
+
+impl<'a> Writers<'a> {
+    fn of(history: &'a History) -> Writers<'a> {
+        let mut writers = Writers::default();
+        for operation in &history.operations {
+            each_written(operation, |key, value| {
+                writers.0.entry(key).or_default().insert(value, operation);
+            });
+        }
+        writers
+    }
+
+    fn of_values(&self, key: &str, values: &[u64]) -> impl Iterator<Item = (u64, Option<&'a Operation>)> {
+        let of_key = self.0.get(key);
+        values.iter().map(move |value| (*value, of_key.and_then(|writers| writers.get(value).copied())))
+    }
 }
 
 /// What is wrong with a value that `read` has seen and `writer` has written.
@@ -67,7 +84,7 @@ fn explain(key: &str, value: u64, writer: Option<&Operation>, read: &Operation) 
 }
 
 /// The values that an operation writes if it happens.
-pub fn each_written<'a>(operation: &'a Operation, mut each: impl FnMut(&'a str, u64)) {
+fn each_written<'a>(operation: &'a Operation, mut each: impl FnMut(&'a str, u64)) {
     match &operation.action {
         Action::Set { key, value }
         | Action::CompareAndSet { key, value }
@@ -84,19 +101,21 @@ pub fn each_written<'a>(operation: &'a Operation, mut each: impl FnMut(&'a str, 
     }
 }
 
-/// The values that an operation has seen.
-fn each_seen<'a>(operation: &'a Operation, mut each: impl FnMut(&'a str, u64)) {
+/// The values that an operation has seen, key by key.
+fn each_seen<'a>(operation: &'a Operation, mut each: impl FnMut(&'a str, &'a [u64])) {
     let Some(value) = operation.value() else { return };
     match (&operation.action, value) {
         (Action::Get { key } | Action::GetExpiring { key }, Value::Register(Some(seen)))
-        | (Action::CompareAndSet { key, .. }, Value::Swapped { seen: Some(seen) }) => each(key, *seen),
-        (Action::SetRemove { key, value }, Value::Changed(true)) => each(key, *value),
+        | (Action::CompareAndSet { key, .. }, Value::Swapped { seen: Some(seen) }) => {
+            each(key, std::slice::from_ref(seen));
+        }
+        (Action::SetRemove { key, value }, Value::Changed(true)) => each(key, std::slice::from_ref(value)),
         (Action::ReadList { key } | Action::ReadLedger { bank: key }, Value::List(list))
-        | (Action::ReadSet { key }, Value::Members(list)) => list.iter().for_each(|seen| each(key, *seen)),
+        | (Action::ReadSet { key }, Value::Members(list)) => each(key, list),
         (Action::Transaction { micros }, Value::Transaction(parts)) => {
             for (micro, part) in micros.iter().zip(parts) {
                 if let (Micro::ReadList { key }, MicroValue::List(list)) = (micro, part) {
-                    list.iter().for_each(|seen| each(key, *seen));
+                    each(key, list);
                 }
             }
         }

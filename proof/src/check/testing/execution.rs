@@ -129,7 +129,10 @@ fn victim(plans: &[Plan], anomaly: Anomaly, rng: &mut Rng) -> Option<usize> {
         let on_primary = operation.reads_from == ReadsFrom::Primary && operation.is_acknowledged();
         match anomaly {
             Anomaly::None | Anomaly::Back => false,
-            Anomaly::Lost => operation.is_acknowledged() && leaves_a_mark,
+            Anomaly::Lost => {
+                operation.is_acknowledged()
+                    && (leaves_a_mark || matches!(operation.action, Action::Add { .. }))
+            }
             Anomaly::Lie => operation.did_not_happen() && leaves_a_mark,
             Anomaly::Twice => {
                 operation.is_acknowledged() && matches!(operation.action, Action::Append { .. })
@@ -144,10 +147,11 @@ fn victim(plans: &[Plan], anomaly: Anomaly, rng: &mut Rng) -> Option<usize> {
     (!possible.is_empty()).then(|| possible[rng.index(possible.len())])
 }
 
-/// For reads of lists and accounts: an acknowledged write to the same key that was over before the read began.
+/// For reads of lists, counters and accounts: an acknowledged write to the same key that was over before the read began.
 fn last_write_over(plans: &[Plan], read: &Operation) -> Option<usize> {
     let writes = |write: &Action| match (&read.action, write) {
         (Action::ReadList { key }, Action::Append { key: written, .. }) => key == written,
+        (Action::ReadCounter { key }, Action::Add { key: written, .. }) => key == written,
         (Action::ReadAccounts { bank, .. }, Action::Transfer { bank: written, .. }) => bank == written,
         _ => false,
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Action, Micro, MicroValue, Value};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {
     registers: BTreeMap<String, u64>,
     counters: BTreeMap<String, i64>,
@@ -16,6 +16,16 @@ pub struct Store {
 }
 
 impl Store {
+    /// False for an operation on a bank that was not opened.
+    pub fn has_bank_of(&self, action: &Action) -> bool {
+        match action {
+            Action::Transfer { bank, .. } | Action::ReadAccounts { bank, .. } => {
+                self.banks.contains_key(bank)
+            }
+            _ => true,
+        }
+    }
+
     /// Does all of an action at one moment.
     pub fn run(&mut self, action: &Action, now_us: u64) -> Value {
         match action {

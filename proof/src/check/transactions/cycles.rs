@@ -1,6 +1,6 @@
 //! Cycles of transactions, and what they are called.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::graph::{CLOCK, Edge, Graph, OVERWRITES, READS, Reasons, WRITES, Why};
 use super::orders::Orders;
@@ -18,8 +18,6 @@ const LEVELS: [Reasons; 6] = [
     WRITES | READS | CLOCK,
     WRITES | READS | OVERWRITES | CLOCK,
 ];
-/// Anti-dependencies of one group that are tried for a cycle with no other one.
-const TRIED_OVERWRITES: usize = 1_000;
 
 pub fn judge(orders: &Orders, judge: &mut Judge) {
     let graph = graph(orders);
@@ -67,18 +65,37 @@ fn graph<'a>(orders: &Orders<'a>) -> Graph<'a> {
             }
         }
     }
+    add_unseen(orders, &mut graph);
     add_clock(orders, &mut graph);
     graph
 }
 
+/// Adds that what a transaction has appended and nobody saw comes behind all that was seen. So it is noticed if only a part of a
+/// transaction has happened.
+fn add_unseen<'a>(orders: &Orders<'a>, graph: &mut Graph<'a>) {
+    let mut unseen: HashMap<&str, Vec<(usize, u64)>> = HashMap::new();
+    for (writer, &operation) in
+        orders.operations.iter().enumerate().filter(|(_, one)| orders.has_happened(one))
+    {
+        for (key, value) in appends(operation).filter(|(key, value)| !orders.is_seen(key, *value)) {
+            unseen.entry(key).or_default().push((writer, value));
+        }
+    }
+    for (reader, &operation) in orders.operations.iter().enumerate() {
+        for (key, list) in reads(operation) {
+            let Some(order) = orders.lists.get(key).filter(|order| order.agreed) else { continue };
+            if list.len() == order.values.len() {
+                let behind = unseen.get(key).into_iter().flatten();
+                behind.for_each(|&(writer, next)| graph.add(reader, writer, Why::Read { key, next }));
+            }
+        }
+    }
+}
+
 /// Adds who was over before whom began, as far as it does not follow from others.
 fn add_clock(orders: &Orders, graph: &mut Graph) {
-    let counts = |node: &usize| {
-        let operation = orders.operations[*node];
-        let seen = |(key, value)| orders.lists.get(key).is_some_and(|order| order.values.contains(&value));
-        operation.is_acknowledged() || (operation.is_in_doubt() && appends(operation).any(seen))
-    };
-    let nodes: Vec<usize> = (0..orders.operations.len()).filter(counts).collect();
+    let nodes: Vec<usize> =
+        (0..orders.operations.len()).filter(|node| orders.has_happened(orders.operations[*node])).collect();
     // At the same microsecond calls come first, so that they count as concurrent.
     let calls = nodes.iter().map(|node| (called(orders.operations[*node]), false, *node));
     let returns = nodes.iter().map(|node| (returned(orders.operations[*node]), true, *node));
@@ -97,11 +114,12 @@ fn add_clock(orders: &Orders, graph: &mut Graph) {
     }
 }
 
-/// The shortest cycle with a single anti-dependency.
+/// The shortest cycle with a single anti-dependency, as far as it is searched for: in a big circle it may be missed, and what
+/// is shown is called G2.
 fn with_one_overwrite<'a>(graph: &Graph<'a>, reasons: Reasons, circle: &[usize]) -> Option<Vec<Edge<'a>>> {
     let members: HashSet<usize> = circle.iter().copied().collect();
     let overwrites = circle.iter().flat_map(|node| graph.edges(*node, OVERWRITES));
-    let inside = overwrites.filter(|edge| members.contains(&edge.to)).take(TRIED_OVERWRITES);
+    let inside = overwrites.filter(|edge| members.contains(&edge.to)).take(Graph::searches(circle.len()));
     let cycles = inside.filter_map(|edge| {
         let mut cycle = graph.way(edge.to, edge.from, reasons & !OVERWRITES, &members)?;
         cycle.insert(0, *edge);

@@ -40,8 +40,8 @@ pub struct Edge<'a> {
     pub why: Why<'a>,
 }
 
-/// Nodes that no search for a short cycle needs to go beyond.
-const STARTS_OF_A_SEARCH: usize = 32;
+/// Nodes that all searches of one circle together may set out from, times its size; a few are always tried.
+const WORK_ON_A_CIRCLE: usize = 500_000;
 
 pub struct Graph<'a> {
     edges: Vec<Vec<Edge<'a>>>,
@@ -99,10 +99,15 @@ impl<'a> Graph<'a> {
         None
     }
 
+    /// How often a way in a group of this size may be searched: what is shown of a big one need not be the shortest.
+    pub fn searches(size: usize) -> usize {
+        (WORK_ON_A_CIRCLE / size).clamp(4, 1_000)
+    }
+
     /// A short cycle in a group: the shortest one through any of its first nodes.
     pub fn cycle(&self, reasons: Reasons, group: &[usize]) -> Option<Vec<Edge<'a>>> {
         let members: HashSet<usize> = group.iter().copied().collect();
-        let starts = group.iter().take(STARTS_OF_A_SEARCH);
+        let starts = group.iter().take(Graph::searches(group.len()));
         starts.filter_map(|start| self.way(*start, *start, reasons, &members)).min_by_key(Vec::len)
     }
 }

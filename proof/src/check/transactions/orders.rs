@@ -56,6 +56,17 @@ impl<'a> Orders<'a> {
         Orders { operations: operations.to_vec(), lists, writers }
     }
 
+    /// Whether a value is in the longest list that was read.
+    pub fn is_seen(&self, key: &str, value: u64) -> bool {
+        self.lists.get(key).is_some_and(|order| order.places.contains_key(&value))
+    }
+
+    /// Acknowledged, or in doubt and something of it was seen.
+    pub fn has_happened(&self, operation: &Operation) -> bool {
+        let seen = || appends(operation).any(|(key, value)| self.is_seen(key, value));
+        operation.is_acknowledged() || (operation.is_in_doubt() && seen())
+    }
+
     /// Looks for reads that end amid what one transaction has appended (G1b).
     pub fn judge_intermediate(&self, judge: &mut Judge) {
         let mut last_appends: HashMap<(usize, &str), u64> = HashMap::new();

@@ -114,7 +114,7 @@ fn lists_that_contradict_each_other_are_found() {
 #[test]
 fn a_lost_append_is_found() {
     let operations = vec![done((0, 10), &["a+1"], &[Length(1)]), done((20, 30), &["a+2"], &[Length(1)])];
-    assert_eq!(names(operations, &[("a", &[2])]), ["a lost append"]);
+    assert_eq!(names(operations, &[("a", &[2])]), ["a lost append", "G-single-realtime"]);
 }
 
 #[test]
@@ -123,6 +123,13 @@ fn a_failed_transaction_that_is_seen_was_a_lie() {
     operations.extend(last(&[("a", &[1])]));
     let report = judged(operations);
     assert_eq!(only_finding(&report).name, "an error that lies");
+}
+
+#[test]
+fn half_of_a_transaction_in_doubt_is_found() {
+    let operations = vec![doubt(0, transaction(&["a+1", "b+2"]))];
+    assert_eq!(names(operations.clone(), &[("a", &[1]), ("b", &[])]), ["G-single-realtime"]);
+    assert!(names(operations, &[("a", &[]), ("b", &[])]).is_empty());
 }
 
 #[test]
