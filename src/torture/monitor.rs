@@ -1,8 +1,9 @@
 //! Who leads, and how far the others are: every node is asked for its ROLE a few dozen times a second.
 //!
 //! - A failover is counted whenever another node than before becomes the primary.
-//! - A group that elects by itself is believed when one of its nodes says that it has become the primary. Where somebody else
-//!   appoints the primary (a Redis), what nodes say of themselves does not count.
+//! - A group that elects by itself is believed when only one of its nodes says that it is the primary: one that has just
+//!   been replaced, and does not know yet, says so too for a moment. Where somebody else appoints the primary (a
+//!   Redis), what nodes say of themselves does not count.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -65,11 +66,9 @@ impl View {
     pub fn settled_offset(&self) -> Option<i64> {
         let known = self.0.borrow();
         let roles: Vec<Role> = known.roles.iter().copied().collect::<Option<_>>()?;
-        let mut primaries = roles.iter().enumerate().filter(|(_, role)| role.is_primary);
-        let (node, primary) = primaries.next()?;
-        let settled =
-            primaries.next().is_none() && known.primary == Some(node) && roles.iter().all(|r| r.is_connected);
-        settled.then_some(primary.offset)
+        let primary = known.only_primary().filter(|node| known.primary == Some(*node))?;
+        let settled = roles.iter().all(|role| role.is_connected);
+        settled.then_some(roles[primary].offset)
     }
 
     /// Whether all nodes have got as far as `offset`.
@@ -79,10 +78,10 @@ impl View {
     }
 
     fn heard(&self, node: usize, role: Option<Role>) {
-        let before = std::mem::replace(&mut self.0.borrow_mut().roles[node], role);
-        let leads = |role: Option<Role>| role.is_some_and(|role| role.is_primary);
-        if self.0.borrow().elects && leads(role) && !leads(before) {
-            self.appoint(node);
+        self.0.borrow_mut().roles[node] = role;
+        let only = self.0.borrow().only_primary();
+        if let Some(primary) = only.filter(|_| self.0.borrow().elects) {
+            self.appoint(primary);
         }
     }
 
@@ -102,6 +101,15 @@ impl View {
             self.heard(node, parse_role(&reply));
             tokio::time::sleep(POLL).await;
         }
+    }
+}
+
+impl Known {
+    /// The node that says that it is the primary, if no other does.
+    fn only_primary(&self) -> Option<usize> {
+        let says_so = |node: &usize| self.roles[*node].is_some_and(|role| role.is_primary);
+        let mut primaries = (0..self.roles.len()).filter(says_so);
+        primaries.next().filter(|_| primaries.next().is_none())
     }
 }
 
@@ -144,6 +152,20 @@ mod tests {
         view.heard(0, Some(PRIMARY));
         assert_eq!((view.primary(), view.failovers()), (Some(0), 0));
         view.heard(1, Some(PRIMARY));
+        assert_eq!((view.primary(), view.failovers()), (Some(0), 0));
+        view.heard(0, Some(REPLICA));
+        assert_eq!((view.primary(), view.failovers()), (Some(1), 1));
+    }
+
+    #[test]
+    fn a_former_primary_that_wakes_up_is_not_believed() {
+        let view = View::new(2, true);
+        view.heard(0, Some(PRIMARY));
+        view.heard(0, None);
+        view.heard(1, Some(PRIMARY));
+        view.heard(0, Some(PRIMARY));
+        assert_eq!((view.primary(), view.failovers()), (Some(1), 1));
+        view.heard(0, Some(REPLICA));
         assert_eq!((view.primary(), view.failovers()), (Some(1), 1));
     }
 
