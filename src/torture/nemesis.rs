@@ -156,8 +156,8 @@ impl Nemesis {
                 record.kind.info().means == Means::SmallDisk && record.nodes.contains(&people(node));
             if !expected {
                 self.trouble.push(Trouble::Exit(format!("fault {}, {}: {exit}", record.number, record.kind)));
+                record.notes.push(exit);
             }
-            record.notes.push(exit);
         }
     }
 
