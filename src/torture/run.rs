@@ -18,7 +18,7 @@ use super::nemesis::{Nemesis, Trouble};
 use super::progress::Progress;
 use super::report;
 use super::series::{Latency, Series};
-use super::summary::{self, CheckLine, Operations, Settings, Skipped, Status, Summary, Verdict};
+use super::summary::{self, CheckLine, Operations, Settings, Skipped, Summary, Verdict};
 use super::{Options, System, TortureError, digests, operator};
 use crate::env::Clock;
 
@@ -324,11 +324,7 @@ fn judge(
     injected: usize,
     was_interrupted: bool,
 ) -> (Verdict, Vec<String>) {
-    let mut reasons: Vec<String> = checks
-        .iter()
-        .filter(|check| check.status != Status::Passed)
-        .map(|check| format!("{}: {}", check.name, first_line(check)))
-        .collect();
+    let mut reasons: Vec<String> = checks.iter().filter_map(CheckLine::reason).collect();
     let mut verdict = Verdict::of(checks);
     let mut incomplete = |reason: &str| {
         reasons.push(reason.to_owned());
@@ -343,10 +339,4 @@ fn judge(
         incomplete("there was no time for any fault");
     }
     (verdict, reasons)
-}
-
-/// What to say about a check in one line.
-fn first_line(check: &CheckLine) -> &str {
-    let first = check.explanations.first().and_then(|text| text.lines().next());
-    first.unwrap_or(check.status.text())
 }

@@ -8,6 +8,11 @@ use serde::Serialize;
 use super::nemesis::{FaultRecord, Trouble};
 use super::series::{Latency, quantile};
 
+/// Explanations of a check that a terminal shows.
+const SHOWN: usize = 2;
+/// Bytes of an explanation that a reason quotes, about.
+const QUOTED: usize = 160;
+
 /// What came of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -220,6 +225,21 @@ impl Status {
 }
 
 impl CheckLine {
+    /// Why the verdict is no better, in one line; none where nothing is wrong.
+    pub fn reason(&self) -> Option<String> {
+        let first = self.explanations.first().and_then(|text| text.lines().next()).unwrap_or_default();
+        let quoted: String = first.chars().take(QUOTED).collect();
+        let rest = if quoted.len() < first.len() { "…" } else { "" };
+        let name = &self.name;
+        match (self.status, self.findings) {
+            (Status::Passed, _) => None,
+            (Status::Undecided, _) | (_, 1) => Some(format!("{name}: {quoted}{rest}")),
+            (Status::Failed, findings) => {
+                Some(format!("{name}: {findings} findings, the first: {quoted}{rest}"))
+            }
+        }
+    }
+
     /// A line whose findings are all explained.
     pub fn new(name: &str, status: Status, scope: &str, explanations: Vec<String>) -> CheckLine {
         let findings = if status == Status::Failed { explanations.len() as u64 } else { 0 };
@@ -252,8 +272,12 @@ impl fmt::Display for Summary {
         for check in &self.checks {
             let CheckLine { name, status, findings, scope, .. } = check;
             writeln!(f, "{name:<32} {:<12} {findings:>9}  {scope}", status.text())?;
-            for explanation in &check.explanations {
+            for explanation in check.explanations.iter().take(SHOWN) {
                 writeln!(f, "    {}", explanation.replace('\n', "\n    "))?;
+            }
+            match check.explanations.len().saturating_sub(SHOWN) {
+                0 => {}
+                more => writeln!(f, "    and {more} more, in report.html")?,
             }
         }
         writeln!(
@@ -305,6 +329,16 @@ mod tests {
         assert_eq!(Verdict::of(&lines), Verdict::Failed);
         assert_eq!(Verdict::of(&lines[2..]), Verdict::Incomplete);
         assert_eq!(Verdict::of(&lines[..1]), Verdict::Passed);
+    }
+
+    #[test]
+    fn a_reason_fits_a_line() {
+        let line = |status, text: String| CheckLine::new("bank", status, "", vec![text.clone(), text]);
+        assert_eq!(line(Status::Passed, String::new()).reason(), None);
+        let long = line(Status::Failed, "ü".repeat(500)).reason().expect("it failed");
+        assert!(long.starts_with("bank: 2 findings, the first: ü") && long.ends_with('…'));
+        let open = line(Status::Undecided, "not decided: why\nand more".to_owned()).reason();
+        assert_eq!(open.as_deref(), Some("bank: not decided: why"));
     }
 
     #[test]

@@ -80,9 +80,9 @@ impl Fleet {
         let (clients, _) = ports(own)?;
         let links = Links::start(&clients, own.link_delay, clock)?;
         let mut nodes = Vec::new();
-        for node in 0..own.nodes {
+        for (node, client) in clients.into_iter().enumerate() {
             std::fs::create_dir_all(data_dir(dir, node))?;
-            let (port, data) = (clients[node].port().to_string(), data_dir(dir, node));
+            let (port, data) = (client.port().to_string(), data_dir(dir, node));
             let settings = [
                 ("--bind", "127.0.0.1"),
                 ("--port", &port),
@@ -95,7 +95,7 @@ impl Fleet {
             ];
             let words = settings.iter().flat_map(|(name, value)| [name.to_string(), value.to_string()]);
             let arguments = words.chain(own.arguments.iter().cloned()).collect();
-            nodes.push(started(own, dir, node, clients[node], arguments)?);
+            nodes.push(started(own, dir, node, client, arguments)?);
         }
         let small_disk = Err("it is for Perdura nodes of the harness' own".to_owned());
         Ok(Fleet { nodes, links: Some(links), elects: false, small_disk, commands: Commands::default() })

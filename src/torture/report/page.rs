@@ -10,6 +10,9 @@ use crate::torture::summary::{CheckLine, Outage, Status, Summary, Verdict};
 
 const STYLE: &str = include_str!("style.css");
 
+/// Explanations of a check that are not folded up.
+const SHOWN: usize = 2;
+
 /// The check that finds lost writes.
 const DURABILITY: &str = "durability";
 
@@ -114,20 +117,15 @@ fn status_class(status: Status) -> &'static str {
 
 fn checks(lines: &[CheckLine]) -> String {
     let row = |line: &CheckLine| {
-        let explanations: String =
-            line.explanations.iter().map(|text| format!("<li><pre>{}</pre></li>\n", escape(text))).collect();
-        let details = match explanations.is_empty() {
-            true => String::new(),
-            false => format!("<tr class=\"details\"><td colspan=\"4\"><ul>\n{explanations}</ul></td></tr>\n"),
-        };
         format!(
             "<tr><td>{}</td><td><span class=\"status {}\">{}</span></td><td class=\"number\">{}</td>\
-             <td>{}</td></tr>\n{details}",
+             <td>{}</td></tr>\n{}",
             escape(&line.name),
             status_class(line.status),
             line.status.text(),
             grouped(line.findings),
             escape(&line.scope),
+            explanations(line),
         )
     };
     let rows: String = lines.iter().map(row).collect();
@@ -135,6 +133,26 @@ fn checks(lines: &[CheckLine]) -> String {
         "<section>\n<h2>Checks</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>check</th><th>result</th>\
          <th class=\"number\">findings</th><th>looked at</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n"
     )
+}
+
+/// The first few, and the others folded up.
+fn explanations(line: &CheckLine) -> String {
+    let items: Vec<String> =
+        line.explanations.iter().map(|text| format!("<li><pre>{}</pre></li>\n", escape(text))).collect();
+    let (shown, folded) = items.split_at(items.len().min(SHOWN));
+    let folded = match folded.len() {
+        0 => String::new(),
+        more => {
+            format!("<details><summary>{more} more</summary>\n<ul>\n{}</ul>\n</details>\n", folded.concat())
+        }
+    };
+    match shown.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<tr class=\"details\"><td colspan=\"4\"><ul>\n{}</ul>\n{folded}</td></tr>\n",
+            shown.concat()
+        ),
+    }
 }
 
 fn curves(series: &Series, faults: &[FaultRecord]) -> String {
