@@ -114,6 +114,13 @@ pub const FAULTS: &[FaultInfo] = &[
         "the disk under one node is full; it must stop rather than lose anything, and start again once there is room"),
 ];
 
+impl FaultInfo {
+    /// A group of one node can't have it.
+    pub fn needs_others(&self) -> bool {
+        self.means == Means::Links || self.name.ends_with("-replica")
+    }
+}
+
 impl FaultKind {
     /// Its row.
     pub fn info(self) -> &'static FaultInfo {

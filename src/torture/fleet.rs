@@ -9,7 +9,7 @@ pub mod launch;
 use std::io;
 
 use super::commands::{self, Commands};
-use super::fault::Means;
+use super::fault::{FaultKind, Means};
 use super::links::Links;
 use super::process::Process;
 use super::small_disk::SmallDisk;
@@ -59,8 +59,15 @@ impl Fleet {
         }
     }
 
-    /// Why faults of this means can't be had here, if they can't.
-    pub fn lacks(&self, means: Means) -> Option<String> {
+    /// Why this fault can't be had here, if it can't.
+    pub fn lacks(&self, kind: FaultKind) -> Option<String> {
+        if self.nodes.len() == 1 && kind.info().needs_others() {
+            return Some("there is one node only".to_owned());
+        }
+        self.lacks_means(kind.info().means)
+    }
+
+    fn lacks_means(&self, means: Means) -> Option<String> {
         let own = self.nodes.iter().all(|node| node.process.is_some());
         let missing = |flag: &str, command: &Option<String>| {
             (!own && command.is_none()).then(|| format!("there is no {flag}"))

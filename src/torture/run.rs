@@ -133,7 +133,7 @@ fn available(wanted: &[FaultKind], fleet: &Fleet) -> (Vec<FaultKind>, Vec<Skippe
     let mut faults = Vec::new();
     let mut skipped: Vec<Skipped> = Vec::new();
     for kind in wanted {
-        let Some(why) = fleet.lacks(kind.info().means) else {
+        let Some(why) = fleet.lacks(*kind) else {
             faults.push(*kind);
             continue;
         };

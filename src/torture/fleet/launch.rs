@@ -47,30 +47,24 @@ impl Fleet {
             }
             false => Err("it was not asked for".to_owned()),
         };
-        let on_small_disk = |node| small_disk.as_ref().is_ok_and(|(small, _)| *small == node);
         let mut nodes = Vec::new();
-        for node in 0..own.nodes {
-            let members: Vec<String> = (0..own.nodes)
-                .map(|peer| {
-                    let address = if peer == node { peers[peer] } else { links.address(node, peer) };
-                    format!("{}={address}", peer + 1)
-                })
-                .collect();
-            let segment_bytes = if on_small_disk(node) { SMALL_SEGMENT_BYTES } else { SEGMENT_BYTES };
+        for (node, client) in clients.into_iter().enumerate() {
+            let is_small = small_disk.as_ref().is_ok_and(|(small, _)| *small == node);
+            let segment_bytes = if is_small { SMALL_SEGMENT_BYTES } else { SEGMENT_BYTES };
             let mut arguments = vec![
                 "serve".to_owned(),
                 format!("--node-id={}", node + 1),
-                format!("--port={}", clients[node].port()),
+                format!("--port={}", client.port()),
                 format!("--peer-addr={}", peers[node]),
                 "--cluster-name=torture".to_owned(),
-                format!("--initial-cluster={}", members.join(",")),
+                format!("--initial-cluster={}", members(node, &peers, &links)),
                 format!("--dir={}", data_dir(dir, node).join("data").display()),
             ];
             if !own.arguments.iter().any(|given| given.starts_with("--segment-bytes")) {
                 arguments.push(format!("--segment-bytes={segment_bytes}"));
             }
             arguments.extend_from_slice(&own.arguments);
-            nodes.push(started(own, dir, node, clients[node], arguments)?);
+            nodes.push(started(own, dir, node, client, arguments)?);
         }
         Ok(Fleet { nodes, links: Some(links), elects: true, small_disk, commands: Commands::default() })
     }
@@ -112,6 +106,15 @@ impl Fleet {
 /// Where a node keeps its data.
 pub fn data_dir(dir: &Path, node: usize) -> PathBuf {
     dir.join("nodes").join(format!("node-{}", node + 1))
+}
+
+/// The group as one node sees it: itself where it listens, the others behind their proxies.
+fn members(node: usize, peers: &[SocketAddr], links: &Links) -> String {
+    let member = |(peer, address): (usize, &SocketAddr)| {
+        let address = if peer == node { *address } else { links.address(node, peer) };
+        format!("{}={address}", peer + 1)
+    };
+    peers.iter().enumerate().map(member).collect::<Vec<_>>().join(",")
 }
 
 fn started(
