@@ -138,7 +138,10 @@ pub fn history_lines(report: &perdura_proof::Report) -> Vec<CheckLine> {
         .map(|check| CheckLine {
             name: check.name.clone(),
             status: Status::Passed,
-            scope: format!("{} operations on {} objects", check.operations, check.objects),
+            scope: match check.objects {
+                0 | 1 => format!("{} operations", check.operations),
+                objects => format!("{} operations on {objects} objects", check.operations),
+            },
             findings: check.findings,
             explanations: Vec::new(),
         })

@@ -12,7 +12,7 @@ use crate::torture::series::{Point, Series};
 
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 62.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 26.0;
 const HEIGHT: f64 = 240.0;
@@ -60,7 +60,7 @@ impl Plane {
 
     fn time_axis(&mut self) {
         let seconds = self.end_us / 1e6;
-        let step = nice_step(seconds / 10.0);
+        let step = time_step(seconds / 12.0);
         let mut at = 0.0;
         while at <= seconds {
             let x = self.x(at * 1e6);
@@ -238,6 +238,12 @@ fn nice_step(least: f64) -> f64 {
         .unwrap_or(decade)
 }
 
+/// Seconds between two marks of the time axis: a step that clocks have, no less than `least`.
+fn time_step(least: f64) -> f64 {
+    let steps = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
+    steps.into_iter().find(|step| *step >= least).unwrap_or(3600.0 * (least / 3600.0).ceil())
+}
+
 fn clock_text(seconds: f64) -> String {
     format!("{}:{:02}", seconds as u64 / 60, seconds as u64 % 60)
 }
@@ -276,6 +282,7 @@ mod tests {
 
     #[test]
     fn steps_are_round() {
+        assert_eq!([0.1, 3.0, 50.0, 700.0, 4000.0].map(time_step), [1.0, 5.0, 60.0, 1800.0, 7200.0]);
         assert_eq!([0.3, 1.0, 3.0, 12.0, 70.0].map(nice_step), [1.0, 1.0, 5.0, 20.0, 100.0]);
     }
 }

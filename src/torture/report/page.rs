@@ -82,7 +82,7 @@ fn header(summary: &Summary) -> String {
         ("changes of the primary", summary.failovers.to_string()),
         ("writes acknowledged", grouped(summary.operations.acknowledged_writes)),
         ("operations per second", format!("{:.0}", summary.operations_per_second)),
-        ("write latency, p50 / p99", both(&summary.write_latency)),
+        ("median of the write latency", duration_text(summary.write_latency.p50_us as f64)),
         ("longest time without writes", duration_text(worst * 1000.0)),
     ];
     let tiles: String = tiles
@@ -261,6 +261,7 @@ fn settings(summary: &Summary) -> String {
                 grouped(operations.replica_reads),
             ),
         ),
+        ("write latency, p50 / p99", both(&summary.write_latency)),
         ("read latency, p50 / p99", both(&summary.read_latency)),
         ("started", date_text(summary.started_unix_ms)),
         ("harness", format!("perdura torture {}", settings.harness_version)),
