@@ -326,7 +326,8 @@ impl Session {
         if line.forwarded > 0 {
             return Verdict::Wait;
         }
-        if self.client.transaction.is_some() {
+        if let Some(transaction) = &mut self.client.transaction {
+            transaction.broken = true;
             self.answer(line, |reply| reply.error("ERR MULTI calls can not be nested"));
         } else {
             self.client.transaction = Some(Transaction::default());

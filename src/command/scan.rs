@@ -17,7 +17,20 @@ pub enum Scanned {
     Keys,
     /// Takes NOVALUES.
     Hash,
-    Members,
+    /// Takes NOSCORES.
+    SortedSet,
+    Set,
+}
+
+impl Scanned {
+    /// The option that leaves out values or scores.
+    fn word_for_alone(self) -> Option<&'static str> {
+        match self {
+            Scanned::Hash => Some("NOVALUES"),
+            Scanned::SortedSet => Some("NOSCORES"),
+            Scanned::Keys | Scanned::Set => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -26,17 +39,17 @@ pub struct ScanOptions<'a> {
     /// How many elements to visit, about.
     pub count: usize,
     pub type_name: Option<&'a [u8]>,
-    pub no_values: bool,
+    /// Leave out what stands beside each field or member.
+    pub alone: bool,
 }
 
 impl<'a> ScanOptions<'a> {
     pub fn parse(scanned: Scanned, mut rest: &[&'a [u8]]) -> Result<Self, CommandError> {
-        let mut options =
-            ScanOptions { pattern: None, count: DEFAULT_COUNT, type_name: None, no_values: false };
+        let mut options = ScanOptions { pattern: None, count: DEFAULT_COUNT, type_name: None, alone: false };
         while let [word, behind @ ..] = rest {
             rest = behind;
-            if scanned == Scanned::Hash && is(word, "NOVALUES") {
-                options.no_values = true;
+            if scanned.word_for_alone().is_some_and(|alone| is(word, alone)) {
+                options.alone = true;
                 continue;
             }
             let (value, behind) = rest.split_first().ok_or(CommandError::Syntax)?;
@@ -129,10 +142,12 @@ mod tests {
         assert_eq!(parse(Scanned::Keys, "MATCH a* TYPE hash"), Ok(10));
         assert_eq!(parse(Scanned::Hash, "novalues COUNT 5"), Ok(5));
         assert_eq!(parse(Scanned::Hash, "TYPE hash"), Err(CommandError::Syntax));
-        assert_eq!(parse(Scanned::Members, "NOVALUES"), Err(CommandError::Syntax));
-        assert_eq!(parse(Scanned::Members, "COUNT 0"), Err(CommandError::Syntax));
-        assert_eq!(parse(Scanned::Members, "COUNT x"), Err(CommandError::NotInteger));
-        assert_eq!(parse(Scanned::Members, "MATCH"), Err(CommandError::Syntax));
+        assert_eq!(parse(Scanned::SortedSet, "noscores"), Ok(10));
+        assert_eq!(parse(Scanned::SortedSet, "NOVALUES"), Err(CommandError::Syntax));
+        assert_eq!(parse(Scanned::Set, "NOVALUES"), Err(CommandError::Syntax));
+        assert_eq!(parse(Scanned::Set, "COUNT 0"), Err(CommandError::Syntax));
+        assert_eq!(parse(Scanned::Set, "COUNT x"), Err(CommandError::NotInteger));
+        assert_eq!(parse(Scanned::Set, "MATCH"), Err(CommandError::Syntax));
     }
 
     #[test]

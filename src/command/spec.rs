@@ -105,8 +105,9 @@ impl KeyFlags {
 pub enum BeginSearch {
     /// At this argument.
     Index(usize),
-    /// Behind this keyword (any case), looked for from argument `from` on.
-    Keyword { keyword: &'static str, from: usize },
+    /// Behind this keyword (any case), looked for from argument `from` on: its last occurrence that anything follows, for
+    /// a later option overrides an earlier one.
+    LastKeyword { keyword: &'static str, from: usize },
 }
 
 /// How the keys are found from there.
@@ -172,9 +173,9 @@ impl KeySpec {
     fn resolve(&self, args: &[&[u8]]) -> Option<(usize, usize, usize)> {
         let begin = match self.begin {
             BeginSearch::Index(index) => index,
-            BeginSearch::Keyword { keyword, from } => {
-                let behind = args.get(from..)?;
-                from + 1 + behind.iter().position(|arg| arg.eq_ignore_ascii_case(keyword.as_bytes()))?
+            BeginSearch::LastKeyword { keyword, from } => {
+                let followed = args.get(from..args.len().checked_sub(1)?)?;
+                from + 1 + followed.iter().rposition(|arg| arg.eq_ignore_ascii_case(keyword.as_bytes()))?
             }
         };
         match self.find {
@@ -221,11 +222,13 @@ mod tests {
         assert_eq!(places(keys(1, -2, 1, KeyFlags::RW), "BLPOP a b 0"), [1, 2]);
         assert_eq!(places(numbered_keys(1, KeyFlags::RO), "ZUNION 2 a b WITHSCORES"), [2, 3]);
         let store = KeySpec {
-            begin: BeginSearch::Keyword { keyword: "STORE", from: 2 },
+            begin: BeginSearch::LastKeyword { keyword: "STORE", from: 2 },
             find: FindKeys::Range { last: 0, step: 1 },
             flags: KeyFlags::OW,
         };
         assert_eq!(places(store, "SORT a LIMIT 0 1 store b"), [6]);
+        assert_eq!(places(store, "SORT a STORE b STORE c"), [5]);
+        assert!(places(store, "SORT STORE").is_empty());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::{Executed, Garbage, Stamp};
-use crate::command::{Blocking, Command, ReadContext};
+use crate::command::{Blocking, Command, ReadContext, statistic_index};
 use crate::env::Clock;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::{ValueRef, ValueType};
@@ -376,6 +376,8 @@ impl Machine {
         self.published.append(&mut effects.published);
         for db in effects.touched_databases.drain(..) {
             self.watches.touched_database(db);
+            // Swapped in, its keys may be what somebody waits for.
+            self.waiters.keys_in(db).cloned().for_each(|key| self.ready.add_key(key));
         }
         for key in effects.touched.drain(..) {
             self.watches.touched(&key);
@@ -407,6 +409,9 @@ impl Machine {
     /// Answers a waiter without serving it.
     pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&mut Reply<'_>)) {
         let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
+        // Not executed by any entry, it would be counted nowhere.
+        let index = statistic_index(&[waiter.command.name.as_bytes()]);
+        self.gauge.lane.command(index, 0, Outcome::Done);
         self.answer_with(to, write);
     }
 

@@ -98,6 +98,11 @@ impl Waiters {
         self.by_key.contains_key(key)
     }
 
+    /// The keys of a database that anybody waits for.
+    pub fn keys_in(&self, db: usize) -> impl Iterator<Item = &WaitKey> {
+        self.by_key.range((db, Vec::new())..(db + 1, Vec::new())).map(|(key, _)| key)
+    }
+
     /// Those who wait for a key, first come first.
     pub fn waiting_for(&self, key: &WaitKey) -> impl Iterator<Item = (WaiterId, &Waiter)> {
         let ids = self.by_key.get(key).into_iter().flatten();

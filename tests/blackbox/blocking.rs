@@ -228,3 +228,24 @@ fn many_producers_and_consumers_lose_and_double_nothing() {
     assert_eq!((count, taken.len()), (pairs * items, pairs * items));
     node.client().check("EXISTS jobs", ":0");
 }
+
+#[test]
+fn a_key_that_is_swapped_in_serves() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.check("SELECT 1", "+OK");
+    client.check("RPUSH l a", ":1");
+    let mut waiting = block(&node, "BLPOP l 0", 1);
+    client.check("SWAPDB 0 1", "+OK");
+    waiting.expect("[l a]");
+    client.check("EXISTS l", ":0");
+}
+
+#[test]
+fn who_waited_for_nothing_is_counted_once() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.check("BLPOP none 0.01", "nil");
+    let stats = client.run("INFO commandstats").to_string();
+    assert!(stats.contains("cmdstat_blpop:calls=1,"), "{stats}");
+}

@@ -86,7 +86,7 @@ pub(super) fn hscan(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_
     let next = hash.scan(cursor, options.count, |field, value| {
         if options.accepts(field) {
             page.push(field);
-            if !options.no_values {
+            if !options.alone {
                 page.push(value);
             }
         }

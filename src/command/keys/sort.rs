@@ -21,7 +21,7 @@ use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
 
 const STORE_KEY: KeySpec = KeySpec {
-    begin: BeginSearch::Keyword { keyword: "STORE", from: 2 },
+    begin: BeginSearch::LastKeyword { keyword: "STORE", from: 2 },
     find: FindKeys::Range { last: 0, step: 1 },
     flags: KeyFlags::OW_UPDATE,
 };

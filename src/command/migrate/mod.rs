@@ -31,7 +31,7 @@ pub const DELETE_MIGRATED: &[u8] = b"_delmigrated";
 const MOVED: KeyFlags = KeyFlags::RW_ACCESS_DELETE;
 
 const KEYS_OPTION: KeySpec = KeySpec {
-    begin: BeginSearch::Keyword { keyword: "KEYS", from: 6 },
+    begin: BeginSearch::LastKeyword { keyword: "KEYS", from: 6 },
     find: FindKeys::Range { last: -1, step: 1 },
     flags: MOVED.union(KeyFlags::INCOMPLETE),
 };

@@ -93,7 +93,7 @@ pub fn smembers(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
 
 /// SSCAN key cursor [MATCH pattern] [COUNT count]
 pub fn sscan(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let (cursor, options) = parse_behind_key(Scanned::Members, args)?;
+    let (cursor, options) = parse_behind_key(Scanned::Set, args)?;
     let mut page = Page::of(reply);
     let next = ctx.collection::<Set>(args[1])?.map_or(0, |set| {
         set.scan(cursor, options.count, |member| {

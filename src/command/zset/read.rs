@@ -89,15 +89,17 @@ pub fn zlexcount(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-/// ZSCAN key cursor [MATCH pattern] [COUNT count]; scores are bulk strings in RESP3, too.
+/// ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]; scores are bulk strings in RESP3, too.
 pub fn zscan(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let (cursor, options) = parse_behind_key(Scanned::Members, args)?;
+    let (cursor, options) = parse_behind_key(Scanned::SortedSet, args)?;
     let mut page = Page::of(reply);
     let next = ctx.collection::<ZSet>(args[1])?.map_or(0, |set| {
         set.scan(cursor, options.count, |entry| {
             if options.accepts(entry.member) {
                 page.push(entry.member);
-                page.push(&double_text(entry.score));
+                if !options.alone {
+                    page.push(&double_text(entry.score));
+                }
             }
         })
     });
@@ -184,6 +186,7 @@ mod tests {
         assert_eq!(db.run("ZMSCORE z b x"), "*2\r\n,inf\r\n_\r\n");
         assert_eq!(db.run("ZRANK z b WITHSCORE"), "*2\r\n:1\r\n,inf\r\n");
         assert_eq!(db.run("ZRANK z x WITHSCORE"), "_\r\n");
+        assert_eq!(db.show("ZSCAN z 0 MATCH a NOSCORES"), "[0 [a]]");
         assert_eq!(db.run("ZSCAN z 0 MATCH a"), "*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$3\r\n1.5\r\n");
     }
 

@@ -15,6 +15,7 @@ COMMAND INFO get => [[get :2 [+readonly +fast] :1 :1 :1 [+@read +@string +@fast]
 COMMAND INFO nosuch => [nil]
 COMMAND GETKEYS MSET a b c d => [a c]
 COMMAND GETKEYS ZUNION 2 x y => [x y]
+COMMAND GETKEYS SORT a STORE b STORE c => [a c]
 COMMAND GETKEYS ECHO x => -ERR The command has no key arguments
 COMMAND LIST FILTERBY PATTERN xget* => []
 COMMAND NOSUCH => -ERR unknown subcommand 'NOSUCH'. Try COMMAND HELP.

@@ -33,7 +33,7 @@ DISCARD => -ERR DISCARD without MULTI
 EXEC => -ERR EXEC without MULTI
 MULTI => +OK
 MULTI => -ERR MULTI calls can not be nested
-EXEC => []
+EXEC => -EXECABORT Transaction discarded because of previous errors.
 
 # Watching one's own changes.
 WATCH {t}b => +OK

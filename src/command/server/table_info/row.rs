@@ -79,7 +79,7 @@ fn write_spec(spec: &KeySpec, reply: &mut Reply<'_>) {
     reply.bulk(b"begin_search");
     match spec.begin {
         BeginSearch::Index(index) => write_step(reply, "index", &[("index", index as i64)]),
-        BeginSearch::Keyword { keyword, from } => {
+        BeginSearch::LastKeyword { keyword, from } => {
             write_head(reply, "keyword", 2);
             reply.bulk(b"keyword");
             reply.bulk(keyword.as_bytes());
