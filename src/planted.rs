@@ -36,6 +36,8 @@ pub enum Bug {
     ExpireByLocalClock,
     /// Random picks come from the node, not from the entry.
     PickByLocalOrder,
+    /// A restarted replica answers reads before it has applied what it had applied before.
+    ServeHalfReplayed,
     /// A replica applies entries before they are committed.
     ReadUncommitted,
     /// A write that was in flight when leadership moved is said not to have happened.
@@ -58,6 +60,7 @@ pub const ALL: &[Bug] = &[
     Bug::IgnoreWatches,
     Bug::ExpireByLocalClock,
     Bug::PickByLocalOrder,
+    Bug::ServeHalfReplayed,
     Bug::ReadUncommitted,
     Bug::DenyWritesInFlight,
 ];

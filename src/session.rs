@@ -267,7 +267,7 @@ impl Session {
     fn run_read(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
         let shard = &self.shared.shard;
         let primary = shard.is_primary();
-        if !primary && !self.client.reads_from_replica {
+        if !primary && !(self.client.reads_from_replica && shard.has_caught_up()) {
             return self.forward_or_refuse(line);
         }
         if line.forwarded > 0 {

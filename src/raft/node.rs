@@ -9,7 +9,8 @@
 //! - Entries are applied after their acknowledgement has left.
 //! - A node serves (reads, and writes that expect an answer) only as leader, and only once it has applied an entry of its
 //!   own term, for before that it may not know what was committed.
-//! - Nothing is applied twice in one process. A new process applies the log from its beginning.
+//! - Nothing is applied twice in one process. A new process applies the log from its beginning, at first only as far as it
+//!   knows it to be committed, which may be less than the process before it had applied ([`Node::has_caught_up`]).
 //! - An error of [`Node::process`] is final: the log can't be trusted any more, or an entry can't be applied. The process
 //!   has to end.
 //!
@@ -73,6 +74,8 @@ pub struct Node<D: Disk> {
     uncommitted_bytes: usize,
     /// The last applied entry's term; a leader serves once it is its own.
     applied_term: u64,
+    /// No earlier process on this log has applied an entry behind this one.
+    shown_until: u64,
     unreachable: Vec<NodeId>,
     /// Why the next [`Node::process`] fails.
     fatal: Option<NodeError>,
@@ -90,6 +93,7 @@ impl<D: Disk> Node<D> {
             false => Promise::after_restart(now_ms, &config.timing),
         };
         let others: Vec<_> = others_of(identity).collect();
+        let shown_until = storage.last_entry();
         let mut node = Node {
             raw: RawNode::new(&config.to_raft(), storage, &tracing_logger())?,
             promise,
@@ -99,6 +103,7 @@ impl<D: Disk> Node<D> {
             attempts: 0,
             uncommitted_bytes: 0,
             applied_term: 0,
+            shown_until,
             unreachable: Vec::new(),
             fatal: None,
             config,
@@ -308,6 +313,12 @@ impl<D: Disk> Node<D> {
         self.leadership.role == Role::Leader && has_own_entry
     }
 
+    /// Whether this node has applied all that an earlier process on its log can have applied and shown. Only entries on the
+    /// disk are applied, and none that is applied is ever replaced.
+    pub fn has_caught_up(&self) -> bool {
+        self.raw.raft.raft_log.applied >= self.shown_until || planted::is(Bug::ServeHalfReplayed)
+    }
+
     /// Until when reads may be answered without asking anybody; `None` if not even now.
     pub fn lease_valid_until_ms(&self, now_ms: u64) -> Option<u64> {
         match self.is_serving() {
@@ -393,6 +404,9 @@ impl<D: Disk> Node<D> {
                 storage.note_hard_state(hard_state);
             }
             return Ok(());
+        }
+        if let Some(first) = entries.first() {
+            self.shown_until = self.shown_until.min(first.index - 1);
         }
         out.flush();
         machine.append_begins();

@@ -6,7 +6,7 @@
 //!   keyspace while its monotonic clock is below it. Zero means "not the primary, or not yet serving".
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -92,6 +92,7 @@ pub struct ShardHandle {
     /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
     pub pause: Pause,
     readable_until_ms: AtomicU64,
+    caught_up: AtomicBool,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
     leadership_epoch: AtomicU64,
     pub expired_keys: AtomicU64,
@@ -119,6 +120,7 @@ impl ShardHandle {
             watches: AtomicUsize::new(0),
             pause: Pause::default(),
             readable_until_ms: AtomicU64::new(0),
+            caught_up: AtomicBool::new(false),
             leadership_epoch: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
             changes: AtomicU64::new(0),
@@ -161,6 +163,15 @@ impl ShardHandle {
     /// Whether the primary's lease allows reads at this monotonic time.
     pub fn is_readable_at(&self, now_ms: u64) -> bool {
         now_ms < self.readable_until_ms.load(Ordering::Acquire)
+    }
+
+    /// Whether this node shows, to who reads from a replica, no less than it did before it was restarted.
+    pub fn has_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_caught_up(&self, caught_up: bool) {
+        self.caught_up.store(caught_up, Ordering::Release);
     }
 
     pub fn is_primary(&self) -> bool {

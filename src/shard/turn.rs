@@ -107,7 +107,7 @@ impl<D: Disk> Shard<D> {
         }
         self.node.tick(now.monotonic_ms);
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
-        self.observe_leadership();
+        self.observe_node();
         self.held_back = self.machine.has_answers();
         if self.held_back {
             self.deliver();
@@ -115,7 +115,7 @@ impl<D: Disk> Shard<D> {
         }
         self.make_progress(now)?;
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
-        self.observe_leadership();
+        self.observe_node();
         self.deliver();
         Ok(())
     }
@@ -177,7 +177,8 @@ impl<D: Disk> Shard<D> {
         std::mem::take(&mut self.machine.garbage)
     }
 
-    fn observe_leadership(&mut self) {
+    fn observe_node(&mut self) {
+        self.handle.set_caught_up(self.node.has_caught_up());
         if self.node.is_serving() {
             self.handle.set_primary(true);
         } else if !self.handle.is_primary()

@@ -13,6 +13,7 @@
 //! | `faults` | what strikes |
 //! | `invariants` | what must hold at every moment |
 //! | `coverage`, `story`, `runner` | what happened, for people |
+//! | `regressions` | seeds that have found something |
 //! | `planted` | whether planted bugs are found (with the feature `planted-bugs`) |
 
 mod clients;
@@ -28,6 +29,7 @@ mod nodes;
 mod planted;
 mod process;
 mod queue;
+mod regressions;
 mod runner;
 mod scenario;
 mod stage;

@@ -42,6 +42,28 @@ fn three_nodes_elect_a_leader_and_agree_on_what_it_proposes() {
 }
 
 #[test]
+fn a_restarted_follower_has_caught_up_once_it_has_applied_all_that_it_had() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    for text in ["a", "b", "c"] {
+        cluster.propose(leader, text);
+    }
+    cluster.run_ms(300);
+    let follower = cluster.followers_of(leader)[0];
+    assert!(cluster.node(follower).has_caught_up());
+    cluster.stop(follower);
+    cluster.isolate(follower);
+    cluster.start(follower);
+    cluster.run_ms(50);
+    assert!(cluster.texts(follower).len() < 3, "its disk does not know all that was committed");
+    assert!(!cluster.node(follower).has_caught_up());
+    cluster.heal();
+    cluster.run_ms(2_000);
+    assert!(cluster.node(follower).has_caught_up());
+    assert_eq!(cluster.texts(follower), ["a", "b", "c"]);
+}
+
+#[test]
 fn a_follower_names_the_leader_to_those_who_propose_to_it() {
     let mut cluster = Cluster::new(3);
     let leader = cluster.elect();
