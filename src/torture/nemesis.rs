@@ -81,20 +81,7 @@ impl Nemesis {
 
     /// Makes one fault happen and sees it through. False if there is no point in going on.
     pub async fn suffer(&mut self, planned: Planned) -> bool {
-        let view = self.load.view.clone();
-        let mut record = FaultRecord {
-            number: self.records.len() as u32 + 1,
-            kind: planned.kind,
-            nodes: Vec::new(),
-            primary_before: view.primary().map(people),
-            primary_after: None,
-            begun_us: self.load.now_us(),
-            ended_us: 0,
-            recovered_us: None,
-            unavailable_us: 0,
-            served_after_end_us: None,
-            notes: Vec::new(),
-        };
+        let mut record = self.begin(planned.kind);
         self.load.watch_availability();
         if let Err(error) = self.inject(planned, &mut record).await {
             self.trouble.push(Trouble::Harness(format!("fault {}, {}: {error}", record.number, record.kind)));
@@ -112,7 +99,7 @@ impl Nemesis {
         };
         self.note_exits(&mut record);
         record.recovered_us = recovered.then(|| self.load.now_us());
-        record.primary_after = view.primary().map(people);
+        record.primary_after = self.load.view.primary().map(people);
         let gap = self.load.gap();
         record.unavailable_us = gap.longest_us;
         record.served_after_end_us = gap.after_mending_us;
@@ -122,6 +109,29 @@ impl Nemesis {
         }
         self.records.push(record);
         recovered
+    }
+
+    fn begin(&self, kind: FaultKind) -> FaultRecord {
+        FaultRecord {
+            number: self.records.len() as u32 + 1,
+            kind,
+            nodes: Vec::new(),
+            primary_before: self.load.view.primary().map(people),
+            primary_after: None,
+            begun_us: self.load.now_us(),
+            ended_us: 0,
+            recovered_us: None,
+            unavailable_us: 0,
+            served_after_end_us: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Notices nodes that ended by themselves after the last fault.
+    pub fn note_last_exits(&mut self) {
+        for (node, how) in self.fleet.take_exits() {
+            self.trouble.push(Trouble::Exit(format!("node {} ended by itself: {how}", people(node))));
+        }
     }
 
     /// Waits until everything is as it should be; false after too long.

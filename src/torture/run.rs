@@ -218,6 +218,7 @@ async fn torture(
     progress.doing("reading everything once more");
     load.end();
     while clients.join_next().await.is_some() {}
+    nemesis.note_last_exits();
     let mut lines = Vec::new();
     if let Err(why) = load.read_everything().await {
         nemesis.trouble.push(Trouble::NoRecovery(format!("a last read: {why}")));
