@@ -61,6 +61,10 @@ const MAX_TRANSACTION_BYTES: usize = 1 << 30;
 
 const NO_MONITOR: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
 
+/// What a replica answers to reads while it has not yet applied all that it had before its restart.
+const CATCHING_UP: &str =
+    "LOADING this replica has not yet caught up with what it had before it was restarted";
+
 pub struct Session {
     pub client: Client,
     pub shared: Arc<Shared>,
@@ -267,8 +271,12 @@ impl Session {
     fn run_read(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
         let shard = &self.shared.shard;
         let primary = shard.is_primary();
-        if !primary && !(self.client.reads_from_replica && shard.has_caught_up()) {
+        if !primary && !self.client.reads_from_replica {
             return self.forward_or_refuse(line);
+        }
+        if !primary && !shard.has_caught_up() {
+            // The primary's answer would be newer than this node's next one.
+            return self.answer_here(line, |reply| reply.error(CATCHING_UP));
         }
         if line.forwarded > 0 {
             return Verdict::Wait;

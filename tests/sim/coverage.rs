@@ -33,6 +33,7 @@ seen! {
     FlippedBits: "bits flipped at rest",
     DamageRefused: "damaged logs refused",
     SlowDisks: "slow disks",
+    Ambushes: "power failures right after an election",
     Pauses: "processes paused",
     LongPauses: "pauses longer than an election",
     LongTurns: "turns longer than an election",

@@ -30,6 +30,8 @@ pub enum FaultKind {
     Calendar,
     Drift,
     Transfer,
+    /// Power fails right after somebody was elected.
+    AtElection,
 }
 
 use FaultKind::*;
@@ -55,6 +57,17 @@ pub const FAULTS: &[FaultKind] = &[
     Drift,
     Transfer,
 ];
+
+/// How an ambush at an election goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Ambush {
+    /// Everybody but the new leader loses power, and it is cut off.
+    Voters,
+    Leader,
+    Everybody,
+}
+
+const AMBUSHES: [Ambush; 3] = [Ambush::Voters, Ambush::Leader, Ambush::Everybody];
 
 impl FaultKind {
     /// Whether it makes sense only where there are several nodes.
@@ -115,6 +128,38 @@ impl World {
             Calendar => self.set_calendar(node),
             Drift => self.change_drift(node),
             Transfer => self.hand_over(node),
+            AtElection => self.ambush = true,
+        }
+    }
+
+    /// Somebody was elected: if an ambush is laid, it is sprung within a few messages' time.
+    pub fn on_election(&mut self, leader: usize) {
+        if !std::mem::take(&mut self.ambush) {
+            return;
+        }
+        let span = 4 * (self.stage.scenario.latency_us + self.stage.scenario.disk_us);
+        let dice = &mut self.stage.chance.faults;
+        let after = if dice.chance(400) { 0 } else { dice.below(span) };
+        let how = *dice.pick(&AMBUSHES);
+        self.stage.plan_in(after, Event::Ambush { leader, how });
+    }
+
+    pub fn spring_ambush(&mut self, leader: usize, how: Ambush) {
+        self.stage.counts.add(Seen::Ambushes);
+        self.stage
+            .tell(|| format!("fault: power fails for {how:?} after the election of node {}", leader + 1));
+        let others: Vec<usize> = (0..self.hosts.len()).filter(|node| *node != leader).collect();
+        match how {
+            Ambush::Leader => self.lose_power(leader),
+            Ambush::Everybody => (0..self.hosts.len()).for_each(|node| self.lose_power(node)),
+            Ambush::Voters => {
+                others.iter().for_each(|node| self.lose_power(*node));
+                let cuts: Vec<(usize, usize)> =
+                    others.iter().flat_map(|node| [(leader, *node), (*node, leader)]).collect();
+                cuts.iter().for_each(|(from, to)| self.stage.cut(*from, *to));
+                let us = self.duration(500 * MS, 4 * SECOND);
+                self.lasts(Undo::Cuts(cuts), us);
+            }
         }
     }
 
@@ -142,6 +187,7 @@ impl World {
 
     /// Everything that lasts is over, and everybody is up again.
     pub fn end_all_faults(&mut self) {
+        self.ambush = false;
         let lasting: Vec<u64> = self.lasting.keys().copied().collect();
         lasting.into_iter().for_each(|fault| self.end_fault(fault));
         for node in 0..self.hosts.len() {

@@ -54,6 +54,11 @@ impl Invariants {
         self.views[node] = View::default();
     }
 
+    /// Whether the node led when it was last looked at.
+    pub fn led(&self, node: usize) -> bool {
+        self.views[node].role == Role::Leader
+    }
+
     pub fn look_at(&mut self, node: usize, process: &mut Process, stage: &mut Stage) {
         self.look_at_leadership(node, process, stage);
         self.look_at_entries(node, process, stage);

@@ -160,6 +160,9 @@ impl World {
                 }
                 let life = self.stage.lives[node];
                 self.stage.plan_in(took, Event::TurnEnds { node, life });
+                if self.leads(node) && !self.invariants.led(node) {
+                    self.on_election(node);
+                }
             }
             Err(error) => self.turn_failed(node, &error),
         }
@@ -482,8 +485,12 @@ impl World {
 
     /// The node that leads, serving or not.
     pub fn leader(&self) -> Option<usize> {
-        let leads = |process: &Process| process.shard.node().leadership().role == Role::Leader;
-        self.hosts.iter().position(|host| host.process.as_ref().is_some_and(leads))
+        (0..self.hosts.len()).find(|node| self.leads(*node))
+    }
+
+    fn leads(&self, node: usize) -> bool {
+        let process = self.hosts[node].process.as_ref();
+        process.is_some_and(|process| process.shard.node().leadership().role == Role::Leader)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use crate::faults::Ambush;
+
 /// Simulated time since the run began.
 pub type Micros = u64;
 
@@ -77,6 +79,11 @@ pub enum Event {
     Fault,
     FaultEnds {
         fault: u64,
+    },
+    /// What was laid for the election of this leader.
+    Ambush {
+        leader: usize,
+        how: Ambush,
     },
     /// A node that is down is started.
     Restart {

@@ -78,7 +78,7 @@ impl Scenario {
             disk_us: dice.magnitude(50..4 * MS),
             drift_ppm: *dice.pick(&[0, 200, MAX_DRIFT_PPM]),
             calendar_ms,
-            faults: faults(&mut dice, nodes),
+            faults: faults(seed, &mut dice, nodes),
             fault_gap_us: dice.magnitude(250 * MS..3 * SECOND),
             trouble_us: dice.within(6 * SECOND..14 * SECOND),
             clients: dice.within(3..7) as usize,
@@ -110,13 +110,17 @@ fn kinds(dice: &mut Dice) -> Vec<Kind> {
     kinds
 }
 
-fn faults(dice: &mut Dice, nodes: usize) -> Vec<FaultKind> {
+fn faults(seed: u64, dice: &mut Dice, nodes: usize) -> Vec<FaultKind> {
     let possible: Vec<FaultKind> =
         FAULTS.iter().copied().filter(|kind| nodes > 1 || !kind.needs_peers()).collect();
     let share = *dice.pick(&[150, 350, 700]);
     let mut chosen: Vec<FaultKind> = possible.iter().copied().filter(|_| dice.chance(share)).collect();
     if chosen.is_empty() {
         chosen.push(*dice.pick(&possible));
+    }
+    // Drawn by itself, so that seeds without it are what they were before there was such a fault.
+    if nodes > 1 && Dice::of(seed, "ambush").chance(250) {
+        chosen.push(FaultKind::AtElection);
     }
     chosen
 }

@@ -27,6 +27,8 @@ pub struct World {
     pub trouble_ends: Micros,
     pub lasting: BTreeMap<u64, Undo>,
     pub next_fault: u64,
+    /// The next election is followed by a power failure.
+    pub ambush: bool,
 }
 
 /// What came of a run.
@@ -62,6 +64,7 @@ impl World {
             trouble_ends: 0,
             lasting: BTreeMap::new(),
             next_fault: 0,
+            ambush: false,
         }
     }
 
@@ -258,6 +261,7 @@ impl World {
             Event::Client { client, token } => self.clients.wake(client, token, &mut self.stage),
             Event::Fault => self.fault(),
             Event::FaultEnds { fault } => self.end_fault(fault),
+            Event::Ambush { leader, how } => self.spring_ambush(leader, how),
             // For a process that is gone.
             Event::TurnBegins { .. }
             | Event::TurnEnds { .. }
@@ -301,6 +305,7 @@ impl World {
             | Event::Client { .. }
             | Event::Fault
             | Event::FaultEnds { .. }
+            | Event::Ambush { .. }
             | Event::Restart { .. } => None,
         }
     }
@@ -330,6 +335,7 @@ impl World {
             Event::Client { client, .. } => 0xb00 + *client as u64,
             Event::Fault => 0xc00,
             Event::FaultEnds { .. } => 0xd00,
+            Event::Ambush { .. } => 0xf00,
             Event::Restart { node, .. } => 0xe00 + *node as u64,
         };
         self.stage.story.note(self.stage.now << 12 | kind);
