@@ -371,14 +371,16 @@ impl Machine {
 
     /// Tells watchers and waiters what the last command changed, and passes on the rest.
     fn settle_effects(&mut self) {
-        let effects = &mut self.applier.effects;
-        self.garbage.append(&mut effects.garbage);
-        self.published.append(&mut effects.published);
-        for db in effects.touched_databases.drain(..) {
-            self.watches.touched_database(db);
+        for db in std::mem::take(&mut self.applier.effects.touched_databases) {
+            let stamp = Stamp { now_ms: self.applier.last_stamp_ms(), seed: 0 };
+            let applier = &self.applier;
+            self.watches.touched_database(db, |(db, key)| is_alive(applier, *db, key, stamp));
             // Swapped in, its keys may be what somebody waits for.
             self.waiters.keys_in(db).cloned().for_each(|key| self.ready.add_key(key));
         }
+        let effects = &mut self.applier.effects;
+        self.garbage.append(&mut effects.garbage);
+        self.published.append(&mut effects.published);
         for key in effects.touched.drain(..) {
             self.watches.touched(&key);
             if self.waiters.wait_for(&key) {

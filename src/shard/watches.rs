@@ -48,10 +48,11 @@ impl Watches {
         }
     }
 
-    /// Every key of a database changed.
-    pub fn touched_database(&mut self, db: usize) {
-        for watched in self.watchers.values_mut() {
-            watched.changed |= watched.keys.keys().any(|(watched_db, _)| *watched_db == db);
+    /// A database was emptied or swapped: a key changed unless it was not there before and is not there now.
+    pub fn touched_database(&mut self, db: usize, is_alive: impl Fn(&WatchedKey) -> bool) {
+        for watched in self.watchers.values_mut().filter(|watched| !watched.changed) {
+            let mut keys = watched.keys.iter().filter(|((watched_db, _), _)| *watched_db == db);
+            watched.changed = keys.any(|(key, was_alive)| *was_alive || is_alive(key));
         }
     }
 
@@ -107,13 +108,16 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_changes_every_key_of_its_database() {
-        let mut watches = Watches::default();
-        watches.add(ME, key("a"), true);
-        watches.touched_database(1);
-        assert!(!watches.finish(ME, |_| true));
-        watches.add(ME, key("a"), true);
-        watches.touched_database(0);
-        assert!(watches.finish(ME, |_| true));
+    fn a_flush_or_a_swap_changes_the_keys_that_its_database_had_or_has() {
+        let changed = |db, was_alive, is_alive| {
+            let mut watches = Watches::default();
+            watches.add(ME, key("a"), was_alive);
+            watches.touched_database(db, |_| is_alive);
+            watches.finish(ME, |_| true)
+        };
+        assert!(changed(0, true, false));
+        assert!(changed(0, false, true));
+        assert!(!changed(0, false, false));
+        assert!(!changed(1, true, false));
     }
 }

@@ -163,3 +163,14 @@ fn a_client_that_leaves_mid_transaction_changes_nothing() {
     drop(one);
     node.client().check("EXISTS k", ":0");
 }
+
+#[test]
+fn who_watches_a_key_that_is_not_there_does_not_mind_a_flush() {
+    let node = perdura().start();
+    let (mut one, mut other) = (node.client(), node.client());
+    for change in ["FLUSHALL", "FLUSHDB", "SWAPDB 0 1"] {
+        one.check("WATCH none", "+OK");
+        other.check(change, "+OK");
+        check_all(&mut one, &[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "[+PONG]")]);
+    }
+}
