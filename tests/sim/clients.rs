@@ -171,9 +171,9 @@ impl Clients {
             Task::Script => self.script.front().filter(|_| client == 0).cloned(),
             Task::Workload => match self.clients[client].role {
                 Role::Writer => Some(self.workload.next_action()),
-                Role::Reader => (0..MAX_PASSED_OVER)
-                    .map(|_| self.workload.next_action())
-                    .find(|action| is_single_read(action)),
+                Role::Reader => {
+                    (0..MAX_PASSED_OVER).map(|_| self.workload.next_action()).find(is_single_read)
+                }
                 Role::Stirrer => None,
             },
         }
