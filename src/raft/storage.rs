@@ -127,7 +127,7 @@ impl<D: Disk> LogStorage<D> {
                 next += 1;
                 continue;
             }
-            for record in self.read(next, last + 1, REPLAY_CHUNK_BYTES)? {
+            for record in self.read(next, last + 1, REPLAY_CHUNK_BYTES).map_err(StorageFault::from)? {
                 visit(record.index, record.term, &record.payload)?;
                 next = record.index + 1;
             }
@@ -150,11 +150,11 @@ impl<D: Disk> LogStorage<D> {
         &mut self.wal
     }
 
-    fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<OwnedRecord>, StorageFault> {
+    fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<OwnedRecord>, WalError> {
         let records = self.wal.read(low..high, max_bytes)?;
         match records.first() {
             Some(first) if first.index == low => Ok(records),
-            _ => Err(StorageFault::Log(WalError::Unavailable { index: low, last: self.wal.last_index() })),
+            _ => Err(WalError::Unavailable { index: low, last: self.wal.last_index() }),
         }
     }
 
@@ -164,7 +164,7 @@ impl<D: Disk> LogStorage<D> {
         (low..high).map(header).collect()
     }
 
-    fn bodies(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, StorageFault> {
+    fn bodies(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, WalError> {
         if self.recent.get(low).is_none() {
             let high = self.recent.first_index().unwrap_or(high).min(high);
             let records = self.read(low, high, max_bytes)?;
@@ -183,11 +183,11 @@ impl<D: Disk> LogStorage<D> {
         Ok(entries)
     }
 
-    fn remember_failure(&self, fault: StorageFault) -> raft::Error {
-        if let StorageFault::Log(error) = &fault {
-            self.read_failure.replace(Some(error.clone()));
-        }
-        StorageError::Other(Box::new(fault)).into()
+    /// Keeps a failed read for [`take_read_failure`](Self::take_read_failure). The crate is told to ask again later: of the
+    /// answers that it knows, this is the only one on which it does not end the process itself.
+    fn remember_failure(&self, error: WalError) -> raft::Error {
+        self.read_failure.replace(Some(error));
+        StorageError::LogTemporarilyUnavailable.into()
     }
 }
 
@@ -232,7 +232,7 @@ impl<D: Disk> raft::Storage for LogStorage<D> {
             return self.headers(low, high).map_err(|_| StorageError::Unavailable.into());
         }
         let max_bytes = max_size.into().unwrap_or(u64::MAX);
-        self.bodies(low, high, max_bytes).map_err(|fault| self.remember_failure(fault))
+        self.bodies(low, high, max_bytes).map_err(|error| self.remember_failure(error))
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {

@@ -18,6 +18,16 @@ const FOUND: &[Found] = &[
         seed: 10_000_448,
         what: "The first cure of it: such reads were sent on to the primary, whose answers were newer than the replica's next.",
     },
+    Found {
+        seed: 10_001_303,
+        what: "A leader met a flipped bit while it read entries for a follower: the raft crate panicked where the node should \
+               have ended with the file, the offset and the checksums.",
+    },
+    Found {
+        seed: 10_001_532,
+        what: "A sync failed, and the restarted node recovered its log from the medium but read it through the page cache, which \
+               still showed what the disk had lost: it took its own log for damaged.",
+    },
 ];
 
 #[test]

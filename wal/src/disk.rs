@@ -33,7 +33,8 @@ pub trait Disk: Clone + Debug + Send + Sync + 'static {
     /// Makes creations, renames and removals durable.
     fn sync_dir(&self) -> io::Result<()>;
     fn map(&self, name: &str) -> io::Result<Self::Map>;
-    /// Reads a whole file from the medium rather than from a cache that may hold what a failed sync lost.
+    /// Reads a whole file from the medium rather than from a cache that may hold what a failed sync lost, and drops what
+    /// the cache holds of it: later reads show the same bytes.
     fn read_all(&self, name: &str) -> io::Result<AlignedBuf>;
     /// Offsets and lengths of durable writes are multiples of this: 4096, or 1 for "anything goes".
     fn write_granularity(&self) -> u64;

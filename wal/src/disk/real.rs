@@ -5,7 +5,8 @@
 //! - Sealed segments are read through memory maps; nothing is ever written through one, because a failed
 //!   write-back could not be reported.
 //! - The whole of a file is read past the page cache where the file system can do that, because after a
-//!   failed sync the cache may show bytes that the disk never got.
+//!   failed sync the cache may show bytes that the disk never got. What the cache holds of it is dropped then, so that
+//!   a log that was recovered from the medium is not read from the cache.
 //!
 //! Caveat: if somebody cuts a mapped file short, reading the map ends the process (SIGBUS). The lock keeps
 //! other instances of this program out; nothing keeps `truncate` out.
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
+use rustix::fs::{Advice, fadvise};
 
 use super::aligned::AlignedBuf;
 use super::{Disk, DiskFile};
@@ -174,6 +176,7 @@ impl Disk for RealDisk {
         let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(BLOCK_BYTES as usize));
         let filled = read_to_end(&file, buffer.as_mut())?;
+        fadvise(&file, 0, None, Advice::DontNeed)?;
         buffer.resize(filled.min(length));
         Ok(buffer)
     }

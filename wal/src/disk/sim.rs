@@ -215,9 +215,9 @@ impl Disk for SimDisk {
     fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
         let mut state = self.alive()?;
         let id = state.find(name)?;
-        let medium = state.file(id)?.on_medium();
+        let medium = state.file(id)?.drop_cache();
         let mut buffer = AlignedBuf::with_capacity(medium.len());
-        buffer.extend_from_slice(&medium);
+        buffer.extend_from_slice(medium);
         Ok(buffer)
     }
 

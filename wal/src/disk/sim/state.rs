@@ -106,13 +106,14 @@ impl FileState {
         Ok(())
     }
 
-    /// What a read past the page cache shows: unsynced writes, but none that a failed sync lost.
-    pub fn on_medium(&self) -> Vec<u8> {
+    /// What a read past the page cache shows, and any read from now on: unsynced writes, but none that a failed sync lost.
+    pub fn drop_cache(&mut self) -> &[u8] {
         let mut bytes = self.durable.clone();
         for range in &self.unsynced {
             place(&mut bytes, range.start, &self.live[range.clone()]);
         }
-        bytes
+        self.live = bytes;
+        &self.live
     }
 
     pub fn corrupt(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
