@@ -1,7 +1,7 @@
 //! Clients: each a process of the history, with one connection at a time to some node, and one operation at a time on it.
 //!
-//! - Writers do what the workload says and read from the primary. Readers say READONLY and read what their node has. A
-//!   stirrer does what nobody records.
+//! - Writers do what the workload says and read from the primary. Readers say READONLY and read what their node has.
+//!   Watchers read from the primary only. A stirrer does what nobody records.
 //! - An operation without an answer in time is in doubt, and its connection is left. After errors a client often tries
 //!   another node.
 
@@ -35,6 +35,8 @@ pub enum Task {
 enum Role {
     Writer,
     Reader,
+    /// Reads from the primary, through a node that it keeps to, and does not wait long.
+    Watcher,
     Stirrer,
 }
 
@@ -76,6 +78,7 @@ impl Clients {
         let readers = if nodes > 1 { count / 3 } else { 0 };
         let role = |index| match index {
             index if index == count => Role::Stirrer,
+            index if index > count => Role::Watcher,
             index if index >= count - readers => Role::Reader,
             _ => Role::Writer,
         };
@@ -90,7 +93,7 @@ impl Clients {
         };
         let workload = Workload::new(&stage.scenario.kinds, stage.chance.clients.next());
         Clients {
-            clients: (0..=count).map(client).collect(),
+            clients: (0..=count + stage.scenario.watchers).map(client).collect(),
             recorder: Recorder::new(),
             script: workload.setup().into(),
             workload,
@@ -155,7 +158,7 @@ impl Clients {
         let nodes = stage.scenario.nodes as u64;
         let own = &mut self.clients[client];
         // A reader stays with its node more often than not: it is to see one state grow.
-        if own.role != Role::Reader || stage.chance.clients.chance(300) {
+        if !matches!(own.role, Role::Reader | Role::Watcher) || stage.chance.clients.chance(300) {
             own.node = stage.chance.clients.below(nodes) as usize;
         }
         own.input.clear();
@@ -173,6 +176,9 @@ impl Clients {
                 Role::Writer => Some(self.workload.next_action()),
                 Role::Reader => {
                     (0..MAX_PASSED_OVER).map(|_| self.workload.next_action()).find(is_single_read)
+                }
+                Role::Watcher => {
+                    (0..MAX_PASSED_OVER).map(|_| self.workload.next_action()).find(Action::is_read)
                 }
                 Role::Stirrer => None,
             },
@@ -204,7 +210,10 @@ impl Clients {
     }
 
     fn be_patient(&mut self, client: usize, stage: &mut Stage) {
-        let patience = 500 * MS + stage.chance.clients.below(3 * SECOND);
+        let patience = match self.clients[client].role {
+            Role::Watcher => 100 * MS + stage.chance.clients.below(400 * MS),
+            _ => 500 * MS + stage.chance.clients.below(3 * SECOND),
+        };
         self.alarm(client, stage, patience);
     }
 
@@ -313,6 +322,7 @@ impl Clients {
         let is_read = action.is_read();
         stage.counts.add(match &outcome {
             Outcome::Ok(_) if self.clients[client].role == Role::Reader => Seen::ReplicaReads,
+            Outcome::Ok(_) if self.clients[client].role == Role::Watcher => Seen::WatcherReads,
             Outcome::Ok(_) => Seen::Acknowledged,
             Outcome::DidNotHappen(_) if matches!(action, Action::CompareAndSet { .. }) => Seen::AbortedSwaps,
             Outcome::DidNotHappen(_) => Seen::DidNotHappen,

@@ -32,6 +32,12 @@ pub enum FaultKind {
     Transfer,
     /// Power fails right after somebody was elected.
     AtElection,
+    /// For a while, whoever is elected is struck.
+    Storm,
+    /// The primary loses touch with one follower after the other.
+    Siege,
+    /// A leader hands over, and does not hear what came of it.
+    DeafTransfer,
 }
 
 use FaultKind::*;
@@ -57,17 +63,6 @@ pub const FAULTS: &[FaultKind] = &[
     Drift,
     Transfer,
 ];
-
-/// How an ambush at an election goes.
-#[derive(Clone, Copy, Debug)]
-pub enum Ambush {
-    /// Everybody but the new leader loses power, and it is cut off.
-    Voters,
-    Leader,
-    Everybody,
-}
-
-const AMBUSHES: [Ambush; 3] = [Ambush::Voters, Ambush::Leader, Ambush::Everybody];
 
 impl FaultKind {
     /// Whether it makes sense only where there are several nodes.
@@ -102,15 +97,16 @@ impl World {
             return;
         }
         let kind = *self.stage.chance.faults.pick(&self.stage.scenario.faults.clone());
-        self.strike(kind);
+        let node = self.stage.chance.faults.below(self.hosts.len() as u64) as usize;
+        // The primary is where most can go wrong.
+        let node = self.leader().filter(|_| self.stage.chance.faults.chance(400)).unwrap_or(node);
+        self.strike(kind, node);
         let next = gap / 2 + self.stage.chance.faults.below(gap);
         self.stage.plan_in(next, Event::Fault);
     }
 
-    fn strike(&mut self, kind: FaultKind) {
-        let node = self.stage.chance.faults.below(self.hosts.len() as u64) as usize;
-        // The primary is where most can go wrong.
-        let node = self.leader().filter(|_| self.stage.chance.faults.chance(400)).unwrap_or(node);
+    /// A fault strikes; where it is one of a node's, that node.
+    pub fn strike(&mut self, kind: FaultKind, node: usize) {
         match kind {
             Loss => self.lose_frames(),
             SlowWires => self.slow_wires(),
@@ -128,46 +124,20 @@ impl World {
             Calendar => self.set_calendar(node),
             Drift => self.change_drift(node),
             Transfer => self.hand_over(node),
-            AtElection => self.ambush = true,
+            AtElection => self.ambushes.power = true,
+            Storm => self.begin_storm(),
+            Siege => self.besiege(),
+            DeafTransfer => self.hand_over_and_part(node),
         }
     }
 
-    /// Somebody was elected: if an ambush is laid, it is sprung within a few messages' time.
-    pub fn on_election(&mut self, leader: usize) {
-        if !std::mem::take(&mut self.ambush) {
-            return;
-        }
-        let span = 4 * (self.stage.scenario.latency_us + self.stage.scenario.disk_us);
-        let dice = &mut self.stage.chance.faults;
-        let after = if dice.chance(400) { 0 } else { dice.below(span) };
-        let how = *dice.pick(&AMBUSHES);
-        self.stage.plan_in(after, Event::Ambush { leader, how });
-    }
-
-    pub fn spring_ambush(&mut self, leader: usize, how: Ambush) {
-        self.stage.counts.add(Seen::Ambushes);
-        self.stage
-            .tell(|| format!("fault: power fails for {how:?} after the election of node {}", leader + 1));
-        let others: Vec<usize> = (0..self.hosts.len()).filter(|node| *node != leader).collect();
-        match how {
-            Ambush::Leader => self.lose_power(leader),
-            Ambush::Everybody => (0..self.hosts.len()).for_each(|node| self.lose_power(node)),
-            Ambush::Voters => {
-                others.iter().for_each(|node| self.lose_power(*node));
-                let cuts: Vec<(usize, usize)> =
-                    others.iter().flat_map(|node| [(leader, *node), (*node, leader)]).collect();
-                cuts.iter().for_each(|(from, to)| self.stage.cut(*from, *to));
-                let us = self.duration(500 * MS, 4 * SECOND);
-                self.lasts(Undo::Cuts(cuts), us);
-            }
-        }
-    }
-
-    fn lasts(&mut self, undo: Undo, us: Micros) {
+    /// Notes how a fault that has begun is undone, and when; returns its number.
+    pub fn lasts(&mut self, undo: Undo, us: Micros) -> u64 {
         self.next_fault += 1;
         let fault = self.next_fault;
         self.lasting.insert(fault, undo);
         self.stage.plan_in(us, Event::FaultEnds { fault });
+        fault
     }
 
     pub fn end_fault(&mut self, fault: u64) {
@@ -187,7 +157,7 @@ impl World {
 
     /// Everything that lasts is over, and everybody is up again.
     pub fn end_all_faults(&mut self) {
-        self.ambush = false;
+        self.end_ambushes();
         let lasting: Vec<u64> = self.lasting.keys().copied().collect();
         lasting.into_iter().for_each(|fault| self.end_fault(fault));
         for node in 0..self.hosts.len() {
@@ -200,7 +170,7 @@ impl World {
         }
     }
 
-    fn duration(&mut self, low: Micros, high: Micros) -> Micros {
+    pub fn duration(&mut self, low: Micros, high: Micros) -> Micros {
         self.stage.chance.faults.magnitude(low..high)
     }
 
@@ -257,7 +227,7 @@ impl World {
         self.lasts(Undo::Cuts(cuts), us);
     }
 
-    fn lose_power(&mut self, node: usize) {
+    pub fn lose_power(&mut self, node: usize) {
         if self.hosts[node].process.is_none() {
             return;
         }
@@ -279,7 +249,7 @@ impl World {
         });
     }
 
-    fn kill(&mut self, node: usize) {
+    pub fn kill(&mut self, node: usize) {
         if self.hosts[node].process.is_none() {
             return;
         }
@@ -346,7 +316,7 @@ impl World {
         self.stage.tell(|| format!("fault: bit {bit} of byte {offset} of {file} of node {} flips", node + 1));
     }
 
-    fn slow_disk(&mut self, node: usize) {
+    pub fn slow_disk(&mut self, node: usize) {
         let slow_us = self.duration(5 * MS, 3 * SECOND);
         self.hosts[node].disk_us = slow_us;
         self.stage.counts.add(Seen::SlowDisks);
@@ -356,7 +326,7 @@ impl World {
         self.lasts(Undo::SlowDisk(node), us);
     }
 
-    fn pause(&mut self, node: usize) {
+    pub fn pause(&mut self, node: usize) {
         let us = self.duration(20 * MS, 5 * SECOND);
         let host = &mut self.hosts[node];
         if host.process.is_none() {

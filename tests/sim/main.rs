@@ -11,11 +11,13 @@
 //! | `connection` | a node's side of a client's connection |
 //! | `clients`, `stir` | who asks, and writes down what was answered; who asks without writing it down |
 //! | `faults` | what strikes |
+//! | `ambush`, `siege` | what strikes at elections; what cuts primaries off from the others, and not from clients |
 //! | `invariants` | what must hold at every moment |
 //! | `coverage`, `story`, `runner` | what happened, for people |
 //! | `regressions` | seeds that have found something |
 //! | `planted` | whether planted bugs are found (with the feature `planted-bugs`) |
 
+mod ambush;
 mod clients;
 mod connection;
 mod coverage;
@@ -32,6 +34,7 @@ mod queue;
 mod regressions;
 mod runner;
 mod scenario;
+mod siege;
 mod stage;
 mod stir;
 mod story;

@@ -222,6 +222,7 @@ impl World {
         self.work_all(node);
         self.plan_next_turn(node);
         self.end_in_good_order(node);
+        self.turn_in_storm(node);
     }
 
     /// Brings the answers of a turn to their connections.

@@ -35,20 +35,26 @@ struct Hunt {
     check: Option<String>,
 }
 
-/// Runs seeds with the bug until one is found out.
+/// Runs seeds with the bug until one is found out. A seed that fails without the bug as well finds nothing.
 fn hunt(bug: Bug, range: u64) -> Hunt {
     let start = FIRST_SEED + range * MAX_SEEDS;
     for tried in 0..MAX_SEEDS {
-        planted::plant(Some(bug));
-        QUIET.set(true);
-        let run = run_seed(start + tried, false);
-        planted::plant(None);
-        QUIET.set(false);
-        if let Some(finding) = run.findings.first() {
-            return Hunt { bug, seeds: tried + 1, check: Some(check_of(finding)) };
+        let seed = start + tried;
+        let Some(finding) = first_finding(Some(bug), seed) else { continue };
+        if first_finding(None, seed).is_none() {
+            return Hunt { bug, seeds: tried + 1, check: Some(check_of(&finding)) };
         }
     }
     Hunt { bug, seeds: MAX_SEEDS, check: None }
+}
+
+fn first_finding(bug: Option<Bug>, seed: u64) -> Option<String> {
+    planted::plant(bug);
+    QUIET.set(true);
+    let run = run_seed(seed, false);
+    planted::plant(None);
+    QUIET.set(false);
+    run.findings.into_iter().next()
 }
 
 /// A finding's check and its name: what stands before its explanation.

@@ -3,7 +3,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use crate::faults::Ambush;
+use crate::ambush::Ambush;
+use crate::siege::Parting;
 
 /// Simulated time since the run began.
 pub type Micros = u64;
@@ -85,6 +86,12 @@ pub enum Event {
         leader: usize,
         how: Ambush,
     },
+    /// A storm strikes a leader right after its election.
+    StormStrikes {
+        leader: usize,
+    },
+    /// A primary and a follower lose touch.
+    Parts(Parting),
     /// A node that is down is started.
     Restart {
         node: usize,

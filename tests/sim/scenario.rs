@@ -7,7 +7,8 @@ use perdura_proof::Kind;
 use perdura_wal::disk::sim::Tear;
 
 use crate::dice::Dice;
-use crate::faults::{FAULTS, FaultKind};
+use crate::faults::FAULTS;
+use crate::faults::FaultKind::{self, AtElection, DeafTransfer, Siege, Storm};
 use crate::queue::{MS, Micros, SECOND};
 
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Scenario {
     /// For how long faults strike.
     pub trouble_us: Micros,
     pub clients: usize,
+    /// Clients beside those that only read, from the primary, through a node that they keep to.
+    pub watchers: usize,
     pub kinds: Vec<Kind>,
     /// Usual time between two operations of a client.
     pub think_us: Micros,
@@ -59,6 +62,7 @@ impl Scenario {
         let nodes = *dice.pick(&[1, 3, 3, 3, 3, 5]);
         let tear = *dice.pick(&[Tear::Sectors, Tear::Bytes, Tear::Blocks]);
         let kinds = kinds(&mut dice);
+        let theme = theme(seed, nodes);
         let calendar_ms = if kinds.contains(&Kind::Expiry) { CHECKED_CALENDAR_MS } else { LONG_CALENDAR_MS };
         Scenario {
             seed,
@@ -78,10 +82,11 @@ impl Scenario {
             disk_us: dice.magnitude(50..4 * MS),
             drift_ppm: *dice.pick(&[0, 200, MAX_DRIFT_PPM]),
             calendar_ms,
-            faults: faults(seed, &mut dice, nodes),
+            faults: faults(seed, &mut dice, nodes, theme),
             fault_gap_us: dice.magnitude(250 * MS..3 * SECOND),
             trouble_us: dice.within(6 * SECOND..14 * SECOND),
             clients: dice.within(3..7) as usize,
+            watchers: theme.map_or(0, |_| Dice::of(seed, "watchers").within(1..4) as usize),
             kinds,
             think_us: dice.magnitude(15 * MS..120 * MS),
         }
@@ -110,7 +115,14 @@ fn kinds(dice: &mut Dice) -> Vec<Kind> {
     kinds
 }
 
-fn faults(seed: u64, dice: &mut Dice, nodes: usize) -> Vec<FaultKind> {
+/// What trouble some seeds are about, drawn by itself as an ambush is.
+fn theme(seed: u64, nodes: usize) -> Option<FaultKind> {
+    let mut dice = Dice::of(seed, "plot");
+    let themes = [Storm, Storm, Siege, Siege, DeafTransfer];
+    (nodes > 1 && dice.chance(350)).then(|| *dice.pick(&themes))
+}
+
+fn faults(seed: u64, dice: &mut Dice, nodes: usize, theme: Option<FaultKind>) -> Vec<FaultKind> {
     let possible: Vec<FaultKind> =
         FAULTS.iter().copied().filter(|kind| nodes > 1 || !kind.needs_peers()).collect();
     let share = *dice.pick(&[150, 350, 700]);
@@ -120,7 +132,13 @@ fn faults(seed: u64, dice: &mut Dice, nodes: usize) -> Vec<FaultKind> {
     }
     // Drawn by itself, so that seeds without it are what they were before there was such a fault.
     if nodes > 1 && Dice::of(seed, "ambush").chance(250) {
-        chosen.push(FaultKind::AtElection);
+        chosen.push(AtElection);
+    }
+    // Little else disturbs what such a seed is about.
+    if let Some(theme) = theme {
+        let mut dice = Dice::of(seed, "beside its theme");
+        chosen.retain(|_| dice.chance(200));
+        chosen.push(theme);
     }
     chosen
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use perdura::raft::timing::RaftTiming;
 use perdura_proof::{Options, check};
 
+use crate::ambush::Ambushes;
 use crate::clients::{Clients, Task};
 use crate::coverage::{Counts, Seen};
 use crate::faults::Undo;
@@ -27,8 +28,7 @@ pub struct World {
     pub trouble_ends: Micros,
     pub lasting: BTreeMap<u64, Undo>,
     pub next_fault: u64,
-    /// The next election is followed by a power failure.
-    pub ambush: bool,
+    pub ambushes: Ambushes,
 }
 
 /// What came of a run.
@@ -64,7 +64,7 @@ impl World {
             trouble_ends: 0,
             lasting: BTreeMap::new(),
             next_fault: 0,
-            ambush: false,
+            ambushes: Ambushes::default(),
         }
     }
 
@@ -262,6 +262,8 @@ impl World {
             Event::Fault => self.fault(),
             Event::FaultEnds { fault } => self.end_fault(fault),
             Event::Ambush { leader, how } => self.spring_ambush(leader, how),
+            Event::StormStrikes { leader } => self.strike_leader(leader),
+            Event::Parts(parting) => self.part(parting),
             // For a process that is gone.
             Event::TurnBegins { .. }
             | Event::TurnEnds { .. }
@@ -306,6 +308,8 @@ impl World {
             | Event::Fault
             | Event::FaultEnds { .. }
             | Event::Ambush { .. }
+            | Event::StormStrikes { .. }
+            | Event::Parts(_)
             | Event::Restart { .. } => None,
         }
     }
@@ -335,7 +339,7 @@ impl World {
             Event::Client { client, .. } => 0xb00 + *client as u64,
             Event::Fault => 0xc00,
             Event::FaultEnds { .. } => 0xd00,
-            Event::Ambush { .. } => 0xf00,
+            Event::Ambush { .. } | Event::StormStrikes { .. } | Event::Parts(_) => 0xf00,
             Event::Restart { node, .. } => 0xe00 + *node as u64,
         };
         self.stage.story.note(self.stage.now << 12 | kind);
