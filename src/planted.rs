@@ -51,6 +51,8 @@ pub const FOUND: &[Bug] = &[
     Bug::CountUnsyncedVotes,
     Bug::ServeWithoutOwnEntry,
     Bug::LongLease,
+    Bug::LeaseDuringTransfer,
+    Bug::CommitOlderTerms,
     Bug::ApplyTwiceAfterRestart,
     Bug::LoseHardState,
     Bug::TrustTornRecords,
@@ -63,8 +65,8 @@ pub const FOUND: &[Bug] = &[
     Bug::DenyWritesInFlight,
 ];
 
-/// Those that it has not found in 300 seeds: schedules this rare are beyond it so far.
-pub const MISSED: &[Bug] = &[Bug::LeaseDuringTransfer, Bug::ForgetPromises, Bug::CommitOlderTerms];
+/// Those that it has not found in three ranges of 600 seeds each: docs/testing.md says why.
+pub const MISSED: &[Bug] = &[Bug::ForgetPromises];
 
 #[cfg(feature = "planted-bugs")]
 mod switch {

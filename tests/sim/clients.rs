@@ -212,6 +212,8 @@ impl Clients {
     fn be_patient(&mut self, client: usize, stage: &mut Stage) {
         let patience = match self.clients[client].role {
             Role::Watcher => 100 * MS + stage.chance.clients.below(400 * MS),
+            // Where primaries are cut off, clients go where somebody answers.
+            _ if stage.scenario.watchers > 0 => 200 * MS + stage.chance.clients.below(SECOND),
             _ => 500 * MS + stage.chance.clients.below(3 * SECOND),
         };
         self.alarm(client, stage, patience);
@@ -346,7 +348,11 @@ impl Clients {
     }
 
     fn rest(&mut self, client: usize, stage: &mut Stage) {
-        let usual = if self.task == Task::Script { 2 * MS } else { stage.scenario.think_us };
+        let usual = match (self.task, self.clients[client].role) {
+            (Task::Script, _) => 2 * MS,
+            (_, Role::Watcher) => stage.scenario.think_us / 2,
+            _ => stage.scenario.think_us,
+        };
         let us = stage.chance.clients.below(2 * usual);
         self.alarm(client, stage, us);
     }

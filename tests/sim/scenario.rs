@@ -86,7 +86,7 @@ impl Scenario {
             fault_gap_us: dice.magnitude(250 * MS..3 * SECOND),
             trouble_us: dice.within(6 * SECOND..14 * SECOND),
             clients: dice.within(3..7) as usize,
-            watchers: theme.map_or(0, |_| Dice::of(seed, "watchers").within(1..4) as usize),
+            watchers: theme.map_or(0, |_| Dice::of(seed, "watchers").within(2..6) as usize),
             kinds,
             think_us: dice.magnitude(15 * MS..120 * MS),
         }

@@ -5,13 +5,14 @@
 //! - A primary that hands over may hear nothing of what came of it.
 
 use crate::coverage::Seen;
-use crate::faults::FaultKind;
+use crate::faults::{FaultKind, Undo};
 use crate::nodes::Ending;
 use crate::queue::{Event, MS, Micros, SECOND};
 use crate::world::World;
 
 /// From the first link that is cut to the last, at most: longer than an election.
 const MAX_SPREAD_US: Micros = 1_500 * MS;
+const MIN_SPREAD_US: Micros = 400 * MS;
 /// A restart of so little does not outlast a promise.
 const MAX_BOUNCE_US: Micros = 100 * MS;
 
@@ -45,16 +46,22 @@ impl Way {
 impl World {
     /// The primary loses its followers one after the other.
     pub fn besiege(&mut self) {
-        let Some(primary) = self.primary() else { return };
+        let Some(primary) = self.primary().filter(|_| self.is_whole()) else { return };
         self.stage.counts.add(Seen::Sieges);
         let ends = self.duration(600 * MS, 4 * SECOND);
         let mut others: Vec<usize> = (0..self.hosts.len()).filter(|node| *node != primary).collect();
         let dice = &mut self.stage.chance.faults;
-        let spread = if dice.chance(300) { 1 } else { dice.magnitude(MS..MAX_SPREAD_US) };
-        let way = *dice.pick(&[Way::Both, Way::Both, Way::ToPrimary, Way::FromPrimary]);
+        let bounces = dice.chance(400);
+        let spread = match bounces {
+            // Whoever was lost first wants to be elected by then.
+            true => dice.within(MIN_SPREAD_US..MAX_SPREAD_US),
+            false if dice.chance(500) => 1,
+            false => dice.magnitude(MS..MAX_SPREAD_US),
+        };
+        let ways = [Way::Both, Way::Both, Way::Both, Way::Both, Way::ToPrimary, Way::FromPrimary];
+        let way = *dice.pick(&ways);
         let first = dice.below(others.len() as u64) as usize;
         others.rotate_left(first);
-        let bounces = dice.chance(400);
         self.ambushes.slow_voters = dice.chance(500);
         self.stage.tell(|| format!("fault: a siege of node {}, {way:?}, over {spread} us", primary + 1));
         let last = others.len() - 1;
@@ -71,7 +78,7 @@ impl World {
 
     /// The leader hands over, and soon hears from nobody.
     pub fn hand_over_and_part(&mut self, to: usize) {
-        let Some(leader) = self.leader() else { return };
+        let Some(leader) = self.primary().filter(|_| self.is_whole()) else { return };
         let to = if to == leader { (to + 1) % self.hosts.len() } else { to };
         self.stage.counts.add(Seen::DeafTransfers);
         self.strike(FaultKind::Transfer, to);
@@ -81,6 +88,11 @@ impl World {
         let others = (0..self.hosts.len()).filter(|node| *node != leader);
         let cuts = others.flat_map(|other| Way::ToPrimary.cuts(leader, other)).collect();
         self.stage.plan_in(after, Event::Parts(Parting { cuts, us, bounces: None }));
+    }
+
+    /// Whether everybody reaches everybody. A cluster cut twice serves nobody.
+    fn is_whole(&self) -> bool {
+        !self.lasting.values().any(|undo| matches!(undo, Undo::Cuts(_)))
     }
 
     pub fn part(&mut self, parting: Parting) {
