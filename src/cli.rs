@@ -1,11 +1,13 @@
-//! The command line: `perdura serve`, `perdura local-cluster`, `perdura torture`, `perdura ping`.
+//! The command line: `perdura serve`, `perdura local-cluster`, `perdura torture`, `perdura ping`, `perdura log`.
 //!
-//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked; messages go to standard error.
+//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`torture` and `log` have
+//!   more); messages go to standard error.
 //! - The flags of `serve` are generated from the list of settings, so that no flag exists without its key in the file
 //!   and its name in the environment.
 
 mod arguments;
 mod local_cluster;
+mod log;
 mod open_files;
 mod ping;
 mod serve;
@@ -26,6 +28,7 @@ pub fn main() -> ExitCode {
         Some(("local-cluster", matches)) => local_cluster::run(matches),
         Some(("torture", matches)) => torture::run_command(matches),
         Some(("ping", matches)) => ping::run(matches),
+        Some(("log", matches)) => log::run(matches),
         _ => ExitCode::from(MISTAKE),
     }
 }
@@ -40,6 +43,7 @@ fn command() -> Command {
         .subcommand(local_cluster::command())
         .subcommand(torture::command())
         .subcommand(ping::command())
+        .subcommand(log::command())
 }
 
 /// Says what went wrong, to a person.

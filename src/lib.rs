@@ -3,6 +3,7 @@
 //! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
 
 pub mod apply;
+mod calendar;
 pub mod cli;
 pub mod client;
 pub mod command;

@@ -81,7 +81,7 @@ fn line(at_us: i64, db: usize, addr: &str, args: &Args<'_>) -> Vec<u8> {
 }
 
 /// Appends bytes in quotes, as printable text of one line.
-fn push_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn push_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     for byte in bytes {
         match byte {

@@ -99,7 +99,8 @@ impl SlowLog {
     }
 }
 
-fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
+/// What is kept of a command: cut, without its secrets.
+pub(crate) fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
     let kept = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
     let secrets = secret_places(args);
     let shown = |place: usize| if secrets.contains(&place) { REDACTED } else { args[place] };

@@ -9,6 +9,11 @@ pub fn settings_without(without: &[&str]) -> Vec<Arg> {
     SETTINGS.iter().filter(|setting| !without.contains(&setting.name)).map(flag).collect()
 }
 
+/// The flags of these settings.
+pub fn settings_named(names: &[&str]) -> Vec<Arg> {
+    SETTINGS.iter().filter(|setting| names.contains(&setting.name)).map(flag).collect()
+}
+
 /// What was given of them.
 pub fn flags_of(matches: &ArgMatches) -> Flags {
     let mut flags = Flags::new();

@@ -47,6 +47,8 @@ pub enum ServerError {
     Thread(#[source] io::Error),
 }
 
+/// Where the log lies in the data folder.
+pub const LOG_FOLDER: &str = "log";
 /// Garbage that may wait for the thread that drops it.
 const MAX_GARBAGE: usize = 4096;
 

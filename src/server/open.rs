@@ -8,8 +8,8 @@ use std::sync::Arc;
 use perdura_wal::NewLog;
 use perdura_wal::{Options, RealDisk, Recovery, SyncMode, Wal};
 
-use super::ServerError;
 use super::peers::PeerPlan;
+use super::{LOG_FOLDER, ServerError};
 use crate::apply::Applier;
 use crate::command;
 use crate::config::Config;
@@ -96,13 +96,13 @@ fn open_log(config: &Config, identity: &Identity) -> Result<Wal<RealDisk>, Serve
         LogSync::Dsync => SyncMode::Dsync,
         LogSync::Fdatasync => SyncMode::Fdatasync,
     };
-    let disk = RealDisk::open(config.dir.join("log"), mode)
+    let disk = RealDisk::open(config.dir.join(LOG_FOLDER), mode)
         .map_err(|source| ServerError::Dir { dir: config.dir.display().to_string(), source })?;
     let options = Options {
         segment_bytes: config.segment_bytes,
+        pad_to_block: config.log_pad_to_block,
         spare_segments: 1,
         create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
-        ..Options::default()
     };
     let (wal, recovery) = Wal::open(disk, options)?;
     tell(&recovery);

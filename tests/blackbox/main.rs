@@ -11,6 +11,7 @@ mod command_line;
 mod connections;
 mod dump;
 mod limits;
+mod log;
 mod metrics;
 mod migrate;
 mod monitor;

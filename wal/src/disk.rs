@@ -1,10 +1,11 @@
-//! All access to files: the real disk, and a simulated one that forgets, tears and fails.
+//! All access to files: the real disk, a view of it that changes nothing, and a simulated one that forgets, tears and fails.
 //!
 //! - A [`Disk`] is one flat folder. Handles are cloneable and refer to the same folder.
 //! - A name is durable only after [`Disk::sync_dir`]; bytes are durable when a durable write returned.
 //! - Nobody retries a failed write or sync, here or above.
 
 pub mod aligned;
+pub mod read_only;
 pub mod real;
 pub mod sim;
 

@@ -70,6 +70,34 @@ pub enum WalError {
 }
 
 impl WalError {
+    /// Whether the log itself is at fault: bytes or files are not what they must be. Otherwise it could not be read, or was
+    /// asked for what it can't do.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            WalError::Damaged { .. }
+                | WalError::MissingSegment { .. }
+                | WalError::MissingEntries { .. }
+                | WalError::ShortSegment { .. }
+                | WalError::Foreign { .. }
+                | WalError::CommitBeyondLog { .. }
+        )
+    }
+
+    /// The file that it is about, where it is about one.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            WalError::Io { file, .. }
+            | WalError::Damaged { file, .. }
+            | WalError::MissingEntries { file, .. }
+            | WalError::ShortSegment { file, .. }
+            | WalError::Foreign { file, .. }
+            | WalError::NewerVersion { file, .. } => Some(file),
+            WalError::MissingSegment { missing, .. } => Some(missing),
+            _ => None,
+        }
+    }
+
     pub(crate) fn io(operation: &'static str, file: &str, offset: u64) -> impl FnOnce(io::Error) -> WalError {
         let file = file.to_owned();
         move |source| WalError::Io { operation, file, offset, source: Arc::new(source) }

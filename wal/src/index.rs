@@ -147,6 +147,15 @@ impl LogIndex {
         self.groups.front().map(|group| group.place.sequence)
     }
 
+    /// First and last of the entries that lie in a segment, as far as they are not compacted.
+    pub fn entries_in(&self, sequence: u64) -> Option<(u64, u64)> {
+        let start = self.groups.partition_point(|group| group.place.sequence < sequence);
+        let end = self.groups.partition_point(|group| group.place.sequence <= sequence);
+        let first = self.groups.range(start..end).next()?.first_index.max(self.first_index());
+        let last = self.groups.get(end).map_or(self.next, |group| group.first_index) - 1;
+        (first <= last).then_some((first, last))
+    }
+
     /// Takes in one record. A fault means that the stream contradicts itself.
     pub fn apply(&mut self, record: &RawRecord<'_>, place: Place) -> Result<(), Fault> {
         let at = Position { index: record.index, term: record.term };

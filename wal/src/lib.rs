@@ -4,7 +4,8 @@
 //! - What [`Wal::commit`] returned `Ok` for survives a crash; what it did not is cut or kept, as a whole.
 //! - A failed write or sync poisons the log: every later call returns the same error, nothing is retried.
 //! - [`Wal::open`] cuts a torn tail, which was never acknowledged, and refuses anything else that is wrong.
-//! - All access to files goes through [`Disk`]: [`RealDisk`] or the simulated [`SimDisk`].
+//! - [`LogView`] and [`verify_folder`] look at a log that nobody has open, and change nothing.
+//! - All access to files goes through [`Disk`]: [`RealDisk`], [`ReadOnlyDisk`] or the simulated [`SimDisk`].
 //!
 //! The byte layout is `docs/log-format.md` and [`mod@format`]; what is promised, and on which assumptions about
 //! the disk, is `docs/durability.md`. The crate reads no clock and draws no random numbers.
@@ -22,8 +23,11 @@ mod recovery;
 mod replay;
 mod segment;
 mod spares;
+mod verify;
+mod view;
 mod wal;
 
+pub use disk::read_only::ReadOnlyDisk;
 pub use disk::real::{RealDisk, SyncMode};
 pub use disk::sim::{SimDisk, Tear};
 pub use disk::{Disk, DiskFile};
@@ -31,6 +35,8 @@ pub use error::WalError;
 pub use format::Fault;
 pub use index::{HardState, Position};
 pub use read::{OwnedRecord, Verified};
-pub use recovery::{Progress, Recovery, TornTail, inspect};
+pub use recovery::{Progress, Recovery, TornTail};
 pub use spares::Preparer;
+pub use verify::{Verdict, verify_folder};
+pub use view::{LogView, PlacedRecord, Prepared, SegmentView};
 pub use wal::{CommitStats, MAX_BATCH_BYTES, MAX_METADATA_BYTES, NewLog, Options, Record, Wal};

@@ -12,7 +12,7 @@ use crate::format::{
     BATCH_HEADER_BYTES, BatchHeader, Fault, Kind, RECORD_HEADER_BYTES, RawRecord, SegmentHeader,
     record_bytes, segment_seed,
 };
-use crate::index::Place;
+use crate::index::{Group, Place};
 use crate::replay::{Flaw, Walk};
 use crate::segment::{SealedSegment, Source, name_of};
 use crate::wal::Wal;
@@ -51,17 +51,9 @@ impl<D: Disk> Wal<D> {
         for index in range {
             let (group, _) =
                 self.index.group_of(index).ok_or(WalError::Unavailable { index, last: self.last_index() })?;
-            if reader.as_ref().is_none_or(|reader| reader.group != group.place || reader.next_index != index)
-            {
-                let source = match reader.take() {
-                    Some(reader) if reader.group.sequence == group.place.sequence => reader.source,
-                    _ => self.source(group.place.sequence)?,
-                };
-                let seed = segment_seed(self.log_id(), group.place.sequence);
-                reader = Some(Reader::new(source, seed, group.place, group.first_index)?);
-            }
-            let reader = reader.as_mut().expect("set right above");
-            let record = reader.read(index)?;
+            let source = || self.source(group.place.sequence);
+            let next = Reader::going_on(reader.take(), self.log_id(), group, index, source)?;
+            let (_, record) = reader.insert(next).read(index)?;
             let bytes = record.payload.len() as u64;
             if bytes > budget && !records.is_empty() {
                 break;
@@ -133,7 +125,7 @@ fn damaged(sequence: u64, offset: u64, fault: Fault) -> WalError {
 }
 
 /// Walks the records of one group.
-struct Reader<'a, F> {
+pub(crate) struct Reader<'a, F> {
     source: Source<'a, F>,
     seed: u32,
     /// Where the group begins.
@@ -147,6 +139,24 @@ struct Reader<'a, F> {
 }
 
 impl<'a, F: DiskFile> Reader<'a, F> {
+    /// A reader that stands before the entry `index` of `group`: the one that read the entry before, if that is possible,
+    /// else a new one, on `source` where the one before was in another segment.
+    pub fn going_on(
+        before: Option<Reader<'a, F>>,
+        log_id: u64,
+        group: Group,
+        index: u64,
+        source: impl FnOnce() -> Result<Source<'a, F>, WalError>,
+    ) -> Result<Reader<'a, F>, WalError> {
+        let sequence = group.place.sequence;
+        let source = match before {
+            Some(reader) if reader.group == group.place && reader.next_index == index => return Ok(reader),
+            Some(reader) if reader.group.sequence == sequence => reader.source,
+            _ => source()?,
+        };
+        Reader::new(source, segment_seed(log_id, sequence), group.place, group.first_index)
+    }
+
     fn new(
         mut source: Source<'a, F>,
         seed: u32,
@@ -166,8 +176,8 @@ impl<'a, F: DiskFile> Reader<'a, F> {
         })
     }
 
-    /// Goes on to the entry with `index`, which is in this group.
-    fn read(&mut self, index: u64) -> Result<OwnedRecord, WalError> {
+    /// Goes on to the entry with `index`, which is in this group; returns it and its offset in the segment.
+    pub fn read(&mut self, index: u64) -> Result<(u64, OwnedRecord), WalError> {
         loop {
             self.skip_to_record()?;
             let offset = self.offset;
@@ -182,7 +192,7 @@ impl<'a, F: DiskFile> Reader<'a, F> {
             }
             let record = OwnedRecord { index, term: record.term, payload: record.payload.to_vec() };
             self.next_index = index + 1;
-            return Ok(record);
+            return Ok((offset, record));
         }
     }
 

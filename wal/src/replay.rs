@@ -65,6 +65,15 @@ impl<'a> Walk<'a> {
         Ok(BatchView { header, offset, body })
     }
 
+    /// After a flaw: goes on at the next sound batch header, whatever stands before it. False if there is none.
+    pub fn resume_behind_flaw(&mut self) -> bool {
+        let Some(offset) = self.later_batch() else { return false };
+        let Ok((header, _)) = BatchHeader::decode(self.rest(offset), self.seed, offset) else { return false };
+        self.offset = offset;
+        self.chain = header.previous_crc;
+        true
+    }
+
     /// How many bytes the batch after the last sound one lays claim to.
     pub fn announced_bytes(&self) -> u64 {
         BatchHeader::decode(self.rest(self.offset), self.seed, self.offset)

@@ -15,6 +15,7 @@ const DIGITS: usize = 20;
 /// Bytes read at once from a segment that is not mapped.
 const WINDOW_BYTES: u64 = 64 << 10;
 
+/// The file of the segment with this sequence number.
 pub(crate) fn name_of(sequence: u64) -> String {
     format!("{sequence:0DIGITS$}{SUFFIX}")
 }

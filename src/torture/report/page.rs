@@ -3,6 +3,7 @@
 //! Everything that did not come from this program's own constants is escaped.
 
 use super::charts::{self, duration_text};
+use crate::calendar::minute_text;
 use crate::torture::fault::FAULTS;
 use crate::torture::nemesis::FaultRecord;
 use crate::torture::series::{Latency, Series};
@@ -263,7 +264,7 @@ fn settings(summary: &Summary) -> String {
         ),
         ("write latency, p50 / p99", both(&summary.write_latency)),
         ("read latency, p50 / p99", both(&summary.read_latency)),
-        ("started", date_text(summary.started_unix_ms)),
+        ("started", minute_text(summary.started_unix_ms)),
         ("harness", format!("perdura torture {}", settings.harness_version)),
     ];
     let rows: String = rows
@@ -285,21 +286,6 @@ fn clock_words(seconds: f64) -> String {
         _ if seconds < 120.0 => format!("{seconds:.0} seconds"),
         _ => format!("{:.1} minutes", seconds / 60.0),
     }
-}
-
-/// Date and time of day in UTC (Hinnant, "chrono-compatible low-level date algorithms": civil_from_days).
-fn date_text(unix_ms: i64) -> String {
-    let seconds = unix_ms.div_euclid(1000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second / 60 % 60)
 }
 
 /// A number with its thousands apart.

@@ -24,7 +24,7 @@ use super::aligned::AlignedBuf;
 use super::{Disk, DiskFile};
 use crate::format::BLOCK_BYTES;
 
-const LOCK_FILE: &str = "LOCK";
+pub(super) const LOCK_FILE: &str = "LOCK";
 const PROBE_FILE: &str = "probe.tmp";
 /// Zeros written per call while a segment is prepared.
 const FILL_BYTES: usize = 1 << 20;
@@ -114,14 +114,7 @@ impl Disk for RealDisk {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(&*self.folder)? {
-            // A name that is no UTF-8 is none of ours.
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        names_in(&self.folder)
     }
 
     fn create(&self, name: &str, length: u64) -> io::Result<RealFile> {
@@ -172,13 +165,7 @@ impl Disk for RealDisk {
     }
 
     fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
-        let file = OpenOptions::new().read(true).custom_flags(self.direct_flag()).open(self.path(name))?;
-        let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(BLOCK_BYTES as usize));
-        let filled = read_to_end(&file, buffer.as_mut())?;
-        fadvise(&file, 0, None, Advice::DontNeed)?;
-        buffer.resize(filled.min(length));
-        Ok(buffer)
+        read_whole(&self.path(name), self.direct)
     }
 
     fn write_granularity(&self) -> u64 {
@@ -187,6 +174,30 @@ impl Disk for RealDisk {
             SyncMode::Fdatasync | SyncMode::None => 1,
         }
     }
+}
+
+/// The names in a folder.
+pub(super) fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        // A name that is no UTF-8 is none of ours.
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Reads a whole file, past the page cache if `direct`, and drops what the cache holds of it.
+pub(super) fn read_whole(path: &Path, direct: bool) -> io::Result<AlignedBuf> {
+    let flags = if direct { libc::O_DIRECT } else { 0 };
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(BLOCK_BYTES as usize));
+    let filled = read_to_end(&file, buffer.as_mut())?;
+    fadvise(&file, 0, None, Advice::DontNeed)?;
+    buffer.resize(filled.min(length));
+    Ok(buffer)
 }
 
 fn read_to_end(file: &File, bytes: &mut [u8]) -> io::Result<usize> {

@@ -5,3 +5,4 @@ mod contract;
 mod crash;
 mod golden;
 mod recovery;
+mod view;

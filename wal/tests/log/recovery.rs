@@ -5,9 +5,7 @@ use perdura_wal::format::{
     BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, Kind, RawRecord, SEGMENT_HEADER_BYTES, SegmentHeader,
     seal_record, segment_seed,
 };
-use perdura_wal::{
-    Disk, Fault, HardState, NewLog, Options, Record, Recovery, SimDisk, Tear, Wal, WalError, inspect,
-};
+use perdura_wal::{Disk, Fault, HardState, NewLog, Options, Record, Recovery, SimDisk, Tear, Wal, WalError};
 use proptest::prelude::*;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -484,21 +482,6 @@ fn sound_records_that_contradict_each_other_are_damage() -> Result {
         let disk = disk_with(&forged_segment(records))?;
         damage_of(refusal(&disk));
     }
-    Ok(())
-}
-
-#[test]
-fn inspecting_changes_nothing() -> Result {
-    let (disk, _) = log_of(30, 900)?;
-    let before = disk.operations();
-    let mut calls = Vec::new();
-    let report = inspect(&disk, &mut |progress| calls.push(*progress))?.ok_or("a log")?;
-    assert_eq!(disk.operations(), before);
-    assert_eq!(report.last_index, 30);
-    assert_eq!(calls.len(), report.segments);
-    let done = calls.last().ok_or("progress")?;
-    assert_eq!((done.records, done.bytes), (report.records, report.bytes));
-    assert_eq!(inspect(&new_disk(), &mut |_| {})?, None);
     Ok(())
 }
 

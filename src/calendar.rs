@@ -1,0 +1,138 @@
+//! Moments as people write them, in UTC.
+//!
+//! Source: Hinnant, "chrono-compatible low-level date algorithms" (civil_from_days, days_from_civil).
+
+const MS_PER_DAY: i64 = 86_400_000;
+
+/// `2025-11-21T16:00:00.123Z`, from milliseconds since 1970.
+pub fn utc_text(unix_ms: i64) -> String {
+    let (year, month, day) = date_of(unix_ms.div_euclid(MS_PER_DAY));
+    let ms = unix_ms.rem_euclid(MS_PER_DAY);
+    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
+}
+
+/// `2025-11-21 16:00 UTC`, from milliseconds since 1970.
+pub fn minute_text(unix_ms: i64) -> String {
+    let (year, month, day) = date_of(unix_ms.div_euclid(MS_PER_DAY));
+    let minutes = unix_ms.rem_euclid(MS_PER_DAY) / 60_000;
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+}
+
+/// Milliseconds since 1970 of a date, or of a date and a time of day in UTC: `2025-11-21`, `2025-11-21T16:00`, with seconds,
+/// with a fraction of them, with a Z or without, with a space in place of the T.
+pub fn parse_utc(text: &str) -> Result<i64, String> {
+    let refused = || format!("'{text}' is no moment like 2025-11-21T16:00:00.123Z");
+    let bare = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+    let (date, time) = bare.split_once(['T', 't', ' ']).unwrap_or((bare, "00:00"));
+    let days = parse_date(date).ok_or_else(refused)?;
+    let ms = parse_time(time).ok_or_else(refused)?;
+    Ok(days * MS_PER_DAY + ms)
+}
+
+fn parse_date(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, '-');
+    let year = digits(parts.next()?, 4)?;
+    let (month, day) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let days = days_of(year, month, day);
+    // A day that no month has comes back as another.
+    (date_of(days) == (year, month, day)).then_some(days)
+}
+
+fn parse_time(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, ':');
+    let (hour, minute) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let (second, fraction) = match parts.next() {
+        None => (0, "0"),
+        Some(seconds) => {
+            let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+            (digits(whole, 2)?, fraction)
+        }
+    };
+    let is_fraction = (1..=3).contains(&fraction.len()) && fraction.bytes().all(|b| b.is_ascii_digit());
+    if hour > 23 || minute > 59 || second > 59 || !is_fraction {
+        return None;
+    }
+    let ms: i64 = format!("{fraction:0<3}").parse().ok()?;
+    Some(((hour * 60 + minute) * 60 + second) * 1000 + ms)
+}
+
+/// A number of exactly so many digits.
+fn digits(text: &str, count: usize) -> Option<i64> {
+    let is_number = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok() } else { None }
+}
+
+/// Year, month and day of the day with this number since 1970.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+fn days_of(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(minute_text(0), "1970-01-01 00:00 UTC");
+        assert_eq!(minute_text(951_782_399_000), "2000-02-28 23:59 UTC");
+        assert_eq!(minute_text(951_868_800_000), "2000-03-01 00:00 UTC");
+        assert_eq!(utc_text(1_763_740_800_123), "2025-11-21T16:00:00.123Z");
+        assert_eq!(utc_text(-1), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn what_people_write_is_understood() {
+        let sixteen = 1_763_740_800_000;
+        for (text, ms) in [
+            ("2025-11-21T16:00:00.123Z", sixteen + 123),
+            ("2025-11-21T16:00:00.5Z", sixteen + 500),
+            ("2025-11-21 16:00:07", sixteen + 7000),
+            ("2025-11-21T16:00", sixteen),
+            ("2025-11-21", sixteen - 16 * 3_600_000),
+        ] {
+            assert_eq!(parse_utc(text), Ok(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_refused() {
+        for text in [
+            "",
+            "now",
+            "2025-11-31",
+            "2025-13-01",
+            "25-11-21",
+            "2025-11-21T24:00",
+            "2025-11-21T16",
+            "2025-11-21T16:00:00.1234",
+        ] {
+            assert!(parse_utc(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(ms in 0..253_402_300_800_000_i64) {
+            prop_assert_eq!(parse_utc(&utc_text(ms)), Ok(ms));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The log's folder, opened for reading only, and how far reading has come.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+use indicatif::{ProgressBar, ProgressStyle};
+use perdura_wal::{LogView, Progress, ReadOnlyDisk, WalError};
+
+use super::{Failure, arguments};
+use crate::config::settings::Settings;
+use crate::server::LOG_FOLDER;
+
+/// A folder that holds a log, or should.
+pub struct Folder {
+    path: PathBuf,
+    pub disk: ReadOnlyDisk,
+}
+
+impl Folder {
+    /// The folder that `serve` would use under these arguments.
+    pub fn open(matches: &ArgMatches) -> Result<Folder, Failure> {
+        let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment());
+        let dir = settings.and_then(|settings| settings.required("dir", |text| Ok(PathBuf::from(text))));
+        let path = dir.map_err(|error| Failure::Mistake(error.to_string()))?.join(LOG_FOLDER);
+        let folder = path.display().to_string();
+        match ReadOnlyDisk::open(&path) {
+            Ok(disk) => Ok(Folder { path, disk }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::NoLog { folder }),
+            Err(source) => Err(Failure::Folder { folder, source }),
+        }
+    }
+
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Reads and checks the whole log.
+    pub fn view(&self) -> Result<LogView<ReadOnlyDisk>, Failure> {
+        self.found(with_progress(|progress| LogView::open(self.disk.clone(), progress)))
+    }
+
+    /// Reads the end of the log, from before the entry that `first` makes of the last one's index.
+    pub fn view_end(&self, first: impl Fn(u64) -> u64) -> Result<LogView<ReadOnlyDisk>, Failure> {
+        self.found(with_progress(|progress| LogView::open_end(self.disk.clone(), first, progress)))
+    }
+
+    /// What a search for the log came to.
+    pub fn found<T>(&self, found: Result<Option<T>, WalError>) -> Result<T, Failure> {
+        let found = found.map_err(|error| self.failure(error))?;
+        found.ok_or_else(|| Failure::NoLog { folder: self.name() })
+    }
+
+    pub fn failure(&self, error: WalError) -> Failure {
+        let folder = self.name();
+        match error {
+            WalError::InUse => Failure::InUse { folder },
+            error => Failure::Log { folder, error },
+        }
+    }
+}
+
+/// Shows on a terminal how far `read` has come.
+pub fn with_progress<T>(read: impl FnOnce(&mut dyn FnMut(&Progress)) -> T) -> T {
+    let bar = ProgressBar::no_length();
+    let style = ProgressStyle::with_template("reading the log {bar:40} {pos} of {len} segments, {msg}");
+    // A template that can't be parsed leaves the usual one.
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    let result = read(&mut |progress: &Progress| {
+        bar.set_length(progress.segments as u64);
+        bar.set_position(progress.segments_done as u64);
+        bar.set_message(super::bytes_text(progress.bytes));
+    });
+    bar.finish_and_clear();
+    result
+}
