@@ -9,7 +9,9 @@
 //! ```
 //!
 //! - A string of 64 bytes under a key of 16 takes 84 bytes, 92 with a deadline: both fit the allocator's class of 96.
-//! - The pointer's upper 16 bits hold a tag for whoever keeps entries in a table; user space ends below them.
+//! - The pointer's upper 16 bits hold a tag for whoever keeps entries in a table, and three [`Marks`] for whoever follows
+//!   changes; user space ends below them. Both can be read without touching the allocation. They stay with an entry
+//!   whatever becomes of its value, its deadline and its key; a clone starts without them.
 //! - The layout is in memory only and belongs to nobody else; nothing is written to disk in it.
 //!
 //! Caveat: this file is unsafe for the sake of those bytes. Every access goes through [`Shape`], which is read from the
@@ -17,7 +19,10 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::fmt;
+use std::num::NonZero;
 use std::ptr::NonNull;
+
+use bitflags::bitflags;
 
 use super::value::{Object, ValueRef};
 
@@ -25,12 +30,29 @@ const WIDE: u8 = 1;
 const DEADLINE: u8 = 2;
 const OBJECT: u8 = 4;
 
-const TAG_SHIFT: u32 = 48;
-const ADDRESS: usize = (1 << TAG_SHIFT) - 1;
+const ADDRESS_BITS: u32 = 48;
+const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+const MARKS: usize = (Marks::all().bits() as usize) << ADDRESS_BITS;
+const TAG_SHIFT: u32 = ADDRESS_BITS + 3;
+/// Bits of an entry's tag.
+pub const TAG_BITS: u32 = usize::BITS - TAG_SHIFT;
 
 const NARROW_HEADER: usize = 4;
 const WIDE_HEADER: usize = 12;
 const WORD: usize = 8;
+
+bitflags! {
+    /// What a checkpoint knows of an entry; `changes.rs` says what they mean together.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Marks: u8 {
+        /// Changed in an epoch of even number.
+        const EVEN = 1;
+        /// Changed in an epoch of odd number.
+        const ODD = 1 << 1;
+        /// The newest checkpoint, or the one that is being taken, has a record of the key.
+        const STORED = 1 << 2;
+    }
+}
 
 /// Owns its allocation. As wide as a pointer, also inside an `Option`.
 pub struct Entry(NonNull<u8>);
@@ -183,16 +205,33 @@ impl Entry {
         unsafe { std::slice::from_raw_parts(self.base().add(at), len) }
     }
 
-    /// The tag that a table keeps in the pointer.
+    /// The tag that a table keeps in the pointer, of [`TAG_BITS`].
     pub fn tag(&self) -> u16 {
         (self.0.addr().get() >> TAG_SHIFT) as u16
     }
 
     pub fn set_tag(&mut self, tag: u16) {
+        debug_assert!(u32::from(tag) < 1 << TAG_BITS);
+        self.set_upper(self.upper() & MARKS | usize::from(tag) << TAG_SHIFT);
+    }
+
+    pub fn marks(&self) -> Marks {
+        Marks::from_bits_truncate((self.0.addr().get() >> ADDRESS_BITS) as u8)
+    }
+
+    pub fn set_marks(&mut self, marks: Marks) {
+        self.set_upper(self.upper() & !MARKS | usize::from(marks.bits()) << ADDRESS_BITS);
+    }
+
+    /// Tag and marks, where they lie in the pointer.
+    fn upper(&self) -> usize {
+        self.0.addr().get() & !ADDRESS
+    }
+
+    fn set_upper(&mut self, upper: usize) {
         self.0 = self.0.map_addr(|address| {
-            let untagged = address.get() & ADDRESS;
-            // A non-zero address stays non-zero with any tag.
-            std::num::NonZero::new(untagged | usize::from(tag) << TAG_SHIFT).unwrap_or(address)
+            // A non-zero address stays non-zero whatever lies above it.
+            NonZero::new(address.get() & ADDRESS | upper).unwrap_or(address)
         });
     }
 
@@ -279,7 +318,7 @@ impl Entry {
 
     /// Gives the allocation another length of value; the header keeps its width.
     fn reallocate(&mut self, old: Shape, new: Shape) {
-        let tag = self.tag();
+        let upper = self.upper();
         let layout = new.layout();
         // SAFETY: `base` was allocated with the old shape's layout; what lies before the value's end is kept by realloc,
         // what is new behind it is written before anything reads it.
@@ -293,7 +332,7 @@ impl Entry {
             new.write(base);
             self.0 = pointer;
         }
-        self.set_tag(tag);
+        self.set_upper(upper);
     }
 
     /// The same value and deadline under another key.
@@ -324,9 +363,9 @@ impl Entry {
         // SAFETY: the word holds a box that this entry owned until the replacement below, which does not drop it.
         let object = unsafe { Box::from_raw(self.object_word(shape).read_unaligned()) };
         let emptied = Entry::string(self.key(), b"", self.deadline_ms());
-        let tag = self.tag();
+        let upper = self.upper();
         let old = std::mem::replace(self, emptied);
-        self.set_tag(tag);
+        self.set_upper(upper);
         let base = old.base();
         std::mem::forget(old);
         // SAFETY: the forgotten entry's allocation has this layout and is reached by nobody any more.
@@ -334,11 +373,19 @@ impl Entry {
         Some(object)
     }
 
-    /// Becomes another entry and keeps the tag.
+    /// Becomes another entry and keeps tag and marks.
     fn replace(&mut self, other: Entry) {
-        let tag = self.tag();
+        let upper = self.upper();
         *self = other;
-        self.set_tag(tag);
+        self.set_upper(upper);
+    }
+
+    /// Bytes of the entry with everything that it holds, as asked for. O(1).
+    pub fn memory_bytes(&self) -> usize {
+        match self.value() {
+            ValueRef::String(_) => self.allocated_bytes(),
+            ValueRef::Object(object) => self.allocated_bytes() + object.memory_bytes(),
+        }
     }
 
     /// Bytes of the entry's own allocation, as asked for; a collection's are not among them.
@@ -388,81 +435,4 @@ impl fmt::Debug for Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keyspace::types::limits::TypeLimits;
-    use crate::keyspace::types::set::Set;
-    use crate::keyspace::value::Collection;
-
-    fn string_of(entry: &Entry) -> &[u8] {
-        match entry.value() {
-            ValueRef::String(bytes) => bytes,
-            ValueRef::Object(_) => panic!("expected a string"),
-        }
-    }
-
-    fn set_entry(key: &[u8]) -> Entry {
-        let mut set = Set::empty();
-        set.insert(b"member", &TypeLimits::default());
-        Entry::object(key, set.wrap(), None)
-    }
-
-    #[test]
-    fn an_entry_is_one_thin_pointer() {
-        assert_eq!(size_of::<Option<Entry>>(), size_of::<usize>());
-        let (key, value) = ([b'k'; 16], [b'v'; 64]);
-        assert_eq!(Entry::string(&key, &value, None).allocated_bytes(), 84);
-        assert_eq!(Entry::string(&key, &value, Some(1)).allocated_bytes(), 92);
-    }
-
-    #[test]
-    fn strings_of_every_width_keep_key_value_deadline_and_tag() {
-        for (key_len, value_len) in [(0, 0), (1, 1), (255, 65_535), (256, 0), (3, 65_536), (300, 70_000)] {
-            let (key, value) = (vec![b'k'; key_len], vec![b'v'; value_len]);
-            let mut entry = Entry::string(&key, &value, None);
-            entry.set_tag(0xBEEF);
-            for deadline_ms in [Some(5), Some(-6), None, Some(i64::MAX)] {
-                entry.set_deadline(deadline_ms);
-                assert_eq!((entry.key(), string_of(&entry)), (&key[..], &value[..]));
-                assert_eq!((entry.deadline_ms(), entry.tag()), (deadline_ms, 0xBEEF));
-            }
-        }
-    }
-
-    #[test]
-    fn a_string_grows_and_shrinks_across_widths() {
-        let mut entry = Entry::string(b"key", b"abc", Some(9));
-        entry.set_tag(7);
-        for len in [5, 70_000, 70_001, 2, 0, 65_535, 65_536, 1] {
-            let before = string_of(&entry).to_vec();
-            let lent = entry.resize_string(len).expect("it is a string");
-            let kept = before.len().min(len);
-            assert_eq!(lent[..kept], before[..kept]);
-            assert!(lent[kept..].iter().all(|byte| *byte == 0));
-            lent.fill(b'x');
-            assert_eq!((entry.key(), entry.deadline_ms(), entry.tag()), (&b"key"[..], Some(9), 7));
-        }
-    }
-
-    #[test]
-    fn a_collection_moves_along_with_its_entry() {
-        let mut entry = set_entry(b"key");
-        assert!(entry.object_mut().is_some());
-        assert!(entry.resize_string(3).is_none());
-        entry.set_deadline(Some(1));
-        let renamed = entry.renamed(&[b'n'; 300]);
-        assert_eq!((renamed.key().len(), renamed.deadline_ms()), (300, Some(1)));
-        let copy = renamed.clone();
-        drop(renamed);
-        assert!(matches!(copy.value(), ValueRef::Object(Object::Set(set)) if set.contains(b"member")));
-    }
-
-    #[test]
-    fn a_string_may_take_a_collections_place() {
-        let mut entry = set_entry(b"key");
-        entry.set_string(b"value", Some(3));
-        assert_eq!((string_of(&entry), entry.deadline_ms()), (&b"value"[..], Some(3)));
-        entry.set_string(b"other", None);
-        assert_eq!((string_of(&entry), entry.deadline_ms()), (&b"other"[..], None));
-    }
-}
+mod tests;

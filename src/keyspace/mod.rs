@@ -4,7 +4,10 @@
 //!   exactly one and which apply owns, can lock for writing. A write that skips the log does not compile.
 //! - Locks are taken in ascending order of ranges, so two views can never wait for each other in a circle.
 //! - Nothing here reads a clock: whether an entry is dead is asked with a time.
+//! - What changed since the last checkpoint is known at any time: `changes.rs` keeps it, a [`Capture`] reads it.
 
+pub mod capture;
+pub mod changes;
 pub mod digest;
 pub mod entry;
 pub mod range;
@@ -18,8 +21,11 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use capture::{Capture, CaptureError, CaptureState};
+use changes::Generation;
+use entry::Entry;
 use range::{LockRange, Usage};
-use slot::RANGES;
+use slot::{RANGES, Slot};
 use view::{LockSet, ReadView, WriteView};
 
 /// Databases per keyspace, as SELECT numbers them.
@@ -29,6 +35,7 @@ pub const DATABASES: usize = 16;
 #[derive(Debug)]
 pub struct Keyspace {
     ranges: Box<[RwLock<LockRange>]>,
+    capture: CaptureState,
 }
 
 /// The right to change a keyspace. There is one.
@@ -41,7 +48,7 @@ impl Keyspace {
     /// An empty keyspace and the right to change it.
     pub fn create() -> (Arc<Keyspace>, Mutator) {
         let ranges = (0..RANGES).map(|_| RwLock::new(LockRange::default())).collect();
-        let keyspace = Arc::new(Keyspace { ranges });
+        let keyspace = Arc::new(Keyspace { ranges, capture: CaptureState::default() });
         (keyspace.clone(), Mutator { keyspace })
     }
 
@@ -62,5 +69,34 @@ impl Mutator {
 
     pub fn write(&mut self, set: LockSet) -> WriteView<'_> {
         WriteView::lock(&self.keyspace.ranges, set)
+    }
+
+    /// Begins a capture of the keyspace as it is now. One runs at a time; apply calls this between two entries.
+    pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
+        Capture::begin(&self.keyspace)
+    }
+
+    /// The right to fill the keyspace from a checkpoint, by many threads at once.
+    pub fn restore(&mut self) -> Restoring<'_> {
+        Restoring { keyspace: &self.keyspace }
+    }
+
+    /// Takes the generations of the checkpoint that the keyspace is filled from, each a different one.
+    pub fn restore_generations(&mut self, generations: [Generation; DATABASES]) {
+        self.keyspace.ranges.iter().for_each(|range| range.write().restore_generations(generations));
+    }
+}
+
+/// Fills a keyspace from the checkpoint on which later ones build.
+#[derive(Debug)]
+pub struct Restoring<'a> {
+    keyspace: &'a Keyspace,
+}
+
+impl Restoring<'_> {
+    /// Puts an entry into a database. It counts as stored and unchanged.
+    pub fn put(&self, db: usize, entry: Entry) {
+        let slot = Slot::of(entry.key());
+        self.keyspace.ranges[slot.range()].write().restore(db, slot, entry);
     }
 }

@@ -1,19 +1,28 @@
 //! The slots behind one lock, in every database.
 //!
-//! A database that holds nothing in this range costs one pointer. Counts are kept as entries come and go.
+//! - A database that holds nothing in this range costs one pointer. Counts are kept as entries come and go.
+//! - Nothing changes but through the methods here, and each of them keeps the marks of `changes.rs`.
 
+pub(super) mod epoch;
+
+use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::ops::Add;
 
 use super::DATABASES;
-use super::entry::Entry;
+use super::changes::{Changes, Generation, PreImages, Tombstones};
+use super::entry::{Entry, Marks};
 use super::slot::{SLOTS_PER_RANGE, Slot};
 use super::table::SlotTable;
 use super::value::ValueRef;
+pub use epoch::Waiting;
 
 #[derive(Debug, Default)]
 pub struct LockRange {
     databases: [Option<Box<Database>>; DATABASES],
+    changes: Changes,
+    /// Databases that were flushed before the running capture had everything of them.
+    detached: BTreeMap<Generation, Box<Database>>,
 }
 
 /// One database's part of a lock range.
@@ -21,6 +30,9 @@ pub struct LockRange {
 pub struct Database {
     tables: Box<[SlotTable]>,
     usage: Usage,
+    tombstones: Tombstones,
+    /// `None` where no capture wants any.
+    pre_images: Option<PreImages>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,26 +54,41 @@ impl LockRange {
         self.table(db, slot)?.find(key)
     }
 
-    /// Lends an entry for a change of its value. Its deadline is changed by [`LockRange::set_deadline`] alone.
+    /// Lends an entry for a change of its value, and counts it as changed. Its deadline is changed by
+    /// [`LockRange::set_deadline`] alone.
     pub fn find_mut(&mut self, db: usize, slot: Slot, key: &[u8]) -> Option<&mut Entry> {
-        self.databases[db].as_mut()?.tables[slot.within_range()].find_mut(key)
+        let database = self.databases[db].as_mut()?;
+        let slot = slot.within_range();
+        let entry = database.tables[slot].find_mut(key)?;
+        self.changes.note(entry, slot, &mut database.pre_images);
+        Some(entry)
     }
 
-    pub fn insert(&mut self, db: usize, slot: Slot, entry: Entry) -> Option<Entry> {
+    /// Puts an entry in, in place of one with the same key; returns that one.
+    pub fn insert(&mut self, db: usize, slot: Slot, mut entry: Entry) -> Option<Entry> {
         let database = self.databases[db].get_or_insert_with(Default::default);
-        database.usage.keys += 1;
-        database.usage.with_deadline += usize::from(entry.deadline_ms().is_some());
-        let old = database.tables[slot.within_range()].insert(entry);
-        if let Some(old) = &old {
-            database.forget(old);
+        let within = slot.within_range();
+        let buried = database.tombstones.remove(within, entry.key());
+        entry.set_marks(self.changes.current() | if buried { Marks::STORED } else { Marks::empty() });
+        let mut old = database.put(slot, entry)?;
+        self.changes.note(&mut old, within, &mut database.pre_images);
+        if old.marks().contains(Marks::STORED)
+            && let Some(new) = database.tables[within].find_mut(old.key())
+        {
+            new.set_marks(new.marks() | Marks::STORED);
         }
-        old
+        Some(old)
     }
 
     pub fn remove(&mut self, db: usize, slot: Slot, key: &[u8]) -> Option<Entry> {
         let database = self.databases[db].as_mut()?;
-        let old = database.tables[slot.within_range()].remove(key)?;
+        let slot = slot.within_range();
+        let mut old = database.tables[slot].remove(key)?;
         database.forget(&old);
+        self.changes.note(&mut old, slot, &mut database.pre_images);
+        if self.changes.leaves_tombstone(&old) {
+            database.tombstones.insert(slot, key);
+        }
         Some(old)
     }
 
@@ -78,6 +105,7 @@ impl LockRange {
         let database = self.databases[db].get_or_insert_with(Default::default);
         let found = database.tables[slot.within_range()].find_mut(key);
         if let Some(entry) = found.filter(|entry| matches!(entry.value(), ValueRef::String(_))) {
+            self.changes.note(entry, slot.within_range(), &mut database.pre_images);
             database.usage.with_deadline -= usize::from(entry.deadline_ms().is_some());
             database.usage.with_deadline += usize::from(deadline_ms.is_some());
             entry.set_string(value, deadline_ms);
@@ -96,21 +124,40 @@ impl LockRange {
         };
         database.usage.with_deadline -= usize::from(entry.deadline_ms().is_some());
         database.usage.with_deadline += usize::from(deadline_ms.is_some());
+        self.changes.note(entry, slot.within_range(), &mut database.pre_images);
         entry.set_deadline(deadline_ms);
         true
     }
 
-    /// Takes a whole database out; dropping it may take long.
+    /// Empties a database. Returns what it held, for dropping it may take long; `None` also where a running capture still
+    /// needs it.
     pub fn take_database(&mut self, db: usize) -> Option<Box<Database>> {
-        self.databases[db].take()
+        let ended = self.changes.renew(db);
+        let database = self.databases[db].take()?;
+        if database.pre_images.is_none() {
+            return Some(database);
+        }
+        self.detached.insert(ended, database);
+        None
     }
 
     pub fn swap_databases(&mut self, a: usize, b: usize) {
         self.databases.swap(a, b);
+        self.changes.swap(a, b);
     }
 }
 
 impl Database {
+    fn put(&mut self, slot: Slot, entry: Entry) -> Option<Entry> {
+        self.usage.keys += 1;
+        self.usage.with_deadline += usize::from(entry.deadline_ms().is_some());
+        let old = self.tables[slot.within_range()].insert(entry);
+        if let Some(old) = &old {
+            self.forget(old);
+        }
+        old
+    }
+
     fn forget(&mut self, old: &Entry) {
         self.usage.keys -= 1;
         self.usage.with_deadline -= usize::from(old.deadline_ms().is_some());
@@ -120,7 +167,8 @@ impl Database {
 impl Default for Database {
     fn default() -> Self {
         let tables = (0..SLOTS_PER_RANGE).map(|_| SlotTable::default()).collect();
-        Database { tables, usage: Usage::default() }
+        let tombstones = Tombstones::default();
+        Database { tables, usage: Usage::default(), tombstones, pre_images: None }
     }
 }
 

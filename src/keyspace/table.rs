@@ -14,10 +14,10 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::FixedState;
 
-use super::entry::Entry;
+use super::entry::{Entry, TAG_BITS};
 use leaf::Leaf;
 
-/// Bits of the hash that places are made of; the rest is the tag.
+/// Bits of the hash that places are made of; from the rest comes the tag.
 const PLACE_BITS: u32 = 48;
 /// A leaf's entries before it is split.
 const LEAF_ENTRIES: usize = 4096;
@@ -27,7 +27,7 @@ const BRANCH_WAYS: usize = 1 << BRANCH_BITS;
 /// Where a walk over a table goes on, below 2^48; `None` after its end.
 pub type Position = Option<u64>;
 
-/// The hash of a key: a place of [`PLACE_BITS`] bits, and a tag of 16 that tells most entries of a place apart.
+/// The hash of a key: a place of [`PLACE_BITS`] bits, and a tag of [`TAG_BITS`] that tells most entries of a place apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct KeyHash {
     place: u64,
@@ -39,7 +39,7 @@ impl KeyHash {
         let mut hasher = FixedState::default().build_hasher();
         hasher.write(key);
         let hash = hasher.finish();
-        KeyHash { place: hash >> (u64::BITS - PLACE_BITS), tag: hash as u16 }
+        KeyHash { place: hash >> (u64::BITS - PLACE_BITS), tag: hash as u16 & ((1 << TAG_BITS) - 1) }
     }
 
     /// The way through a branch at this depth, and the place below it.
@@ -153,6 +153,27 @@ impl SlotTable {
         position
     }
 
+    /// Calls `visit` for every entry from `from` on until the walk has cost about `budget`: one for each cell, empty or not,
+    /// and what `visit` returns. Promises what [`scan`](Self::scan) does; nothing but `visit` looks into an entry. Whoever
+    /// is visited keeps its key.
+    pub fn scan_mut(
+        &mut self,
+        from: u64,
+        budget: usize,
+        visit: &mut impl FnMut(&mut Entry) -> usize,
+    ) -> Position {
+        let mut left = budget.max(1);
+        let mut position = Some(from);
+        while let Some(from) = position
+            && left > 0
+        {
+            let (cost, next) = self.root.scan_mut(from, 0, left, visit);
+            left = left.saturating_sub(cost);
+            position = next;
+        }
+        position
+    }
+
     /// Some entry at or behind a point of the table that `point` (any number) selects; `None` in an empty table.
     pub fn pick(&self, point: u64) -> Option<&Entry> {
         let place = point >> (u64::BITS - PLACE_BITS);
@@ -219,13 +240,25 @@ impl Node {
             Node::Branch(branch) => {
                 let (way, below) = KeyHash { place: from, tag: 0 }.descend();
                 let (visited, next) = branch.ways[way].scan(below.place, depth + 1, count, visit);
-                let shift = PLACE_BITS - BRANCH_BITS;
-                let way = way as u64;
-                let next = match next {
-                    Some(next) => Some(way << shift | next >> BRANCH_BITS),
-                    None => (way + 1 < BRANCH_WAYS as u64).then_some((way + 1) << shift),
-                };
-                (visited, next)
+                (visited, ascend(way, next))
+            }
+        }
+    }
+
+    /// Visits entries of one leaf from a place on; returns what that cost, and the place at which the walk goes on.
+    fn scan_mut(
+        &mut self,
+        from: u64,
+        depth: u32,
+        budget: usize,
+        visit: &mut impl FnMut(&mut Entry) -> usize,
+    ) -> (usize, Position) {
+        match self {
+            Node::Leaf(leaf) => leaf.scan_mut(from, depth, budget, visit),
+            Node::Branch(branch) => {
+                let (way, below) = KeyHash { place: from, tag: 0 }.descend();
+                let (cost, next) = branch.ways[way].scan_mut(below.place, depth + 1, budget, visit);
+                (cost, ascend(way, next))
             }
         }
     }
@@ -239,6 +272,16 @@ impl Node {
                 here.or_else(|| branch.ways[way + 1..].iter().find_map(|node| node.first_from(0)))
             }
         }
+    }
+}
+
+/// A branch's position, from one of its ways' own.
+fn ascend(way: usize, below: Position) -> Position {
+    let shift = PLACE_BITS - BRANCH_BITS;
+    let way = way as u64;
+    match below {
+        Some(place) => Some(way << shift | place >> BRANCH_BITS),
+        None => (way + 1 < BRANCH_WAYS as u64).then_some((way + 1) << shift),
     }
 }
 

@@ -68,6 +68,16 @@ impl Object {
         self.len() == 0
     }
 
+    /// Bytes of the value and everything it holds, without what the allocator rounds up. O(1).
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Object::List(list) => list.memory_bytes(),
+            Object::Hash(hash) => hash.memory_bytes(),
+            Object::Set(set) => set.memory_bytes(),
+            Object::ZSet(zset) => zset.memory_bytes(),
+        }
+    }
+
     /// What OBJECT ENCODING answers.
     pub fn encoding_name(&self) -> &'static str {
         match self {

@@ -9,8 +9,6 @@ use super::super::spec::{Flags, KeyFlags, KeySpec, key};
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext, ReadContext};
 use super::ANYTIME;
 use crate::keyspace::DATABASES;
-use crate::keyspace::entry::Entry;
-use crate::keyspace::value::{Object, ValueRef};
 use crate::metrics;
 use crate::protocol::reply::Reply;
 
@@ -77,27 +75,10 @@ fn usage(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Comma
         _ => return Err(CommandError::Syntax),
     }
     match ctx.entry(args[2]) {
-        Some(entry) => reply.integer((TABLE_PLACE_BYTES + entry_bytes(entry)) as i64),
+        Some(entry) => reply.integer((TABLE_PLACE_BYTES + entry.memory_bytes()) as i64),
         None => reply.null(),
     }
     Ok(())
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    let own = entry.allocated_bytes();
-    match entry.value() {
-        ValueRef::String(_) => own,
-        ValueRef::Object(object) => own + object_bytes(object),
-    }
-}
-
-fn object_bytes(object: &Object) -> usize {
-    match object {
-        Object::List(list) => list.memory_bytes(),
-        Object::Hash(hash) => hash.memory_bytes(),
-        Object::Set(set) => set.memory_bytes(),
-        Object::ZSet(zset) => zset.memory_bytes(),
-    }
 }
 
 enum Number {

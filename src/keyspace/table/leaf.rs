@@ -91,6 +91,36 @@ impl Leaf {
         (visited, bound)
     }
 
+    /// Visits every entry whose home is at or behind a place's, and some that lie among them, until that has cost `budget`:
+    /// one for each cell and what `visit` returns. Returns the cost, and the place at which the walk goes on.
+    pub fn scan_mut(
+        &mut self,
+        from: u64,
+        depth: u32,
+        budget: usize,
+        visit: &mut impl FnMut(&mut Entry) -> usize,
+    ) -> (usize, Position) {
+        if self.len == 0 {
+            return (1, None);
+        }
+        let first = self.home(from);
+        let (mut cell, mut cost) = (first, 0);
+        while cell < self.cells.len() && cost < budget {
+            cost += 1 + self.cells[cell].as_mut().map_or(0, &mut *visit);
+            cell += 1;
+        }
+        let bound = self.first_place_of(cell, depth);
+        // What has its home before here may lie further on, up to the next gap, round the end if need be.
+        cell %= self.cells.len();
+        while cell != first
+            && let Some(entry) = &mut self.cells[cell]
+        {
+            cost += 1 + visit(entry);
+            cell = self.next(cell);
+        }
+        (cost, bound)
+    }
+
     /// The first entry at or behind the home of a place, in the order of cells.
     pub fn first_from(&self, place: u64) -> Option<&Entry> {
         if self.len == 0 {

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::keyspace::entry::Marks;
 use crate::keyspace::value::ValueRef;
 
 fn entry(number: usize) -> Entry {
@@ -68,6 +69,79 @@ fn a_scan_in_small_steps_sees_everything_that_stays_while_the_table_grows_and_sh
         step += 1;
     }
     assert!((0..stays).all(|number| seen.contains(&number)));
+}
+
+#[test]
+fn a_walk_for_changes_is_bounded_by_the_cells_that_it_looks_at() {
+    let many = if cfg!(miri) { 60 } else { 3 * LEAF_ENTRIES };
+    let mut table = table(0..many);
+    let (mut position, mut steps, mut seen) = (Some(0), 0, 0);
+    while let Some(from) = position {
+        let before = seen;
+        position = table.scan_mut(from, 64, &mut |_| {
+            seen += 1;
+            0
+        });
+        assert!(position.is_none_or(|next| next > from), "a walk moves forward");
+        assert!(seen - before < 64 + 600, "64 cells, and on to the next gap");
+        steps += 1;
+    }
+    assert!(seen >= many && steps >= many / 64);
+    // What a visit costs counts as well.
+    let mut visits = 0;
+    table.scan_mut(0, 1000, &mut |_| {
+        visits += 1;
+        500
+    });
+    assert!((2..600).contains(&visits));
+}
+
+/// Some entries that come or go between two steps of a walk.
+#[derive(Clone, Debug)]
+struct Turn {
+    budget: usize,
+    first: usize,
+    count: usize,
+    insert: bool,
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let most = if cfg!(miri) { 10 } else { 700usize };
+    let turn = (1..3000usize, 0..8000usize, 0..most, any::<bool>());
+    let turn = turn.prop_map(|(budget, first, count, insert)| Turn { budget, first, count, insert });
+    prop::collection::vec(turn, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 64 }))]
+
+    #[test]
+    fn a_walk_for_changes_sees_everything_that_stays(stays in 0usize..5000, turns in turns()) {
+        let stays = if cfg!(miri) { stays % 50 } else { stays };
+        let mut table = table(0..stays);
+        let mut seen = BTreeSet::new();
+        let mut position = Some(0);
+        for turn in turns.iter().cycle().take(100_000) {
+            let Some(from) = position else { break };
+            position = table.scan_mut(from, turn.budget, &mut |entry| {
+                entry.set_marks(Marks::STORED);
+                seen.extend([number_in(entry)]);
+                1
+            });
+            for number in (stays + turn.first..).take(turn.count) {
+                match turn.insert {
+                    true => drop(table.insert(entry(number))),
+                    false => drop(table.remove(format!("key:{number}").as_bytes())),
+                }
+            }
+        }
+        prop_assert_eq!(position, None);
+        for number in 0..stays {
+            let marks = table.find(format!("key:{number}").as_bytes()).map(Entry::marks);
+            prop_assert_eq!(marks, Some(Marks::STORED));
+            prop_assert!(seen.contains(&number));
+        }
+    }
 }
 
 proptest! {

@@ -1,0 +1,124 @@
+use super::*;
+use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::types::set::Set;
+use crate::keyspace::value::Collection;
+
+fn string_of(entry: &Entry) -> &[u8] {
+    match entry.value() {
+        ValueRef::String(bytes) => bytes,
+        ValueRef::Object(_) => panic!("expected a string"),
+    }
+}
+
+fn set_entry(key: &[u8]) -> Entry {
+    let mut set = Set::empty();
+    set.insert(b"member", &TypeLimits::default());
+    Entry::object(key, set.wrap(), None)
+}
+
+#[test]
+fn an_entry_is_one_thin_pointer() {
+    assert_eq!(size_of::<Option<Entry>>(), size_of::<usize>());
+    let (key, value) = ([b'k'; 16], [b'v'; 64]);
+    assert_eq!(Entry::string(&key, &value, None).allocated_bytes(), 84);
+    assert_eq!(Entry::string(&key, &value, Some(1)).allocated_bytes(), 92);
+}
+
+#[test]
+fn strings_of_every_width_keep_key_value_deadline_and_tag() {
+    for (key_len, value_len) in [(0, 0), (1, 1), (255, 65_535), (256, 0), (3, 65_536), (300, 70_000)] {
+        let (key, value) = (vec![b'k'; key_len], vec![b'v'; value_len]);
+        let mut entry = Entry::string(&key, &value, None);
+        entry.set_tag(0x1EEF);
+        for deadline_ms in [Some(5), Some(-6), None, Some(i64::MAX)] {
+            entry.set_deadline(deadline_ms);
+            assert_eq!((entry.key(), string_of(&entry)), (&key[..], &value[..]));
+            assert_eq!((entry.deadline_ms(), entry.tag()), (deadline_ms, 0x1EEF));
+        }
+    }
+}
+
+#[test]
+fn a_string_grows_and_shrinks_across_widths() {
+    let mut entry = Entry::string(b"key", b"abc", Some(9));
+    entry.set_tag(7);
+    for len in [5, 70_000, 70_001, 2, 0, 65_535, 65_536, 1] {
+        let before = string_of(&entry).to_vec();
+        let lent = entry.resize_string(len).expect("it is a string");
+        let kept = before.len().min(len);
+        assert_eq!(lent[..kept], before[..kept]);
+        assert!(lent[kept..].iter().all(|byte| *byte == 0));
+        lent.fill(b'x');
+        assert_eq!((entry.key(), entry.deadline_ms(), entry.tag()), (&b"key"[..], Some(9), 7));
+    }
+}
+
+#[test]
+fn a_collection_moves_along_with_its_entry() {
+    let mut entry = set_entry(b"key");
+    assert!(entry.object_mut().is_some());
+    assert!(entry.resize_string(3).is_none());
+    entry.set_deadline(Some(1));
+    let renamed = entry.renamed(&[b'n'; 300]);
+    assert_eq!((renamed.key().len(), renamed.deadline_ms()), (300, Some(1)));
+    let copy = renamed.clone();
+    drop(renamed);
+    assert!(matches!(copy.value(), ValueRef::Object(Object::Set(set)) if set.contains(b"member")));
+}
+
+#[test]
+fn tag_and_marks_are_apart_and_outlast_every_change_but_a_clone() {
+    let changes: [fn(Entry) -> Entry; 8] = [
+        |entry| entry,
+        |entry| entry.renamed(b"another key"),
+        |mut entry| {
+            entry.set_deadline(Some(7));
+            entry
+        },
+        |mut entry| {
+            entry.set_deadline(None);
+            entry
+        },
+        |mut entry| {
+            entry.set_string(b"", Some(1));
+            entry
+        },
+        |mut entry| {
+            entry.set_string(&[b'v'; 70_000], None);
+            entry
+        },
+        |mut entry| {
+            entry.resize_string(80_000);
+            entry
+        },
+        |mut entry| {
+            entry.resize_string(3);
+            entry
+        },
+    ];
+    for marks in (0..8).map(Marks::from_bits_truncate) {
+        for mut entry in [set_entry(b"key"), Entry::string(b"key", b"value", None)] {
+            entry.set_tag(0x1FFF);
+            entry.set_marks(marks);
+            for change in changes {
+                entry = change(entry);
+                assert_eq!((entry.tag(), entry.marks()), (0x1FFF, marks));
+            }
+            entry.set_tag(0);
+            assert_eq!((entry.tag(), entry.marks()), (0, marks));
+            let copy = entry.clone();
+            assert_eq!((copy.tag(), copy.marks()), (0, Marks::empty()));
+            entry.set_marks(Marks::empty());
+            assert_eq!((entry.key(), string_of(&entry)), (copy.key(), string_of(&copy)));
+        }
+    }
+}
+
+#[test]
+fn a_string_may_take_a_collections_place() {
+    let mut entry = set_entry(b"key");
+    entry.set_string(b"value", Some(3));
+    assert_eq!((string_of(&entry), entry.deadline_ms()), (&b"value"[..], Some(3)));
+    entry.set_string(b"other", None);
+    assert_eq!((string_of(&entry), entry.deadline_ms()), (&b"other"[..], None));
+}
