@@ -1,6 +1,6 @@
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends protobuf-compiler \
+    && apt-get install -y --no-install-recommends libclang-dev protobuf-compiler \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .

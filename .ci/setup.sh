@@ -8,6 +8,8 @@
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/perdura
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+# shellcheck source=.ci/rocksdb.sh
+source "$repository/.ci/rocksdb.sh"
 
 say() {
     printf '\033[1m==> %s\033[0m\n' "$*" >&2
@@ -90,6 +92,14 @@ install_build_tools() {
     mapfile -t packages < <(missing_packages \
         cc=build-essential make=make curl=curl protoc=protobuf-compiler pkg-config=pkg-config)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+    have_libclang || packages+=(libclang-dev)
     install_packages "${packages[@]}"
     install_rust
+    provide_rocksdb
+}
+
+# bindgen reads RocksDB's header with it.
+have_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] || compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
+        compgen -G '/usr/lib*/libclang*.so*' >/dev/null
 }

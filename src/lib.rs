@@ -4,6 +4,7 @@
 
 pub mod apply;
 mod calendar;
+pub mod checkpoint;
 pub mod cli;
 pub mod client;
 pub mod command;

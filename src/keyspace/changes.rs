@@ -15,6 +15,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::DATABASES;
 use super::entry::{Entry, Marks};
 use super::table::SlotTable;
@@ -22,7 +24,7 @@ use super::table::SlotTable;
 const EPOCHS: Marks = Marks::EVEN.union(Marks::ODD);
 
 /// Names what a database holds, from one FLUSHDB to the next. Never used again once it is dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation(pub u64);
 
 /// The changes of one lock range, but for what lies in its databases.

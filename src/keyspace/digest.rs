@@ -4,7 +4,8 @@
 //!   order of slots and tables does not matter.
 //! - Members of sets and hashes are added too, for their order is no part of their meaning; lists and sorted sets are
 //!   hashed in their order.
-//! - The log holds digests of entries (MIGRATE ends by one): how they are computed does not change.
+//! - The log holds digests of entries (MIGRATE ends by one), and checkpoints hold [`of_record`]: how they are computed does
+//!   not change.
 //! - Deadlines count: two nodes at the same log index agree on them to the millisecond.
 
 use xxhash_rust::xxh3::Xxh3Default;
@@ -18,6 +19,9 @@ use super::{DATABASES, Keyspace};
 
 /// Sum of the digests of all entries.
 pub type Digest = u128;
+
+/// Stands where an entry's database number would.
+const NO_DATABASE: u8 = u8::MAX;
 
 /// The digest of everything, taken under all read locks at once.
 pub fn of_keyspace(keyspace: &Keyspace) -> Digest {
@@ -37,11 +41,27 @@ fn of_range(range: &LockRange, number: usize, db: usize) -> Digest {
 
 /// The contribution of one entry.
 pub fn of_entry(db: usize, entry: &Entry) -> Digest {
+    of_parts_of_entry(db as u8, entry, of_value(entry.value()))
+}
+
+/// What a checkpoint keeps beside an entry: as [`of_entry`], but the same in every database, for SWAPDB gives a database's
+/// entries another number without touching them.
+pub fn of_record(entry: &Entry) -> Digest {
+    of_parts_of_entry(NO_DATABASE, entry, of_value(entry.value()))
+}
+
+/// [`of_entry`] and [`of_record`], at the price of one.
+pub fn of_entry_and_record(db: usize, entry: &Entry) -> (Digest, Digest) {
+    let value = of_value(entry.value());
+    (of_parts_of_entry(db as u8, entry, value), of_parts_of_entry(NO_DATABASE, entry, value))
+}
+
+fn of_parts_of_entry(db: u8, entry: &Entry, value: Digest) -> Digest {
     let mut hash = Xxh3Default::new();
-    hash.update(&[db as u8, entry.value().value_type() as u8]);
+    hash.update(&[db, entry.value().value_type() as u8]);
     update_sized(&mut hash, entry.key());
     hash.update(&entry.deadline_ms().unwrap_or(-1).to_le_bytes());
-    hash.update(&of_value(entry.value()).to_le_bytes());
+    hash.update(&value.to_le_bytes());
     hash.digest128()
 }
 
@@ -81,4 +101,26 @@ fn of_parts<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Digest {
 fn update_sized(hash: &mut Xxh3Default, bytes: &[u8]) {
     hash.update(&(bytes.len() as u64).to_le_bytes());
     hash.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entrys_contributions_never_change() {
+        let entry = Entry::string(b"key", b"value", Some(7));
+        let (in_database, anywhere) = of_entry_and_record(3, &entry);
+        assert_eq!((in_database, anywhere), (of_entry(3, &entry), of_record(&entry)));
+        assert_eq!(in_database, 0x37a39d25e55f7d3b8f65762eca407fb5);
+        assert_eq!(anywhere, 0x4f9080feceb29127b9fd1e18c709f6e0);
+    }
+
+    #[test]
+    fn a_record_counts_the_same_in_every_database_and_an_entry_does_not() {
+        let entry = Entry::string(b"key", b"value", None);
+        assert_eq!(of_entry_and_record(0, &entry).1, of_entry_and_record(15, &entry).1);
+        assert_ne!(of_entry(0, &entry), of_entry(15, &entry));
+        assert_ne!(of_record(&entry), of_entry(0, &entry));
+    }
 }

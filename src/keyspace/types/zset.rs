@@ -105,6 +105,11 @@ impl ZSet {
         ZSet { encoding: Encoding::Packed(Packed::default()) }
     }
 
+    /// An empty set that is indexed from the start: to restore one that was.
+    pub fn new_indexed(limits: &ZSetLimits) -> ZSet {
+        ZSet { encoding: Encoding::Big(Box::new(Big::new(limits.hash_seed))) }
+    }
+
     pub fn len(&self) -> usize {
         match &self.encoding {
             Encoding::Packed(packed) => packed.len(),
@@ -317,6 +322,11 @@ impl ZSet {
             }
             Encoding::Big(big) => big.scan(cursor, count, visit),
         }
+    }
+
+    /// Whether the set has outgrown the packed encoding.
+    pub fn is_indexed(&self) -> bool {
+        matches!(self.encoding, Encoding::Big(_))
     }
 
     /// As OBJECT ENCODING names it.

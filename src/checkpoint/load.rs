@@ -1,0 +1,161 @@
+//! From records to entries, by several threads.
+//!
+//! - Every key is proven: its digest is computed from the entry that was made of it and compared with the record's, and what all of
+//!   them add up to with the manifest. So a record that was lost, added or misread is found.
+//! - Threads take a database's lock ranges one by one, so that they seldom want the same lock.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::error::{CheckpointError, Result};
+use super::manifest::Manifest;
+use super::record::content::whole;
+use super::record::{self, Body, Fault, Root};
+use super::records::{ReadFailure, Records};
+use super::shelf::Shelf;
+use super::tallies::Tallies;
+use super::{Loaded, Take};
+use crate::keyspace::changes::Generation;
+use crate::keyspace::digest;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::slot::{RANGES, SLOTS_PER_RANGE};
+use crate::keyspace::types::limits::TypeLimits;
+
+/// How to load.
+#[derive(Clone, Copy, Debug)]
+pub struct Loading<'a> {
+    /// At least one is used.
+    pub threads: usize,
+    pub limits: &'a TypeLimits,
+}
+
+/// One database's part of a lock range.
+#[derive(Clone, Copy, Debug)]
+struct Portion {
+    db: usize,
+    generation: Generation,
+    range: usize,
+}
+
+/// What a thread has loaded.
+#[derive(Default)]
+struct Sums {
+    loaded: Loaded,
+    tallies: Tallies,
+}
+
+/// Reads all records that the manifest tells of and gives their entries to `take`.
+pub fn load(records: &Records, manifest: &Manifest, loading: &Loading<'_>, take: Take<'_>) -> Result<Loaded> {
+    let portions = portions(manifest);
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let outcome = Mutex::new(Ok(Sums::default()));
+    let work = || {
+        let mut sums = Sums::default();
+        while let Some(portion) = portions.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Err(error) = load_portion(records, *portion, loading.limits, take, &mut sums) {
+                stop.store(true, Ordering::Relaxed);
+                *outcome.lock() = Err(error);
+                return;
+            }
+        }
+        if let Ok(all) = &mut *outcome.lock() {
+            all.merge(&sums);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..loading.threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let sums = outcome.into_inner()?;
+    check_sums(manifest, &sums.tallies)?;
+    Ok(sums.loaded)
+}
+
+/// Proves a published checkpoint: [`Shelf::verify`], and then every key. Nothing is written anywhere.
+pub fn verify_deeply(shelf: &Shelf, index: u64, loading: &Loading<'_>) -> Result<(Manifest, Loaded)> {
+    let manifest = shelf.verify(index, |_| {})?;
+    let records = Records::open_read_only(&shelf.path(index))?;
+    let loaded = load(&records, &manifest, loading, &|_, _| {})?;
+    Ok((manifest, loaded))
+}
+
+fn portions(manifest: &Manifest) -> Vec<Portion> {
+    let databases = manifest.databases.iter().enumerate();
+    let used = databases.filter(|(_, generation)| manifest.tally(**generation).keys > 0);
+    used.flat_map(|(db, generation)| {
+        (0..RANGES).map(move |range| Portion { db, generation: *generation, range })
+    })
+    .collect()
+}
+
+fn load_portion(
+    records: &Records,
+    portion: Portion,
+    limits: &TypeLimits,
+    take: Take<'_>,
+    sums: &mut Sums,
+) -> Result<()> {
+    let Portion { db, generation, range } = portion;
+    let slots = range * SLOTS_PER_RANGE..(range + 1) * SLOTS_PER_RANGE;
+    records.visit_roots(generation, slots, |root_key, root| {
+        let (_, _, key) =
+            record::split_root_key(root_key).map_err(|fault| CheckpointError::record(root_key, fault))?;
+        let entry = load_entry(records, generation, key, root, limits, (db, sums))
+            .map_err(|failure| failure.of_key(key))?;
+        take(db, entry);
+        Ok(())
+    })
+}
+
+fn load_entry(
+    records: &Records,
+    generation: Generation,
+    key: &[u8],
+    root: &[u8],
+    limits: &TypeLimits,
+    (db, sums): (usize, &mut Sums),
+) -> std::result::Result<Entry, ReadFailure> {
+    let root = Root::decode(root)?;
+    let entry = match root.body {
+        Body::Inline(bytes) => record::read_entry(key, &root, whole::<ReadFailure>(bytes), limits)?,
+        Body::Parts(parts) => record::read_entry(key, &root, records.read_parts(generation, parts), limits)?,
+    };
+    let (in_database, found) = digest::of_entry_and_record(db, &entry);
+    if found != root.contribution {
+        return Err(Fault::Digest { expected: root.contribution, found }.into());
+    }
+    sums.tallies.add(generation, found);
+    sums.loaded.keys += 1;
+    sums.loaded.digest = sums.loaded.digest.wrapping_add(in_database);
+    Ok(entry)
+}
+
+impl Sums {
+    fn merge(&mut self, other: &Sums) {
+        self.loaded.keys += other.loaded.keys;
+        self.loaded.digest = self.loaded.digest.wrapping_add(other.loaded.digest);
+        self.tallies.merge(&other.tallies);
+    }
+}
+
+pub(super) fn check_sums(manifest: &Manifest, tallies: &Tallies) -> Result<()> {
+    for (generation, expected) in &manifest.generations {
+        let found = tallies.get(*generation);
+        if found != *expected {
+            return Err(CheckpointError::Sum {
+                generation: *generation,
+                expected: expected.keys,
+                found: found.keys,
+                expected_digest: expected.digest,
+                found_digest: found.digest,
+            });
+        }
+    }
+    Ok(())
+}

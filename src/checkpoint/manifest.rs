@@ -1,0 +1,210 @@
+//! What a finished checkpoint says of itself: the file `MANIFEST.perdura` in its folder.
+//!
+//! ```text
+//! perdura checkpoint 1 0123456789abcdef        version; XXH3 of what is before it on this line, and of all behind the line
+//! { "point": … }                               JSON
+//! ```
+//!
+//! - Version and checksum stand at the same place in every version, so that a newer one is told from damage.
+//! - It names every other file in the folder with its length and checksum: nothing else belongs there.
+//! - People and tools can read it; nobody may change it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::error::Damage;
+use crate::keyspace::DATABASES;
+use crate::keyspace::changes::Generation;
+use crate::keyspace::digest::Digest;
+
+/// The manifest's name in its folder.
+pub const FILE_NAME: &str = "MANIFEST.perdura";
+/// The version that this code writes, and the only one that it reads.
+pub const VERSION: u32 = 1;
+/// A longer manifest than this would name a million files.
+pub const MAX_BYTES: u64 = 128 << 20;
+
+const MAGIC: &str = "perdura checkpoint ";
+
+/// The moment of a checkpoint: a place in a log, and what is known there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    #[serde(with = "hex")]
+    pub cluster_id: u64,
+    /// The last entry that is in it.
+    pub index: u64,
+    pub term: u64,
+    /// The newest stamp up to there, unix ms: time in the log never goes back.
+    pub stamp_ms: i64,
+    /// The group's voters there.
+    pub members: Vec<u64>,
+}
+
+/// What is in one generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    pub keys: u64,
+    /// Sum of the records' contributions.
+    #[serde(with = "hex")]
+    pub digest: Digest,
+}
+
+/// A file in the folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSum {
+    pub name: String,
+    pub bytes: u64,
+    #[serde(with = "hex")]
+    pub xxh3: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub point: Point,
+    /// The generation of each database.
+    pub databases: [Generation; DATABASES],
+    /// Generations that hold anything.
+    pub generations: BTreeMap<Generation, Tally>,
+    /// Numbers of blobs from here on are free.
+    pub next_blob: u64,
+    /// By name.
+    pub files: Vec<FileSum>,
+}
+
+impl Manifest {
+    pub fn keys(&self) -> u64 {
+        self.generations.values().map(|tally| tally.keys).sum()
+    }
+
+    /// Bytes of all files that it names.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    pub fn tally(&self, generation: Generation) -> Tally {
+        self.generations.get(&generation).copied().unwrap_or_default()
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut body =
+            serde_json::to_vec_pretty(self).expect("it has no maps but those whose keys are numbers");
+        body.push(b'\n');
+        let head = format!("{MAGIC}{VERSION}");
+        let line = format!("{head} {:016x}\n", checksum(head.as_bytes(), &body));
+        [line.as_bytes(), &body].concat()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Manifest, Damage> {
+        let line_end = bytes.iter().take(100).position(|byte| *byte == b'\n').ok_or(Damage::Header)?;
+        let (line, body) = (&bytes[..line_end], &bytes[line_end + 1..]);
+        let line = std::str::from_utf8(line).map_err(|_| Damage::Header)?;
+        let (head, expected) = line.rsplit_once(' ').ok_or(Damage::Header)?;
+        let expected = u64::from_str_radix(expected, 16).map_err(|_| Damage::Header)?;
+        let version = head.strip_prefix(MAGIC).ok_or(Damage::Header)?;
+        let found = checksum(head.as_bytes(), body);
+        if found != expected {
+            return Err(Damage::Checksum { expected, found });
+        }
+        match version.parse() {
+            Ok(VERSION) => {}
+            Ok(found) => return Err(Damage::Version { found, supported: VERSION }),
+            Err(_) => return Err(Damage::Header),
+        }
+        serde_json::from_slice(body).map_err(|error| Damage::Content { reason: error.to_string() })
+    }
+}
+
+fn checksum(head: &[u8], body: &[u8]) -> u64 {
+    let mut hash = Xxh3Default::new();
+    hash.update(head);
+    hash.update(body);
+    hash.digest()
+}
+
+/// Numbers as hexadecimal text, for JSON's own lose digits.
+mod hex {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// An unsigned integer.
+    pub trait Hex: Sized + std::fmt::LowerHex {
+        fn read(text: &str) -> Option<Self>;
+    }
+
+    impl Hex for u64 {
+        fn read(text: &str) -> Option<u64> {
+            u64::from_str_radix(text, 16).ok()
+        }
+    }
+
+    impl Hex for u128 {
+        fn read(text: &str) -> Option<u128> {
+            u128::from_str_radix(text, 16).ok()
+        }
+    }
+
+    pub fn serialize<T: Hex, S: Serializer>(number: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{number:0width$x}", width = 2 * size_of::<T>()))
+    }
+
+    pub fn deserialize<'de, T: Hex, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        T::read(&text).ok_or_else(|| D::Error::custom("a hexadecimal number"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let mut databases = [Generation(0); DATABASES];
+        for (number, generation) in databases.iter_mut().enumerate() {
+            *generation = Generation(number as u64);
+        }
+        databases[3] = Generation(16);
+        Manifest {
+            point: Point { cluster_id: 0xABC, index: 7, term: 2, stamp_ms: -1, members: vec![1, 2, 3] },
+            databases,
+            generations: BTreeMap::from([(Generation(16), Tally { keys: 2, digest: u128::MAX - 1 })]),
+            next_blob: 5,
+            files: vec![FileSum { name: "CURRENT".to_owned(), bytes: 16, xxh3: 255 }],
+        }
+    }
+
+    #[test]
+    fn a_manifests_bytes_never_change() {
+        let golden = include_str!("../../tests/golden/checkpoint-manifest-v1.txt");
+        assert_eq!(String::from_utf8_lossy(&manifest().encode()), golden);
+        assert_eq!(Manifest::decode(golden.as_bytes()), Ok(manifest()));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_found() {
+        let bytes = manifest().encode();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << bit;
+                // Hexadecimal digits may be of either case.
+                let same = damaged.eq_ignore_ascii_case(&bytes) && at < 40;
+                assert!(same || Manifest::decode(&damaged).is_err(), "byte {at} bit {bit}");
+            }
+            assert!(Manifest::decode(&bytes[..at]).is_err(), "cut to {at} bytes");
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_damage() {
+        let body = b"{}\n";
+        let line = format!("perdura checkpoint 2 {:016x}\n", checksum(b"perdura checkpoint 2", body));
+        let newer = [line.as_bytes(), body].concat();
+        assert_eq!(Manifest::decode(&newer), Err(Damage::Version { found: 2, supported: VERSION }));
+    }
+}

@@ -1,0 +1,107 @@
+//! Checkpoints: the keyspace at one index of the log, on disk.
+//!
+//! - A checkpoint is complete: with the log behind its index it is the database. Writing one costs what has changed since the
+//!   last, for unchanged files are shared by hard links.
+//! - A run writes one: [`CheckpointStore::begin`], what a [`Capture`](crate::keyspace::capture::Capture) yields,
+//!   [`CheckpointStore::finish`]. Before that returns there is no such checkpoint, afterwards it is durable. A crash at any moment
+//!   leaves the previous one.
+//! - What a failed run took from the keyspace is in no checkpoint, and the store no longer knows what the keyspace holds: it is
+//!   [`reset`](CheckpointStore::reset), and the next run has to bring everything.
+//! - Every checkpoint can be proven: each file by its checksum, each key by the digests that are added up in the manifest.
+//! - No clock decides what is in a checkpoint; it says how long a run took, and paces it.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `record` | the bytes of an entry |
+//! | `manifest` | what a checkpoint says of itself |
+//! | `shelf` | the folder: publish, list, verify, prune |
+//! | `store`, `run`, `slot_changes`, `tallies` | the store that grows by runs |
+//! | `records`, `sorted`, `options` | RocksDB: its records, sorted files, settings |
+//! | `load` | from records to entries |
+//! | `throttle` | the pace of a run |
+//! | `memory` | a store in memory, for simulations |
+
+pub mod error;
+pub mod load;
+pub mod manifest;
+pub mod memory;
+pub mod options;
+pub mod record;
+pub mod records;
+mod run;
+pub mod shelf;
+mod slot_changes;
+mod sorted;
+pub mod store;
+mod tallies;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod throttle;
+
+use error::Result;
+use manifest::{Manifest, Point};
+
+use crate::keyspace::DATABASES;
+use crate::keyspace::capture::SlotChanges;
+use crate::keyspace::changes::Generation;
+use crate::keyspace::digest::Digest;
+use crate::keyspace::entry::Entry;
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub index: u64,
+    pub keys_written: u64,
+    pub keys_deleted: u64,
+    pub generations_dropped: u64,
+    /// Bytes of the run's own files. What is compacted behind it is not among them.
+    pub bytes_written: u64,
+    /// Keys in the checkpoint.
+    pub keys: u64,
+    /// Bytes of the checkpoint, those that it shares with others included.
+    pub bytes: u64,
+    pub elapsed_ms: u64,
+}
+
+/// What was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    pub keys: u64,
+    /// The digest of the whole keyspace, as DEBUG DIGEST tells it.
+    pub digest: Digest,
+}
+
+/// Takes loaded entries, from several threads: the number of the database, and the entry.
+pub type Take<'a> = &'a (dyn Fn(usize, Entry) + Sync);
+
+/// Where checkpoints are written to and loaded from.
+pub trait CheckpointStore: Send {
+    /// The newest checkpoint. Between runs the store holds exactly what it does, unless it was reset.
+    fn newest(&self) -> Option<&Manifest>;
+
+    /// Whether the store holds nothing, so that the next run has to bring everything.
+    fn is_empty(&self) -> bool;
+
+    /// Begins a run. One that had begun and was not finished is an error of the caller's: it takes a reset.
+    fn begin(&mut self, point: Point) -> Result<()>;
+
+    /// Adds changes: generations in order, slots in order, every key once. May wait, for the sake of the pace.
+    fn put(&mut self, changes: SlotChanges) -> Result<()>;
+
+    /// Deletes everything that the store holds of a generation.
+    fn drop_generation(&mut self, generation: Generation) -> Result<()>;
+
+    /// Publishes the checkpoint. `databases` are the generations of the databases at its index.
+    fn finish(&mut self, databases: [Generation; DATABASES]) -> Result<Report>;
+
+    /// Forgets all records. Published checkpoints stay.
+    fn reset(&mut self) -> Result<()>;
+
+    /// Removes all published checkpoints but the newest `keep` (at least one); returns how many.
+    fn prune(&mut self, keep: usize) -> Result<usize>;
+
+    /// Loads the newest checkpoint; proves its keys as it goes. Entries come in no particular order.
+    fn load(&self, take: Take<'_>) -> Result<Loaded>;
+}

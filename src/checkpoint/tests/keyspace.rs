@@ -1,0 +1,164 @@
+//! Keyspace and store together: what is captured, written, loaded and restored is the keyspace, again and again.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::Disk;
+use crate::checkpoint::error::Result;
+use crate::checkpoint::memory::MemoryShelf;
+use crate::checkpoint::testing::{Scratch, point};
+use crate::checkpoint::{CheckpointStore, Report};
+use crate::keyspace::digest::{self, Digest};
+use crate::keyspace::entry::Entry;
+use crate::keyspace::slot::{RANGES, Slot};
+use crate::keyspace::view::LockSet;
+use crate::keyspace::{Keyspace, Mutator};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Set(usize, u8, usize),
+    Remove(usize, u8),
+    Flush(usize),
+    Swap(usize, usize),
+    Checkpoint,
+    Restart,
+    GiveUp,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let len = prop_oneof![9 => 0..100usize, 1 => 60_000..150_000usize];
+    prop_oneof![
+        20 => (0..3usize, any::<u8>(), len).prop_map(|(db, key, len)| Step::Set(db, key, len)),
+        8 => (0..3usize, any::<u8>()).prop_map(|(db, key)| Step::Remove(db, key)),
+        1 => (0..3usize).prop_map(Step::Flush),
+        1 => (0..3usize, 0..3usize).prop_map(|(a, b)| Step::Swap(a, b)),
+        4 => Just(Step::Checkpoint),
+        1 => Just(Step::Restart),
+        1 => Just(Step::GiveUp),
+    ]
+}
+
+/// A node in small: what it holds, where it keeps it.
+struct Node {
+    disk: Disk,
+    store: Option<Box<dyn CheckpointStore>>,
+    keyspace: Arc<Keyspace>,
+    mutator: Mutator,
+    /// The digest at the newest checkpoint.
+    published: Digest,
+    index: u64,
+}
+
+impl Node {
+    fn start(disk: Disk) -> Result<Node> {
+        let store = disk.open();
+        let (keyspace, mut mutator) = Keyspace::create();
+        if let Some(newest) = store.newest() {
+            mutator.restore_generations(newest.databases);
+        }
+        let restoring = mutator.restore();
+        let loaded = store.load(&|db, entry| restoring.put(db, entry))?;
+        assert_eq!(loaded.digest, digest::of_keyspace(&keyspace));
+        let index = store.newest().map_or(0, |newest| newest.point.index);
+        Ok(Node { disk, store: Some(store), keyspace, mutator, published: loaded.digest, index })
+    }
+
+    fn store(&mut self) -> &mut dyn CheckpointStore {
+        &mut **self.store.as_mut().expect("it is open between steps")
+    }
+
+    fn run(mut self, step: &Step) -> Result<Node> {
+        match step {
+            Step::Set(db, number, len) => self.set(*db, *number, *len),
+            Step::Remove(db, number) => {
+                let (slot, key) = place(*number);
+                self.mutator.write(LockSet::of_key(&key)).range_mut(slot.range()).remove(*db, slot, &key);
+            }
+            Step::Flush(db) => {
+                let mut all = self.mutator.write(LockSet::ALL);
+                (0..RANGES).for_each(|range| drop(all.range_mut(range).take_database(*db)));
+            }
+            Step::Swap(a, b) => {
+                let mut all = self.mutator.write(LockSet::ALL);
+                (0..RANGES).for_each(|range| all.range_mut(range).swap_databases(*a, *b));
+            }
+            Step::Checkpoint => drop(self.checkpoint()?),
+            Step::Restart => {
+                let published = self.published;
+                self.store = None;
+                self = Node::start(self.disk)?;
+                assert_eq!(self.published, published);
+            }
+            Step::GiveUp => self.give_up()?,
+        }
+        Ok(self)
+    }
+
+    fn set(&mut self, db: usize, number: u8, len: usize) {
+        let (slot, key) = place(number);
+        let entry = Entry::string(&key, &vec![number; len], len.is_multiple_of(3).then_some(len as i64));
+        self.mutator.write(LockSet::of_key(&key)).range_mut(slot.range()).insert(db, slot, entry);
+    }
+
+    /// Writes go on while it is captured.
+    fn checkpoint(&mut self) -> Result<Report> {
+        self.index += 1;
+        let index = self.index;
+        self.published = digest::of_keyspace(&self.keyspace);
+        let capture = self.mutator.begin_capture().expect("none is running");
+        let databases = capture.generations();
+        self.store().begin(point(index))?;
+        for generation in capture.dropped() {
+            self.store().drop_generation(*generation)?;
+        }
+        for (number, changes) in (0..).zip(capture) {
+            self.store().put(changes)?;
+            self.set(0, number, 7);
+        }
+        self.store().finish(databases)
+    }
+
+    fn give_up(&mut self) -> Result<()> {
+        let mut capture = self.mutator.begin_capture().expect("none is running");
+        self.index += 1;
+        let index = self.index;
+        self.store().begin(point(index))?;
+        if let Some(changes) = capture.next() {
+            self.store().put(changes)?;
+        }
+        drop(capture);
+        self.store().reset()?;
+        self.keyspace.forget_stored().expect("nothing runs");
+        Ok(())
+    }
+}
+
+/// Keys of three slots.
+fn place(number: u8) -> (Slot, Vec<u8>) {
+    let key = format!("{{{}}}{}", number % 3, number / 3).into_bytes();
+    (Slot::of(&key), key)
+}
+
+fn play(disk: Disk, steps: &[Step]) -> Result<()> {
+    let mut node = Node::start(disk)?;
+    for step in steps.iter().chain(&[Step::Checkpoint, Step::Restart]) {
+        node = node.run(step)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #[test]
+    fn a_node_comes_back_as_it_was_on_disk(steps in prop::collection::vec(step(), 1..60)) {
+        play(Disk::Folder(Scratch::new()), &steps).expect("nothing fails");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_node_comes_back_as_it_was_in_memory(steps in prop::collection::vec(step(), 1..60)) {
+        play(Disk::Memory(MemoryShelf::default()), &steps).expect("nothing fails");
+    }
+}
