@@ -6,6 +6,8 @@
 # - The result is kept outside the clone, by the crate's version; cargo links it (ROCKSDB_LIB_DIR, ROCKSDB_STATIC).
 # - It is a short cut and no more: without it, and where it fails, `cargo build` compiles RocksDB itself.
 # shellcheck shell=bash
+# repository, cache and say are setup.sh's:
+# shellcheck disable=SC2154
 
 rocksdb_groups=8
 # What a group takes to compile, at most.

@@ -17,8 +17,8 @@ use crate::keyspace::changes::Generation;
 use crate::keyspace::digest::Digest;
 use crate::keyspace::slot::{SLOTS, Slot};
 
-/// Keys that are looked up at once; their values are held as long.
-const LOOK_UP_AT_ONCE: usize = 256;
+/// Roots that are looked up at once. They are held as long, each of up to 64 KiB.
+const LOOK_UP_AT_ONCE: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
