@@ -42,21 +42,22 @@ compile_rocksdb() {
         -DHAVE_ALIGNED_NEW -DHAVE_UINT128_EXTENSION -DOS_LINUX -DROCKSDB_PLATFORM_POSIX -DROCKSDB_LIB_IO_POSIX
         -DROCKSDB_SCHED_GETCPU_PRESENT -DROCKSDB_AUXV_GETAUXVAL_PRESENT -DROCKSDB_FALLOCATE_PRESENT
         -DROCKSDB_RANGESYNC_PRESENT -I"$sys" -I"$sys/rocksdb" -I"$sys/rocksdb/include" -I"$lz4/liblz4/lib")
-    rm -rf "$folder.tmp"
-    mkdir -p "$folder.tmp"
+    # Two may do this at the same time, each in a folder of its own.
+    local made
+    mkdir -p "$cache" && made=$(mktemp -d "$folder.XXXXXX") || return 1
     # The crate has a build_version.cc of its own.
     tr -d '\r' <"$sys/rocksdb_lib_sources.txt" | grep -v '^util/build_version.cc$' |
-        sed 's/.*/#include "&"/' >"$folder.tmp/sources"
+        sed 's/.*/#include "&"/' >"$made/sources"
     (
-        cd "$folder.tmp"
-        split -d -n "l/$rocksdb_groups" --additional-suffix=.cc sources group
-        cp "$sys/build_version.cc" .
-        printf '%s\n' ./*.cc | xargs -P "$(rocksdb_jobs)" -I{} "${CXX:-c++}" "${flags[@]}" -c {} -o {}.o
-        ar crs librocksdb.a ./*.o
-        rm -f ./*.cc ./*.o sources
-    ) || return 1
-    rm -rf "$folder"
-    mv "$folder.tmp" "$folder"
+        cd "$made" &&
+            split -d -n "l/$rocksdb_groups" --additional-suffix=.cc sources group &&
+            cp "$sys/build_version.cc" . &&
+            printf '%s\n' ./*.cc | xargs -P "$(rocksdb_jobs)" -I{} "${CXX:-c++}" "${flags[@]}" -c {} -o {}.o &&
+            ar crs librocksdb.a ./*.o &&
+            rm -f ./*.cc ./*.o sources
+    ) && mv -T "$made" "$folder" 2>/dev/null && return
+    rm -rf "$made"
+    [ -e "$folder/librocksdb.a" ]
 }
 
 provide_rocksdb() {
@@ -65,6 +66,7 @@ provide_rocksdb() {
     folder=$cache/rocksdb-$(crate_version librocksdb-sys)
     if [ ! -e "$folder/librocksdb.a" ]; then
         say "compiling RocksDB, once: some 6 minutes on 2 cores, less on more"
+        rm -rf "$folder"
         if ! compile_rocksdb "$folder"; then
             say "that failed: cargo compiles it, once for each profile, some 15 minutes on 2 cores"
             return 0
