@@ -1,4 +1,4 @@
-//! The command line: `perdura serve`, `perdura local-cluster`, `perdura torture`, `perdura ping`, `perdura log`.
+//! The command line: `perdura serve`, `local-cluster`, `torture`, `checkpoint`, `log`, `ping`.
 //!
 //! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`torture` and `log` have
 //!   more); messages go to standard error.
@@ -6,6 +6,8 @@
 //!   and its name in the environment.
 
 mod arguments;
+mod checkpoint;
+mod connection;
 mod local_cluster;
 mod log;
 mod open_files;
@@ -27,6 +29,7 @@ pub fn main() -> ExitCode {
         Some(("serve", matches)) => serve::run(matches),
         Some(("local-cluster", matches)) => local_cluster::run(matches),
         Some(("torture", matches)) => torture::run_command(matches),
+        Some(("checkpoint", matches)) => checkpoint::run(matches),
         Some(("ping", matches)) => ping::run(matches),
         Some(("log", matches)) => log::run(matches),
         _ => ExitCode::from(MISTAKE),
@@ -42,6 +45,7 @@ fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(local_cluster::command())
         .subcommand(torture::command())
+        .subcommand(checkpoint::command())
         .subcommand(ping::command())
         .subcommand(log::command())
 }

@@ -1,36 +1,13 @@
 //! `perdura ping`: is a server there, and does it answer? For health checks.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
-use redis_protocol::resp2::decode::decode;
-use redis_protocol::resp2::encode::encode;
-use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
+use redis_protocol::resp2::types::OwnedFrame;
 
-use super::{MISTAKE, arguments, complain};
-use crate::config::settings::{Flags, Settings};
-use crate::config::value::{HostPort, Secret, parse_port};
-
-/// Longest answer that makes sense.
-const MAX_ANSWER: usize = 64 << 10;
-
-/// Why there was no PONG.
-#[derive(Debug, thiserror::Error)]
-enum PingError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("the name has no address")]
-    NoAddress,
-    #[error("it answered: {0}")]
-    Refused(String),
-    #[error("it answered in no way that Redis does")]
-    Foreign,
-    #[error("it closed the connection")]
-    Closed,
-}
+use super::connection::{AskError, Connection, Target};
+use super::{MISTAKE, complain};
 
 pub fn command() -> Command {
     Command::new("ping")
@@ -53,7 +30,7 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> ExitCode {
-    let (addr, password) = match target(matches) {
+    let target = match Target::find(matches.get_one("addr").map(String::as_str)) {
         Ok(target) => target,
         Err(mistake) => {
             complain(mistake);
@@ -61,101 +38,33 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         }
     };
     let timeout_ms = matches.get_one::<u64>("timeout-ms").copied();
-    let timeout = Duration::from_millis(timeout_ms.unwrap_or(3000));
-    match ping(&addr, password.as_ref(), timeout) {
+    match ping(&target, Duration::from_millis(timeout_ms.unwrap_or(3000))) {
         Ok(()) => {
             println!("PONG");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(format_args!("{addr}: {error}"));
+            complain(format_args!("{}: {error}", target.addr));
             ExitCode::FAILURE
         }
     }
 }
 
-fn target(matches: &ArgMatches) -> Result<(HostPort, Option<Secret>), String> {
-    let settings =
-        Settings::resolve(&Flags::new(), arguments::environment()).map_err(|error| error.to_string())?;
-    let password =
-        settings.optional("requirepass", Secret::parse).map_err(|error| error.to_string())?.flatten();
-    let addr = match matches.get_one::<String>("addr") {
-        Some(text) => text.parse().map_err(|reason| format!("--addr: {reason}"))?,
-        None => {
-            let port = settings.required("port", parse_port);
-            HostPort::new("127.0.0.1", port.map_err(|error| error.to_string())?)
-        }
-    };
-    Ok((addr, password))
-}
-
-fn ping(addr: &HostPort, password: Option<&Secret>, timeout: Duration) -> Result<(), PingError> {
-    let mut stream = connect(addr, timeout)?;
-    if let Some(password) = password {
-        match ask(&mut stream, &["AUTH", password.expose()])? {
-            OwnedFrame::SimpleString(_) => {}
-            other => return Err(unexpected(other)),
-        }
-    }
-    match ask(&mut stream, &["PING"])? {
+fn ping(target: &Target, timeout: Duration) -> Result<(), AskError> {
+    match Connection::open(target, timeout)?.ask(&["PING"])? {
         OwnedFrame::SimpleString(text) if text == b"PONG" => Ok(()),
-        other => Err(unexpected(other)),
-    }
-}
-
-fn connect(addr: &HostPort, timeout: Duration) -> Result<TcpStream, PingError> {
-    let mut last = PingError::NoAddress;
-    for address in (addr.host.as_str(), addr.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                return Ok(stream);
-            }
-            Err(error) => last = error.into(),
-        }
-    }
-    Err(last)
-}
-
-fn ask(stream: &mut TcpStream, words: &[&str]) -> Result<OwnedFrame, PingError> {
-    let words = words.iter().map(|word| OwnedFrame::BulkString(word.as_bytes().to_vec()));
-    let request = OwnedFrame::Array(words.collect());
-    let mut bytes = vec![0; request.encode_len(false)];
-    encode(&mut bytes, &request, false).map_err(|_| PingError::Foreign)?;
-    stream.write_all(&bytes)?;
-    read_answer(stream)
-}
-
-fn read_answer(stream: &mut TcpStream) -> Result<OwnedFrame, PingError> {
-    let mut answer = Vec::new();
-    let mut chunk = [0; 512];
-    while answer.len() < MAX_ANSWER {
-        let read = stream.read(&mut chunk)?;
-        if read == 0 {
-            return Err(PingError::Closed);
-        }
-        answer.extend_from_slice(&chunk[..read]);
-        if let Some((frame, _)) = decode(&answer).map_err(|_| PingError::Foreign)? {
-            return Ok(frame);
-        }
-    }
-    Err(PingError::Foreign)
-}
-
-fn unexpected(frame: OwnedFrame) -> PingError {
-    match frame {
-        OwnedFrame::Error(text) => PingError::Refused(text.to_string()),
-        _ => PingError::Foreign,
+        _ => Err(AskError::Foreign),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read, Write};
     use std::net::TcpListener;
     use std::thread;
 
     use super::*;
+    use crate::config::value::{HostPort, Secret};
 
     /// A server that gives these answers, each to one read.
     fn server(answers: &'static [&'static str]) -> HostPort {
@@ -176,7 +85,7 @@ mod tests {
     fn try_ping(answers: &'static [&'static str], password: &str) -> Result<(), String> {
         let password = Secret::parse(password).expect("short");
         let timeout = Duration::from_secs(5);
-        ping(&server(answers), password.as_ref(), timeout).map_err(|error| error.to_string())
+        ping(&Target::new(server(answers), password), timeout).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -189,7 +98,7 @@ mod tests {
     fn anything_else_is_a_failure_with_its_reason() {
         let refused = "it answered: LOADING replaying the log";
         assert_eq!(try_ping(&["-LOADING replaying the log\r\n"], ""), Err(refused.to_owned()));
-        assert_eq!(try_ping(&[":1\r\n"], ""), Err(PingError::Foreign.to_string()));
-        assert_eq!(try_ping(&[""], ""), Err(PingError::Closed.to_string()));
+        assert_eq!(try_ping(&[":1\r\n"], ""), Err(AskError::Foreign.to_string()));
+        assert_eq!(try_ping(&[""], ""), Err(AskError::Closed.to_string()));
     }
 }

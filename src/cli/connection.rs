@@ -1,0 +1,133 @@
+//! A connection to a running node, for the commands of an operator: one request at a time, each step with a limit of time.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use redis_protocol::resp2::decode::decode;
+use redis_protocol::resp2::encode::encode;
+use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
+
+use super::arguments;
+use crate::config::settings::{Flags, Settings};
+use crate::config::value::{HostPort, Secret, parse_port};
+
+/// Longest answer that makes sense.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// Why there was no answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the name has no address")]
+    NoAddress,
+    #[error("it answered: {0}")]
+    Refused(String),
+    #[error("it answered in no way that Redis does")]
+    Foreign,
+    #[error("it closed the connection")]
+    Closed,
+}
+
+/// A node and the password that it wants.
+#[derive(Debug)]
+pub struct Target {
+    pub addr: HostPort,
+    password: Option<Secret>,
+}
+
+impl Target {
+    /// The node at `addr`, or where the environment says, or the usual port of this machine. The password is the environment's.
+    ///
+    /// # Errors
+    /// What is wrong with address or environment, for a person.
+    pub fn find(addr: Option<&str>) -> Result<Target, String> {
+        let settings =
+            Settings::resolve(&Flags::new(), arguments::environment()).map_err(|error| error.to_string())?;
+        let password =
+            settings.optional("requirepass", Secret::parse).map_err(|error| error.to_string())?.flatten();
+        let addr = match addr {
+            Some(text) => text.parse().map_err(|reason| format!("--addr: {reason}"))?,
+            None => {
+                let port = settings.required("port", parse_port);
+                HostPort::new("127.0.0.1", port.map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Target { addr, password })
+    }
+
+    #[cfg(test)]
+    pub fn new(addr: HostPort, password: Option<Secret>) -> Target {
+        Target { addr, password }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Connection(TcpStream);
+
+impl Connection {
+    /// Connects, and authenticates where there is a password.
+    pub fn open(target: &Target, timeout: Duration) -> Result<Connection, AskError> {
+        let mut connection = Connection(connect(&target.addr, timeout)?);
+        if let Some(password) = &target.password {
+            connection.ask(&["AUTH", password.expose()])?;
+        }
+        Ok(connection)
+    }
+
+    /// Sends one command and waits for its answer; an error that is answered is an error here.
+    pub fn ask(&mut self, words: &[&str]) -> Result<OwnedFrame, AskError> {
+        let words = words.iter().map(|word| OwnedFrame::BulkString(word.as_bytes().to_vec()));
+        let request = OwnedFrame::Array(words.collect());
+        let mut bytes = vec![0; request.encode_len(false)];
+        encode(&mut bytes, &request, false).map_err(|_| AskError::Foreign)?;
+        self.0.write_all(&bytes)?;
+        match self.read_answer()? {
+            OwnedFrame::Error(text) => Err(AskError::Refused(text.to_string())),
+            answer => Ok(answer),
+        }
+    }
+
+    fn read_answer(&mut self) -> Result<OwnedFrame, AskError> {
+        let mut answer = Vec::new();
+        let mut chunk = [0; 4096];
+        while answer.len() < MAX_ANSWER_BYTES {
+            let read = self.0.read(&mut chunk)?;
+            if read == 0 {
+                return Err(AskError::Closed);
+            }
+            answer.extend_from_slice(&chunk[..read]);
+            if let Some((frame, _)) = decode(&answer).map_err(|_| AskError::Foreign)? {
+                return Ok(frame);
+            }
+        }
+        Err(AskError::Foreign)
+    }
+
+    /// One field of INFO; `None` where the node does not tell it.
+    pub fn info(&mut self, field: &str) -> Result<Option<String>, AskError> {
+        let OwnedFrame::BulkString(text) = self.ask(&["INFO", "everything"])? else {
+            return Err(AskError::Foreign);
+        };
+        let text = String::from_utf8_lossy(&text);
+        let fields = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(fields.filter(|(name, _)| *name == field).map(|(_, value)| value.to_owned()).next())
+    }
+}
+
+fn connect(addr: &HostPort, timeout: Duration) -> Result<TcpStream, AskError> {
+    let mut last = AskError::NoAddress;
+    for address in (addr.host.as_str(), addr.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
