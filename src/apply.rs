@@ -17,6 +17,7 @@ use crate::command::table::Row;
 use crate::command::{
     Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, lookup, statistic_index,
 };
+use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, Mutator};
@@ -65,11 +66,21 @@ impl<'e> EntryRun<'e> {
 
 impl Applier {
     pub fn new(mutator: Mutator, limits: TypeLimits) -> Self {
-        Applier { mutator, limits, effects: Effects::default(), last_stamp_ms: i64::MIN }
+        Applier::after(mutator, limits, i64::MIN)
+    }
+
+    /// Goes on behind a checkpoint, whose newest stamp was this.
+    pub fn after(mutator: Mutator, limits: TypeLimits, last_stamp_ms: i64) -> Self {
+        Applier { mutator, limits, effects: Effects::default(), last_stamp_ms }
     }
 
     pub fn keyspace(&self) -> &Arc<Keyspace> {
         self.mutator.keyspace()
+    }
+
+    /// Begins a capture of the keyspace as it is now.
+    pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
+        self.mutator.begin_capture()
     }
 
     /// The stamp of the newest entry applied; a later entry's is not smaller.

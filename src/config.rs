@@ -32,6 +32,9 @@ const MAX_LIST: usize = 16;
 
 const MAX_CLUSTER_NAME_BYTES: usize = 100;
 
+/// A year.
+const MAX_INTERVAL_S: u64 = 31_536_000;
+
 /// Why a server does not start as it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -49,6 +52,19 @@ impl ConfigError {
     fn value(name: &'static str, reason: String, origin: Origin) -> ConfigError {
         ConfigError::Value { name, reason, origin }
     }
+}
+
+/// When checkpoints are taken, and what they may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointPolicy {
+    /// After so many bytes of applied entries; zero is never.
+    pub log_bytes: u64,
+    /// After so long, if anything was written; zero is never.
+    pub interval_s: u64,
+    /// Zero is no limit.
+    pub bytes_per_second: u64,
+    /// At least one.
+    pub kept: usize,
 }
 
 /// Everything `perdura serve` was told.
@@ -83,6 +99,7 @@ pub struct Config {
     /// Every batch begins in a block of its own: for disks that destroy what a torn write leaves unchanged.
     pub log_pad_to_block: bool,
     pub segment_bytes: u64,
+    pub checkpoints: CheckpointPolicy,
     /// At least one.
     pub workers: usize,
     pub log_driver: LogDriver,
@@ -127,6 +144,7 @@ impl Config {
             log_sync: settings.required("log-sync", parse_log_sync)?,
             log_pad_to_block: settings.required("log-pad-to-block", parse_yes_no)?,
             segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
+            checkpoints: checkpoint_policy(settings)?,
             workers: workers(settings)?,
             log_driver: settings.required("log-driver", parse_log_driver)?,
             read_confirm: settings.required("read-confirm", parse_yes_no)?,
@@ -327,6 +345,22 @@ pub(crate) fn parse_max_bulk_len(text: &str) -> Result<u64, String> {
 
 fn parse_segment_bytes(text: &str) -> Result<u64, String> {
     parse_bytes_within(text, 64 << 10..=4 << 30)
+}
+
+fn checkpoint_policy(settings: &Settings) -> Result<CheckpointPolicy, ConfigError> {
+    Ok(CheckpointPolicy {
+        log_bytes: settings.required("checkpoint-log-bytes", parse_bytes)?,
+        interval_s: number(settings, "checkpoint-seconds", 0, MAX_INTERVAL_S)?,
+        bytes_per_second: settings.required("checkpoint-bytes-per-second", parse_checkpoint_rate)?,
+        kept: number(settings, "checkpoints-kept", 1, 100)? as usize,
+    })
+}
+
+fn parse_checkpoint_rate(text: &str) -> Result<u64, String> {
+    match parse_bytes(text)? {
+        0 => Ok(0),
+        _ => parse_bytes_within(text, 1 << 20..=1 << 40),
+    }
 }
 
 fn parse_log_sync(text: &str) -> Result<LogSync, String> {

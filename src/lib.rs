@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod monitor;
 pub mod net;
 pub mod pause;
+pub mod persistence;
 pub mod planted;
 pub mod propose;
 pub mod protocol;

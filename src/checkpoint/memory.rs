@@ -219,6 +219,10 @@ impl CheckpointStore for MemoryStore {
         Ok(surplus)
     }
 
+    fn oldest(&self) -> Result<Option<u64>> {
+        Ok(self.shelf.0.lock().keys().next().copied())
+    }
+
     fn load(&self, take: Take<'_>) -> Result<Loaded> {
         let Some(manifest) = &self.newest else { return Ok(Loaded::default()) };
         let (mut loaded, mut tallies) = (Loaded::default(), Tallies::default());

@@ -44,7 +44,7 @@ use error::Result;
 use manifest::{Manifest, Point};
 
 use crate::keyspace::DATABASES;
-use crate::keyspace::capture::SlotChanges;
+use crate::keyspace::capture::{Capture, SlotChanges};
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest::Digest;
 use crate::keyspace::entry::Entry;
@@ -102,6 +102,21 @@ pub trait CheckpointStore: Send {
     /// Removes all published checkpoints but the newest `keep` (at least one); returns how many.
     fn prune(&mut self, keep: usize) -> Result<usize>;
 
+    /// The index of the oldest published checkpoint.
+    fn oldest(&self) -> Result<Option<u64>>;
+
     /// Loads the newest checkpoint; proves its keys as it goes. Entries come in no particular order.
     fn load(&self, take: Take<'_>) -> Result<Loaded>;
+}
+
+/// Writes what a capture yields as the checkpoint of its moment. After an error the store has to be reset, and the keyspace
+/// told to forget what is stored.
+pub fn write(store: &mut dyn CheckpointStore, mut capture: Capture, point: Point) -> Result<Report> {
+    store.begin(point)?;
+    for generation in capture.dropped().to_vec() {
+        store.drop_generation(generation)?;
+    }
+    let databases = capture.generations();
+    capture.by_ref().try_for_each(|changes| store.put(changes))?;
+    store.finish(databases)
 }

@@ -178,6 +178,10 @@ impl CheckpointStore for RocksStore {
         Ok(self.shelf.prune(keep)?.len())
     }
 
+    fn oldest(&self) -> Result<Option<u64>> {
+        Ok(self.shelf.list()?.first().copied())
+    }
+
     fn load(&self, take: Take<'_>) -> Result<Loaded> {
         let Some(newest) = &self.newest else { return Ok(Loaded::default()) };
         let loading = Loading { threads: self.config.load_threads, limits: &self.config.limits };

@@ -9,7 +9,7 @@
 //! - Entries are applied after their acknowledgement has left.
 //! - A node serves (reads, and writes that expect an answer) only as leader, and only once it has applied an entry of its
 //!   own term, for before that it may not know what was committed.
-//! - Nothing is applied twice in one process. A new process applies the log from its beginning, at first only as far as it
+//! - Nothing is applied twice in one process. A new process applies the log from its checkpoint on, at first only as far as it
 //!   knows it to be committed, which may be less than the process before it had applied ([`Node::has_caught_up`]).
 //! - An error of [`Node::process`] is final: the log can't be trusted any more, or an entry can't be applied. The process
 //!   has to end.
@@ -82,10 +82,11 @@ pub struct Node<D: Disk> {
 }
 
 impl<D: Disk> Node<D> {
-    /// Takes part in the group with an open log. A node alone leads at once.
-    pub fn open(wal: Wal<D>, config: NodeConfig, now_ms: u64) -> Result<Node<D>, NodeError> {
+    /// Takes part in the group with an open log. A node alone leads at once. `applied` is the index of the checkpoint that
+    /// the state machine was restored from, 0 if it begins empty: the entries after it will be applied.
+    pub fn open(wal: Wal<D>, config: NodeConfig, applied: u64, now_ms: u64) -> Result<Node<D>, NodeError> {
         let identity = &config.identity;
-        let storage = LogStorage::open(wal, identity, config.entry_cache_bytes)?;
+        let storage = LogStorage::open(wal, identity, config.entry_cache_bytes, applied)?;
         let is_alone = identity.members.len() == 1;
         let promised_nothing = is_alone || storage.is_brand_new() || planted::is(Bug::ForgetPromises);
         let promise = match promised_nothing {
@@ -94,15 +95,16 @@ impl<D: Disk> Node<D> {
         };
         let others: Vec<_> = others_of(identity).collect();
         let shown_until = storage.last_entry();
+        let applied_term = raft::Storage::term(&storage, applied)?;
         let mut node = Node {
-            raw: RawNode::new(&config.to_raft(), storage, &tracing_logger())?,
+            raw: RawNode::new(&config.to_raft(applied), storage, &tracing_logger())?,
             promise,
             lease: LeaderLease::new(&others, &config.timing, config.trust_clocks),
             leadership: Leadership::default(),
             next_tick_ms: now_ms + config.timing.tick_ms,
             attempts: 0,
             uncommitted_bytes: 0,
-            applied_term: 0,
+            applied_term,
             shown_until,
             unreachable: Vec::new(),
             fatal: None,
@@ -511,6 +513,11 @@ impl<D: Disk> Node<D> {
             && message.from == from
             && message.to == self.id()
             && is_spoken_between_nodes(message.get_msg_type())
+    }
+
+    /// The term of the last applied entry; 0 before the first.
+    pub fn applied_term(&self) -> u64 {
+        self.applied_term
     }
 
     /// This node's id.

@@ -11,7 +11,7 @@
 //! - A failed read on raft's behalf is remembered, for raft would otherwise take it for a missing snapshot; the node asks
 //!   for it after every round and stops.
 //!
-//! Caveat: there are no snapshots yet. The log must not be compacted beyond what every follower has.
+//! Caveat: followers get no checkpoints yet. The log must not be compacted beyond what every follower has.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -40,6 +40,10 @@ pub enum StorageFault {
     Identity(#[from] IdentityError),
     #[error("entry {index} is of a kind that this version does not know; it may come from a newer one")]
     UnknownEntryKind { index: u64 },
+    #[error(
+        "entries are missing: the newest whole checkpoint is of entry {applied}, the log begins after entry {base} and ends with {last}"
+    )]
+    CheckpointOutsideLog { applied: u64, base: u64, last: u64 },
 }
 
 /// Raft's view of one node's log.
@@ -54,20 +58,27 @@ pub struct LogStorage<D: Disk> {
 }
 
 impl<D: Disk> LogStorage<D> {
-    /// Takes over an open log. A new log gets `identity`; an old one must have it already.
+    /// Takes over an open log. A new log gets `identity`; an old one must have it already. `applied` is the index of the
+    /// checkpoint that the node starts from, 0 without one: what is in it was committed.
     pub fn open(
         mut wal: Wal<D>,
         identity: &Identity,
         cache_bytes: usize,
+        applied: u64,
     ) -> Result<LogStorage<D>, StorageFault> {
         if wal.metadata().is_empty() {
             wal.stage_metadata(&identity.encode())?;
             wal.commit()?;
         }
         Identity::decode(wal.metadata())?.check_same(identity)?;
+        let (base, last) = (wal.base().index, wal.last_index());
+        if applied < base || applied > last {
+            return Err(StorageFault::CheckpointOutsideLog { applied, base, last });
+        }
         let is_lost = planted::is(Bug::LoseHardState);
+        let hard_state = if is_lost { HardState::default() } else { wal.hard_state() };
         Ok(LogStorage {
-            hard_state: if is_lost { HardState::default() } else { wal.hard_state() },
+            hard_state: HardState { commit: hard_state.commit.max(applied), ..hard_state },
             durable_hard_state: wal.hard_state(),
             wal,
             members: identity.members.clone(),
@@ -145,7 +156,14 @@ impl<D: Disk> LogStorage<D> {
         self.read_failure.take()
     }
 
-    /// The log itself, for compaction, checks and its preparer.
+    /// Drops the entries up to `index`, durably, and with them the segments that held nothing else.
+    pub fn compact(&mut self, index: u64) -> Result<(), StorageFault> {
+        self.wal.compact_prefix(index)?;
+        self.wal.commit()?;
+        Ok(())
+    }
+
+    /// The log itself, for checks and its preparer.
     pub fn wal_mut(&mut self) -> &mut Wal<D> {
         &mut self.wal
     }

@@ -192,7 +192,7 @@ impl Cluster {
 
     /// Starts a member that is down, with an empty state machine.
     pub(super) fn start(&mut self, id: NodeId) {
-        let node = Node::open(self.open_wal(id), self.config_of(id), self.clock_of(id));
+        let node = Node::open(self.open_wal(id), self.config_of(id), 0, self.clock_of(id));
         let member = self.member(id);
         member.machine = Ledger::default();
         member.node = Some(node.expect("the node opens"));

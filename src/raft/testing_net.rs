@@ -91,7 +91,7 @@ impl Process {
         let clock = Clock::system();
         let config = NodeConfig::new(identity);
         let timing = config.timing;
-        let node = Node::open(open_wal(folder, id), config, clock.monotonic_ms());
+        let node = Node::open(open_wal(folder, id), config, 0, clock.monotonic_ms());
         let (orders, take_orders) = channel();
         let wake = Arc::new(Notify::new());
         let parts = Parts {

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::ServerError;
+use super::checkpoints::Checkpoints;
 use super::open::Opened;
 use super::peers::{PeerPlan, Peers};
 use crate::command::context::Garbage;
@@ -40,6 +41,7 @@ const FAREWELL_MS: u64 = 500;
 
 pub struct Driver {
     shard: Shard<RealDisk>,
+    checkpoints: Checkpoints,
     shared: Arc<Shared>,
     inbox: Inbox,
     out: Peers,
@@ -61,10 +63,11 @@ impl Driver {
         garbage: SyncSender<Garbage>,
         replayed: watch::Sender<bool>,
     ) -> Result<Self, ServerError> {
-        let Opened { shard, shared, inbox, board } = opened;
+        let Opened { shared, shard, checkpoints, inbox, board } = opened;
         let out = Peers::open(peers, inbox.clone(), board.clone()).map_err(ServerError::Thread)?;
         Ok(Driver {
             shard,
+            checkpoints,
             shared,
             inbox,
             out,
@@ -168,6 +171,7 @@ impl Driver {
                 drop(garbage);
             }
         }
+        self.checkpoints.turn(&mut self.shard, &self.shared.shard.persistence, now)?;
         let leadership = (self.shard.node().leadership(), self.shared.shard.leadership_epoch());
         let watched = self.shared.shard.is_status_watched();
         if now.monotonic_ms >= self.next_status_ms || leadership != self.told_leadership || watched {

@@ -4,6 +4,7 @@
 //!   its own, as configured.
 //! - The first error of the log, of apply or of a listener ends the process; nothing is acknowledged after it.
 
+mod checkpoints;
 mod driver;
 mod open;
 mod peers;
@@ -19,6 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::checkpoint::error::CheckpointError;
 use crate::command::context::Garbage;
 use crate::config::Config;
 use crate::config::value::LogDriver;
@@ -39,6 +41,8 @@ pub enum ServerError {
     Node(#[from] NodeError),
     #[error("{0}")]
     Shard(#[from] ShardError),
+    #[error("{0}")]
+    Checkpoint(#[from] CheckpointError),
     #[error("{flag} {addr}: {source}")]
     Listen { flag: &'static str, addr: String, source: io::Error },
     #[error("this program was built with planted bugs, to test its tests: it serves nobody")]

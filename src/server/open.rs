@@ -1,6 +1,8 @@
-//! Opening: the log is read and checked, the node takes its place in the group, the keyspace begins empty.
+//! Opening: the log is read and checked, the keyspace is filled from the newest good checkpoint, the node takes its place in
+//! the group.
 //!
-//! The keyspace is filled by the node itself: every entry known to be committed is applied before the node serves.
+//! What the log holds behind the checkpoint is applied by the node itself, as far as it is known to be committed, before it
+//! serves.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -8,15 +10,21 @@ use std::sync::Arc;
 use perdura_wal::NewLog;
 use perdura_wal::{Options, RealDisk, Recovery, SyncMode, Wal};
 
+use super::checkpoints::Checkpoints;
 use super::peers::PeerPlan;
 use super::{LOG_FOLDER, ServerError};
 use crate::apply::Applier;
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::shelf::Rejected;
+use crate::checkpoint::store::{RocksStore, StoreConfig};
 use crate::command;
 use crate::config::Config;
 use crate::config::value::LogSync;
 use crate::env::{self, Clock};
-use crate::keyspace::{DATABASES, Keyspace};
+use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::{DATABASES, Keyspace, Mutator};
 use crate::metrics::{DatabaseKeys, Metrics};
+use crate::persistence::Published;
 use crate::raft::identity::{ClusterId, Identity};
 use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
@@ -30,6 +38,7 @@ use crate::shared::Shared;
 pub struct Opened {
     pub shared: Arc<Shared>,
     pub shard: Shard<RealDisk>,
+    pub checkpoints: Checkpoints,
     pub inbox: Inbox,
     pub board: TurnBoard,
 }
@@ -48,7 +57,9 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
         }
     })?;
     let metrics = Metrics::new(clock.clone(), command::statistic_names());
-    let (keyspace, mutator) = Keyspace::create();
+    let (keyspace, mut mutator) = Keyspace::create();
+    let store = open_store(&config, &clock)?;
+    let restored = restore(&store, &mut mutator, &clock)?;
     let counted = keyspace.clone();
     metrics.count_keys_by(move || (0..DATABASES).map(|db| keys_of(&counted, db)).collect());
     let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
@@ -61,13 +72,68 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
         announce_addr: config.announce_addr.to_string(),
     };
     let shared = Arc::new(Shared::new(config, clock.clone(), metrics.clone(), handle.clone(), run_id()));
-    let node = Node::open(wal, node_config, clock.monotonic_ms())?;
-    let applier = Applier::new(mutator, shared.limits.clone());
+    let now_ms = clock.monotonic_ms();
+    let node = Node::open(wal, node_config, restored.index, now_ms)?;
+    let mut applier = Applier::after(mutator, shared.limits.clone(), restored.stamp_ms);
+    // Whether any field of what was restored has a deadline is not known: look.
+    applier.effects.field_deadlines = restored.keys > 0;
+    let policy = shared.config.started_with().checkpoints;
+    let checkpoints =
+        Checkpoints::start(Box::new(store), handle.keyspace.clone(), policy, peers.identity.clone(), now_ms)?;
+    handle.persistence.found(restored.published());
     let board = TurnBoard::default();
-    let machine = Machine::new(applier, handle.clone(), board.clone(), clock, metrics);
+    let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, metrics);
+    machine.applied = restored.index;
     let inbox = Inbox::new(handle.driver_wake.clone());
     let shard = Shard::new(node, machine, handle, env::random_seed());
-    Ok((Opened { shared, shard, inbox, board }, peers))
+    Ok((Opened { shared, shard, checkpoints, inbox, board }, peers))
+}
+
+/// The checkpoint that the keyspace was filled from; all zero without one.
+#[derive(Clone, Copy, Debug)]
+struct Restored {
+    index: u64,
+    stamp_ms: i64,
+    keys: u64,
+}
+
+impl Restored {
+    const NOTHING: Restored = Restored { index: 0, stamp_ms: i64::MIN, keys: 0 };
+
+    fn published(self) -> Option<Published> {
+        (self.index > 0).then(|| Published {
+            index: self.index,
+            keys: self.keys,
+            ended_ms: self.stamp_ms,
+            ..Published::default()
+        })
+    }
+}
+
+fn open_store(config: &Config, clock: &Clock) -> Result<RocksStore, ServerError> {
+    let store_config = StoreConfig {
+        bytes_per_second: config.checkpoints.bytes_per_second,
+        load_threads: std::thread::available_parallelism().map_or(1, usize::from),
+        limits: TypeLimits::default(),
+    };
+    let (store, rejected) = RocksStore::open(&config.dir.join("checkpoints"), store_config, clock.clone())?;
+    for Rejected { index, error } in rejected {
+        tracing::error!(index, %error, "a checkpoint is damaged: an older one is tried");
+    }
+    Ok(store)
+}
+
+fn restore(store: &RocksStore, mutator: &mut Mutator, clock: &Clock) -> Result<Restored, ServerError> {
+    let Some(manifest) = store.newest() else { return Ok(Restored::NOTHING) };
+    let began_ms = clock.monotonic_ms();
+    let (index, keys) = (manifest.point.index, manifest.keys());
+    tracing::info!(index, keys, "loading a checkpoint");
+    mutator.restore_generations(manifest.databases);
+    let restoring = mutator.restore();
+    let loaded = store.load(&|db, entry| restoring.put(db, entry))?;
+    let took_ms = clock.monotonic_ms() - began_ms;
+    tracing::info!(index, keys = loaded.keys, took_ms, "the checkpoint is loaded and whole");
+    Ok(Restored { index, stamp_ms: manifest.point.stamp_ms, keys: loaded.keys })
 }
 
 fn keys_of(keyspace: &Keyspace, database: usize) -> DatabaseKeys {
@@ -98,15 +164,18 @@ fn open_log(config: &Config, identity: &Identity) -> Result<Wal<RealDisk>, Serve
     };
     let disk = RealDisk::open(config.dir.join(LOG_FOLDER), mode)
         .map_err(|source| ServerError::Dir { dir: config.dir.display().to_string(), source })?;
-    let options = Options {
+    let (wal, recovery) = Wal::open(disk, log_options(config, identity))?;
+    tell(&recovery);
+    Ok(wal)
+}
+
+fn log_options(config: &Config, identity: &Identity) -> Options {
+    Options {
         segment_bytes: config.segment_bytes,
         pad_to_block: config.log_pad_to_block,
         spare_segments: 1,
         create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
-    };
-    let (wal, recovery) = Wal::open(disk, options)?;
-    tell(&recovery);
-    Ok(wal)
+    }
 }
 
 fn tell(recovery: &Recovery) {
@@ -134,4 +203,21 @@ fn tell(recovery: &Recovery) {
 
 fn run_id() -> String {
     (0..3).map(|_| format!("{:016x}", env::random_seed())).collect::<String>()[..40].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::{Flags, Settings};
+
+    #[test]
+    fn the_log_is_opened_as_configured() {
+        let flags = [("log-pad-to-block", "yes"), ("segment-bytes", "1mb")];
+        let flags: Flags = flags.into_iter().map(|(name, text)| (name, vec![text.to_owned()])).collect();
+        let settings = Settings::resolve(&flags, []).expect("these are settings");
+        let config = Config::build(&settings).expect("they are sound");
+        let options = log_options(&config, &identity(&config).expect("a node alone"));
+        assert!(options.pad_to_block);
+        assert_eq!(options.segment_bytes, 1 << 20);
+    }
 }

@@ -58,6 +58,8 @@ pub struct Machine {
     pub slow: Vec<(Addressee, SlowRun)>,
     pub garbage: Vec<Garbage>,
     pub applied: u64,
+    /// Bytes of the entries applied by this process.
+    pub applied_bytes: u64,
     led_term: u64,
     /// Monotonic time of this turn, for waiters' deadlines.
     pub now_ms: i64,
@@ -117,6 +119,7 @@ impl Machine {
             slow: Vec::new(),
             garbage: Vec::new(),
             applied: 0,
+            applied_bytes: 0,
             led_term: 0,
             now_ms: 0,
             scratch: Vec::new(),
@@ -154,6 +157,7 @@ impl Machine {
             return Ok(());
         }
         self.applied = index;
+        self.applied_bytes += payload.len() as u64;
         if payload.is_empty() {
             return Ok(());
         }

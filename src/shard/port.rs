@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::keyspace::Keyspace;
 use crate::pause::Pause;
+use crate::persistence::Persistence;
 use crate::propose::batch::Batch;
 use crate::propose::reply::{ConnectionId, ReplyBatch, Span};
 use crate::raft::status::Role;
@@ -91,6 +92,7 @@ pub struct ShardHandle {
     watches: AtomicUsize,
     /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
     pub pause: Pause,
+    pub persistence: Persistence,
     readable_until_ms: AtomicU64,
     caught_up: AtomicBool,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
@@ -111,10 +113,12 @@ impl Drop for StatusWatch {
 
 impl ShardHandle {
     pub fn new(keyspace: Arc<Keyspace>, workers: usize) -> Self {
+        let driver_wake = Arc::<Notify>::default();
         ShardHandle {
             keyspace,
             ports: (0..workers).map(|_| Arc::default()).collect(),
-            driver_wake: Arc::default(),
+            persistence: Persistence::new(driver_wake.clone()),
+            driver_wake,
             status: Mutex::default(),
             status_told: Notify::new(),
             watches: AtomicUsize::new(0),

@@ -72,7 +72,7 @@ impl Rig {
         let (keyspace, mutator) = Keyspace::create();
         let handle = Arc::new(ShardHandle::new(keyspace, WORKERS));
         let identity = Identity::new(ClusterId(7), 1, vec![1]).expect("a valid identity");
-        let node = Node::open(open_log(&disk), NodeConfig::new(identity), 0).expect("the node opens");
+        let node = Node::open(open_log(&disk), NodeConfig::new(identity), 0, 0).expect("the node opens");
         let machine = Machine::new(
             Applier::new(mutator, TypeLimits::default()),
             handle.clone(),

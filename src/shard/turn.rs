@@ -21,6 +21,7 @@ use super::serving;
 use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
+use crate::keyspace::capture::{Capture, CaptureError};
 use crate::pause::Paused;
 use crate::planted::{self, Bug};
 use crate::propose::batch::{Batch, Work};
@@ -91,6 +92,22 @@ impl<D: Disk> Shard<D> {
 
     pub fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// Begins a capture of the keyspace as it is after the last applied entry.
+    pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
+        self.machine.applier.begin_capture()
+    }
+
+    /// Index and term of the last applied entry.
+    pub fn applied_position(&self) -> (u64, u64) {
+        (self.machine.applied, self.node.applied_term())
+    }
+
+    /// Drops the log's entries up to `index`, durably.
+    pub fn compact_log(&mut self, index: u64) -> Result<(), ShardError> {
+        let compacted = self.node.storage_mut().compact(index);
+        compacted.map_err(|fault| NodeError::from(fault).into())
     }
 
     /// One round. `events` holds what came from peers since the last, oldest first; it is emptied.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use perdura_testkit::{Cluster, Node};
+use perdura_testkit::{Cluster, Node, NodeSpec};
 
 use crate::ledger::Ledger;
 use crate::perdura;
@@ -36,7 +36,17 @@ fn ledgers_of(outcomes: Vec<Outcome>) -> Vec<Ledger> {
 
 #[test]
 fn one_node() {
-    let mut node = perdura().start();
+    one_node_of(perdura());
+}
+
+/// Checkpoints are taken all the time, and the log is cut behind them: the kill falls into any part of that.
+#[test]
+fn one_node_that_takes_checkpoints() {
+    one_node_of(perdura().flag("segment-bytes", "64kb").flag("checkpoint-log-bytes", "20kb"));
+}
+
+fn one_node_of(spec: NodeSpec) {
+    let mut node = spec.start();
     let mut ledgers = ledgers();
     println!("one node    round  writes acknowledged  back after");
     for round in 1..=rounds() {
@@ -56,7 +66,8 @@ fn one_node() {
 
 #[test]
 fn the_primary_of_three() {
-    let mut cluster = Cluster::start_with(perdura());
+    // With checkpoints now and then, for a follower restarts from its own as a node alone does.
+    let mut cluster = Cluster::start_with(perdura().flag("checkpoint-log-bytes", "200kb"));
     let addrs: Vec<SocketAddr> = cluster.nodes.iter().map(Node::addr).collect();
     let mut ledgers = ledgers();
     let mut worst = Duration::ZERO;

@@ -8,7 +8,7 @@ use perdura_testkit::{Client, Cluster, Node};
 use crate::perdura;
 
 /// Fills every type, several databases, deadlines and large values.
-fn fill(node: &Node) {
+pub fn fill(node: &Node) {
     let mut client = node.client();
     let lines = [
         "SET string v",
@@ -44,7 +44,7 @@ fn fill(node: &Node) {
     (0..3_000).for_each(|_| client.expect(":1"));
 }
 
-fn check(node: &Node) {
+pub fn check(node: &Node) {
     let mut client = node.client();
     for (line, reply) in [
         ("MGET string mortal number gone brief", "[v v 42 nil nil]"),
@@ -64,7 +64,7 @@ fn check(node: &Node) {
     assert!((900_000..=1_000_000).contains(&left_ms), "{left_ms} ms left");
 }
 
-fn digest(node: &Node) -> String {
+pub fn digest(node: &Node) -> String {
     node.client().run("DEBUG DIGEST").text()
 }
 

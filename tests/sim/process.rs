@@ -122,7 +122,7 @@ impl Process {
         let handle = Arc::new(ShardHandle::new(keyspace, scenario.workers));
         let shared = shared(scenario, node, &clock, &handle, seed);
         let timing = node_config.timing;
-        let raft_node = Node::open(wal, node_config, clock.monotonic_ms()).map_err(OpenError::Node)?;
+        let raft_node = Node::open(wal, node_config, 0, clock.monotonic_ms()).map_err(OpenError::Node)?;
         let board = TurnBoard::default();
         let applier = Applier::new(mutator, TypeLimits::default());
         let machine = Machine::new(applier, handle.clone(), board.clone(), clock, shared.metrics.clone());

@@ -12,6 +12,7 @@ mod latency;
 mod memory;
 mod process;
 mod replication;
+mod saving;
 mod slowlog;
 mod table_info;
 mod wait;
@@ -33,14 +34,14 @@ pub const FAMILY: Family = Family {
     group: "server",
     categories: Categories::empty(),
     commands: &[
-        process::BGREWRITEAOF,
-        process::BGSAVE,
+        saving::BGREWRITEAOF,
+        saving::BGSAVE,
         table_info::COMMAND,
         config::CONFIG,
         debug::DEBUG,
         replication::FAILOVER,
         info::INFO,
-        process::LASTSAVE,
+        saving::LASTSAVE,
         latency::LATENCY,
         process::LOLWUT,
         memory::MEMORY,
@@ -48,7 +49,7 @@ pub const FAMILY: Family = Family {
         process::MONITOR,
         replication::REPLICAOF,
         replication::ROLE,
-        process::SAVE,
+        saving::SAVE,
         process::SHUTDOWN,
         replication::SLAVEOF,
         slowlog::SLOWLOG,

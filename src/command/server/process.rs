@@ -1,35 +1,14 @@
-//! Commands about the process: its time, its end, what it has on disk.
-//!
-//! Every acknowledged write is on disk, in the log, before it is acknowledged; there is nothing to be saved on demand.
+//! Commands about the process: its time, its end, and who watches what it does.
 
 use super::super::args::is;
-use super::super::spec::{Categories, Flags};
+use super::super::spec::Flags;
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext};
 use super::{ANYTIME, OPERATORS, REDIS_VERSION};
 use crate::protocol::reply::Reply;
 
-pub(super) const BGREWRITEAOF: Command = Command::local("bgrewriteaof", 1, no_saving)
-    .flags(&[OPERATORS])
-    .docs("1.0.0", "O(1)", "Refused: the log is not rewritten on demand.");
-pub(super) const BGSAVE: Command = Command::local("bgsave", -1, no_saving).flags(&[OPERATORS]).docs(
-    "1.0.0",
-    "O(1)",
-    "Refused: every acknowledged write is in the log already.",
-);
 pub(super) const MONITOR: Command = Command::local("monitor", 1, monitor)
     .flags(&[OPERATORS, Flags::ORDERED])
     .docs("1.0.0", "O(1)", "Listens for all requests received by the server in real-time.");
-pub(super) const SAVE: Command = Command::local("save", 1, no_saving)
-    .flags(&[OPERATORS, Flags::NO_MULTI])
-    .docs("1.0.0", "O(1)", "Refused: every acknowledged write is in the log already.");
-pub(super) const LASTSAVE: Command = Command::local("lastsave", 1, lastsave)
-    .flags(&[ANYTIME, Flags::FAST])
-    .categories(Categories::ADMIN.union(Categories::DANGEROUS))
-    .docs(
-        "1.0.0",
-        "O(1)",
-        "Returns the Unix timestamp of the last successful save to disk: 0, there was none.",
-    );
 pub(super) const LOLWUT: Command =
     Command::local("lolwut", -1, lolwut).flags(&[Flags::FAST]).docs("5.0.0", "O(1)", "Displays the version.");
 pub(super) const SHUTDOWN: Command = Command::local("shutdown", -1, shutdown)
@@ -47,17 +26,6 @@ fn time(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Comm
     reply.array(2);
     reply.bulk_integer(now_us.div_euclid(1_000_000));
     reply.bulk_integer(now_us.rem_euclid(1_000_000));
-    Ok(())
-}
-
-fn no_saving(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
-    Err(CommandError::other(
-        "ERR not supported: every acknowledged write is in the log already, there is nothing to save",
-    ))
-}
-
-fn lastsave(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.integer(0);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::command::testing::TestDb;
 use crate::command::testing_node::TestNode;
 use crate::metrics::Outcome;
+use crate::persistence::{Published, Running};
 use crate::raft::status::Role;
 use crate::shard::port::{PeerStatus, Status};
 
@@ -276,18 +277,42 @@ fn memory_of_a_key_grows_with_it() {
 #[test]
 fn what_is_not_there_says_so() {
     let mut node = TestNode::new();
-    for line in ["SAVE", "BGSAVE", "BGREWRITEAOF", "REPLICAOF NO ONE", "SLAVEOF h 1", "FAILOVER"] {
+    for line in ["REPLICAOF NO ONE", "SLAVEOF h 1", "FAILOVER"] {
         assert!(node.show(line).starts_with("ERR not supported: "), "{line}");
     }
+    assert!(node.show("SAVE").starts_with("ERR every acknowledged write is on disk already"));
     assert_eq!(node.show("CLUSTER INFO"), "ERR This instance has cluster support disabled");
     assert_eq!(node.show("MODULE LIST"), "[]");
-    assert_eq!(node.show("LASTSAVE"), "0");
     assert_eq!(node.show("LATENCY LATEST"), "[]");
     assert_eq!(node.show("LATENCY HISTORY command"), "[]");
     assert_eq!(node.show("LATENCY RESET"), "0");
     assert_eq!(node.show("LATENCY GRAPH command"), "ERR No samples available for event 'command'");
     assert_eq!(node.show("EXEC"), "ERR EXEC without MULTI");
     assert_eq!(node.show("DISCARD"), "ERR DISCARD without MULTI");
+}
+
+#[test]
+fn checkpoints_are_asked_for_and_told_of_as_snapshots_are() {
+    let mut node = TestNode::new();
+    let shard = node.shared.shard.clone();
+    let persistence = &shard.persistence;
+    assert_eq!(node.show("LASTSAVE"), "0");
+    assert_eq!(node.show("BGSAVE SCHEDULE"), "Background saving started");
+    assert!(persistence.is_wanted());
+    persistence.begins(Running { index: 12, began_ms: 5_000 });
+    assert_eq!(node.show("BGSAVE"), "ERR Background save already in progress");
+    assert!(node.run("INFO persistence").contains("\r\nrdb_bgsave_in_progress:1\r\n"));
+    persistence.ended(Published { index: 12, keys: 3, ended_ms: 7_999, ..Published::default() });
+    assert_eq!(node.show("LASTSAVE"), "7");
+    assert_eq!(node.show("BGREWRITEAOF"), "Background append only file rewriting started");
+    assert_eq!(node.show("BGSAVE now"), "ERR syntax error");
+    persistence.failed("no space".to_owned());
+    let info = node.run("INFO persistence");
+    for line in
+        ["rdb_last_bgsave_status:err", "perdura_checkpoint_index:12", "perdura_checkpoint_failure:no space"]
+    {
+        assert!(info.contains(&format!("\r\n{line}\r\n")), "no {line} in {info}");
+    }
 }
 
 #[test]

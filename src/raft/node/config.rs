@@ -38,9 +38,11 @@ impl NodeConfig {
         }
     }
 
-    pub(super) fn to_raft(&self) -> raft::Config {
+    /// `applied` is the index of what the node starts from.
+    pub(super) fn to_raft(&self, applied: u64) -> raft::Config {
         raft::Config {
             id: self.identity.node_id,
+            applied,
             election_tick: self.timing.election_ticks,
             heartbeat_tick: self.timing.heartbeat_ticks,
             max_size_per_msg: self.max_append_bytes,

@@ -338,7 +338,7 @@ fn a_log_is_refused_under_another_identity() {
     let refused = |change: fn(&mut Identity)| {
         let mut config = cluster.config_of(1);
         change(&mut config.identity);
-        let opened = Node::open(cluster.open_wal(1), config, 0);
+        let opened = Node::open(cluster.open_wal(1), config, 0, 0);
         match opened.map(|_| ()) {
             Err(NodeError::Storage(StorageFault::Identity(error))) => error,
             other => panic!("expected a refusal, got {other:?}"),

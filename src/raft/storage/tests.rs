@@ -16,7 +16,7 @@ fn open(disk: &SimDisk) -> LogStorage<SimDisk> {
     };
     let (wal, _) = Wal::open(disk.clone(), options).expect("the log opens");
     let identity = Identity::new(ClusterId(7), 1, vec![1, 2, 3]).expect("a valid identity");
-    LogStorage::open(wal, &identity, CACHE_BYTES).expect("it is this node's log")
+    LogStorage::open(wal, &identity, CACHE_BYTES, 0).expect("it is this node's log")
 }
 
 fn new_disk() -> SimDisk {
@@ -105,6 +105,45 @@ fn entries_of_a_kind_that_is_not_known_are_refused() {
     change.set_entry_type(EntryType::EntryConfChangeV2);
     let refused = append(&mut storage, vec![change], None);
     assert!(matches!(refused, Err(StorageFault::UnknownEntryKind { index: 1 })));
+}
+
+/// A log whose entries 1 to 9 are of term 1, cut up to entry 4.
+fn compacted(disk: &SimDisk) -> Result<(), StorageFault> {
+    let mut storage = open(disk);
+    append(&mut storage, entries(1, 1, &[10; 9]), None)?;
+    storage.compact(4)
+}
+
+fn reopen(disk: &SimDisk, applied: u64) -> Result<LogStorage<SimDisk>, StorageFault> {
+    let (wal, _) = Wal::open(disk.crash(), Options::default())?;
+    let identity = Identity::new(ClusterId(7), 1, vec![1, 2, 3]).expect("a valid identity");
+    LogStorage::open(wal, &identity, CACHE_BYTES, applied)
+}
+
+#[test]
+fn what_a_checkpoint_holds_was_committed_and_may_be_gone_from_the_log()
+-> Result<(), Box<dyn std::error::Error>> {
+    let disk = new_disk();
+    compacted(&disk)?;
+    for applied in [4, 7, 9] {
+        let storage = reopen(&disk, applied)?;
+        assert_eq!(storage.initial_state()?.hard_state.commit, applied);
+        assert_eq!((storage.first_index()?, storage.last_index()?, storage.term(4)?), (5, 9, 1));
+        assert!(matches!(storage.term(3), Err(raft::Error::Store(StorageError::Compacted))));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_that_does_not_meet_the_log_is_refused() -> Result<(), StorageFault> {
+    let disk = new_disk();
+    compacted(&disk)?;
+    for applied in [0, 3, 10] {
+        let refused = reopen(&disk, applied).err();
+        let is_outside = matches!(refused, Some(StorageFault::CheckpointOutsideLog { base: 4, last: 9, .. }));
+        assert!(is_outside, "{applied}: {refused:?}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -84,17 +84,28 @@ pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     fields.add("active_defrag_running", 0);
 }
 
-/// The log is an append-only file that is never off, and a node that answers has loaded it.
+/// The log is an append-only file that is never off, and a node that answers has loaded it. What Redis tells of snapshots
+/// is told of checkpoints.
 pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
+    let checkpoints = shared.shard.persistence.checkpoints();
+    let newest = checkpoints.newest.unwrap_or_default();
     fields.add("loading", 0);
     fields.add("async_loading", 0);
     fields.add("rdb_changes_since_last_save", shared.shard.changes.load(Ordering::Relaxed));
-    fields.add("rdb_bgsave_in_progress", 0);
-    fields.add("rdb_last_save_time", 0);
+    fields.add("rdb_bgsave_in_progress", u8::from(shared.shard.persistence.is_busy()));
+    fields.add("rdb_last_save_time", newest.ended_ms / 1000);
+    fields.add("rdb_last_bgsave_status", if checkpoints.failure.is_some() { "err" } else { "ok" });
+    fields.add("rdb_last_bgsave_time_sec", newest.took_ms / 1000);
     fields.add("aof_enabled", 1);
     fields.add("aof_rewrite_in_progress", 0);
     fields.add("aof_rewrite_scheduled", 0);
     fields.add("aof_last_write_status", "ok");
+    fields.add("perdura_checkpoint_index", newest.index);
+    fields.add("perdura_checkpoint_running_index", checkpoints.running.map_or(0, |running| running.index));
+    fields.add("perdura_checkpoint_keys", newest.keys);
+    fields.add("perdura_checkpoint_bytes_written", newest.bytes_written);
+    fields.add("perdura_checkpoint_took_ms", newest.took_ms);
+    fields.add("perdura_checkpoint_failure", checkpoints.failure.as_deref().unwrap_or(""));
 }
 
 pub(super) fn stats(shared: &Shared, fields: &mut Fields) {

@@ -1,0 +1,124 @@
+//! How a node's checkpoints stand: what INFO and LASTSAVE tell of them, and the wish for another.
+//!
+//! The driver begins checkpoints, a thread writes them; both report here. Nobody is kept waiting by it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// A checkpoint that was published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The newest entry of the log that is in it.
+    pub index: u64,
+    pub keys: u64,
+    /// Bytes of data files that it did not share with the one before.
+    pub bytes_written: u64,
+    pub took_ms: u64,
+    /// Unix time.
+    pub ended_ms: i64,
+}
+
+/// A checkpoint that is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    pub index: u64,
+    /// Unix time.
+    pub began_ms: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoints {
+    pub running: Option<Running>,
+    /// The newest, also one that an earlier process wrote.
+    pub newest: Option<Published>,
+    /// Why the last attempt failed, where it did.
+    pub failure: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Persistence {
+    checkpoints: Mutex<Checkpoints>,
+    wanted: AtomicBool,
+    driver_wake: Arc<Notify>,
+}
+
+impl Persistence {
+    /// `driver_wake` wakes the driver.
+    pub fn new(driver_wake: Arc<Notify>) -> Persistence {
+        Persistence { checkpoints: Mutex::default(), wanted: AtomicBool::new(false), driver_wake }
+    }
+
+    pub fn checkpoints(&self) -> Checkpoints {
+        self.checkpoints.lock().clone()
+    }
+
+    /// Asks for a checkpoint; false where one is being written already.
+    pub fn ask(&self) -> bool {
+        if self.checkpoints.lock().running.is_some() {
+            return false;
+        }
+        self.wanted.store(true, Ordering::Release);
+        self.driver_wake.notify_one();
+        true
+    }
+
+    /// Whether somebody has asked, and no checkpoint has begun since.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+
+    /// Whether a checkpoint is being written, or will be at once.
+    pub fn is_busy(&self) -> bool {
+        self.checkpoints.lock().running.is_some() || self.is_wanted()
+    }
+
+    pub fn begins(&self, running: Running) {
+        let mut checkpoints = self.checkpoints.lock();
+        checkpoints.running = Some(running);
+        self.wanted.store(false, Ordering::Release);
+    }
+
+    /// Whoever asked has what he wants: nothing was written since the newest.
+    pub fn is_new_enough(&self) {
+        self.wanted.store(false, Ordering::Release);
+    }
+
+    /// The newest is this one, which an earlier process wrote; `None` if there is none.
+    pub fn found(&self, newest: Option<Published>) {
+        self.checkpoints.lock().newest = newest;
+    }
+
+    pub fn ended(&self, published: Published) {
+        *self.checkpoints.lock() = Checkpoints { running: None, newest: Some(published), failure: None };
+        self.driver_wake.notify_one();
+    }
+
+    pub fn failed(&self, reason: String) {
+        let mut checkpoints = self.checkpoints.lock();
+        (checkpoints.running, checkpoints.failure) = (None, Some(reason));
+        self.driver_wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_is_granted_once_and_not_while_one_runs() {
+        let persistence = Persistence::new(Arc::default());
+        assert!(persistence.ask());
+        assert!(persistence.is_wanted() && persistence.is_busy());
+        persistence.begins(Running { index: 7, began_ms: 1 });
+        assert!(!persistence.ask() && !persistence.is_wanted() && persistence.is_busy());
+        persistence.failed("the disk is full".to_owned());
+        assert!(persistence.checkpoints().failure.is_some() && persistence.ask());
+        persistence.ended(Published { index: 9, ..Published::default() });
+        let checkpoints = persistence.checkpoints();
+        assert_eq!((checkpoints.failure, checkpoints.newest.map(|newest| newest.index)), (None, Some(9)));
+    }
+}
