@@ -93,6 +93,23 @@ fn a_capture_that_is_given_up_is_made_good_by_forgetting_what_is_stored() {
 }
 
 #[test]
+fn what_is_removed_while_it_is_being_forgotten_leaves_no_tombstone() {
+    let mut world = World::new();
+    (0..30).for_each(|key| world.set(0, key, 5));
+    world.capture_all();
+    world.delete(0, 1);
+    assert_eq!(world.waiting().tombstones, 1);
+    for range in &world.keyspace().ranges {
+        drop(range.write().begin_forgetting());
+    }
+    assert_eq!(world.waiting().tombstones, 0);
+    world.delete(0, 2);
+    assert_eq!(world.waiting().tombstones, 0);
+    world.forget_stored();
+    assert_eq!(world.capture_all(), (28, 0));
+}
+
+#[test]
 fn what_is_restored_counts_as_stored_and_unchanged() {
     let mut world = World::new();
     (0..30).for_each(|key| world.set(key % 3, key, 5));
