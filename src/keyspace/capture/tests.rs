@@ -129,7 +129,7 @@ fn what_is_restored_counts_as_stored_and_unchanged() {
 fn a_slot_of_many_keys_is_captured_while_it_grows_and_shrinks() {
     let many = if cfg!(miri) { 200 } else { 9000 };
     let mut world = World::new();
-    world.pace = Pace { step_cost: 6000, keys: 100, bytes: 4000 };
+    world.pace = Pace { step_cost: 12_000, keys: 100, bytes: 4000 };
     (0..many).for_each(|key| world.set_in_one_slot(key));
     for round in 0..4 {
         world.begin();

@@ -46,7 +46,7 @@ pub struct Waiting {
 }
 
 /// A unit of the budget is about a nanosecond; an entry is found, allocated and copied in some hundreds.
-const ENTRY_COST: usize = 200;
+const ENTRY_COST: usize = 400;
 const BYTES_PER_COST: usize = 8;
 /// A collection above this size shares most of its bytes with its clone.
 const COPIED_BYTES: usize = 64 << 10;
