@@ -29,6 +29,9 @@ pub enum CheckpointError {
          expected {expected} with {expected_digest:032x}", generation.0
     )]
     Sum { generation: Generation, expected: u64, found: u64, expected_digest: Digest, found_digest: Digest },
+    /// A generation that ended was not dropped.
+    #[error("checkpoint: generation {} holds keys and is no database's", generation.0)]
+    Orphan { generation: Generation },
     #[error("checkpoint: there is one at index {index} already")]
     Exists { index: u64 },
     #[error("checkpoint: there is none at index {index}")]

@@ -188,7 +188,9 @@ impl CheckpointStore for MemoryStore {
     }
 
     fn finish(&mut self, databases: [Generation; DATABASES]) -> Result<Report> {
-        let mut report = self.run.take().ok_or(CheckpointError::NoRun)?;
+        let mut report = self.run.ok_or(CheckpointError::NoRun)?;
+        self.tallies.check_all_in(&databases)?;
+        self.run = None;
         let manifest = Manifest {
             point: self.point.clone(),
             databases,

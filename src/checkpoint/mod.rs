@@ -105,7 +105,8 @@ pub trait CheckpointStore: Send {
     /// The index of the oldest published checkpoint.
     fn oldest(&self) -> Result<Option<u64>>;
 
-    /// Loads the newest checkpoint; proves its keys as it goes. Entries come in no particular order.
+    /// Loads the newest checkpoint, which the store must hold: it was just opened, or no run has begun since it was finished.
+    /// Proves its keys as it goes. Entries come in no particular order.
     fn load(&self, take: Take<'_>) -> Result<Loaded>;
 }
 

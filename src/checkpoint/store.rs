@@ -88,6 +88,7 @@ impl RocksStore {
 
     /// Makes a folder of all records that there are now and publishes it.
     fn publish(&self, paced: &Paced, databases: [Generation; DATABASES]) -> Result<Manifest> {
+        paced.run.tallies().check_all_in(&databases)?;
         let manifest = Manifest {
             point: paced.point.clone(),
             databases,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::error::{CheckpointError, Result};
 use super::manifest::Tally;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest::Digest;
@@ -44,6 +45,14 @@ impl Tallies {
 
     pub fn get(&self, generation: Generation) -> Tally {
         self.0.get(&generation).copied().unwrap_or_default()
+    }
+
+    /// Checks that all that is held belongs to one of these databases: what does not would be loaded by nobody.
+    pub fn check_all_in(&self, databases: &[Generation]) -> Result<()> {
+        match self.used().into_keys().find(|generation| !databases.contains(generation)) {
+            Some(generation) => Err(CheckpointError::Orphan { generation }),
+            None => Ok(()),
+        }
     }
 
     /// Those that hold anything.
