@@ -6,13 +6,14 @@
 //! - No two records have the same key. `Record` says which part of a record is its key.
 //! - Records lie in blocks of 64, the index has small pages: no operation moves more than some 20 KiB, apart
 //!   from lists of segments and the index's directory (below 1 ms for ten million elements).
+//! - A clone shares blocks and pages; who changes one of them copies it first. So a clone of ten million elements takes
+//!   some 4000 counts, and a change after it copies at most a few segments of 127 counts, and their blocks and pages.
 //! - The hash function's seed decides where things lie and the order of `scan`, nothing else.
 //! - At most `MAX_LEN` elements fit; memory ends before that.
 
 mod block;
 mod index;
 mod page;
-mod segmented;
 #[cfg(test)]
 mod tests;
 
@@ -21,12 +22,14 @@ use std::marker::PhantomData;
 
 use foldhash::quality::FixedState;
 
+use super::segmented::{Segmented, segment_len};
 use block::{BLOCK_LEN, Block, Taken};
 use index::{Index, Place};
-use segmented::Segmented;
 
 /// Most elements of a table.
 pub(super) const MAX_LEN: usize = u32::MAX as usize;
+
+type Blocks = Segmented<Block, { segment_len::<Block>(3072) }>;
 
 /// How the bytes of a record are to be read.
 pub(super) trait Record {
@@ -37,7 +40,7 @@ pub(super) trait Record {
 /// A dense table of records of kind `R`.
 #[derive(Clone)]
 pub(super) struct DenseTable<R> {
-    blocks: Segmented<Block>,
+    blocks: Blocks,
     block_bytes: usize,
     index: Index,
     len: usize,
@@ -49,7 +52,7 @@ impl<R: Record> DenseTable<R> {
     /// An empty table whose hash function has this seed.
     pub(super) fn new(hash_seed: u64) -> Self {
         Self {
-            blocks: Segmented::new(),
+            blocks: Blocks::default(),
             block_bytes: 0,
             index: Index::new(),
             len: 0,
@@ -167,11 +170,11 @@ impl<R: Record> DenseTable<R> {
     }
 }
 
-fn record_at(blocks: &Segmented<Block>, position: usize) -> &[u8] {
+fn record_at(blocks: &Blocks, position: usize) -> &[u8] {
     blocks.get(position / BLOCK_LEN).get(position % BLOCK_LEN)
 }
 
-fn place_in<R: Record>(blocks: &Segmented<Block>, hasher: &FixedState, position: u32) -> Place {
+fn place_in<R: Record>(blocks: &Blocks, hasher: &FixedState, position: u32) -> Place {
     place(hasher, R::key(record_at(blocks, position as usize)))
 }
 

@@ -87,7 +87,7 @@ impl Hash {
     pub fn new_table(limits: &TypeLimits) -> Self {
         Hash(Form::Full(Box::new(Full {
             fields: Fields::Table(DenseTable::new(limits.hash_seed)),
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines::new(),
         })))
     }
 
@@ -120,7 +120,7 @@ impl Hash {
         }
     }
 
-    /// Bytes of the value and everything it holds on the heap; the part for deadlines is an estimate. O(1).
+    /// Bytes of the value and everything it holds on the heap. O(1).
     pub fn memory_bytes(&self) -> usize {
         let fields = match self.fields() {
             FieldsRef::Packed(packed) => packed.heap_bytes(),
@@ -232,7 +232,7 @@ impl Hash {
         self.deadlines()?.get(field)
     }
 
-    /// Gives a field a deadline (ms since the epoch) or takes it away. Returns whether there is such a field.
+    /// Gives a field a deadline (ms since the epoch, a negative one counts as zero) or takes it away. Returns whether there is such a field.
     pub fn set_expire_at(&mut self, field: &[u8], deadline_ms: Option<i64>) -> bool {
         if !self.contains(field) {
             return false;
@@ -258,15 +258,15 @@ impl Hash {
         self.expire_at(field).is_some_and(|at_ms| at_ms <= now_ms)
     }
 
-    /// How many fields' deadlines have passed at `now_ms`: O(that number).
+    /// How many fields' deadlines have passed at `now_ms`.
     pub fn expired_len(&self, now_ms: i64) -> usize {
-        self.deadlines().map_or(0, |deadlines| deadlines.passed(now_ms).count())
+        self.deadlines().map_or(0, |deadlines| deadlines.passed_len(now_ms))
     }
 
     /// Removes at most `max` fields whose deadlines have passed at `now_ms`, earliest first. Returns how many.
     pub fn remove_expired(&mut self, now_ms: i64, max: usize) -> usize {
         let passed: Vec<_> = match self.deadlines() {
-            Some(deadlines) => deadlines.passed(now_ms).take(max).cloned().collect(),
+            Some(deadlines) => deadlines.passed(now_ms).take(max).map(<[u8]>::to_vec).collect(),
             None => return 0,
         };
         for field in &passed {
@@ -315,7 +315,7 @@ impl Hash {
         if let Form::Packed(packed) = &mut self.0 {
             self.0 = Form::Full(Box::new(Full {
                 fields: Fields::Packed(std::mem::take(packed)),
-                deadlines: Deadlines::default(),
+                deadlines: Deadlines::new(),
             }));
         }
         match &mut self.0 {

@@ -2,9 +2,11 @@
 //!
 //! - Up to the limit a list is one packed sequence, beyond it a sequence of packed chunks ("quicklist"). It never goes
 //!   back.
-//! - Pushing and popping at either end costs O(1); an index is found in O(chunks) from the nearer end.
+//! - Pushing and popping at either end costs O(1); an index is found in O(segments of 64 chunks) from the nearer end.
+//! - A clone shares segments and chunks; a change copies what it touches.
 //! - Indexes count from the front, from 0; callers resolve Redis' negative ones.
 
+mod chunks;
 mod quicklist;
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,8 @@ use std::ops::Range;
 
 use super::encoding::Encoding;
 use super::limits::TypeLimits;
-use quicklist::{Chunk, Place, Quicklist};
+use chunks::{Chunk, Place};
+use quicklist::Quicklist;
 
 /// A list value.
 #[derive(Clone)]

@@ -1,12 +1,16 @@
 //! The value types. They know semantics and encodings; no commands, no clock, no randomness.
 
 mod buffer;
+#[cfg(test)]
+mod clones;
 mod dense_table;
 pub mod encoding;
 pub mod hash;
 pub mod limits;
 pub mod list;
 pub mod packed;
+mod segmented;
 pub mod set;
+mod shared;
 mod varint;
 pub mod zset;

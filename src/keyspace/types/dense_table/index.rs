@@ -11,8 +11,8 @@
 //!   without bound: such keys get slow, nothing else.
 //! - Pages never merge. The owner builds a new index when `is_sparse` says that most pages are empty.
 
+use super::super::segmented::{Segmented, segment_len};
 use super::page::Page;
-use super::segmented::Segmented;
 
 /// Bits of a place, and of a scan cursor.
 pub(super) const PLACE_BITS: u32 = 48;
@@ -44,11 +44,14 @@ pub(super) fn tag_shift(depth: u32) -> u32 {
     PLACE_BITS - 16 - depth / 8 * 8
 }
 
+type Directory = Segmented<u32, { segment_len::<u32>(4096) }>;
+
 #[derive(Clone)]
 pub(super) struct Index {
-    directory: Vec<u32>,
+    /// By the leading bits of a place: the page's number in `pages`.
+    directory: Directory,
     directory_depth: u32,
-    pages: Segmented<Page>,
+    pages: Segmented<Page, { segment_len::<Page>(2048) }>,
     page_bytes: usize,
     len: usize,
 }
@@ -57,9 +60,8 @@ impl Index {
     pub(super) fn new() -> Self {
         let page = Page::with_room(0, 0);
         let page_bytes = page.heap_bytes();
-        let mut pages = Segmented::new();
-        pages.push(page);
-        Self { directory: vec![0], directory_depth: 0, pages, page_bytes, len: 0 }
+        let (directory, pages) = (Directory::from_iter([0]), Segmented::from_iter([page]));
+        Self { directory, directory_depth: 0, pages, page_bytes, len: 0 }
     }
 
     /// The position at `place` that satisfies `is_it`.
@@ -94,7 +96,7 @@ impl Index {
 
     /// Bytes allocated on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.directory.capacity() * size_of::<u32>() + self.pages.heap_bytes() + self.page_bytes
+        self.directory.heap_bytes() + self.pages.heap_bytes() + self.page_bytes
     }
 
     /// Visits the positions in the next part of the space of places, about `count` of them, and returns the cursor
@@ -121,7 +123,7 @@ impl Index {
     }
 
     fn page_id(&self, place: Place) -> usize {
-        self.directory[(place.0 >> (PLACE_BITS - self.directory_depth)) as usize] as usize
+        *self.directory.get((place.0 >> (PLACE_BITS - self.directory_depth)) as usize) as usize
     }
 
     fn edit(&mut self, place: Place, change: impl FnOnce(&mut Page)) {
@@ -143,18 +145,18 @@ impl Index {
         let id = self.page_id(place);
         let depth = self.pages.get(id).depth();
         if depth == self.directory_depth {
-            self.directory = self.directory.iter().flat_map(|&id| [id, id]).collect();
+            self.directory = (0..2 * self.directory.len()).map(|row| *self.directory.get(row / 2)).collect();
             self.directory_depth += 1;
         }
         let upper_id = self.pages.len() as u32;
-        let page = self.pages.get_mut(id);
+        let page = self.pages.get(id);
         let before = page.heap_bytes();
         let (lower, upper) = page.split(place_of);
         self.page_bytes = self.page_bytes + lower.heap_bytes() + upper.heap_bytes() - before;
-        *page = lower;
+        *self.pages.get_mut(id) = lower;
         self.pages.push(upper);
         let span = 1 << (self.directory_depth - depth);
         let first = (place.0 >> (PLACE_BITS - self.directory_depth)) as usize & !(span - 1);
-        self.directory[first + span / 2..first + span].fill(upper_id);
+        self.directory.fill(first + span / 2..first + span, upper_id);
     }
 }

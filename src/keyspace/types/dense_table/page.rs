@@ -1,26 +1,39 @@
-//! One page of an index: the tags and positions of the keys of one range of places, in one allocation.
+//! One page of an index: the tags and positions of the keys of one range of places, in one allocation that clones share.
 //!
-//! - In 16-bit words: four of header (depth; number of positions, low half first; unused), then room for n tags, then
-//!   room for n positions of two words each, low half first. n follows from the length.
+//! - In 16-bit words: three of header (depth; number of positions, low half first), then room for n tags, then room
+//!   for n positions of two words each, low half first. n follows from the length.
 //! - The order within a page means nothing. Slots are filled from the first on.
 
-use super::super::buffer::size_class;
+use std::sync::Arc;
+
+use super::super::shared::{COUNTS_BYTES, allocation_bytes, row_with_room_for};
 use super::index::{PLACE_BITS, Place, tag_shift};
 
-const HEADER_WORDS: usize = 4;
+const HEADER_WORDS: usize = 3;
 /// A tag and a position.
 const SLOT_WORDS: usize = 3;
-const WORD_BYTES: usize = size_of::<u16>();
 
 #[derive(Clone)]
-pub(super) struct Page(Box<[u16]>);
+pub(super) struct Page(Arc<[u16]>);
 
 impl Page {
     /// An empty page with room for so many positions, or a few more.
     pub(super) fn with_room(depth: u32, positions: usize) -> Self {
-        let mut words = vec![0; class_of(positions) / WORD_BYTES].into_boxed_slice();
+        Page::of(depth, positions, std::iter::empty())
+    }
+
+    /// A page of these tags and positions, with room for so many.
+    fn of(depth: u32, positions: usize, slots: impl Iterator<Item = (u16, u32)>) -> Self {
+        let mut page = Page(row_with_room_for(words_of(positions)));
+        let positions_at = page.position_at(0);
+        let (words, mut len) = (Arc::make_mut(&mut page.0), 0);
+        for (tag, position) in slots {
+            set(words, positions_at, len, tag, position);
+            len += 1;
+        }
         words[0] = depth as u16;
-        Page(words)
+        set_len(words, len);
+        page
     }
 
     /// How many leading bits the places of this page share.
@@ -33,7 +46,7 @@ impl Page {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.0)
+        COUNTS_BYTES + size_of_val(&*self.0)
     }
 
     /// The position with the tag of `place` that satisfies `is_it`.
@@ -56,39 +69,50 @@ impl Page {
     }
 
     pub(super) fn push(&mut self, place: Place, position: u32) {
-        self.push_tagged(place.tag(self.depth()), position);
+        let len = self.len();
+        if len == self.room() {
+            *self = self.with_room_for(len + 1);
+        }
+        let (tag, positions_at) = (place.tag(self.depth()), self.position_at(0));
+        let words = Arc::make_mut(&mut self.0);
+        set(words, positions_at, len, tag, position);
+        set_len(words, len + 1);
     }
 
     pub(super) fn remove(&mut self, position: u32) {
-        let slot = self.slot_of(position);
-        let last = self.len() - 1;
-        self.set(slot, self.tags()[last], self.position(last));
-        self.set_len(last);
-        if class_of(last) * 2 <= self.heap_bytes() {
+        let (slot, last) = (self.slot_of(position), self.len() - 1);
+        let (tag, moved, positions_at) = (self.tags()[last], self.position(last), self.position_at(0));
+        let words = Arc::make_mut(&mut self.0);
+        set(words, positions_at, slot, tag, moved);
+        set_len(words, last);
+        if allocation_bytes::<u16>(words_of(last)) * 2 <= self.heap_bytes() {
             *self = self.with_room_for(last);
         }
     }
 
     /// Makes the position `from` the position `to`.
     pub(super) fn relocate(&mut self, from: u32, to: u32) {
-        let slot = self.slot_of(from);
-        self.set(slot, self.tags()[slot], to);
+        let at = self.position_at(self.slot_of(from));
+        Arc::make_mut(&mut self.0)[at..at + 2].copy_from_slice(&halves(to));
     }
 
     /// The two pages of the next depth; `place_of` reads the place of a position.
     pub(super) fn split(&self, place_of: &impl Fn(u32) -> Place) -> (Page, Page) {
         let depth = self.depth() + 1;
         let bit = 15 - self.depth() % 8;
-        let upper_len = self.tags().iter().filter(|&tag| tag >> bit & 1 == 1).count();
-        let mut halves = [self.len() - upper_len, upper_len].map(|len| Page::with_room(depth, len));
-        for (tag, position) in self.iter() {
-            let half = &mut halves[usize::from(tag >> bit & 1)];
-            match depth % 8 {
-                0 => half.push(place_of(position), position),
-                _ => half.push_tagged(tag, position),
-            }
-        }
-        halves.into()
+        [0, 1]
+            .map(|half| {
+                let slots = self.iter().filter(|(tag, _)| tag >> bit & 1 == half);
+                Page::of(
+                    depth,
+                    slots.clone().count(),
+                    slots.map(|(tag, position)| match depth % 8 {
+                        0 => (place_of(position).tag(depth), position),
+                        _ => (tag, position),
+                    }),
+                )
+            })
+            .into()
     }
 
     /// Where a scan that comes to `cursor` and wants `count` elements should pause, within this page's range.
@@ -111,23 +135,9 @@ impl Page {
         }
     }
 
-    fn push_tagged(&mut self, tag: u16, position: u32) {
-        let len = self.len();
-        if len == self.room() {
-            *self = self.with_room_for(len + 1);
-        }
-        self.set_len(len + 1);
-        self.set(len, tag, position);
-    }
-
     /// The same page with another room.
     fn with_room_for(&self, positions: usize) -> Page {
-        let mut page = Page::with_room(self.depth(), positions);
-        page.set_len(self.len());
-        for (slot, (tag, position)) in self.iter().enumerate() {
-            page.set(slot, tag, position);
-        }
-        page
+        Page::of(self.depth(), positions, self.iter())
     }
 
     fn room(&self) -> usize {
@@ -143,7 +153,7 @@ impl Page {
         join(self.0[at], self.0[at + 1])
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u16, u32)> {
+    fn iter(&self) -> impl Iterator<Item = (u16, u32)> + Clone {
         let positions = self.0[self.position_at(0)..].chunks_exact(2);
         self.tags().iter().zip(positions).map(|(&tag, position)| (tag, join(position[0], position[1])))
     }
@@ -155,21 +165,21 @@ impl Page {
     fn position_at(&self, slot: usize) -> usize {
         HEADER_WORDS + self.room() + 2 * slot
     }
-
-    fn set(&mut self, slot: usize, tag: u16, position: u32) {
-        let at = self.position_at(slot);
-        self.0[HEADER_WORDS + slot] = tag;
-        self.0[at..at + 2].copy_from_slice(&halves(position));
-    }
-
-    fn set_len(&mut self, len: usize) {
-        self.0[1..3].copy_from_slice(&halves(len as u32));
-    }
 }
 
-/// The size class of a page with room for so many positions, in bytes.
-fn class_of(positions: usize) -> usize {
-    size_class((HEADER_WORDS + positions * SLOT_WORDS) * WORD_BYTES)
+/// The words of a page with so many positions.
+fn words_of(positions: usize) -> usize {
+    HEADER_WORDS + positions * SLOT_WORDS
+}
+
+fn set(words: &mut [u16], positions_at: usize, slot: usize, tag: u16, position: u32) {
+    let at = positions_at + 2 * slot;
+    words[HEADER_WORDS + slot] = tag;
+    words[at..at + 2].copy_from_slice(&halves(position));
+}
+
+fn set_len(words: &mut [u16], len: usize) {
+    words[1..3].copy_from_slice(&halves(len as u32));
 }
 
 fn join(low: u16, high: u16) -> u32 {
@@ -198,7 +208,7 @@ mod tests {
     #[test]
     fn a_page_grows_and_shrinks_in_size_classes() {
         let mut page = Page::with_room(0, 0);
-        assert_eq!((page.len(), page.heap_bytes()), (0, 16));
+        assert_eq!((page.len(), page.heap_bytes()), (0, 32));
         for position in 0..100_000 {
             page.push(place(position), position);
         }

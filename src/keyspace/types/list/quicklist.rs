@@ -1,30 +1,17 @@
 //! A list in packed chunks.
 //!
 //! - No chunk is empty. A chunk is within the limits, unless it holds a single element that alone exceeds them.
-//! - `bytes` is what all chunks have allocated, `len` how many elements they hold.
 //! - A full chunk splits where an element goes in between; small neighbours are joined where elements were removed.
-//! - Finding an index walks the chunks from the nearer end. Growing moves 16 bytes per chunk.
+//! - A change touches the chunks that it changes and their neighbours, no others: clones share the rest.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::super::limits::TypeLimits;
-use super::super::packed::Packed;
-
-pub(super) type Chunk = Packed<true>;
+use super::chunks::{Chunk, Chunks, Place};
 
 #[derive(Clone, Default)]
 pub(super) struct Quicklist {
-    chunks: VecDeque<Chunk>,
-    len: usize,
-    bytes: usize,
-}
-
-/// Where an element is: its chunk, and its number within it.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) chunk: usize,
-    pub(super) index: usize,
+    chunks: Chunks,
 }
 
 /// Whether `chunk` stays within the limits with `value` added.
@@ -66,76 +53,61 @@ impl Quicklist {
     pub(super) fn of(chunk: Chunk) -> Self {
         let mut list = Self::default();
         if !chunk.is_empty() {
-            list.len = chunk.len();
-            list.insert_chunk(0, chunk);
+            list.chunks.insert(0, chunk);
         }
         list
     }
 
+    /// The number of elements.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.chunks.elements()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.chunks.capacity() * size_of::<Chunk>() + self.bytes
+        self.chunks.heap_bytes()
     }
 
     pub(super) fn chunk(&self, number: usize) -> &Chunk {
-        &self.chunks[number]
+        self.chunks.get(number)
     }
 
     #[cfg(test)]
-    pub(super) fn chunk_count(&self) -> usize {
-        self.chunks.len()
-    }
-
-    #[cfg(test)]
-    pub(super) fn chunk_bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn chunks(&self) -> &Chunks {
+        &self.chunks
     }
 
     /// Where element `index` is; `index` must be below `len`.
     pub(super) fn locate(&self, index: usize) -> Place {
-        if index <= self.len / 2 {
-            return self.locate_from_front(index);
-        }
-        let mut left = self.len - index;
-        let mut chunk = self.chunks.len() - 1;
-        while left > self.chunks[chunk].len() {
-            left -= self.chunks[chunk].len();
-            chunk -= 1;
-        }
-        let index = self.chunks[chunk].len() - left;
-        Place { chunk, index }
+        self.chunks.locate(index)
     }
 
     pub(super) fn push_front(&mut self, value: &[u8], limits: &TypeLimits) {
-        if !self.chunks.front().is_some_and(|chunk| fits(chunk, value, limits)) {
-            self.insert_chunk(0, Chunk::new());
+        if self.len() == 0 || !fits(self.chunks.get(0), value, limits) {
+            return self.chunks.insert(0, alone(value));
         }
-        self.edit(0, |chunk| chunk.push_front(value));
+        self.chunks.edit(0, |chunk| chunk.push_front(value));
     }
 
     pub(super) fn push_back(&mut self, value: &[u8], limits: &TypeLimits) {
-        if !self.chunks.back().is_some_and(|chunk| fits(chunk, value, limits)) {
-            self.insert_chunk(self.chunks.len(), Chunk::new());
+        let end = self.chunks.len();
+        if end == 0 || !fits(self.chunks.get(end - 1), value, limits) {
+            return self.chunks.insert(end, alone(value));
         }
-        self.edit(self.chunks.len() - 1, |chunk| chunk.push_back(value));
+        self.chunks.edit(end - 1, |chunk| chunk.push_back(value));
     }
 
     /// Puts `value` before element `index`, or at the end if `index` is `len`.
     pub(super) fn insert(&mut self, index: usize, value: &[u8], limits: &TypeLimits) {
-        if index == self.len {
+        if index == self.len() {
             return self.push_back(value, limits);
         }
         let Place { chunk, index } = self.locate(index);
-        if fits(&self.chunks[chunk], value, limits) {
-            return self.edit(chunk, |chunk| chunk.insert(chunk.offset_of(index), value));
+        if fits(self.chunk(chunk), value, limits) {
+            return self.chunks.edit(chunk, |chunk| chunk.insert(chunk.offset_of(index), value));
         }
         if index > 0 {
-            let tail = self.edit(chunk, |chunk| chunk.split_off(index));
-            self.len += tail.len();
-            self.insert_chunk(chunk + 1, tail);
+            let tail = self.chunks.edit(chunk, |chunk| chunk.split_off(index));
+            self.chunks.insert(chunk + 1, tail);
             return self.insert_between(chunk + 1, value, limits);
         }
         self.insert_between(chunk, value, limits);
@@ -144,12 +116,15 @@ impl Quicklist {
     /// Gives element `index` another value.
     pub(super) fn set(&mut self, index: usize, value: &[u8], limits: &TypeLimits) {
         let place = self.locate(index);
-        let chunk = &self.chunks[place.chunk];
-        let offset = chunk.offset_of(place.index);
-        if chunk.len() == 1 || fits_instead(chunk, offset, value, limits) {
-            return self.edit(place.chunk, |chunk| chunk.replace(offset, value));
+        let chunk = self.chunk(place.chunk);
+        if chunk.len() == 1 {
+            return self.chunks.replace(place.chunk, alone(value));
         }
-        self.edit(place.chunk, |chunk| chunk.remove(offset, 1));
+        let offset = chunk.offset_of(place.index);
+        if fits_instead(chunk, offset, value, limits) {
+            return self.chunks.edit(place.chunk, |chunk| chunk.replace(offset, value));
+        }
+        self.chunks.edit(place.chunk, |chunk| chunk.remove(offset, 1));
         self.insert(index, value, limits);
     }
 
@@ -158,17 +133,23 @@ impl Quicklist {
         if range.is_empty() {
             return;
         }
-        let mut left = range.len();
-        let Place { mut chunk, index } = self.locate(range.start);
-        if index > 0 {
-            left -= self.cut(chunk, index, left);
-            chunk += 1;
+        let start = self.locate(range.start);
+        let behind = start.index + range.len();
+        if behind < self.chunk(start.chunk).len() {
+            self.cut(start.chunk, start.index..behind);
+            return self.join(if start.index > 0 { start.chunk + 1 } else { start.chunk }, limits);
         }
-        left -= self.drop_whole_chunks(chunk, left);
-        if left > 0 {
-            self.cut(chunk, 0, left);
+        let end = self.place_behind(range.end - 1);
+        if end.index > 0 {
+            self.cut(end.chunk, 0..end.index);
         }
-        self.join(chunk, limits);
+        let mut first = start.chunk;
+        if start.index > 0 {
+            self.cut(first, start.index..self.chunk(first).len());
+            first += 1;
+        }
+        self.chunks.remove(first..end.chunk);
+        self.join(first, limits);
     }
 
     /// Removes at most `max` elements equal to `value`, from the front or from the back; returns how many.
@@ -179,104 +160,88 @@ impl Quicklist {
         from_back: bool,
         limits: &TypeLimits,
     ) -> usize {
-        let mut removed = 0;
-        for step in 0..self.chunks.len() {
-            let chunk = if from_back { self.chunks.len() - 1 - step } else { step };
-            removed += self.edit(chunk, |chunk| remove_matching(chunk, value, max - removed, from_back));
-            if removed == max {
-                break;
+        let (mut removed, mut changed) = (0, Vec::new());
+        let end = self.chunks.len();
+        let mut numbers = (0..end).map(|step| if from_back { end - 1 - step } else { step });
+        while removed < max
+            && let Some(number) = numbers.next()
+        {
+            if self.chunk(number).find(value, 1).is_some() {
+                removed += self.remove_matching_in(number, value, max - removed, from_back);
+                changed.push(number);
             }
         }
-        if removed > 0 {
-            self.join_all(limits);
+        // From the back, for what is joined changes the numbers of all that follow.
+        changed.sort_unstable_by(|a, b| b.cmp(a));
+        for number in changed {
+            self.join_around(number, limits);
         }
         removed
     }
 
-    fn locate_from_front(&self, mut index: usize) -> Place {
-        let mut chunk = 0;
-        while index >= self.chunks[chunk].len() {
-            index -= self.chunks[chunk].len();
-            chunk += 1;
+    fn remove_matching_in(&mut self, number: usize, value: &[u8], max: usize, from_back: bool) -> usize {
+        if self.chunk(number).len() == 1 {
+            // It may be long; so it is not copied first, as a change to a shared chunk would be.
+            self.chunks.replace(number, Chunk::new());
+            return 1;
         }
-        Place { chunk, index }
+        self.chunks.edit(number, |chunk| remove_matching(chunk, value, max, from_back))
+    }
+
+    /// Where element `last` ends: the place behind it in its chunk, or the start of the next chunk if it is the last there.
+    fn place_behind(&self, last: usize) -> Place {
+        let Place { chunk, index } = self.locate(last);
+        if index + 1 == self.chunk(chunk).len() {
+            return Place { chunk: chunk + 1, index: 0 };
+        }
+        Place { chunk, index: index + 1 }
     }
 
     /// Puts `value` between chunk number `after - 1` and chunk number `after`: into either, or into one of its own.
     fn insert_between(&mut self, after: usize, value: &[u8], limits: &TypeLimits) {
-        if after > 0 && fits(&self.chunks[after - 1], value, limits) {
-            return self.edit(after - 1, |chunk| chunk.push_back(value));
+        if after > 0 && fits(self.chunk(after - 1), value, limits) {
+            return self.chunks.edit(after - 1, |chunk| chunk.push_back(value));
         }
-        if !fits(&self.chunks[after], value, limits) {
-            self.insert_chunk(after, Chunk::new());
+        if !fits(self.chunk(after), value, limits) {
+            return self.chunks.insert(after, alone(value));
         }
-        self.edit(after, |chunk| chunk.push_front(value));
+        self.chunks.edit(after, |chunk| chunk.push_front(value));
     }
 
-    /// Removes at most `max` entries of a chunk from number `index` on; returns how many.
-    fn cut(&mut self, chunk: usize, index: usize, max: usize) -> usize {
-        self.edit(chunk, |chunk| {
-            let count = max.min(chunk.len() - index);
-            chunk.remove(chunk.offset_of(index), count);
-            count
-        })
+    /// Removes entries of a chunk, but not all.
+    fn cut(&mut self, chunk: usize, indexes: Range<usize>) {
+        self.chunks.edit(chunk, |chunk| chunk.remove(chunk.offset_of(indexes.start), indexes.len()));
     }
 
-    /// Drops chunks from number `first` on while they hold at most `max` elements together; returns how many these are.
-    fn drop_whole_chunks(&mut self, first: usize, max: usize) -> usize {
-        let mut dropped = 0;
-        let mut end = first;
-        while end < self.chunks.len() && dropped + self.chunks[end].len() <= max {
-            dropped += self.chunks[end].len();
-            self.bytes -= self.chunks[end].heap_bytes();
-            end += 1;
+    /// Removes a chunk that was emptied; joins one that shrank to a neighbour.
+    fn join_around(&mut self, number: usize, limits: &TypeLimits) {
+        if self.chunk(number).is_empty() {
+            self.chunks.remove(number..number + 1);
+        } else {
+            self.join(number + 1, limits);
         }
-        self.chunks.drain(first..end);
-        self.chunks.shrink_to(self.chunks.len() * 4);
-        self.len -= dropped;
-        dropped
+        self.join(number, limits);
     }
 
     /// Joins chunk number `after` to the one before it if both are small.
     fn join(&mut self, after: usize, limits: &TypeLimits) {
-        if after == 0
-            || after >= self.chunks.len()
-            || !joinable(&self.chunks[after - 1], &self.chunks[after], limits)
-        {
+        if after == 0 || after >= self.chunks.len() {
             return;
         }
-        if let Some(chunk) = self.chunks.remove(after) {
-            self.bytes -= chunk.heap_bytes();
-            self.len -= chunk.len();
-            self.edit(after - 1, |before| before.append(&chunk));
+        if joinable(self.chunk(after - 1), self.chunk(after), limits) {
+            let mut joined = self.chunk(after - 1).clone();
+            joined.append(self.chunk(after));
+            self.chunks.replace(after - 1, joined);
+            self.chunks.remove(after..after + 1);
         }
     }
+}
 
-    fn join_all(&mut self, limits: &TypeLimits) {
-        let mut joined: VecDeque<Chunk> = VecDeque::new();
-        for chunk in self.chunks.drain(..).filter(|chunk| !chunk.is_empty()) {
-            match joined.back_mut() {
-                Some(last) if joinable(last, &chunk, limits) => last.append(&chunk),
-                _ => joined.push_back(chunk),
-            }
-        }
-        self.bytes = joined.iter().map(Chunk::heap_bytes).sum();
-        self.chunks = joined;
-    }
-
-    fn insert_chunk(&mut self, number: usize, chunk: Chunk) {
-        self.bytes += chunk.heap_bytes();
-        self.chunks.insert(number, chunk);
-    }
-
-    fn edit<T>(&mut self, number: usize, change: impl FnOnce(&mut Chunk) -> T) -> T {
-        let chunk = &mut self.chunks[number];
-        let (bytes, len) = (chunk.heap_bytes(), chunk.len());
-        let result = change(chunk);
-        self.bytes = self.bytes + chunk.heap_bytes() - bytes;
-        self.len = self.len + chunk.len() - len;
-        result
-    }
+/// A chunk of one element.
+fn alone(value: &[u8]) -> Chunk {
+    let mut chunk = Chunk::new();
+    chunk.push_back(value);
+    chunk
 }
 
 /// Whether two neighbours together fill at most half a chunk, so that joining them leaves room to grow.

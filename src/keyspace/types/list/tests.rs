@@ -185,13 +185,14 @@ fn apply(list: &mut List, model: &mut VecDeque<Vec<u8>>, limits: &TypeLimits, op
 fn check_chunks(list: &List, limits: &TypeLimits) {
     let Form::Chunks(chunks) = &list.0 else { return };
     let mut bytes = 0;
-    for number in 0..chunks.chunk_count() {
+    chunks.chunks().check();
+    for number in 0..chunks.chunks().len() {
         let chunk = chunks.chunk(number);
         assert!(chunk.len() == 1 || chunk.end() <= limits.list_max_listpack_bytes);
         assert!(!chunk.is_empty());
         bytes += chunk.heap_bytes();
     }
-    assert_eq!(chunks.chunk_bytes(), bytes);
+    assert_eq!(chunks.chunks().bytes(), bytes);
 }
 
 proptest! {

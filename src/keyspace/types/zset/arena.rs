@@ -5,20 +5,28 @@
 //! free slot = FREE|units:u16 _:u16 next:u32 prev:u32
 //! ```
 //!
-//! - A slot never moves: a handle stays good until [`Arena::free`]. Only [`Arena::clone_record`], which the cleaner uses,
-//!   gives a record a new handle.
+//! - A slot never moves: a handle stays good until [`Arena::free`]. Only [`Arena::clean_slot`] gives a record a new handle.
 //! - Free slots of one size form a doubly linked list through the chunks, so a slot is reused for the next record of
 //!   that size, and a whole chunk can leave the lists without searching them.
 //! - A chunk is a gapless row of slots, so it can be walked from its start.
 //! - A member longer than [`MAX_SLOT_MEMBER`] has an allocation of its own; the top bit of its handle says so.
-//! - When two fifths of the slot bytes lie free, [`Arena::victim`] names the emptiest chunk; its owner moves the live
-//!   records away and releases it. Memory follows the set down, a chunk at a time.
+//! - When two fifths of the slot bytes lie free, the emptiest chunk is cleaned, slot by slot: live records move away, then
+//!   the chunk goes. Memory follows the set down, a chunk at a time.
+//! - Clones share chunks. Whoever changes a record, or the free list that it is in, copies a chunk or three first.
 //!
 //! Slots reach 8 GiB; whatever comes after that gets an allocation of its own, of which there can be 2^31.
 
+use std::sync::Arc;
+
+use crate::keyspace::types::segmented::{Segmented, segment_len};
+use crate::keyspace::types::shared::{COUNTS_BYTES, SharedBytes};
+
 const UNIT: usize = 4;
-const CHUNK_BYTES: usize = 32 << 10;
-const UNITS_PER_CHUNK: u32 = (CHUNK_BYTES / UNIT) as u32;
+/// What a chunk allocates, the counts before its slots included.
+const CHUNK_ALLOCATION: usize = 32 << 10;
+const CHUNK_BYTES: usize = CHUNK_ALLOCATION - COUNTS_BYTES;
+/// Units that a handle can tell apart in a chunk.
+const UNITS_PER_CHUNK: u32 = (CHUNK_ALLOCATION / UNIT) as u32;
 const MAX_CHUNKS: usize = (LARGE / UNITS_PER_CHUNK) as usize;
 /// A chunk grows by at least this much, and by an eighth of the arena, until it is whole.
 const MIN_GROWTH: usize = 512;
@@ -44,26 +52,58 @@ pub(super) struct Handle(u32);
 
 #[derive(Debug, Clone, Default)]
 struct Chunk {
-    bytes: Vec<u8>,
+    bytes: SharedBytes,
+    /// Bytes in slots.
+    filled: u32,
     /// Bytes in used slots.
-    used: usize,
+    used: u32,
+}
+
+/// A record with an allocation of its own; empty while its handle is vacant.
+#[derive(Debug, Clone, Default)]
+struct LargeRecord {
+    score: f64,
+    member: Arc<[u8]>,
+}
+
+type Chunks = Segmented<Chunk, { segment_len::<Chunk>(3072) }>;
+type LargeRecords = Segmented<LargeRecord, { segment_len::<LargeRecord>(3072) }>;
+type Ids = Segmented<u32, { segment_len::<u32>(4096) }>;
+
+/// How far a chunk is cleaned: its slots before the offset are garbage and in no list.
+#[derive(Debug, Clone, Copy)]
+struct Cleaning {
+    chunk: usize,
+    offset: usize,
+}
+
+/// What a step of cleaning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cleaned {
+    /// Nothing: too little lies free.
+    Nothing,
+    /// It took a free slot out of circulation, or the whole chunk.
+    Freed,
+    /// It copied a record. Whoever knows the old handle must learn the new one before the next step.
+    Moved { old: Handle, new: Handle },
 }
 
 /// Members and their scores.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Arena {
-    chunks: Vec<Chunk>,
+    chunks: Chunks,
     /// Chunk ids without a chunk.
-    vacant: Vec<u32>,
+    vacant: Ids,
     /// The chunk that new slots are cut from.
     open: usize,
+    cleaning: Option<Cleaning>,
     /// By slot size in units: the first free slot.
     free_heads: Vec<u32>,
     /// Bytes of all slots, and of the free ones among them.
     slot_bytes: usize,
     free_bytes: usize,
-    large: Vec<Box<[u8]>>,
-    large_vacant: Vec<u32>,
+    large: LargeRecords,
+    large_vacant: Ids,
     large_bytes: usize,
 }
 
@@ -88,7 +128,7 @@ impl Handle {
 impl Arena {
     pub(super) fn member(&self, handle: Handle) -> &[u8] {
         if let Some(at) = handle.large() {
-            return &self.large[at][8..];
+            return &self.large.get(at).member;
         }
         let slot = self.slot(handle);
         let len = read_u16(slot, 0) as usize;
@@ -96,19 +136,18 @@ impl Arena {
     }
 
     pub(super) fn score(&self, handle: Handle) -> f64 {
-        let bytes = match handle.large() {
-            Some(at) => &self.large[at][..8],
-            None => &self.slot(handle)[HEADER..MEMBER_AT],
-        };
+        if let Some(at) = handle.large() {
+            return self.large.get(at).score;
+        }
+        let bytes = &self.slot(handle)[HEADER..MEMBER_AT];
         f64::from_le_bytes(bytes.try_into().expect("a score is eight bytes"))
     }
 
     pub(super) fn set_score(&mut self, handle: Handle, score: f64) {
-        let bytes = match handle.large() {
-            Some(at) => &mut self.large[at][..8],
-            None => &mut self.slot_mut(handle)[HEADER..MEMBER_AT],
-        };
-        bytes.copy_from_slice(&score.to_le_bytes());
+        match handle.large() {
+            Some(at) => self.large.get_mut(at).score = score,
+            None => self.slot_mut(handle)[HEADER..MEMBER_AT].copy_from_slice(&score.to_le_bytes()),
+        }
     }
 
     pub(super) fn add(&mut self, member: &[u8], score: f64) -> Handle {
@@ -119,55 +158,58 @@ impl Arena {
         let Some(handle) = self.reuse_slot(size).or_else(|| self.cut_slot(size)) else {
             return self.add_large(member, score);
         };
-        let slot = self.slot_mut(handle);
+        let chunk = self.chunks.get_mut(handle.chunk());
+        chunk.used += size as u32;
+        let slot = &mut chunk.bytes.bytes_mut()[handle.offset()..];
         write_u16(slot, 0, member.len() as u16);
         slot[HEADER..MEMBER_AT].copy_from_slice(&score.to_le_bytes());
         slot[MEMBER_AT..MEMBER_AT + member.len()].copy_from_slice(member);
-        self.chunks[handle.chunk()].used += size;
         handle
     }
 
     pub(super) fn free(&mut self, handle: Handle) {
         if let Some(at) = handle.large() {
-            self.large_bytes -= std::mem::take(&mut self.large[at]).len();
+            self.large_bytes -= std::mem::take(self.large.get_mut(at)).member.len();
             self.large_vacant.push(at as u32);
             return;
         }
         let size = slot_size(read_u16(self.slot(handle), 0) as usize);
-        self.chunks[handle.chunk()].used -= size;
+        self.chunks.get_mut(handle.chunk()).used -= size as u32;
         self.link(handle, size);
     }
 
     /// Bytes on the heap, reserved ones included.
     pub(super) fn heap_bytes(&self) -> usize {
-        let tail = self.chunks.get(self.open).map_or(0, |open| open.bytes.capacity() - open.bytes.len());
-        self.slot_bytes + tail + self.large_bytes + self.large.capacity() * size_of::<Box<[u8]>>()
+        let tail = self.open_chunk().map_or(0, |open| open.bytes.len() - open.filled as usize);
+        self.slot_bytes + tail + self.large_bytes + self.large.heap_bytes()
     }
 
     /// Drops one allocation without any bookkeeping; false when none is left. The arena is good for nothing else after.
     pub(super) fn drop_one(&mut self) -> bool {
-        self.chunks.pop().is_some() || self.large.pop().is_some()
+        self.chunks.drop_one() || self.large.drop_one()
     }
 
     fn slot(&self, handle: Handle) -> &[u8] {
-        &self.chunks[handle.chunk()].bytes[handle.offset()..]
+        &self.chunks.get(handle.chunk()).bytes[handle.offset()..]
     }
 
     fn slot_mut(&mut self, handle: Handle) -> &mut [u8] {
-        &mut self.chunks[handle.chunk()].bytes[handle.offset()..]
+        &mut self.chunks.get_mut(handle.chunk()).bytes.bytes_mut()[handle.offset()..]
+    }
+
+    /// None in an arena that never had a chunk.
+    fn open_chunk(&self) -> Option<&Chunk> {
+        (self.open < self.chunks.len()).then(|| self.chunks.get(self.open))
     }
 
     fn add_large(&mut self, member: &[u8], score: f64) -> Handle {
-        let mut record = Vec::with_capacity(8 + member.len());
-        record.extend_from_slice(&score.to_le_bytes());
-        record.extend_from_slice(member);
-        self.large_bytes += record.len();
+        self.large_bytes += member.len();
         let at = self.large_vacant.pop().map_or(self.large.len(), |at| at as usize);
         assert!(at < LARGE as usize - 1, "2^31 records of their own exceed any memory this runs in");
         if at == self.large.len() {
-            self.large.push(Box::default());
+            self.large.push(LargeRecord::default());
         }
-        self.large[at] = record.into_boxed_slice();
+        *self.large.get_mut(at) = LargeRecord { score, member: member.into() };
         Handle(LARGE | at as u32)
     }
 }
@@ -176,16 +218,16 @@ impl Arena {
 impl Arena {
     /// A new slot behind those of the open chunk; None when there can be no more chunks.
     fn cut_slot(&mut self, size: usize) -> Option<Handle> {
-        if self.chunks.get(self.open).is_none_or(|chunk| chunk.bytes.len() + size > CHUNK_BYTES) {
+        if self.open_chunk().is_none_or(|chunk| chunk.filled as usize + size > CHUNK_BYTES) {
             self.open = self.new_chunk()?;
         }
         let growth = MIN_GROWTH.max(self.slot_bytes / 8).max(size);
-        let bytes = &mut self.chunks[self.open].bytes;
-        let offset = bytes.len();
-        if bytes.capacity() < offset + size {
-            bytes.reserve_exact(growth.min(CHUNK_BYTES - offset));
+        let chunk = self.chunks.get_mut(self.open);
+        let offset = chunk.filled as usize;
+        if chunk.bytes.len() < offset + size {
+            chunk.bytes.grow(offset, (offset + growth).min(CHUNK_BYTES));
         }
-        bytes.resize(offset + size, 0);
+        chunk.filled += size as u32;
         self.slot_bytes += size;
         Some(Handle::new(self.open, offset))
     }
@@ -243,46 +285,54 @@ impl Arena {
     }
 }
 
-/// Cleaning: `victim`, then `retire` it, then `clone_record` and re-point each record it returned, then `release`.
+/// Cleaning.
 impl Arena {
+    /// Cleans one slot more, if enough lies free.
+    ///
+    /// Each step frees a slot for good or moves one record, so a removal need not wait for a whole chunk; three steps for
+    /// each slot that is freed keep pace.
+    pub(super) fn clean_slot(&mut self) -> Cleaned {
+        let victim = || Some(Cleaning { chunk: self.victim()?, offset: 0 });
+        let Some(Cleaning { chunk, offset }) = self.cleaning.or_else(victim) else {
+            return Cleaned::Nothing;
+        };
+        if offset == self.chunks.get(chunk).filled as usize {
+            self.release(chunk);
+            self.cleaning = None;
+            return Cleaned::Freed;
+        }
+        let handle = Handle::new(chunk, offset);
+        let header = read_u16(self.slot(handle), 0);
+        let is_free = header & FREE != 0;
+        let size = if is_free { (header & !FREE) as usize * UNIT } else { slot_size(header as usize) };
+        self.cleaning = Some(Cleaning { chunk, offset: offset + size });
+        if is_free {
+            self.unlink(handle);
+            return Cleaned::Freed;
+        }
+        let member = self.member(handle).to_vec();
+        Cleaned::Moved { old: handle, new: self.add(&member, self.score(handle)) }
+    }
+
+    /// Whether more than half of the slot bytes lie free: then cleaning should hurry.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.free_bytes * 2 > self.slot_bytes
+    }
+
     /// The chunk to clean, if enough lies free: the emptiest, for that costs least.
-    pub(super) fn victim(&self) -> Option<usize> {
+    fn victim(&self) -> Option<usize> {
         if self.free_bytes * 5 < self.slot_bytes * 2 || self.slot_bytes <= CHUNK_BYTES {
             return None;
         }
         let candidates =
-            self.chunks.iter().enumerate().filter(|(id, chunk)| *id != self.open && !chunk.bytes.is_empty());
+            self.chunks.iter().enumerate().filter(|(id, chunk)| *id != self.open && chunk.filled > 0);
         candidates.min_by_key(|(_, chunk)| chunk.used).map(|(id, _)| id)
     }
 
-    /// Takes the chunk's free slots out of circulation and returns its records.
-    pub(super) fn retire(&mut self, chunk: usize) -> Vec<Handle> {
-        let mut live = Vec::new();
-        let mut offset = 0;
-        while offset < self.chunks[chunk].bytes.len() {
-            let handle = Handle::new(chunk, offset);
-            let header = read_u16(self.slot(handle), 0);
-            if header & FREE != 0 {
-                self.unlink(handle);
-                offset += (header & !FREE) as usize * UNIT;
-            } else {
-                live.push(handle);
-                offset += slot_size(header as usize);
-            }
-        }
-        live
-    }
-
-    /// A second record with the same member and score, elsewhere.
-    pub(super) fn clone_record(&mut self, handle: Handle) -> Handle {
-        let member = self.member(handle).to_vec();
-        self.add(&member, self.score(handle))
-    }
-
-    /// Frees a retired chunk with all that is in it.
-    pub(super) fn release(&mut self, chunk: usize) {
-        let gone = std::mem::take(&mut self.chunks[chunk]);
-        self.slot_bytes -= gone.bytes.len();
+    /// Frees a chunk with all that is in it.
+    fn release(&mut self, chunk: usize) {
+        let gone = std::mem::take(self.chunks.get_mut(chunk));
+        self.slot_bytes -= gone.filled as usize;
         self.vacant.push(chunk as u32);
     }
 }
@@ -312,12 +362,14 @@ mod tests {
     use super::*;
 
     fn clean(arena: &mut Arena, handles: &mut [Handle]) {
-        while let Some(chunk) = arena.victim() {
-            for old in arena.retire(chunk) {
-                let new = arena.clone_record(old);
-                *handles.iter_mut().find(|handle| **handle == old).expect("a live record is ours") = new;
+        loop {
+            match arena.clean_slot() {
+                Cleaned::Nothing => return,
+                Cleaned::Freed => {}
+                Cleaned::Moved { old, new } => {
+                    *handles.iter_mut().find(|handle| **handle == old).expect("a live record is ours") = new;
+                }
             }
-            arena.release(chunk);
         }
     }
 

@@ -3,16 +3,22 @@
 //! - Every record has exactly one entry in the index and one in the tree.
 //! - A score stands twice: in the record, from where a member finds its place in the tree, and in the tree, where it
 //!   saves reading the records that a search passes.
-//! - Removals keep the arena tidy. Of single ones each cleans at most one chunk, which moves two thousand records at
-//!   worst; a range is cleaned up after once it is gone, for then the least is left to move.
+//! - Removals keep the arena tidy. Of single ones each cleans a few slots; a range is cleaned up after once it is gone, for
+//!   then the least is left to move.
+//! - Clones share what all three parts consist of; a change copies what it touches.
 
 use std::ops::Range;
 
-use super::arena::{Arena, Handle};
+use super::arena::{Arena, Cleaned, Handle};
 use super::index::Index;
 use super::order::Cut;
 use super::tree::{self, CountedTree, Item};
 use super::{Entry, Inserted};
+
+/// Slots that a removal cleans: as many as keep pace with removals, and more where the arena is sparse all the same, for
+/// slots differ in size.
+const CLEAN_SLOTS: usize = 4;
+const CLEAN_SLOTS_IF_SPARSE: usize = 16;
 
 /// A sorted set of any size.
 #[derive(Debug, Clone)]
@@ -53,7 +59,7 @@ impl Big {
         let hash = self.index.hash(member);
         let handle = self.index.find(&self.arena, hash, member)?;
         let score = self.remove_record(hash, handle);
-        self.clean_one_chunk();
+        self.clean(if self.arena.is_sparse() { CLEAN_SLOTS_IF_SPARSE } else { CLEAN_SLOTS });
         Some(score)
     }
 
@@ -67,7 +73,7 @@ impl Big {
                 self.remove_record(self.index.hash(self.arena.member(handle)), handle);
             }
         }
-        while self.clean_one_chunk() {}
+        self.clean(usize::MAX);
     }
 
     pub(super) fn count_before(&self, cut: Cut) -> usize {
@@ -125,19 +131,22 @@ impl Big {
         self.tree = CountedTree::new();
     }
 
-    /// False if enough of the arena is in use.
-    fn clean_one_chunk(&mut self) -> bool {
-        let Some(chunk) = self.arena.victim() else {
-            return false;
-        };
-        for old in self.arena.retire(chunk) {
-            let new = self.arena.clone_record(old);
-            let (member, score) = (self.arena.member(new), self.arena.score(new));
-            self.index.replace(self.index.hash(member), old, new);
-            self.tree.replace(&is_after(&self.arena, Cut::Above(score, member)), new);
+    /// Cleans so many slots of the arena, or until enough of it is in use.
+    fn clean(&mut self, slots: usize) {
+        for _ in 0..slots {
+            match self.arena.clean_slot() {
+                Cleaned::Nothing => return,
+                Cleaned::Freed => {}
+                Cleaned::Moved { old, new } => self.repoint(old, new),
+            }
         }
-        self.arena.release(chunk);
-        true
+    }
+
+    /// Makes what points to a record point to its copy.
+    fn repoint(&mut self, old: Handle, new: Handle) {
+        let (member, score) = (self.arena.member(new), self.arena.score(new));
+        self.index.replace(self.index.hash(member), old, new);
+        self.tree.replace(&is_after(&self.arena, Cut::Above(score, member)), new);
     }
 }
 

@@ -7,16 +7,20 @@
 //! - A bucket holds an eighth of each hash (a tag), so most records are read only where they match.
 //! - The directory never has more than [`MAX_ROWS_PER_BUCKET`] rows for each bucket: where hashes collide beyond reason,
 //!   buckets overflow instead, and are searched from end to end.
+//! - Clones share buckets and directory. Whoever changes a bucket or some rows copies these first.
 //! - No result depends on a bucket's inner order; a scan goes by (hash, member), which only members and seed decide.
 
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
 use super::arena::{Arena, Handle};
+use crate::keyspace::types::segmented::{Segmented, segment_len};
+use crate::keyspace::types::shared::COUNTS_BYTES;
 
-/// Entries of a bucket: as many as make it 320 bytes.
-const BUCKET_ENTRIES: usize = 60;
+/// Entries of a bucket: as many as make it 384 bytes, with the counts that an `Arc` puts before it.
+const BUCKET_ENTRIES: usize = 70;
 /// The tags are compared eight at a time.
 const TAG_WORDS: usize = BUCKET_ENTRIES.div_ceil(8);
 /// Two buckets become one when they hold no more than this together.
@@ -44,23 +48,26 @@ struct Bucket {
     tags: [[u8; 8]; TAG_WORDS],
 }
 
+type Directory = Segmented<u32, { segment_len::<u32>(4096) }>;
+type Buckets = Segmented<Arc<Bucket>, { segment_len::<Arc<Bucket>>(1024) }>;
+
 /// The members of one arena.
 #[derive(Debug, Clone)]
 pub(super) struct Index<S = FixedState> {
     hasher: S,
-    directory: Vec<u32>,
+    /// By the top bits of a hash: the bucket's number in `buckets`.
+    directory: Directory,
     depth: u8,
-    #[expect(clippy::vec_box, reason = "growing must move pointers, not buckets")]
-    buckets: Vec<Box<Bucket>>,
+    buckets: Buckets,
     /// Buckets whose depth is the directory's: they alone keep it from halving.
     deepest: usize,
     overflowing: usize,
 }
 
 impl Bucket {
-    fn new(prefix: u32, depth: u8) -> Box<Bucket> {
+    fn new(prefix: u32, depth: u8) -> Arc<Bucket> {
         let (handles, tags) = ([Handle::default(); BUCKET_ENTRIES], [[0; 8]; TAG_WORDS]);
-        Box::new(Bucket { overflow: None, handles, prefix, depth, len: 0, tags })
+        Arc::new(Bucket { overflow: None, handles, prefix, depth, len: 0, tags })
     }
 
     fn len(&self) -> usize {
@@ -94,8 +101,13 @@ impl Bucket {
         self.overflow.as_ref().map_or(&[], |overflow| &overflow.entries)
     }
 
+    fn entries(&self) -> impl Iterator<Item = (u8, Handle)> {
+        let own = self.tags.as_flattened().iter().copied().zip(self.handles).take(self.len());
+        own.chain(self.overflow().iter().copied())
+    }
+
     fn handles(&self) -> impl Iterator<Item = Handle> {
-        self.handles[..self.len()].iter().copied().chain(self.overflow().iter().map(|(_, handle)| *handle))
+        self.entries().map(|(_, handle)| handle)
     }
 
     fn set(&mut self, at: usize, tag: u8, handle: Handle) {
@@ -167,13 +179,13 @@ impl Index {
 
 impl<S: BuildHasher> Index<S> {
     fn with_hasher(hasher: S) -> Index<S> {
-        let (directory, buckets) = (vec![0], vec![Bucket::new(0, 0)]);
+        let (directory, buckets) = (Directory::from_iter([0]), Buckets::from_iter([Bucket::new(0, 0)]));
         Index { hasher, directory, depth: 0, buckets, deepest: 1, overflowing: 0 }
     }
 
     pub(super) fn clear(&mut self) {
-        self.directory = vec![0];
-        self.buckets = vec![Bucket::new(0, 0)];
+        self.directory = Directory::from_iter([0]);
+        self.buckets = Buckets::from_iter([Bucket::new(0, 0)]);
         (self.depth, self.deepest, self.overflowing) = (0, 1, 0);
     }
 
@@ -210,15 +222,14 @@ impl<S: BuildHasher> Index<S> {
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        let boxes = self.buckets.len() * size_of::<Bucket>() + self.overflowing * size_of::<(u8, Handle)>();
-        boxes
-            + self.buckets.capacity() * size_of::<Box<Bucket>>()
-            + self.directory.capacity() * size_of::<u32>()
+        let each = COUNTS_BYTES + size_of::<Bucket>();
+        let overflow = self.overflowing * size_of::<(u8, Handle)>();
+        self.buckets.len() * each + overflow + self.buckets.heap_bytes() + self.directory.heap_bytes()
     }
 
     /// Drops one allocation without any bookkeeping; false when none is left. The index is good for nothing else after.
     pub(super) fn drop_one(&mut self) -> bool {
-        self.buckets.pop().is_some()
+        self.buckets.drop_one()
     }
 
     fn row(&self, hash: u64) -> usize {
@@ -226,12 +237,24 @@ impl<S: BuildHasher> Index<S> {
     }
 
     fn bucket_of(&self, hash: u64) -> &Bucket {
-        &self.buckets[self.directory[self.row(hash)] as usize]
+        self.bucket(self.id(self.row(hash)))
     }
 
     fn bucket_of_mut(&mut self, hash: u64) -> &mut Bucket {
-        let row = self.row(hash);
-        &mut self.buckets[self.directory[row] as usize]
+        self.bucket_mut(self.id(self.row(hash)))
+    }
+
+    /// The number of the bucket behind the row.
+    fn id(&self, row: usize) -> usize {
+        *self.directory.get(row) as usize
+    }
+
+    fn bucket(&self, id: usize) -> &Bucket {
+        self.buckets.get(id)
+    }
+
+    fn bucket_mut(&mut self, id: usize) -> &mut Bucket {
+        Arc::make_mut(self.buckets.get_mut(id))
     }
 }
 
@@ -239,12 +262,12 @@ impl<S: BuildHasher> Index<S> {
 impl<S: BuildHasher> Index<S> {
     /// Splits the bucket behind the row; false if the directory may not grow for it.
     fn split(&mut self, arena: &Arena, row: usize) -> bool {
-        let id = self.directory[row] as usize;
-        if self.buckets[id].depth == self.depth && !self.double() {
+        let id = self.id(row);
+        if self.bucket(id).depth == self.depth && !self.double() {
             return false;
         }
-        let (prefix, depth) = (self.buckets[id].prefix, self.buckets[id].depth + 1);
-        let old = std::mem::replace(&mut self.buckets[id], Bucket::new(prefix << 1, depth));
+        let (prefix, depth) = (self.bucket(id).prefix, self.bucket(id).depth + 1);
+        let old = std::mem::replace(self.buckets.get_mut(id), Bucket::new(prefix << 1, depth));
         self.buckets.push(Bucket::new(prefix << 1 | 1, depth));
         self.point_rows(self.buckets.len() - 1);
         self.deepest += if depth == self.depth { 2 } else { 0 };
@@ -264,21 +287,21 @@ impl<S: BuildHasher> Index<S> {
 
     /// Makes the bucket behind the row one with its neighbour, if both are sparse.
     fn merge(&mut self, row: usize) {
-        let id = self.directory[row] as usize;
-        let (prefix, depth) = (self.buckets[id].prefix, self.buckets[id].depth);
-        if depth == 0 || self.buckets[id].len() > MERGE_ENTRIES {
+        let id = self.id(row);
+        let (prefix, depth) = (self.bucket(id).prefix, self.bucket(id).depth);
+        if depth == 0 || self.bucket(id).len() > MERGE_ENTRIES {
             return;
         }
-        let buddy_id = self.directory[first_row(prefix ^ 1, depth, self.depth)] as usize;
-        let (bucket, buddy) = (&self.buckets[id], &self.buckets[buddy_id]);
+        let buddy_id = self.id(first_row(prefix ^ 1, depth, self.depth));
+        let (bucket, buddy) = (self.bucket(id), self.bucket(buddy_id));
         if buddy.depth != depth || bucket.len() + buddy.len() > MERGE_ENTRIES {
             return;
         }
         self.deepest -= if depth == self.depth { 2 } else { 0 };
-        let mut gone = self.take_bucket(buddy_id);
-        let id = self.directory[first_row(prefix, depth, self.depth)] as usize;
-        let bucket = &mut self.buckets[id];
-        while let Some((tag, handle)) = gone.pop() {
+        let gone = self.take_bucket(buddy_id);
+        let id = self.id(first_row(prefix, depth, self.depth));
+        let bucket = self.bucket_mut(id);
+        for (tag, handle) in gone.entries() {
             bucket.push(tag, handle);
         }
         (bucket.prefix, bucket.depth) = (prefix >> 1, depth - 1);
@@ -287,7 +310,7 @@ impl<S: BuildHasher> Index<S> {
     }
 
     /// Takes a bucket out; the last one moves to its id.
-    fn take_bucket(&mut self, id: usize) -> Box<Bucket> {
+    fn take_bucket(&mut self, id: usize) -> Arc<Bucket> {
         let gone = self.buckets.swap_remove(id);
         if id < self.buckets.len() {
             self.point_rows(id);
@@ -297,17 +320,17 @@ impl<S: BuildHasher> Index<S> {
 
     /// Points all rows of the bucket to it.
     fn point_rows(&mut self, id: usize) {
-        let bucket = &self.buckets[id];
+        let bucket = self.bucket(id);
         let first = first_row(bucket.prefix, bucket.depth, self.depth);
         let rows = 1 << (self.depth - bucket.depth);
-        self.directory[first..first + rows].fill(id as u32);
+        self.directory.fill(first..first + rows, id as u32);
     }
 
     fn double(&mut self) -> bool {
         if self.directory.len() * 2 > MAX_ROWS_PER_BUCKET * self.buckets.len() {
             return false;
         }
-        self.directory = self.directory.iter().flat_map(|id| [*id, *id]).collect();
+        self.directory = (0..2 * self.directory.len()).map(|row| *self.directory.get(row / 2)).collect();
         self.depth += 1;
         self.deepest = 0;
         true
@@ -315,7 +338,8 @@ impl<S: BuildHasher> Index<S> {
 
     fn halve(&mut self) {
         while self.depth > 0 && self.deepest == 0 && self.directory.len() > 4 * self.buckets.len() {
-            self.directory = self.directory.iter().step_by(2).copied().collect();
+            self.directory =
+                (0..self.directory.len()).step_by(2).map(|row| *self.directory.get(row)).collect();
             self.depth -= 1;
             self.deepest = self.buckets.iter().filter(|bucket| bucket.depth == self.depth).count();
         }

@@ -188,6 +188,32 @@ fn remains_are_dropped_in_steps() {
     assert!(board(&[("a", 1.0)]).into_remains().drop_some(1));
 }
 
+#[test]
+fn remains_that_a_clone_shares_are_counts_only() {
+    let set = numbered(100_000);
+    let mut remains = set.clone().into_remains();
+    let drops = (1..).find(|_| remains.drop_some(1)).expect("it ends");
+    assert!(drops < 400, "{drops}");
+    drop(remains);
+    assert_eq!((set.len(), set.rank(b"member:099999")), (100_000, Some(99_999)));
+    let mut remains = set.into_remains();
+    let drops = (1..).find(|_| remains.drop_some(1)).expect("it ends");
+    assert!(drops > 3000, "{drops}");
+}
+
+#[test]
+fn memory_comes_back_when_members_go_one_by_one() {
+    for (step, kept) in [(1, 2_000), (7919, 2_000)] {
+        let mut set = numbered(50_000);
+        let full = set.memory_bytes();
+        for i in 0..50_000 - kept {
+            set.remove(format!("member:{:06}", i * step % 50_000).as_bytes());
+        }
+        assert_eq!(set.len(), kept);
+        assert!(set.memory_bytes() < full / 8, "{} of {full}", set.memory_bytes());
+    }
+}
+
 /// The plainest sorted set there is.
 #[derive(Default)]
 struct Model {

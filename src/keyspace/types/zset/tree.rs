@@ -5,6 +5,8 @@
 //! - No node is empty, but for the root of an empty tree. A removal that leaves a node three eighths full or less merges
 //!   it with a neighbour, if both fit into three quarters of a node; that bounds height and waste.
 //! - A full node first shares with a neighbour, then splits; appending (or prepending) leaves full nodes behind.
+//! - Clones share nodes. Whoever changes one copies it first, and those on the way to it; a node that nobody shares is
+//!   changed in place.
 //! - The tree orders by the predicates that it is given. A predicate must hold for a prefix of the elements; callers make
 //!   it from a [`Cut`](super::order::Cut).
 
@@ -15,6 +17,7 @@ mod leaf;
 mod tests;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::arena::Handle;
 use inner::Inner;
@@ -30,8 +33,8 @@ pub(super) struct Item {
 
 #[derive(Debug, Clone)]
 enum Node {
-    Leaf(Box<Leaf>),
-    Inner(Box<Inner>),
+    Leaf(Arc<Leaf>),
+    Inner(Arc<Inner>),
 }
 
 /// How many nodes there are, for the memory figure.
@@ -62,7 +65,7 @@ impl CountedTree {
     pub(super) fn insert(&mut self, item: Item, before: &impl Fn(&Item) -> bool) {
         if self.root.is_full() {
             let old = std::mem::replace(&mut self.root, Node::empty());
-            self.root = Node::Inner(Inner::above(old, self.len));
+            self.root = Node::Inner(Arc::new(Inner::above(old, self.len)));
             self.nodes.inners += 1;
         }
         self.root.insert(item, before, &mut self.nodes);
@@ -112,14 +115,15 @@ impl CountedTree {
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.nodes.leaves * size_of::<Leaf>() + self.nodes.inners * Inner::HEAP_BYTES
+        self.nodes.leaves * Leaf::HEAP_BYTES + self.nodes.inners * Inner::HEAP_BYTES
     }
 
-    /// Drops one leaf without any bookkeeping; false when none is left. The tree is good for nothing else after.
+    /// Drops one leaf, or a node that others share, without any bookkeeping; false when none is left but the root. The
+    /// tree is good for nothing else after.
     pub(super) fn drop_one(&mut self) -> bool {
         match &mut self.root {
             Node::Leaf(_) => false,
-            Node::Inner(inner) => inner.drop_last_leaf(),
+            Node::Inner(inner) => Arc::get_mut(inner).is_some_and(Inner::drop_last_leaf),
         }
     }
 
@@ -140,11 +144,10 @@ impl CountedTree {
 
     /// Makes the root's only child the root.
     fn lower_root(&mut self) {
-        while let Node::Inner(inner) = &mut self.root {
-            let Some(child) = inner.take_only_child() else {
-                return;
-            };
-            self.root = child;
+        while let Node::Inner(inner) = &self.root
+            && inner.len() == 1
+        {
+            self.root = inner.child(0).clone();
             self.nodes.inners -= 1;
         }
     }
@@ -152,7 +155,7 @@ impl CountedTree {
 
 impl Node {
     fn empty() -> Node {
-        Node::Leaf(Leaf::new())
+        Node::Leaf(Arc::new(Leaf::new()))
     }
 
     fn len(&self) -> usize {
@@ -200,15 +203,20 @@ impl Node {
     /// The node must not be full.
     fn insert(&mut self, item: Item, before: &impl Fn(&Item) -> bool, nodes: &mut NodeCount) {
         match self {
-            Node::Leaf(leaf) => leaf.insert(leaf.count_before(before), item),
-            Node::Inner(inner) => inner.insert(item, before, nodes),
+            Node::Leaf(leaf) => {
+                let at = leaf.count_before(before);
+                Arc::make_mut(leaf).insert(at, item);
+            }
+            Node::Inner(inner) => Arc::make_mut(inner).insert(item, before, nodes),
         }
     }
 
     fn remove(&mut self, upto: &impl Fn(&Item) -> bool, nodes: &mut NodeCount) -> Option<Item> {
         match self {
-            Node::Leaf(leaf) => leaf.count_before(upto).checked_sub(1).map(|at| leaf.remove(at)),
-            Node::Inner(inner) => inner.remove(upto, nodes),
+            Node::Leaf(leaf) => {
+                leaf.count_before(upto).checked_sub(1).map(|at| Arc::make_mut(leaf).remove(at))
+            }
+            Node::Inner(inner) => Arc::make_mut(inner).remove(upto, nodes),
         }
     }
 
@@ -216,10 +224,10 @@ impl Node {
         match self {
             Node::Leaf(leaf) => {
                 if let Some(at) = leaf.count_before(upto).checked_sub(1) {
-                    leaf.set_handle(at, handle);
+                    Arc::make_mut(leaf).set_handle(at, handle);
                 }
             }
-            Node::Inner(inner) => inner.replace(upto, handle),
+            Node::Inner(inner) => Arc::make_mut(inner).replace(upto, handle),
         }
     }
 
@@ -228,11 +236,11 @@ impl Node {
         match self {
             Node::Leaf(leaf) => {
                 nodes.leaves += 1;
-                Node::Leaf(leaf.split_off(at))
+                Node::Leaf(Arc::new(Arc::make_mut(leaf).split_off(at)))
             }
             Node::Inner(inner) => {
                 nodes.inners += 1;
-                Node::Inner(inner.split_off(at))
+                Node::Inner(Arc::new(Arc::make_mut(inner).split_off(at)))
             }
         }
     }
@@ -242,11 +250,11 @@ impl Node {
         match (self, next) {
             (Node::Leaf(leaf), Node::Leaf(next)) => {
                 nodes.leaves -= 1;
-                leaf.append(&next);
+                Arc::make_mut(leaf).append(&next);
             }
             (Node::Inner(inner), Node::Inner(next)) => {
                 nodes.inners -= 1;
-                inner.append(*next);
+                Arc::make_mut(inner).append(&next);
             }
             _ => unreachable!("all leaves are on one level"),
         }
@@ -255,8 +263,8 @@ impl Node {
     /// Moves items between this node and the next of the same level, so that both hold as many.
     fn even_out(&mut self, next: &mut Node) {
         match (self, next) {
-            (Node::Leaf(leaf), Node::Leaf(next)) => leaf.even_out(next),
-            (Node::Inner(inner), Node::Inner(next)) => inner.even_out(next),
+            (Node::Leaf(leaf), Node::Leaf(next)) => Arc::make_mut(leaf).even_out(Arc::make_mut(next)),
+            (Node::Inner(inner), Node::Inner(next)) => Arc::make_mut(inner).even_out(Arc::make_mut(next)),
             _ => unreachable!("all leaves are on one level"),
         }
     }

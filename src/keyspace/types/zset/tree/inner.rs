@@ -1,6 +1,9 @@
 //! An inner node: children, each with its first item and how many items are below it.
 
+use std::sync::Arc;
+
 use super::{Item, Node, NodeCount};
+use crate::keyspace::types::shared::COUNTS_BYTES;
 use crate::keyspace::types::zset::arena::Handle;
 use crate::keyspace::types::zset::order::partition;
 
@@ -8,28 +11,38 @@ use crate::keyspace::types::zset::order::partition;
 const MIN_SHARE: usize = 8;
 
 /// The three rows run in step.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Inner {
     firsts: Vec<Item>,
     counts: Vec<u32>,
     children: Vec<Node>,
 }
 
+/// Shares the children and keeps the room for more.
+impl Clone for Inner {
+    fn clone(&self) -> Inner {
+        let mut clone = Inner::empty();
+        clone.append(self);
+        clone
+    }
+}
+
 impl Inner {
     pub(super) const CAPACITY: usize = 64;
-    pub(super) const HEAP_BYTES: usize =
-        size_of::<Inner>() + Inner::CAPACITY * (size_of::<Item>() + size_of::<u32>() + size_of::<Node>());
+    pub(super) const HEAP_BYTES: usize = COUNTS_BYTES
+        + size_of::<Inner>()
+        + Inner::CAPACITY * (size_of::<Item>() + size_of::<u32>() + size_of::<Node>());
 
-    fn empty() -> Box<Inner> {
-        Box::new(Inner {
+    fn empty() -> Inner {
+        Inner {
             firsts: Vec::with_capacity(Inner::CAPACITY),
             counts: Vec::with_capacity(Inner::CAPACITY),
             children: Vec::with_capacity(Inner::CAPACITY),
-        })
+        }
     }
 
     /// A node above one child that holds `items` items.
-    pub(super) fn above(child: Node, items: usize) -> Box<Inner> {
+    pub(super) fn above(child: Node, items: usize) -> Inner {
         let mut inner = Inner::empty();
         inner.firsts.push(child.first());
         inner.counts.push(items as u32);
@@ -104,7 +117,7 @@ impl Inner {
         self.firsts[at] = self.children[at].first();
     }
 
-    pub(super) fn split_off(&mut self, at: usize) -> Box<Inner> {
+    pub(super) fn split_off(&mut self, at: usize) -> Inner {
         let mut next = Inner::empty();
         next.firsts.extend(self.firsts.drain(at..));
         next.counts.extend(self.counts.drain(at..));
@@ -112,8 +125,10 @@ impl Inner {
         next
     }
 
-    pub(super) fn append(&mut self, mut next: Inner) {
-        self.take_front(&mut next, usize::MAX);
+    pub(super) fn append(&mut self, next: &Inner) {
+        self.firsts.extend_from_slice(&next.firsts);
+        self.counts.extend_from_slice(&next.counts);
+        self.children.extend_from_slice(&next.children);
     }
 
     pub(super) fn even_out(&mut self, next: &mut Inner) {
@@ -123,28 +138,22 @@ impl Inner {
         } else {
             let mut moved = self.split_off(half);
             moved.take_front(next, usize::MAX);
-            *next = *moved;
+            *next = moved;
         }
     }
 
-    pub(super) fn take_only_child(&mut self) -> Option<Node> {
-        if self.len() != 1 {
-            return None;
-        }
-        self.children.pop()
-    }
-
-    /// Drops the last leaf below, and what nodes that empties; false when nothing is left.
+    /// Drops the last leaf below, and what nodes that empties, or a node that others share, for that is only a count;
+    /// false when nothing is left.
     pub(super) fn drop_last_leaf(&mut self) -> bool {
-        while let Some(child) = self.children.last_mut() {
-            if let Node::Inner(inner) = child
-                && inner.drop_last_leaf()
-            {
+        while let Some(mut child) = self.children.pop() {
+            let Node::Inner(inner) = &mut child else {
                 return true;
-            }
-            let was_leaf = matches!(child, Node::Leaf(_));
-            self.children.pop();
-            if was_leaf {
+            };
+            let Some(inner) = Arc::get_mut(inner) else {
+                return true;
+            };
+            if inner.drop_last_leaf() {
+                self.children.push(child);
                 return true;
             }
         }

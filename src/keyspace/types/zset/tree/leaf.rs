@@ -1,10 +1,11 @@
 //! A leaf: scores beside handles, in order.
 
 use super::Item;
+use crate::keyspace::types::shared::COUNTS_BYTES;
 use crate::keyspace::types::zset::arena::Handle;
 use crate::keyspace::types::zset::order::partition;
 
-/// As many items as fit a 768-byte allocation.
+/// As many items as fit a 768-byte allocation, with the counts that an `Arc` puts before them.
 #[derive(Debug, Clone)]
 pub(super) struct Leaf {
     scores: [f64; Leaf::CAPACITY],
@@ -13,11 +14,12 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
-    pub(super) const CAPACITY: usize = 63;
+    pub(super) const CAPACITY: usize = 62;
+    pub(super) const HEAP_BYTES: usize = COUNTS_BYTES + size_of::<Leaf>();
 
-    pub(super) fn new() -> Box<Leaf> {
+    pub(super) fn new() -> Leaf {
         let (scores, handles) = ([0.0; Leaf::CAPACITY], [Handle::default(); Leaf::CAPACITY]);
-        Box::new(Leaf { scores, handles, len: 0 })
+        Leaf { scores, handles, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,7 +53,7 @@ impl Leaf {
         self.handles[at] = handle;
     }
 
-    pub(super) fn split_off(&mut self, at: usize) -> Box<Leaf> {
+    pub(super) fn split_off(&mut self, at: usize) -> Leaf {
         let mut next = Leaf::new();
         next.extend(self, at, self.len() - at);
         self.len = at as u8;
@@ -71,7 +73,7 @@ impl Leaf {
         } else {
             let mut moved = self.split_off(half);
             moved.append(next);
-            *next = *moved;
+            *next = moved;
         }
     }
 
@@ -98,6 +100,6 @@ mod tests {
 
     #[test]
     fn a_leaf_fills_its_size_class() {
-        assert!(size_of::<Leaf>() <= 768 && size_of::<Leaf>() + 12 > 768);
+        assert!(Leaf::HEAP_BYTES <= 768 && Leaf::HEAP_BYTES + 12 > 768);
     }
 }
