@@ -366,7 +366,7 @@ impl Play {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
     #[test]
     fn runs_add_up_to_the_keyspace_on_disk(steps in prop::collection::vec(step(), 1..60)) {
         let mut play = Play::new(Disk::Folder(Scratch::new()));

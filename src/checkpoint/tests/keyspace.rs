@@ -149,7 +149,7 @@ fn play(disk: Disk, steps: &[Step]) -> Result<()> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
     #[test]
     fn a_node_comes_back_as_it_was_on_disk(steps in prop::collection::vec(step(), 1..60)) {
         play(Disk::Folder(Scratch::new()), &steps).expect("nothing fails");
