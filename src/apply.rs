@@ -18,9 +18,11 @@ use crate::command::{
     Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, lookup, statistic_index,
 };
 use crate::keyspace::capture::{Capture, CaptureError};
+use crate::keyspace::changes::Generation;
+use crate::keyspace::range::LockRange;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
-use crate::keyspace::{Keyspace, Mutator};
+use crate::keyspace::{DATABASES, Keyspace, Mutator, Restoring};
 use crate::planted::{self, Bug};
 use crate::propose::batch::Step;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
@@ -76,6 +78,21 @@ impl Applier {
 
     pub fn keyspace(&self) -> &Arc<Keyspace> {
         self.mutator.keyspace()
+    }
+
+    /// Empties the keyspace for the content of a checkpoint, whose newest stamp was this. Returns what was in it, and who takes
+    /// the entries.
+    pub fn replace(
+        &mut self,
+        databases: [Generation; DATABASES],
+        stamp_ms: i64,
+    ) -> (Vec<LockRange>, Restoring<'_>) {
+        let old = self.mutator.take_all();
+        self.mutator.restore_generations(databases);
+        self.last_stamp_ms = stamp_ms;
+        // Whether any field has a deadline is not known: look.
+        self.effects.field_deadlines = true;
+        (old, self.mutator.restore())
     }
 
     /// Begins a capture of the keyspace as it is now.

@@ -65,6 +65,10 @@ pub struct CheckpointPolicy {
     pub bytes_per_second: u64,
     /// At least one.
     pub kept: usize,
+    /// Bytes of the log that stay for followers which were away.
+    pub log_keep_bytes: u64,
+    /// Most bytes that are fetched in a second; zero is no limit.
+    pub catch_up_bytes_per_second: u64,
 }
 
 /// Everything `perdura serve` was told.
@@ -353,6 +357,8 @@ fn checkpoint_policy(settings: &Settings) -> Result<CheckpointPolicy, ConfigErro
         interval_s: number(settings, "checkpoint-seconds", 0, MAX_INTERVAL_S)?,
         bytes_per_second: settings.required("checkpoint-bytes-per-second", parse_checkpoint_rate)?,
         kept: number(settings, "checkpoints-kept", 1, 100)? as usize,
+        log_keep_bytes: settings.required("log-keep-bytes", parse_bytes)?,
+        catch_up_bytes_per_second: settings.required("catch-up-bytes-per-second", parse_checkpoint_rate)?,
     })
 }
 

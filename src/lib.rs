@@ -29,3 +29,4 @@ pub mod shard;
 pub mod shared;
 pub mod slowlog;
 pub mod torture;
+pub mod transfers;

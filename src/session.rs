@@ -288,6 +288,11 @@ impl Session {
         let timer = self.start_timer(command);
         let (locks, known) = command.locks(args);
         let view = shard.keyspace.read(locks);
+        if !primary && !shard.has_caught_up() {
+            // All data is being replaced: who has the lock knows.
+            drop(view);
+            return self.answer_here(line, |reply| reply.error(CATCHING_UP));
+        }
         self.leaned_on_lease |= primary;
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let context = ReadContext::new(&view, self.client.db, self.now.unix_ms, self.seed).knowing(known);

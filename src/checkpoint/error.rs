@@ -36,6 +36,12 @@ pub enum CheckpointError {
     Exists { index: u64 },
     #[error("checkpoint: there is none at index {index}")]
     NoSuch { index: u64 },
+    /// What another node sent makes no checkpoint.
+    #[error("checkpoint: what was fetched can't be used: {reason}")]
+    Fetched { reason: String },
+    /// The caller has given it up.
+    #[error("checkpoint: it was given up before its end")]
+    GivenUp,
     /// A run failed or was given up, and the store was not reset.
     #[error("checkpoint: the last one was begun and not finished")]
     Unfinished,

@@ -10,11 +10,14 @@
 //! - People and tools can read it; nobody may change it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::error::Damage;
+use super::error::{CheckpointError, Damage};
 use crate::keyspace::DATABASES;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest::Digest;
@@ -117,6 +120,23 @@ impl Manifest {
             Err(_) => return Err(Damage::Header),
         }
         serde_json::from_slice(body).map_err(|error| Damage::Content { reason: error.to_string() })
+    }
+}
+
+/// The manifest in a checkpoint's folder.
+pub fn read(folder: &Path) -> Result<Manifest, CheckpointError> {
+    let file = folder.join(FILE_NAME);
+    let read = File::open(&file).and_then(|opened| {
+        let mut bytes = Vec::new();
+        opened.take(MAX_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    match read {
+        Ok(bytes) => Manifest::decode(&bytes).map_err(|damage| CheckpointError::damaged(&file, damage)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(CheckpointError::damaged(&file, Damage::Missing))
+        }
+        Err(error) => Err(CheckpointError::io("read", &file)(error)),
     }
 }
 

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::BufMut;
 use parking_lot::Mutex;
 
 use super::error::{CheckpointError, Result};
@@ -40,9 +42,9 @@ struct Published {
     content: Content,
 }
 
-/// What survives.
+/// What survives: the checkpoints, and the mark of one that came from another node, zero for none.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryShelf(Arc<Mutex<BTreeMap<u64, Published>>>);
+pub struct MemoryShelf(Arc<Mutex<BTreeMap<u64, Published>>>, Arc<AtomicU64>);
 
 impl MemoryShelf {
     /// Indexes of the published checkpoints, oldest first.
@@ -50,10 +52,68 @@ impl MemoryShelf {
         self.0.lock().keys().copied().collect()
     }
 
+    /// A checkpoint, and its records as bytes.
+    pub fn export(&self, index: u64) -> Option<(Manifest, Vec<u8>)> {
+        let shelf = self.0.lock();
+        let Published { manifest, content } = shelf.get(&index)?;
+        let mut bytes = Vec::new();
+        for (key, Stored { root, parts }) in content {
+            put(&mut bytes, key);
+            put(&mut bytes, root);
+            bytes.put_u32_le(parts.len() as u32);
+            parts.iter().for_each(|part| put(&mut bytes, part));
+        }
+        Some((manifest.clone(), bytes))
+    }
+
+    /// Publishes what another shelf has exported; false if the bytes are no records.
+    pub fn import(&self, manifest: &Manifest, records: &[u8]) -> bool {
+        let mut rest = records;
+        let mut content = Content::new();
+        while !rest.is_empty() {
+            let Some((key, stored)) = take_record(&mut rest) else { return false };
+            content.insert(key.into(), stored);
+        }
+        let manifest = Manifest { files: Vec::new(), ..manifest.clone() };
+        self.1.store(manifest.point.index, Ordering::Relaxed);
+        self.0.lock().insert(manifest.point.index, Published { manifest, content });
+        true
+    }
+
+    /// The checkpoint that came from another node and that the log may not yet go on behind.
+    pub fn adopting(&self) -> Option<u64> {
+        Some(self.1.load(Ordering::Relaxed)).filter(|index| *index > 0)
+    }
+
+    /// The log goes on behind it, or never will.
+    pub fn end_adoption(&self) {
+        self.1.store(0, Ordering::Relaxed);
+    }
+
     /// Takes a checkpoint away, as damage does that is found at a start.
     pub fn lose(&self, index: u64) {
         self.0.lock().remove(&index);
     }
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.put_u32_le(bytes.len() as u32);
+    out.put_slice(bytes);
+}
+
+fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, behind) = rest.split_first_chunk()?;
+    let (bytes, behind) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    *rest = behind;
+    Some(bytes)
+}
+
+fn take_record<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], Stored)> {
+    let (key, root) = (take(rest)?, take(rest)?.to_vec());
+    let (parts, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    let parts = (0..u32::from_le_bytes(*parts)).map(|_| Some(take(rest)?.to_vec())).collect::<Option<_>>()?;
+    Some((key, Stored { root, parts }))
 }
 
 #[derive(Debug)]
@@ -210,6 +270,17 @@ impl CheckpointStore for MemoryStore {
         self.content.clear();
         self.tallies = Tallies::default();
         Ok(())
+    }
+
+    fn adopt(&mut self, index: u64) -> Result<&Manifest> {
+        let published = self.shelf.0.lock().get(&index).cloned();
+        let Some(Published { manifest, content }) = published else {
+            return Err(CheckpointError::NoSuch { index });
+        };
+        self.run = None;
+        self.tallies = Tallies::of(&manifest.generations);
+        self.content = content;
+        Ok(self.newest.insert(manifest))
     }
 
     fn prune(&mut self, keep: usize) -> Result<usize> {

@@ -18,6 +18,7 @@
 //! | `store`, `run`, `slot_changes`, `tallies` | the store that grows by runs |
 //! | `records`, `sorted`, `options` | RocksDB: its records, sorted files, settings |
 //! | `load` | from records to entries |
+//! | `ship` | checkpoints on their way between nodes |
 //! | `throttle` | the pace of a run |
 //! | `memory` | a store in memory, for simulations |
 
@@ -30,6 +31,7 @@ pub mod record;
 pub mod records;
 mod run;
 pub mod shelf;
+pub mod ship;
 mod slot_changes;
 mod sorted;
 pub mod store;
@@ -40,7 +42,7 @@ mod testing;
 mod tests;
 pub mod throttle;
 
-use error::Result;
+use error::{CheckpointError, Result};
 use manifest::{Manifest, Point};
 
 use crate::keyspace::DATABASES;
@@ -96,6 +98,10 @@ pub trait CheckpointStore: Send {
     /// Publishes the checkpoint. `databases` are the generations of the databases at its index.
     fn finish(&mut self, databases: [Generation; DATABASES]) -> Result<Report>;
 
+    /// Makes a published checkpoint, which came from another node, the store's content and its newest; what it held is
+    /// forgotten, a run that had begun as well.
+    fn adopt(&mut self, index: u64) -> Result<&Manifest>;
+
     /// Forgets all records. Published checkpoints stay.
     fn reset(&mut self) -> Result<()>;
 
@@ -112,12 +118,22 @@ pub trait CheckpointStore: Send {
 
 /// Writes what a capture yields as the checkpoint of its moment. After an error the store has to be reset, and the keyspace
 /// told to forget what is stored.
-pub fn write(store: &mut dyn CheckpointStore, mut capture: Capture, point: Point) -> Result<Report> {
+pub fn write(
+    store: &mut dyn CheckpointStore,
+    mut capture: Capture,
+    point: Point,
+    is_given_up: &dyn Fn() -> bool,
+) -> Result<Report> {
     store.begin(point)?;
     for generation in capture.dropped().to_vec() {
         store.drop_generation(generation)?;
     }
     let databases = capture.generations();
-    capture.by_ref().try_for_each(|changes| store.put(changes))?;
+    for changes in capture.by_ref() {
+        if is_given_up() {
+            return Err(CheckpointError::GivenUp);
+        }
+        store.put(changes)?;
+    }
     store.finish(databases)
 }

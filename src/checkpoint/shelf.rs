@@ -3,8 +3,10 @@
 //! ```text
 //! work/                  the store that grows; worth nothing after a restart
 //! 00000000000000001234/  a published checkpoint, by its index: RocksDB's files and MANIFEST.perdura
+//! fetch-…1234/           what has come so far of another node's checkpoint; stays, for it was dear
+//! adopting-…1234         a mark: this checkpoint came from another node, and the log does not yet go on behind it
 //! damaged-*              one that was found damaged at a start: for people to look at, and to remove
-//! tmp-*                  what is being made or removed; removed at a start
+//! tmp-*                  what is being made, lent or removed; removed at a start
 //! ```
 //!
 //! - A checkpoint appears by one rename, after everything in it was synced; it goes by one rename, too, before its files do. So a
@@ -25,6 +27,8 @@ use super::manifest::{self, FileSum, Manifest};
 const WORK: &str = "work";
 const TEMPORARY: &str = "tmp-";
 const SET_ASIDE: &str = "damaged-";
+const FETCHING: &str = "fetch-";
+const ADOPTING: &str = "adopting-";
 /// Files of RocksDB that never change; all others are copied rather than linked.
 const IMMUTABLE: &str = "sst";
 const INDEX_DIGITS: usize = 20;
@@ -84,19 +88,12 @@ impl Shelf {
     }
 
     pub fn manifest(&self, index: u64) -> Result<Manifest> {
-        let file = self.path(index).join(manifest::FILE_NAME);
-        let read = File::open(&file).and_then(|opened| {
-            let mut bytes = Vec::new();
-            opened.take(manifest::MAX_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        });
-        match read {
-            Ok(bytes) => Manifest::decode(&bytes).map_err(|damage| CheckpointError::damaged(&file, damage)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(match self.path(index).exists() {
-                true => CheckpointError::damaged(&file, Damage::Missing),
-                false => CheckpointError::NoSuch { index },
-            }),
-            Err(error) => Err(CheckpointError::io("read", &file)(error)),
+        let path = self.path(index);
+        match manifest::read(&path) {
+            Err(CheckpointError::Damaged { damage: Damage::Missing, .. }) if !path.exists() => {
+                Err(CheckpointError::NoSuch { index })
+            }
+            read => read,
         }
     }
 
@@ -163,6 +160,65 @@ impl Shelf {
         fs::rename(staged, &path).map_err(CheckpointError::io("publish", &path))?;
         sync(&self.folder)?;
         Ok(manifest)
+    }
+
+    /// Where a checkpoint of another node is put together.
+    pub fn fetching(&self, index: u64) -> PathBuf {
+        self.folder.join(format!("{FETCHING}{index:0INDEX_DIGITS$}"))
+    }
+
+    /// What has come of other nodes' checkpoints.
+    pub fn fetched(&self) -> Result<Vec<PathBuf>> {
+        let names = self.names()?.into_iter().filter(|name| name.starts_with(FETCHING));
+        Ok(names.map(|name| self.folder.join(name)).collect())
+    }
+
+    /// Proves a checkpoint that came from another node, marks that it is to be adopted, and publishes it.
+    pub fn publish_fetched(&self, fetched: &Path, manifest: &Manifest) -> Result<()> {
+        let index = manifest.point.index;
+        let path = self.path(index);
+        if path.exists() {
+            return Err(CheckpointError::Exists { index });
+        }
+        check_names(fetched, manifest)?;
+        for file in &manifest.files {
+            let path = fetched.join(&file.name);
+            check_file(&path, file, &mut |_| {})?;
+            sync(&path)?;
+        }
+        sync(&fetched.join(manifest::FILE_NAME))?;
+        sync(fetched)?;
+        let mark = self.folder.join(format!("{ADOPTING}{index:0INDEX_DIGITS$}"));
+        File::create(&mark).map_err(CheckpointError::io("create", &mark))?;
+        sync(&self.folder)?;
+        fs::rename(fetched, &path).map_err(CheckpointError::io("publish", &path))?;
+        sync(&self.folder)
+    }
+
+    /// The checkpoint that came from another node and that the log may not yet go on behind.
+    pub fn adopting(&self) -> Result<Option<u64>> {
+        let names = self.names()?;
+        Ok(names.iter().filter_map(|name| index_of(name.strip_prefix(ADOPTING)?)).max())
+    }
+
+    /// The log goes on behind it, or never will.
+    pub fn end_adoption(&self) -> Result<()> {
+        for name in self.names()?.iter().filter(|name| name.starts_with(ADOPTING)) {
+            let mark = self.folder.join(name);
+            fs::remove_file(&mark).map_err(CheckpointError::io("remove", &mark))?;
+        }
+        sync(&self.folder)
+    }
+
+    /// Gives the files of a published checkpoint second names, in a temporary folder.
+    pub fn lend(&self, index: u64) -> Result<(PathBuf, Manifest)> {
+        let manifest = self.manifest(index)?;
+        let folder = self.temporary(&format!("lent-{index}"))?;
+        fs::create_dir_all(&folder).map_err(CheckpointError::io("create", &folder))?;
+        for file in &manifest.files {
+            link_or_copy(&self.path(index).join(&file.name), &folder.join(&file.name))?;
+        }
+        Ok((folder, manifest))
     }
 
     /// Makes the store's folder anew from a published checkpoint; an empty one without.
@@ -277,7 +333,7 @@ fn sum_and_sync(file: &Path, name: String) -> Result<FileSum> {
 }
 
 /// Length and checksum of a file.
-fn sum(path: &Path, progress: &mut impl FnMut(u64)) -> Result<(u64, u64)> {
+pub(super) fn sum(path: &Path, progress: &mut impl FnMut(u64)) -> Result<(u64, u64)> {
     let mut read = || -> io::Result<(u64, u64)> {
         let mut file = File::open(path)?;
         let mut buffer = vec![0; READ_BYTES];
@@ -301,7 +357,7 @@ fn sync(path: &Path) -> Result<()> {
 }
 
 /// A file system without hard links gets copies.
-fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     let linked =
         from.extension().is_some_and(|extension| extension == IMMUTABLE) && fs::hard_link(from, to).is_ok();
     if !linked {
@@ -310,7 +366,7 @@ fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove_folder(path: &Path) -> Result<()> {
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(CheckpointError::io("remove", path)(error))

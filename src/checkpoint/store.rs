@@ -175,6 +175,17 @@ impl CheckpointStore for RocksStore {
         Ok(())
     }
 
+    fn adopt(&mut self, index: u64) -> Result<&Manifest> {
+        let manifest = self.shelf.manifest(index)?;
+        // RocksDB lets go of the folder before it is made anew.
+        (self.run, self.records) = (None, None);
+        let work = self.shelf.remake_work(Some(&manifest))?;
+        self.records = Some(Records::open(&work, self.config.bytes_per_second)?);
+        self.tallies = Tallies::of(&manifest.generations);
+        self.next_blob = manifest.next_blob;
+        Ok(self.newest.insert(manifest))
+    }
+
     fn prune(&mut self, keep: usize) -> Result<usize> {
         Ok(self.shelf.prune(keep)?.len())
     }

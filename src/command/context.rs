@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use super::error::CommandError;
 use super::random::Random;
 use crate::keyspace::entry::Entry;
-use crate::keyspace::range::{Database, Usage};
+use crate::keyspace::range::{Database, LockRange, Usage};
 use crate::keyspace::slot::{RANGES, SLOTS, Slot};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Collection, Object, ValueRef, ValueType};
@@ -160,6 +160,8 @@ pub struct Effects {
 pub enum Garbage {
     Database(Box<Database>),
     Entry(Entry),
+    /// A whole keyspace.
+    Ranges(Vec<LockRange>),
 }
 
 /// The keyspace as a writing command sees it, inside apply.

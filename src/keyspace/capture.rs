@@ -74,6 +74,11 @@ impl CaptureState {
     fn end(&self, phase: Phase) {
         *self.0.lock() = phase;
     }
+
+    /// Nothing is left of what any capture took.
+    pub(super) fn forget(&self) {
+        self.end(Phase::Idle);
+    }
 }
 
 /// How much is done at a time.

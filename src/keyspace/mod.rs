@@ -76,6 +76,13 @@ impl Mutator {
         Capture::begin(&self.keyspace)
     }
 
+    /// Takes everything out, for the content of a checkpoint to be put in; it may take long to drop. No capture may be running;
+    /// one that was given up is forgotten.
+    pub fn take_all(&mut self) -> Vec<LockRange> {
+        self.keyspace.capture.forget();
+        self.keyspace.ranges.iter().map(|range| std::mem::take(&mut *range.write())).collect()
+    }
+
     /// The right to fill the keyspace from a checkpoint, by many threads at once.
     pub fn restore(&mut self) -> Restoring<'_> {
         Restoring { keyspace: &self.keyspace }

@@ -2,15 +2,20 @@
 //!
 //! ```text
 //! frame   = length:u32 kind:u8 body          length counts kind and body; at most MAX_FRAME_BYTES
-//! raft    = flags:u8 [stamp] [echo] {message} kind 1; flags: 1 stamp follows, 2 echo follows
+//! raft    = log_id:u64 flags:u8 [stamp] [echo] {message}       kind 1; flags: 1 stamp follows, 2 echo follows
 //! stamp   = term:u64 sent_at_ms:u64 round:u64
 //! message = length:u32 bytes                  an eraftpb.Message as protobuf
 //! publish = bytes                             kind 2; opaque here
 //! beat    = term:u64 busy:u8                  kind 3; on keepalive connections only
 //! answer  = term:u64                          kind 4; on keepalive connections only
+//! ask     = index:u64 file:u32 offset:u64 length:u32           kind 5; a piece of a checkpoint is wanted
+//! piece   = index:u64 file:u32 offset:u64 total:u64 xxh3:u64 bytes   kind 6; the checksum is that of the bytes
+//! gone    = index:u64                         kind 7; there is no such checkpoint
+//! rejoin  = log_id:u64                        kind 8; the sender's log is new
+//! account = log_id:u64 term:u64 last:u64     kind 9; note is taken of that log
 //! ```
 //! - All numbers are little-endian.
-//! - There is no checksum: TCP's, and the log's own CRC on what is kept, are held to be enough.
+//! - There is no checksum but that of a piece: TCP's, and the log's own CRC on what is kept, are held to be enough.
 //! - A reader's memory grows with the bytes that arrive, never with a length that is merely announced.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -19,6 +24,9 @@ use raft::eraftpb::Message;
 use thiserror::Error;
 
 use super::lease::Stamp;
+use crate::checkpoint::ship::Shipment;
+
+mod shipment;
 
 /// The longest frame, kind and body: an entry may be as large as the largest command.
 pub const MAX_FRAME_BYTES: usize = 1 << 30;
@@ -27,6 +35,8 @@ const KIND_RAFT: u8 = 1;
 const KIND_PUBLISH: u8 = 2;
 const KIND_BEAT: u8 = 3;
 const KIND_ANSWER: u8 = 4;
+const KIND_REJOIN: u8 = 8;
+const KIND_ACCOUNT: u8 = 9;
 const HAS_STAMP: u8 = 1;
 const HAS_ECHO: u8 = 2;
 const LENGTH_BYTES: usize = 4;
@@ -46,11 +56,32 @@ pub enum Frame {
     BeatAnswer {
         term: u64,
     },
+    /// About the files of a checkpoint.
+    Shipment(Shipment),
+    /// The sender's log is new; it wants note to be taken of that.
+    Rejoin {
+        log_id: u64,
+    },
+    /// The sender has taken note of that log.
+    Account {
+        log_id: u64,
+        account: Account,
+    },
+}
+
+/// What a member tells another whose log is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    pub term: u64,
+    /// Where its own log ends.
+    pub last_index: u64,
 }
 
 /// Raft messages that travel together, with what the lease needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RaftFrame {
+    /// The sender's log; 0 where it does not matter.
+    pub log_id: u64,
     /// Set by leaders.
     pub stamp: Option<Stamp>,
     /// Set by followers, in frames to their leader.
@@ -69,6 +100,8 @@ pub enum FrameError {
     Short { part: &'static str },
     #[error("a frame has {count} bytes too many")]
     Trailing { count: usize },
+    #[error("a piece of a checkpoint is longer than it may be, or is not what was sent")]
+    WrongPiece,
     #[error("a raft message can't be decoded: {0}")]
     Message(#[from] prost::DecodeError),
 }
@@ -110,6 +143,9 @@ impl Frame {
             Frame::Publish(payload) => payload.len(),
             Frame::Beat { .. } => 9,
             Frame::BeatAnswer { .. } => 8,
+            Frame::Shipment(shipment) => shipment::body_bytes(shipment),
+            Frame::Rejoin { .. } => 8,
+            Frame::Account { .. } => 24,
         }
     }
 
@@ -129,6 +165,17 @@ impl Frame {
                 out.put_u8(KIND_ANSWER);
                 out.put_u64_le(*term);
             }
+            Frame::Shipment(shipment) => shipment::put(shipment, out),
+            Frame::Rejoin { log_id } => {
+                out.put_u8(KIND_REJOIN);
+                out.put_u64_le(*log_id);
+            }
+            Frame::Account { log_id, account: Account { term, last_index } } => {
+                out.put_u8(KIND_ACCOUNT);
+                out.put_u64_le(*log_id);
+                out.put_u64_le(*term);
+                out.put_u64_le(*last_index);
+            }
         }
     }
 }
@@ -138,13 +185,14 @@ impl RaftFrame {
         let stamps = usize::from(self.stamp.is_some()) + usize::from(self.echo.is_some());
         let messages = self.messages.iter();
         let messages: usize = messages.map(|m| LENGTH_BYTES + m.encoded_len()).sum();
-        1 + stamps * 24 + messages
+        9 + stamps * 24 + messages
     }
 
     fn put_body(&self, out: &mut BytesMut) {
         let stamp_flag = if self.stamp.is_some() { HAS_STAMP } else { 0 };
         let echo_flag = if self.echo.is_some() { HAS_ECHO } else { 0 };
         out.put_u8(KIND_RAFT);
+        out.put_u64_le(self.log_id);
         out.put_u8(stamp_flag | echo_flag);
         for stamp in self.stamp.iter().chain(&self.echo) {
             out.put_u64_le(stamp.term);
@@ -168,6 +216,11 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
             driver_is_busy: body.try_get_u8().map_err(|_| short("busy flag"))? != 0,
         },
         KIND_ANSWER => Frame::BeatAnswer { term: body.try_get_u64_le().map_err(|_| short("term"))? },
+        shipment::KIND_ASK | shipment::KIND_PIECE | shipment::KIND_GONE => {
+            Frame::Shipment(shipment::decode(kind, &mut body)?)
+        }
+        KIND_REJOIN => Frame::Rejoin { log_id: body.try_get_u64_le().map_err(|_| short("log id"))? },
+        KIND_ACCOUNT => decode_account(&mut body)?,
         kind => return Err(FrameError::UnknownKind { kind }),
     };
     match body.len() {
@@ -176,9 +229,16 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
     }
 }
 
+fn decode_account(body: &mut Bytes) -> Result<Frame, FrameError> {
+    let mut number = || body.try_get_u64_le().map_err(|_| short("account"));
+    let (log_id, term, last_index) = (number()?, number()?, number()?);
+    Ok(Frame::Account { log_id, account: Account { term, last_index } })
+}
+
 fn decode_raft(body: &mut Bytes) -> Result<RaftFrame, FrameError> {
+    let log_id = body.try_get_u64_le().map_err(|_| short("log id"))?;
     let flags = body.try_get_u8().map_err(|_| short("flags"))?;
-    let mut frame = RaftFrame::default();
+    let mut frame = RaftFrame { log_id, ..RaftFrame::default() };
     if flags & HAS_STAMP != 0 {
         frame.stamp = Some(decode_stamp(body)?);
     }
@@ -209,6 +269,7 @@ mod tests {
     use raft::eraftpb::{Entry, MessageType};
 
     use super::*;
+    use crate::checkpoint::ship::{Ask, Piece};
 
     fn stamp(seed: u64) -> Stamp {
         Stamp { term: seed, sent_at_ms: seed.wrapping_mul(3), round: !seed }
@@ -225,7 +286,7 @@ mod tests {
     }
 
     fn some_frames() -> Vec<Frame> {
-        let raft = |stamp, echo, messages| Frame::Raft(RaftFrame { stamp, echo, messages });
+        let raft = |stamp, echo, messages| Frame::Raft(RaftFrame { log_id: 77, stamp, echo, messages });
         let busy = Frame::Beat { term: 5, driver_is_busy: true };
         vec![
             raft(None, None, vec![]),
@@ -236,7 +297,18 @@ mod tests {
             Frame::Publish(Bytes::new()),
             busy,
             Frame::BeatAnswer { term: 6 },
+            Frame::Shipment(Shipment::Ask(Ask { index: 7, file: 1, offset: 1 << 40, length: 9 })),
+            piece(b"content"),
+            piece(b""),
+            Frame::Shipment(Shipment::Gone { index: 8 }),
+            Frame::Rejoin { log_id: 1 << 60 },
+            Frame::Account { log_id: 5, account: Account { term: 6, last_index: 7 } },
         ]
+    }
+
+    fn piece(bytes: &'static [u8]) -> Frame {
+        let bytes = Bytes::from_static(bytes);
+        Frame::Shipment(Shipment::Piece(Piece { index: 7, file: 2, offset: 3, total: 1 << 33, bytes }))
     }
 
     fn encoded(frames: &[Frame]) -> Result<BytesMut, FrameError> {
@@ -277,17 +349,50 @@ mod tests {
         message.set_msg_type(MessageType::MsgHeartbeat);
         (message.to, message.from) = (2, 1);
         let frame = Frame::Raft(RaftFrame {
+            log_id: 9,
             stamp: Some(Stamp { term: 1, sent_at_ms: 2, round: 3 }),
             echo: None,
             messages: vec![message],
         });
         let golden = [
-            &[36, 0, 0, 0, 1, 1][..],
+            &[44, 0, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0, 1][..],
             &[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0],
             &[3, 0, 0, 0, 0, 0, 0, 0],
             &[6, 0, 0, 0, 8, 8, 16, 2, 24, 1],
         ];
         assert_eq!(encoded(&[frame])?[..], golden.concat());
+        Ok(())
+    }
+
+    #[test]
+    fn the_bytes_about_a_checkpoint_never_change_between_releases() -> Result<(), FrameError> {
+        let ask = Frame::Shipment(Shipment::Ask(Ask { index: 1, file: 2, offset: 3, length: 4 }));
+        let golden = [
+            &[25, 0, 0, 0, 5, 1, 0, 0, 0, 0, 0, 0, 0][..],
+            &[2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0],
+            &[4, 0, 0, 0],
+        ];
+        assert_eq!(encoded(&[ask])?[..], golden.concat());
+        let golden = [
+            &[38, 0, 0, 0, 6, 7, 0, 0, 0, 0, 0, 0, 0][..],
+            &[2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0],
+            &[0, 0, 0, 0, 2, 0, 0, 0],
+            &xxhash_rust::xxh3::xxh3_64(b"x").to_le_bytes(),
+            b"x",
+        ];
+        assert_eq!(encoded(&[piece(b"x")])?[..], golden.concat());
+        Ok(())
+    }
+
+    #[test]
+    fn a_piece_that_changed_on_its_way_or_is_too_long_is_refused() -> Result<(), FrameError> {
+        let mut damaged = encoded(&[piece(b"content")])?;
+        let last = damaged.len() - 1;
+        damaged[last] ^= 1;
+        assert!(matches!(Frame::decode(&mut damaged), Err(FrameError::WrongPiece)));
+        let long = Ask { index: 1, file: 1, offset: 0, length: crate::checkpoint::ship::MAX_PIECE_BYTES + 1 };
+        let mut long = encoded(&[Frame::Shipment(Shipment::Ask(long))])?;
+        assert!(matches!(Frame::decode(&mut long), Err(FrameError::WrongPiece)));
         Ok(())
     }
 
@@ -305,8 +410,8 @@ mod tests {
         let refused: [&[u8]; 6] = [
             &[0, 0, 0, 0],
             &[1, 0, 0, 0, 99],
-            &[2, 0, 0, 0, KIND_RAFT, HAS_STAMP],
-            &[6, 0, 0, 0, KIND_RAFT, 0, 200, 0, 0, 0],
+            &[10, 0, 0, 0, KIND_RAFT, 0, 0, 0, 0, 0, 0, 0, 0, HAS_STAMP],
+            &[14, 0, 0, 0, KIND_RAFT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200, 0, 0, 0],
             &[3, 0, 0, 0, KIND_ANSWER, 1, 2],
             &[10, 0, 0, 0, KIND_ANSWER, 0, 0, 0, 0, 0, 0, 0, 0, 7],
         ];
@@ -319,7 +424,7 @@ mod tests {
         #[test]
         fn no_bytes_at_all_make_the_decoder_panic(
             mut body in proptest::collection::vec(any::<u8>(), 1..200),
-            kind in 0u8..6,
+            kind in 0u8..11,
         ) {
             body[0] = kind;
             let mut buffer = BytesMut::new();

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::identity::{ClusterId, Identity, NodeId};
 
 /// The version of everything nodes say to each other.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"PERDURA>";
 const HEADER_BYTES: usize = 8 + 2 + 2;
@@ -322,7 +322,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn other_protocols_and_long_greetings_are_turned_away() -> Result<(), HelloError> {
-        let long = [&MAGIC[..], &1u16.to_le_bytes(), &u16::MAX.to_le_bytes()].concat();
+        let long = [&MAGIC[..], &PROTOCOL_VERSION.to_le_bytes(), &u16::MAX.to_le_bytes()].concat();
         for bytes in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), long] {
             let (mut near, mut far) = tokio::io::duplex(4096);
             near.write_all(&bytes).await?;
@@ -343,7 +343,7 @@ mod tests {
         };
         let golden = [
             &b"PERDURA>"[..],
-            &[1, 0, 29, 0, 0, 2],
+            &[2, 0, 29, 0, 0, 2],
             &[2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0],
             &[4, 0, 0, 0, 0, 0, 0, 0],
             b"a:1",

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::frame::{Frame, RaftFrame};
+use super::frame::{Account, Frame, RaftFrame};
 use super::identity::NodeId;
+use crate::checkpoint::ship::Shipment;
 
 /// Something that happened between this node and a peer.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,12 @@ pub enum PeerEvent {
     Raft(RaftFrame),
     /// A message for the local subscribers.
     Publish(Bytes),
+    /// For [`Node::step_rejoin`](super::node::Node::step_rejoin).
+    Rejoin { log_id: u64 },
+    /// For [`Node::step_account`](super::node::Node::step_account).
+    Account { log_id: u64, account: Account },
+    /// For whoever sends and fetches checkpoints.
+    Shipment(Shipment),
     /// For [`Node::step_beat`](super::node::Node::step_beat): a leader's keepalive thread.
     Beat { term: u64 },
     /// For [`Node::step_beat_answer`](super::node::Node::step_beat_answer).
@@ -107,6 +114,9 @@ impl From<Frame> for PeerEvent {
         match frame {
             Frame::Raft(frame) => PeerEvent::Raft(frame),
             Frame::Publish(payload) => PeerEvent::Publish(payload),
+            Frame::Shipment(shipment) => PeerEvent::Shipment(shipment),
+            Frame::Rejoin { log_id } => PeerEvent::Rejoin { log_id },
+            Frame::Account { log_id, account } => PeerEvent::Account { log_id, account },
             Frame::Beat { term, .. } => PeerEvent::Beat { term },
             Frame::BeatAnswer { term } => PeerEvent::BeatAnswer { term },
         }

@@ -19,7 +19,8 @@
 //! - F did not vote for N before its promise and make the promise afterwards: a vote moves F to N's term, and
 //!   F promises to a leader of its own term only.
 //! - F did not forget: a restarted node keeps silent for `promise_ms` from its start, as if it had promised with its last
-//!   breath. Only a node with an empty log and no term is free at once, for it can't have promised.
+//!   breath. A node with an empty log and no term is free at once: either it can't have promised, or it has lost its log, and
+//!   then it votes only after L, too, has taken note of that and forgotten what it returned (`node/rejoin.rs`).
 //! - Transferring the leadership overrides promises (the transferee's votes are forced). From its beginning L has no
 //!   lease. If it fails, the request to campaign may still be on its way, so the lease stays void until the transferee
 //!   itself has returned a later stamp of the same term: a node steps a request to campaign only if it has not yet
@@ -178,6 +179,13 @@ impl LeaderLease {
         }
         if let Some((_, known)) = self.echoes.iter_mut().find(|(id, _)| *id == from) {
             *known = Some(known.map_or(echo, |known| later(known, echo)));
+        }
+    }
+
+    /// Forgets what a follower has returned: its promises are void.
+    pub(super) fn forget(&mut self, follower: NodeId) {
+        if let Some((_, known)) = self.echoes.iter_mut().find(|(id, _)| *id == follower) {
+            *known = None;
         }
     }
 

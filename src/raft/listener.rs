@@ -143,7 +143,7 @@ async fn read_frames(mut stream: TcpStream, from: NodeId, inbox: &Inbox) -> Resu
             let Some(frame) = Frame::decode(&mut buffer)? else {
                 break;
             };
-            if matches!(frame, Frame::Raft(_) | Frame::Publish(_)) {
+            if !matches!(frame, Frame::Beat { .. } | Frame::BeatAnswer { .. }) {
                 inbox.put(from, frame.into(), before - buffer.len()).await;
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `node` | a member of the group: pure, no socket, no clock, no thread |
+//! | `node` | a member of the group: pure, no socket, no clock, no thread; `node/offer`: checkpoints in place of entries; `node/rejoin`: a member whose log is new |
 //! | `storage` | the log as raft sees it |
 //! | `lease` | when a leader may answer reads alone, and why that is right |
 //! | `timing` | ticks, heartbeats, election timeouts, leases |

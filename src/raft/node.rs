@@ -9,6 +9,7 @@
 //! - Entries are applied after their acknowledgement has left.
 //! - A node serves (reads, and writes that expect an answer) only as leader, and only once it has applied an entry of its
 //!   own term, for before that it may not know what was committed.
+//! - A member whose log is new takes part only once all others know that (`rejoin.rs`).
 //! - Nothing is applied twice in one process. A new process applies the log from its checkpoint on, at first only as far as it
 //!   knows it to be committed, which may be less than the process before it had applied ([`Node::has_caught_up`]).
 //! - An error of [`Node::process`] is final: the log can't be trusted any more, or an entry can't be applied. The process
@@ -16,7 +17,7 @@
 //!
 //! The order within [`Node::process`] is that of the raft crate's `Ready`, see its documentation.
 
-use perdura_wal::{CommitStats, Disk, Wal};
+use perdura_wal::{CommitStats, Disk, Position, Wal};
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{CAMPAIGN_TRANSFER, INVALID_ID, RawNode, Ready, StateRole};
 
@@ -31,9 +32,14 @@ use crate::planted::{self, Bug};
 
 mod config;
 mod error;
+mod offer;
+mod rejoin;
 
 pub use config::NodeConfig;
 pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
+pub use offer::Offer;
+use offer::Offers;
+use rejoin::{LogBook, Standing};
 
 /// What committed entries are applied to, and who wants to know what the node is doing.
 pub trait StateMachine {
@@ -42,6 +48,9 @@ pub trait StateMachine {
     /// Applies the next committed entry. Indexes come without gaps. An empty payload is a leader's first entry
     /// and changes nothing. An error ends the node.
     fn apply(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), Self::Error>;
+
+    /// The node goes on behind a checkpoint with this index, which was loaded in place of entries that it never had.
+    fn restored(&mut self, _index: u64) {}
 
     /// Until when (in the node's milliseconds) reads may be answered without asking anybody; 0 if not at all.
     /// Called before any message leaves that could help another leader into office.
@@ -77,6 +86,11 @@ pub struct Node<D: Disk> {
     /// No earlier process on this log has applied an entry behind this one.
     shown_until: u64,
     unreachable: Vec<NodeId>,
+    offers: Offers,
+    /// This node's own log.
+    log_id: u64,
+    log_book: LogBook,
+    standing: Standing,
     /// Why the next [`Node::process`] fails.
     fatal: Option<NodeError>,
 }
@@ -93,6 +107,13 @@ impl<D: Disk> Node<D> {
             true => Promise::none(),
             false => Promise::after_restart(now_ms, &config.timing),
         };
+        let standing = match storage.trusted_from() {
+            _ if is_alone => Standing::Full,
+            _ if storage.is_brand_new() => Standing::silent(),
+            until if until > 0 => Standing::Learning { until },
+            _ => Standing::Full,
+        };
+        let log_id = storage.log_id();
         let others: Vec<_> = others_of(identity).collect();
         let shown_until = storage.last_entry();
         let applied_term = raft::Storage::term(&storage, applied)?;
@@ -107,6 +128,10 @@ impl<D: Disk> Node<D> {
             applied_term,
             shown_until,
             unreachable: Vec::new(),
+            offers: Offers::default(),
+            log_id,
+            log_book: LogBook::default(),
+            standing,
             fatal: None,
             config,
         };
@@ -121,9 +146,13 @@ impl<D: Disk> Node<D> {
     ///
     /// `now_ms` must have been read after the frame arrived: the promise to the leader counts from it.
     pub fn step(&mut self, from: NodeId, frame: RaftFrame, now_ms: u64) {
+        if !self.may_hear(from, frame.log_id) {
+            return;
+        }
         let mut heard_leader = false;
         for message in frame.messages {
             let kind = message.get_msg_type();
+            let is_leaders = is_sent_by_leaders(kind);
             let is_welcome = self.is_from_peer(from, &message)
                 && self.is_allowed(&message, frame.stamp, now_ms)
                 && self.is_possible(&message);
@@ -131,11 +160,12 @@ impl<D: Disk> Node<D> {
                 tracing::debug!(from, ?kind, "dropped a raft message");
                 continue;
             }
+            let message = self.keep_offer(message);
             if let Err(error) = self.raw.step(message) {
                 tracing::debug!(from, ?kind, %error, "raft refused a message");
                 continue;
             }
-            heard_leader |= matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
+            heard_leader |= is_leaders;
         }
         self.after_raft_moved();
         if let Some(stamp) = frame.stamp
@@ -155,10 +185,10 @@ impl<D: Disk> Node<D> {
     fn is_allowed(&self, message: &Message, stamp: Option<Stamp>, now_ms: u64) -> bool {
         match message.get_msg_type() {
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
-                message.context == CAMPAIGN_TRANSFER || !self.promise.forbids(now_ms)
+                self.may_vote() && (message.context == CAMPAIGN_TRANSFER || !self.promise.forbids(now_ms))
             }
             MessageType::MsgTimeoutNow => {
-                stamp.is_some_and(|stamp| !self.promise.is_overtaken(message.from, stamp))
+                self.may_vote() && stamp.is_some_and(|stamp| !self.promise.is_overtaken(message.from, stamp))
             }
             _ => true,
         }
@@ -201,11 +231,13 @@ impl<D: Disk> Node<D> {
             return false;
         }
         self.next_tick_ms = now_ms + self.config.timing.tick_ms;
+        self.tick_standing();
         let acted = self.raw.tick();
         if acted && self.raw.raft.state != StateRole::Leader {
             self.attempts += 1;
         }
         self.settle_transfer(now_ms);
+        self.settle_offers();
         self.after_raft_moved();
         true
     }
@@ -315,10 +347,12 @@ impl<D: Disk> Node<D> {
         self.leadership.role == Role::Leader && has_own_entry
     }
 
-    /// Whether this node has applied all that an earlier process on its log can have applied and shown. Only entries on the
-    /// disk are applied, and none that is applied is ever replaced.
+    /// Whether this node has applied all that an earlier process on its log, or on one that it lost, can have applied and
+    /// shown. Only entries on the disk are applied, and none that is applied is ever replaced.
     pub fn has_caught_up(&self) -> bool {
-        self.raw.raft.raft_log.applied >= self.shown_until || planted::is(Bug::ServeHalfReplayed)
+        let applied = self.raw.raft.raft_log.applied;
+        let knows_all = self.may_vote() && applied >= self.shown_until;
+        knows_all || planted::is(Bug::ServeHalfReplayed)
     }
 
     /// Until when reads may be answered without asking anybody; `None` if not even now.
@@ -350,6 +384,7 @@ impl<D: Disk> Node<D> {
             return Err(error);
         }
         self.publish_lease(now_ms, machine);
+        self.say_standing(out);
         while self.raw.has_ready() {
             self.process_ready(now_ms, out, machine)?;
             for peer in std::mem::take(&mut self.unreachable) {
@@ -399,6 +434,7 @@ impl<D: Disk> Node<D> {
     ) -> Result<(), NodeError> {
         let entries = ready.take_entries();
         let hard_state = ready.hs();
+        let restored = position_of(ready.snapshot());
         let storage = self.raw.mut_store();
         let leaves_vote_behind = entries.is_empty() && planted::is(Bug::CountUnsyncedVotes);
         if !ready.must_sync() || leaves_vote_behind {
@@ -412,11 +448,24 @@ impl<D: Disk> Node<D> {
         }
         out.flush();
         machine.append_begins();
+        if let Some(checkpoint) = restored {
+            storage.stage_restart(checkpoint)?;
+        }
         storage.stage(&entries, hard_state)?;
         machine.sync_begins();
         let stats = storage.commit(entries)?;
         machine.sync_ended(&stats);
+        if let Some(checkpoint) = restored {
+            self.went_on_behind(checkpoint, machine);
+        }
         Ok(())
+    }
+
+    /// The log begins behind a checkpoint that came from another node.
+    fn went_on_behind<S: StateMachine>(&mut self, checkpoint: Position, machine: &mut S) {
+        self.applied_term = checkpoint.term;
+        self.shown_until = self.shown_until.min(checkpoint.index);
+        machine.restored(checkpoint.index);
     }
 
     fn apply<S: StateMachine>(&mut self, headers: &[Entry], machine: &mut S) -> Result<(), NodeError> {
@@ -464,6 +513,7 @@ impl<D: Disk> Node<D> {
         }
         let stamp = leads.then(|| self.lease.stamp(now_ms));
         for (to, mut frame) in outbox::group_by_peer(messages) {
+            frame.log_id = self.log_id;
             frame.stamp = stamp;
             frame.echo = self.promise.echo_for(to, self.raw.raft.term);
             if !out.send(to, &Frame::Raft(frame)) {
@@ -544,6 +594,7 @@ impl<D: Disk> Node<D> {
             is_serving: self.is_serving(),
             committed: raft.raft_log.committed,
             applied: raft.raft_log.applied,
+            first_index: raft.raft_log.first_index(),
             last_index: raft.raft_log.last_index(),
             uncommitted_bytes: self.uncommitted_bytes,
             lease_valid_until_ms: self.lease_valid_until_ms(now_ms),
@@ -572,6 +623,18 @@ impl<D: Disk> Node<D> {
 fn others_of(identity: &Identity) -> impl Iterator<Item = NodeId> {
     let own = identity.node_id;
     identity.members.iter().copied().filter(move |&id| id != own)
+}
+
+/// Whether a message of this kind is a leader's sign of life.
+fn is_sent_by_leaders(kind: MessageType) -> bool {
+    use MessageType::*;
+    matches!(kind, MsgAppend | MsgHeartbeat | MsgSnapshot)
+}
+
+/// The checkpoint that raft goes on behind, if it was just told to.
+fn position_of(snapshot: &raft::eraftpb::Snapshot) -> Option<Position> {
+    let metadata = snapshot.get_metadata();
+    (metadata.index > 0).then_some(Position { index: metadata.index, term: metadata.term })
 }
 
 /// Proposals and reads are never forwarded, and what is local to a node never comes from another.

@@ -32,6 +32,13 @@ enum Event {
     Stall(NodeId),
     Resume(NodeId),
     Transfer(NodeId),
+    /// It loses its disk, unless another has, and has not yet learnt everything again; and is back at once.
+    LoseDisk(NodeId),
+    /// It publishes a checkpoint and cuts its log.
+    Checkpoint(NodeId),
+    /// From here on it takes no checkpoints from others, or does so again.
+    FetchNothing(NodeId),
+    Fetch(NodeId),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -52,6 +59,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => id().prop_map(Event::Stall),
         2 => id().prop_map(Event::Resume),
         2 => id().prop_map(Event::Transfer),
+        3 => id().prop_map(Event::Checkpoint),
+        1 => id().prop_map(Event::LoseDisk),
+        1 => id().prop_map(Event::FetchNothing),
+        1 => id().prop_map(Event::Fetch),
     ]
 }
 
@@ -92,6 +103,10 @@ impl Life {
             Event::Stall(id) => self.cluster.member(id).stalled = true,
             Event::Resume(id) => self.cluster.member(id).stalled = false,
             Event::Transfer(to) => self.transfer(to),
+            Event::Checkpoint(id) => self.checkpoint(id),
+            Event::LoseDisk(id) => self.lose_disk(id),
+            Event::FetchNothing(id) => self.cluster.member(id).fetches_nothing = true,
+            Event::Fetch(id) => self.cluster.member(id).fetches_nothing = false,
             Event::LosePowerLater(..) | Event::Start(_) => {}
         }
     }
@@ -162,6 +177,22 @@ impl Life {
         }
     }
 
+    fn lose_disk(&mut self, id: NodeId) {
+        if (1..=MEMBERS).all(|other| self.runs(other) && self.cluster.node(other).is_trusted()) {
+            self.end(id, Cluster::lose_log);
+            self.cluster.start(id);
+        }
+    }
+
+    fn checkpoint(&mut self, id: NodeId) {
+        if self.runs(id) {
+            self.cluster.checkpoint(id);
+        }
+        if !self.runs(id) {
+            self.reads.retain(|read| read.at != id);
+        }
+    }
+
     /// All members run and reach each other again.
     fn end_trouble(&mut self) {
         self.cluster.heal();
@@ -170,6 +201,7 @@ impl Life {
                 self.cluster.start(id);
             }
             self.cluster.member(id).stalled = false;
+            self.cluster.member(id).fetches_nothing = false;
         }
     }
 

@@ -70,6 +70,8 @@ pub struct NodeStatus {
     pub is_serving: bool,
     pub committed: u64,
     pub applied: u64,
+    /// The first entry that the log still has.
+    pub first_index: u64,
     pub last_index: u64,
     /// Bytes proposed here and not yet applied.
     pub uncommitted_bytes: usize,

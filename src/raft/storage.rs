@@ -11,17 +11,18 @@
 //! - A failed read on raft's behalf is remembered, for raft would otherwise take it for a missing snapshot; the node asks
 //!   for it after every round and stops.
 //!
-//! Caveat: followers get no checkpoints yet. The log must not be compacted beyond what every follower has.
+//! - A follower whose next entry was compacted away is offered the newest published checkpoint: raft's snapshot is its index and
+//!   term and nothing else, the files travel by themselves. The log must not be compacted beyond that checkpoint.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use perdura_wal::{CommitStats, Disk, HardState, OwnedRecord, Record, Wal, WalError};
+use perdura_wal::{CommitStats, Disk, HardState, OwnedRecord, Position, Record, Wal, WalError};
 use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 use thiserror::Error;
 
-use super::identity::{Identity, IdentityError, NodeId};
+use super::identity::{Identity, IdentityError};
 use crate::planted::{self, Bug};
 
 /// How many entries raft is told of at once when it does not get their data.
@@ -49,12 +50,31 @@ pub enum StorageFault {
 /// Raft's view of one node's log.
 pub struct LogStorage<D: Disk> {
     wal: Wal<D>,
-    members: Vec<NodeId>,
     /// What raft believes; its commit may be ahead of what is durable.
     hard_state: HardState,
     durable_hard_state: HardState,
     recent: RecentEntries,
+    identity: Identity,
+    /// As [`Identity::trusted_from`] has it, and whether that is not written yet.
+    trusted_from: u64,
+    trust_changed: bool,
+    /// The newest published checkpoint.
+    checkpoint: Option<Position>,
     read_failure: RefCell<Option<WalError>>,
+}
+
+/// Lets the log go on behind a checkpoint that came from another node, unless it holds the checkpoint's entry already. What
+/// it cuts off is no part of what was committed, or is in the checkpoint. Durable on return.
+pub fn restart_log_at<D: Disk>(wal: &mut Wal<D>, checkpoint: Position) -> Result<(), StorageFault> {
+    let is_held = wal.term(checkpoint.index).is_ok_and(|term| term == checkpoint.term);
+    if is_held || checkpoint.index <= wal.base().index {
+        return Ok(());
+    }
+    let HardState { term, vote, .. } = wal.hard_state();
+    wal.reset(checkpoint)?;
+    wal.stage_hard_state(HardState { term: term.max(checkpoint.term), vote, commit: checkpoint.index })?;
+    wal.commit()?;
+    Ok(())
 }
 
 impl<D: Disk> LogStorage<D> {
@@ -71,6 +91,7 @@ impl<D: Disk> LogStorage<D> {
             wal.commit()?;
         }
         Identity::decode(wal.metadata())?.check_same(identity)?;
+        let trusted_from = Identity::trusted_from(wal.metadata());
         let (base, last) = (wal.base().index, wal.last_index());
         if applied < base || applied > last {
             return Err(StorageFault::CheckpointOutsideLog { applied, base, last });
@@ -81,8 +102,11 @@ impl<D: Disk> LogStorage<D> {
             hard_state: HardState { commit: hard_state.commit.max(applied), ..hard_state },
             durable_hard_state: wal.hard_state(),
             wal,
-            members: identity.members.clone(),
             recent: RecentEntries::new(cache_bytes),
+            identity: identity.clone(),
+            trusted_from,
+            trust_changed: false,
+            checkpoint: None,
             read_failure: RefCell::new(None),
         })
     }
@@ -92,12 +116,31 @@ impl<D: Disk> LogStorage<D> {
         self.wal.last_index() == 0 && self.hard_state == HardState::default()
     }
 
+    /// The log's random id.
+    pub fn log_id(&self) -> u64 {
+        self.wal.log_id()
+    }
+
+    /// The entry that this node has to know to be committed before it may vote; 0 if it may.
+    pub fn trusted_from(&self) -> u64 {
+        self.trusted_from
+    }
+
+    /// Sets that entry; durable with the next commit.
+    pub fn trust_from(&mut self, index: u64) {
+        self.trust_changed |= self.trusted_from != index;
+        self.trusted_from = index;
+    }
+
     /// Encodes entries and a hard state, where there is one, for the next [`commit`](Self::commit).
     pub fn stage(
         &mut self,
         entries: &[Entry],
         hard_state: Option<&raft::eraftpb::HardState>,
     ) -> Result<(), StorageFault> {
+        if std::mem::take(&mut self.trust_changed) {
+            self.wal.stage_metadata(&self.identity.encode_trusted_from(self.trusted_from))?;
+        }
         for entry in entries {
             self.wal.stage(record_of(entry)?)?;
         }
@@ -108,6 +151,28 @@ impl<D: Disk> LogStorage<D> {
             self.wal.stage_hard_state(self.hard_state)?;
         }
         Ok(())
+    }
+
+    /// Stages that a checkpoint takes the place of all entries, for the next [`commit`](Self::commit). Stage what comes behind
+    /// it afterwards.
+    pub fn stage_restart(&mut self, checkpoint: Position) -> Result<(), StorageFault> {
+        self.wal.reset(checkpoint)?;
+        self.recent.clear();
+        Ok(())
+    }
+
+    /// A checkpoint of this node's is published: followers may be offered it.
+    pub fn checkpoint_published(&mut self, checkpoint: Position) {
+        self.checkpoint = Some(checkpoint);
+    }
+
+    /// Raft's snapshot of a checkpoint.
+    pub fn snapshot_at(&self, checkpoint: Position) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let metadata = snapshot.mut_metadata();
+        (metadata.index, metadata.term) = (checkpoint.index, checkpoint.term);
+        metadata.set_conf_state(ConfState::from((self.identity.members.clone(), Vec::new())));
+        snapshot
     }
 
     /// Writes what was staged, in one write and one sync; `entries` are those that were. Blocks until they are durable.
@@ -146,6 +211,11 @@ impl<D: Disk> LogStorage<D> {
         Ok(())
     }
 
+    /// The index of the first entry that is there, or would be.
+    pub fn first_entry(&self) -> u64 {
+        self.wal.first_index()
+    }
+
     /// The index of the last entry that is durable.
     pub fn last_entry(&self) -> u64 {
         self.wal.last_index()
@@ -161,6 +231,11 @@ impl<D: Disk> LogStorage<D> {
         self.wal.compact_prefix(index)?;
         self.wal.commit()?;
         Ok(())
+    }
+
+    /// The last entry that can be dropped so that `bytes` bytes of the log stay.
+    pub fn compactable_beyond(&self, bytes: u64) -> u64 {
+        self.wal.compactable_beyond(bytes)
     }
 
     /// The log itself, for checks and its preparer.
@@ -231,7 +306,7 @@ impl<D: Disk> raft::Storage for LogStorage<D> {
         hard_state.term = self.hard_state.term;
         hard_state.vote = self.hard_state.vote;
         hard_state.commit = self.hard_state.commit;
-        let conf_state = ConfState::from((self.members.clone(), Vec::new()));
+        let conf_state = ConfState::from((self.identity.members.clone(), Vec::new()));
         Ok(RaftState::new(hard_state, conf_state))
     }
 
@@ -269,7 +344,10 @@ impl<D: Disk> raft::Storage for LogStorage<D> {
     }
 
     fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        Err(StorageError::SnapshotTemporarilyUnavailable.into())
+        match self.checkpoint {
+            Some(checkpoint) => Ok(self.snapshot_at(checkpoint)),
+            None => Err(StorageError::SnapshotTemporarilyUnavailable.into()),
+        }
     }
 }
 
@@ -292,6 +370,11 @@ impl RecentEntries {
     fn get(&self, index: u64) -> Option<&Entry> {
         let place = index.checked_sub(self.first_index()?)?;
         self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
     }
 
     /// Appends what was just written, after dropping what it replaced.

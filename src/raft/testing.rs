@@ -10,13 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use perdura_wal::disk::sim::{SimDisk, Tear};
-use perdura_wal::{NewLog, Options, Wal};
+use perdura_wal::{NewLog, Options, Position, Wal};
 
-use super::frame::{Frame, RaftFrame};
+use super::frame::Frame;
 use super::identity::{ClusterId, Identity, NodeId};
 use super::node::{Node, NodeConfig, StateMachine};
 use super::outbox::Outbound;
 use super::status::{Leadership, Role};
+use super::storage::restart_log_at;
 
 pub(super) const STEP_MS: u64 = 5;
 
@@ -27,6 +28,8 @@ pub(super) struct Ledger {
     pub readable_until_ms: u64,
     pub leaderships: Vec<Leadership>,
     pub syncs: usize,
+    /// How often a checkpoint of another member took the place of everything.
+    pub restorations: usize,
 }
 
 impl Ledger {
@@ -47,6 +50,11 @@ impl StateMachine for Ledger {
         Ok(())
     }
 
+    fn restored(&mut self, index: u64) {
+        assert_eq!(index, self.entries.len() as u64, "it holds the checkpoint already");
+        self.restorations += 1;
+    }
+
     fn readable_until(&mut self, until_ms: u64) {
         self.readable_until_ms = until_ms;
     }
@@ -65,11 +73,30 @@ pub(super) struct Member {
     pub machine: Ledger,
     /// A stalled member neither steps nor ticks; what is sent to it waits.
     pub stalled: bool,
+    /// It does not fetch the checkpoints that it is offered.
+    pub fetches_nothing: bool,
+    /// Its newest checkpoint: durable, and never damaged.
+    shelf: Shelf,
     /// Its disk will fail at a planned moment.
     power_fails: bool,
-    mailbox: Vec<(NodeId, RaftFrame)>,
+    mailbox: Vec<(NodeId, Frame)>,
+    /// How many disks it has lost.
+    lost_disks: u64,
     disk: SimDisk,
     clock_percent: u64,
+}
+
+/// What a member has published, or has fetched and not yet adopted.
+#[derive(Clone, Debug, Default)]
+struct Shelf {
+    entries: Vec<(u64, Vec<u8>)>,
+    is_fetched: bool,
+}
+
+impl Shelf {
+    fn position(&self) -> Position {
+        Position { index: self.entries.len() as u64, term: self.entries.last().map_or(0, |(term, _)| *term) }
+    }
 }
 
 pub(super) struct Cluster {
@@ -94,11 +121,11 @@ struct Letter {
     from: NodeId,
     to: NodeId,
     due_ms: u64,
-    frame: RaftFrame,
+    frame: Frame,
 }
 
 impl Network {
-    fn send(&mut self, from: NodeId, to: NodeId, frame: RaftFrame) -> bool {
+    fn send(&mut self, from: NodeId, to: NodeId, frame: Frame) -> bool {
         if self.cut.contains(&(from, to)) {
             return false;
         }
@@ -121,10 +148,7 @@ struct Wire<'a> {
 
 impl Outbound for Wire<'_> {
     fn send(&mut self, to: NodeId, frame: &Frame) -> bool {
-        match frame {
-            Frame::Raft(frame) => self.network.send(self.from, to, frame.clone()),
-            _ => false,
-        }
+        self.network.send(self.from, to, frame.clone())
     }
 
     fn flush(&mut self) {}
@@ -150,8 +174,11 @@ impl Cluster {
                 node: None,
                 machine: Ledger::default(),
                 stalled: false,
+                fetches_nothing: false,
+                shelf: Shelf::default(),
                 power_fails: false,
                 mailbox: Vec::new(),
+                lost_disks: 0,
                 disk: SimDisk::new(id, Tear::Sectors, 4096),
                 clock_percent: [100, 95, 105][id as usize % 3],
             };
@@ -184,18 +211,58 @@ impl Cluster {
         let disk = self.members[&id].disk.clone();
         let options = Options {
             segment_bytes: 1 << 17,
-            create: Some(NewLog { log_id: id, metadata: Vec::new() }),
+            create: Some(NewLog { log_id: id + 100 * self.members[&id].lost_disks, metadata: Vec::new() }),
             ..Options::default()
         };
         Wal::open(disk, options).expect("the log opens").0
     }
 
-    /// Starts a member that is down, with an empty state machine.
+    /// Starts a member that is down, from its newest checkpoint.
     pub(super) fn start(&mut self, id: NodeId) {
-        let node = Node::open(self.open_wal(id), self.config_of(id), 0, self.clock_of(id));
+        let mut wal = self.open_wal(id);
+        let shelf = self.members[&id].shelf.clone();
+        if shelf.is_fetched {
+            restart_log_at(&mut wal, shelf.position()).expect("the disk works");
+        }
+        let checkpoint = shelf.position();
+        let node = Node::open(wal, self.config_of(id), checkpoint.index, self.clock_of(id));
+        let mut node = node.expect("the node opens");
+        if checkpoint.index > 0 {
+            node.checkpoint_published(checkpoint);
+        }
         let member = self.member(id);
-        member.machine = Ledger::default();
-        member.node = Some(node.expect("the node opens"));
+        member.machine = Ledger { entries: shelf.entries, ..Ledger::default() };
+        (member.node, member.shelf.is_fetched) = (Some(node), false);
+    }
+
+    /// A member publishes a checkpoint and cuts its log behind it.
+    pub(super) fn checkpoint(&mut self, id: NodeId) {
+        let member = self.member(id);
+        let Some(node) = member.node.as_mut().filter(|_| !member.machine.entries.is_empty()) else { return };
+        member.shelf = Shelf { entries: member.machine.entries.clone(), is_fetched: false };
+        let position = member.shelf.position();
+        node.checkpoint_published(position);
+        if let Err(error) = node.storage_mut().compact(position.index) {
+            assert!(member.power_fails, "the log of {id} can't be cut: {error}");
+            self.lose_power(id);
+        }
+    }
+
+    /// What a member was offered it fetches at once, if the other is there.
+    fn fetch(&mut self, id: NodeId) {
+        let member = &self.members[&id];
+        let offer = member.node.as_ref().and_then(Node::offer).filter(|_| !member.fetches_nothing);
+        let Some(offer) = offer else { return };
+        let shelf = &self.members[&offer.from].shelf;
+        if shelf.position() != offer.checkpoint || self.network.cut.contains(&(offer.from, id)) {
+            return;
+        }
+        let entries = shelf.entries.clone();
+        let member = self.member(id);
+        let Some(node) = &mut member.node else { return };
+        member.shelf = Shelf { entries: entries.clone(), is_fetched: true };
+        member.machine.entries = entries;
+        assert!(node.restore(offer.checkpoint), "it was offered what it lacks");
     }
 
     /// Kills a member, with all that was on its way to it.
@@ -220,6 +287,9 @@ impl Cluster {
     /// Kills a member and gives it an empty disk.
     pub(super) fn lose_log(&mut self, id: NodeId) {
         self.end(id, |_| SimDisk::new(99, Tear::Sectors, 4096));
+        let member = self.member(id);
+        member.shelf = Shelf::default();
+        member.lost_disks += 1;
     }
 
     /// The member loses its power in the midst of the operation on its disk that comes after so many others.
@@ -286,13 +356,25 @@ impl Cluster {
             return;
         };
         for (from, frame) in member.mailbox.drain(..) {
-            node.step(from, frame, now_ms);
+            match frame {
+                Frame::Raft(frame) => node.step(from, frame, now_ms),
+                Frame::Rejoin { log_id } => node.step_rejoin(from, log_id),
+                Frame::Account { log_id, account } => node.step_account(from, log_id, account),
+                other => panic!("nodes do not say {other:?}"),
+            }
         }
         node.tick(now_ms);
+        self.fetch(id);
+        let member = self.members.get_mut(&id).expect("a member of the cluster");
+        let Some(node) = &mut member.node else { return };
         let mut wire = Wire { from: id, network: &mut self.network };
         let processed = node.process(now_ms, &mut wire, &mut member.machine);
         if node.leadership().role == Role::Leader {
             self.acknowledged = self.acknowledged.max(member.machine.entries.len() as u64);
+        }
+        if processed.is_ok() {
+            // What was fetched is what the log goes on behind by now.
+            member.shelf.is_fetched = false;
         }
         if let Err(error) = processed {
             assert!(member.power_fails, "node {id} ended: {error}");

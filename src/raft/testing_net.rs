@@ -200,6 +200,9 @@ impl Parts {
                 PeerEvent::Beat { term } => self.node.step_beat(from, term, now_ms),
                 PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now_ms),
                 PeerEvent::Unreachable => self.node.report_unreachable(from),
+                PeerEvent::Rejoin { log_id } => self.node.step_rejoin(from, log_id),
+                PeerEvent::Account { log_id, account } => self.node.step_account(from, log_id, account),
+                PeerEvent::Shipment(_) => {}
                 PeerEvent::Publish(payload) => {
                     let applied = self.machine.texts().len() as u64;
                     tracing::debug!(from, applied, bytes = payload.len(), "published");

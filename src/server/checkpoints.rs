@@ -3,25 +3,30 @@
 //! - The driver begins one between two turns. That fixes its moment and takes a few short locks, however much data there is.
 //! - The thread writes it, publishes it, and removes what is too old. If that fails nothing is lost, for the log has
 //!   everything; the next one then brings the whole keyspace.
-//! - The log is cut behind the oldest checkpoint that is kept, so that each of them can still be started from.
-//!
-//! Caveat: the log of a group is not cut yet, for a follower that lags behind it could not be helped.
+//! - The log is cut behind the oldest checkpoint that is kept, so that each of them can still be started from. In a group some more
+//!   stays, `log-keep-bytes`, for followers that were away: who lags behind that is sent a checkpoint. While somebody
+//!   fetches one, the log behind it stays as well. Every node of a group keeps so much, for each may have to lead.
+//! - A checkpoint that came from another node takes the place of everything; one that is being written then is given up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use perdura_wal::RealDisk;
+use parking_lot::Mutex;
+use perdura_wal::{Position, RealDisk};
 
 use super::{ServerError, spawn};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::manifest::Point;
-use crate::checkpoint::{CheckpointStore, Report};
+use crate::checkpoint::{self, CheckpointStore, Report};
 use crate::config::CheckpointPolicy;
 use crate::keyspace::Keyspace;
 use crate::keyspace::capture::Capture;
 use crate::persistence::{Persistence, Published, Running};
 use crate::raft::identity::Identity;
+use crate::shard::port::ShardHandle;
 use crate::shard::turn::{Now, Shard};
+use crate::transfers::Transfers;
 
 /// How long after a failure the next is begun, unless somebody asks.
 const RETRY_MS: u64 = 60_000;
@@ -34,17 +39,28 @@ struct Order {
 
 /// What became of one.
 struct Outcome {
-    /// What was written, and the oldest checkpoint that there is now.
-    written: Result<(Report, u64), CheckpointError>,
+    written: Result<Written, CheckpointError>,
+}
+
+struct Written {
+    report: Report,
+    term: u64,
+    /// The oldest checkpoint that there is now.
+    oldest: u64,
 }
 
 /// The driver's end.
 pub struct Checkpoints {
     policy: CheckpointPolicy,
     identity: Identity,
+    transfers: Arc<Transfers>,
+    /// The thread has it while one is being written.
+    store: Arc<Mutex<Box<dyn CheckpointStore>>>,
     orders: SyncSender<Order>,
     outcomes: Receiver<Outcome>,
     is_running: bool,
+    /// The one that is being written is to end.
+    given_up: Arc<AtomicBool>,
     last: Last,
 }
 
@@ -63,7 +79,7 @@ impl Checkpoints {
     /// Starts the thread. `store` holds what the keyspace was filled from.
     pub fn start(
         store: Box<dyn CheckpointStore>,
-        keyspace: Arc<Keyspace>,
+        handle: &ShardHandle,
         policy: CheckpointPolicy,
         identity: Identity,
         now_ms: u64,
@@ -71,7 +87,13 @@ impl Checkpoints {
         let index = store.newest().map_or(0, |manifest| manifest.point.index);
         let (orders, ordered) = sync_channel(1);
         let (outcome, outcomes) = sync_channel(1);
-        let mut writer = Writer { store, keyspace, kept: policy.kept };
+        let (store, given_up) = (Arc::new(Mutex::new(store)), Arc::<AtomicBool>::default());
+        let mut writer = Writer {
+            store: store.clone(),
+            keyspace: handle.keyspace.clone(),
+            kept: policy.kept,
+            given_up: given_up.clone(),
+        };
         spawn("checkpoints".to_owned(), move || {
             for order in ordered {
                 if outcome.send(writer.write(order)).is_err() {
@@ -80,7 +102,8 @@ impl Checkpoints {
             }
         })?;
         let last = Last { index, monotonic_ms: now_ms, ..Last::default() };
-        Ok(Checkpoints { policy, identity, orders, outcomes, is_running: false, last })
+        let (is_running, transfers) = (false, handle.transfers.clone());
+        Ok(Checkpoints { policy, identity, transfers, store, orders, outcomes, is_running, given_up, last })
     }
 
     /// Begins a checkpoint if one is due, and takes in one that is done.
@@ -99,6 +122,9 @@ impl Checkpoints {
                 Err(_) => Ok(()),
             };
         }
+        if self.given_up.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let (index, bytes) = (shard.machine().applied, shard.machine().applied_bytes);
         let is_wanted = persistence.is_wanted();
         if is_wanted && index == self.last.index {
@@ -106,6 +132,46 @@ impl Checkpoints {
         } else if is_wanted || index > self.last.index && self.is_due(bytes, now) {
             self.begin(shard, persistence, now);
         }
+        Ok(())
+    }
+
+    /// Ends the one that is being written, if any is, and lets no other begin before [`Checkpoints::resume`]. False while it
+    /// has not ended.
+    pub fn give_up(&mut self) -> bool {
+        self.given_up.store(true, Ordering::Release);
+        !self.is_running
+    }
+
+    /// Lets checkpoints begin again.
+    pub fn resume(&self) {
+        self.given_up.store(false, Ordering::Release);
+    }
+
+    /// Puts the content of a published checkpoint in place of all data, and of the store. Call it after
+    /// [`Checkpoints::give_up`].
+    ///
+    /// # Errors
+    /// It can't be loaded: the node has to end.
+    pub fn adopt(
+        &mut self,
+        shard: &mut Shard<RealDisk>,
+        persistence: &Persistence,
+        index: u64,
+        now: Now,
+    ) -> Result<(), ServerError> {
+        tracing::info!(index, "loading a checkpoint of another node in place of all data");
+        let mut store = self.store.lock();
+        let manifest = store.adopt(index)?.clone();
+        let Point { stamp_ms, term, .. } = manifest.point;
+        let loaded = shard.replace_data(manifest.databases, stamp_ms, |restoring| {
+            store.load(&|db, entry| restoring.put(db, entry))
+        })?;
+        shard.node_mut().checkpoint_published(Position { index, term });
+        let (keys, ended_ms) = (loaded.keys, now.unix_ms);
+        persistence.ended(Published { index, keys, ended_ms, ..Published::default() });
+        let applied_bytes = shard.machine().applied_bytes;
+        self.last = Last { index, applied_bytes, monotonic_ms: now.monotonic_ms, not_before_ms: 0 };
+        tracing::info!(index, keys = loaded.keys, "the checkpoint is loaded and whole");
         Ok(())
     }
 
@@ -155,10 +221,10 @@ impl Checkpoints {
         now: Now,
     ) -> Result<(), ServerError> {
         self.is_running = false;
-        let (report, oldest) = match outcome.written {
+        let Written { report, term, oldest } = match outcome.written {
             Ok(written) => written,
             Err(error) => {
-                tracing::error!(%error, "a checkpoint failed; the log has everything");
+                tracing::warn!(%error, "a checkpoint failed; the log has everything");
                 persistence.failed(error.to_string());
                 self.last.not_before_ms = now.monotonic_ms + RETRY_MS;
                 return Ok(());
@@ -174,10 +240,19 @@ impl Checkpoints {
             took_ms = report.elapsed_ms,
             "a checkpoint is published"
         );
-        match self.identity.members.len() {
-            1 => Ok(shard.compact_log(oldest)?),
-            _ => Ok(()),
+        shard.node_mut().checkpoint_published(Position { index: report.index, term });
+        let kept = self.first_needed(oldest, shard);
+        Ok(shard.compact_log(kept)?)
+    }
+
+    /// The last entry that nobody needs any more.
+    fn first_needed(&self, oldest: u64, shard: &mut Shard<RealDisk>) -> u64 {
+        if self.identity.members.len() == 1 {
+            return oldest;
         }
+        let lent = self.transfers.oldest_lent().unwrap_or(u64::MAX);
+        let beyond = shard.node_mut().storage_mut().compactable_beyond(self.policy.log_keep_bytes);
+        oldest.min(lent).min(beyond)
     }
 }
 
@@ -193,26 +268,38 @@ fn published(report: &Report, ended_ms: i64) -> Published {
 
 /// The thread's end.
 struct Writer {
-    store: Box<dyn CheckpointStore>,
+    store: Arc<Mutex<Box<dyn CheckpointStore>>>,
     keyspace: Arc<Keyspace>,
     kept: usize,
+    given_up: Arc<AtomicBool>,
 }
 
 impl Writer {
     fn write(&mut self, order: Order) -> Outcome {
-        let written = self.try_write(order).or_else(|error| self.give_up(error));
+        let store = self.store.clone();
+        let mut store = store.lock();
+        let written = self.try_write(&mut **store, order).or_else(|error| self.clean_up(&mut **store, error));
         Outcome { written }
     }
 
-    fn try_write(&mut self, Order { capture, point }: Order) -> Result<(Report, u64), CheckpointError> {
-        let report = crate::checkpoint::write(&mut *self.store, capture, point)?;
-        self.store.prune(self.kept)?;
-        Ok((report, self.store.oldest()?.unwrap_or(report.index)))
+    fn try_write(
+        &self,
+        store: &mut dyn CheckpointStore,
+        Order { capture, point }: Order,
+    ) -> Result<Written, CheckpointError> {
+        let term = point.term;
+        let report = checkpoint::write(store, capture, point, &|| self.given_up.load(Ordering::Acquire))?;
+        store.prune(self.kept)?;
+        Ok(Written { report, term, oldest: store.oldest()?.unwrap_or(report.index) })
     }
 
     /// The keyspace must not count as stored what was lost with the failed one.
-    fn give_up<T>(&mut self, error: CheckpointError) -> Result<T, CheckpointError> {
-        if let Err(other) = self.store.reset() {
+    fn clean_up<T>(
+        &self,
+        store: &mut dyn CheckpointStore,
+        error: CheckpointError,
+    ) -> Result<T, CheckpointError> {
+        if let Err(other) = store.reset() {
             tracing::error!(error = %other, "what a failed checkpoint left can't be removed");
         }
         if let Err(other) = self.keyspace.forget_stored() {

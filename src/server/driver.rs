@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::ServerError;
+use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::open::Opened;
 use super::peers::{PeerPlan, Peers};
@@ -42,6 +43,7 @@ const FAREWELL_MS: u64 = 500;
 pub struct Driver {
     shard: Shard<RealDisk>,
     checkpoints: Checkpoints,
+    catch_up: CatchUp,
     shared: Arc<Shared>,
     inbox: Inbox,
     out: Peers,
@@ -63,11 +65,12 @@ impl Driver {
         garbage: SyncSender<Garbage>,
         replayed: watch::Sender<bool>,
     ) -> Result<Self, ServerError> {
-        let Opened { shared, shard, checkpoints, inbox, board } = opened;
+        let Opened { shard, checkpoints, catch_up, shared, inbox, board } = opened;
         let out = Peers::open(peers, inbox.clone(), board.clone()).map_err(ServerError::Thread)?;
         Ok(Driver {
             shard,
             checkpoints,
+            catch_up,
             shared,
             inbox,
             out,
@@ -155,6 +158,7 @@ impl Driver {
         self.send_messages();
         self.inbox.take(&mut self.events);
         let now = self.now();
+        self.carry_files(now)?;
         self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());
         let busy = self.board.begin_turn();
         self.shard.turn(now, &mut self.events, &mut self.out)?;
@@ -171,7 +175,8 @@ impl Driver {
                 drop(garbage);
             }
         }
-        self.checkpoints.turn(&mut self.shard, &self.shared.shard.persistence, now)?;
+        let persistence = &self.shared.shard.persistence;
+        self.checkpoints.turn(&mut self.shard, persistence, now)?;
         let leadership = (self.shard.node().leadership(), self.shared.shard.leadership_epoch());
         let watched = self.shared.shard.is_status_watched();
         if now.monotonic_ms >= self.next_status_ms || leadership != self.told_leadership || watched {
@@ -184,6 +189,13 @@ impl Driver {
             self.shared.metrics.sample();
         }
         Ok(())
+    }
+
+    /// Lets checkpoints come from and go to peers; puts one that has come in place of all data.
+    fn carry_files(&mut self, now: Now) -> Result<(), ServerError> {
+        self.catch_up.take_in(&mut self.events);
+        let Driver { catch_up, shard, checkpoints, shared, out, board, .. } = self;
+        catch_up.turn(shard, checkpoints, &shared.shard.persistence, out, board, now)
     }
 
     fn note_slow(&mut self, now: Now) {
@@ -213,6 +225,7 @@ impl Driver {
             term: node.leadership.term,
             committed: node.committed,
             applied: node.applied,
+            first_index: node.first_index,
             last_index: node.last_index,
             peers: node
                 .peers

@@ -8,14 +8,16 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use perdura_wal::NewLog;
-use perdura_wal::{Options, RealDisk, Recovery, SyncMode, Wal};
+use perdura_wal::{Options, Position, RealDisk, Recovery, SyncMode, Wal};
 
+use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::peers::PeerPlan;
 use super::{LOG_FOLDER, ServerError};
 use crate::apply::Applier;
 use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::shelf::Rejected;
+use crate::checkpoint::shelf::{Rejected, Shelf};
+use crate::checkpoint::ship::Pace;
 use crate::checkpoint::store::{RocksStore, StoreConfig};
 use crate::command;
 use crate::config::Config;
@@ -28,7 +30,8 @@ use crate::persistence::Published;
 use crate::raft::identity::{ClusterId, Identity};
 use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
-use crate::raft::node::{Node, NodeConfig};
+use crate::raft::node::{Node, NodeConfig, NodeError};
+use crate::raft::storage::restart_log_at;
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::Shard;
@@ -39,6 +42,7 @@ pub struct Opened {
     pub shared: Arc<Shared>,
     pub shard: Shard<RealDisk>,
     pub checkpoints: Checkpoints,
+    pub catch_up: CatchUp,
     pub inbox: Inbox,
     pub board: TurnBoard,
 }
@@ -60,6 +64,8 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     let (keyspace, mut mutator) = Keyspace::create();
     let store = open_store(&config, &clock)?;
     let restored = restore(&store, &mut mutator, &clock)?;
+    let shelf = store.shelf().clone();
+    finish_adoption(&shelf, &restored, &mut wal)?;
     let counted = keyspace.clone();
     metrics.count_keys_by(move || (0..DATABASES).map(|db| keys_of(&counted, db)).collect());
     let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
@@ -73,32 +79,41 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     };
     let shared = Arc::new(Shared::new(config, clock.clone(), metrics.clone(), handle.clone(), run_id()));
     let now_ms = clock.monotonic_ms();
-    let node = Node::open(wal, node_config, restored.index, now_ms)?;
+    let mut node = Node::open(wal, node_config, restored.index, now_ms)?;
+    if let Some(position) = restored.position() {
+        node.checkpoint_published(position);
+    }
     let mut applier = Applier::after(mutator, shared.limits.clone(), restored.stamp_ms);
     // Whether any field of what was restored has a deadline is not known: look.
     applier.effects.field_deadlines = restored.keys > 0;
     let policy = shared.config.started_with().checkpoints;
-    let checkpoints =
-        Checkpoints::start(Box::new(store), handle.keyspace.clone(), policy, peers.identity.clone(), now_ms)?;
+    let checkpoints = Checkpoints::start(Box::new(store), &handle, policy, peers.identity.clone(), now_ms)?;
+    let pace = Pace { bytes_per_second: policy.catch_up_bytes_per_second };
+    let catch_up = CatchUp::start(shelf, pace, &handle, clock.clone())?;
     handle.persistence.found(restored.published());
     let board = TurnBoard::default();
     let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, metrics);
     machine.applied = restored.index;
     let inbox = Inbox::new(handle.driver_wake.clone());
     let shard = Shard::new(node, machine, handle, env::random_seed());
-    Ok((Opened { shared, shard, checkpoints, inbox, board }, peers))
+    Ok((Opened { shared, shard, checkpoints, catch_up, inbox, board }, peers))
 }
 
 /// The checkpoint that the keyspace was filled from; all zero without one.
 #[derive(Clone, Copy, Debug)]
 struct Restored {
     index: u64,
+    term: u64,
     stamp_ms: i64,
     keys: u64,
 }
 
 impl Restored {
-    const NOTHING: Restored = Restored { index: 0, stamp_ms: i64::MIN, keys: 0 };
+    const NOTHING: Restored = Restored { index: 0, term: 0, stamp_ms: i64::MIN, keys: 0 };
+
+    fn position(self) -> Option<Position> {
+        (self.index > 0).then_some(Position { index: self.index, term: self.term })
+    }
 
     fn published(self) -> Option<Published> {
         (self.index > 0).then(|| Published {
@@ -108,6 +123,22 @@ impl Restored {
             ..Published::default()
         })
     }
+}
+
+/// The last process may have ended after a checkpoint of another node had come to its shelf, and before its log went on behind
+/// that.
+fn finish_adoption(shelf: &Shelf, restored: &Restored, wal: &mut Wal<RealDisk>) -> Result<(), ServerError> {
+    let adopted = shelf.adopting()?.filter(|index| *index == restored.index);
+    if adopted.is_some()
+        && let Some(checkpoint) = restored.position()
+    {
+        tracing::info!(
+            index = checkpoint.index,
+            "the log goes on behind a checkpoint that came from another node"
+        );
+        restart_log_at(wal, checkpoint).map_err(NodeError::from)?;
+    }
+    Ok(shelf.end_adoption()?)
 }
 
 fn open_store(config: &Config, clock: &Clock) -> Result<RocksStore, ServerError> {
@@ -133,7 +164,7 @@ fn restore(store: &RocksStore, mutator: &mut Mutator, clock: &Clock) -> Result<R
     let loaded = store.load(&|db, entry| restoring.put(db, entry))?;
     let took_ms = clock.monotonic_ms() - began_ms;
     tracing::info!(index, keys = loaded.keys, took_ms, "the checkpoint is loaded and whole");
-    Ok(Restored { index, stamp_ms: manifest.point.stamp_ms, keys: loaded.keys })
+    Ok(Restored { index, term: manifest.point.term, stamp_ms: manifest.point.stamp_ms, keys: loaded.keys })
 }
 
 fn keys_of(keyspace: &Keyspace, database: usize) -> DatabaseKeys {

@@ -474,6 +474,10 @@ impl StateMachine for Machine {
         self.apply_entry(index, term, payload)
     }
 
+    fn restored(&mut self, index: u64) {
+        self.applied = index;
+    }
+
     fn readable_until(&mut self, until_ms: u64) {
         self.handle.set_readable_until(until_ms);
     }

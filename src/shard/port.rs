@@ -17,6 +17,7 @@ use crate::persistence::Persistence;
 use crate::propose::batch::Batch;
 use crate::propose::reply::{ConnectionId, ReplyBatch, Span};
 use crate::raft::status::Role;
+use crate::transfers::Transfers;
 
 /// One worker's mailbox at one shard.
 #[derive(Debug, Default)]
@@ -71,6 +72,8 @@ pub struct Status {
     pub term: u64,
     pub committed: u64,
     pub applied: u64,
+    /// The first entry that the log still has.
+    pub first_index: u64,
     pub last_index: u64,
     pub peers: Vec<PeerStatus>,
     pub blocked_clients: usize,
@@ -93,6 +96,7 @@ pub struct ShardHandle {
     /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
     pub pause: Pause,
     pub persistence: Persistence,
+    pub transfers: Arc<Transfers>,
     readable_until_ms: AtomicU64,
     caught_up: AtomicBool,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
@@ -119,6 +123,7 @@ impl ShardHandle {
             ports: (0..workers).map(|_| Arc::default()).collect(),
             persistence: Persistence::new(driver_wake.clone()),
             driver_wake,
+            transfers: Arc::default(),
             status: Mutex::default(),
             status_told: Notify::new(),
             watches: AtomicUsize::new(0),

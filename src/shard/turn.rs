@@ -22,6 +22,8 @@ use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
 use crate::keyspace::capture::{Capture, CaptureError};
+use crate::keyspace::changes::Generation;
+use crate::keyspace::{DATABASES, Restoring};
 use crate::pause::Paused;
 use crate::planted::{self, Bug};
 use crate::propose::batch::{Batch, Work};
@@ -104,6 +106,20 @@ impl<D: Disk> Shard<D> {
         (self.machine.applied, self.node.applied_term())
     }
 
+    /// Puts the content of a checkpoint in place of all data; `fill` restores it. From here on nobody may read from this replica,
+    /// until it has gone on behind the checkpoint.
+    pub fn replace_data<T, E>(
+        &mut self,
+        databases: [Generation; DATABASES],
+        stamp_ms: i64,
+        fill: impl FnOnce(&Restoring<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.handle.set_caught_up(false);
+        let (old, restoring) = self.machine.applier.replace(databases, stamp_ms);
+        self.machine.garbage.push(Garbage::Ranges(old));
+        fill(&restoring)
+    }
+
     /// Drops the log's entries up to `index`, durably.
     pub fn compact_log(&mut self, index: u64) -> Result<(), ShardError> {
         let compacted = self.node.storage_mut().compact(index);
@@ -143,6 +159,10 @@ impl<D: Disk> Shard<D> {
             PeerEvent::Beat { term } => self.node.step_beat(from, term, now.monotonic_ms),
             PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now.monotonic_ms),
             PeerEvent::Unreachable => self.node.report_unreachable(from),
+            PeerEvent::Rejoin { log_id } => self.node.step_rejoin(from, log_id),
+            PeerEvent::Account { log_id, account } => self.node.step_account(from, log_id, account),
+            // The caller's: a shard has no files.
+            PeerEvent::Shipment(_) => {}
             PeerEvent::Publish(message) => self.machine.published.extend(Message::decode(&message)),
         }
     }

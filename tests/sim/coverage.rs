@@ -62,6 +62,14 @@ seen! {
     AbortedSwaps: "transactions that their WATCH aborted",
     Expired: "keys freed because they had expired",
     Blocked: "clients that waited in a blocking command",
+    LostDisks: "disks lost",
+    Relearned: "nodes that knew everything again after they had lost their disk",
+    CheckpointsBegun: "checkpoints begun",
+    CheckpointsPublished: "checkpoints published",
+    CheckpointsGivenUp: "checkpoints given up for one of another node",
+    CheckpointsFetched: "checkpoints of other nodes put in place of all data",
+    CheckpointsOvertaken: "checkpoints that the log overtook on their way",
+    StartsFromCheckpoints: "restarts from a checkpoint",
     DigestsCompared: "digests compared at equal indexes",
 }
 

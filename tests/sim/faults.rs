@@ -38,6 +38,8 @@ pub enum FaultKind {
     Siege,
     /// A leader hands over, and does not hear what came of it.
     DeafTransfer,
+    /// A machine comes back with an empty disk.
+    LoseDisk,
 }
 
 use FaultKind::*;
@@ -128,6 +130,7 @@ impl World {
             Storm => self.begin_storm(),
             Siege => self.besiege(),
             DeafTransfer => self.hand_over_and_part(node),
+            LoseDisk => self.lose_disk(node),
         }
     }
 
@@ -295,8 +298,12 @@ impl World {
 
     /// Damages a log, as long as no more than a minority is lost by it.
     fn flip_bit(&mut self, node: usize) {
-        let lost = self.hosts.iter().filter(|host| host.lost || host.excuses.damage.is_some()).count();
+        let lost = self.hosts.iter().filter(|host| !host.is_sound()).count();
         if lost + 1 > (self.hosts.len() - 1) / 2 || self.hosts[node].excuses.damage.is_some() {
+            return;
+        }
+        if self.hosts.iter().any(|host| !host.trusted) {
+            // Who lost a disk needs everybody.
             return;
         }
         let dice = &mut self.stage.chance.faults;
@@ -314,6 +321,18 @@ impl World {
         host.excuses.damage = Some(file.clone());
         self.stage.counts.add(Seen::FlippedBits);
         self.stage.tell(|| format!("fault: bit {bit} of byte {offset} of {file} of node {} flips", node + 1));
+    }
+
+    /// Takes a disk away with all that is on it, as long as all the others are sound.
+    fn lose_disk(&mut self, node: usize) {
+        if !self.hosts.iter().all(|host| host.is_sound() && host.process.is_some()) {
+            return;
+        }
+        self.end_process(node, Ending::Power);
+        let seed = self.stage.chance.nodes.next();
+        self.hosts[node].replace_disk(&self.stage.scenario, seed);
+        self.stage.counts.add(Seen::LostDisks);
+        self.stage.tell(|| format!("fault: node {} loses its disk", node + 1));
     }
 
     pub fn slow_disk(&mut self, node: usize) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use perdura::checkpoint::memory::MemoryShelf;
 use perdura_wal::{Disk, SimDisk};
 
 use crate::dice::Dice;
@@ -29,6 +30,8 @@ pub struct Excuses {
 
 pub struct Host {
     pub disk: SimDisk,
+    /// Its checkpoints: durable, and never damaged.
+    pub shelf: MemoryShelf,
     pub process: Option<Process>,
     /// True time that one of its microseconds takes, in millionths.
     pub rate_ppm: u64,
@@ -44,6 +47,8 @@ pub struct Host {
     pub excuses: Excuses,
     /// It will not come back.
     pub lost: bool,
+    /// It holds all that it ever acknowledged; not for a while after it lost its disk.
+    pub trusted: bool,
     /// Streams whose other ends have not yet heard that its process is gone.
     pub silent_streams: Vec<(u64, usize)>,
     /// Of each segment, the bytes that an opening of the log has vouched for.
@@ -55,6 +60,7 @@ impl Host {
         let drift = scenario.drift_ppm;
         Host {
             disk: SimDisk::new(dice.next() ^ node as u64, scenario.tear, scenario.write_granularity),
+            shelf: MemoryShelf::default(),
             process: None,
             rate_ppm: MILLION - drift + dice.below(2 * drift + 1),
             calendar_ms: dice.below(2 * scenario.calendar_ms + 1) as i64 / 2
@@ -65,9 +71,23 @@ impl Host {
             disk_us: scenario.disk_us,
             excuses: Excuses::default(),
             lost: false,
+            trusted: true,
             silent_streams: Vec::new(),
             vouched: BTreeMap::new(),
         }
+    }
+
+    /// Whether it will be there with everything that it ever acknowledged.
+    pub fn is_sound(&self) -> bool {
+        !self.lost && self.excuses.damage.is_none() && self.trusted
+    }
+
+    /// Gives it an empty disk.
+    pub fn replace_disk(&mut self, scenario: &Scenario, seed: u64) {
+        self.disk = SimDisk::new(seed, scenario.tear, scenario.write_granularity);
+        self.shelf = MemoryShelf::default();
+        self.vouched.clear();
+        self.trusted = false;
     }
 
     /// Brings the machine's clock, and its process', to the present.

@@ -127,7 +127,8 @@ impl Invariants {
     pub fn look_at_bytes(&mut self, node: usize, process: &mut Process, stage: &mut Stage) {
         let to = process.shard.machine().applied;
         let log = process.shard.node_mut().storage_mut().wal_mut();
-        let mut next = self.views[node].read + 1;
+        // What was cut can't be compared any more.
+        let mut next = log.first_index().max(self.views[node].read + 1);
         self.views[node].read = to;
         while next <= to {
             // A flipped bit the node will meet as well.

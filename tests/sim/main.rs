@@ -18,6 +18,7 @@
 //! | `planted` | whether planted bugs are found (with the feature `planted-bugs`) |
 
 mod ambush;
+mod checkpoints;
 mod clients;
 mod connection;
 mod coverage;

@@ -51,7 +51,10 @@ impl World {
         host.vouch();
         let operations_before = host.disk.operations();
         let (unix_ms, seed) = (host.unix_ms(), self.stage.chance.nodes.next());
-        let opened = Process::open(&self.stage.scenario, node, host.disk.clone(), unix_ms, seed);
+        let opened = {
+            let (disk, shelf) = (host.disk.clone(), host.shelf.clone());
+            Process::open(&self.stage.scenario, node, disk, shelf, unix_ms, seed)
+        };
         self.stage.story.note(seed);
         match opened {
             Ok((process, recovery)) => {
@@ -217,6 +220,18 @@ impl World {
         host.look_at_clock(now);
         let Some(process) = host.process.as_mut() else { return };
         process.end_turn(node);
+        let is_trusted = process.shard.node().is_trusted();
+        let has_data = process.shard.machine().applied > 0;
+        if !std::mem::replace(&mut host.trusted, is_trusted) && is_trusted && has_data {
+            self.stage.counts.add(Seen::Relearned);
+        }
+        for seen in std::mem::take(&mut process.checkpoints.seen) {
+            self.stage.counts.add(seen);
+            self.stage.tell(|| format!("node {}: {seen:?}", node + 1));
+            if seen == Seen::CheckpointsBegun {
+                self.invariants.compare_digest(node, process, &mut self.stage);
+            }
+        }
         self.deliver(node);
         self.observe(node);
         self.work_all(node);

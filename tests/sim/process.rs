@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use perdura::apply::Applier;
+use perdura::checkpoint::memory::MemoryShelf;
 use perdura::command;
 use perdura::config::Config;
 use perdura::config::settings::{Flags, Settings};
@@ -25,7 +26,9 @@ use perdura::shard::turn::{Now, Shard, ShardError};
 use perdura::shared::Shared;
 use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Wal, WalError};
 
+use crate::checkpoints::Checkpoints;
 use crate::connection::ServerConnection;
+use crate::coverage::Seen;
 use crate::queue::Micros;
 use crate::scenario::Scenario;
 
@@ -40,6 +43,7 @@ pub struct Process {
     pub hands: Arc<ManualClock>,
     pub pulse: Pulse,
     pub preparer: Preparer<SimDisk>,
+    pub checkpoints: Checkpoints,
     pub inbox: Vec<(NodeId, PeerEvent)>,
     pub connections: BTreeMap<u32, ServerConnection>,
     pub next_connection: u32,
@@ -52,6 +56,7 @@ pub struct Process {
     pub accepts: bool,
     /// The process ends in good order, at this moment at the latest.
     pub ends_by: Option<Micros>,
+    members: u64,
     board: TurnBoard,
     next_status_ms: u64,
     told_leadership: (Leadership, u64),
@@ -109,6 +114,7 @@ impl Process {
         scenario: &Scenario,
         node: usize,
         disk: SimDisk,
+        shelf: MemoryShelf,
         unix_ms: i64,
         seed: u64,
     ) -> Result<(Process, Recovery), OpenError> {
@@ -118,20 +124,34 @@ impl Process {
         let (mut wal, recovery) =
             Wal::open(disk, log_options(scenario, log_id, &node_config.identity)).map_err(OpenError::Log)?;
         let preparer = wal.take_preparer();
-        let (keyspace, mutator) = Keyspace::create();
+        let (keyspace, mut mutator) = Keyspace::create();
+        let (mut checkpoints, start) = Checkpoints::open(scenario.checkpoints, shelf, &mut mutator);
+        let adopted = checkpoints.finish_adoption(start, &mut wal);
+        adopted.map_err(|fault| OpenError::Node(fault.into()))?;
         let handle = Arc::new(ShardHandle::new(keyspace, scenario.workers));
         let shared = shared(scenario, node, &clock, &handle, seed);
         let timing = node_config.timing;
-        let raft_node = Node::open(wal, node_config, 0, clock.monotonic_ms()).map_err(OpenError::Node)?;
+        let applied = start.map_or(0, |start| start.checkpoint.index);
+        let opened = Node::open(wal, node_config, applied, clock.monotonic_ms());
+        let mut raft_node = opened.map_err(OpenError::Node)?;
         let board = TurnBoard::default();
-        let applier = Applier::new(mutator, TypeLimits::default());
-        let machine = Machine::new(applier, handle.clone(), board.clone(), clock, shared.metrics.clone());
+        let stamp_ms = start.map_or(i64::MIN, |start| start.stamp_ms);
+        let mut applier = Applier::after(mutator, TypeLimits::default(), stamp_ms);
+        if let Some(start) = start {
+            raft_node.checkpoint_published(start.checkpoint);
+            applier.effects.field_deadlines = true;
+            checkpoints.seen.push(Seen::StartsFromCheckpoints);
+        }
+        let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, shared.metrics.clone());
+        machine.applied = applied;
         let process = Process {
             shard: Shard::new(raft_node, machine, handle, seed.rotate_left(17)),
             shared,
             hands,
             pulse: Pulse::new(board.clone(), &timing, BUSY_BOUND_MS),
             preparer,
+            checkpoints,
+            members: scenario.nodes as u64,
             inbox: Vec::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
@@ -161,7 +181,13 @@ impl Process {
         let mut letters = Letters { sent: Vec::new(), disk: disk.clone(), operations_before, reachable };
         self.turn = Some(self.board.begin_turn());
         let now = self.now();
+        let mut shipments = self.checkpoints.take_in(&mut self.inbox, now.monotonic_ms);
+        shipments.extend(self.checkpoints.fetch(&mut self.shard, now.monotonic_ms));
+        for (to, shipment) in shipments {
+            letters.send(to, &Frame::Shipment(shipment));
+        }
         let turned = self.shard.turn(now, &mut self.inbox, &mut letters);
+        let turned = turned.and_then(|()| self.checkpoints.write(&mut self.shard, self.members));
         (letters, turned)
     }
 

@@ -6,9 +6,10 @@
 use perdura_proof::Kind;
 use perdura_wal::disk::sim::Tear;
 
+use crate::checkpoints::Plan;
 use crate::dice::Dice;
 use crate::faults::FAULTS;
-use crate::faults::FaultKind::{self, AtElection, DeafTransfer, Siege, Storm};
+use crate::faults::FaultKind::{self, AtElection, DeafTransfer, LoseDisk, Siege, Storm};
 use crate::queue::{MS, Micros, SECOND};
 
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct Scenario {
     /// Clients beside those that only read, from the primary, through a node that they keep to.
     pub watchers: usize,
     pub kinds: Vec<Kind>,
+    /// Whether nodes take checkpoints and cut their logs.
+    pub checkpoints: Option<Plan>,
     /// Usual time between two operations of a client.
     pub think_us: Micros,
 }
@@ -88,6 +91,7 @@ impl Scenario {
             clients: dice.within(3..7) as usize,
             watchers: theme.map_or(0, |_| Dice::of(seed, "watchers").within(2..6) as usize),
             kinds,
+            checkpoints: checkpoints(seed),
             think_us: dice.magnitude(15 * MS..120 * MS),
         }
     }
@@ -96,6 +100,18 @@ impl Scenario {
     pub fn pads_to_block(&self) -> bool {
         self.tear == Tear::Blocks
     }
+}
+
+/// Drawn by itself, as an ambush is.
+fn checkpoints(seed: u64) -> Option<Plan> {
+    let mut dice = Dice::of(seed, "checkpoints");
+    dice.chance(600).then(|| Plan {
+        every_bytes: dice.magnitude(1 << 10..48 << 10),
+        kept: *dice.pick(&[1, 2]),
+        log_keep_bytes: *dice.pick(&[0, 0, 8 << 10, 256 << 10]),
+        slots_per_turn: *dice.pick(&[1, 4, 1000]),
+        fetch_bytes_per_second: *dice.pick(&[0, 20_000]),
+    })
 }
 
 fn kinds(dice: &mut Dice) -> Vec<Kind> {
@@ -133,6 +149,9 @@ fn faults(seed: u64, dice: &mut Dice, nodes: usize, theme: Option<FaultKind>) ->
     // Drawn by itself, so that seeds without it are what they were before there was such a fault.
     if nodes > 1 && Dice::of(seed, "ambush").chance(250) {
         chosen.push(AtElection);
+    }
+    if nodes > 1 && Dice::of(seed, "lost disks").chance(250) {
+        chosen.push(LoseDisk);
     }
     // Little else disturbs what such a seed is about.
     if let Some(theme) = theme {

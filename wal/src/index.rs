@@ -156,6 +156,12 @@ impl LogIndex {
         (first <= last).then_some((first, last))
     }
 
+    /// The first entry in a segment or those behind it.
+    pub fn first_from(&self, sequence: u64) -> u64 {
+        let before = self.groups.partition_point(|group| group.place.sequence < sequence);
+        self.groups.get(before).map_or(self.next, |group| group.first_index.max(self.first_index()))
+    }
+
     /// Takes in one record. A fault means that the stream contradicts itself.
     pub fn apply(&mut self, record: &RawRecord<'_>, place: Place) -> Result<(), Fault> {
         let at = Position { index: record.index, term: record.term };

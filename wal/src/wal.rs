@@ -128,6 +128,21 @@ impl<D: Disk> Wal<D> {
         sealed + self.active.file_bytes
     }
 
+    /// The last entry that can be compacted away so that segments with at least `bytes` bytes of records stay.
+    pub fn compactable_beyond(&self, bytes: u64) -> u64 {
+        if bytes == 0 {
+            return self.last_index();
+        }
+        let (mut kept, mut oldest_kept) = (self.active.end, self.active.sequence);
+        for segment in self.sealed.iter().rev() {
+            if kept >= bytes {
+                return self.index.first_from(oldest_kept) - 1;
+            }
+            (kept, oldest_kept) = (kept + segment.end, segment.sequence);
+        }
+        self.base().index
+    }
+
     /// Sequences of the sealed segments, oldest first.
     pub fn sealed_segments(&self) -> impl Iterator<Item = u64> + '_ {
         self.sealed.iter().map(|segment| segment.sequence)

@@ -130,7 +130,7 @@ impl Pulse {
             Frame::BeatAnswer { term } => {
                 Heard { event: Some(PeerEvent::BeatAnswer { term }), ..Heard::default() }
             }
-            Frame::Raft(_) | Frame::Publish(_) => Heard::default(),
+            _ => Heard::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use super::super::REDIS_VERSION;
 use super::super::replication::{active_followers, primary_address};
 use super::Fields;
 use super::host::{cpu_seconds, human_bytes, total_memory_bytes};
+use crate::checkpoint::ship::Progress;
 use crate::keyspace::DATABASES;
 use crate::metrics::{self, CommandTotals};
 use crate::pause::Paused;
@@ -138,7 +139,7 @@ pub(super) fn replication(shared: &Shared, fields: &mut Fields) {
     if shared.shard.is_primary() {
         primary(&status, fields);
     } else {
-        follower(&status, fields);
+        follower(&status, shared.shard.transfers.fetching(), fields);
     }
     fields.add("master_failover_state", "no-failover");
     fields.add("master_replid", replication_id(shared));
@@ -148,9 +149,12 @@ pub(super) fn replication(shared: &Shared, fields: &mut Fields) {
     fields.add("perdura_node_id", status.node_id);
     fields.add("perdura_leader_id", status.leader_id);
     fields.add("perdura_term", status.term);
+    fields.add("perdura_first_index", status.first_index);
     fields.add("perdura_last_index", status.last_index);
     fields.add("perdura_committed_index", status.committed);
     fields.add("perdura_applied_index", status.applied);
+    fields.add("perdura_checkpoint_sent_bytes", shared.shard.transfers.sent_bytes());
+    fields.add("perdura_checkpoint_received_bytes", shared.shard.transfers.received_bytes());
 }
 
 /// A follower that is listed has answered within the last second, so its lag in seconds is 0.
@@ -164,7 +168,7 @@ fn primary(status: &Status, fields: &mut Fields) {
     }
 }
 
-fn follower(status: &Status, fields: &mut Fields) {
+fn follower(status: &Status, fetching: Option<Progress>, fields: &mut Fields) {
     fields.add("role", "slave");
     let primary = primary_address(status);
     if let Some(addr) = &primary {
@@ -172,7 +176,14 @@ fn follower(status: &Status, fields: &mut Fields) {
         fields.add("master_port", addr.port);
     }
     fields.add("master_link_status", if primary.is_some() { "up" } else { "down" });
-    fields.add("master_sync_in_progress", 0);
+    fields.add("master_sync_in_progress", u8::from(fetching.is_some()));
+    if let Some(Progress { bytes, total_bytes, .. }) = fetching {
+        fields.add("master_sync_total_bytes", total_bytes);
+        fields.add("master_sync_read_bytes", bytes);
+        fields.add("master_sync_left_bytes", total_bytes - bytes);
+        let percent = 100.0 * bytes as f64 / total_bytes.max(1) as f64;
+        fields.add("master_sync_perc", format_args!("{percent:.2}"));
+    }
     fields.add("slave_read_repl_offset", status.last_index);
     fields.add("slave_repl_offset", status.applied);
     fields.add("slave_priority", 100);

@@ -1,0 +1,132 @@
+use super::super::super::testing::Cluster;
+use super::*;
+
+/// A leader that shares an entry with one follower only, and that follower.
+fn with_one_behind() -> (Cluster, NodeId, NodeId, NodeId) {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.run_ms(300);
+    let [near, far] = cluster.followers_of(leader)[..] else { panic!("there are three") };
+    cluster.isolate(far);
+    cluster.propose(leader, "known to two");
+    cluster.run_ms(300);
+    (cluster, leader, near, far)
+}
+
+#[test]
+fn a_member_that_lost_its_disk_learns_everything_again_under_the_same_leader() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    for text in ["a", "b", "c"] {
+        cluster.propose(leader, text);
+        cluster.run_ms(100);
+    }
+    let victim = cluster.followers_of(leader)[0];
+    cluster.lose_log(victim);
+    cluster.start(victim);
+    assert!(!cluster.node(victim).is_trusted());
+    cluster.run_ms(1_500);
+    assert_eq!(cluster.texts(victim), ["a", "b", "c"]);
+    assert!(cluster.node(victim).is_trusted() && cluster.node(victim).has_caught_up());
+    assert_eq!(cluster.leader(), Some(leader));
+}
+
+#[test]
+fn what_only_a_lost_disk_shared_with_the_leader_is_not_voted_away() {
+    let (mut cluster, leader, near, far) = with_one_behind();
+    cluster.stop(leader);
+    cluster.lose_log(near);
+    cluster.heal();
+    cluster.start(near);
+    cluster.run_ms(10_000);
+    assert_eq!(cluster.leader(), None, "{far} lacks the entry, and {near} has lost it");
+    cluster.start(leader);
+    cluster.run_ms(4_000);
+    for id in 1..=3 {
+        assert_eq!(cluster.texts(id), ["known to two"]);
+    }
+}
+
+#[test]
+fn a_member_does_not_vote_before_it_knows_what_it_may_have_acknowledged() {
+    let (mut cluster, leader, near, far) = with_one_behind();
+    // All three take note of the new log, but the leader goes before it can hand over the entry.
+    cluster.lose_log(near);
+    cluster.heal();
+    cluster.start(near);
+    cluster.run_until(2_000, |cluster| !matches!(cluster.node(near).standing, Standing::Silent { .. }));
+    let is_learning = matches!(cluster.node(near).standing, Standing::Learning { .. });
+    cluster.stop(leader);
+    cluster.lose_power(near);
+    cluster.start(near);
+    if is_learning && cluster.texts(far).is_empty() {
+        cluster.run_ms(100);
+        assert!(!cluster.node(near).is_trusted(), "it remembers over a restart that it may not vote");
+    }
+    cluster.run_ms(5_000);
+    cluster.start(leader);
+    cluster.run_ms(4_000);
+    for id in 1..=3 {
+        assert_eq!(cluster.texts(id), ["known to two"]);
+    }
+}
+
+#[test]
+fn a_silent_member_waits_for_everybody() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.propose(leader, "a");
+    cluster.run_ms(300);
+    let [victim, away] = cluster.followers_of(leader)[..] else { panic!("there are three") };
+    cluster.stop(away);
+    cluster.lose_log(victim);
+    cluster.start(victim);
+    cluster.run_ms(5_000);
+    assert!(cluster.texts(victim).is_empty());
+    cluster.start(away);
+    cluster.run_ms(4_000);
+    assert_eq!(cluster.texts(victim), ["a"]);
+}
+
+#[test]
+fn a_new_group_does_not_wait_for_a_member_that_is_missing() {
+    let mut cluster = Cluster::new(3);
+    cluster.stop(3);
+    cluster.lose_log(3);
+    let took_ms = cluster.run_until(5_000, |cluster| cluster.leader().is_some());
+    assert!(took_ms >= 1_000, "after {took_ms} ms");
+    let leader = cluster.elect();
+    cluster.propose(leader, "a");
+    cluster.start(3);
+    cluster.run_ms(2_000);
+    assert_eq!(cluster.texts(3), ["a"]);
+}
+
+#[test]
+fn what_an_older_log_said_is_not_heard() {
+    let mut book = LogBook::default();
+    assert_eq!(book.note(2, 10), (true, false));
+    assert_eq!(book.note(2, 10), (true, false));
+    assert_eq!(book.note(2, 11), (true, true));
+    assert_eq!(book.note(2, 10), (false, false));
+    assert_eq!(book.note(3, 10), (true, false));
+    for log_id in 12..60 {
+        assert_eq!(book.note(2, log_id), (true, true));
+    }
+    assert!(book.logs[&2].older.len() <= MAX_OLDER_LOGS);
+}
+
+#[test]
+fn a_leader_counts_what_a_member_acknowledged_with_its_new_log_only() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.propose(leader, "a");
+    cluster.run_ms(300);
+    let [victim, other] = cluster.followers_of(leader)[..] else { panic!("there are three") };
+    cluster.isolate(other);
+    cluster.lose_log(victim);
+    cluster.node(leader).step_rejoin(victim, 4_711);
+    let status = cluster.node(leader).status(0);
+    let matched = status.peers.iter().find(|peer| peer.id == victim).map(|peer| peer.matched);
+    assert_eq!(matched, Some(0));
+}
