@@ -115,6 +115,29 @@ fn compaction_drops_segments_and_remembers_the_base<D: Disk>(disk: impl Fn() -> 
     Ok(())
 }
 
+fn so_much_can_be_compacted_that_the_bytes_asked_for_stay<D: Disk>(disk: impl Fn() -> D) -> Result {
+    let (mut wal, _) = Wal::open(disk(), options())?;
+    for batch in 0..20 {
+        append(&mut wal, batch * 100 + 1..=batch * 100 + 100, batch + 1);
+    }
+    assert_eq!(wal.compactable_beyond(0), 2000);
+    assert_eq!(wal.compactable_beyond(u64::MAX), 0);
+    let segments = wal.sealed_segments().count();
+    assert!(segments >= 3, "{segments} segments");
+    let all = wal.disk_bytes();
+    let mut last = 2000;
+    for kept in [1, all / 4, all / 2] {
+        let index = wal.compactable_beyond(kept);
+        assert!(index <= last && index > 0, "{index} with {kept} bytes kept, {last} with fewer");
+        last = index;
+    }
+    wal.compact_prefix(last)?;
+    wal.commit()?;
+    assert!(wal.disk_bytes() < all && wal.disk_bytes() >= all / 2);
+    assert_eq!(wal.compactable_beyond(u64::MAX), last);
+    Ok(())
+}
+
 fn a_snapshot_takes_the_place_of_all_entries<D: Disk>(disk: impl Fn() -> D) -> Result {
     let (mut wal, _) = Wal::open(disk(), options())?;
     append(&mut wal, 1..=900, 1);
@@ -376,6 +399,7 @@ on_every_disk! {
     what_was_committed_is_there_after_reopening,
     a_conflict_cuts_the_tail_across_segments,
     compaction_drops_segments_and_remembers_the_base,
+    so_much_can_be_compacted_that_the_bytes_asked_for_stay,
     a_snapshot_takes_the_place_of_all_entries,
     a_batch_larger_than_a_segment_gets_one_of_its_own,
     reading_stops_at_the_byte_limit_but_gives_one_at_least,
