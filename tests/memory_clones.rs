@@ -30,8 +30,11 @@ fn allocated_by<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, bytes_in_use().saturating_sub(before))
 }
 
+/// What a change is called, and the change.
+type Change<'a, T> = (&'a str, fn(&mut T));
+
 /// Each change is the first after a clone of its own.
-fn assert_shared<T: Collection>(what: &str, collection: T, changes: &[(&str, fn(&mut T))]) {
+fn assert_shared<T: Collection>(what: &str, collection: T, changes: &[Change<'_, T>]) {
     let mut object = collection.wrap();
     for (change, apply) in changes {
         let len = object.len();
