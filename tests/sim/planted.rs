@@ -20,8 +20,9 @@ const RANGES: u64 = 3;
 const MAX_SEEDS: u64 = 600;
 const FIRST_SEED: u64 = 10_000_000;
 
-/// Seeds of `regressions` that are kept for what [`Bug::ServeHalfReplayed`] is.
-const KEPT: [u64; 2] = [216, 623];
+/// Seeds of `regressions` that are kept for what [`Bug::ServeHalfReplayed`] is, and still show it: a simulation that does more
+/// plays the older ones differently.
+const KEPT: [u64; 1] = [10_000_032];
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };

@@ -14,6 +14,7 @@ const FOUND: &[Found] = &[
                disk knew to be committed, which lags behind what it had applied before.",
     },
     Found { seed: 623, what: "The same, on a register." },
+    Found { seed: 10_000_032, what: "The same, in the simulation whose nodes take checkpoints." },
     Found {
         seed: 10_000_448,
         what: "The first cure of it: such reads were sent on to the primary, whose answers were newer than the replica's next.",
