@@ -122,7 +122,8 @@ fn a_local_cluster_serves_on_every_node_and_ends_as_one() {
         (!reply.is_error()).then_some(())
     });
     for node in 0..NODES {
-        let mut client = cluster.client(node).expect("every node listens");
+        // Two of the three are enough for a write.
+        let mut client = wait_for("every node listens", LIMIT, || cluster.client(node));
         client.check("GET k", "v");
     }
     cluster.signal("TERM");
