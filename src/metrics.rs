@@ -67,6 +67,9 @@ pub struct LogMetrics {
     pub entry_commands: Histogram,
     pub entry_bytes: Histogram,
     pub bytes: Counter,
+    pub ready_bytes: Level,
+    pub disk_full: Level,
+    pub refused_commands: Counter,
 }
 
 /// Replication, as this node sees it.
@@ -158,6 +161,9 @@ impl LogMetrics {
             entry_commands: d.sizes("log_entry_commands", "Commands in an entry", 1.0),
             entry_bytes: d.sizes("log_entry_bytes", "Bytes in an entry", 64.0),
             bytes: d.counter("log_bytes", "Bytes written to the log"),
+            ready_bytes: d.level("log_ready_bytes", "Bytes that the log can take before it needs more space on the disk"),
+            disk_full: d.level("log_disk_full", "1 while there is no space on the disk for the log's next segment, else 0"),
+            refused_commands: d.counter("log_refused_commands", "Writing commands refused because the disk was full"),
         }
     }
 }

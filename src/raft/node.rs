@@ -13,7 +13,7 @@
 //! - Nothing is applied twice in one process. A new process applies the log from its checkpoint on, at first only as far as it
 //!   knows it to be committed, which may be less than the process before it had applied ([`Node::has_caught_up`]).
 //! - An error of [`Node::process`] is final: the log can't be trusted any more, or an entry can't be applied. The process
-//!   has to end.
+//!   has to end. A full disk is no such error: `node/room.rs` says what a node goes on with.
 //!
 //! The order within [`Node::process`] is that of the raft crate's `Ready`, see its documentation.
 
@@ -29,11 +29,13 @@ use super::outbox::{self, Outbound};
 use super::status::{Leadership, NodeStatus, PeerProgress, Role};
 use super::storage::LogStorage;
 use crate::planted::{self, Bug};
+use room::Unwritten;
 
 mod config;
 mod error;
 mod offer;
 mod rejoin;
+mod room;
 
 pub use config::NodeConfig;
 pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
@@ -91,6 +93,7 @@ pub struct Node<D: Disk> {
     log_id: u64,
     log_book: LogBook,
     standing: Standing,
+    unwritten: Unwritten,
     /// Why the next [`Node::process`] fails.
     fatal: Option<NodeError>,
 }
@@ -132,10 +135,11 @@ impl<D: Disk> Node<D> {
             log_id,
             log_book: LogBook::default(),
             standing,
+            unwritten: Unwritten::default(),
             fatal: None,
             config,
         };
-        if is_alone {
+        if is_alone && !node.is_out_of_room() {
             node.raw.campaign()?;
         }
         node.after_raft_moved();
@@ -155,7 +159,9 @@ impl<D: Disk> Node<D> {
             let is_leaders = is_sent_by_leaders(kind);
             let is_welcome = self.is_from_peer(from, &message)
                 && self.is_allowed(&message, frame.stamp, now_ms)
-                && self.is_possible(&message);
+                && self.is_possible(&message)
+                && !self.is_deaf_to(&message)
+                && self.takes_entries(&message);
             if !is_welcome {
                 tracing::debug!(from, ?kind, "dropped a raft message");
                 continue;
@@ -232,7 +238,7 @@ impl<D: Disk> Node<D> {
         }
         self.next_tick_ms = now_ms + self.config.timing.tick_ms;
         self.tick_standing();
-        let acted = self.raw.tick();
+        let acted = self.may_tick() && self.raw.tick();
         if acted && self.raw.raft.state != StateRole::Leader {
             self.attempts += 1;
         }
@@ -252,6 +258,9 @@ impl<D: Disk> Node<D> {
     pub fn propose(&mut self, data: Vec<u8>) -> Result<LogPosition, ProposeError> {
         self.check_proposal(data.len())?;
         let bytes = data.len();
+        if !self.takes_proposal(bytes) {
+            return Err(ProposeError::NoSpace);
+        }
         self.raw.propose(Vec::new(), data).map_err(|_| self.not_leader())?;
         self.uncommitted_bytes += bytes;
         Ok(LogPosition { index: self.raw.raft.raft_log.last_index(), term: self.raw.raft.term })
@@ -387,6 +396,7 @@ impl<D: Disk> Node<D> {
         self.say_standing(out);
         while self.raw.has_ready() {
             self.process_ready(now_ms, out, machine)?;
+            self.unwritten = Unwritten::default();
             for peer in std::mem::take(&mut self.unreachable) {
                 self.raw.report_unreachable(peer);
             }
@@ -598,6 +608,7 @@ impl<D: Disk> Node<D> {
             last_index: raft.raft_log.last_index(),
             uncommitted_bytes: self.uncommitted_bytes,
             lease_valid_until_ms: self.lease_valid_until_ms(now_ms),
+            log_space: self.log_space(),
             peers: self.peer_progress(),
         }
     }

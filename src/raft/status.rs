@@ -61,6 +61,15 @@ pub struct PeerProgress {
     pub recently_active: bool,
 }
 
+/// What the log can still take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSpace {
+    /// Bytes that are allocated and not written yet.
+    pub ready_bytes: u64,
+    /// There was no space for another segment when one was to be made last.
+    pub is_short: bool,
+}
+
 /// A node at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {
@@ -76,6 +85,7 @@ pub struct NodeStatus {
     /// Bytes proposed here and not yet applied.
     pub uncommitted_bytes: usize,
     pub lease_valid_until_ms: Option<u64>,
+    pub log_space: LogSpace,
     /// The other members; empty unless this node leads.
     pub peers: Vec<PeerProgress>,
 }

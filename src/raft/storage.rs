@@ -17,7 +17,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use perdura_wal::{CommitStats, Disk, HardState, OwnedRecord, Position, Record, Wal, WalError};
+use perdura_wal::{CommitStats, Disk, HardState, Needed, OwnedRecord, Position, Record, Wal, WalError};
 use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 use thiserror::Error;
@@ -226,8 +226,12 @@ impl<D: Disk> LogStorage<D> {
         self.read_failure.take()
     }
 
-    /// Drops the entries up to `index`, durably, and with them the segments that held nothing else.
+    /// Drops the entries up to `index`, durably, and with them the segments that held nothing else. Where the log has no room
+    /// even for the record of that, nothing happens.
     pub fn compact(&mut self, index: u64) -> Result<(), StorageFault> {
+        if !self.wal.secure_room(Needed::default())? {
+            return Ok(());
+        }
         self.wal.compact_prefix(index)?;
         self.wal.commit()?;
         Ok(())
@@ -236,6 +240,11 @@ impl<D: Disk> LogStorage<D> {
     /// The last entry that can be dropped so that `bytes` bytes of the log stay.
     pub fn compactable_beyond(&self, bytes: u64) -> u64 {
         self.wal.compactable_beyond(bytes)
+    }
+
+    /// The log itself, to look at.
+    pub fn wal(&self) -> &Wal<D> {
+        &self.wal
     }
 
     /// The log itself, for checks and its preparer.

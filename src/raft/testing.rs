@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use perdura_wal::disk::sim::{SimDisk, Tear};
-use perdura_wal::{NewLog, Options, Position, Wal};
+use perdura_wal::{Disk, NewLog, Options, Position, Preparer, Wal};
 
 use super::frame::Frame;
 use super::identity::{ClusterId, Identity, NodeId};
@@ -83,6 +83,7 @@ pub(super) struct Member {
     /// How many disks it has lost.
     lost_disks: u64,
     disk: SimDisk,
+    preparer: Option<Preparer<SimDisk>>,
     clock_percent: u64,
 }
 
@@ -104,6 +105,8 @@ pub(super) struct Cluster {
     pub now_ms: u64,
     /// The last entry that any leader has applied, and so may have acknowledged.
     pub acknowledged: u64,
+    /// Logs that are opened from now on begin every batch in a block of its own.
+    pub pad_to_block: bool,
     network: Network,
     configure: fn(&mut NodeConfig),
 }
@@ -166,6 +169,7 @@ impl Cluster {
             members: BTreeMap::new(),
             now_ms: 0,
             acknowledged: 0,
+            pad_to_block: false,
             network: Network::default(),
             configure,
         };
@@ -180,6 +184,7 @@ impl Cluster {
                 mailbox: Vec::new(),
                 lost_disks: 0,
                 disk: SimDisk::new(id, Tear::Sectors, 4096),
+                preparer: None,
                 clock_percent: [100, 95, 105][id as usize % 3],
             };
             cluster.members.insert(id, member);
@@ -211,6 +216,7 @@ impl Cluster {
         let disk = self.members[&id].disk.clone();
         let options = Options {
             segment_bytes: 1 << 17,
+            pad_to_block: self.pad_to_block,
             create: Some(NewLog { log_id: id + 100 * self.members[&id].lost_disks, metadata: Vec::new() }),
             ..Options::default()
         };
@@ -225,12 +231,14 @@ impl Cluster {
             restart_log_at(&mut wal, shelf.position()).expect("the disk works");
         }
         let checkpoint = shelf.position();
+        let preparer = wal.take_preparer();
         let node = Node::open(wal, self.config_of(id), checkpoint.index, self.clock_of(id));
         let mut node = node.expect("the node opens");
         if checkpoint.index > 0 {
             node.checkpoint_published(checkpoint);
         }
         let member = self.member(id);
+        member.preparer = Some(preparer);
         member.machine = Ledger { entries: shelf.entries, ..Ledger::default() };
         (member.node, member.shelf.is_fetched) = (Some(node), false);
     }
@@ -278,6 +286,7 @@ impl Cluster {
     fn end(&mut self, id: NodeId, how: fn(&SimDisk) -> SimDisk) {
         let member = self.member(id);
         member.node = None;
+        member.preparer = None;
         member.mailbox.clear();
         member.stalled = false;
         member.power_fails = false;
@@ -305,6 +314,20 @@ impl Cluster {
 
     pub(super) fn node(&mut self, id: NodeId) -> &mut Node<SimDisk> {
         self.member(id).node.as_mut().expect("the member runs")
+    }
+
+    /// From now on none of a member's files can be made or grow. Only then, and until there is space again, its preparer is
+    /// at work: otherwise commits make their segments themselves.
+    pub(super) fn fill_disk(&mut self, id: NodeId) {
+        let disk = &self.member(id).disk;
+        let names = disk.list().expect("a sound disk");
+        let bytes = names.iter().map(|name| disk.bytes(name).expect("a file").len() as u64);
+        disk.set_capacity(Some(bytes.sum()));
+    }
+
+    /// There is space again.
+    pub(super) fn drain_disk(&mut self, id: NodeId) {
+        self.member(id).disk.set_capacity(None);
     }
 
     /// Cuts all wires to and from a member.
@@ -355,6 +378,11 @@ impl Cluster {
         let Some(node) = member.node.as_mut().filter(|_| !member.stalled) else {
             return;
         };
+        if (member.disk.capacity().is_some() || node.log_space().is_short)
+            && let Some(preparer) = &member.preparer
+        {
+            preparer.step().expect("a sound disk");
+        }
         for (from, frame) in member.mailbox.drain(..) {
             match frame {
                 Frame::Raft(frame) => node.step(from, frame, now_ms),

@@ -237,6 +237,7 @@ impl Driver {
                     active: peer.recently_active,
                 })
                 .collect(),
+            log_space: node.log_space,
             blocked_clients: machine.waiters.len(),
             changes: self.shared.shard.changes.load(Ordering::Acquire),
             watching: !machine.watches.is_empty(),
@@ -261,6 +262,8 @@ impl Driver {
             Role::Follower => "follower",
             Role::Candidate => "candidate",
         });
+        metrics.log.ready_bytes.set(status.log_space.ready_bytes);
+        metrics.log.disk_full.set(u64::from(status.log_space.is_short));
         let lag = |matched: u64| status.last_index.saturating_sub(matched);
         raft.set_follower_lags(status.peers.iter().map(|peer| (peer.id, lag(peer.matched))));
         metrics.clients.connected.set(self.shared.clients.len() as i64);

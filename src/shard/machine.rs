@@ -21,6 +21,7 @@ use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
 use crate::metrics::{Lane, Metrics, Outcome};
 use crate::planted::{self, Bug};
+use crate::propose::batch::Step;
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ReplyBatch;
 use crate::protocol::reply::Reply;
@@ -32,6 +33,7 @@ use crate::slowlog::{SlowRun, Stopwatch};
 
 /// Errors that a write is answered with when the log does not take it. The texts say what became of it.
 pub const DID_NOT_HAPPEN: &str = "TRYAGAIN this node is not the primary any more; the command did not happen";
+pub const DISK_FULL: &str = "MISCONF the disk is full; the command did not happen";
 pub const IN_DOUBT: &str =
     "INDOUBT leadership moved while the write was in flight; it may or may not have happened";
 pub const UNBLOCKED: &str =
@@ -442,6 +444,35 @@ impl Machine {
         }
         self.ready.clear();
         self.watches.clear();
+    }
+
+    /// Takes out of a plan what would have been logged, and answers it with an error at its place; the rest can be run without
+    /// the log. Who waits goes on waiting.
+    pub fn refuse_writes(&mut self, mut plan: Plan, error: &str) -> Plan {
+        self.gauge.metrics.log.refused_commands.inc_by(plan.logged as u64);
+        let refusal = || Act::Literal(format!("-{error}\r\n").into_bytes());
+        plan.forget_log();
+        for Planned { to, act } in std::mem::take(&mut plan.acts) {
+            match act {
+                Act::Write | Act::Blocking(_) => plan.push(to, refusal()),
+                Act::Transaction(steps) if steps.iter().any(|step| matches!(step, Step::Write(_))) => {
+                    plan.push(to, refusal());
+                }
+                Act::Internal => {}
+                Act::Serve { id, by_key } => self.stay_ready(id, by_key),
+                act => plan.push(to, act),
+            }
+        }
+        plan
+    }
+
+    /// A waiter is not served now; its turn comes again.
+    fn stay_ready(&mut self, id: WaiterId, by_key: Option<usize>) {
+        let key = by_key.and_then(|nth| self.waiters.get(id)?.keys.get(nth));
+        match key.cloned() {
+            Some(key) => self.ready.add_key(key),
+            None => self.ready.add_waiter(id),
+        }
     }
 
     /// Answers everybody in a plan that will not be run; `writes` is what became of its logged commands.

@@ -1,13 +1,14 @@
 //! One raft group and its data.
 //!
 //! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
-//! clients an entry carries along, `machine` applies and answers, `turn` drives.
+//! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks.
 
 pub mod expiry;
 pub mod machine;
 pub mod plan;
 pub mod port;
 mod serving;
+mod succession;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -104,6 +104,13 @@ impl Plan {
         self.logged += 1;
     }
 
+    /// Nothing of it will be logged.
+    pub fn forget_log(&mut self) {
+        self.payload.clear();
+        self.logged = 0;
+        self.served.clear();
+    }
+
     pub fn serves(&self, id: WaiterId) -> bool {
         self.served.contains(&id)
     }

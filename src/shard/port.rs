@@ -16,7 +16,7 @@ use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::propose::batch::Batch;
 use crate::propose::reply::{ConnectionId, ReplyBatch, Span};
-use crate::raft::status::Role;
+use crate::raft::status::{LogSpace, Role};
 use crate::transfers::Transfers;
 
 /// One worker's mailbox at one shard.
@@ -76,6 +76,7 @@ pub struct Status {
     pub first_index: u64,
     pub last_index: u64,
     pub peers: Vec<PeerStatus>,
+    pub log_space: LogSpace,
     pub blocked_clients: usize,
     /// As [`ShardHandle::changes`] was at that moment.
     pub changes: u64,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perdura_wal::disk::sim::{SimDisk, Tear};
-use perdura_wal::{NewLog, Options, Wal};
+use perdura_wal::{Disk, NewLog, Options, Preparer, Wal};
 
 use super::machine::Machine;
 use super::port::ShardHandle;
@@ -35,6 +35,7 @@ const WORKERS: usize = 2;
 /// A node alone, its disk, and what its clients were answered.
 pub struct Rig {
     pub disk: SimDisk,
+    preparer: Preparer<SimDisk>,
     shard: Shard<SimDisk>,
     handle: Arc<ShardHandle>,
     clock: Clock,
@@ -72,7 +73,9 @@ impl Rig {
         let (keyspace, mutator) = Keyspace::create();
         let handle = Arc::new(ShardHandle::new(keyspace, WORKERS));
         let identity = Identity::new(ClusterId(7), 1, vec![1]).expect("a valid identity");
-        let node = Node::open(open_log(&disk), NodeConfig::new(identity), 0, 0).expect("the node opens");
+        let mut wal = open_log(&disk);
+        let preparer = wal.take_preparer();
+        let node = Node::open(wal, NodeConfig::new(identity), 0, 0).expect("the node opens");
         let machine = Machine::new(
             Applier::new(mutator, TypeLimits::default()),
             handle.clone(),
@@ -81,7 +84,7 @@ impl Rig {
             Metrics::new(clock.clone(), statistic_names()),
         );
         let shard = Shard::new(node, machine, handle.clone(), seed);
-        let mut rig = Rig { disk, shard, handle, clock, hands, answers: BTreeMap::new() };
+        let mut rig = Rig { disk, preparer, shard, handle, clock, hands, answers: BTreeMap::new() };
         rig.settle();
         assert!(rig.handle.is_primary(), "a node alone leads");
         rig
@@ -124,10 +127,34 @@ impl Rig {
 
     /// Turns as long as there is anything to do.
     pub fn settle(&mut self) {
+        const MOST_TURNS: usize = 10_000;
         self.turn().expect("a sound disk");
-        while self.shard.has_work() {
+        for _ in 0..MOST_TURNS {
+            if !self.shard.has_work() {
+                return;
+            }
             self.turn().expect("a sound disk");
         }
+        panic!("it finds work for ever");
+    }
+
+    /// Makes the log's next segments, as the thread for that would, if there is space.
+    pub fn prepare(&self) {
+        while self.preparer.step().expect("a sound disk") {}
+    }
+
+    /// From now on no file can be made or grow.
+    pub fn fill_disk(&self) {
+        let names = self.disk.list().expect("a sound disk");
+        let bytes = names.iter().map(|name| self.disk.bytes(name).expect("a file").len() as u64);
+        self.disk.set_capacity(Some(bytes.sum()));
+        self.prepare();
+    }
+
+    /// There is space again.
+    pub fn drain_disk(&self) {
+        self.disk.set_capacity(None);
+        self.prepare();
     }
 
     /// Hands over a request: a command line, or several with `;` between, which are a transaction.

@@ -1,5 +1,7 @@
 //! Stories of one node alone: what its disk may do to it, and in which order its clients are answered.
 
+mod full_disk;
+
 use super::testing::Rig;
 use super::turn::ShardError;
 use crate::command::random::Random;

@@ -6,6 +6,8 @@
 //!
 //! - At most one entry of this node's is uncommitted at a time; while it is on its way the next one gathers.
 //! - An error from the disk or from apply ends the node: the caller must not turn a shard that has failed.
+//! - A full disk is no such error: what would have been logged is answered that it did not happen, everything else goes on,
+//!   and writes are taken again as soon as there is space.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,10 +16,11 @@ use perdura_wal::Disk;
 use thiserror::Error;
 
 use super::expiry::{Dead, ExpiryWalk};
-use super::machine::{DID_NOT_HAPPEN, Machine};
+use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::plan::{Act, Addressee, Backlog, Next, Plan, Waiting};
 use super::port::ShardHandle;
 use super::serving;
+use super::succession::Succession;
 use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
@@ -32,7 +35,7 @@ use crate::protocol::reply::Resp;
 use crate::pubsub::Message;
 use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
-use crate::raft::node::{LogPosition, Node, NodeError, StateMachine};
+use crate::raft::node::{LogPosition, Node, NodeError, ProposeError, StateMachine};
 use crate::raft::outbox::Outbound;
 use crate::slowlog::SlowRun;
 
@@ -53,6 +56,8 @@ pub enum ShardError {
 
 /// How often dead keys are looked for.
 const EXPIRY_PERIOD_MS: u64 = 25;
+/// How long a node that found no space for an entry waits before it tries one of its own again.
+const SPACE_RETRY_MS: u64 = 50;
 
 pub struct Shard<D: Disk> {
     node: Node<D>,
@@ -66,6 +71,9 @@ pub struct Shard<D: Disk> {
     next_expiry_ms: u64,
     /// The last turn answered clients and proposed nothing, so that what they send next may go along.
     held_back: bool,
+    /// There was no space for an entry: what this node proposes of its own accord waits until then, in monotonic ms.
+    space_retry_ms: Option<u64>,
+    succession: Succession,
 }
 
 impl<D: Disk> Shard<D> {
@@ -81,6 +89,8 @@ impl<D: Disk> Shard<D> {
             expiry: ExpiryWalk::default(),
             next_expiry_ms: 0,
             held_back: false,
+            space_retry_ms: None,
+            succession: Succession::default(),
         }
     }
 
@@ -173,7 +183,12 @@ impl<D: Disk> Shard<D> {
             return true;
         }
         let idle = !self.machine.has_in_flight() && self.stalled.is_none();
-        self.node.has_work() || idle && (!self.backlog.is_empty() || !self.machine.ready.is_empty())
+        self.node.has_work() || idle && (!self.backlog.is_empty() || self.may_serve_ready())
+    }
+
+    /// Whether anybody is to be served who was made ready by what did not carry his command with it.
+    fn may_serve_ready(&self) -> bool {
+        !self.machine.ready.is_empty() && self.space_retry_ms.is_none()
     }
 
     /// Whether the next turn may propose what was gathered.
@@ -238,8 +253,11 @@ impl<D: Disk> Shard<D> {
         if !self.run_stalled(now)? {
             return Ok(());
         }
-        self.free_expired(now);
-        if self.backlog.is_empty() && self.machine.ready.is_empty() {
+        self.space_retry_ms = self.space_retry_ms.filter(|retry_ms| now.monotonic_ms < *retry_ms);
+        if self.space_retry_ms.is_none() {
+            self.free_expired(now);
+        }
+        if self.backlog.is_empty() && !self.may_serve_ready() {
             return Ok(());
         }
         let plan = self.make_plan(now)?;
@@ -268,7 +286,7 @@ impl<D: Disk> Shard<D> {
 
     fn launch(&mut self, plan: Plan, now: Now) -> Result<(), ShardError> {
         if plan.logged > 0 {
-            self.propose(plan);
+            self.propose(plan, now)?;
         } else if self.holds_lease(now) {
             self.run_reads(plan, now)?;
         } else {
@@ -287,10 +305,12 @@ impl<D: Disk> Shard<D> {
         Ok(self.machine.run_unlogged_plan(plan, stamp)?)
     }
 
-    fn propose(&mut self, mut plan: Plan) {
+    fn propose(&mut self, mut plan: Plan, now: Now) -> Result<(), ShardError> {
         let answers_early = planted::is(Bug::AnswerBeforeSync).then(|| plan.payload.clone());
         match self.node.propose(std::mem::take(&mut plan.payload)) {
             Ok(LogPosition { index, term }) => {
+                self.space_retry_ms = None;
+                self.note_space();
                 self.machine.set_in_flight(index, term, plan);
                 if let Some(payload) = answers_early {
                     // What was just made can be applied.
@@ -298,7 +318,36 @@ impl<D: Disk> Shard<D> {
                     self.deliver();
                 }
             }
+            Err(ProposeError::NoSpace) => {
+                self.space_retry_ms = Some(now.monotonic_ms + SPACE_RETRY_MS);
+                let rest = self.machine.refuse_writes(plan, DISK_FULL);
+                if !rest.acts.is_empty() {
+                    self.launch(rest, now)?;
+                }
+                self.make_way(now);
+            }
             Err(_) => self.machine.fail_plan(plan, DID_NOT_HAPPEN),
+        }
+        Ok(())
+    }
+
+    fn note_space(&mut self) {
+        if self.succession.has_begun() && !self.node.log_space().is_short {
+            self.succession.forget();
+        }
+    }
+
+    /// Where another node may have space, lets it lead.
+    fn make_way(&mut self, now: Now) {
+        self.note_space();
+        let status = self.node.status(now.monotonic_ms);
+        if !status.log_space.is_short {
+            return;
+        }
+        let Some(successor) = self.succession.next(&status.peers, now.monotonic_ms) else { return };
+        tracing::warn!(successor, "the disk is full: handing over to a node that may have space");
+        if let Err(error) = self.node.transfer_leadership(successor, now.monotonic_ms) {
+            tracing::warn!(%error, successor, "leadership could not be handed over");
         }
     }
 

@@ -111,7 +111,7 @@ pub const FAULTS: &[FaultInfo] = &[
     fault(FaultKind::StutterPrimary, "stutter-primary", "slow", Means::Pause,
         "the primary stands still for 120 ms of every 160, as on a disk or a machine that hardly gets on"),
     fault(FaultKind::FullDisk, "full-disk", "disk", Means::SmallDisk,
-        "the disk under one node is full; it must stop rather than lose anything, and start again once there is room"),
+        "the disk under one node is full; it must go on without losing anything, and write again once there is room"),
 ];
 
 impl FaultInfo {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::fault::{FaultKind, Means};
+use super::fault::FaultKind;
 use super::fleet::Fleet;
 use super::load::Load;
 use super::operator;
@@ -153,21 +153,12 @@ impl Nemesis {
         false
     }
 
+    /// Notices nodes that ended by themselves: no fault may bring that about.
     fn note_exits(&mut self, record: &mut FaultRecord) {
-        let exits = self.fleet.take_exits();
-        self.note(exits, record);
-    }
-
-    /// Nodes that ended by themselves, which only a full disk may bring about.
-    fn note(&mut self, exits: Vec<(usize, String)>, record: &mut FaultRecord) {
-        for (node, how) in exits {
-            let exit = format!("node {} ended by itself: {how}", node + 1);
-            let expected =
-                record.kind.info().means == Means::SmallDisk && record.nodes.contains(&people(node));
-            if !expected {
-                self.trouble.push(Trouble::Exit(format!("fault {}, {}: {exit}", record.number, record.kind)));
-                record.notes.push(exit);
-            }
+        for (node, how) in self.fleet.take_exits() {
+            let exit = format!("node {} ended by itself: {how}", people(node));
+            self.trouble.push(Trouble::Exit(format!("fault {}, {}: {exit}", record.number, record.kind)));
+            record.notes.push(exit);
         }
     }
 

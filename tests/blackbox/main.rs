@@ -16,6 +16,7 @@ mod metrics;
 mod migrate;
 mod monitor;
 mod observability;
+mod operations;
 mod pausing;
 mod pipelining;
 mod protocol;

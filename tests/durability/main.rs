@@ -5,6 +5,7 @@
 mod catch_up;
 mod checkpoints;
 mod damage;
+mod full_disk;
 mod kills;
 mod ledger;
 mod restarts;

@@ -32,7 +32,8 @@ seen! {
     Restarts: "restarts",
     TornTails: "torn tails cut",
     WriteErrors: "failed writes and syncs that ended a node",
-    FullDisks: "full disks that ended a node",
+    FullDisks: "nodes that had no space for another segment",
+    RefusedForSpace: "writing commands refused for want of space",
     FlippedBits: "bits flipped at rest",
     DamageRefused: "damaged logs refused",
     SlowDisks: "slow disks",
@@ -89,6 +90,10 @@ impl Default for Counts {
 impl Counts {
     pub fn add(&mut self, seen: Seen) {
         self.0[seen as usize] += 1;
+    }
+
+    pub fn add_many(&mut self, seen: Seen, count: u64) {
+        self.0[seen as usize] += count;
     }
 
     pub fn of(&self, seen: Seen) -> u64 {

@@ -22,7 +22,7 @@ pub struct Excuses {
     pub power: bool,
     /// A write or a sync was made to fail.
     pub io: bool,
-    /// The disk is full.
+    /// The disk is full: a node may fail to start on it. One that runs goes on.
     pub full: bool,
     /// A bit of this file was flipped.
     pub damage: Option<String>,

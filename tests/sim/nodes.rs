@@ -10,7 +10,9 @@ use perdura::propose::reply::ConnectionId;
 use perdura::raft::frame::Frame;
 use perdura::raft::inbox::PeerEvent;
 use perdura::raft::keepalive::Heard;
+use perdura::raft::node::NodeError;
 use perdura::raft::status::Role;
+use perdura::raft::storage::StorageFault;
 use perdura::shard::turn::ShardError;
 use perdura_wal::{Recovery, WalError};
 
@@ -109,7 +111,9 @@ impl World {
             return;
         }
         let power_failed = excuses.power && text.contains("machine is off");
-        self.judge_end(node, &text);
+        if !(excuses.full && is_no_space(error)) {
+            self.judge_end(node, &text);
+        }
         self.end_process(node, if power_failed { Ending::Power } else { Ending::Own });
     }
 
@@ -198,15 +202,11 @@ impl World {
     /// A node may end itself only for a reason that the simulation gave it.
     fn judge_end(&mut self, node: usize, text: &str) {
         let excuses = &mut self.hosts[node].excuses;
-        let is_full =
-            text.contains("storage space") || text.contains("storage full") || text.contains("no space");
         let damaged = excuses.damage.as_ref().is_some_and(|file| text.contains(file.as_str()));
         if excuses.power && text.contains("machine is off") || damaged {
             return;
         }
-        if excuses.full && is_full {
-            self.stage.counts.add(Seen::FullDisks);
-        } else if excuses.io && text.contains("os error 5") {
+        if excuses.io && text.contains("os error 5") {
             excuses.io = false;
             self.stage.counts.add(Seen::WriteErrors);
         } else {
@@ -220,6 +220,9 @@ impl World {
         host.look_at_clock(now);
         let Some(process) = host.process.as_mut() else { return };
         process.end_turn(node);
+        let (is_short, refused) = process.take_shortage();
+        self.stage.counts.add_many(Seen::FullDisks, u64::from(is_short));
+        self.stage.counts.add_many(Seen::RefusedForSpace, refused);
         let is_trusted = process.shard.node().is_trusted();
         let has_data = process.shard.machine().applied > 0;
         if !std::mem::replace(&mut host.trusted, is_trusted) && is_trusted && has_data {
@@ -358,7 +361,8 @@ impl World {
         self.stage.plan_in(beat_us, Event::Beat { node, life });
     }
 
-    /// The thread that prepares segments does its work. What it fails at, a commit will fail at, or repair.
+    /// The thread that prepares segments does its work. For space it tries again; what else it fails at, a commit will fail
+    /// at, or repair.
     pub fn prepare(&mut self, node: usize) {
         let life = self.stage.lives[node];
         let Some(process) = &self.hosts[node].process else { return };
@@ -507,6 +511,15 @@ impl World {
     fn leads(&self, node: usize) -> bool {
         let process = self.hosts[node].process.as_ref();
         process.is_some_and(|process| process.shard.node().leadership().role == Role::Leader)
+    }
+}
+
+/// Whether a node could not start because its disk is full.
+fn is_no_space(error: &OpenError) -> bool {
+    match error {
+        OpenError::Log(error) => error.is_no_space(),
+        OpenError::Node(NodeError::Storage(StorageFault::Log(error))) => error.is_no_space(),
+        OpenError::Node(_) => false,
     }
 }
 

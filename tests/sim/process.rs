@@ -19,7 +19,7 @@ use perdura::raft::inbox::PeerEvent;
 use perdura::raft::keepalive::{Pulse, Turn, TurnBoard};
 use perdura::raft::node::{Node, NodeConfig, NodeError};
 use perdura::raft::outbox::Outbound;
-use perdura::raft::status::Leadership;
+use perdura::raft::status::{Leadership, LogSpace};
 use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
 use perdura::shard::turn::{Now, Shard, ShardError};
@@ -60,6 +60,8 @@ pub struct Process {
     board: TurnBoard,
     next_status_ms: u64,
     told_leadership: (Leadership, u64),
+    space: LogSpace,
+    refused_commands: u64,
 }
 
 /// What keeps a process from starting.
@@ -124,6 +126,7 @@ impl Process {
         let (mut wal, recovery) =
             Wal::open(disk, log_options(scenario, log_id, &node_config.identity)).map_err(OpenError::Log)?;
         let preparer = wal.take_preparer();
+        while preparer.step().map_err(OpenError::Log)? {}
         let (keyspace, mut mutator) = Keyspace::create();
         let (mut checkpoints, start) = Checkpoints::open(scenario.checkpoints, shelf, &mut mutator);
         let adopted = checkpoints.finish_adoption(start, &mut wal);
@@ -163,6 +166,8 @@ impl Process {
             board,
             next_status_ms: 0,
             told_leadership: Default::default(),
+            space: LogSpace::default(),
+            refused_commands: 0,
         };
         Ok((process, recovery))
     }
@@ -204,6 +209,17 @@ impl Process {
             self.next_status_ms = now.monotonic_ms + STATUS_PERIOD_MS;
             self.shared.shard.tell_status(status(node, leadership.0));
         }
+    }
+}
+
+impl Process {
+    /// Whether the node has just found that there is no space for another segment, and how many commands it has refused
+    /// for that since this was asked last.
+    pub fn take_shortage(&mut self) -> (bool, u64) {
+        let before = std::mem::replace(&mut self.space, self.shard.node().log_space());
+        let refused = self.shared.metrics.log.refused_commands.get();
+        let refused_before = std::mem::replace(&mut self.refused_commands, refused);
+        (self.space.is_short && !before.is_short, refused - refused_before)
     }
 }
 

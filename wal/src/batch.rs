@@ -37,6 +37,21 @@ pub(crate) struct Layout {
     pub granularity: u64,
 }
 
+impl Layout {
+    /// Offset at which the batch after one at `offset` with so many bytes of records begins.
+    fn next_offset(&self, offset: u64, body_bytes: u64) -> u64 {
+        let header =
+            BatchHeader { padded: self.pad_to_block, body_bytes, records: 0, epoch: 0, previous_crc: 0 };
+        header.next_offset(offset).expect("staging bounds the batch far below 2^64 bytes")
+    }
+
+    /// Offset behind everything that a write of such a batch would touch.
+    pub fn write_end(&self, offset: u64, body_bytes: u64) -> u64 {
+        let next = self.next_offset(offset, body_bytes);
+        (next + BATCH_HEADER_BYTES as u64).next_multiple_of(self.granularity)
+    }
+}
+
 /// A sealed batch, ready to be written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sealed {
@@ -101,11 +116,7 @@ impl BatchBuffer {
 
     /// Offset behind everything that a write of the batch at `offset` would touch.
     pub fn write_end(&self, offset: u64, layout: Layout) -> u64 {
-        let next = self
-            .header(layout, 0, 0)
-            .next_offset(offset)
-            .expect("staging bounds the batch far below 2^64 bytes");
-        (next + BATCH_HEADER_BYTES as u64).next_multiple_of(layout.granularity)
+        layout.write_end(offset, self.body_bytes as u64)
     }
 
     /// Sets the checksums and the zeros behind the batch.
@@ -116,13 +127,7 @@ impl BatchBuffer {
         let write_offset = to.offset - self.lead as u64;
         let write_end = self.write_end(to.offset, layout);
         self.bytes.resize((write_end - write_offset) as usize);
-        Sealed {
-            crc,
-            write_offset,
-            next_offset: header
-                .next_offset(to.offset)
-                .expect("staging bounds the batch far below 2^64 bytes"),
-        }
+        Sealed { crc, write_offset, next_offset: layout.next_offset(to.offset, self.body_bytes as u64) }
     }
 
     /// What to write at [`Sealed::write_offset`].

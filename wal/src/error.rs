@@ -23,8 +23,8 @@ pub enum WalError {
     NoLog,
     /// Bytes that were synced are not what was written. Nothing has been changed.
     #[error(
-        "log: {file} is damaged at byte {offset}: {fault}. Nothing was changed: \
-         restore this node from a backup or let it rejoin empty"
+        "log: {file} is damaged at byte {offset}: {fault}. Nothing was changed. \
+         An undamaged copy of this very file can take its place (docs/operations.md)"
     )]
     Damaged { file: String, offset: u64, fault: Fault },
     /// A segment between two others, or before the first, is not there.
@@ -82,6 +82,12 @@ impl WalError {
                 | WalError::Foreign { .. }
                 | WalError::CommitBeyondLog { .. }
         )
+    }
+
+    /// Whether there was no space on the disk, or none within a quota.
+    pub fn is_no_space(&self) -> bool {
+        let WalError::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
     /// The file that it is about, where it is about one.

@@ -2,7 +2,8 @@
 //!
 //! - [`Wal`] stages records and commits everything staged with one write and one sync (group commit).
 //! - What [`Wal::commit`] returned `Ok` for survives a crash; what it did not is cut or kept, as a whole.
-//! - A failed write or sync poisons the log: every later call returns the same error, nothing is retried.
+//! - A failed write or sync poisons the log: every later call returns the same error, nothing is retried. A full disk is
+//!   noticed before that by whoever asks for room ([`Wal::secure_room`]).
 //! - [`Wal::open`] cuts a torn tail, which was never acknowledged, and refuses anything else that is wrong.
 //! - [`LogView`] and [`verify_folder`] look at a log that nobody has open, and change nothing.
 //! - All access to files goes through [`Disk`]: [`RealDisk`], [`ReadOnlyDisk`] or the simulated [`SimDisk`].
@@ -39,4 +40,4 @@ pub use recovery::{Progress, Recovery, TornTail};
 pub use spares::Preparer;
 pub use verify::{Verdict, verify_folder};
 pub use view::{LogView, PlacedRecord, Prepared, SegmentView};
-pub use wal::{CommitStats, MAX_BATCH_BYTES, MAX_METADATA_BYTES, NewLog, Options, Record, Wal};
+pub use wal::{CommitStats, MAX_BATCH_BYTES, MAX_METADATA_BYTES, Needed, NewLog, Options, Record, Wal};

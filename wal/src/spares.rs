@@ -5,9 +5,12 @@
 //! - Files change names one by one, each change durable before the next, under one lock. So sequences stay
 //!   contiguous whatever moment a crash picks.
 //! - Segments are dropped oldest first, by the [`Preparer`]'s owner if there is one, else inside a commit.
+//! - A segment that can't be made for want of space is no failure of the log: it is tried again later, and nothing that
+//!   is there suffers by it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::disk::Disk;
 use crate::error::WalError;
@@ -15,6 +18,8 @@ use crate::segment::name_of;
 
 const PREPARE_FILE: &str = "prepare.tmp";
 const ROLL_FILE: &str = "roll.tmp";
+/// How often a [`Preparer`] tries again when there was no space.
+const SPACE_RETRY: Duration = Duration::from_millis(250);
 
 /// A segment that waits to be used.
 #[derive(Debug)]
@@ -38,9 +43,21 @@ struct State<F> {
     next_sequence: u64,
     /// A [`Preparer`] is at work.
     attended: bool,
+    /// There was no space for a segment when one was to be made last.
+    short_of_space: bool,
     closed: bool,
     /// A name may or may not have changed on disk; nothing is handed out any more.
     failed: Option<WalError>,
+}
+
+/// What is prepared, and whether more may follow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadySpace {
+    /// Size of the next segment; 0 if none is ready.
+    pub first_bytes: u64,
+    pub bytes: u64,
+    pub attended: bool,
+    pub short_of_space: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +100,7 @@ impl<D: Disk> Spares<D> {
                 retired: VecDeque::new(),
                 next_sequence,
                 attended: false,
+                short_of_space: false,
                 closed: false,
                 failed: None,
             }),
@@ -120,8 +138,27 @@ impl<D: Disk> Spares<D> {
         Ok(())
     }
 
-    pub fn ready_bytes(&self) -> u64 {
-        self.lock().ready.iter().map(|spare| spare.file_bytes).sum()
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    pub fn ready(&self) -> ReadySpace {
+        let state = self.lock();
+        ReadySpace {
+            first_bytes: state.ready.front().map_or(0, |spare| spare.file_bytes),
+            bytes: state.ready.iter().map(|spare| spare.file_bytes).sum(),
+            attended: state.attended,
+            short_of_space: state.short_of_space,
+        }
+    }
+
+    /// Makes one more segment at once, or a larger one in place of the next, so that it has `bytes`. False if there is no space.
+    pub fn make_room(&self, bytes: u64) -> Result<bool, WalError> {
+        let first = self.lock().ready.front().map(|spare| spare.file_bytes);
+        match first {
+            Some(first_bytes) if first_bytes < bytes => self.replace_first(bytes),
+            _ => self.make(ROLL_FILE, self.segment_bytes.max(bytes)),
+        }
     }
 
     /// Does one piece of work, if there is any.
@@ -132,8 +169,42 @@ impl<D: Disk> Spares<D> {
         if self.lock().ready.len() >= self.wanted {
             return Ok(false);
         }
-        self.fill(PREPARE_FILE)?;
-        self.publish(PREPARE_FILE, &mut self.lock())?;
+        self.make(PREPARE_FILE, self.segment_bytes)
+    }
+
+    /// Makes a segment; false if there is no space for it.
+    fn make(&self, name: &str, bytes: u64) -> Result<bool, WalError> {
+        let filled = self.fill(name, bytes);
+        let mut state = self.lock();
+        match filled {
+            Ok(()) => {
+                self.publish(name, bytes, &mut state)?;
+                Ok(true)
+            }
+            Err(error) if error.is_no_space() => {
+                // That there is no space for a larger one says nothing of others.
+                if bytes == self.segment_bytes {
+                    note_shortage(&mut state, &error);
+                }
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a larger segment in place of the next. Only who calls this takes segments, so that one stays there.
+    fn replace_first(&self, bytes: u64) -> Result<bool, WalError> {
+        match self.fill(ROLL_FILE, bytes) {
+            Ok(()) => {}
+            Err(error) if error.is_no_space() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let mut state = self.lock();
+        state.check()?;
+        let Some(first) = state.ready.pop_front() else { return Ok(false) };
+        let renamed = self.rename(ROLL_FILE, &name_of(first.sequence));
+        let file = state.note(renamed)?;
+        state.ready.push_front(Spare { sequence: first.sequence, file, file_bytes: bytes });
         Ok(true)
     }
 
@@ -147,7 +218,7 @@ impl<D: Disk> Spares<D> {
         };
         let name = name_of(retired.sequence);
         if state.ready.len() < self.wanted && retired.file_bytes == self.segment_bytes {
-            self.publish(&name, &mut state)?;
+            self.publish(&name, self.segment_bytes, &mut state)?;
         } else {
             let removed = self.remove(&name);
             state.note(removed)?;
@@ -156,15 +227,15 @@ impl<D: Disk> Spares<D> {
     }
 
     fn make_now(&self) -> Result<Spare<D::File>, WalError> {
-        self.fill(ROLL_FILE)?;
+        self.fill(ROLL_FILE, self.segment_bytes)?;
         let mut state = self.lock();
-        self.publish(ROLL_FILE, &mut state)?;
+        self.publish(ROLL_FILE, self.segment_bytes, &mut state)?;
         // The preparer may have published one meanwhile; sequences are used in order.
         Ok(state.ready.pop_front().expect("published right above"))
     }
 
-    fn fill(&self, name: &str) -> Result<(), WalError> {
-        let filled = self.disk.create(name, self.segment_bytes);
+    fn fill(&self, name: &str, bytes: u64) -> Result<(), WalError> {
+        let filled = self.disk.create(name, bytes);
         if filled.is_err() {
             // Gives the space back if it can; a temporary file that stays is removed at the next open.
             let _ = self.disk.remove(name);
@@ -172,14 +243,17 @@ impl<D: Disk> Spares<D> {
         filled.map(|_| ()).map_err(WalError::io("fill", name, 0))
     }
 
-    /// Gives a full-sized file the next sequence and keeps it ready.
-    fn publish(&self, from: &str, state: &mut State<D::File>) -> Result<(), WalError> {
+    /// Gives a file of zeros, or a former segment, the next sequence and keeps it ready.
+    fn publish(&self, from: &str, file_bytes: u64, state: &mut State<D::File>) -> Result<(), WalError> {
         state.check()?;
         let name = name_of(state.next_sequence);
         let published = self.rename(from, &name);
         let file = state.note(published)?;
-        state.ready.push_back(Spare { sequence: state.next_sequence, file, file_bytes: self.segment_bytes });
+        state.ready.push_back(Spare { sequence: state.next_sequence, file, file_bytes });
         state.next_sequence += 1;
+        if std::mem::take(&mut state.short_of_space) {
+            tracing::info!("there is space for the log's next segment again");
+        }
         Ok(())
     }
 
@@ -209,10 +283,17 @@ impl<D: Disk> Spares<D> {
     }
 }
 
+fn note_shortage<F>(state: &mut State<F>, error: &WalError) {
+    if !std::mem::replace(&mut state.short_of_space, true) {
+        let ready_bytes: u64 = state.ready.iter().map(|spare| spare.file_bytes).sum();
+        tracing::warn!(%error, ready_bytes, "there is no space for the log's next segment");
+    }
+}
+
 /// Makes segments ahead of time and drops old ones, so that commits need not.
 ///
-/// An error need not be the log's end: a segment that could not be prepared for want of space is made, or
-/// fails for good, inside a commit. When the preparer is dropped, commits do its work themselves.
+/// Where there is no space it tries again, for ever; [`Wal::is_short_of_space`](crate::Wal::is_short_of_space) tells. When the
+/// preparer is dropped, commits do its work themselves.
 #[derive(Debug)]
 pub struct Preparer<D: Disk> {
     spares: Arc<Spares<D>>,
@@ -224,7 +305,7 @@ impl<D: Disk> Preparer<D> {
         Preparer { spares }
     }
 
-    /// Does one piece of work and says whether there was any.
+    /// Does one piece of work and says whether there was any that could be done.
     pub fn step(&self) -> Result<bool, WalError> {
         self.spares.step()
     }
@@ -244,6 +325,11 @@ impl<D: Disk> Preparer<D> {
         };
         let state = self.spares.lock();
         let state = self.spares.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        if state.closed || !state.short_of_space || !state.retired.is_empty() {
+            return !state.closed;
+        }
+        let waited = self.spares.work.wait_timeout(state, SPACE_RETRY);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !state.closed
     }
 }

@@ -5,7 +5,8 @@
 //! - A commit is one durable write at the end of the segment in use, or one at the start of the next.
 //! - Nothing is ever written over, but the last block with the same bytes and more behind them, unless
 //!   `pad_to_block` forbids even that.
-//! - After any failed write or sync every call returns that error.
+//! - After any failed write or sync every call returns that error. A full disk need not come to that: see
+//!   [`Wal::secure_room`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,9 +21,11 @@ use crate::spares::{Preparer, Retired, Spare, Spares};
 use stage::Staged;
 
 mod open;
+mod room;
 mod stage;
 
 pub use open::{NewLog, Options};
+pub use room::Needed;
 pub use stage::{MAX_BATCH_BYTES, MAX_METADATA_BYTES, Record};
 
 /// What a commit wrote.
@@ -119,7 +122,7 @@ impl<D: Disk> Wal<D> {
 
     /// Bytes that can be committed before a new segment must be made: what to watch on a full disk.
     pub fn ready_bytes(&self) -> u64 {
-        self.active.file_bytes.saturating_sub(self.active.end) + self.spares.ready_bytes()
+        self.active.file_bytes.saturating_sub(self.active.end) + self.spares.ready().bytes
     }
 
     /// Bytes of the segments in use.

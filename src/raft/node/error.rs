@@ -28,6 +28,9 @@ pub enum ProposeError {
     TooLong { bytes: usize },
     #[error("an empty entry can't be proposed")]
     Empty,
+    /// The disk is full, and what is left of the log is kept for votes and for what leaders send.
+    #[error("there is no space for it in the log")]
+    NoSpace,
 }
 
 /// The longest entry. It has to fit a frame.

@@ -18,9 +18,6 @@ const SLOW_MS: u64 = 20;
 const SLOW_SPREAD_MS: u64 = 100;
 /// Time between two breaks of connections, at most, in ms.
 const RESET_MS: u64 = 400;
-/// How long a full disk is waited for to be noticed.
-const FULL_LIMIT: Duration = Duration::from_secs(8);
-const POLL: Duration = Duration::from_millis(20);
 
 impl Nemesis {
     /// Begins the fault and lets it hold.
@@ -51,7 +48,7 @@ impl Nemesis {
             FaultKind::PausePrimary | FaultKind::PauseReplica => self.fleet.pause(victim).await?,
             FaultKind::RestartPrimary | FaultKind::RestartReplica => self.fleet.stop(victim).await?,
             FaultKind::StutterPrimary => return self.stutter(victim, hold).await,
-            FaultKind::FullDisk => return self.fill_disk(record).await,
+            FaultKind::FullDisk => return self.fill_disk(hold, record).await,
             FaultKind::ResetLinks => {
                 record.nodes.clear();
                 return self.reset_links(hold, pick).await;
@@ -121,30 +118,15 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Fills the small disk and waits until its node has stopped, or has shown that it does not need room.
-    async fn fill_disk(&mut self, record: &mut FaultRecord) -> io::Result<()> {
-        let (node, disk) = match &self.fleet.small_disk {
-            Ok((node, disk)) => (*node, disk),
-            Err(why) => return Err(io::Error::other(why.clone())),
-        };
-        record.nodes = vec![people(node)];
+    /// Fills the small disk, and gives the room back.
+    async fn fill_disk(&mut self, hold: Duration, record: &mut FaultRecord) -> io::Result<()> {
+        let (node, disk) = self.fleet.small_disk.as_ref().map_err(|why| io::Error::other(why.clone()))?;
+        record.nodes = vec![people(*node)];
+        if self.load.view.primary() == Some(*node) {
+            record.notes.push("it was the primary".to_owned());
+        }
         disk.fill()?;
-        let begun_us = self.load.now_us();
-        let limit_us = begun_us + FULL_LIMIT.as_micros() as u64;
-        let mut exits = Vec::new();
-        while exits.is_empty() && self.load.now_us() < limit_us {
-            tokio::time::sleep(POLL).await;
-            exits = self.fleet.take_exits();
-        }
-        let after_ms = (self.load.now_us() - begun_us) / 1000;
-        match exits.is_empty() {
-            true => record.notes.push("the node went on: it needed no more room".to_owned()),
-            false => record.notes.push(format!("a node stopped itself after {after_ms} ms")),
-        }
-        self.note(exits, record);
-        match &self.fleet.small_disk {
-            Ok((_, disk)) => disk.drain(),
-            Err(_) => Ok(()),
-        }
+        tokio::time::sleep(hold).await;
+        disk.drain()
     }
 }

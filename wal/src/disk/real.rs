@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::io::Errno;
 
 use super::aligned::AlignedBuf;
 use super::{Disk, DiskFile};
@@ -95,6 +96,10 @@ fn supports_direct(folder: &Path) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(false),
+        // The disk is full, so nothing was learnt; where direct I/O fails, the first commit will say so.
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Ok(true)
+        }
         Err(error) => Err(error),
     }
 }
@@ -124,6 +129,11 @@ impl Disk for RealDisk {
             .truncate(true)
             .custom_flags(self.direct_flag())
             .open(self.path(name))?;
+        // On a full disk this fails at once, where filling would first take from everybody what is left.
+        match fallocate(&filler, FallocateFlags::empty(), 0, length) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
         fill_with_zeros(&filler, length)?;
         self.open(name)
     }

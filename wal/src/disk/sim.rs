@@ -66,6 +66,11 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
+    /// What all files together may hold.
+    pub fn capacity(&self) -> Option<u64> {
+        self.lock().capacity
+    }
+
     /// Power failure and restart. What was not synced survives in part, as the seed has it. Nothing
     /// planned is left.
     pub fn crash(&self) -> SimDisk {

@@ -5,4 +5,5 @@ mod contract;
 mod crash;
 mod golden;
 mod recovery;
+mod room;
 mod view;

@@ -100,7 +100,10 @@ pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
     fields.add("aof_enabled", 1);
     fields.add("aof_rewrite_in_progress", 0);
     fields.add("aof_rewrite_scheduled", 0);
-    fields.add("aof_last_write_status", "ok");
+    let space = shared.shard.status.lock().log_space;
+    fields.add("aof_last_write_status", if space.is_short { "err" } else { "ok" });
+    fields.add("perdura_log_ready_bytes", space.ready_bytes);
+    fields.add("perdura_log_disk_full", u8::from(space.is_short));
     fields.add("perdura_checkpoint_index", newest.index);
     fields.add("perdura_checkpoint_running_index", checkpoints.running.map_or(0, |running| running.index));
     fields.add("perdura_checkpoint_keys", newest.keys);

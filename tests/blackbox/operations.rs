@@ -1,0 +1,98 @@
+//! The recipes of docs/operations.md, run as they stand there.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Node, free_port};
+
+use crate::log::{damage, log, said, segments};
+use crate::metrics::get;
+use crate::perdura;
+
+const PAGE: &str = include_str!("../../docs/operations.md");
+const SOON: Duration = Duration::from_secs(10);
+
+/// The names in the first column of the table of metrics.
+fn watched_metrics() -> Vec<&'static str> {
+    let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `perdura_"));
+    rows.filter_map(|row| row.split_once('`')).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn what_is_to_be_watched_is_there() {
+    let port = free_port();
+    let node = perdura().flag("metrics-addr", format!("127.0.0.1:{port}")).start();
+    node.client().check("SET k v", "+OK");
+    wait_for("a healthy node", SOON, || {
+        get(port, "/healthz").ok()?.starts_with("HTTP/1.1 200 ").then_some(())
+    });
+    let text = get(port, "/metrics").expect("it listens");
+    let metrics = watched_metrics();
+    assert!(metrics.len() >= 10, "{metrics:?}");
+    // A node alone has no followers to tell of.
+    for metric in metrics.into_iter().filter(|metric| *metric != "raft_follower_lag_entries") {
+        let name = format!("perdura_{metric}");
+        let declared = name.trim_end_matches("_total");
+        assert!(text.contains(&format!("# HELP {declared} ")), "{name} is not in\n{text}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.expect("cp can be run").success());
+}
+
+/// A node with several segments, stopped.
+fn stopped_node() -> Node {
+    let mut node = perdura().flag("segment-bytes", "64kb").start();
+    let mut client = node.client();
+    for n in 0..200 {
+        client.check(&format!("SET key{n} {}", "v".repeat(1000)), "+OK");
+    }
+    assert!(node.terminate().success());
+    node
+}
+
+#[test]
+fn a_damaged_segment_is_replaced_by_its_copy() {
+    let mut node = stopped_node();
+    let (dir, backup) = (node.data(), node.data().with_extension("backup"));
+    copy(&dir, &backup);
+    node.restart();
+    node.client().check("SET after the-copy", "+OK");
+    node.kill();
+    let segment = &segments(&dir)[1];
+    let name = segment.file_name().expect("a name");
+    damage(segment);
+
+    node.spawn();
+    assert!(!node.wait_for_exit().success());
+    assert!(node.log().contains(&*name.to_string_lossy()), "it names the file: {}", node.log());
+    let (text, code) = said(&log(&dir, &["verify"]));
+    assert!(code == Some(1) && text.contains(&*name.to_string_lossy()), "{text}");
+
+    // Another segment under its name does not pass.
+    copy(&segments(&backup)[2], segment);
+    assert_eq!(said(&log(&dir, &["verify"])).1, Some(1));
+
+    copy(&backup.join("log").join(name), segment);
+    let (text, code) = said(&log(&dir, &["verify"]));
+    assert_eq!(code, Some(0), "{text}");
+    node.restart();
+    let mut client = node.client();
+    client.check("DBSIZE", ":201");
+    client.check("GET after", "the-copy");
+}
+
+#[test]
+fn the_page_names_the_exit_codes_that_the_command_has() {
+    let output = Command::new(env!("CARGO_BIN_EXE_perdura")).args(["log", "verify", "--help"]).output();
+    let help = said(&output.expect("the program can be run")).0;
+    for code in 0..=4 {
+        let row = PAGE.lines().find_map(|line| line.strip_prefix(&format!("| {code} | "))).expect("a row");
+        let meaning = row.split([':', '|']).next().expect("a meaning").trim();
+        assert!(help.contains(&format!("{code}  {meaning}")), "{code}: {meaning} is not in\n{help}");
+    }
+}

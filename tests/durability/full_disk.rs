@@ -1,0 +1,117 @@
+//! A disk that is full: the node refuses writes and serves reads, loses nothing, may be killed and started, and writes
+//! again as soon as there is space, without anybody starting it.
+//!
+//! It takes a file system of its own, a small one in memory, which only root can mount; elsewhere these stories are not told.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Client, Node};
+use tempfile::TempDir;
+
+use crate::perdura;
+
+const REFUSED: &str = "-MISCONF the disk is full; the command did not happen";
+const SOON: Duration = Duration::from_secs(10);
+
+/// A small file system; gone when it is dropped.
+struct SmallDisk {
+    at: TempDir,
+}
+
+impl SmallDisk {
+    /// None where it can't be had.
+    fn mount(options: &str) -> Option<SmallDisk> {
+        let at = TempDir::new().expect("a temporary folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at.path()).stderr(Stdio::null());
+        let mounted = mount.status().is_ok_and(|status| status.success());
+        if !mounted {
+            println!("not told: it takes the right to mount a tmpfs");
+        }
+        mounted.then_some(SmallDisk { at })
+    }
+
+    fn path(&self) -> &Path {
+        self.at.path()
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) {
+        // It ends when there is no more room.
+        let status = Command::new("dd")
+            .args(["if=/dev/zero", "bs=4096", &format!("of={}", self.path().join("ballast").display())])
+            .stderr(Stdio::null())
+            .status();
+        assert!(!status.expect("dd can be run").success(), "dd fills the disk");
+    }
+
+    fn drain(&self) {
+        std::fs::remove_file(self.path().join("ballast")).expect("there is ballast");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What can't be unmounted now is when its last user has gone.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+/// Writes until the node refuses; returns how many writes it took.
+fn write_until_refused(client: &mut Client, first: usize) -> usize {
+    let value = vec![b'v'; 10_000];
+    for n in first..first + 10_000 {
+        let reply = client.call(&[b"SET", format!("key{n}").as_bytes(), &value]);
+        if reply.is_error() {
+            assert_eq!(reply.to_string(), REFUSED);
+            return n;
+        }
+    }
+    panic!("it never refuses");
+}
+
+fn check_keys(client: &mut Client, count: usize) {
+    for n in 0..count {
+        client.check(&format!("STRLEN key{n}"), ":10000");
+    }
+}
+
+fn info_says(node: &Node, line: &str) {
+    wait_for(line, SOON, || {
+        node.client().run("INFO persistence").text().contains(&format!("{line}\r\n")).then_some(())
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_writes_keeps_what_is_there_and_takes_more_when_there_is_space() {
+    let Some(disk) = SmallDisk::mount("size=24m") else { return };
+    let mut node = perdura().flag("dir", disk.path().join("data").display()).start();
+    let mut client = node.client();
+    info_says(&node, "perdura_log_disk_full:0");
+    let written = write_until_refused(&mut client, 0);
+    disk.fill();
+    let written = write_until_refused(&mut client, written);
+    check_keys(&mut client, written);
+    info_says(&node, "perdura_log_disk_full:1");
+    info_says(&node, "aof_last_write_status:err");
+
+    node.kill();
+    node.restart();
+    let mut client = node.client();
+    check_keys(&mut client, written);
+    let written = write_until_refused(&mut client, written);
+
+    disk.drain();
+    let value = [b'v'; 10_000];
+    wait_for("a write on a disk with space", SOON, || {
+        (!client.call(&[b"SET", format!("key{written}").as_bytes(), &value]).is_error()).then_some(())
+    });
+    info_says(&node, "perdura_log_disk_full:0");
+    info_says(&node, "aof_last_write_status:ok");
+    node.kill();
+    node.restart();
+    check_keys(&mut node.client(), written + 1);
+}
