@@ -40,11 +40,20 @@ pub struct RocksStore {
     config: StoreConfig,
     clock: Clock,
     newest: Option<Manifest>,
-    /// Nothing if opening failed after a reset.
-    records: Option<Records>,
+    work: Work,
     tallies: Tallies,
     next_blob: u64,
     run: Option<Paced>,
+}
+
+/// The folder that grows.
+enum Work {
+    Open(Records),
+    /// It is made anew when a run begins, from the newest checkpoint or from nothing. So a store is opened, and loaded from,
+    /// without a write, which a full disk would refuse.
+    Unmade {
+        from_newest: bool,
+    },
 }
 
 /// A run under way.
@@ -64,12 +73,10 @@ impl RocksStore {
         let shelf = Shelf::open(folder)?;
         let (newest, rejected) = shelf.newest_good()?;
         rejected.iter().try_for_each(|rejected| shelf.set_aside(rejected.index))?;
-        let work = shelf.remake_work(newest.as_ref())?;
-        let records = Records::open(&work, config.bytes_per_second)?;
         let tallies = newest.as_ref().map(|newest| Tallies::of(&newest.generations)).unwrap_or_default();
         let next_blob = newest.as_ref().map_or(0, |newest| newest.next_blob);
-        let records = Some(records);
-        let store = RocksStore { shelf, config, clock, newest, records, tallies, next_blob, run: None };
+        let work = Work::Unmade { from_newest: true };
+        let store = RocksStore { shelf, config, clock, newest, work, tallies, next_blob, run: None };
         Ok((store, rejected))
     }
 
@@ -83,7 +90,18 @@ impl RocksStore {
     }
 
     fn records(&self) -> Result<&Records> {
-        self.records.as_ref().ok_or(CheckpointError::NoRun)
+        match &self.work {
+            Work::Open(records) => Ok(records),
+            Work::Unmade { .. } => Err(CheckpointError::NoRun),
+        }
+    }
+
+    fn make_work(&mut self) -> Result<()> {
+        if let Work::Unmade { from_newest } = self.work {
+            let folder = self.shelf.remake_work(self.newest.as_ref().filter(|_| from_newest))?;
+            self.work = Work::Open(Records::open(&folder, self.config.bytes_per_second)?);
+        }
+        Ok(())
     }
 
     /// Makes a folder of all records that there are now and publishes it.
@@ -118,9 +136,7 @@ impl CheckpointStore for RocksStore {
         if self.shelf.path(point.index).exists() {
             return Err(CheckpointError::Exists { index: point.index });
         }
-        if self.records.is_none() {
-            self.reset()?;
-        }
+        self.make_work()?;
         let folder = self.shelf.temporary("run")?;
         let now_ns = self.clock.monotonic_ns();
         self.run = Some(Paced {
@@ -134,7 +150,7 @@ impl CheckpointStore for RocksStore {
     }
 
     fn put(&mut self, changes: SlotChanges) -> Result<()> {
-        let records = self.records.as_ref().ok_or(CheckpointError::NoRun)?;
+        let Work::Open(records) = &self.work else { return Err(CheckpointError::NoRun) };
         let paced = self.run.as_mut().ok_or(CheckpointError::NoRun)?;
         paced.run.put(records, changes)?;
         paced.wait(&self.clock);
@@ -142,7 +158,7 @@ impl CheckpointStore for RocksStore {
     }
 
     fn drop_generation(&mut self, generation: Generation) -> Result<()> {
-        let records = self.records.as_ref().ok_or(CheckpointError::NoRun)?;
+        let Work::Open(records) = &self.work else { return Err(CheckpointError::NoRun) };
         let paced = self.run.as_mut().ok_or(CheckpointError::NoRun)?;
         paced.run.drop_generation(records, generation)
     }
@@ -166,23 +182,16 @@ impl CheckpointStore for RocksStore {
     }
 
     fn reset(&mut self) -> Result<()> {
-        self.run = None;
-        self.records = None;
-        self.tallies = Tallies::default();
-        self.next_blob = 0;
-        let work = self.shelf.remake_work(None)?;
-        self.records = Some(Records::open(&work, self.config.bytes_per_second)?);
-        Ok(())
+        // RocksDB lets go of the folder before it is made anew.
+        (self.run, self.work) = (None, Work::Unmade { from_newest: false });
+        (self.tallies, self.next_blob) = (Tallies::default(), 0);
+        self.make_work()
     }
 
     fn adopt(&mut self, index: u64) -> Result<&Manifest> {
         let manifest = self.shelf.manifest(index)?;
-        // RocksDB lets go of the folder before it is made anew.
-        (self.run, self.records) = (None, None);
-        let work = self.shelf.remake_work(Some(&manifest))?;
-        self.records = Some(Records::open(&work, self.config.bytes_per_second)?);
-        self.tallies = Tallies::of(&manifest.generations);
-        self.next_blob = manifest.next_blob;
+        (self.run, self.work) = (None, Work::Unmade { from_newest: true });
+        (self.tallies, self.next_blob) = (Tallies::of(&manifest.generations), manifest.next_blob);
         Ok(self.newest.insert(manifest))
     }
 
@@ -197,7 +206,8 @@ impl CheckpointStore for RocksStore {
     fn load(&self, take: Take<'_>) -> Result<Loaded> {
         let Some(newest) = &self.newest else { return Ok(Loaded::default()) };
         let loading = Loading { threads: self.config.load_threads, limits: &self.config.limits };
-        load::load(self.records()?, newest, &loading, take)
+        let records = Records::open_read_only(&self.shelf.path(newest.point.index))?;
+        load::load(&records, newest, &loading, take)
     }
 }
 
