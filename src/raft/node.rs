@@ -585,6 +585,16 @@ impl<D: Disk> Node<D> {
         self.config.identity.node_id
     }
 
+    /// The last entry that is known to be committed.
+    pub fn committed(&self) -> u64 {
+        self.raw.raft.raft_log.committed
+    }
+
+    /// What raft's log is kept in.
+    pub fn storage(&self) -> &LogStorage<D> {
+        self.raw.store()
+    }
+
     /// What raft's log is kept in.
     pub fn storage_mut(&mut self) -> &mut LogStorage<D> {
         self.raw.mut_store()

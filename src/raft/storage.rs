@@ -211,6 +211,11 @@ impl<D: Disk> LogStorage<D> {
         Ok(())
     }
 
+    /// The entries from `first` to `last`, as many as fit in `max_bytes` of data, but at least one; they have to be there.
+    pub fn read_entries(&self, first: u64, last: u64, max_bytes: u64) -> Result<Vec<Entry>, WalError> {
+        self.bodies(first, last + 1, max_bytes)
+    }
+
     /// The index of the first entry that is there, or would be.
     pub fn first_entry(&self) -> u64 {
         self.wal.first_index()

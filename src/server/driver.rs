@@ -177,6 +177,7 @@ impl Driver {
         }
         let persistence = &self.shared.shard.persistence;
         self.checkpoints.turn(&mut self.shard, persistence, now)?;
+        self.shared.shard.log_reads.serve(&self.shard);
         let leadership = (self.shard.node().leadership(), self.shared.shard.leadership_epoch());
         let watched = self.shared.shard.is_status_watched();
         if now.monotonic_ms >= self.next_status_ms || leadership != self.told_leadership || watched {

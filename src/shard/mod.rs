@@ -1,9 +1,11 @@
 //! One raft group and its data.
 //!
 //! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
-//! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks.
+//! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks, `log_reads`
+//! for whoever reads the log beside it.
 
 pub mod expiry;
+pub mod log_reads;
 pub mod machine;
 pub mod plan;
 pub mod port;

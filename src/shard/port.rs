@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::log_reads::LogReads;
 use crate::keyspace::Keyspace;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
@@ -97,6 +98,7 @@ pub struct ShardHandle {
     /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
     pub pause: Pause,
     pub persistence: Persistence,
+    pub log_reads: LogReads,
     pub transfers: Arc<Transfers>,
     readable_until_ms: AtomicU64,
     caught_up: AtomicBool,
@@ -123,6 +125,7 @@ impl ShardHandle {
             keyspace,
             ports: (0..workers).map(|_| Arc::default()).collect(),
             persistence: Persistence::new(driver_wake.clone()),
+            log_reads: LogReads::new(driver_wake.clone()),
             driver_wake,
             transfers: Arc::default(),
             status: Mutex::default(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use perdura_wal::disk::sim::{SimDisk, Tear};
 use perdura_wal::{Disk, NewLog, Options, Preparer, Wal};
 
+use super::log_reads::LogReads;
 use super::machine::Machine;
 use super::port::ShardHandle;
 use super::turn::{Now, Shard, ShardError};
@@ -136,6 +137,19 @@ impl Rig {
             self.turn().expect("a sound disk");
         }
         panic!("it finds work for ever");
+    }
+
+    pub fn log_reads(&self) -> &LogReads {
+        &self.handle.log_reads
+    }
+
+    /// Serves who reads the log, as the driver does between two turns.
+    pub fn serve_log_reads(&self) {
+        self.handle.log_reads.serve(&self.shard);
+    }
+
+    pub fn compact_log(&mut self, index: u64) {
+        self.shard.compact_log(index).expect("a sound disk");
     }
 
     /// Makes the log's next segments, as the thread for that would, if there is space.
