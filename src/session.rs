@@ -9,6 +9,7 @@
 //!
 //! A session does no input or output; its connection does.
 
+mod awaited;
 mod delay;
 mod forward;
 mod http;
@@ -52,6 +53,8 @@ pub enum Verdict {
     Delayed,
     /// Send it to the primary.
     Forward(Forward),
+    /// Wait for the answer: [`Session::begin_awaited`] and what follows.
+    Await,
     /// Carry out the migration: [`Session::begin_migration`] and what follows.
     Migrate,
 }
@@ -117,7 +120,7 @@ impl Session {
         let verdict = self.take_one(args, line);
         match verdict {
             Verdict::Taken if !line.has_unanswered() => line.settle(),
-            Verdict::Taken | Verdict::Forward(_) | Verdict::Migrate => line.barrier = true,
+            Verdict::Taken | Verdict::Forward(_) | Verdict::Migrate | Verdict::Await => line.barrier = true,
             Verdict::Wait | Verdict::Full | Verdict::Delayed => {
                 (self.client.reply_mode, line.mute) = (ReplyMode::SkipNext, Mute::Nothing);
             }
@@ -216,12 +219,14 @@ impl Session {
             "quit" | "reset" => self.run_local(command, args, line),
             _ if self.client.transaction.is_some() => self.queue(command, args, line),
             "migrate" => self.migrate(line),
+            "mark" => self.mark(args, line),
             "wait" | "waitaof" => self.wait_for_acks(command, args, line),
             _ => match command.handler {
                 Handler::Local(_) if self.goes_to_primary(command) => self.forward_or_refuse(line),
                 Handler::Local(_) => self.run_local(command, args, line),
                 Handler::Read(_) => self.run_read(command, args, line),
                 Handler::Write(_) => self.propose(command, args, line),
+                Handler::Awaited(_) => Session::take_awaited(line),
                 Handler::Container => Verdict::Taken,
             },
         }
@@ -433,7 +438,7 @@ impl Session {
                     Reply::new(&mut refusal, self.client.resp).error(NO_MONITOR);
                     steps.push(Step::Literal(refusal));
                 }
-                Handler::Local(_) | Handler::Container => {
+                Handler::Local(_) | Handler::Awaited(_) | Handler::Container => {
                     let mut encoded = Vec::new();
                     self.call_local(command, &slices, &mut encoded);
                     steps.push(Step::Literal(encoded));
@@ -594,7 +599,8 @@ impl Session {
 
 /// What Redis lets no replica and no monitor send.
 fn uses_data(command: &Command) -> bool {
-    !matches!(command.handler, Handler::Local(_)) || command.flags.contains(Flags::MAY_REPLICATE)
+    !matches!(command.handler, Handler::Local(_) | Handler::Awaited(_))
+        || command.flags.contains(Flags::MAY_REPLICATE)
 }
 
 fn full_name(command: &Command, args: &Args<'_>) -> String {

@@ -29,6 +29,8 @@ pub struct Shared {
     /// Messages on their way to the other nodes.
     pub outgoing: Mutex<Outgoing>,
     pub slowlog: SlowLog,
+    /// Held by who reads whole checkpoints to prove them.
+    pub proving: Arc<tokio::sync::Mutex<()>>,
     /// Forty hexadecimal digits that differ from run to run.
     pub run_id: String,
     /// SIGTERM, SHUTDOWN: the process ends in good order.
@@ -65,6 +67,7 @@ impl Shared {
             shard,
             outgoing: Mutex::default(),
             slowlog: SlowLog::default(),
+            proving: Arc::default(),
             run_id,
             shutdown: Notify::new(),
         }

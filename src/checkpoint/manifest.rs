@@ -94,6 +94,12 @@ impl Manifest {
         self.generations.get(&generation).copied().unwrap_or_default()
     }
 
+    /// A digest of all content: equal in two checkpoints that hold the same keys in the same databases.
+    pub fn digest(&self) -> Digest {
+        let tallies = self.databases.map(|generation| self.tally(generation));
+        digest_of(&tallies)
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut body =
             serde_json::to_vec_pretty(self).expect("it has no maps but those whose keys are numbers");
@@ -121,6 +127,17 @@ impl Manifest {
         }
         serde_json::from_slice(body).map_err(|error| Damage::Content { reason: error.to_string() })
     }
+}
+
+/// The digest of databases that hold this. It is another than that of DEBUG DIGEST, which needs every key's database.
+pub fn digest_of(databases: &[Tally; DATABASES]) -> Digest {
+    let mut hash = Xxh3Default::new();
+    for (db, tally) in databases.iter().enumerate().filter(|(_, tally)| tally.keys > 0) {
+        hash.update(&[db as u8]);
+        hash.update(&tally.keys.to_le_bytes());
+        hash.update(&tally.digest.to_le_bytes());
+    }
+    hash.digest128()
 }
 
 /// The manifest in a checkpoint's folder.

@@ -147,6 +147,8 @@ pub struct Effects {
     pub field_deadlines: bool,
     /// Commands that ran, in order.
     pub executed: Vec<Executed>,
+    /// A mark, by its name: the keyspace is to be captured behind this entry.
+    pub mark: Option<String>,
     /// For the slow log.
     pub stopwatch: Stopwatch,
     /// Messages published inside a transaction.
@@ -400,6 +402,11 @@ impl<'a> WriteContext<'a> {
     /// Says that a field of a hash got a deadline.
     pub fn note_field_deadline(&mut self) {
         self.effects.field_deadlines = true;
+    }
+
+    /// Says that the entry is a mark, and how it is called.
+    pub fn set_mark(&mut self, name: String) {
+        self.effects.mark = Some(name);
     }
 
     /// Hands a message to the subscribers of every node, once the entry is applied there.

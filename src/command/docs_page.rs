@@ -66,7 +66,7 @@ fn way(command: &Command) -> &'static str {
         Handler::Write(_) if command.blocking.is_some() => "write, blocking",
         Handler::Write(_) => "write",
         Handler::Local(_) if command.flags.contains(Flags::ON_PRIMARY) => "local, primary",
-        Handler::Local(_) => "local",
+        Handler::Local(_) | Handler::Awaited(_) => "local",
         Handler::Container => "container",
     }
 }

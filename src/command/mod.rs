@@ -22,6 +22,7 @@ pub mod lifetime;
 mod list;
 pub mod migrate;
 mod multi_pop;
+mod perdura;
 mod pubsub;
 pub mod random;
 mod sample;
@@ -41,9 +42,13 @@ mod zset;
 
 pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
+pub use perdura::{MARK, MAX_MARK_BYTES};
 pub use pubsub::IN_SHARD_CHANNEL;
 pub use server::AcksWanted;
 pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_name, statistic_names};
+
+use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::client::Client;
 use crate::keyspace::slot::Slot;
@@ -62,6 +67,12 @@ pub type WriteHandler = fn(&mut WriteContext<'_>, &Args<'_>, &mut Reply<'_>) -> 
 
 pub type LocalHandler = fn(&mut LocalContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
 
+/// Writes the one reply.
+pub type Answer = Box<dyn FnOnce(&mut Reply<'_>)>;
+/// An answer on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Answer, CommandError>>>>;
+pub type AwaitedHandler = fn(&Arc<Shared>, &Args<'_>) -> Result<Answering, CommandError>;
+
 /// What a command that does not touch the keyspace works with.
 pub struct LocalContext<'a> {
     pub client: &'a mut Client,
@@ -74,6 +85,8 @@ pub enum Handler {
     Write(WriteHandler),
     /// Concerns the connection or the process alone; runs on the worker, answers at once.
     Local(LocalHandler),
+    /// Concerns the node alone; its answer waits for the driver or for a thread.
+    Awaited(AwaitedHandler),
     /// Has subcommands and does nothing itself.
     Container,
 }
@@ -173,6 +186,11 @@ impl Command {
 
     pub const fn local(name: &'static str, arity: i32, handler: LocalHandler) -> Command {
         Command::new(name, arity, Handler::Local(handler), Flags::empty())
+    }
+
+    /// It can't be part of a transaction.
+    pub const fn awaited(name: &'static str, arity: i32, handler: AwaitedHandler) -> Command {
+        Command::new(name, arity, Handler::Awaited(handler), Flags::NO_MULTI)
     }
 
     pub const fn container(name: &'static str, subcommands: &'static [Command]) -> Command {

@@ -9,19 +9,19 @@ use std::sync::LazyLock;
 
 use super::spec::{Categories, Flags};
 use super::{
-    Command, Family, connection, database, hash, keys, list, migrate, pubsub, server, set, string,
+    Command, Family, connection, database, hash, keys, list, migrate, perdura, pubsub, server, set, string,
     transaction, zset,
 };
 
 static FAMILIES: &[&Family] = &[
     &connection::FAMILY,
-    &connection::INTERNAL_FAMILY,
     &database::FAMILY,
     &hash::FAMILY,
     &keys::FAMILY,
     &keys::sort::FAMILY,
     &list::FAMILY,
     &migrate::FAMILY,
+    &perdura::FAMILY,
     &pubsub::FAMILY,
     &server::CLUSTER_FAMILY,
     &server::FAMILY,

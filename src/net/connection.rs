@@ -448,6 +448,7 @@ impl ConnectionTask {
                         Verdict::Delayed => return Progress::Delayed,
                         Verdict::Forward(what) => self.forward(what, &args).await,
                         Verdict::Migrate => self.migrate(&args).await,
+                        Verdict::Await => self.await_answer(&args).await,
                     }
                     self.commands += 1;
                     *consumed += bytes;
@@ -520,6 +521,19 @@ impl ConnectionTask {
         while end(self) == Verdict::Full {
             tokio::time::sleep(FULL_RETRY).await;
         }
+    }
+
+    /// Answers a command whose answer takes a while.
+    async fn await_answer(&mut self, args: &Args<'_>) {
+        self.flush();
+        let answer = match self.session.begin_awaited(args) {
+            Err(error) => Err(error),
+            Ok(answering) => tokio::select! {
+                answer = answering => answer,
+                () = self.connection.killed() => return,
+            },
+        };
+        self.session.end_awaited(answer, &mut self.connection.line.borrow_mut());
     }
 
     /// Passes on what the primary answered, and lets go of a connection to what is not the primary any more.

@@ -24,11 +24,14 @@ use thiserror::Error;
 
 use super::identity::{Identity, IdentityError};
 use crate::planted::{self, Bug};
+use crate::propose::entry::EntryReader;
 
 /// How many entries raft is told of at once when it does not get their data.
 pub const HEADERS_AT_ONCE: u64 = 1024;
 /// How many bytes of entries are read from the log at once to be applied.
 const REPLAY_CHUNK_BYTES: u64 = 4 << 20;
+/// Entries looked at for a stamp: a leader's first entry has none.
+const STAMPS_LOOKED_FOR: u64 = 64;
 /// What an entry weighs in a message beside its data.
 const ENTRY_OVERHEAD_BYTES: u64 = 24;
 
@@ -214,6 +217,23 @@ impl<D: Disk> LogStorage<D> {
     /// The entries from `first` to `last`, as many as fit in `max_bytes` of data, but at least one; they have to be there.
     pub fn read_entries(&self, first: u64, last: u64, max_bytes: u64) -> Result<Vec<Entry>, WalError> {
         self.bodies(first, last + 1, max_bytes)
+    }
+
+    /// Unix time of an entry, or of the next up to `last` that has a stamp.
+    pub fn stamp_from(&self, index: u64, last: u64) -> Result<Option<i64>, WalError> {
+        for index in index..=last.min(index.saturating_add(STAMPS_LOOKED_FOR)) {
+            for entry in self.read_entries(index, index, 0)? {
+                if let Ok((stamp, _)) = EntryReader::open(&entry.data) {
+                    return Ok(Some(stamp.now_ms));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whose log it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// The index of the first entry that is there, or would be.

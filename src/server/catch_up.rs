@@ -21,7 +21,7 @@ use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::ship::folder::FolderDock;
 use crate::checkpoint::ship::lender::Lender;
-use crate::checkpoint::ship::{Ask, Fetch, Pace, Shipment, Wanted, answer};
+use crate::checkpoint::ship::{Ask, Fetch, Lend, Pace, Shipment, Wanted, answer};
 use crate::env::Clock;
 use crate::persistence::Persistence;
 use crate::raft::frame::Frame;
@@ -31,7 +31,7 @@ use crate::raft::keepalive::TurnBoard;
 use crate::raft::outbox::Outbound;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::{Now, Shard};
-use crate::transfers::Transfers;
+use crate::transfers::{LocalAsk, Transfers};
 
 /// What may wait for the thread, and what of its own may wait for the driver.
 const MAX_WAITING: usize = 64;
@@ -42,6 +42,8 @@ const IDLE: Duration = Duration::from_secs(1);
 enum Order {
     Want(Option<Wanted>),
     Hear(NodeId, Shipment),
+    /// For somebody who is no peer: a backup, an operator.
+    Lend(LocalAsk),
 }
 
 /// From the thread.
@@ -54,6 +56,7 @@ enum Outcome {
 pub struct CatchUp {
     orders: SyncSender<Order>,
     outcomes: Receiver<Outcome>,
+    transfers: Arc<Transfers>,
     shelf: Shelf,
     /// What the thread knows to be wanted.
     told: Option<Wanted>,
@@ -82,7 +85,8 @@ impl CatchUp {
             driver_wake: handle.driver_wake.clone(),
         };
         spawn("catch-up".to_owned(), move || porter.run(&ordered))?;
-        Ok(CatchUp { orders, outcomes, shelf, told: None, fetched: None, placed: None })
+        let transfers = handle.transfers.clone();
+        Ok(CatchUp { orders, outcomes, transfers, shelf, told: None, fetched: None, placed: None })
     }
 
     /// Takes out of the events what is about files.
@@ -108,6 +112,10 @@ impl CatchUp {
         board: &TurnBoard,
         now: Now,
     ) -> Result<(), ServerError> {
+        while let Some(ask) = self.transfers.take_ask() {
+            // One that the thread has no room for is answered that it was dropped.
+            self.order(Order::Lend(ask));
+        }
         while let Ok(outcome) = self.outcomes.try_recv() {
             match outcome {
                 // What is lost is asked for again.
@@ -214,6 +222,11 @@ impl Porter {
         match order {
             Order::Want(wanted) => {
                 self.fetch.want(wanted);
+                true
+            }
+            Order::Lend(LocalAsk { ask, answer }) => {
+                // Who does not wait any more needs nothing.
+                let _ = answer.send(self.lender.read(ask, now_ms).map_err(|error| error.to_string()));
                 true
             }
             Order::Hear(from, Shipment::Ask(ask)) => self.answer(from, ask, now_ms),

@@ -15,15 +15,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use parking_lot::Mutex;
 use perdura_wal::{Position, RealDisk};
 
+use super::compaction::{self, Floor};
 use super::{ServerError, spawn};
 use crate::checkpoint::error::CheckpointError;
-use crate::checkpoint::manifest::Point;
+use crate::checkpoint::manifest::{Manifest, Point};
 use crate::checkpoint::{self, CheckpointStore, Report};
 use crate::config::CheckpointPolicy;
 use crate::keyspace::Keyspace;
 use crate::keyspace::capture::Capture;
+use crate::keyspace::digest::Digest;
 use crate::persistence::{Persistence, Published, Running};
 use crate::raft::identity::Identity;
+use crate::shard::log_cuts::{CutRequest, LogCuts};
+use crate::shard::marks::{Fate, Marked, Marks};
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::{Now, Shard};
 use crate::transfers::Transfers;
@@ -47,6 +51,7 @@ struct Written {
     term: u64,
     /// The oldest checkpoint that there is now.
     oldest: u64,
+    digest: Digest,
 }
 
 /// The driver's end.
@@ -62,6 +67,9 @@ pub struct Checkpoints {
     /// The one that is being written is to end.
     given_up: Arc<AtomicBool>,
     last: Last,
+    /// The oldest checkpoint that there is; 0 is none.
+    oldest: u64,
+    marks: Arc<Marks>,
 }
 
 /// When the last one began, or was found at the start.
@@ -85,6 +93,7 @@ impl Checkpoints {
         now_ms: u64,
     ) -> Result<Checkpoints, ServerError> {
         let index = store.newest().map_or(0, |manifest| manifest.point.index);
+        let oldest = store.oldest()?.unwrap_or(0);
         let (orders, ordered) = sync_channel(1);
         let (outcome, outcomes) = sync_channel(1);
         let (store, given_up) = (Arc::new(Mutex::new(store)), Arc::<AtomicBool>::default());
@@ -102,8 +111,20 @@ impl Checkpoints {
             }
         })?;
         let last = Last { index, monotonic_ms: now_ms, ..Last::default() };
-        let (is_running, transfers) = (false, handle.transfers.clone());
-        Ok(Checkpoints { policy, identity, transfers, store, orders, outcomes, is_running, given_up, last })
+        let (is_running, transfers, marks) = (false, handle.transfers.clone(), handle.marks.clone());
+        Ok(Checkpoints {
+            policy,
+            identity,
+            transfers,
+            store,
+            orders,
+            outcomes,
+            is_running,
+            given_up,
+            last,
+            oldest,
+            marks,
+        })
     }
 
     /// Begins a checkpoint if one is due, and takes in one that is done.
@@ -131,6 +152,40 @@ impl Checkpoints {
             persistence.is_new_enough();
         } else if is_wanted || index > self.last.index && self.is_due(bytes, now) {
             self.begin(shard, persistence, now);
+        }
+        Ok(())
+    }
+
+    /// Whether a checkpoint could begin now.
+    pub fn may_begin(&self) -> bool {
+        !self.is_running && !self.given_up.load(Ordering::Acquire)
+    }
+
+    /// Writes what was captured at a mark, which only was since [`Checkpoints::may_begin`].
+    pub fn begin_marked(&mut self, marked: Marked, persistence: &Persistence, now: Now) {
+        let Marked { index, term, stamp_ms, applied_bytes, capture } = marked;
+        let (cluster_id, members) = (self.identity.cluster_id.0, self.identity.members.clone());
+        let point = Point { cluster_id, index, term, stamp_ms, members };
+        self.order(Order { capture, point }, applied_bytes, persistence, now);
+    }
+
+    /// Cuts the log as somebody asked for, and answers.
+    ///
+    /// # Errors
+    /// The log could not be cut: the node has to end.
+    pub fn cut_by_hand(
+        &self,
+        shard: &mut Shard<RealDisk>,
+        cuts: &LogCuts,
+        now: Now,
+    ) -> Result<(), ServerError> {
+        while let Some(CutRequest { order, answer }) = cuts.take() {
+            let keep_bytes = order.keep_bytes.unwrap_or(self.bytes_kept());
+            let floors = self.floors(shard, keep_bytes);
+            let cut = compaction::cut(shard, order, self.oldest, floors.into(), now)?;
+            tracing::info!(?order, ?cut, "the log was cut by hand");
+            // Who does not wait any more needs nothing.
+            let _ = answer.send(cut);
         }
         Ok(())
     }
@@ -200,17 +255,17 @@ impl Checkpoints {
             stamp_ms: shard.machine().applier.last_stamp_ms(),
             members: self.identity.members.clone(),
         };
-        self.last = Last {
-            index,
-            applied_bytes: shard.machine().applied_bytes,
-            monotonic_ms: now.monotonic_ms,
-            not_before_ms: 0,
-        };
+        self.order(Order { capture, point }, shard.machine().applied_bytes, persistence, now);
+    }
+
+    fn order(&mut self, order: Order, applied_bytes: u64, persistence: &Persistence, now: Now) {
+        let index = order.point.index;
+        self.last = Last { index, applied_bytes, monotonic_ms: now.monotonic_ms, not_before_ms: 0 };
         persistence.begins(Running { index, began_ms: now.unix_ms });
         self.is_running = true;
         // The thread takes one order at a time, and gets none while it has one: there is room, unless it is gone, and then
         // the outcome never comes.
-        let _ = self.orders.try_send(Order { capture, point });
+        let _ = self.orders.try_send(order);
     }
 
     fn end(
@@ -221,15 +276,18 @@ impl Checkpoints {
         now: Now,
     ) -> Result<(), ServerError> {
         self.is_running = false;
-        let Written { report, term, oldest } = match outcome.written {
+        let Written { report, term, oldest, digest } = match outcome.written {
             Ok(written) => written,
             Err(error) => {
                 tracing::warn!(%error, "a checkpoint failed; the log has everything");
+                self.marks.settle(self.last.index, Fate::Failed(error.to_string()));
                 persistence.failed(error.to_string());
                 self.last.not_before_ms = now.monotonic_ms + RETRY_MS;
                 return Ok(());
             }
         };
+        self.oldest = oldest;
+        self.marks.settle(report.index, Fate::Done { keys: report.keys, digest });
         persistence.ended(published(&report, now.unix_ms));
         tracing::info!(
             index = report.index,
@@ -241,18 +299,24 @@ impl Checkpoints {
             "a checkpoint is published"
         );
         shard.node_mut().checkpoint_published(Position { index: report.index, term });
-        let kept = self.first_needed(oldest, shard);
-        Ok(shard.compact_log(kept)?)
+        let kept = self.floors(shard, self.bytes_kept()).map(|floor| floor.index);
+        Ok(shard.compact_log(kept.into_iter().min().unwrap_or(0))?)
     }
 
-    /// The last entry that nobody needs any more.
-    fn first_needed(&self, oldest: u64, shard: &mut Shard<RealDisk>) -> u64 {
-        if self.identity.members.len() == 1 {
-            return oldest;
-        }
+    /// Bytes of the log that stay for followers which were away.
+    fn bytes_kept(&self) -> u64 {
+        if self.identity.members.len() == 1 { 0 } else { self.policy.log_keep_bytes }
+    }
+
+    /// What keeps the log from being cut further.
+    fn floors(&self, shard: &Shard<RealDisk>, keep_bytes: u64) -> [Floor; 3] {
         let lent = self.transfers.oldest_lent().unwrap_or(u64::MAX);
-        let beyond = shard.node_mut().storage_mut().compactable_beyond(self.policy.log_keep_bytes);
-        oldest.min(lent).min(beyond)
+        let beyond = shard.node().storage().compactable_beyond(keep_bytes);
+        [
+            Floor { index: self.oldest, holder: "checkpoint" },
+            Floor { index: lent, holder: "transfer" },
+            Floor { index: beyond, holder: "keep-bytes" },
+        ]
     }
 }
 
@@ -290,7 +354,8 @@ impl Writer {
         let term = point.term;
         let report = checkpoint::write(store, capture, point, &|| self.given_up.load(Ordering::Acquire))?;
         store.prune(self.kept)?;
-        Ok(Written { report, term, oldest: store.oldest()?.unwrap_or(report.index) })
+        let digest = store.newest().map_or(0, Manifest::digest);
+        Ok(Written { report, term, oldest: store.oldest()?.unwrap_or(report.index), digest })
     }
 
     /// The keyspace must not count as stored what was lost with the failed one.

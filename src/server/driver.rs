@@ -160,6 +160,8 @@ impl Driver {
         let now = self.now();
         self.carry_files(now)?;
         self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());
+        let may_capture = self.checkpoints.may_begin() && self.shard.node().has_caught_up();
+        self.shard.allow_capture(may_capture);
         let busy = self.board.begin_turn();
         self.shard.turn(now, &mut self.events, &mut self.out)?;
         drop(busy);
@@ -175,9 +177,7 @@ impl Driver {
                 drop(garbage);
             }
         }
-        let persistence = &self.shared.shard.persistence;
-        self.checkpoints.turn(&mut self.shard, persistence, now)?;
-        self.shared.shard.log_reads.serve(&self.shard);
+        self.attend_operators(now)?;
         let leadership = (self.shard.node().leadership(), self.shared.shard.leadership_epoch());
         let watched = self.shared.shard.is_status_watched();
         if now.monotonic_ms >= self.next_status_ms || leadership != self.told_leadership || watched {
@@ -189,6 +189,19 @@ impl Driver {
             self.next_sample_ms = now.monotonic_ms + SAMPLE_PERIOD_MS;
             self.shared.metrics.sample();
         }
+        Ok(())
+    }
+
+    /// Takes checkpoints, cuts the log and reads it, as far as that is due or was asked for.
+    fn attend_operators(&mut self, now: Now) -> Result<(), ServerError> {
+        let Driver { shard, checkpoints, shared, .. } = self;
+        let handle = &shared.shard;
+        if let Some(marked) = shard.take_marked() {
+            checkpoints.begin_marked(marked, &handle.persistence, now);
+        }
+        checkpoints.turn(shard, &handle.persistence, now)?;
+        checkpoints.cut_by_hand(shard, &handle.log_cuts, now)?;
+        handle.log_reads.serve(shard);
         Ok(())
     }
 

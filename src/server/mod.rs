@@ -6,6 +6,7 @@
 
 mod catch_up;
 mod checkpoints;
+mod compaction;
 mod driver;
 mod open;
 mod peers;
@@ -54,6 +55,8 @@ pub enum ServerError {
 
 /// Where the log lies in the data folder.
 pub const LOG_FOLDER: &str = "log";
+/// Where the checkpoints lie in the data folder.
+pub const CHECKPOINT_FOLDER: &str = "checkpoints";
 /// Garbage that may wait for the thread that drops it.
 const MAX_GARBAGE: usize = 4096;
 

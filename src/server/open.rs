@@ -13,7 +13,7 @@ use perdura_wal::{Options, Position, RealDisk, Recovery, SyncMode, Wal};
 use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::peers::PeerPlan;
-use super::{LOG_FOLDER, ServerError};
+use super::{CHECKPOINT_FOLDER, LOG_FOLDER, ServerError};
 use crate::apply::Applier;
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::shelf::{Rejected, Shelf};
@@ -147,7 +147,8 @@ fn open_store(config: &Config, clock: &Clock) -> Result<RocksStore, ServerError>
         load_threads: std::thread::available_parallelism().map_or(1, usize::from),
         limits: TypeLimits::default(),
     };
-    let (store, rejected) = RocksStore::open(&config.dir.join("checkpoints"), store_config, clock.clone())?;
+    let (store, rejected) =
+        RocksStore::open(&config.dir.join(CHECKPOINT_FOLDER), store_config, clock.clone())?;
     for Rejected { index, error } in rejected {
         tracing::error!(index, %error, "a checkpoint is damaged: an older one is tried");
     }

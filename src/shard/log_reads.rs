@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use perdura_wal::{Disk, WalError};
+use perdura_wal::{Disk, HardState, Position, SegmentView, WalError};
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
 use super::turn::Shard;
+use crate::raft::identity::Identity;
 
 /// Bytes of payloads in one chunk, unless its first entry has more.
 pub const MAX_CHUNK_BYTES: u64 = 1 << 20;
@@ -58,13 +59,33 @@ pub enum LogReadError {
     Log(#[from] WalError),
 }
 
+/// A log as its node has it.
+#[derive(Clone, Debug)]
+pub struct LogState {
+    pub log_id: u64,
+    pub identity: Identity,
+    pub hard_state: HardState,
+    pub committed_index: u64,
+    pub applied_index: u64,
+    pub first_index: u64,
+    pub last: Position,
+    /// The last entry that was cut away; index 0 where none was.
+    pub base: Position,
+    /// The segments in use, oldest first.
+    pub segments: Vec<SegmentView>,
+    /// Bytes that can be written before another segment has to be made.
+    pub ready_bytes: u64,
+    /// Unix times of the oldest and the newest stamp.
+    pub oldest_ms: Option<i64>,
+    pub newest_ms: Option<i64>,
+}
+
 type Answer = Result<LogChunk, LogReadError>;
 
 #[derive(Debug)]
-struct Request {
-    from_index: u64,
-    max_bytes: u64,
-    answer: oneshot::Sender<Answer>,
+enum Request {
+    Read { from_index: u64, max_bytes: u64, answer: oneshot::Sender<Answer> },
+    Look(oneshot::Sender<Result<LogState, LogReadError>>),
 }
 
 /// A chunk on its way.
@@ -103,27 +124,44 @@ impl LogReads {
     /// At once [`LogReadError::Busy`]; the others come with the answer.
     pub fn read(&self, from_index: u64, max_bytes: u64) -> Result<LogReading, LogReadError> {
         let (answer, reading) = oneshot::channel();
+        self.ask(Request::Read { from_index, max_bytes: max_bytes.min(MAX_CHUNK_BYTES), answer })?;
+        Ok(LogReading(reading))
+    }
+
+    /// How the log stands.
+    pub async fn look(&self) -> Result<LogState, LogReadError> {
+        let (answer, state) = oneshot::channel();
+        self.ask(Request::Look(answer))?;
+        state.await.unwrap_or(Err(LogReadError::Ended))
+    }
+
+    fn ask(&self, request: Request) -> Result<(), LogReadError> {
         let mut queue = self.queue.lock();
         if queue.len() >= MAX_WAITING {
             return Err(LogReadError::Busy);
         }
-        queue.push_back(Request { from_index, max_bytes: max_bytes.min(MAX_CHUNK_BYTES), answer });
+        queue.push_back(request);
         drop(queue);
         self.driver_wake.notify_one();
-        Ok(LogReading(reading))
+        Ok(())
     }
 
     /// Serves some requests. Wakes the driver again where more of them wait.
     pub fn serve<D: Disk>(&self, shard: &Shard<D>) {
         let mut budget = MAX_CHUNK_BYTES;
         for _ in 0..READS_PER_TURN {
-            let Some(Request { from_index, max_bytes, answer }) = self.queue.lock().pop_front() else {
-                return;
-            };
-            let chunk = read(shard, from_index, max_bytes.min(budget));
-            budget = budget.saturating_sub(chunk.as_ref().map_or(0, LogChunk::bytes));
+            let Some(request) = self.queue.lock().pop_front() else { return };
             // Who does not wait any more needs nothing.
-            let _ = answer.send(chunk);
+            match request {
+                Request::Read { from_index, max_bytes, answer } => {
+                    let chunk = read(shard, from_index, max_bytes.min(budget));
+                    budget = budget.saturating_sub(chunk.as_ref().map_or(0, LogChunk::bytes));
+                    let _ = answer.send(chunk);
+                }
+                Request::Look(answer) => {
+                    let _ = answer.send(look(shard));
+                }
+            }
             if budget == 0 {
                 break;
             }
@@ -156,6 +194,27 @@ fn read<D: Disk>(shard: &Shard<D>, from_index: u64, max_bytes: u64) -> Answer {
         }
     }
     Ok(LogChunk { entries, first_index, committed_index, applied_index, last_index: storage.last_entry() })
+}
+
+fn look<D: Disk>(shard: &Shard<D>) -> Result<LogState, LogReadError> {
+    let (storage, applied_index) = (shard.node().storage(), shard.machine().applied);
+    let wal = storage.wal();
+    let last_index = wal.last_index();
+    let newest_ms = Some(shard.machine().applier.last_stamp_ms()).filter(|ms| *ms > i64::MIN);
+    Ok(LogState {
+        log_id: wal.log_id(),
+        identity: storage.identity().clone(),
+        hard_state: wal.hard_state(),
+        committed_index: shard.node().committed(),
+        applied_index,
+        first_index: wal.first_index(),
+        last: Position { index: last_index, term: wal.term(last_index)? },
+        base: wal.base(),
+        segments: wal.segments().collect(),
+        ready_bytes: wal.ready_bytes(),
+        oldest_ms: storage.stamp_from(wal.first_index(), last_index)?,
+        newest_ms,
+    })
 }
 
 #[cfg(test)]

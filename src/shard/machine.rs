@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use perdura_wal::CommitStats;
 
+use super::marks::{Fate, Mark, Marked};
 use super::plan::{Act, Addressee, Plan, Planned, Waiting};
 use super::port::ShardHandle;
 use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
@@ -62,6 +63,10 @@ pub struct Machine {
     pub applied: u64,
     /// Bytes of the entries applied by this process.
     pub applied_bytes: u64,
+    /// Whether the keyspace is captured at a mark that comes now.
+    pub may_capture: bool,
+    /// What was captured at a mark.
+    pub marked: Option<Marked>,
     led_term: u64,
     /// Monotonic time of this turn, for waiters' deadlines.
     pub now_ms: i64,
@@ -122,6 +127,8 @@ impl Machine {
             garbage: Vec::new(),
             applied: 0,
             applied_bytes: 0,
+            may_capture: false,
+            marked: None,
             led_term: 0,
             now_ms: 0,
             scratch: Vec::new(),
@@ -183,7 +190,27 @@ impl Machine {
             }
         };
         self.gauge.count(&mut self.applier.effects.executed, began_ns);
+        if let Some(name) = self.applier.effects.mark.take() {
+            self.meet_mark(name, index, term);
+        }
         applied
+    }
+
+    /// Captures the keyspace as it is behind the entry that is a mark, if that can be done now.
+    fn meet_mark(&mut self, name: String, index: u64, term: u64) {
+        let captured = match std::mem::take(&mut self.may_capture) {
+            true => self.applier.begin_capture().map_err(|error| error.to_string()),
+            false => Err("no checkpoint could be begun there".to_owned()),
+        };
+        let fate = match captured {
+            Ok(capture) => {
+                let (stamp_ms, applied_bytes) = (self.applier.last_stamp_ms(), self.applied_bytes);
+                self.marked = Some(Marked { index, term, stamp_ms, applied_bytes, capture });
+                Fate::Writing
+            }
+            Err(reason) => Fate::Missed(reason),
+        };
+        self.handle.marks.meet(Mark { name, index, fate });
     }
 
     /// Answers a plan that logs nothing. Its reads are linearizable only if the caller holds the lease.

@@ -1,12 +1,14 @@
 //! One raft group and its data.
 //!
 //! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
-//! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks, `log_reads`
-//! for whoever reads the log beside it.
+//! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks. For operators:
+//! `log_reads` and `log_cuts` reach the log, `marks` are places at which nodes are compared.
 
 pub mod expiry;
+pub mod log_cuts;
 pub mod log_reads;
 pub mod machine;
+pub mod marks;
 pub mod plan;
 pub mod port;
 mod serving;

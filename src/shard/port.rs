@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
+use super::marks::Marks;
 use crate::keyspace::Keyspace;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
@@ -99,6 +101,8 @@ pub struct ShardHandle {
     pub pause: Pause,
     pub persistence: Persistence,
     pub log_reads: LogReads,
+    pub log_cuts: LogCuts,
+    pub marks: Arc<Marks>,
     pub transfers: Arc<Transfers>,
     readable_until_ms: AtomicU64,
     caught_up: AtomicBool,
@@ -126,6 +130,8 @@ impl ShardHandle {
             ports: (0..workers).map(|_| Arc::default()).collect(),
             persistence: Persistence::new(driver_wake.clone()),
             log_reads: LogReads::new(driver_wake.clone()),
+            log_cuts: LogCuts::new(driver_wake.clone()),
+            marks: Arc::default(),
             driver_wake,
             transfers: Arc::default(),
             status: Mutex::default(),

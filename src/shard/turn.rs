@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::expiry::{Dead, ExpiryWalk};
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
+use super::marks::Marked;
 use super::plan::{Act, Addressee, Backlog, Next, Plan, Waiting};
 use super::port::ShardHandle;
 use super::serving;
@@ -109,6 +110,16 @@ impl<D: Disk> Shard<D> {
     /// Begins a capture of the keyspace as it is after the last applied entry.
     pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
         self.machine.applier.begin_capture()
+    }
+
+    /// Whether the keyspace may be captured at a mark from now on; after one it may not.
+    pub fn allow_capture(&mut self, allowed: bool) {
+        self.machine.may_capture = allowed;
+    }
+
+    /// What was captured at a mark.
+    pub fn take_marked(&mut self) -> Option<Marked> {
+        self.machine.marked.take()
     }
 
     /// Index and term of the last applied entry.

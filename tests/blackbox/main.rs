@@ -4,6 +4,7 @@
 //! is meant to hold for it too, which checks the tests.
 
 mod acknowledgements;
+mod administration;
 mod authentication;
 mod blocking;
 mod clients;

@@ -18,6 +18,7 @@ use crate::format::{BLOCK_BYTES, SegmentHeader, segment_seed};
 use crate::index::{HardState, LogIndex, Position};
 use crate::segment::{SealedSegment, Source, name_of};
 use crate::spares::{Preparer, Retired, Spare, Spares};
+use crate::view::SegmentView;
 use stage::Staged;
 
 mod open;
@@ -144,6 +145,18 @@ impl<D: Disk> Wal<D> {
             (kept, oldest_kept) = (kept + segment.end, segment.sequence);
         }
         self.base().index
+    }
+
+    /// The segments in use, oldest first; the last is the one that is written to.
+    pub fn segments(&self) -> impl Iterator<Item = SegmentView> + '_ {
+        let sealed = self.sealed.iter().map(|segment| (segment.sequence, segment.end, segment.file_bytes));
+        let active = (self.active.sequence, self.active.end, self.active.file_bytes);
+        sealed.chain([active]).map(|(sequence, used_bytes, file_bytes)| SegmentView {
+            file: name_of(sequence),
+            file_bytes,
+            used_bytes,
+            entries: self.index.entries_in(sequence),
+        })
     }
 
     /// Sequences of the sealed segments, oldest first.

@@ -75,26 +75,6 @@ pub const FAMILY: Family = Family {
     ],
 };
 
-/// What nodes say to each other on a connection that carries a client's commands.
-pub const INTERNAL_FAMILY: Family = Family {
-    group: "perdura",
-    categories: Categories::CONNECTION,
-    commands: &[Command::container(
-        "perdura",
-        &[
-            Command::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::NOSCRIPT, Flags::ADMIN]).docs(
-                "0.1.0",
-                "O(1)",
-                "Says that the connection carries another node's commands, which must not be sent on.",
-            ),
-            Command::local("runid", 2, runid)
-                .flags(&[Flags::NOSCRIPT, Flags::ADMIN, Flags::ON_PRIMARY])
-                .docs("0.1.0", "O(1)", "Returns the primary's run_id, by which a primary recognises itself."),
-        ],
-    )
-    .docs("0.1.0", "Depends on subcommand.", "A container for commands between nodes.")],
-};
-
 /// <https://redis.io/docs/latest/commands/ping/>; a subscriber's answer has the form of a message in RESP2.
 fn ping(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     if args.len() > 2 {
@@ -178,20 +158,6 @@ fn unsubscribe_all(client: &mut Client, shared: &Shared) {
     ] {
         names.iter().for_each(|name| shared.pubsub.unsubscribe(kind, name, subscriber));
     }
-}
-
-/// Answers the connection's number. What its client wrote by way of other connections is before the end of the log.
-fn noforward(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    ctx.client.forwarded = true;
-    ctx.client.info.note_answer(ctx.shared.shard.status.lock().last_index);
-    reply.simple(&ctx.client.info.id.to_string());
-    Ok(())
-}
-
-/// As INFO shows it on the primary.
-fn runid(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.simple(&ctx.shared.run_id);
-    Ok(())
 }
 
 #[cfg(test)]

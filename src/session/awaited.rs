@@ -1,0 +1,54 @@
+//! Commands whose answer takes a while: they wait for the driver or for a thread, and hold up their own connection alone.
+
+use super::{Line, Session, Verdict};
+use crate::command::{
+    Answer, Answering, Args, CommandError, Handler, MARK, MAX_MARK_BYTES, lookup, lookup_subcommand,
+};
+use crate::propose::batch::Work;
+use crate::protocol::reply::Reply;
+
+impl Session {
+    /// Its turn comes when everything before it on the connection is answered.
+    pub(super) fn take_awaited(line: &Line) -> Verdict {
+        if line.has_unanswered() { Verdict::Wait } else { Verdict::Await }
+    }
+
+    /// Begins what is to be waited for.
+    ///
+    /// # Errors
+    /// What is wrong with the arguments.
+    pub fn begin_awaited(&self, args: &Args<'_>) -> Result<Answering, CommandError> {
+        let command = lookup(args[0]).map(|row| row.command);
+        let sub = command.zip(args.get(1)).and_then(|(command, name)| lookup_subcommand(command, name));
+        match sub.or(command).map(|command| command.handler) {
+            Some(Handler::Awaited(handler)) => handler(&self.shared, args),
+            _ => Err(CommandError::Syntax),
+        }
+    }
+
+    /// Answers.
+    pub fn end_awaited(&mut self, answer: Result<Answer, CommandError>, line: &mut Line) {
+        let error = answer.as_ref().err().cloned();
+        self.answer(line, |reply: &mut Reply<'_>| match answer {
+            Ok(write) => write(reply),
+            Err(error) => reply.error(&error.to_string()),
+        });
+        self.note_end(self.index, error);
+        line.settle();
+    }
+
+    /// PERDURA MARK: the primary logs it under its own name.
+    pub(super) fn mark(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if args[2].len() > MAX_MARK_BYTES {
+            let error = format!("ERR a mark's name has at most {MAX_MARK_BYTES} bytes");
+            return self.answer_here(line, |reply| reply.error(&error));
+        }
+        if !self.shared.shard.is_primary() {
+            return self.forward_or_refuse(line);
+        }
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        self.enqueue(line, &[MARK, args[2]], |bytes| Work::Write { bytes })
+    }
+}
