@@ -104,6 +104,8 @@ pub struct Config {
     pub log_pad_to_block: bool,
     pub segment_bytes: u64,
     pub checkpoints: CheckpointPolicy,
+    /// A member of a group begins a damaged log anew, and learns from the others what was in it.
+    pub repair_from_peers: bool,
     /// At least one.
     pub workers: usize,
     pub log_driver: LogDriver,
@@ -149,6 +151,7 @@ impl Config {
             log_pad_to_block: settings.required("log-pad-to-block", parse_yes_no)?,
             segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
             checkpoints: checkpoint_policy(settings)?,
+            repair_from_peers: settings.required("repair-from-peers", parse_yes_no)?,
             workers: workers(settings)?,
             log_driver: settings.required("log-driver", parse_log_driver)?,
             read_confirm: settings.required("read-confirm", parse_yes_no)?,

@@ -112,6 +112,8 @@ pub const SETTINGS: &[Setting] = &[
         "In a group: bytes of the log that stay, whatever checkpoints there are, for replicas that were away; who lags further behind is sent a checkpoint"),
     setting(STORAGE, "catch-up-bytes-per-second", "BYTES", Some("64mb"),
         "Most bytes of a checkpoint that this node fetches from another in a second, 1mb or more; 0 is no limit"),
+    setting(STORAGE, "repair-from-peers", "yes|no", Some("yes"),
+        "In a group: set a log aside that is found damaged at a start, and learn again from the other nodes what was in it; no refuses to start"),
     setting(STORAGE, "workers", "N", Some("0"),
         "Threads that serve clients; 0 is one for each core"),
     setting(STORAGE, "log-driver", "auto|worker|thread", Some("auto"),

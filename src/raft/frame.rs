@@ -12,7 +12,7 @@
 //! piece   = index:u64 file:u32 offset:u64 total:u64 xxh3:u64 bytes   kind 6; the checksum is that of the bytes
 //! gone    = index:u64                         kind 7; there is no such checkpoint
 //! rejoin  = log_id:u64                        kind 8; the sender's log is new
-//! account = log_id:u64 term:u64 last:u64     kind 9; note is taken of that log
+//! account = log_id:u64 term:u64 last:u64 memory:u8            kind 9; note is taken of that log
 //! ```
 //! - All numbers are little-endian.
 //! - There is no checksum but that of a piece: TCP's, and the log's own CRC on what is kept, are held to be enough.
@@ -75,6 +75,30 @@ pub struct Account {
     pub term: u64,
     /// Where its own log ends.
     pub last_index: u64,
+    pub memory: Memory,
+}
+
+/// Whether a member knows all that it ever said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Memory {
+    /// Its log is new; it may be the first that the member has.
+    #[default]
+    New = 0,
+    /// It has lost a log, and does not know again what was in it.
+    Lost = 1,
+    Whole = 2,
+}
+
+impl Memory {
+    fn decode(byte: u8) -> Result<Memory, FrameError> {
+        match byte {
+            0 => Ok(Memory::New),
+            1 => Ok(Memory::Lost),
+            2 => Ok(Memory::Whole),
+            found => Err(FrameError::UnknownMemory { found }),
+        }
+    }
 }
 
 /// Raft messages that travel together, with what the lease needs.
@@ -102,6 +126,8 @@ pub enum FrameError {
     Trailing { count: usize },
     #[error("a piece of a checkpoint is longer than it may be, or is not what was sent")]
     WrongPiece,
+    #[error("a member's account ends with {found}, which means nothing")]
+    UnknownMemory { found: u8 },
     #[error("a raft message can't be decoded: {0}")]
     Message(#[from] prost::DecodeError),
 }
@@ -145,7 +171,7 @@ impl Frame {
             Frame::BeatAnswer { .. } => 8,
             Frame::Shipment(shipment) => shipment::body_bytes(shipment),
             Frame::Rejoin { .. } => 8,
-            Frame::Account { .. } => 24,
+            Frame::Account { .. } => 25,
         }
     }
 
@@ -170,11 +196,12 @@ impl Frame {
                 out.put_u8(KIND_REJOIN);
                 out.put_u64_le(*log_id);
             }
-            Frame::Account { log_id, account: Account { term, last_index } } => {
+            Frame::Account { log_id, account: Account { term, last_index, memory } } => {
                 out.put_u8(KIND_ACCOUNT);
                 out.put_u64_le(*log_id);
                 out.put_u64_le(*term);
                 out.put_u64_le(*last_index);
+                out.put_u8(*memory as u8);
             }
         }
     }
@@ -232,7 +259,8 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
 fn decode_account(body: &mut Bytes) -> Result<Frame, FrameError> {
     let mut number = || body.try_get_u64_le().map_err(|_| short("account"));
     let (log_id, term, last_index) = (number()?, number()?, number()?);
-    Ok(Frame::Account { log_id, account: Account { term, last_index } })
+    let memory = Memory::decode(body.try_get_u8().map_err(|_| short("account"))?)?;
+    Ok(Frame::Account { log_id, account: Account { term, last_index, memory } })
 }
 
 fn decode_raft(body: &mut Bytes) -> Result<RaftFrame, FrameError> {
@@ -302,7 +330,7 @@ mod tests {
             piece(b""),
             Frame::Shipment(Shipment::Gone { index: 8 }),
             Frame::Rejoin { log_id: 1 << 60 },
-            Frame::Account { log_id: 5, account: Account { term: 6, last_index: 7 } },
+            Frame::Account { log_id: 5, account: Account { term: 6, last_index: 7, memory: Memory::Whole } },
         ]
     }
 

@@ -83,6 +83,9 @@ pub enum IdentityError {
 
 /// The most voters of one group.
 pub const MAX_MEMBERS: usize = 31;
+/// Stands for [`Identity::trusted_from`] of a node that knows to have lost a log, and has not yet heard what it may have said with
+/// it.
+pub const NOT_YET_KNOWN: u64 = u64::MAX;
 const FORMAT_VERSION: u8 = 1;
 /// The same with one number more behind the members: see [`Identity::trusted_from`].
 const DISTRUSTED_VERSION: u8 = 2;

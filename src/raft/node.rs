@@ -22,7 +22,7 @@ use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{CAMPAIGN_TRANSFER, INVALID_ID, RawNode, Ready, StateRole};
 
 use super::frame::{Frame, RaftFrame};
-use super::identity::{Identity, NodeId};
+use super::identity::{Identity, NOT_YET_KNOWN, NodeId};
 use super::lease::{LeaderLease, Promise, ReadRound, RoundState, Stamp};
 use super::logger::tracing_logger;
 use super::outbox::{self, Outbound};
@@ -113,6 +113,7 @@ impl<D: Disk> Node<D> {
         let standing = match storage.trusted_from() {
             _ if is_alone => Standing::Full,
             _ if storage.is_brand_new() => Standing::silent(),
+            NOT_YET_KNOWN => Standing::silent(),
             until if until > 0 => Standing::Learning { until },
             _ => Standing::Full,
         };

@@ -22,7 +22,7 @@ use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 use thiserror::Error;
 
-use super::identity::{Identity, IdentityError};
+use super::identity::{Identity, IdentityError, NOT_YET_KNOWN};
 use crate::planted::{self, Bug};
 use crate::propose::entry::EntryReader;
 
@@ -80,6 +80,36 @@ pub fn restart_log_at<D: Disk>(wal: &mut Wal<D>, checkpoint: Position) -> Result
     Ok(())
 }
 
+/// Whether nothing has ever been written to a log.
+pub fn is_new<D: Disk>(wal: &Wal<D>) -> bool {
+    wal.last_index() == 0 && wal.hard_state() == HardState::default()
+}
+
+/// Marks a new log as one that takes the place of another, which was lost: its node has said what it does not know any more. It
+/// begins behind `checkpoint`, if there is one of this node's own: that holds what was committed. Durable on return.
+pub fn begin_after_loss<D: Disk>(
+    wal: &mut Wal<D>,
+    identity: &Identity,
+    checkpoint: Option<Position>,
+) -> Result<(), StorageFault> {
+    if let Some(Position { index, term }) = checkpoint {
+        wal.reset(Position { index, term })?;
+        wal.stage_hard_state(HardState { term, vote: 0, commit: index })?;
+    }
+    wal.stage_metadata(&identity.encode_trusted_from(NOT_YET_KNOWN))?;
+    wal.commit()?;
+    Ok(())
+}
+
+/// Whether a node can start with this log from a checkpoint with this index, 0 without one.
+pub fn check_start<D: Disk>(wal: &Wal<D>, applied: u64) -> Result<(), StorageFault> {
+    let (base, last) = (wal.base().index, wal.last_index());
+    if applied < base || applied > last {
+        return Err(StorageFault::CheckpointOutsideLog { applied, base, last });
+    }
+    Ok(())
+}
+
 impl<D: Disk> LogStorage<D> {
     /// Takes over an open log. A new log gets `identity`; an old one must have it already. `applied` is the index of the
     /// checkpoint that the node starts from, 0 without one: what is in it was committed.
@@ -95,10 +125,7 @@ impl<D: Disk> LogStorage<D> {
         }
         Identity::decode(wal.metadata())?.check_same(identity)?;
         let trusted_from = Identity::trusted_from(wal.metadata());
-        let (base, last) = (wal.base().index, wal.last_index());
-        if applied < base || applied > last {
-            return Err(StorageFault::CheckpointOutsideLog { applied, base, last });
-        }
+        check_start(&wal, applied)?;
         let is_lost = planted::is(Bug::LoseHardState);
         let hard_state = if is_lost { HardState::default() } else { wal.hard_state() };
         Ok(LogStorage {
@@ -116,7 +143,7 @@ impl<D: Disk> LogStorage<D> {
 
     /// Whether the node has never taken part in anything.
     pub fn is_brand_new(&self) -> bool {
-        self.wal.last_index() == 0 && self.hard_state == HardState::default()
+        is_new(&self.wal) && self.hard_state == HardState::default()
     }
 
     /// The log's random id.
@@ -124,7 +151,8 @@ impl<D: Disk> LogStorage<D> {
         self.wal.log_id()
     }
 
-    /// The entry that this node has to know to be committed before it may vote; 0 if it may.
+    /// The entry that this node has to know to be committed before it may vote; 0 if it may, [`NOT_YET_KNOWN`] if it has not
+    /// heard which.
     pub fn trusted_from(&self) -> u64 {
         self.trusted_from
     }

@@ -17,7 +17,7 @@ use super::identity::{ClusterId, Identity, NodeId};
 use super::node::{Node, NodeConfig, StateMachine};
 use super::outbox::Outbound;
 use super::status::{Leadership, Role};
-use super::storage::restart_log_at;
+use super::storage::{begin_after_loss, is_new, restart_log_at};
 
 pub(super) const STEP_MS: u64 = 5;
 
@@ -80,8 +80,10 @@ pub(super) struct Member {
     /// Its disk will fail at a planned moment.
     power_fails: bool,
     mailbox: Vec<(NodeId, Frame)>,
-    /// How many disks it has lost.
+    /// How many disks, or logs, it has lost.
     lost_disks: u64,
+    /// It has set its last log aside.
+    knows_of_loss: bool,
     disk: SimDisk,
     preparer: Option<Preparer<SimDisk>>,
     clock_percent: u64,
@@ -183,6 +185,7 @@ impl Cluster {
                 power_fails: false,
                 mailbox: Vec::new(),
                 lost_disks: 0,
+                knows_of_loss: false,
                 disk: SimDisk::new(id, Tear::Sectors, 4096),
                 preparer: None,
                 clock_percent: [100, 95, 105][id as usize % 3],
@@ -227,6 +230,11 @@ impl Cluster {
     pub(super) fn start(&mut self, id: NodeId) {
         let mut wal = self.open_wal(id);
         let shelf = self.members[&id].shelf.clone();
+        if self.members[&id].knows_of_loss && is_new(&wal) {
+            let checkpoint = Some(shelf.position()).filter(|checkpoint| checkpoint.index > 0);
+            let marked = begin_after_loss(&mut wal, &self.config_of(id).identity, checkpoint);
+            marked.expect("the disk works");
+        }
         if shelf.is_fetched {
             restart_log_at(&mut wal, shelf.position()).expect("the disk works");
         }
@@ -299,6 +307,15 @@ impl Cluster {
         let member = self.member(id);
         member.shelf = Shelf::default();
         member.lost_disks += 1;
+        member.knows_of_loss = false;
+    }
+
+    /// Kills a member, whose log will be found damaged: it sets it aside, and keeps its newest checkpoint.
+    pub(super) fn set_log_aside(&mut self, id: NodeId) {
+        self.end(id, |_| SimDisk::new(98, Tear::Sectors, 4096));
+        let member = self.member(id);
+        member.lost_disks += 1;
+        member.knows_of_loss = true;
     }
 
     /// The member loses its power in the midst of the operation on its disk that comes after so many others.

@@ -10,6 +10,7 @@ mod compaction;
 mod driver;
 mod open;
 mod peers;
+mod repair;
 
 use std::io;
 use std::net::SocketAddr;

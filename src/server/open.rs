@@ -13,6 +13,7 @@ use perdura_wal::{Options, Position, RealDisk, Recovery, SyncMode, Wal};
 use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::peers::PeerPlan;
+use super::repair::Repair;
 use super::{CHECKPOINT_FOLDER, LOG_FOLDER, ServerError};
 use crate::apply::Applier;
 use crate::checkpoint::CheckpointStore;
@@ -31,7 +32,7 @@ use crate::raft::identity::{ClusterId, Identity};
 use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::{Node, NodeConfig, NodeError};
-use crate::raft::storage::restart_log_at;
+use crate::raft::storage::{check_start, is_new, restart_log_at};
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::Shard;
@@ -51,7 +52,7 @@ pub struct Opened {
 pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, PeerPlan), ServerError> {
     let clock = Clock::system();
     let identity = identity(&config)?;
-    let mut wal = open_log(&config, &identity)?;
+    let (mut wal, store) = open_folder(&config, &identity, &clock)?;
     let preparer = wal.take_preparer();
     // A new log's first spare is made before anybody is served: zeroing it would compete with the first clients' syncs.
     while preparer.step()? {}
@@ -62,10 +63,8 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     })?;
     let metrics = Metrics::new(clock.clone(), command::statistic_names());
     let (keyspace, mut mutator) = Keyspace::create();
-    let store = open_store(&config, &clock)?;
     let restored = restore(&store, &mut mutator, &clock)?;
     let shelf = store.shelf().clone();
-    finish_adoption(&shelf, &restored, &mut wal)?;
     let counted = keyspace.clone();
     metrics.count_keys_by(move || (0..DATABASES).map(|db| keys_of(&counted, db)).collect());
     let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
@@ -125,13 +124,49 @@ impl Restored {
     }
 }
 
+/// Opens log and checkpoints, so that the one goes on where the other ends. The log comes first: it has the lock.
+fn open_folder(
+    config: &Config,
+    identity: &Identity,
+    clock: &Clock,
+) -> Result<(Wal<RealDisk>, RocksStore), ServerError> {
+    let repair = Repair::of(config, identity);
+    let mut wal = match open_log(config, identity) {
+        Err(error) => {
+            repair.set_log_aside(error)?;
+            open_log(config, identity)?
+        }
+        Ok(wal) => wal,
+    };
+    let store = open_store(config, clock)?;
+    let newest = store.newest().map(|newest| Position { index: newest.point.index, term: newest.point.term });
+    let is_own = store.newest().is_none_or(|newest| newest.point.cluster_id == identity.cluster_id.0);
+    if is_own {
+        repair.mark_loss(&mut wal, newest)?;
+    }
+    finish_adoption(store.shelf(), newest, &mut wal)?;
+    if let Err(gap) = check_start(&wal, newest.map_or(0, |newest| newest.index)) {
+        let gap = NodeError::from(gap).into();
+        if !is_own || is_new(&wal) {
+            return Err(gap);
+        }
+        drop(wal);
+        repair.set_log_aside(gap)?;
+        wal = open_log(config, identity)?;
+        repair.mark_loss(&mut wal, newest)?;
+    }
+    Ok((wal, store))
+}
+
 /// The last process may have ended after a checkpoint of another node had come to its shelf, and before its log went on behind
 /// that.
-fn finish_adoption(shelf: &Shelf, restored: &Restored, wal: &mut Wal<RealDisk>) -> Result<(), ServerError> {
-    let adopted = shelf.adopting()?.filter(|index| *index == restored.index);
-    if adopted.is_some()
-        && let Some(checkpoint) = restored.position()
-    {
+fn finish_adoption(
+    shelf: &Shelf,
+    newest: Option<Position>,
+    wal: &mut Wal<RealDisk>,
+) -> Result<(), ServerError> {
+    let adopting = shelf.adopting()?;
+    if let Some(checkpoint) = newest.filter(|newest| adopting == Some(newest.index)) {
         tracing::info!(
             index = checkpoint.index,
             "the log goes on behind a checkpoint that came from another node"

@@ -15,7 +15,7 @@ const SEQUENCE_AT: usize = 24;
 const MARKER: &[u8] = b"the-very-last-value-of-this-log";
 
 /// The segments under `dir`, oldest first.
-fn segments(dir: &Path) -> Vec<PathBuf> {
+pub fn segments(dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<(u64, PathBuf)> = files_under(dir)
         .into_iter()
         .filter_map(|path| Some((sequence(&std::fs::read(&path).ok()?)?, path)))
@@ -42,6 +42,12 @@ fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 fn overwrite(path: &Path, offset: usize, bytes: &[u8]) {
     let file = std::fs::File::options().write(true).open(path).expect("a writable segment");
     file.write_all_at(bytes, offset as u64).expect("the segment takes the bytes");
+}
+
+/// Changes one bit of a file.
+pub fn flip_byte(path: &Path, offset: usize) {
+    let bytes = std::fs::read(path).expect("a readable file");
+    overwrite(path, offset, &[bytes[offset] ^ 0x10]);
 }
 
 /// Starts a node, writes some keys and a last one that holds [`MARKER`], and kills it.

@@ -8,6 +8,7 @@ mod damage;
 mod full_disk;
 mod kills;
 mod ledger;
+mod repair;
 mod restarts;
 mod torture;
 mod writers;

@@ -47,8 +47,10 @@ pub struct Host {
     pub excuses: Excuses,
     /// It will not come back.
     pub lost: bool,
-    /// It holds all that it ever acknowledged; not for a while after it lost its disk.
+    /// It holds all that it ever acknowledged; not for a while after it lost its disk, or its log.
     pub trusted: bool,
+    /// It has set a damaged log aside since it got this disk.
+    pub knows_of_loss: bool,
     /// Streams whose other ends have not yet heard that its process is gone.
     pub silent_streams: Vec<(u64, usize)>,
     /// Of each segment, the bytes that an opening of the log has vouched for.
@@ -72,6 +74,7 @@ impl Host {
             excuses: Excuses::default(),
             lost: false,
             trusted: true,
+            knows_of_loss: false,
             silent_streams: Vec::new(),
             vouched: BTreeMap::new(),
         }
@@ -84,8 +87,22 @@ impl Host {
 
     /// Gives it an empty disk.
     pub fn replace_disk(&mut self, scenario: &Scenario, seed: u64) {
-        self.disk = SimDisk::new(seed, scenario.tear, scenario.write_granularity);
+        self.replace_log(scenario, seed);
         self.shelf = MemoryShelf::default();
+        self.knows_of_loss = false;
+    }
+
+    /// The log is damaged: it goes on with another, and with its checkpoints.
+    pub fn set_log_aside(&mut self, scenario: &Scenario, seed: u64) {
+        self.replace_log(scenario, seed);
+        self.excuses.damage = None;
+        self.knows_of_loss = true;
+    }
+
+    fn replace_log(&mut self, scenario: &Scenario, seed: u64) {
+        let capacity = self.disk.capacity();
+        self.disk = SimDisk::new(seed, scenario.tear, scenario.write_granularity);
+        self.disk.set_capacity(capacity);
         self.vouched.clear();
         self.trusted = false;
     }

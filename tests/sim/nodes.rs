@@ -54,8 +54,8 @@ impl World {
         let operations_before = host.disk.operations();
         let (unix_ms, seed) = (host.unix_ms(), self.stage.chance.nodes.next());
         let opened = {
-            let (disk, shelf) = (host.disk.clone(), host.shelf.clone());
-            Process::open(&self.stage.scenario, node, disk, shelf, unix_ms, seed)
+            let (disk, shelf, knows_of_loss) = (host.disk.clone(), host.shelf.clone(), host.knows_of_loss);
+            Process::open(&self.stage.scenario, node, disk, shelf, knows_of_loss, unix_ms, seed)
         };
         self.stage.story.note(seed);
         match opened {
@@ -107,7 +107,11 @@ impl World {
                 self.stage
                     .find(format!("node {} was damaged in {file}, but blames another: {text}", node + 1));
             }
-            self.lose_node(node);
+            if self.stage.scenario.repairs {
+                self.repair_node(node);
+            } else {
+                self.lose_node(node);
+            }
             return;
         }
         let power_failed = excuses.power && text.contains("machine is off");
@@ -115,6 +119,16 @@ impl World {
             self.judge_end(node, &text);
         }
         self.end_process(node, if power_failed { Ending::Power } else { Ending::Own });
+    }
+
+    /// The node begins its log again, and learns from the others what was in it.
+    fn repair_node(&mut self, node: usize) {
+        let seed = self.stage.chance.nodes.next();
+        let host = &mut self.hosts[node];
+        host.set_log_aside(&self.stage.scenario, seed);
+        self.stage.counts.add(Seen::LogsSetAside);
+        self.stage.tell(|| format!("node {} sets its log aside", node + 1));
+        self.start_node(node);
     }
 
     /// The node will not come back.

@@ -20,6 +20,7 @@ use perdura::raft::keepalive::{Pulse, Turn, TurnBoard};
 use perdura::raft::node::{Node, NodeConfig, NodeError};
 use perdura::raft::outbox::Outbound;
 use perdura::raft::status::{Leadership, LogSpace};
+use perdura::raft::storage::{begin_after_loss, is_new};
 use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
 use perdura::shard::turn::{Now, Shard, ShardError};
@@ -117,6 +118,7 @@ impl Process {
         node: usize,
         disk: SimDisk,
         shelf: MemoryShelf,
+        knows_of_loss: bool,
         unix_ms: i64,
         seed: u64,
     ) -> Result<(Process, Recovery), OpenError> {
@@ -129,6 +131,11 @@ impl Process {
         while preparer.step().map_err(OpenError::Log)? {}
         let (keyspace, mut mutator) = Keyspace::create();
         let (mut checkpoints, start) = Checkpoints::open(scenario.checkpoints, shelf, &mut mutator);
+        if knows_of_loss && is_new(&wal) {
+            let checkpoint = start.map(|start| start.checkpoint);
+            let marked = begin_after_loss(&mut wal, &node_config.identity, checkpoint);
+            marked.map_err(|fault| OpenError::Node(fault.into()))?;
+        }
         let adopted = checkpoints.finish_adoption(start, &mut wal);
         adopted.map_err(|fault| OpenError::Node(fault.into()))?;
         let handle = Arc::new(ShardHandle::new(keyspace, scenario.workers));

@@ -47,6 +47,8 @@ pub struct Scenario {
     /// Clients beside those that only read, from the primary, through a node that they keep to.
     pub watchers: usize,
     pub kinds: Vec<Kind>,
+    /// Members of a group whose logs are damaged learn again from the others; otherwise they stay down.
+    pub repairs: bool,
     /// Whether nodes take checkpoints and cut their logs.
     pub checkpoints: Option<Plan>,
     /// Usual time between two operations of a client.
@@ -91,6 +93,7 @@ impl Scenario {
             clients: dice.within(3..7) as usize,
             watchers: theme.map_or(0, |_| Dice::of(seed, "watchers").within(2..6) as usize),
             kinds,
+            repairs: nodes > 1 && Dice::of(seed, "repairs").chance(800),
             checkpoints: checkpoints(seed),
             think_us: dice.magnitude(15 * MS..120 * MS),
         }

@@ -12,8 +12,12 @@
 //!   be committed: what was committed with its acknowledgement lies before that, in the log of whoever counted it.
 //!   Both are durable before the member says anything else.
 //! - It takes all others, not a majority: one that is not asked could be a candidate that still holds an old vote.
+//! - Each tells, too, whether it knows all that it ever said. Whatever was committed is known to a majority, so to one who has
+//!   lost nothing, as long as those who have are no majority. If they are, the member goes on waiting: what one of them had
+//!   acknowledged the others need not know.
 //! - In a group that is new itself nobody has anything to tell. If those who answer are a majority with it and all have
-//!   nothing to tell, it waits for the rest no longer than [`PATIENCE_TICKS`].
+//!   nothing to tell, it waits for the rest no longer than [`PATIENCE_TICKS`]. A member that knows to have lost a log never
+//!   takes its group for new, and nobody does who hears of it.
 //!
 //! What others noted need not be durable: it voids what is in memory only. An old word reaches no later process, but for one of
 //! an old term.
@@ -27,12 +31,14 @@ use perdura_wal::Disk;
 use raft::{INVALID_ID, StateRole};
 
 use super::{Node, others_of};
-use crate::raft::frame::{Account, Frame};
-use crate::raft::identity::NodeId;
+use crate::raft::frame::{Account, Frame, Memory};
+use crate::raft::identity::{NOT_YET_KNOWN, NodeId};
 use crate::raft::outbox::Outbound;
 
 /// For how long those who may be there are waited for, where a whole group seems to be new.
 const PATIENCE_TICKS: u64 = 20;
+/// How often a member that can't join says so.
+const WARNING_TICKS: u64 = 1200;
 /// How many logs of one member are remembered.
 const MAX_OLDER_LOGS: usize = 16;
 
@@ -127,11 +133,17 @@ impl<D: Disk> Node<D> {
 
     /// To be called with every tick, before raft's own. A node that may not vote does not campaign either.
     pub(super) fn tick_standing(&mut self) {
-        if let Standing::Silent { ticks, .. } = &mut self.standing {
+        if let Standing::Silent { accounts, ticks } = &mut self.standing {
             *ticks += 1;
             self.log_book.must_ask = true;
             if *ticks == PATIENCE_TICKS {
                 tracing::warn!("this node's log is new: it waits until all other members know");
+            }
+            let has_heard_all = accounts.len() + 1 == self.config.identity.members.len();
+            if has_heard_all && *ticks % WARNING_TICKS == PATIENCE_TICKS {
+                tracing::error!(
+                    "so many members have lost their logs that nobody may know all that was acknowledged: none of them joins"
+                );
             }
         }
         self.settle_standing();
@@ -153,7 +165,7 @@ impl<D: Disk> Node<D> {
         }
         let raft = &self.raw.raft;
         let (term, last_index) = (raft.term, raft.raft_log.last_index());
-        let account = Account { term, last_index };
+        let account = Account { term, last_index, memory: self.memory() };
         for (to, log_id) in self.log_book.asked.drain(..) {
             out.send(to, &Frame::Account { log_id, account });
         }
@@ -194,13 +206,16 @@ impl<D: Disk> Node<D> {
         match &self.standing {
             Standing::Full => {}
             Standing::Silent { accounts, ticks } => {
-                let others = self.config.identity.members.len() - 1;
-                let is_new_group = accounts.values().all(|account| *account == Account::default());
-                let are_enough = accounts.len() + 1 >= self.config.identity.quorum();
-                let all_told = accounts.len() == others;
+                let identity = &self.config.identity;
+                let is_new_group = self.memory() == Memory::New && accounts.values().all(is_of_new_group);
+                let are_enough = accounts.len() + 1 >= identity.quorum();
+                let all_told = accounts.len() + 1 == identity.members.len();
+                let is_whole = |account: &&Account| account.memory == Memory::Whole;
+                let whole = accounts.values().filter(is_whole).count();
+                let knows_all = identity.members.len() - whole < identity.quorum();
                 if is_new_group && (all_told || are_enough && *ticks >= PATIENCE_TICKS) {
                     self.standing = Standing::Full;
-                } else if all_told {
+                } else if all_told && knows_all {
                     self.begin_learning();
                 }
             }
@@ -213,6 +228,14 @@ impl<D: Disk> Node<D> {
                     self.raw.mut_store().trust_from(0);
                 }
             }
+        }
+    }
+
+    fn memory(&self) -> Memory {
+        match self.standing {
+            Standing::Full => Memory::Whole,
+            Standing::Silent { .. } if self.raw.store().trusted_from() != NOT_YET_KNOWN => Memory::New,
+            Standing::Silent { .. } | Standing::Learning { .. } => Memory::Lost,
         }
     }
 
@@ -232,6 +255,11 @@ impl<D: Disk> Node<D> {
         self.raw.mut_store().trust_from(until);
         self.standing = Standing::Learning { until };
     }
+}
+
+/// Whether who tells this may be new to the group.
+fn is_of_new_group(account: &Account) -> bool {
+    (account.term, account.last_index) == (0, 0) && account.memory != Memory::Lost
 }
 
 #[cfg(test)]

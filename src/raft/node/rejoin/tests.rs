@@ -130,3 +130,68 @@ fn a_leader_counts_what_a_member_acknowledged_with_its_new_log_only() {
     let matched = status.peers.iter().find(|peer| peer.id == victim).map(|peer| peer.matched);
     assert_eq!(matched, Some(0));
 }
+
+#[test]
+fn a_member_with_a_damaged_log_goes_on_behind_its_own_checkpoint() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    for text in ["a", "b", "c"] {
+        cluster.propose(leader, text);
+        cluster.run_ms(100);
+    }
+    let victim = cluster.followers_of(leader)[0];
+    cluster.checkpoint(victim);
+    cluster.propose(leader, "d");
+    cluster.run_ms(300);
+    cluster.set_log_aside(victim);
+    cluster.start(victim);
+    assert!(!cluster.node(victim).is_trusted());
+    // It knows over a restart that it has lost a log.
+    cluster.stop(victim);
+    cluster.start(victim);
+    assert_eq!(cluster.node(victim).memory(), Memory::Lost);
+    cluster.run_ms(1_500);
+    assert_eq!(cluster.texts(victim), ["a", "b", "c", "d"]);
+    assert_eq!(cluster.members[&victim].machine.restorations, 0, "it needs no other's checkpoint");
+    assert!(cluster.node(victim).is_trusted() && cluster.node(victim).has_caught_up());
+    assert_eq!(cluster.leader(), Some(leader));
+}
+
+/// A leader that was cut off before two others, whose logs are lost by now, had gone on without it must not take them along.
+#[test]
+fn a_majority_of_damaged_logs_forgets_nothing() {
+    for knows in [true, false] {
+        let mut cluster = Cluster::new(3);
+        let stale = cluster.elect();
+        cluster.run_ms(300);
+        cluster.isolate(stale);
+        let next = cluster.elect_other_than(stale);
+        let pair = cluster.followers_of(stale);
+        cluster.propose(next, "acknowledged");
+        cluster.run_ms(300);
+        for id in &pair {
+            if knows { cluster.set_log_aside(*id) } else { cluster.lose_log(*id) }
+        }
+        pair.iter().for_each(|id| cluster.start(*id));
+        cluster.heal();
+        cluster.run_ms(8_000);
+        for id in &pair {
+            assert!(!cluster.node(*id).is_trusted(), "{id} would help {stale} to forget");
+        }
+        assert!(cluster.texts(stale).is_empty());
+    }
+}
+
+#[test]
+fn members_with_damaged_logs_do_not_begin_a_group_anew() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.propose(leader, "a");
+    cluster.run_ms(300);
+    let pair = cluster.followers_of(leader);
+    cluster.stop(leader);
+    pair.iter().for_each(|id| cluster.set_log_aside(*id));
+    pair.iter().for_each(|id| cluster.start(*id));
+    cluster.run_ms(10_000);
+    assert_eq!(cluster.leader(), None);
+}

@@ -1,0 +1,99 @@
+//! A log that can't be used at a start, and the member of a group that goes on without it.
+//!
+//! - A node alone has nobody to learn from: it refuses to start, and nothing is changed.
+//! - A member of a group sets the log aside and begins a new one, behind its own newest whole checkpoint if it has any. What it
+//!   said with the lost log counts elsewhere, so it joins by the rules of `raft/node/rejoin.rs`: it is silent until all others
+//!   know, and votes for nobody before it knows again what it may have acknowledged.
+//! - Only for what is proven: bytes that are not what their checksums say, files that are missing, a log that does not meet any
+//!   whole checkpoint. An error of the operating system, a newer format, another node's folder stay what they are.
+//! - The new log is marked, in the same write that lets it begin behind a checkpoint. A crash before leaves a log that nothing was
+//!   written to, and the one set aside beside it: then the mark follows at the next start.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use perdura_wal::{Disk, Position, RealDisk, SyncMode, Wal, WalError};
+
+use super::{LOG_FOLDER, ServerError};
+use crate::config::Config;
+use crate::raft::identity::Identity;
+use crate::raft::node::NodeError;
+use crate::raft::storage::{StorageFault, begin_after_loss, is_new};
+
+/// Where a log lies that could not be used: for people to look at, and to remove. One is kept.
+pub const LOG_SET_ASIDE: &str = "damaged-log";
+
+/// What a node does about damage at its start.
+pub struct Repair<'a> {
+    dir: &'a Path,
+    identity: &'a Identity,
+    is_member: bool,
+    may_repair: bool,
+}
+
+impl<'a> Repair<'a> {
+    pub fn of(config: &'a Config, identity: &'a Identity) -> Repair<'a> {
+        let is_member = identity.members.len() > 1;
+        Repair { dir: &config.dir, identity, is_member, may_repair: is_member && config.repair_from_peers }
+    }
+
+    /// Sets the log aside that could not be opened, so that a new one can be begun. Nobody may have it open.
+    ///
+    /// # Errors
+    /// `why` itself, if it is no proven damage, or nobody could help.
+    pub fn set_log_aside(&self, why: ServerError) -> Result<(), ServerError> {
+        if !self.may_repair || !is_damage(&why) {
+            return Err(why);
+        }
+        let aside = self.dir.join(LOG_SET_ASIDE);
+        tracing::error!(
+            reason = %why,
+            set_aside = %aside.display(),
+            "THE LOG CAN'T BE USED: this node sets it aside and learns again from the other members; look at the disk"
+        );
+        let disk = RealDisk::open(self.dir.join(LOG_FOLDER), SyncMode::Dsync).map_err(|e| self.io(e))?;
+        let _held = disk.lock().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => WalError::InUse.into(),
+            _ => self.io(error),
+        })?;
+        self.move_to(&aside).map_err(|error| self.io(error))
+    }
+
+    fn move_to(&self, aside: &Path) -> io::Result<()> {
+        if aside.exists() {
+            fs::remove_dir_all(aside)?;
+        }
+        fs::rename(self.dir.join(LOG_FOLDER), aside)?;
+        File::open(self.dir)?.sync_all()
+    }
+
+    /// Marks a log that is new, and that another one came before. It then begins behind `newest`, the newest whole checkpoint.
+    pub fn mark_loss(&self, wal: &mut Wal<RealDisk>, newest: Option<Position>) -> Result<(), ServerError> {
+        let had_another = self.dir.join(LOG_SET_ASIDE).exists() || self.may_repair && newest.is_some();
+        if !self.is_member || !had_another || !is_new(wal) {
+            return Ok(());
+        }
+        let index = newest.map_or(0, |newest| newest.index);
+        tracing::warn!(
+            index,
+            "a new log begins, and waits for what all other members know; this was its newest checkpoint"
+        );
+        begin_after_loss(wal, self.identity, newest).map_err(|fault| NodeError::from(fault).into())
+    }
+
+    fn io(&self, source: io::Error) -> ServerError {
+        ServerError::Dir { dir: self.dir.display().to_string(), source }
+    }
+}
+
+/// Whether it is proven that the log is not what was written, or does not go on where any checkpoint ends.
+fn is_damage(error: &ServerError) -> bool {
+    match error {
+        ServerError::Log(error) => error.is_damage(),
+        ServerError::Node(NodeError::Storage(fault)) => {
+            matches!(fault, StorageFault::CheckpointOutsideLog { .. })
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,131 @@
+//! Damage that heals: a member of a group whose log or checkpoints a disk has damaged learns again from the others.
+
+use std::fs;
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Cluster, Node, NodeSpec};
+
+use crate::damage::{flip_byte, segments};
+use crate::perdura;
+use crate::restarts::{check, fill};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn small_segments() -> NodeSpec {
+    perdura().flag("segment-bytes", "64kb").flag("log-keep-bytes", "256kb")
+}
+
+/// A group with data in all types and several segments, and a replica that is down.
+fn with_replica_down(spec: NodeSpec) -> (Cluster, usize, usize) {
+    let mut cluster = Cluster::start_with(spec);
+    let primary = cluster.primary();
+    fill(&cluster.nodes[primary]);
+    cluster.agreed_digest();
+    let replica = (primary + 1) % 3;
+    assert!(cluster.nodes[replica].terminate().success());
+    (cluster, primary, replica)
+}
+
+fn damage_a_sealed_segment(node: &Node) {
+    let segments = segments(&node.data());
+    assert!(segments.len() >= 3, "{segments:?}");
+    flip_byte(&segments[segments.len() / 2 - 1], 20_000);
+}
+
+fn wait_until_it_knows_all(node: &Node) {
+    wait_for("it knows again what it may have acknowledged", LIMIT, || {
+        node.log().contains("this node knows again").then_some(())
+    });
+}
+
+/// It counts again: with it, the group does without its old primary.
+fn check_that_it_counts(mut cluster: Cluster, primary: usize) {
+    cluster.nodes[primary].kill();
+    let next = cluster.primary();
+    check(&cluster.nodes[next]);
+    cluster.client(next).check("SET after repair", "+OK");
+}
+
+#[test]
+fn a_member_whose_log_is_damaged_learns_again_from_the_others() {
+    let (mut cluster, primary, replica) = with_replica_down(small_segments());
+    damage_a_sealed_segment(&cluster.nodes[replica]);
+    cluster.nodes[replica].spawn();
+    wait_until_it_knows_all(&cluster.nodes[replica]);
+    cluster.agreed_digest();
+    let log = cluster.nodes[replica].log();
+    assert!(log.contains("THE LOG CAN'T BE USED") && log.contains("is damaged at byte"), "{log}");
+    assert!(cluster.nodes[replica].data().join("damaged-log").exists());
+    // What it has now it can be started from.
+    assert!(cluster.nodes[replica].terminate().success());
+    cluster.nodes[replica].restart();
+    cluster.agreed_digest();
+    check_that_it_counts(cluster, primary);
+}
+
+#[test]
+fn its_own_checkpoint_saves_it_the_others() {
+    let (mut cluster, primary, replica) =
+        with_replica_down(small_segments().flag("checkpoint-log-bytes", "512kb"));
+    damage_a_sealed_segment(&cluster.nodes[replica]);
+    cluster.nodes[replica].spawn();
+    wait_until_it_knows_all(&cluster.nodes[replica]);
+    cluster.agreed_digest();
+    let log = cluster.nodes[replica].log();
+    assert!(log.contains("THE LOG CAN'T BE USED"), "{log}");
+    assert!(!log.contains("loading a checkpoint of another node"), "{log}");
+    check_that_it_counts(cluster, primary);
+}
+
+/// No checkpoint is whole, and the log alone does not reach back: as good as no log.
+#[test]
+fn a_member_without_a_whole_checkpoint_learns_again_from_the_others() {
+    let (mut cluster, primary, replica) = with_replica_down(
+        small_segments()
+            .flag("checkpoint-log-bytes", "512kb")
+            .flag("checkpoints-kept", 1)
+            .flag("log-keep-bytes", "64kb"),
+    );
+    let folder = cluster.nodes[replica].data().join("checkpoints");
+    for entry in fs::read_dir(folder).expect("it has checkpoints") {
+        let manifest = entry.expect("it can be listed").path().join("MANIFEST.perdura");
+        if manifest.exists() {
+            flip_byte(&manifest, 200);
+        }
+    }
+    cluster.nodes[replica].spawn();
+    wait_until_it_knows_all(&cluster.nodes[replica]);
+    cluster.agreed_digest();
+    let log = cluster.nodes[replica].log();
+    assert!(log.contains("a checkpoint is damaged") && log.contains("entries are missing"), "{log}");
+    assert!(log.contains("loading a checkpoint of another node"), "{log}");
+    check_that_it_counts(cluster, primary);
+}
+
+/// Two damaged logs of three: what they had acknowledged to each other the third need not know, so nobody goes on without it.
+#[test]
+fn a_majority_of_damaged_logs_does_not_go_on() {
+    let (mut cluster, primary, replica) = with_replica_down(small_segments());
+    let other = (primary + 2) % 3;
+    assert!(cluster.nodes[other].terminate().success());
+    for at in [replica, other] {
+        damage_a_sealed_segment(&cluster.nodes[at]);
+        cluster.nodes[at].spawn();
+    }
+    for at in [replica, other] {
+        wait_for("it says that it can't join", LIMIT, || {
+            cluster.nodes[at].log().contains("so many members have lost their logs").then_some(())
+        });
+        assert!(!cluster.nodes[at].log().contains("this node knows again"));
+    }
+}
+
+#[test]
+fn a_repair_can_be_forbidden() {
+    let (mut cluster, _, replica) = with_replica_down(small_segments().flag("repair-from-peers", "no"));
+    damage_a_sealed_segment(&cluster.nodes[replica]);
+    cluster.nodes[replica].spawn();
+    assert!(!cluster.nodes[replica].wait_for_exit().success());
+    assert!(!cluster.nodes[replica].data().join("damaged-log").exists());
+}
