@@ -212,7 +212,8 @@ impl CheckpointStore for RocksStore {
 }
 
 impl Paced {
-    /// Waits for as long as what was written since the last call is worth.
+    /// Waits for as long as what was written since the last call is worth: that is one slot's changes, so the thread that
+    /// writes checkpoints hears soon enough that it is to give up.
     fn wait(&mut self, clock: &Clock) {
         let bytes = self.run.bytes_written();
         let wait = self.throttle.wrote(bytes - self.counted_bytes, clock.monotonic_ns());

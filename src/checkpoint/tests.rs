@@ -257,7 +257,7 @@ enum Step {
     Flush(usize),
     Swap(usize, usize),
     Checkpoint,
-    /// A run that ends in a crash.
+    /// The process ends, in a run or without one: what is not published is lost.
     Crash,
     /// A run that is given up; the store starts anew.
     GiveUp,

@@ -12,7 +12,7 @@ use super::connection::{AskError, Connection, Target};
 use super::{MISTAKE, complain};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the node is asked whether it is done.
+/// How often the node is asked whether it is done: BGSAVE answers at once, as Redis's does, and INFO tells the rest.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Why there is no new checkpoint.

@@ -42,9 +42,7 @@ struct Order {
 }
 
 /// What became of one.
-struct Outcome {
-    written: Result<Written, CheckpointError>,
-}
+type Outcome = Result<Written, CheckpointError>;
 
 struct Written {
     report: Report,
@@ -263,8 +261,8 @@ impl Checkpoints {
         self.last = Last { index, applied_bytes, monotonic_ms: now.monotonic_ms, not_before_ms: 0 };
         persistence.begins(Running { index, began_ms: now.unix_ms });
         self.is_running = true;
-        // The thread takes one order at a time, and gets none while it has one: there is room, unless it is gone, and then
-        // the outcome never comes.
+        // The thread takes one order at a time, and gets none while it has one: there is room. Nor is it gone: it ends with
+        // the process only.
         let _ = self.orders.try_send(order);
     }
 
@@ -276,7 +274,7 @@ impl Checkpoints {
         now: Now,
     ) -> Result<(), ServerError> {
         self.is_running = false;
-        let Written { report, term, oldest, digest } = match outcome.written {
+        let Written { report, term, oldest, digest } = match outcome {
             Ok(written) => written,
             Err(error) => {
                 tracing::warn!(%error, "a checkpoint failed; the log has everything");
@@ -342,8 +340,7 @@ impl Writer {
     fn write(&mut self, order: Order) -> Outcome {
         let store = self.store.clone();
         let mut store = store.lock();
-        let written = self.try_write(&mut **store, order).or_else(|error| self.clean_up(&mut **store, error));
-        Outcome { written }
+        self.try_write(&mut **store, order).or_else(|error| self.clean_up(&mut **store, error))
     }
 
     fn try_write(

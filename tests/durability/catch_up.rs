@@ -3,13 +3,15 @@
 use std::fs;
 use std::time::Duration;
 
-use perdura_testkit::clock::wait_for;
+use perdura_testkit::clock::{never_within, wait_for};
 use perdura_testkit::{Cluster, Node, NodeSpec};
 
 use crate::perdura;
 use crate::restarts::{check, fill};
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// Enough for a group of which two nodes may vote to elect a primary.
+const SEVERAL_ELECTIONS: Duration = Duration::from_secs(3);
 const VALUE_BYTES: usize = 1000;
 
 /// Three nodes that keep little of their logs.
@@ -18,12 +20,6 @@ fn forgetful() -> NodeSpec {
         .flag("segment-bytes", "64kb")
         .flag("checkpoint-log-bytes", "512kb")
         .flag("log-keep-bytes", "256kb")
-}
-
-fn info(node: &Node, field: &str) -> u64 {
-    let info = node.client().run("INFO everything").text();
-    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// Text that can't be compressed much.
@@ -52,7 +48,9 @@ fn write(node: &Node, keys: std::ops::Range<u64>) {
 
 /// Waits until the primary has cut its log behind this entry.
 fn wait_for_cut(node: &Node, index: u64) {
-    wait_for("the log is cut", LIMIT, || (info(node, "perdura_first_index") > index).then_some(()));
+    wait_for("the log is cut", LIMIT, || {
+        (node.client().info_number("perdura_first_index") > index).then_some(())
+    });
 }
 
 fn was_sent_a_checkpoint(node: &Node) -> bool {
@@ -66,7 +64,7 @@ fn with_replica_behind(spec: &NodeSpec, keys: u64) -> (Cluster, usize, usize) {
     fill(&cluster.nodes[primary]);
     let behind = (primary + 1) % 3;
     cluster.nodes[behind].kill();
-    let index = info(&cluster.nodes[primary], "perdura_committed_index");
+    let index = cluster.nodes[primary].client().info_number("perdura_committed_index");
     write(&cluster.nodes[primary], 0..keys);
     for at in (0..3).filter(|at| *at != behind) {
         wait_for_cut(&cluster.nodes[at], index);
@@ -80,8 +78,8 @@ fn a_replica_that_was_away_for_long_is_sent_a_checkpoint() {
     cluster.nodes[behind].restart();
     let digest = cluster.agreed_digest();
     assert!(was_sent_a_checkpoint(&cluster.nodes[behind]), "{}", cluster.nodes[behind].log());
-    assert!(info(&cluster.nodes[behind], "perdura_checkpoint_received_bytes") > 0);
-    assert!(info(&cluster.nodes[primary], "perdura_checkpoint_sent_bytes") > 0);
+    assert!(cluster.nodes[behind].client().info_number("perdura_checkpoint_received_bytes") > 0);
+    assert!(cluster.nodes[primary].client().info_number("perdura_checkpoint_sent_bytes") > 0);
     write(&cluster.nodes[primary], 3000..3100);
     assert_ne!(cluster.agreed_digest(), digest);
     // What it was sent is what it starts from.
@@ -103,7 +101,7 @@ fn a_replica_that_was_away_for_a_moment_needs_none() {
     cluster.nodes[behind].kill();
     write(&cluster.nodes[primary], 0..2000);
     wait_for("a checkpoint", LIMIT, || {
-        (info(&cluster.nodes[primary], "perdura_checkpoint_index") > 0).then_some(())
+        (cluster.nodes[primary].client().info_number("perdura_checkpoint_index") > 0).then_some(())
     });
     cluster.nodes[behind].restart();
     cluster.agreed_digest();
@@ -113,8 +111,9 @@ fn a_replica_that_was_away_for_a_moment_needs_none() {
 /// Waits until a checkpoint is on its way, and has not come to its end.
 fn wait_for_transfer(node: &Node) {
     wait_for("a checkpoint is on its way", LIMIT, || {
-        let has_begun = info(node, "master_sync_read_bytes") > 500_000;
-        (has_begun && info(node, "master_sync_left_bytes") > 500_000).then_some(())
+        let bytes = |field| node.client().info(field).and_then(|bytes| bytes.parse::<u64>().ok());
+        let (read, left) = (bytes("master_sync_read_bytes")?, bytes("master_sync_left_bytes")?);
+        (read > 500_000 && left > 500_000).then_some(())
     });
 }
 
@@ -177,6 +176,11 @@ fn a_replica_that_lost_its_disk_is_brought_up_to_date_under_load() {
     write(&cluster.nodes[next], 3500..3600);
 }
 
+fn is_primary(node: &Node) -> bool {
+    let role = node.try_admin().and_then(|mut client| client.try_call(&[b"ROLE"]));
+    role.is_ok_and(|role| role.to_string().contains("master"))
+}
+
 /// What only the primary and a lost disk had known is not lost with that disk.
 #[test]
 fn a_lost_disk_elects_nobody_who_knows_less() {
@@ -191,11 +195,12 @@ fn a_lost_disk_elects_nobody_who_knows_less() {
     fs::remove_dir_all(cluster.nodes[lost].data()).expect("it can be lost");
     cluster.nodes[lost].spawn();
     cluster.nodes[behind].spawn();
-    std::thread::sleep(Duration::from_secs(3));
-    for at in [lost, behind] {
-        let role = cluster.nodes[at].try_admin().and_then(|mut client| client.try_call(&[b"ROLE"]));
-        assert!(!role.is_ok_and(|role| role.to_string().contains("master")));
-    }
+    wait_for("the lost one asks what it may have acknowledged", LIMIT, || {
+        cluster.nodes[lost].log().contains("waits until all other members know").then_some(())
+    });
+    never_within("one of them is primary", SEVERAL_ELECTIONS, || {
+        [lost, behind].into_iter().find(|at| is_primary(&cluster.nodes[*at]))
+    });
     cluster.nodes[primary].restart();
     let primary = cluster.primary();
     cluster.client(primary).check("GET known", "to-two");
@@ -215,8 +220,11 @@ fn a_replica_catches_up_while_others_write() {
         let own = cluster.nodes[behind]
             .try_admin()
             .ok()
-            .map(|_| info(&cluster.nodes[behind], "perdura_applied_index"));
-        let lag = info(&cluster.nodes[primary], "perdura_committed_index").saturating_sub(own.unwrap_or(0));
+            .map(|mut client| client.info_number("perdura_applied_index"));
+        let lag = cluster.nodes[primary]
+            .client()
+            .info_number("perdura_committed_index")
+            .saturating_sub(own.unwrap_or(0));
         (lag < 100).then_some(())
     });
     cluster.agreed_digest();

@@ -12,19 +12,13 @@ use crate::restarts::{check, digest, fill};
 
 const CHECKPOINT_LIMIT: Duration = Duration::from_secs(30);
 
-fn info(node: &Node, field: &str) -> u64 {
-    let info = node.client().run("INFO persistence").text();
-    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.and_then(|value| value.parse().ok()).expect("INFO tells a number")
-}
-
 /// Takes a checkpoint and returns its index.
 fn checkpoint(node: &Node) -> u64 {
     node.client().check("BGSAVE", "+Background saving started");
     wait_for("the checkpoint is published", CHECKPOINT_LIMIT, || {
-        (info(node, "rdb_bgsave_in_progress") == 0).then_some(())
+        (node.client().info_number("rdb_bgsave_in_progress") == 0).then_some(())
     });
-    info(node, "perdura_checkpoint_index")
+    node.client().info_number("perdura_checkpoint_index")
 }
 
 fn published(node: &Node) -> Vec<PathBuf> {
@@ -78,7 +72,7 @@ fn a_node_comes_back_from_a_checkpoint_and_the_log_behind_it() {
         node.restart();
         check(&node);
         assert_eq!(digest(&node), before, "round {round}");
-        assert_eq!(info(&node, "perdura_checkpoint_index"), index);
+        assert_eq!(node.client().info_number("perdura_checkpoint_index"), index);
         assert!(node.log().contains(&format!("loading a checkpoint index={index} ")), "{}", node.log());
     }
     assert_eq!(published(&node).len(), 2);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::Disk;
+use super::{Disk, Step, step};
 use crate::checkpoint::error::Result;
 use crate::checkpoint::memory::MemoryShelf;
 use crate::checkpoint::testing::{Scratch, point};
@@ -14,30 +14,6 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::slot::{RANGES, Slot};
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, Mutator};
-
-#[derive(Clone, Debug)]
-enum Step {
-    Set(usize, u8, usize),
-    Remove(usize, u8),
-    Flush(usize),
-    Swap(usize, usize),
-    Checkpoint,
-    Restart,
-    GiveUp,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let len = prop_oneof![9 => 0..100usize, 1 => 60_000..150_000usize];
-    prop_oneof![
-        20 => (0..3usize, any::<u8>(), len).prop_map(|(db, key, len)| Step::Set(db, key, len)),
-        8 => (0..3usize, any::<u8>()).prop_map(|(db, key)| Step::Remove(db, key)),
-        1 => (0..3usize).prop_map(Step::Flush),
-        1 => (0..3usize, 0..3usize).prop_map(|(a, b)| Step::Swap(a, b)),
-        4 => Just(Step::Checkpoint),
-        1 => Just(Step::Restart),
-        1 => Just(Step::GiveUp),
-    ]
-}
 
 /// A node in small: what it holds, where it keeps it.
 struct Node {
@@ -84,7 +60,7 @@ impl Node {
                 (0..RANGES).for_each(|range| all.range_mut(range).swap_databases(*a, *b));
             }
             Step::Checkpoint => drop(self.checkpoint()?),
-            Step::Restart => {
+            Step::Crash => {
                 let published = self.published;
                 self.store = None;
                 self = Node::start(self.disk)?;
@@ -142,7 +118,7 @@ fn place(number: u8) -> (Slot, Vec<u8>) {
 
 fn play(disk: Disk, steps: &[Step]) -> Result<()> {
     let mut node = Node::start(disk)?;
-    for step in steps.iter().chain(&[Step::Checkpoint, Step::Restart]) {
+    for step in steps.iter().chain(&[Step::Checkpoint, Step::Crash]) {
         node = node.run(step)?;
     }
     Ok(())

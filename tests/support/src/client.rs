@@ -70,6 +70,20 @@ impl Client {
         assert_eq!(reply, expected, "reply to {line}");
     }
 
+    /// A field of INFO, whatever its section; `None` if it is not told now.
+    pub fn info(&mut self, field: &str) -> Option<String> {
+        let info = self.run("INFO everything").text();
+        let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.map(|value| value.trim_end().to_owned())
+    }
+
+    /// A field of INFO that is a number.
+    #[track_caller]
+    pub fn info_number(&mut self, field: &str) -> u64 {
+        let value = self.info(field).and_then(|value| value.parse().ok());
+        value.unwrap_or_else(|| panic!("INFO tells no number {field}"))
+    }
+
     /// Sends a command without waiting for its reply.
     pub fn send(&mut self, args: &[&[u8]]) {
         self.send_bytes(&encode(args));

@@ -17,6 +17,8 @@ impl Stopwatch {
     }
 }
 
+const PROBE_PERIOD: Duration = Duration::from_millis(5);
+
 /// Asks `probe` every few milliseconds until it gives a value; panics with `what` after `limit`.
 pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     let watch = Stopwatch::start();
@@ -25,6 +27,16 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Optio
             return value;
         }
         assert!(watch.elapsed() < limit, "{what}: not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(PROBE_PERIOD);
+    }
+}
+
+/// Asks `probe` every few milliseconds for as long as `span`; panics with `what` once it gives a value.
+pub fn never_within<T: std::fmt::Debug>(what: &str, span: Duration, mut probe: impl FnMut() -> Option<T>) {
+    let watch = Stopwatch::start();
+    while watch.elapsed() < span {
+        let found = probe();
+        assert!(found.is_none(), "{what}: after {:?}: {found:?}", watch.elapsed());
+        std::thread::sleep(PROBE_PERIOD);
     }
 }

@@ -21,6 +21,17 @@ fn with_follower_down() -> (Cluster, NodeId, NodeId) {
     (cluster, leader, follower)
 }
 
+/// A leader, and a follower that has been offered a checkpoint and fetches none.
+fn with_offer_open() -> (Cluster, NodeId, NodeId) {
+    let (mut cluster, leader, follower) = with_follower_down();
+    write_and_cut(&mut cluster, leader, &["b", "c"]);
+    cluster.start(follower);
+    cluster.member(follower).fetches_nothing = true;
+    cluster.run_ms(700);
+    assert!(cluster.node(follower).offer().is_some());
+    (cluster, leader, follower)
+}
+
 fn restorations(cluster: &mut Cluster, id: NodeId) -> usize {
     cluster.member(id).machine.restorations
 }
@@ -60,12 +71,7 @@ fn a_node_that_never_ran_joins_with_an_empty_disk() {
 
 #[test]
 fn an_offer_that_is_lost_is_made_again() {
-    let (mut cluster, leader, follower) = with_follower_down();
-    write_and_cut(&mut cluster, leader, &["b", "c"]);
-    cluster.start(follower);
-    cluster.member(follower).fetches_nothing = true;
-    cluster.run_ms(700);
-    assert!(cluster.node(follower).offer().is_some());
+    let (mut cluster, _, follower) = with_offer_open();
     // It forgets what it was offered, and the leader does not know.
     cluster.stop(follower);
     cluster.start(follower);
@@ -76,11 +82,7 @@ fn an_offer_that_is_lost_is_made_again() {
 
 #[test]
 fn a_newer_offer_takes_the_place_of_one_that_came_to_nothing() {
-    let (mut cluster, leader, follower) = with_follower_down();
-    write_and_cut(&mut cluster, leader, &["b", "c"]);
-    cluster.start(follower);
-    cluster.member(follower).fetches_nothing = true;
-    cluster.run_ms(700);
+    let (mut cluster, leader, follower) = with_offer_open();
     let first = cluster.node(follower).offer().expect("it was offered one");
     write_and_cut(&mut cluster, leader, &["d", "e"]);
     cluster.run_ms(2_500);
@@ -93,12 +95,7 @@ fn a_newer_offer_takes_the_place_of_one_that_came_to_nothing() {
 
 #[test]
 fn a_checkpoint_serves_though_its_leader_is_gone() {
-    let (mut cluster, leader, follower) = with_follower_down();
-    write_and_cut(&mut cluster, leader, &["b", "c"]);
-    cluster.start(follower);
-    cluster.member(follower).fetches_nothing = true;
-    cluster.run_ms(700);
-    assert!(cluster.node(follower).offer().is_some());
+    let (mut cluster, leader, follower) = with_offer_open();
     cluster.stop(leader);
     cluster.run_ms(20);
     // What was fetched from the old leader is put in place without one.
