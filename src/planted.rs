@@ -34,6 +34,8 @@ pub enum Bug {
     IgnoreWatches,
     /// Deadlines are compared with each node's own clock in apply.
     ExpireByLocalClock,
+    /// A read tells of a death that no entry has: by the clock of this primary alone.
+    TellUnsettledDeaths,
     /// Random picks come from the node, not from the entry.
     PickByLocalOrder,
     /// A restarted replica answers reads before it has applied what it had applied before.
@@ -59,6 +61,7 @@ pub const FOUND: &[Bug] = &[
     Bug::HalfAnExec,
     Bug::IgnoreWatches,
     Bug::ExpireByLocalClock,
+    Bug::TellUnsettledDeaths,
     Bug::PickByLocalOrder,
     Bug::ServeHalfReplayed,
     Bug::ReadUncommitted,

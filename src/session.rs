@@ -29,10 +29,14 @@ use crate::command::{
     lookup_subcommand, statistic_index, statistic_name, table::NO_COMMAND,
 };
 use crate::metrics::Outcome;
+use crate::pause::Paused;
+use crate::planted::{self, Bug};
 use crate::propose::batch::{Step, Work};
 use crate::propose::entry;
 use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;
+use crate::shard::deaths::FREE_EXPIRED;
+use crate::shard::plan::Addressee;
 use crate::shard::port::Port;
 use crate::shard::turn::Now;
 use crate::shared::Shared;
@@ -298,18 +302,50 @@ impl Session {
             drop(view);
             return self.answer_here(line, |reply| reply.error(CATCHING_UP));
         }
-        self.leaned_on_lease |= primary;
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let context = ReadContext::new(&view, self.client.db, self.now.unix_ms, self.seed).knowing(known);
+        let stamp_ms = shard.stamp_ms();
+        let now_ms = self.now.unix_ms.max(stamp_ms);
+        let context = ReadContext::new(&view, self.client.db, now_ms, self.seed).knowing(known);
+        let context = if primary { context.settled_until(stamp_ms) } else { context };
         let start = line.out.len();
         let error = read_in(&context, command, args, &mut Reply::new(&mut line.out, self.client.resp));
+        let unsettled = context.met_unsettled().map(|(db, key)| (db, key.to_vec()));
         drop(view);
+        if let Some(dead) = unsettled.filter(|_| self.may_settle()) {
+            line.out.truncate(start);
+            return self.read_behind_death(dead, command, args, line);
+        }
+        self.leaned_on_lease |= primary;
         self.stop_timer(timer, command, args);
         if line.is_muted() {
             line.out.truncate(start);
         }
         self.note_end(self.index, error);
         Verdict::Taken
+    }
+
+    fn may_settle(&self) -> bool {
+        let is_paused = self.shared.shard.pause.at(self.now.monotonic_ms) != Paused::Nothing;
+        !is_paused && !planted::is(Bug::TellUnsettledDeaths)
+    }
+
+    /// Lets a read be answered behind an entry that frees a key, which the read would have been the first to find dead.
+    fn read_behind_death(
+        &mut self,
+        (db, key): (usize, Vec<u8>),
+        command: &'static Command,
+        args: &Args<'_>,
+        line: &mut Line,
+    ) -> Verdict {
+        let port = self.port.clone();
+        let mut batch = port.batch.lock();
+        if batch.is_full() {
+            return Verdict::Full;
+        }
+        let bytes = batch.encode_single(db, &[FREE_EXPIRED, &key]);
+        batch.push(Addressee::NOBODY.connection, Resp::V2, Work::Internal { bytes });
+        drop(batch);
+        self.enqueue(line, args, |bytes| Work::Read { bytes, command })
     }
 
     fn propose(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {

@@ -1,11 +1,14 @@
 //! What a command handler works with: the locked keyspace, the time, randomness, and the record of what it changed.
 //!
 //! - A key whose deadline has passed is missing to every handler; a write that meets one frees it first.
-//! - Reads go by the clock of their worker, writes by the stamp of their entry.
+//! - Reads go by the clock of their worker or by the newest stamp that was applied, whichever is later; writes go by the stamp
+//!   of their entry.
+//! - A death that a clock has reached and no stamp is unsettled: another node's clock may still be behind it. A read notes
+//!   that it has met one, so that nobody is told of it before an entry has it.
 //! - Every change of a value is announced by [`WriteContext::touch`]; setting, inserting and removing announce
 //!   themselves. WATCH and the blocking commands live by it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::error::CommandError;
 use super::random::Random;
@@ -52,13 +55,36 @@ pub struct ReadContext<'a> {
     pub db: usize,
     /// Unix time in ms by which deadlines are judged.
     pub now_ms: i64,
+    /// Deaths up to here are settled.
+    settled_ms: i64,
+    /// Database and key of the last unsettled death that was met.
+    unsettled: Cell<Option<(usize, &'a [u8])>>,
     /// For picks that need not be the same anywhere else.
     pub random: RefCell<Random>,
 }
 
 impl<'a> ReadContext<'a> {
     pub fn new(ranges: &'a dyn Ranges, db: usize, now_ms: i64, seed: u64) -> Self {
-        ReadContext { known: None, ranges, db, now_ms, random: RefCell::new(Random::from_seed(seed)) }
+        let random = RefCell::new(Random::from_seed(seed));
+        ReadContext {
+            known: None,
+            ranges,
+            db,
+            now_ms,
+            settled_ms: now_ms,
+            unsettled: Cell::new(None),
+            random,
+        }
+    }
+
+    /// The same, where deaths are settled up to a stamp only.
+    pub fn settled_until(self, stamp_ms: i64) -> Self {
+        ReadContext { settled_ms: stamp_ms, ..self }
+    }
+
+    /// Database and key of an unsettled death that was met.
+    pub fn met_unsettled(&self) -> Option<(usize, &'a [u8])> {
+        self.unsettled.get()
     }
 
     /// The same, knowing a slot already.
@@ -72,7 +98,32 @@ impl<'a> ReadContext<'a> {
     }
 
     pub fn entry_in(&self, db: usize, key: &[u8]) -> Option<&'a Entry> {
-        live_entry(self.ranges, db, slot_of(self.known, key), key, self.now_ms)
+        let slot = slot_of(self.known, key);
+        let entry = self.ranges.range(slot.range()).find(db, slot, key)?;
+        self.is_alive(db, entry).then_some(entry)
+    }
+
+    /// Whether an entry is alive, or its death is noted if that is unsettled.
+    fn is_alive(&self, db: usize, entry: &'a Entry) -> bool {
+        let is_dead = entry.is_dead_at(self.now_ms);
+        if is_dead && !entry.is_dead_at(self.settled_ms) {
+            self.unsettled.set(Some((db, entry.key())));
+        }
+        !is_dead
+    }
+
+    /// Notes that a key has died, or fields of it, if that is unsettled.
+    pub fn look_for_deaths(&self, key: &[u8]) {
+        self.entry(key).into_iter().for_each(|entry| self.note_dead_fields(entry));
+    }
+
+    /// Notes that fields of a hash have died, if that is unsettled.
+    fn note_dead_fields(&self, entry: &'a Entry) {
+        if let ValueRef::Object(Object::Hash(hash)) = entry.value()
+            && hash.earliest_deadline().is_some_and(|death| self.settled_ms < death && death <= self.now_ms)
+        {
+            self.unsettled.set(Some((self.db, entry.key())));
+        }
     }
 
     pub fn exists(&self, key: &[u8]) -> bool {
@@ -86,7 +137,9 @@ impl<'a> ReadContext<'a> {
 
     /// The collection of a key; an error where the key holds anything else.
     pub fn collection<T: Collection>(&self, key: &[u8]) -> Result<Option<&'a T>, CommandError> {
-        self.entry(key).map(as_collection).transpose()
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        self.note_dead_fields(entry);
+        as_collection(entry).map(Some)
     }
 
     pub fn value_type(&self, key: &[u8]) -> Option<ValueType> {
@@ -99,12 +152,12 @@ impl<'a> ReadContext<'a> {
     }
 
     /// Every live entry of the selected database, by slot. The command locks the whole keyspace.
-    pub fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        let (ranges, db, now_ms) = (self.ranges, self.db, self.now_ms);
+    pub fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a, '_> {
+        let (ranges, db) = (self.ranges, self.db);
         let tables = (0..SLOTS)
             .filter_map(Slot::new)
             .filter_map(move |slot| ranges.range(slot.range()).table(db, slot));
-        tables.flat_map(|table| table.iter()).filter(move |entry| !entry.is_dead_at(now_ms))
+        tables.flat_map(|table| table.iter()).filter(move |entry| self.is_alive(db, entry))
     }
 
     /// The lock ranges under this context, for walks by slot (SCAN, RANDOMKEY).

@@ -40,7 +40,8 @@ impl Session {
         let (request, epoch) = (parsed?, self.shared.shard.leadership_epoch());
         let view = self.shared.shard.keyspace.read(request.lock_set());
         self.leaned_on_lease = true;
-        let context = ReadContext::new(&view, self.client.db, self.now.unix_ms, self.seed);
+        let now_ms = self.now.unix_ms.max(self.shared.shard.stamp_ms());
+        let context = ReadContext::new(&view, self.client.db, now_ms, self.seed);
         Ok(Migration::pack(request, epoch, &context))
     }
 

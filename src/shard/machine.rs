@@ -115,6 +115,7 @@ impl Machine {
     ) -> Self {
         let workers = handle.ports.len();
         applier.effects.stopwatch = Stopwatch::new(clock.clone());
+        handle.set_stamp(applier.last_stamp_ms());
         Machine {
             applier,
             waiters: Waiters::default(),
@@ -193,6 +194,7 @@ impl Machine {
         if let Some(name) = self.applier.effects.mark.take() {
             self.meet_mark(name, index, term);
         }
+        self.handle.set_stamp(self.applier.last_stamp_ms());
         applied
     }
 
@@ -214,14 +216,18 @@ impl Machine {
     }
 
     /// Answers a plan that logs nothing. Its reads are linearizable only if the caller holds the lease.
-    pub fn run_unlogged_plan(&mut self, plan: Plan, stamp: Stamp) -> Result<(), ApplyError> {
+    pub fn run_unlogged_plan(&mut self, plan: Plan) -> Result<(), ApplyError> {
         let mut payload = Vec::new();
-        crate::propose::entry::write_header(&mut payload, stamp);
-        self.run_logged_plan(&payload, plan)
+        crate::propose::entry::write_header(&mut payload, plan.stamp);
+        self.run_plan(Applier::begin_unlogged(&payload)?, plan)
     }
 
     fn run_logged_plan(&mut self, payload: &[u8], plan: Plan) -> Result<(), ApplyError> {
-        let mut run = self.applier.begin(payload)?;
+        let run = self.applier.begin(payload)?;
+        self.run_plan(run, plan)
+    }
+
+    fn run_plan(&mut self, mut run: EntryRun<'_>, plan: Plan) -> Result<(), ApplyError> {
         let Plan { acts, passengers, .. } = plan;
         for Planned { to, act } in acts {
             self.act(&mut run, to, act, &passengers)?;

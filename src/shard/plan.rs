@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::waiters::{WaitKey, WaiterId, Waiters};
 use super::watches::Watcher;
 use crate::command::Command;
+use crate::command::context::Stamp;
 use crate::propose::batch::{Batch, Item, Step, Work};
 use crate::propose::entry::EntryError;
 use crate::propose::reply::ConnectionId;
@@ -79,6 +80,8 @@ pub struct Planned {
 /// An entry's payload and its plan.
 #[derive(Default)]
 pub struct Plan {
+    /// By which all of it runs; it stands in the payload, too.
+    pub stamp: Stamp,
     pub payload: Vec<u8>,
     pub acts: Vec<Planned>,
     /// The bytes of the reading passengers.
@@ -90,6 +93,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Nothing yet, by this stamp. The payload is begun by the caller.
+    pub fn new(stamp: Stamp) -> Plan {
+        Plan { stamp, ..Plan::default() }
+    }
+
     pub fn is_full(&self) -> bool {
         self.payload.len() >= MAX_ENTRY_BYTES
     }
@@ -102,6 +110,12 @@ impl Plan {
     pub fn log(&mut self, encoded: &[u8]) {
         self.payload.extend_from_slice(encoded);
         self.logged += 1;
+    }
+
+    /// Lets a command of the server's own go before everything else; `encoded` as for an entry. Only where nothing else is logged.
+    pub fn begin_with(&mut self, encoded: &[u8]) {
+        self.acts.insert(self.logged, Planned { to: Addressee::NOBODY, act: Act::Internal });
+        self.log(encoded);
     }
 
     /// Nothing of it will be logged.

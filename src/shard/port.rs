@@ -6,7 +6,7 @@
 //!   keyspace while its monotonic clock is below it. Zero means "not the primary, or not yet serving".
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -105,6 +105,7 @@ pub struct ShardHandle {
     pub marks: Arc<Marks>,
     pub transfers: Arc<Transfers>,
     readable_until_ms: AtomicU64,
+    stamp_ms: AtomicI64,
     caught_up: AtomicBool,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
     leadership_epoch: AtomicU64,
@@ -139,6 +140,7 @@ impl ShardHandle {
             watches: AtomicUsize::new(0),
             pause: Pause::default(),
             readable_until_ms: AtomicU64::new(0),
+            stamp_ms: AtomicI64::new(i64::MIN),
             caught_up: AtomicBool::new(false),
             leadership_epoch: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
@@ -182,6 +184,15 @@ impl ShardHandle {
     /// Whether the primary's lease allows reads at this monotonic time.
     pub fn is_readable_at(&self, now_ms: u64) -> bool {
         now_ms < self.readable_until_ms.load(Ordering::Acquire)
+    }
+
+    /// The newest stamp that was applied, unix ms; deaths up to it are settled.
+    pub fn stamp_ms(&self) -> i64 {
+        self.stamp_ms.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_stamp(&self, stamp_ms: i64) {
+        self.stamp_ms.store(stamp_ms, Ordering::Release);
     }
 
     /// Whether this node shows, to who reads from a replica, no less than it did before it was restarted.

@@ -18,6 +18,7 @@ use crate::env::{Clock, ManualClock};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::{Keyspace, digest};
 use crate::metrics::Metrics;
+use crate::pause::Paused;
 use crate::propose::batch::{Batch, Step, Work};
 use crate::propose::entry;
 use crate::propose::reply::ConnectionId;
@@ -169,6 +170,11 @@ impl Rig {
     pub fn drain_disk(&self) {
         self.disk.set_capacity(None);
         self.prepare();
+    }
+
+    /// As CLIENT PAUSE with WRITE, for a minute.
+    pub fn pause_writes(&self) {
+        self.handle.pause.pause(self.clock.monotonic_ms(), 60_000, Paused::Writes);
     }
 
     /// Hands over a request: a command line, or several with `;` between, which are a transaction.

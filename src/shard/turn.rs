@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use perdura_wal::Disk;
 use thiserror::Error;
 
+use super::deaths::{self, FREE_EXPIRED};
 use super::expiry::{Dead, ExpiryWalk};
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::marks::Marked;
@@ -136,6 +137,7 @@ impl<D: Disk> Shard<D> {
         fill: impl FnOnce(&Restoring<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.handle.set_caught_up(false);
+        self.handle.set_stamp(stamp_ms);
         let (old, restoring) = self.machine.applier.replace(databases, stamp_ms);
         self.machine.garbage.push(Garbage::Ranges(old));
         fill(&restoring)
@@ -265,9 +267,7 @@ impl<D: Disk> Shard<D> {
             return Ok(());
         }
         self.space_retry_ms = self.space_retry_ms.filter(|retry_ms| now.monotonic_ms < *retry_ms);
-        if self.space_retry_ms.is_none() {
-            self.free_expired(now);
-        }
+        self.free_expired(now);
         if self.backlog.is_empty() && !self.may_serve_ready() {
             return Ok(());
         }
@@ -288,7 +288,7 @@ impl<D: Disk> Shard<D> {
     fn run_stalled(&mut self, now: Now) -> Result<bool, ShardError> {
         let Some((plan, round)) = self.stalled.take() else { return Ok(true) };
         match round.map(|round| self.node.confirmed(round)) {
-            Some(RoundState::Confirmed) => self.run_reads(plan, now)?,
+            Some(RoundState::Confirmed) => self.run_reads(plan)?,
             Some(RoundState::Pending) if !self.holds_lease(now) => self.stalled = Some((plan, round)),
             Some(RoundState::Lost | RoundState::Pending) | None => self.launch(plan, now)?,
         }
@@ -299,7 +299,7 @@ impl<D: Disk> Shard<D> {
         if plan.logged > 0 {
             self.propose(plan, now)?;
         } else if self.holds_lease(now) {
-            self.run_reads(plan, now)?;
+            self.run_reads(plan)?;
         } else {
             let round = self.node.confirm_round();
             self.stalled = Some((plan, round));
@@ -311,9 +311,8 @@ impl<D: Disk> Shard<D> {
         self.node.lease_valid_until_ms(now.monotonic_ms).is_some_and(|until| until > now.monotonic_ms)
     }
 
-    fn run_reads(&mut self, plan: Plan, now: Now) -> Result<(), ShardError> {
-        let stamp = self.stamp(now);
-        Ok(self.machine.run_unlogged_plan(plan, stamp)?)
+    fn run_reads(&mut self, plan: Plan) -> Result<(), ShardError> {
+        Ok(self.machine.run_unlogged_plan(plan)?)
     }
 
     fn propose(&mut self, mut plan: Plan, now: Now) -> Result<(), ShardError> {
@@ -368,7 +367,7 @@ impl<D: Disk> Shard<D> {
 
     fn make_plan(&mut self, now: Now) -> Result<Plan, ShardError> {
         let stamp = self.stamp(now);
-        let mut plan = Plan::default();
+        let mut plan = Plan::new(stamp);
         entry::write_header(&mut plan.payload, stamp);
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;
         while !plan.is_full() {
@@ -383,15 +382,23 @@ impl<D: Disk> Shard<D> {
                 plan_item(&mut self.machine, &mut plan, next, stamp)?;
             }
         }
+        if self.may_free(now) {
+            deaths::settle(&self.machine, &mut plan).map_err(ApplyError::from)?;
+        }
         Ok(plan)
     }
 
-    /// Proposes that dead keys be freed, some at a time; none while writes are paused.
+    /// Whether this node may propose of its own accord that the dead be freed: not while writes are paused, nor without space.
+    fn may_free(&self, now: Now) -> bool {
+        self.space_retry_ms.is_none() && self.handle.pause.at(now.monotonic_ms) == Paused::Nothing
+    }
+
+    /// Proposes that dead keys be freed, some at a time.
     fn free_expired(&mut self, now: Now) {
         if now.monotonic_ms < self.next_expiry_ms {
             return;
         }
-        if self.handle.pause.at(now.monotonic_ms) != Paused::Nothing {
+        if !self.may_free(now) {
             self.next_expiry_ms = now.monotonic_ms + EXPIRY_PERIOD_MS;
             return;
         }
@@ -405,8 +412,8 @@ impl<D: Disk> Shard<D> {
         }
         let mut batch = Batch::default();
         for Dead { db, keys } in dead {
-            let name: &[u8] = b"_freeexpired";
-            let args: Vec<&[u8]> = std::iter::once(name).chain(keys.iter().map(Vec::as_slice)).collect();
+            let args: Vec<&[u8]> =
+                std::iter::once(FREE_EXPIRED).chain(keys.iter().map(Vec::as_slice)).collect();
             let bytes = batch.encode_single(db, &args);
             batch.push(Addressee::NOBODY.connection, Resp::V2, Work::Internal { bytes });
         }

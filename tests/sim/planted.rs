@@ -20,10 +20,6 @@ const RANGES: u64 = 3;
 const MAX_SEEDS: u64 = 600;
 const FIRST_SEED: u64 = 10_000_000;
 
-/// Seeds of `regressions` that are kept for what [`Bug::ServeHalfReplayed`] is, and still show it: a simulation that does more
-/// plays the older ones differently.
-const KEPT: [u64; 1] = [10_000_032];
-
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
@@ -128,18 +124,6 @@ fn table(hunts: &[Hunt]) -> String {
         text.push_str(&format!("| {bug:?} | {} | {} |\n", seeds[seeds.len() / 2], checks.join("; ")));
     }
     text
-}
-
-#[test]
-fn the_seeds_that_are_kept_still_show_what_they_are_kept_for() {
-    let shows = |seed| {
-        planted::plant(Some(Bug::ServeHalfReplayed));
-        let run = run_seed(seed, false);
-        planted::plant(None);
-        !run.findings.is_empty()
-    };
-    let faded: Vec<u64> = KEPT.into_iter().filter(|seed| !shows(*seed)).collect();
-    assert!(faded.is_empty(), "these seeds no longer show it: {faded:?}");
 }
 
 #[test]

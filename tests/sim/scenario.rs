@@ -36,7 +36,7 @@ pub struct Scenario {
     pub disk_us: Micros,
     /// Clocks' rates differ from true time by up to so many millionths.
     pub drift_ppm: u64,
-    /// Calendars are set forward or back by up to so much.
+    /// Two calendars are set apart by up to so much.
     pub calendar_ms: u64,
     pub faults: Vec<FaultKind>,
     /// Usual time from one fault to the next.
@@ -57,8 +57,10 @@ pub struct Scenario {
 
 /// Two clocks at the ends of this range differ in rate by less than the margin of 10 % that leases allow for.
 const MAX_DRIFT_PPM: u64 = 50_000;
-/// Where deadlines are checked, calendars are off by at most so much.
-pub const CHECKED_CALENDAR_MS: u64 = 300;
+/// Where deadlines are checked, two calendars are set apart by at most so much.
+const CHECKED_CALENDAR_MS: u64 = 300;
+/// By so much where a primary is often to follow another whose calendar is ahead; what misses its deadline by less is not seen there.
+const UNLIKE_CALENDARS_MS: u64 = 4_000;
 const LONG_CALENDAR_MS: u64 = 24 * 3600 * 1000;
 
 impl Scenario {
@@ -67,8 +69,14 @@ impl Scenario {
         let nodes = *dice.pick(&[1, 3, 3, 3, 3, 5]);
         let tear = *dice.pick(&[Tear::Sectors, Tear::Bytes, Tear::Blocks]);
         let kinds = kinds(&mut dice);
-        let theme = theme(seed, nodes);
-        let calendar_ms = if kinds.contains(&Kind::Expiry) { CHECKED_CALENDAR_MS } else { LONG_CALENDAR_MS };
+        let unlike_calendars = nodes > 1 && Dice::of(seed, "calendars").chance(100);
+        let kinds = if unlike_calendars { vec![Kind::Expiry] } else { kinds };
+        let theme = if unlike_calendars { Some(Siege) } else { theme(seed, nodes) };
+        let calendar_ms = match kinds.contains(&Kind::Expiry) {
+            _ if unlike_calendars => UNLIKE_CALENDARS_MS,
+            true => CHECKED_CALENDAR_MS,
+            false => LONG_CALENDAR_MS,
+        };
         Scenario {
             seed,
             nodes,

@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::invariants::Invariants;
 use crate::network::End;
 use crate::queue::{Event, MS, Micros, SECOND};
-use crate::scenario::{CHECKED_CALENDAR_MS, Scenario};
+use crate::scenario::Scenario;
 use crate::stage::Stage;
 
 pub struct World {
@@ -147,9 +147,9 @@ impl World {
 
     fn judge(&mut self) {
         let recorder = std::mem::take(&mut self.clients.recorder);
-        let drift = self.stage.scenario.drift_ppm / 10_000;
+        let Scenario { drift_ppm, calendar_ms, .. } = self.stage.scenario;
         // Two calendars are apart by up to this; a clock that drifts shifts a deadline of ten seconds by a part of it.
-        let clock_margin_ms = 2 * CHECKED_CALENDAR_MS + drift * 200 + 50;
+        let clock_margin_ms = 2 * calendar_ms + drift_ppm / 10_000 * 200 + 50;
         let report = check(&recorder.finish(), &Options { clock_margin_ms, ..Options::default() });
         self.stage.story.note(report.checks.iter().map(|check| check.operations).sum());
         for finding in &report.findings {

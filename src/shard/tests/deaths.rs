@@ -1,0 +1,50 @@
+//! Deaths that a read would be the first to tell of.
+
+use super::super::testing::Rig;
+
+/// A node on which a key has just died by the clock, and nobody has looked yet.
+fn with_unsettled(write: &str) -> (Rig, u64) {
+    let mut rig = Rig::new(1);
+    assert_ne!(rig.run(1, write), "");
+    rig.advance_ms(12);
+    let applied = rig.applied();
+    (rig, applied)
+}
+
+#[test]
+fn a_death_is_logged_before_it_is_told() {
+    for read in ["GET k", "EXISTS k", "MGET other k"] {
+        let (mut rig, applied) = with_unsettled("SET k v PX 10");
+        let answer = rig.run(1, read);
+        assert!(!answer.contains('v') && !answer.contains('1'), "{read}: {answer}");
+        assert_eq!(rig.applied(), applied + 1, "{read}");
+        rig.run(1, read);
+        assert_eq!(rig.applied(), applied + 1, "{read}: it is settled");
+    }
+}
+
+#[test]
+fn so_is_the_death_of_a_field_and_one_that_a_transaction_meets() {
+    let (mut rig, applied) = with_unsettled("HSETEX h PX 10 FIELDS 2 a 1 b 2");
+    assert_eq!(rig.run(1, "HLEN h"), "0");
+    assert_eq!(rig.applied(), applied + 1);
+
+    let (mut rig, applied) = with_unsettled("SET k v PX 10");
+    rig.run(1, "GET other;GET k");
+    assert_eq!(rig.applied(), applied + 1);
+}
+
+#[test]
+fn a_read_of_the_living_logs_nothing() {
+    let (mut rig, applied) = with_unsettled("SET k v PX 1000");
+    assert_eq!(rig.run(1, "GET k"), "v");
+    assert_eq!(rig.applied(), applied);
+}
+
+#[test]
+fn while_writes_are_paused_reads_go_by_the_clock() {
+    let (mut rig, applied) = with_unsettled("SET k v PX 10");
+    rig.pause_writes();
+    assert_eq!(rig.run(1, "GET k"), "nil");
+    assert_eq!(rig.applied(), applied);
+}
