@@ -44,6 +44,8 @@ pub enum ServerError {
     Node(#[from] NodeError),
     #[error("{0}")]
     Shard(#[from] ShardError),
+    #[error("{0}. The log is set aside; start the node again, and it learns from the others what was in it")]
+    LogSetAside(Box<ServerError>),
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
     #[error("{flag} {addr}: {source}")]
@@ -69,6 +71,11 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     if cfg!(feature = "planted-bugs") {
         return Err(ServerError::PlantedBugs);
     }
+    let told = config.clone();
+    run_node(config).map_err(|why| repair::at_end(&told, why))
+}
+
+fn run_node(config: Config) -> Result<(), ServerError> {
     let workers = config.workers;
     let in_worker = match config.log_driver {
         LogDriver::Auto => std::thread::available_parallelism().map_or(1, usize::from) < 4,

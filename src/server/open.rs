@@ -132,11 +132,8 @@ fn open_folder(
 ) -> Result<(Wal<RealDisk>, RocksStore), ServerError> {
     let repair = Repair::of(config, identity);
     let mut wal = match open_log(config, identity) {
-        Err(error) => {
-            repair.set_log_aside(error)?;
-            open_log(config, identity)?
-        }
-        Ok(wal) => wal,
+        Err(error) if repair.set_log_aside(&error)? => open_log(config, identity)?,
+        opened => opened?,
     };
     let store = open_store(config, clock)?;
     let newest = store.newest().map(|newest| Position { index: newest.point.index, term: newest.point.term });
@@ -146,12 +143,12 @@ fn open_folder(
     }
     finish_adoption(store.shelf(), newest, &mut wal)?;
     if let Err(gap) = check_start(&wal, newest.map_or(0, |newest| newest.index)) {
-        let gap = NodeError::from(gap).into();
-        if !is_own || is_new(&wal) {
+        let gap: ServerError = NodeError::from(gap).into();
+        let is_new = is_new(&wal);
+        drop(wal);
+        if !is_own || is_new || !repair.set_log_aside(&gap)? {
             return Err(gap);
         }
-        drop(wal);
-        repair.set_log_aside(gap)?;
         wal = open_log(config, identity)?;
         repair.mark_loss(&mut wal, newest)?;
     }
@@ -208,7 +205,7 @@ fn keys_of(keyspace: &Keyspace, database: usize) -> DatabaseKeys {
     DatabaseKeys { database, keys: usage.keys as u64, with_deadline: usage.with_deadline as u64 }
 }
 
-fn identity(config: &Config) -> Result<Identity, ServerError> {
+pub(super) fn identity(config: &Config) -> Result<Identity, ServerError> {
     let cluster_id = match &config.cluster_name {
         Some(name) => ClusterId::named(name, &config.voters()),
         None => ClusterId::derive("", &members(config)),

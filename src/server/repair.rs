@@ -15,11 +15,12 @@ use std::path::Path;
 
 use perdura_wal::{Disk, Position, RealDisk, SyncMode, Wal, WalError};
 
-use super::{LOG_FOLDER, ServerError};
+use super::{LOG_FOLDER, ServerError, open};
 use crate::config::Config;
 use crate::raft::identity::Identity;
 use crate::raft::node::NodeError;
 use crate::raft::storage::{StorageFault, begin_after_loss, is_new};
+use crate::shard::turn::ShardError;
 
 /// Where a log lies that could not be used: for people to look at, and to remove. One is kept.
 pub const LOG_SET_ASIDE: &str = "damaged-log";
@@ -40,11 +41,10 @@ impl<'a> Repair<'a> {
 
     /// Sets the log aside that could not be opened, so that a new one can be begun. Nobody may have it open.
     ///
-    /// # Errors
-    /// `why` itself, if it is no proven damage, or nobody could help.
-    pub fn set_log_aside(&self, why: ServerError) -> Result<(), ServerError> {
-        if !self.may_repair || !is_damage(&why) {
-            return Err(why);
+    /// False, and nothing has happened, if `why` is no proven damage, or nobody could help.
+    pub fn set_log_aside(&self, why: &ServerError) -> Result<bool, ServerError> {
+        if !self.may_repair || !is_damage(why) {
+            return Ok(false);
         }
         let aside = self.dir.join(LOG_SET_ASIDE);
         tracing::error!(
@@ -57,7 +57,8 @@ impl<'a> Repair<'a> {
             io::ErrorKind::WouldBlock => WalError::InUse.into(),
             _ => self.io(error),
         })?;
-        self.move_to(&aside).map_err(|error| self.io(error))
+        self.move_to(&aside).map_err(|error| self.io(error))?;
+        Ok(true)
     }
 
     fn move_to(&self, aside: &Path) -> io::Result<()> {
@@ -87,6 +88,19 @@ impl<'a> Repair<'a> {
     }
 }
 
+/// What a node that ran ends with: one that has heard from its leader that its log is not what it was sets it aside.
+pub fn at_end(config: &Config, why: ServerError) -> ServerError {
+    if !matches!(why, ServerError::Shard(ShardError::Node(NodeError::LogLost { .. }))) {
+        return why;
+    }
+    let Ok(identity) = open::identity(config) else { return why };
+    match Repair::of(config, &identity).set_log_aside(&why) {
+        Ok(true) => ServerError::LogSetAside(Box::new(why)),
+        Ok(false) => why,
+        Err(error) => error,
+    }
+}
+
 /// Whether it is proven that the log is not what was written, or does not go on where any checkpoint ends.
 fn is_damage(error: &ServerError) -> bool {
     match error {
@@ -94,6 +108,7 @@ fn is_damage(error: &ServerError) -> bool {
         ServerError::Node(NodeError::Storage(fault)) => {
             matches!(fault, StorageFault::CheckpointOutsideLog { .. })
         }
+        ServerError::Shard(ShardError::Node(NodeError::LogLost { .. })) => true,
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use crate::restarts::{check, digest, fill};
 const CHECKPOINT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Takes a checkpoint and returns its index.
-fn checkpoint(node: &Node) -> u64 {
+pub fn checkpoint(node: &Node) -> u64 {
     node.client().check("BGSAVE", "+Background saving started");
     wait_for("the checkpoint is published", CHECKPOINT_LIMIT, || {
         (node.client().info_number("rdb_bgsave_in_progress") == 0).then_some(())

@@ -39,7 +39,7 @@ fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).rposition(|window| window == needle)
 }
 
-fn overwrite(path: &Path, offset: usize, bytes: &[u8]) {
+pub fn overwrite(path: &Path, offset: usize, bytes: &[u8]) {
     let file = std::fs::File::options().write(true).open(path).expect("a writable segment");
     file.write_all_at(bytes, offset as u64).expect("the segment takes the bytes");
 }

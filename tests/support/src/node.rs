@@ -217,8 +217,30 @@ impl Node {
         }
     }
 
-    fn has_ended(&mut self) -> bool {
-        self.child.as_mut().is_none_or(|child| child.try_wait().expect("our own child").is_some())
+    /// Waits until the process answers, or ends by itself; then with its exit status.
+    pub fn wait_until_it_answers_or_ends(&mut self) -> Option<ExitStatus> {
+        let addr = self.addr;
+        let ended = wait_for(&format!("{addr} answers or ends"), START_LIMIT, || {
+            if self.ping().is_some() {
+                return Some(None);
+            }
+            let status = self.child.as_mut().expect("a running process").try_wait().expect("our own child");
+            status.map(Some)
+        });
+        if ended.is_some() {
+            self.child = None;
+        }
+        ended
+    }
+
+    /// Whether the process has ended by itself; it can be started again then.
+    pub fn has_ended(&mut self) -> bool {
+        let has_ended =
+            self.child.as_mut().is_none_or(|child| child.try_wait().expect("our own child").is_some());
+        if has_ended {
+            self.child = None;
+        }
+        has_ended
     }
 
     /// Whether the process answers anything but that it is still loading.
