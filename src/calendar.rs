@@ -19,6 +19,20 @@ pub fn minute_text(unix_ms: i64) -> String {
     format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
 }
 
+/// Milliseconds of a span of time: `90s`, `15m`, `36h`, `7d`.
+pub fn parse_span_ms(text: &str) -> Result<u64, String> {
+    let wrong = || format!("'{text}' is no span of time, such as 36h");
+    let unit_ms = match text.as_bytes().last() {
+        Some(b's') => 1000,
+        Some(b'm') => 60_000,
+        Some(b'h') => 3_600_000,
+        Some(b'd') => MS_PER_DAY as u64,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    number.checked_mul(unit_ms).ok_or_else(wrong)
+}
+
 /// Milliseconds since 1970 of a date, or of a date and a time of day in UTC: `2025-11-21`, `2025-11-21T16:00`, with seconds,
 /// with a fraction of them, with a Z or without, with a space in place of the T.
 pub fn parse_utc(text: &str) -> Result<i64, String> {

@@ -1,13 +1,16 @@
-//! The command line: `perdura serve`, `local-cluster`, `torture`, `checkpoint`, `log`, `ping`.
+//! The command line: `perdura serve`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `ping`.
 //!
-//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`torture` and `log` have
-//!   more); messages go to standard error.
+//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`torture`, `log`, `checkpoint` and
+//!   `digest` have more); messages go to standard error.
 //! - The flags of `serve` are generated from the list of settings, so that no flag exists without its key in the file
 //!   and its name in the environment.
 
 mod arguments;
 mod checkpoint;
+mod confirm;
 mod connection;
+mod digest;
+mod failure;
 mod local_cluster;
 mod log;
 mod open_files;
@@ -30,6 +33,7 @@ pub fn main() -> ExitCode {
         Some(("local-cluster", matches)) => local_cluster::run(matches),
         Some(("torture", matches)) => torture::run_command(matches),
         Some(("checkpoint", matches)) => checkpoint::run(matches),
+        Some(("digest", matches)) => digest::run(matches),
         Some(("ping", matches)) => ping::run(matches),
         Some(("log", matches)) => log::run(matches),
         _ => ExitCode::from(MISTAKE),
@@ -46,6 +50,7 @@ fn command() -> Command {
         .subcommand(local_cluster::command())
         .subcommand(torture::command())
         .subcommand(checkpoint::command())
+        .subcommand(digest::command())
         .subcommand(ping::command())
         .subcommand(log::command())
 }

@@ -70,6 +70,17 @@ pub enum Damage {
 }
 
 impl CheckpointError {
+    /// Whether what was written is not there as it was written.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            CheckpointError::Damaged { damage, .. } => !matches!(damage, Damage::Version { .. }),
+            CheckpointError::Record { .. } | CheckpointError::Sum { .. } | CheckpointError::Orphan { .. } => {
+                true
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
         move |source| CheckpointError::Io { operation, path: path.to_owned(), source }
     }

@@ -1,5 +1,6 @@
 //! A connection to a running node, for the commands of an operator: one request at a time, each step with a limit of time.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -12,8 +13,10 @@ use super::arguments;
 use crate::config::settings::{Flags, Settings};
 use crate::config::value::{HostPort, Secret, parse_port};
 
-/// Longest answer that makes sense.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// Longest answer that makes sense: an entry of the log may hold some of the longest values.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Why there was no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +93,14 @@ impl Connection {
         }
     }
 
+    /// How long an answer may take from now on.
+    pub fn set_timeout(&self, timeout: Duration) -> Result<(), AskError> {
+        Ok(self.0.set_read_timeout(Some(timeout))?)
+    }
+
     fn read_answer(&mut self) -> Result<OwnedFrame, AskError> {
         let mut answer = Vec::new();
-        let mut chunk = [0; 4096];
+        let mut chunk = vec![0; CHUNK_BYTES];
         while answer.len() < MAX_ANSWER_BYTES {
             let read = self.0.read(&mut chunk)?;
             if read == 0 {
@@ -114,6 +122,62 @@ impl Connection {
         let text = String::from_utf8_lossy(&text);
         let fields = text.lines().filter_map(|line| line.split_once(':'));
         Ok(fields.filter(|(name, _)| *name == field).map(|(_, value)| value.to_owned()).next())
+    }
+}
+
+/// The elements of an array.
+pub fn parts(frame: OwnedFrame) -> Result<Vec<OwnedFrame>, AskError> {
+    if let OwnedFrame::Array(parts) = frame { Ok(parts) } else { Err(AskError::Foreign) }
+}
+
+pub fn integer(frame: &OwnedFrame) -> Result<i64, AskError> {
+    if let OwnedFrame::Integer(number) = frame { Ok(*number) } else { Err(AskError::Foreign) }
+}
+
+/// A map as RESP2 has it: names and values by turns.
+#[derive(Debug)]
+pub struct Fields(BTreeMap<String, OwnedFrame>);
+
+impl Fields {
+    pub fn of(frame: OwnedFrame) -> Result<Fields, AskError> {
+        let mut fields = BTreeMap::new();
+        let mut parts = parts(frame)?.into_iter();
+        while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+            let OwnedFrame::BulkString(name) = name else { return Err(AskError::Foreign) };
+            fields.insert(String::from_utf8_lossy(&name).into_owned(), value);
+        }
+        Ok(Fields(fields))
+    }
+
+    /// Takes a field out.
+    pub fn take(&mut self, name: &str) -> Result<OwnedFrame, AskError> {
+        self.0.remove(name).ok_or(AskError::Foreign)
+    }
+
+    /// A number that is not negative.
+    pub fn number(&self, name: &str) -> Result<u64, AskError> {
+        let number = integer(self.0.get(name).ok_or(AskError::Foreign)?)?;
+        u64::try_from(number).map_err(|_| AskError::Foreign)
+    }
+
+    /// A number that may be nil.
+    pub fn signed(&self, name: &str) -> Result<Option<i64>, AskError> {
+        match self.0.get(name) {
+            Some(OwnedFrame::Null) => Ok(None),
+            Some(frame) => integer(frame).map(Some),
+            None => Err(AskError::Foreign),
+        }
+    }
+
+    pub fn text(&self, name: &str) -> Result<String, AskError> {
+        match self.0.get(name) {
+            Some(OwnedFrame::BulkString(text)) => Ok(String::from_utf8_lossy(text).into_owned()),
+            _ => Err(AskError::Foreign),
+        }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 }
 

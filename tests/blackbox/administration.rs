@@ -9,19 +9,13 @@ use crate::perdura;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn info(client: &mut Client, field: &str) -> String {
-    let info = client.run("INFO everything").text();
-    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.expect("INFO tells it").to_owned()
-}
-
 /// Takes a checkpoint; returns its index.
 pub fn checkpoint(client: &mut Client) -> i64 {
     client.check("BGSAVE", "+Background saving started");
     wait_for("the checkpoint is published", LIMIT, || {
-        (info(client, "rdb_bgsave_in_progress") == "0").then_some(())
+        (client.info_number("rdb_bgsave_in_progress") == 0).then_some(())
     });
-    info(client, "perdura_checkpoint_index").parse().expect("an index")
+    client.info_number("perdura_checkpoint_index") as i64
 }
 
 /// A node that has written `rounds` times a hundred keys, with a checkpoint behind each round.

@@ -18,6 +18,7 @@ mod migrate;
 mod monitor;
 mod observability;
 mod operations;
+mod operators;
 mod pausing;
 mod pipelining;
 mod protocol;

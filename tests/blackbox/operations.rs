@@ -96,3 +96,68 @@ fn the_page_names_the_exit_codes_that_the_command_has() {
         assert!(help.contains(&format!("{code}  {meaning}")), "{code}: {meaning} is not in\n{help}");
     }
 }
+
+/// The lines of the page that run this subcommand, without their comments, for the node of the page.
+fn recipes(subcommand: &str) -> Vec<Vec<String>> {
+    let lines = PAGE.lines().filter(|line| line.starts_with(&format!("perdura {subcommand}")));
+    lines
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .map(|line| line.split_whitespace().skip(1).map(str::to_owned).collect())
+        .collect()
+}
+
+/// Runs a recipe with the page's addresses and folder replaced; returns its exit code and what it said.
+fn follow(recipe: &[String], addrs: &[(&str, &str)], dir: &str) -> (String, Option<i32>) {
+    let words: Vec<&str> = recipe
+        .iter()
+        .map(|word| match addrs.iter().find(|(of_page, _)| of_page == word) {
+            Some((_, addr)) => addr,
+            None if word == "/var/lib/perdura" => dir,
+            None => word,
+        })
+        .collect();
+    said(&crate::operators::run(&words))
+}
+
+#[test]
+fn logs_and_checkpoints_are_looked_at_and_cut_as_the_page_says() {
+    let mut node = perdura().flag("segment-bytes", "64kb").start();
+    node.client().check("SET k v", "+OK");
+    let (addr, dir) = (node.addr().to_string(), node.data().to_string_lossy().into_owned());
+    let addrs = [("127.0.0.1:6379", &addr[..])];
+    let recipes = [recipes("log"), recipes("checkpoint")].concat();
+    let (running, stopped): (Vec<_>, Vec<_>) =
+        recipes.into_iter().partition(|recipe| recipe.contains(&"--addr".to_owned()));
+    assert!(running.len() >= 7 && stopped.len() >= 6, "{running:?} {stopped:?}");
+    let mut asks = 0;
+    for mut recipe in running {
+        if recipe.contains(&"--follow".to_owned()) {
+            recipe.extend(["--from", "1", "--count", "1"].map(str::to_owned));
+        }
+        let (text, code) = follow(&recipe, &addrs, &dir);
+        // There is nobody to answer a question here, but there may be nothing to ask either.
+        asks += usize::from(code == Some(2) && text.contains("--yes"));
+        assert!(code == Some(0) || text.contains("--yes"), "{recipe:?}: {text}");
+    }
+    assert!(asks <= 1);
+    assert!(node.terminate().success());
+    for recipe in stopped {
+        let (text, code) = follow(&recipe, &addrs, &dir);
+        assert_eq!(code, Some(0), "{recipe:?}: {text}");
+    }
+    node.restart();
+    node.client().check("GET k", "v");
+}
+
+#[test]
+fn nodes_are_compared_as_the_page_says() {
+    let group = perdura_testkit::Cluster::start_with(perdura());
+    group.client(group.primary()).check("SET k v", "+OK");
+    let addrs: Vec<String> = group.nodes.iter().map(|node| node.addr().to_string()).collect();
+    let of_page = ["10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379"];
+    let addrs: Vec<(&str, &str)> = of_page.into_iter().zip(addrs.iter().map(String::as_str)).collect();
+    let recipes = recipes("digest");
+    assert_eq!(recipes.len(), 1);
+    let (text, code) = follow(&recipes[0], &addrs, "");
+    assert!(code == Some(0) && text.lines().count() == 4, "{text}");
+}

@@ -30,14 +30,21 @@ pub struct EntryRow {
     names: Vec<NameCount>,
     /// Bytes of the entry.
     bytes: usize,
-    segment: String,
-    /// Where its record begins in the segment.
-    offset: u64,
+    /// Where its record lies, where that is known.
+    #[serde(flatten)]
+    place: Option<Place>,
     /// Why it can't be taken apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Vec<ItemRow>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    segment: String,
+    /// Where the record begins in the segment.
+    offset: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,21 +70,27 @@ struct CommandRow {
 impl EntryRow {
     /// Takes a record apart, with its commands if they are wanted.
     pub fn new(record: &PlacedRecord, with_commands: bool) -> EntryRow {
+        let place = Place { segment: record.file.clone(), offset: record.offset };
+        let row = EntryRow::unplaced(record.index, record.term, &record.payload, with_commands);
+        EntryRow { place: Some(place), ..row }
+    }
+
+    /// Takes an entry apart that came from a running node.
+    pub fn unplaced(index: u64, term: u64, payload: &[u8], with_commands: bool) -> EntryRow {
         let mut row = EntryRow {
-            index: record.index,
-            term: record.term,
+            index,
+            term,
             time_ms: None,
             time: None,
             commands: 0,
             names: Vec::new(),
-            bytes: record.payload.len(),
-            segment: record.file.clone(),
-            offset: record.offset,
+            bytes: payload.len(),
+            place: None,
             unreadable: None,
             items: with_commands.then(Vec::new),
         };
-        if !record.payload.is_empty() {
-            row.unreadable = row.read(&record.payload).err().map(|error| error.to_string());
+        if !payload.is_empty() {
+            row.unreadable = row.read(payload).err().map(|error| error.to_string());
         }
         row
     }
@@ -119,13 +132,14 @@ impl EntryRow {
 
     /// One line, and one for each command if they were wanted.
     pub fn write_text(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let EntryRow { index, term, bytes, segment, offset, .. } = self;
+        let EntryRow { index, term, bytes, .. } = self;
+        let place = self.place.as_ref().map(|Place { segment, offset }| format!("{segment}:{offset}"));
         let time = self.time.as_deref().unwrap_or("");
         let summary = self.summary();
         writeln!(
             out,
             "{index:>10}  {term:>5}  {time:<24}  {bytes:>9}  {:<36}  {summary}",
-            format!("{segment}:{offset}")
+            place.as_deref().unwrap_or("-")
         )?;
         for item in self.items.iter().flatten() {
             if item.transaction {

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressStyle};
-use perdura_wal::{LogView, Progress, ReadOnlyDisk, WalError};
+use perdura_wal::{Disk, LogView, Progress, ReadOnlyDisk, WalError};
 
-use super::{Failure, arguments};
+use super::Failure;
+use crate::checkpoint::shelf::Shelf;
+use crate::cli::arguments;
 use crate::config::settings::Settings;
-use crate::server::LOG_FOLDER;
+use crate::server::{CHECKPOINT_FOLDER, LOG_FOLDER};
 
 /// A folder that holds a log, or should.
 pub struct Folder {
+    data: PathBuf,
     path: PathBuf,
     pub disk: ReadOnlyDisk,
 }
@@ -22,10 +25,11 @@ impl Folder {
     pub fn open(matches: &ArgMatches) -> Result<Folder, Failure> {
         let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment());
         let dir = settings.and_then(|settings| settings.required("dir", |text| Ok(PathBuf::from(text))));
-        let path = dir.map_err(|error| Failure::Mistake(error.to_string()))?.join(LOG_FOLDER);
+        let data = dir.map_err(|error| Failure::Mistake(error.to_string()))?;
+        let path = data.join(LOG_FOLDER);
         let folder = path.display().to_string();
         match ReadOnlyDisk::open(&path) {
-            Ok(disk) => Ok(Folder { path, disk }),
+            Ok(disk) => Ok(Folder { data, path, disk }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::NoLog { folder }),
             Err(source) => Err(Failure::Folder { folder, source }),
         }
@@ -33,6 +37,25 @@ impl Folder {
 
     pub fn name(&self) -> String {
         self.path.display().to_string()
+    }
+
+    /// The checkpoints beside the log, to be looked at.
+    pub fn shelf(&self) -> Shelf {
+        Shelf::at(&self.data.join(CHECKPOINT_FOLDER))
+    }
+
+    /// Indexes of the checkpoints beside the log, oldest first.
+    pub fn checkpoints(&self) -> Result<Vec<u64>, Failure> {
+        let is_there = self.data.join(CHECKPOINT_FOLDER).is_dir();
+        if is_there { Ok(self.shelf().list()?) } else { Ok(Vec::new()) }
+    }
+
+    /// Keeps nodes from starting on it as long as what is returned lives, and refuses where one runs.
+    pub fn lock(&self) -> Result<<ReadOnlyDisk as Disk>::Lock, Failure> {
+        self.disk.lock().map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => Failure::InUse { folder: self.name() },
+            _ => Failure::Folder { folder: self.name(), source },
+        })
     }
 
     /// Reads and checks the whole log.

@@ -4,11 +4,14 @@ use std::io::Write;
 
 use clap::{ArgMatches, Command};
 use perdura_wal::{LogView, ReadOnlyDisk, SegmentView, TornTail, WalError};
+use redis_protocol::resp2::types::OwnedFrame;
 use serde::Serialize;
 
 use super::folder::Folder;
+use super::node::RunningNode;
 use super::{Failure, GOOD, bytes_text, write_json};
 use crate::calendar::utc_text;
+use crate::cli::connection::{AskError, Fields, integer, parts};
 use crate::propose::entry::EntryReader;
 use crate::raft::identity::Identity;
 
@@ -18,11 +21,17 @@ const STAMPS_LOOKED_FOR: usize = 64;
 
 #[derive(Debug, Serialize)]
 struct Status {
-    folder: String,
+    /// The folder, or the address of the running node.
+    #[serde(flatten)]
+    place: Whereabouts,
     log_id: String,
     node: Option<NodeStatus>,
-    /// How often the log has been opened.
-    opened: u32,
+    /// How often the log has been opened; a running node does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opened: Option<u32>,
+    /// The last entry that a running node has applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<u64>,
     entries: u64,
     first_index: u64,
     last_index: u64,
@@ -33,10 +42,21 @@ struct Status {
     segments: Vec<Segment>,
     bytes: u64,
     used_bytes: u64,
-    spares: Spares,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spares: Option<Spares>,
+    /// Bytes that a running node can write before it has to make another segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready_bytes: Option<u64>,
     oldest_ms: Option<i64>,
     newest_ms: Option<i64>,
     torn_tail: Option<Torn>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Whereabouts {
+    Folder(String),
+    Addr(String),
 }
 
 #[derive(Debug, Serialize)]
@@ -91,9 +111,17 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
-    let folder = Folder::open(matches)?;
-    let view = folder.view()?;
-    let status = Status::of(&folder, &view).map_err(|error| folder.failure(error))?;
+    let status = match RunningNode::named(matches)? {
+        Some(mut node) => {
+            let answer = node.ask(&["PERDURA", "LOG", "STATUS"])?;
+            Status::of_node(&node.addr, answer).map_err(|error| node.failure(error))?
+        }
+        None => {
+            let folder = Folder::open(matches)?;
+            let view = folder.view()?;
+            Status::of(&folder, &view).map_err(|error| folder.failure(error))?
+        }
+    };
     if matches.get_flag("json") {
         write_json(out, &status)?
     } else {
@@ -109,14 +137,15 @@ impl Status {
         let (last, base, hard_state, prepared) =
             (view.last(), view.base(), view.hard_state(), view.prepared());
         Ok(Status {
-            folder: folder.name(),
+            place: Whereabouts::Folder(folder.name()),
             log_id: format!("{:#018x}", view.recovery().log_id),
             node: Identity::decode(view.metadata()).ok().map(|identity| NodeStatus {
                 cluster_id: identity.cluster_id.to_string(),
                 node_id: identity.node_id,
                 members: identity.members,
             }),
-            opened: view.epoch(),
+            opened: Some(view.epoch()),
+            applied: None,
             entries: last.index + 1 - view.first_index(),
             first_index: view.first_index(),
             last_index: last.index,
@@ -125,7 +154,8 @@ impl Status {
             hard_state: HardState { term: hard_state.term, vote: hard_state.vote, commit: hard_state.commit },
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
             used_bytes: segments.iter().map(|segment| segment.used_bytes).sum(),
-            spares: Spares { segments: prepared.segments, bytes: prepared.bytes },
+            spares: Some(Spares { segments: prepared.segments, bytes: prepared.bytes }),
+            ready_bytes: None,
             oldest_ms: segments.iter().find_map(|segment| segment.oldest_ms),
             newest_ms: segments.iter().rev().find_map(|segment| segment.newest_ms),
             torn_tail: view.recovery().torn_tail.as_ref().map(Torn::of),
@@ -133,8 +163,46 @@ impl Status {
         })
     }
 
+    fn of_node(addr: &str, answer: OwnedFrame) -> Result<Status, AskError> {
+        let mut fields = Fields::of(answer)?;
+        let members = parts(fields.take("members")?)?;
+        let segments = parts(fields.take("segments")?)?;
+        let number = |name| fields.number(name);
+        let (first_index, last_index) = (number("first_index")?, number("last_index")?);
+        Ok(Status {
+            place: Whereabouts::Addr(addr.to_owned()),
+            log_id: fields.text("log_id")?,
+            node: Some(NodeStatus {
+                cluster_id: fields.text("cluster_id")?,
+                node_id: number("node_id")?,
+                members: members.iter().map(|id| Ok(integer(id)? as u64)).collect::<Result<_, AskError>>()?,
+            }),
+            opened: None,
+            applied: Some(number("applied")?),
+            entries: last_index + 1 - first_index,
+            first_index,
+            last_index,
+            last_term: number("last_term")?,
+            compacted: Place { index: number("compacted_index")?, term: number("compacted_term")? },
+            hard_state: HardState {
+                term: number("term")?,
+                vote: number("vote")?,
+                commit: number("committed")?,
+            },
+            segments: segments.into_iter().map(Segment::of_node).collect::<Result<_, _>>()?,
+            bytes: number("bytes")?,
+            used_bytes: number("used_bytes")?,
+            spares: None,
+            ready_bytes: Some(number("ready_bytes")?),
+            oldest_ms: fields.signed("oldest_ms")?,
+            newest_ms: fields.signed("newest_ms")?,
+            torn_tail: None,
+        })
+    }
+
     fn write_text(&self, out: &mut impl Write) -> Result<(), Failure> {
-        writeln!(out, "log        {} in {}", self.log_id, self.folder)?;
+        let (Whereabouts::Folder(place) | Whereabouts::Addr(place)) = &self.place;
+        writeln!(out, "log        {} in {place}", self.log_id)?;
         match &self.node {
             Some(node) => writeln!(
                 out,
@@ -149,19 +217,23 @@ impl Status {
             self.entries, self.first_index, self.last_index, self.last_term
         )?;
         let HardState { term, vote, commit } = self.hard_state;
-        writeln!(out, "state      term {term}, vote {vote}, committed {commit} as far as was noted")?;
+        let known = match self.applied {
+            Some(applied) => format!("applied {applied}"),
+            None => "as far as was noted".to_owned(),
+        };
+        writeln!(out, "state      term {term}, vote {vote}, committed {commit}, {known}")?;
         writeln!(out, "times      {} to {}", moment(self.oldest_ms), moment(self.newest_ms))?;
-        writeln!(
-            out,
-            "space      {} segments, {} of {} used; {} spare, {}",
-            self.segments.len(),
-            bytes_text(self.used_bytes),
-            bytes_text(self.bytes),
-            self.spares.segments,
-            bytes_text(self.spares.bytes)
-        )?;
-        writeln!(out, "opened     {} times", self.opened)?;
+        let (used, bytes) = (bytes_text(self.used_bytes), bytes_text(self.bytes));
+        write!(out, "space      {} segments, {used} of {bytes} used; ", self.segments.len())?;
+        match (&self.spares, self.ready_bytes) {
+            (Some(spares), _) => writeln!(out, "{} spare, {}", spares.segments, bytes_text(spares.bytes))?,
+            (None, ready) => writeln!(out, "{} ready", bytes_text(ready.unwrap_or(0)))?,
+        }
+        if let Some(opened) = self.opened {
+            writeln!(out, "opened     {opened} times")?;
+        }
         match &self.torn_tail {
+            None if self.applied.is_some() => {}
             None => writeln!(out, "torn tail  none")?,
             Some(torn) => writeln!(
                 out,
@@ -193,6 +265,23 @@ impl Status {
 }
 
 impl Segment {
+    /// Without times, for which a running node would have to read.
+    fn of_node(segment: OwnedFrame) -> Result<Segment, AskError> {
+        let [file, bytes, used_bytes, first, last] =
+            <[OwnedFrame; 5]>::try_from(parts(segment)?).map_err(|_| AskError::Foreign)?;
+        let OwnedFrame::BulkString(file) = file else { return Err(AskError::Foreign) };
+        let entry = |frame| integer(frame).map(|index| Some(index as u64).filter(|index| *index > 0));
+        Ok(Segment {
+            file: String::from_utf8_lossy(&file).into_owned(),
+            bytes: integer(&bytes)? as u64,
+            used_bytes: integer(&used_bytes)? as u64,
+            first_index: entry(&first)?,
+            last_index: entry(&last)?,
+            oldest_ms: None,
+            newest_ms: None,
+        })
+    }
+
     fn of(view: &LogView<ReadOnlyDisk>, segment: SegmentView) -> Result<Segment, WalError> {
         let (oldest_ms, newest_ms) = match segment.entries {
             Some((first, last)) => {
