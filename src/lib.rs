@@ -23,6 +23,7 @@ pub mod protocol;
 pub mod pubsub;
 pub mod raft;
 pub mod rdb;
+mod replay;
 pub mod server;
 pub mod session;
 pub mod shard;

@@ -7,6 +7,7 @@
 //! - What was secret in a command when it was sent is not shown.
 
 mod compact;
+mod deep;
 mod entries;
 mod entry;
 mod folder;

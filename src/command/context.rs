@@ -210,6 +210,19 @@ pub struct Effects {
     pub garbage: Vec<Garbage>,
 }
 
+impl Effects {
+    /// Nobody waits for any of it: who only wants the data calls this behind every entry.
+    pub fn forget(&mut self) {
+        self.touched.clear();
+        self.touched_databases.clear();
+        self.executed.clear();
+        self.stopwatch.slow.clear();
+        self.published.clear();
+        self.garbage.clear();
+        self.mark = None;
+    }
+}
+
 /// Data that nobody can reach any more.
 #[derive(Debug)]
 pub enum Garbage {

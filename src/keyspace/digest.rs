@@ -31,12 +31,26 @@ pub fn of_keyspace(keyspace: &Keyspace) -> Digest {
     used.fold(0, |sum: Digest, (range, db)| sum.wrapping_add(of_range(view.range(range), range, db)))
 }
 
+/// Keys of each database, and the sum of their [`of_record`]: what a checkpoint's manifest says of them.
+pub fn of_databases(keyspace: &Keyspace) -> [(u64, Digest); DATABASES] {
+    let view = keyspace.read(LockSet::ALL);
+    std::array::from_fn(|db| {
+        let ranges = (0..RANGES).filter(|range| view.range(*range).usage(db).keys > 0);
+        let entries = ranges.flat_map(|range| entries_of(view.range(range), range, db));
+        entries
+            .fold((0, 0), |(keys, sum): (u64, Digest), entry| (keys + 1, sum.wrapping_add(of_record(entry))))
+    })
+}
+
 /// What one database holds in one lock range.
 fn of_range(range: &LockRange, number: usize, db: usize) -> Digest {
+    entries_of(range, number, db).fold(0, |sum: Digest, entry| sum.wrapping_add(of_entry(db, entry)))
+}
+
+fn entries_of(range: &LockRange, number: usize, db: usize) -> impl Iterator<Item = &Entry> {
     let slots = number * SLOTS_PER_RANGE..(number + 1) * SLOTS_PER_RANGE;
-    let tables = slots.filter_map(Slot::new).filter_map(|slot| range.table(db, slot));
-    let entries = tables.flat_map(|table| table.iter());
-    entries.fold(0, |sum: Digest, entry| sum.wrapping_add(of_entry(db, entry)))
+    let tables = slots.filter_map(Slot::new).filter_map(move |slot| range.table(db, slot));
+    tables.flat_map(|table| table.iter())
 }
 
 /// The contribution of one entry.

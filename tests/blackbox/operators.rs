@@ -302,3 +302,69 @@ fn one_node_tells_its_digest_and_strangers_can_not_be_compared() {
     let (text, code) = said(&run(&["digest", "--addr", &addr, "--addr", "127.0.0.1:1"]));
     assert!(code == Some(4) && text.contains("127.0.0.1:1"), "{text}");
 }
+
+#[test]
+fn a_log_that_is_replayed_makes_every_newer_checkpoint() {
+    let mut node = perdura().flag("segment-bytes", "64kb").flag("checkpoints-kept", 3).start();
+    for round in 0..3 {
+        let mut client = node.client();
+        for line in ["SWAPDB 0 2", "HSET h f 1 g 2", "RPUSH l a b", "SPOP s", "SADD s 1 2 3 x"] {
+            client.run(line);
+        }
+        client.check(&format!("SET dies {round} PX 1"), "+OK");
+        fill(&node, 30 + round);
+        checkpoint(&mut client);
+    }
+    node.client().check("SET behind all", "+OK");
+    let dir = dir(&node);
+    node.terminate();
+    let before = json(&["log", "status", "--dir", &dir]);
+    let report = json(&["log", "verify", "--dir", &dir, "--deep"]);
+    let deep = &report["deep"];
+    assert!(report["sound"] == true && number(deep, "entries") > 60, "{report}");
+    let compared = deep["compared"].as_array().expect("rows");
+    assert!(compared.len() == 2 && compared.iter().all(|row| row["same"] == true), "{report}");
+    assert_eq!(json(&["log", "status", "--dir", &dir]), before, "nothing was changed");
+
+    damage(&a_file_of(&node, number(&compared[1], "index")));
+    let (text, code) = said(&run(&["log", "verify", "--dir", &dir, "--deep"]));
+    assert!(code == Some(1) && text.contains("is damaged") && text.contains("same     checkpoint"), "{text}");
+}
+
+#[test]
+fn without_a_checkpoint_the_log_is_replayed_from_its_first_entry() {
+    let mut node = perdura().start();
+    fill(&node, 20);
+    let dir = dir(&node);
+    node.terminate();
+    let report = json(&["log", "verify", "--dir", &dir, "--deep"]);
+    assert!(report["deep"]["from_checkpoint"].is_null() && number(&report["deep"], "keys") == 20, "{report}");
+}
+
+/// Writes a key at every entry, with checkpoints behind two of them; returns the folder of the second.
+fn history(node: &Node, value: &str) -> PathBuf {
+    let mut client = node.client();
+    client.check("SET same value", "+OK");
+    checkpoint(&mut client);
+    client.check(&format!("SET other {value}"), "+OK");
+    let index = checkpoint(&mut client);
+    node.data().join(format!("checkpoints/{index:020}"))
+}
+
+#[test]
+fn a_checkpoint_that_is_whole_but_not_of_this_log_is_found() {
+    let (mut one, mut other) = (perdura().start(), perdura().start());
+    let (folder, foreign) = (history(&one, "here"), history(&other, "there"));
+    one.terminate();
+    other.terminate();
+    assert_eq!(folder.file_name(), foreign.file_name(), "both are of one entry");
+    std::fs::remove_dir_all(&folder).expect("it is there");
+    let copied = Command::new("cp").arg("-a").arg(&foreign).arg(&folder).status();
+    assert!(copied.expect("cp can be run").success());
+    let dir = dir(&one);
+    let (text, code) = said(&run(&["checkpoint", "verify", "--dir", &dir, "--deep"]));
+    assert_eq!(code, Some(0), "it is whole: {text}");
+    let (text, code) = said(&run(&["log", "verify", "--dir", &dir, "--deep"]));
+    let index = folder.file_name().expect("a name").to_string_lossy().trim_start_matches('0').to_owned();
+    assert!(code == Some(1) && text.contains(&format!("DIFFERS  checkpoint {index}: database 0")), "{text}");
+}

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use perdura_wal::{Fault, Recovery, Verdict, WalError, verify_folder};
 use serde::Serialize;
 
+use super::deep::{self, DeepReport};
 use super::folder::{Folder, with_progress};
 use super::{DAMAGE, Failure, GOOD, bytes_text, write_json};
 
@@ -17,6 +18,9 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     read: Option<Read>,
     findings: Vec<Finding>,
+    /// What replaying it came to, where that was asked for and all bytes are sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deep: Option<DeepReport>,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,14 +49,27 @@ pub fn command() -> Command {
         .about("Check every byte: checksums, the chain of batches, indexes, segments")
         .long_about(
             "Check every byte: checksums, the chain of batches, indexes, segments. Names all that is wrong by file and \
-             offset, with what was expected and what was found. A log is sound exactly if a node would start on it.",
+             offset, with what was expected and what was found. A log is sound exactly if a node would start on it. With \
+             --deep the oldest checkpoint is loaded, the log applied to it, and keys and digest compared with what each \
+             newer checkpoint says: that takes as much memory and time as a start.",
+        )
+        .arg(
+            Arg::new("deep")
+                .long("deep")
+                .action(ArgAction::SetTrue)
+                .help("Also replay the log from the oldest checkpoint, and compare with every newer one"),
         )
 }
 
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     let folder = Folder::open(matches)?;
     let verdict = with_progress(|progress| verify_folder(&folder.disk, progress));
-    let report = Report::of(&folder, folder.found(verdict)?);
+    let mut report = Report::of(&folder, folder.found(verdict)?);
+    if report.sound && matches.get_flag("deep") {
+        let deep = deep::verify(&folder)?;
+        report.sound = deep.is_sound();
+        report.deep = Some(deep);
+    }
     if matches.get_flag("json") {
         write_json(out, &report)?
     } else {
@@ -65,12 +82,16 @@ impl Report {
     fn of(folder: &Folder, verdict: Verdict) -> Report {
         let folder = folder.name();
         match verdict {
-            Verdict::Sound(recovery) => {
-                Report { folder, sound: true, read: Some(Read::of(&recovery)), findings: Vec::new() }
-            }
+            Verdict::Sound(recovery) => Report {
+                folder,
+                sound: true,
+                read: Some(Read::of(&recovery)),
+                findings: Vec::new(),
+                deep: None,
+            },
             Verdict::Damaged(errors) => {
                 let findings = errors.iter().map(Finding::of).collect();
-                Report { folder, sound: false, read: None, findings }
+                Report { folder, sound: false, read: None, findings, deep: None }
             }
         }
     }
@@ -87,7 +108,7 @@ impl Report {
         };
         writeln!(
             out,
-            "{}: sound. {} segments, {} batches, {} records, {}; entries {} to {}",
+            "{}: every byte is sound. {} segments, {} batches, {} records, {}; entries {} to {}",
             self.folder,
             read.segments,
             read.batches,
@@ -101,6 +122,9 @@ impl Report {
                 out,
                 "Behind them is a torn tail, which was never acknowledged; the next start cuts it"
             )?;
+        }
+        if let Some(deep) = &self.deep {
+            deep.write_text(out)?;
         }
         Ok(())
     }
