@@ -201,7 +201,8 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Whether this log can be the one that the leader knows. If not, the node ends with the next round.
+    /// Whether this log can be the one that the leader knows. If not, the node ends with the next round; but while it learns what it
+    /// lost, the message may only be older than the leader's note of that.
     fn is_possible(&mut self, message: &Message) -> bool {
         let raft = &self.raw.raft;
         let last = raft.raft_log.last_index();
@@ -210,7 +211,9 @@ impl<D: Disk> Node<D> {
             return true;
         }
         let (leader, known) = (message.from, message.commit);
-        self.fatal = Some(NodeError::LogLost { leader, known, last });
+        if !self.is_learning() {
+            self.fatal = Some(NodeError::LogLost { leader, known, last });
+        }
         false
     }
 

@@ -29,6 +29,9 @@ const TURN_US: Micros = 15;
 const PREPARE_US: Micros = 20 * MS;
 /// Turns longer than this outlast an election timeout.
 const LONG_TURN_US: Micros = SECOND;
+/// A slow disk delays a turn, or an opening, by so much at most: longer than its keepalive thread answers for it, and not so long that
+/// a cluster in good health waits in vain for it.
+const LONGEST_ON_DISK_US: Micros = 15 * SECOND;
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,7 @@ impl World {
             Ok((process, recovery)) => {
                 let host = &mut self.hosts[node];
                 let took = (host.disk.operations() - operations_before) * host.disk_us;
+                let took = took.min(LONGEST_ON_DISK_US);
                 host.process = Some(process);
                 self.node_started(node, &recovery, took);
             }
@@ -171,7 +175,8 @@ impl World {
         process.next_turn = None;
         let beats = process.inbox.iter().filter(|(_, event)| matches!(event, PeerEvent::Beat { .. })).count();
         let (letters, turned) = process.run_turn(&host.disk, reachable);
-        let took = TURN_US + (host.disk.operations() - operations_before) * operation_us;
+        let disk_took = (host.disk.operations() - operations_before) * operation_us;
+        let took = TURN_US + disk_took.min(LONGEST_ON_DISK_US);
         (0..beats).for_each(|_| self.stage.counts.add(Seen::Beats));
         self.post(node, letters, operation_us);
         match turned {

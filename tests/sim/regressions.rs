@@ -37,6 +37,11 @@ const FOUND: &[Found] = &[
         what: "A key that an isolated primary had shown dead was alive again on the next, whose calendar was behind: reads went \
                by the clock alone.",
     },
+    Found {
+        seed: 71_000_375,
+        what: "A heartbeat to a log that was lost came after all had taken note of the new one: its member, which was still learning, \
+               took the new log for cut short and ended.",
+    },
 ];
 
 #[test]

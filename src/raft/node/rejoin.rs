@@ -114,6 +114,11 @@ impl<D: Disk> Node<D> {
         self.standing == Standing::Full
     }
 
+    /// Whether it takes part, and does not yet know all that it may have acknowledged.
+    pub(super) fn is_learning(&self) -> bool {
+        matches!(self.standing, Standing::Learning { .. })
+    }
+
     /// A member whose log is new wants note to be taken of it.
     pub fn step_rejoin(&mut self, from: NodeId, log_id: u64) {
         if self.take_note(from, log_id) && self.log_book.asked.len() < self.config.identity.members.len() {

@@ -1,5 +1,8 @@
+use raft::eraftpb::{Message, MessageType};
+
 use super::super::super::testing::Cluster;
 use super::*;
+use crate::raft::frame::RaftFrame;
 
 /// A leader that shares an entry with one follower only, and that follower.
 fn with_one_behind() -> (Cluster, NodeId, NodeId, NodeId) {
@@ -29,6 +32,29 @@ fn a_member_that_lost_its_disk_learns_everything_again_under_the_same_leader() {
     assert_eq!(cluster.texts(victim), ["a", "b", "c"]);
     assert!(cluster.node(victim).is_trusted() && cluster.node(victim).has_caught_up());
     assert_eq!(cluster.leader(), Some(leader));
+}
+
+/// What a leader said to the log that was lost may come late, after all have taken note of the new one.
+#[test]
+fn a_late_word_to_the_lost_log_ends_nobody() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.propose(leader, "a");
+    cluster.run_ms(300);
+    let victim = cluster.followers_of(leader)[0];
+    cluster.lose_log(victim);
+    cluster.start(victim);
+    cluster.run_until(2_000, |cluster| cluster.node(victim).is_learning());
+    let now_ms = cluster.clock_of(victim);
+    let node = cluster.node(victim);
+    let (last, term) = (node.raw.raft.raft_log.last_index(), node.raw.raft.term);
+    let mut late = Message::default();
+    late.set_msg_type(MessageType::MsgHeartbeat);
+    (late.from, late.to, late.term, late.commit) = (leader, victim, term, last + 1);
+    node.step(leader, RaftFrame { messages: vec![late], ..RaftFrame::default() }, now_ms);
+    cluster.run_ms(1_500);
+    assert_eq!(cluster.texts(victim), ["a"]);
+    assert!(cluster.node(victim).is_trusted());
 }
 
 #[test]
