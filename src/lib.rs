@@ -11,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod env;
 pub mod keyspace;
+pub mod loading;
 pub mod logging;
 pub mod metrics;
 pub mod monitor;

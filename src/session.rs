@@ -28,6 +28,7 @@ use crate::command::{
     Args, Command, CommandError, Handler, IN_SHARD_CHANNEL, LocalContext, ReadContext, lookup,
     lookup_subcommand, statistic_index, statistic_name, table::NO_COMMAND,
 };
+use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
 use crate::pause::Paused;
 use crate::planted::{self, Bug};
@@ -186,6 +187,9 @@ impl Session {
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 full_name(command, args)
             ));
+        }
+        if self.shared.shard.loading.is_under_way() && !may_run_while_loading(command) {
+            return Err(REFUSAL.to_owned());
         }
         Ok(command)
     }
@@ -564,8 +568,10 @@ impl Session {
 
     /// The connection is gone: ends what it left with the log and with the registry of subscribers.
     pub fn finish(&mut self) {
-        self.push(Work::Forget);
-        self.shared.shard.driver_wake.notify_one();
+        if !self.shared.shard.loading.is_under_way() {
+            self.push(Work::Forget);
+            self.shared.shard.driver_wake.notify_one();
+        }
         let subscriber = (self.client.worker, self.client.connection);
         let client = &self.client;
         let names = [
@@ -631,6 +637,12 @@ impl Session {
         details.commands += commands;
         details.last_command = statistic_name(self.index);
     }
+}
+
+/// Redis lets those through that have the flag. What needs the log waits here as well, for nobody turns it yet.
+fn may_run_while_loading(command: &Command) -> bool {
+    let needs_log = !matches!(command.handler, Handler::Local(_)) || matches!(command.name, "exec" | "watch");
+    command.flags.contains(Flags::LOADING) && !needs_log
 }
 
 /// What Redis lets no replica and no monitor send.

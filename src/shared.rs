@@ -89,6 +89,9 @@ impl Shared {
 
     /// Whether this node answers clients: as the primary, or by way of one it knows.
     pub fn health(&self) -> Result<(), String> {
+        if self.shard.loading.is_under_way() {
+            return Err("loading".to_owned());
+        }
         if self.shard.is_primary() || self.shard.status.lock().leader_id != 0 {
             Ok(())
         } else {

@@ -116,10 +116,11 @@ impl Shelf {
 
     /// The newest checkpoint that [`Shelf::verify`] passes, and those newer ones that it does not. One of a newer format is an
     /// error, not damage: an older one in its place would hide what it holds.
-    pub fn newest_good(&self) -> Result<(Option<Manifest>, Vec<Rejected>)> {
+    /// `progress` hears of bytes as they are read.
+    pub fn newest_good(&self, mut progress: impl FnMut(u64)) -> Result<(Option<Manifest>, Vec<Rejected>)> {
         let mut rejected = Vec::new();
         for index in self.list()?.into_iter().rev() {
-            match self.verify(index, |_| {}) {
+            match self.verify(index, &mut progress) {
                 Ok(manifest) => return Ok((Some(manifest), rejected)),
                 Err(error @ CheckpointError::Damaged { damage: Damage::Version { .. }, .. }) => {
                     return Err(error);
@@ -417,7 +418,7 @@ mod tests {
         assert_eq!(shelf.prune(2)?, [9]);
         assert_eq!(shelf.prune(0)?, [10]);
         assert_eq!(shelf.list()?, [200]);
-        assert_eq!(shelf.newest_good()?.0, last);
+        assert_eq!(shelf.newest_good(|_| {})?.0, last);
         Ok(())
     }
 
@@ -473,7 +474,7 @@ mod tests {
         let old = publish(&shelf, 5, None)?;
         publish(&shelf, 6, None)?;
         fs::write(shelf.path(6).join("CURRENT"), "7").expect("it is there");
-        let (good, rejected) = shelf.newest_good()?;
+        let (good, rejected) = shelf.newest_good(|_| {})?;
         assert_eq!(good, Some(old));
         assert_eq!(rejected.iter().map(|rejected| rejected.index).collect::<Vec<_>>(), [6]);
         Ok(())
@@ -490,7 +491,7 @@ mod tests {
         let line = format!(" {:016x}\n", xxhash_rust::xxh3::xxh3_64(&[&head[..], body].concat()));
         let newer = [&head[..], line.as_bytes(), body].concat();
         fs::write(shelf.path(6).join(manifest::FILE_NAME), newer).expect("it is there");
-        let damage = match shelf.newest_good() {
+        let damage = match shelf.newest_good(|_| {}) {
             Err(CheckpointError::Damaged { damage, .. }) => damage,
             other => panic!("expected an error, got {other:?}"),
         };

@@ -70,8 +70,18 @@ impl RocksStore {
     /// Opens the folder, with the newest good checkpoint as the store's content. Returns those newer ones, too, that are
     /// not good; they are set aside.
     pub fn open(folder: &Path, config: StoreConfig, clock: Clock) -> Result<(RocksStore, Vec<Rejected>)> {
+        RocksStore::open_with_progress(folder, config, clock, |_| {})
+    }
+
+    /// Like [`RocksStore::open`]; `progress` hears of bytes as they are checked.
+    pub fn open_with_progress(
+        folder: &Path,
+        config: StoreConfig,
+        clock: Clock,
+        progress: impl FnMut(u64),
+    ) -> Result<(RocksStore, Vec<Rejected>)> {
         let shelf = Shelf::open(folder)?;
-        let (newest, rejected) = shelf.newest_good()?;
+        let (newest, rejected) = shelf.newest_good(progress)?;
         rejected.iter().try_for_each(|rejected| shelf.set_aside(rejected.index))?;
         let tallies = newest.as_ref().map(|newest| Tallies::of(&newest.generations)).unwrap_or_default();
         let next_blob = newest.as_ref().map_or(0, |newest| newest.next_blob);

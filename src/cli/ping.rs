@@ -1,4 +1,6 @@
 //! `perdura ping`: is a server there, and does it answer? For health checks.
+//!
+//! One that loads its data is there, and does not answer yet.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,10 +11,13 @@ use redis_protocol::resp2::types::OwnedFrame;
 use super::connection::{AskError, Connection, Target};
 use super::{MISTAKE, complain};
 
+/// The exit code for a server that is still loading.
+const NOT_YET: u8 = 3;
+
 pub fn command() -> Command {
     Command::new("ping")
         .about("Exit with 0 if a server answers")
-        .long_about("Exit with 0 if a server answers PING. The password, if there is one, comes from PERDURA_REQUIREPASS.")
+        .long_about("Exit with 0 if a server answers PING, with 3 if it says that it is still loading its data, with 1 if there is none. The password, if there is one, comes from PERDURA_REQUIREPASS.")
         .arg(
             Arg::new("addr")
                 .long("addr")
@@ -45,9 +50,13 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         }
         Err(error) => {
             complain(format_args!("{}: {error}", target.addr));
-            ExitCode::FAILURE
+            if is_not_yet(&error) { ExitCode::from(NOT_YET) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn is_not_yet(error: &AskError) -> bool {
+    matches!(error, AskError::Refused(text) if text.starts_with("LOADING "))
 }
 
 fn ping(target: &Target, timeout: Duration) -> Result<(), AskError> {

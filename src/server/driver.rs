@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use perdura_wal::RealDisk;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 
 use super::ServerError;
 use super::catch_up::CatchUp;
@@ -49,7 +48,6 @@ pub struct Driver {
     out: Peers,
     board: TurnBoard,
     garbage: SyncSender<Garbage>,
-    replayed: watch::Sender<bool>,
     events: Vec<(u64, PeerEvent)>,
     next_status_ms: u64,
     /// Who led, and in which epoch, when INFO was last brought up to date: a change of that is told at once.
@@ -57,14 +55,32 @@ pub struct Driver {
     next_sample_ms: u64,
 }
 
+/// What a process is told to end by. One that is caught is not lost until it is looked for.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Must be called within a runtime.
+    pub fn catch() -> Result<Signals, ServerError> {
+        let catch = |kind| signal(kind).map_err(ServerError::Thread);
+        Ok(Signals { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    /// Returns when the process is to end, by a signal or by SHUTDOWN.
+    pub async fn end(&mut self, shared: &Shared) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = shared.shutdown.notified() => {}
+        }
+    }
+}
+
 impl Driver {
     /// Opens the way to the peers. Must be called within the runtime that the driver is to run in.
-    pub fn open(
-        opened: Opened,
-        peers: PeerPlan,
-        garbage: SyncSender<Garbage>,
-        replayed: watch::Sender<bool>,
-    ) -> Result<Self, ServerError> {
+    pub fn open(opened: Opened, peers: PeerPlan, garbage: SyncSender<Garbage>) -> Result<Self, ServerError> {
         let Opened { shard, checkpoints, catch_up, shared, inbox, board } = opened;
         let out = Peers::open(peers, inbox.clone(), board.clone()).map_err(ServerError::Thread)?;
         Ok(Driver {
@@ -76,7 +92,6 @@ impl Driver {
             out,
             board,
             garbage,
-            replayed,
             events: Vec::new(),
             next_status_ms: 0,
             told_leadership: Default::default(),
@@ -88,31 +103,25 @@ impl Driver {
     ///
     /// # Errors
     /// The log or apply has failed: the process must end without acknowledging anything more.
-    pub async fn run(mut self) -> Result<(), ServerError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Thread)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Thread)?;
-        self.replay()?;
-        while !self.is_told_to_end(&mut terminate, &mut interrupt).await {
+    pub async fn run(mut self, mut signals: Signals) -> Result<(), ServerError> {
+        self.begin()?;
+        while !self.is_told_to_end(&mut signals).await {
             self.turn()?;
         }
         self.hand_over().await
     }
 
-    /// Applies what the log is known to have committed, then lets the workers accept.
-    fn replay(&mut self) -> Result<(), ServerError> {
+    /// Lets workers serve: everything is loaded.
+    fn begin(&mut self) -> Result<(), ServerError> {
         self.turn()?;
-        while self.shard.has_work() {
-            self.turn()?;
-        }
         let config = self.shared.config.started_with();
+        self.shared.shard.loading.end();
         tracing::info!(port = config.port, workers = config.workers, "ready to accept connections");
-        // No worker listens any more only when the process ends.
-        let _ = self.replayed.send(true);
         Ok(())
     }
 
     /// Waits until a turn has something to do; true if the process is to end instead.
-    async fn is_told_to_end(&self, terminate: &mut Signal, interrupt: &mut Signal) -> bool {
+    async fn is_told_to_end(&self, signals: &mut Signals) -> bool {
         if self.shard.has_work() {
             self.gather().await;
             return false;
@@ -129,9 +138,7 @@ impl Driver {
                 false
             }
             () = tokio::time::sleep(due) => false,
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => true,
-            () = self.shared.shutdown.notified() => true,
+            () = signals.end(&self.shared) => true,
         }
     }
 

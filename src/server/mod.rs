@@ -8,19 +8,22 @@ mod catch_up;
 mod checkpoints;
 mod compaction;
 mod driver;
+mod folder;
 mod open;
 mod peers;
+mod progress;
 mod repair;
 
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use crate::checkpoint::error::CheckpointError;
@@ -30,7 +33,10 @@ use crate::config::value::LogDriver;
 use crate::net::{listener, metrics_http, worker::Worker};
 use crate::raft::node::NodeError;
 use crate::shard::turn::ShardError;
-use driver::Driver;
+use crate::shared::Shared;
+use driver::{Driver, Signals};
+use open::{Opened, Prepared};
+use peers::PeerPlan;
 
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -86,8 +92,8 @@ fn run_node(config: Config) -> Result<(), ServerError> {
     let runtimes: Vec<Runtime> = (0..workers).map(|_| runtime()).collect::<Result<_, _>>()?;
     bind(&config, &runtimes, &mut listeners)?;
     let listener = peers::listen(&config)?;
-    let (opened, peers) = open::open(config, listener)?;
-    let shared = opened.shared.clone();
+    let prepared = open::prepare(config)?;
+    let shared = prepared.shared.clone();
     if let Some(addr) = shared.config.started_with().metrics_addr {
         let health = shared.clone();
         metrics_http::start(addr, shared.metrics.clone(), move || health.health()).map_err(|source| {
@@ -95,46 +101,80 @@ fn run_node(config: Config) -> Result<(), ServerError> {
         })?;
     }
     let garbage = dropper()?;
-    let (replayed, is_replayed) = watch::channel(false);
-    let driver = move || Driver::open(opened, peers, garbage, replayed);
+    progress::show(shared.shard.clone(), shared.clock.clone())?;
+    let loaded = load(prepared, listener)?;
+    let drive = {
+        let shared = shared.clone();
+        move || drive(shared, loaded, garbage)
+    };
     let mut runtimes = runtimes.into_iter();
     let mut listeners = listeners.into_iter();
     let (Some(first), Some(first_listeners)) = (runtimes.next(), listeners.next()) else { return Ok(()) };
     for (index, (runtime, listeners)) in runtimes.zip(listeners).enumerate() {
-        let (shared, is_replayed) = (shared.clone(), is_replayed.clone());
+        let shared = shared.clone();
         spawn(format!("worker-{}", index + 1), move || {
             let local = LocalSet::new();
             let worker = Worker::new(index + 1, shared);
-            local.spawn_local(serve(worker, listeners, is_replayed));
+            local.spawn_local(serve(worker, listeners));
             local.block_on(&runtime, std::future::pending::<()>());
         })?;
     }
     let worker = Worker::new(0, shared.clone());
     let local = LocalSet::new();
-    local.spawn_local(serve(worker, first_listeners, is_replayed));
+    local.spawn_local(serve(worker, first_listeners));
     if in_worker {
-        return local.block_on(&first, async { driver()?.run().await });
+        return local.block_on(&first, drive());
     }
-    let (ended, end) = tokio::sync::oneshot::channel();
+    let (ended, end) = oneshot::channel();
     let driver_runtime = runtime()?;
     spawn("log".to_owned(), move || {
-        let run = LocalSet::new().block_on(&driver_runtime, async { driver()?.run().await });
+        let run = LocalSet::new().block_on(&driver_runtime, drive());
         // The first worker waits for this; if it is gone, so is the process.
         let _ = ended.send(run);
     })?;
     local.block_on(&first, end).unwrap_or(Ok(()))
 }
 
-/// Accepts once the log is replayed: nobody is ever served part of the data.
-async fn serve(
-    worker: Rc<Worker>,
-    listeners: Vec<std::net::TcpListener>,
-    mut is_replayed: watch::Receiver<bool>,
-) {
-    tokio::task::spawn_local(worker.clone().deliver());
-    if is_replayed.wait_for(|replayed| *replayed).await.is_err() {
-        return;
+/// What comes of loading.
+type Loaded = Result<(Opened, PeerPlan), ServerError>;
+
+/// Loads in a thread of its own, so that workers can answer meanwhile.
+fn load(
+    prepared: Prepared,
+    listener: Option<std::net::TcpListener>,
+) -> Result<oneshot::Receiver<Loaded>, ServerError> {
+    let (loaded, outcome) = oneshot::channel();
+    spawn("loading".to_owned(), move || {
+        // Whoever does not wait for it any more was told to end.
+        let _ = loaded.send(open::load(prepared, listener));
+    })?;
+    Ok(outcome)
+}
+
+/// Waits until everything is loaded, and turns the log until the process is told to end.
+async fn drive(
+    shared: Arc<Shared>,
+    loaded: oneshot::Receiver<Loaded>,
+    garbage: SyncSender<Garbage>,
+) -> Result<(), ServerError> {
+    let mut signals = Signals::catch()?;
+    tokio::select! {
+        biased;
+        loaded = loaded => {
+            let gone = |_| ServerError::Thread(io::Error::other("the thread that loads is gone"));
+            let (opened, peers) = loaded.map_err(gone)??;
+            Driver::open(opened, peers, garbage)?.run(signals).await
+        }
+        () = signals.end(&shared) => {
+            tracing::info!("ending before everything was loaded");
+            Ok(())
+        }
     }
+}
+
+/// Accepts at once; while the node loads, all that a client gets is LOADING.
+async fn serve(worker: Rc<Worker>, listeners: Vec<std::net::TcpListener>) {
+    tokio::task::spawn_local(worker.clone().deliver());
     for listener in listeners {
         match TcpListener::from_std(listener) {
             Ok(listener) => drop(tokio::task::spawn_local(listener::accept(worker.clone(), listener))),

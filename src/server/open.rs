@@ -1,41 +1,41 @@
-//! Opening: the log is read and checked, the keyspace is filled from the newest good checkpoint, the node takes its place in
-//! the group.
+//! Loading: the data folder is opened, the keyspace is filled from the newest good checkpoint and the log behind it, the node takes
+//! its place in the group. Workers answer LOADING meanwhile.
 //!
-//! What the log holds behind the checkpoint is applied by the node itself, as far as it is known to be committed, before it
-//! serves.
+//! - What the log is known to have committed is applied before anybody is served; in a group that may be less than the last process
+//!   had applied.
+//! - Peers are not talked to before: a node that loads is, for them, one that is down.
 
+use std::cell::Cell;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use perdura_wal::NewLog;
-use perdura_wal::{Options, Position, RealDisk, Recovery, SyncMode, Wal};
+use perdura_wal::{Position, RealDisk};
 
+use super::ServerError;
 use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
+use super::folder::Folder;
 use super::peers::PeerPlan;
-use super::repair::Repair;
-use super::{CHECKPOINT_FOLDER, LOG_FOLDER, ServerError};
 use crate::apply::Applier;
 use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::shelf::{Rejected, Shelf};
 use crate::checkpoint::ship::Pace;
-use crate::checkpoint::store::{RocksStore, StoreConfig};
+use crate::checkpoint::store::RocksStore;
 use crate::command;
 use crate::config::Config;
-use crate::config::value::LogSync;
 use crate::env::{self, Clock};
-use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::{DATABASES, Keyspace, Mutator};
+use crate::loading::{Loading, Stage};
 use crate::metrics::{DatabaseKeys, Metrics};
 use crate::persistence::Published;
-use crate::raft::identity::{ClusterId, Identity};
+use crate::raft::frame::Frame;
+use crate::raft::identity::{ClusterId, Identity, NodeId};
 use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
-use crate::raft::node::{Node, NodeConfig, NodeError};
-use crate::raft::storage::{check_start, is_new, restart_log_at};
+use crate::raft::node::{Node, NodeConfig};
+use crate::raft::outbox::Outbound;
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
-use crate::shard::turn::Shard;
+use crate::shard::turn::{Now, Shard};
 use crate::shared::Shared;
 
 /// What runs.
@@ -48,11 +48,38 @@ pub struct Opened {
     pub board: TurnBoard,
 }
 
-/// Opens the data folder and makes everything that stands on it.
-pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, PeerPlan), ServerError> {
+/// What workers need before anything is loaded, and what loading needs.
+pub struct Prepared {
+    pub shared: Arc<Shared>,
+    identity: Identity,
+    mutator: Mutator,
+}
+
+/// Makes what does not stand on the data folder, which is not touched. The start counts from here.
+pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
     let clock = Clock::system();
     let identity = identity(&config)?;
-    let (mut wal, store) = open_folder(&config, &identity, &clock)?;
+    let metrics = Metrics::new(clock.clone(), command::statistic_names());
+    let (keyspace, mutator) = Keyspace::create();
+    let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
+    handle.loading.begin(clock.unix_ms(), clock.monotonic_ms());
+    let counted = handle.clone();
+    metrics.count_keys_by(move || {
+        // Part of the data is not even counted for anybody.
+        let counts = if counted.loading.is_under_way() { 0 } else { DATABASES };
+        (0..counts).map(|db| keys_of(&counted.keyspace, db)).collect()
+    });
+    let shared = Arc::new(Shared::new(config, clock, metrics, handle, run_id()));
+    Ok(Prepared { shared, identity, mutator })
+}
+
+/// Opens the data folder, makes everything that stands on it, and replays. Takes as long as there is data.
+pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened, PeerPlan), ServerError> {
+    let Prepared { shared, identity, mut mutator } = prepared;
+    let (clock, metrics, handle) = (shared.clock.clone(), shared.metrics.clone(), shared.shard.clone());
+    let config = shared.config.started_with();
+    let folder = Folder { config, identity: &identity, clock: &clock, loading: &handle.loading };
+    let (mut wal, store) = folder.open()?;
     let preparer = wal.take_preparer();
     // A new log's first spare is made before anybody is served: zeroing it would compete with the first clients' syncs.
     while preparer.step()? {}
@@ -61,22 +88,16 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
             tracing::error!(%error, "the next segment of the log can't be prepared");
         }
     })?;
-    let metrics = Metrics::new(clock.clone(), command::statistic_names());
-    let (keyspace, mut mutator) = Keyspace::create();
-    let restored = restore(&store, &mut mutator, &clock)?;
+    let restored = restore(&store, &mut mutator, &clock, &handle.loading)?;
     let shelf = store.shelf().clone();
-    let counted = keyspace.clone();
-    metrics.count_keys_by(move || (0..DATABASES).map(|db| keys_of(&counted, db)).collect());
-    let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
-    let node_config = node_config(&config, identity.clone());
+    let node_config = node_config(config, identity.clone());
     let peers = PeerPlan {
         identity,
         timing: node_config.timing,
         listener,
-        members: members(&config),
+        members: members(config),
         announce_addr: config.announce_addr.to_string(),
     };
-    let shared = Arc::new(Shared::new(config, clock.clone(), metrics.clone(), handle.clone(), run_id()));
     let now_ms = clock.monotonic_ms();
     let mut node = Node::open(wal, node_config, restored.index, now_ms)?;
     if let Some(position) = restored.position() {
@@ -85,7 +106,7 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     let mut applier = Applier::after(mutator, shared.limits.clone(), restored.stamp_ms);
     // Whether any field of what was restored has a deadline is not known: look.
     applier.effects.field_deadlines = restored.keys > 0;
-    let policy = shared.config.started_with().checkpoints;
+    let policy = config.checkpoints;
     let checkpoints = Checkpoints::start(Box::new(store), &handle, policy, peers.identity.clone(), now_ms)?;
     let pace = Pace { bytes_per_second: policy.catch_up_bytes_per_second };
     let catch_up = CatchUp::start(shelf, pace, &handle, clock.clone())?;
@@ -94,8 +115,37 @@ pub fn open(config: Config, listener: Option<TcpListener>) -> Result<(Opened, Pe
     let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, metrics);
     machine.applied = restored.index;
     let inbox = Inbox::new(handle.driver_wake.clone());
-    let shard = Shard::new(node, machine, handle, env::random_seed());
+    let mut shard = Shard::new(node, machine, handle, env::random_seed());
+    replay(&mut shard, &shared)?;
     Ok((Opened { shared, shard, checkpoints, catch_up, inbox, board }, peers))
+}
+
+/// Nobody: peers are not talked to before the node is loaded.
+struct Nobody;
+
+impl Outbound for Nobody {
+    fn send(&mut self, _: NodeId, _: &Frame) -> bool {
+        true
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// Applies what the log is known to have committed.
+fn replay(shard: &mut Shard<RealDisk>, shared: &Shared) -> Result<(), ServerError> {
+    let applied = shard.machine().applied;
+    let is_alone = shared.config.started_with().members.is_empty();
+    let known = if is_alone { shard.node().storage().last_entry() } else { shard.node().committed() };
+    shared.shard.loading.replay(applied, known);
+    loop {
+        let now = Now { monotonic_ms: shared.clock.monotonic_ms(), unix_ms: shared.clock.unix_ms() };
+        shard.turn(now, &mut Vec::new(), &mut Nobody)?;
+        // Who listens now was not there when this was published.
+        drop((shard.take_published(), shard.take_slow(), shard.take_garbage()));
+        if !shard.has_work() {
+            return Ok(());
+        }
+    }
 }
 
 /// The checkpoint that the keyspace was filled from; all zero without one.
@@ -124,80 +174,40 @@ impl Restored {
     }
 }
 
-/// Opens log and checkpoints, so that the one goes on where the other ends. The log comes first: it has the lock.
-fn open_folder(
-    config: &Config,
-    identity: &Identity,
+fn restore(
+    store: &RocksStore,
+    mutator: &mut Mutator,
     clock: &Clock,
-) -> Result<(Wal<RealDisk>, RocksStore), ServerError> {
-    let repair = Repair::of(config, identity);
-    let mut wal = match open_log(config, identity) {
-        Err(error) if repair.set_log_aside(&error)? => open_log(config, identity)?,
-        opened => opened?,
-    };
-    let store = open_store(config, clock)?;
-    let newest = store.newest().map(|newest| Position { index: newest.point.index, term: newest.point.term });
-    let is_own = store.newest().is_none_or(|newest| newest.point.cluster_id == identity.cluster_id.0);
-    if is_own {
-        repair.mark_loss(&mut wal, newest)?;
-    }
-    finish_adoption(store.shelf(), newest, &mut wal)?;
-    if let Err(gap) = check_start(&wal, newest.map_or(0, |newest| newest.index)) {
-        let gap: ServerError = NodeError::from(gap).into();
-        let is_new = is_new(&wal);
-        drop(wal);
-        if !is_own || is_new || !repair.set_log_aside(&gap)? {
-            return Err(gap);
-        }
-        wal = open_log(config, identity)?;
-        repair.mark_loss(&mut wal, newest)?;
-    }
-    Ok((wal, store))
-}
-
-/// The last process may have ended after a checkpoint of another node had come to its shelf, and before its log went on behind
-/// that.
-fn finish_adoption(
-    shelf: &Shelf,
-    newest: Option<Position>,
-    wal: &mut Wal<RealDisk>,
-) -> Result<(), ServerError> {
-    let adopting = shelf.adopting()?;
-    if let Some(checkpoint) = newest.filter(|newest| adopting == Some(newest.index)) {
-        tracing::info!(
-            index = checkpoint.index,
-            "the log goes on behind a checkpoint that came from another node"
-        );
-        restart_log_at(wal, checkpoint).map_err(NodeError::from)?;
-    }
-    Ok(shelf.end_adoption()?)
-}
-
-fn open_store(config: &Config, clock: &Clock) -> Result<RocksStore, ServerError> {
-    let store_config = StoreConfig {
-        bytes_per_second: config.checkpoints.bytes_per_second,
-        load_threads: std::thread::available_parallelism().map_or(1, usize::from),
-        limits: TypeLimits::default(),
-    };
-    let (store, rejected) =
-        RocksStore::open(&config.dir.join(CHECKPOINT_FOLDER), store_config, clock.clone())?;
-    for Rejected { index, error } in rejected {
-        tracing::error!(index, %error, "a checkpoint is damaged: an older one is tried");
-    }
-    Ok(store)
-}
-
-fn restore(store: &RocksStore, mutator: &mut Mutator, clock: &Clock) -> Result<Restored, ServerError> {
+    loading: &Loading,
+) -> Result<Restored, ServerError> {
     let Some(manifest) = store.newest() else { return Ok(Restored::NOTHING) };
+    loading.enter(Stage::LoadingCheckpoint);
     let began_ms = clock.monotonic_ms();
     let (index, keys) = (manifest.point.index, manifest.keys());
     tracing::info!(index, keys, "loading a checkpoint");
     mutator.restore_generations(manifest.databases);
     let restoring = mutator.restore();
-    let loaded = store.load(&|db, entry| restoring.put(db, entry))?;
+    let bytes_of_some = KEYS_PER_REPORT * manifest.bytes() / keys.max(1);
+    let loaded = store.load(&|db, entry| {
+        restoring.put(db, entry);
+        if is_time_to_report() {
+            loading.loaded(bytes_of_some);
+        }
+    })?;
     let took_ms = clock.monotonic_ms() - began_ms;
     tracing::info!(index, keys = loaded.keys, took_ms, "the checkpoint is loaded and whole");
     Ok(Restored { index, term: manifest.point.term, stamp_ms: manifest.point.stamp_ms, keys: loaded.keys })
+}
+
+/// Keys that a thread loads from one report to the next.
+const KEYS_PER_REPORT: u64 = 256;
+
+/// Whether this thread has loaded so many keys since it last reported: threads that count together wait for each other.
+fn is_time_to_report() -> bool {
+    thread_local!(static LOADED: Cell<u64> = const { Cell::new(0) });
+    let loaded = LOADED.get() + 1;
+    LOADED.set(loaded % KEYS_PER_REPORT);
+    loaded == KEYS_PER_REPORT
 }
 
 fn keys_of(keyspace: &Keyspace, database: usize) -> DatabaseKeys {
@@ -221,67 +231,6 @@ fn node_config(config: &Config, identity: Identity) -> NodeConfig {
     NodeConfig { timing: config.raft_timing, trust_clocks: !config.read_confirm, ..NodeConfig::new(identity) }
 }
 
-fn open_log(config: &Config, identity: &Identity) -> Result<Wal<RealDisk>, ServerError> {
-    let mode = match config.log_sync {
-        LogSync::Dsync => SyncMode::Dsync,
-        LogSync::Fdatasync => SyncMode::Fdatasync,
-    };
-    let disk = RealDisk::open(config.dir.join(LOG_FOLDER), mode)
-        .map_err(|source| ServerError::Dir { dir: config.dir.display().to_string(), source })?;
-    let (wal, recovery) = Wal::open(disk, log_options(config, identity))?;
-    tell(&recovery);
-    Ok(wal)
-}
-
-fn log_options(config: &Config, identity: &Identity) -> Options {
-    Options {
-        segment_bytes: config.segment_bytes,
-        pad_to_block: config.log_pad_to_block,
-        spare_segments: 1,
-        create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
-    }
-}
-
-fn tell(recovery: &Recovery) {
-    if recovery.created {
-        tracing::info!("a new log begins");
-        return;
-    }
-    tracing::info!(
-        segments = recovery.segments,
-        records = recovery.records,
-        bytes = recovery.bytes,
-        first_index = recovery.first_index,
-        "the log is read and whole"
-    );
-    if let Some(torn) = &recovery.torn_tail {
-        tracing::warn!(
-            file = torn.file,
-            offset = torn.offset,
-            bytes = torn.bytes,
-            fault = %torn.fault,
-            "cut a torn tail off the log: a write that was under way when the node ended, and was never acknowledged"
-        );
-    }
-}
-
 fn run_id() -> String {
     (0..3).map(|_| format!("{:016x}", env::random_seed())).collect::<String>()[..40].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::settings::{Flags, Settings};
-
-    #[test]
-    fn the_log_is_opened_as_configured() {
-        let flags = [("log-pad-to-block", "yes"), ("segment-bytes", "1mb")];
-        let flags: Flags = flags.into_iter().map(|(name, text)| (name, vec![text.to_owned()])).collect();
-        let settings = Settings::resolve(&flags, []).expect("these are settings");
-        let config = Config::build(&settings).expect("they are sound");
-        let options = log_options(&config, &identity(&config).expect("a node alone"));
-        assert!(options.pad_to_block);
-        assert_eq!(options.segment_bytes, 1 << 20);
-    }
 }

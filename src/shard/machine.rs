@@ -167,6 +167,7 @@ impl Machine {
             return Ok(());
         }
         self.applied = index;
+        self.handle.loading.replayed(index);
         self.applied_bytes += payload.len() as u64;
         if payload.is_empty() {
             return Ok(());

@@ -15,6 +15,7 @@ use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
 use super::marks::Marks;
 use crate::keyspace::Keyspace;
+use crate::loading::Loading;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::propose::batch::Batch;
@@ -99,6 +100,8 @@ pub struct ShardHandle {
     watches: AtomicUsize,
     /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
     pub pause: Pause,
+    /// How far the start is.
+    pub loading: Loading,
     pub persistence: Persistence,
     pub log_reads: LogReads,
     pub log_cuts: LogCuts,
@@ -129,6 +132,7 @@ impl ShardHandle {
         ShardHandle {
             keyspace,
             ports: (0..workers).map(|_| Arc::default()).collect(),
+            loading: Loading::default(),
             persistence: Persistence::new(driver_wake.clone()),
             log_reads: LogReads::new(driver_wake.clone()),
             log_cuts: LogCuts::new(driver_wake.clone()),

@@ -12,6 +12,7 @@ mod command_line;
 mod connections;
 mod dump;
 mod limits;
+mod loading;
 mod log;
 mod metrics;
 mod migrate;

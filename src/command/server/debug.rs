@@ -15,11 +15,13 @@ const KEYS: &[KeySpec] = &[keys(2, -1, 1, KeyFlags::RO)];
 pub(super) const DEBUG: Command = Command::container(
     "debug",
     &[
-        Command::local("digest", 2, digest).flags(&[OPERATORS, Flags::ORDERED]).docs(
-            "1.0.0",
-            "O(N) where N is the size of all data",
-            "Returns a digest of this node's data, equal on two nodes whose data is equal.",
-        ),
+        Command::local("digest", 2, digest)
+            .flags(&[OPERATORS.difference(Flags::LOADING), Flags::ORDERED])
+            .docs(
+                "1.0.0",
+                "O(N) where N is the size of all data",
+                "Returns a digest of this node's data, equal on two nodes whose data is equal.",
+            ),
         Command::read("digest-value", -2, digest_value).flags(&[OPERATORS]).keys(KEYS).docs(
             "1.0.0",
             "O(N) where N is the size of the values",

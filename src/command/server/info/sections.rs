@@ -8,6 +8,7 @@ use super::Fields;
 use super::host::{cpu_seconds, human_bytes, total_memory_bytes};
 use crate::checkpoint::ship::Progress;
 use crate::keyspace::DATABASES;
+use crate::loading;
 use crate::metrics::{self, CommandTotals};
 use crate::pause::Paused;
 use crate::pubsub::Kind;
@@ -85,13 +86,17 @@ pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     fields.add("active_defrag_running", 0);
 }
 
-/// The log is an append-only file that is never off, and a node that answers has loaded it. What Redis tells of snapshots
+/// The log is an append-only file that is never off. What Redis tells of snapshots
 /// is told of checkpoints.
 pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
     let checkpoints = shared.shard.persistence.checkpoints();
     let newest = checkpoints.newest.unwrap_or_default();
-    fields.add("loading", 0);
+    let loading = shared.shard.loading.progress();
+    fields.add("loading", u8::from(loading.is_some()));
     fields.add("async_loading", 0);
+    if let Some(progress) = loading {
+        start(shared, &progress, fields);
+    }
     fields.add("rdb_changes_since_last_save", shared.shard.changes.load(Ordering::Relaxed));
     fields.add("rdb_bgsave_in_progress", u8::from(shared.shard.persistence.is_busy()));
     fields.add("rdb_last_save_time", newest.ended_ms / 1000);
@@ -110,6 +115,18 @@ pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
     fields.add("perdura_checkpoint_bytes_written", newest.bytes_written);
     fields.add("perdura_checkpoint_took_ms", newest.took_ms);
     fields.add("perdura_checkpoint_failure", checkpoints.failure.as_deref().unwrap_or(""));
+}
+
+/// A start that is under way.
+fn start(shared: &Shared, progress: &loading::Progress, fields: &mut Fields) {
+    fields.add("loading_start_time", progress.began_ms / 1000);
+    fields.add("loading_total_bytes", progress.total_bytes);
+    fields.add("loading_loaded_bytes", progress.loaded_bytes);
+    fields.add("loading_loaded_perc", format_args!("{:.2}", progress.percent()));
+    fields.add("loading_eta_seconds", progress.eta_s(shared.clock.monotonic_ms()));
+    fields.add("perdura_loading_stage", progress.stage.text());
+    fields.add("perdura_loading_log_index", progress.index);
+    fields.add("perdura_loading_log_last_index", progress.last_index);
 }
 
 pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
@@ -245,6 +262,9 @@ pub(super) fn cluster(_: &Shared, fields: &mut Fields) {
 
 /// Databases that hold keys; times to live are not sampled, which Redis too says with a zero.
 pub(super) fn keyspace(shared: &Shared, fields: &mut Fields) {
+    if shared.shard.loading.is_under_way() {
+        return;
+    }
     for db in 0..DATABASES {
         let usage = shared.shard.keyspace.usage(db);
         if usage.keys > 0 {

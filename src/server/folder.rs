@@ -1,0 +1,181 @@
+//! Opening the data folder: the log is read and checked, the newest whole checkpoint is found, and the one goes on where the other
+//! ends. Nothing is loaded yet.
+
+use std::fs;
+use std::path::Path;
+
+use perdura_wal::{NewLog, Options, Position, Progress, RealDisk, Recovery, SyncMode, Wal};
+
+use super::repair::Repair;
+use super::{CHECKPOINT_FOLDER, LOG_FOLDER, ServerError};
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::shelf::{Rejected, Shelf};
+use crate::checkpoint::store::{RocksStore, StoreConfig};
+use crate::config::Config;
+use crate::config::value::LogSync;
+use crate::env::{self, Clock};
+use crate::keyspace::types::limits::TypeLimits;
+use crate::loading::{Loading, Stage};
+use crate::raft::identity::Identity;
+use crate::raft::node::NodeError;
+use crate::raft::storage::{check_start, is_new, restart_log_at};
+
+/// A data folder that is being opened.
+pub struct Folder<'a> {
+    pub config: &'a Config,
+    pub identity: &'a Identity,
+    pub clock: &'a Clock,
+    pub loading: &'a Loading,
+}
+
+impl Folder<'_> {
+    /// Opens log and checkpoints, so that the one goes on where the other ends. The log comes first: it has the lock.
+    pub fn open(&self) -> Result<(Wal<RealDisk>, RocksStore), ServerError> {
+        let Folder { config, identity, .. } = *self;
+        let repair = Repair::of(config, identity);
+        let mut wal = match self.open_log() {
+            Err(error) if repair.set_log_aside(&error)? => self.open_log()?,
+            opened => opened?,
+        };
+        let store = self.open_store()?;
+        let newest =
+            store.newest().map(|newest| Position { index: newest.point.index, term: newest.point.term });
+        let is_own = store.newest().is_none_or(|newest| newest.point.cluster_id == identity.cluster_id.0);
+        if is_own {
+            repair.mark_loss(&mut wal, newest)?;
+        }
+        finish_adoption(store.shelf(), newest, &mut wal)?;
+        if let Err(gap) = check_start(&wal, newest.map_or(0, |newest| newest.index)) {
+            let gap: ServerError = NodeError::from(gap).into();
+            let is_new = is_new(&wal);
+            drop(wal);
+            if !is_own || is_new || !repair.set_log_aside(&gap)? {
+                return Err(gap);
+            }
+            wal = self.open_log()?;
+            repair.mark_loss(&mut wal, newest)?;
+        }
+        Ok((wal, store))
+    }
+
+    fn open_store(&self) -> Result<RocksStore, ServerError> {
+        let Folder { config, clock, loading, .. } = *self;
+        let path = config.dir.join(CHECKPOINT_FOLDER);
+        loading.enter(Stage::CheckingCheckpoint);
+        // Once to be checked, and once to be loaded.
+        loading.expect(2 * newest_bytes(&Shelf::at(&path)));
+        let store_config = StoreConfig {
+            bytes_per_second: config.checkpoints.bytes_per_second,
+            load_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            limits: TypeLimits::default(),
+        };
+        let (store, rejected) =
+            RocksStore::open_with_progress(&path, store_config, clock.clone(), |bytes| {
+                loading.loaded(bytes)
+            })?;
+        for Rejected { index, error } in rejected {
+            tracing::error!(index, %error, "a checkpoint is damaged: an older one is tried");
+        }
+        Ok(store)
+    }
+
+    fn open_log(&self) -> Result<Wal<RealDisk>, ServerError> {
+        let Folder { config, identity, loading, .. } = *self;
+        loading.enter(Stage::ReadingLog);
+        let mode = match config.log_sync {
+            LogSync::Dsync => SyncMode::Dsync,
+            LogSync::Fdatasync => SyncMode::Fdatasync,
+        };
+        let disk = RealDisk::open(config.dir.join(LOG_FOLDER), mode)
+            .map_err(|source| ServerError::Dir { dir: config.dir.display().to_string(), source })?;
+        let log_bytes = bytes_in(&config.dir.join(LOG_FOLDER));
+        loading.expect(log_bytes);
+        let mut progress = |read: &Progress| {
+            let share = read.segments_done as f64 / read.segments.max(1) as f64;
+            loading.loaded_up_to((log_bytes as f64 * share) as u64);
+        };
+        let (wal, recovery) = Wal::open_with_progress(disk, log_options(config, identity), &mut progress)?;
+        loading.loaded_up_to(log_bytes);
+        tell(&recovery);
+        Ok(wal)
+    }
+}
+
+/// The last process may have ended after a checkpoint of another node had come to its shelf, and before its log went on behind
+/// that.
+fn finish_adoption(
+    shelf: &Shelf,
+    newest: Option<Position>,
+    wal: &mut Wal<RealDisk>,
+) -> Result<(), ServerError> {
+    let adopting = shelf.adopting()?;
+    if let Some(checkpoint) = newest.filter(|newest| adopting == Some(newest.index)) {
+        tracing::info!(
+            index = checkpoint.index,
+            "the log goes on behind a checkpoint that came from another node"
+        );
+        restart_log_at(wal, checkpoint).map_err(NodeError::from)?;
+    }
+    Ok(shelf.end_adoption()?)
+}
+
+/// Bytes of the newest checkpoint, damaged or not; 0 without one.
+fn newest_bytes(shelf: &Shelf) -> u64 {
+    let newest = shelf.list().ok().and_then(|indexes| indexes.last().copied());
+    newest.map_or(0, |newest| bytes_in(&shelf.path(newest)))
+}
+
+/// Bytes of the files in a folder, as far as they can be told.
+fn bytes_in(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+fn log_options(config: &Config, identity: &Identity) -> Options {
+    Options {
+        segment_bytes: config.segment_bytes,
+        pad_to_block: config.log_pad_to_block,
+        spare_segments: 1,
+        create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
+    }
+}
+
+fn tell(recovery: &Recovery) {
+    if recovery.created {
+        tracing::info!("a new log begins");
+        return;
+    }
+    tracing::info!(
+        segments = recovery.segments,
+        records = recovery.records,
+        bytes = recovery.bytes,
+        first_index = recovery.first_index,
+        "the log is read and whole"
+    );
+    if let Some(torn) = &recovery.torn_tail {
+        tracing::warn!(
+            file = torn.file,
+            offset = torn.offset,
+            bytes = torn.bytes,
+            fault = %torn.fault,
+            "cut a torn tail off the log: a write that was under way when the node ended, and was never acknowledged"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::{Flags, Settings};
+
+    #[test]
+    fn the_log_is_opened_as_configured() {
+        let flags = [("log-pad-to-block", "yes"), ("segment-bytes", "1mb")];
+        let flags: Flags = flags.into_iter().map(|(name, text)| (name, vec![text.to_owned()])).collect();
+        let settings = Settings::resolve(&flags, []).expect("these are settings");
+        let config = Config::build(&settings).expect("they are sound");
+        let options = log_options(&config, &crate::server::open::identity(&config).expect("a node alone"));
+        assert!(options.pad_to_block);
+        assert_eq!(options.segment_bytes, 1 << 20);
+    }
+}
