@@ -1,11 +1,12 @@
-//! The command line: `perdura serve`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `ping`.
+//! The command line: `perdura serve`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `ping`.
 //!
-//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`torture`, `log`, `checkpoint` and
-//!   `digest` have more); messages go to standard error.
+//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`torture`, `log`, `checkpoint`, `digest`,
+//!   `backup` and `restore` have more); messages go to standard error.
 //! - The flags of `serve` are generated from the list of settings, so that no flag exists without its key in the file
 //!   and its name in the environment.
 
 mod arguments;
+mod backup;
 mod checkpoint;
 mod confirm;
 mod connection;
@@ -15,6 +16,7 @@ mod local_cluster;
 mod log;
 mod open_files;
 mod ping;
+mod restore;
 mod serve;
 mod torture;
 
@@ -36,6 +38,8 @@ pub fn main() -> ExitCode {
         Some(("digest", matches)) => digest::run(matches),
         Some(("ping", matches)) => ping::run(matches),
         Some(("log", matches)) => log::run(matches),
+        Some(("backup", matches)) => backup::run(matches),
+        Some(("restore", matches)) => restore::run(matches),
         _ => ExitCode::from(MISTAKE),
     }
 }
@@ -53,6 +57,8 @@ fn command() -> Command {
         .subcommand(digest::command())
         .subcommand(ping::command())
         .subcommand(log::command())
+        .subcommand(backup::command())
+        .subcommand(restore::command())
 }
 
 /// Says what went wrong, to a person.

@@ -71,6 +71,45 @@ pub struct CheckpointPolicy {
     pub catch_up_bytes_per_second: u64,
 }
 
+/// Whom a data folder is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    pub node_id: u64,
+    /// This node among them.
+    pub voters: Vec<u64>,
+    pub cluster_name: Option<String>,
+    pub segment_bytes: u64,
+}
+
+impl Membership {
+    /// Reads what [`Config::build`] does of it, where no node is to be started.
+    ///
+    /// # Errors
+    /// The first setting that is wrong.
+    pub fn read(settings: &Settings) -> Result<Membership, ConfigError> {
+        let node_id = settings.required("node-id", parse_node_id)?;
+        let members = settings.optional("initial-cluster", parse_members)?.unwrap_or_default();
+        let is_member = members.is_empty() || members.iter().any(|member| member.id == node_id);
+        if !is_member {
+            let reason = format!("node {node_id} is not in --initial-cluster");
+            return Err(settings.refuse("node-id", reason));
+        }
+        Ok(Membership {
+            node_id,
+            voters: voters(node_id, &members),
+            cluster_name: cluster_name(settings)?,
+            segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
+        })
+    }
+}
+
+fn voters(node_id: u64, members: &[Member]) -> Vec<u64> {
+    if members.is_empty() {
+        return vec![node_id];
+    }
+    members.iter().map(|member| member.id).collect()
+}
+
 /// Everything `perdura serve` was told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -136,7 +175,7 @@ impl Config {
             node_id,
             announce_addr: announce_addr(settings, node_id, &members, &bind, port)?,
             peer_addr,
-            cluster_name: cluster_name(settings, &members)?,
+            cluster_name: cluster_name(settings)?,
             members,
             masterauth: masterauth.or_else(|| requirepass.clone()),
             requirepass,
@@ -169,10 +208,7 @@ impl Config {
 
     /// The ids of all voters, this node's included.
     pub fn voters(&self) -> Vec<u64> {
-        if self.members.is_empty() {
-            return vec![self.node_id];
-        }
-        self.members.iter().map(|member| member.id).collect()
+        voters(self.node_id, &self.members)
     }
 
     /// Clients and peers can't listen at the same place.
@@ -280,16 +316,13 @@ fn peer_addr(settings: &Settings, node_id: u64, members: &[Member]) -> Result<Op
     }
 }
 
-fn cluster_name(settings: &Settings, members: &[Member]) -> Result<Option<String>, ConfigError> {
-    let given = settings.optional("cluster-name", parse_cluster_name)?;
-    if given.is_some() && members.is_empty() {
-        return Err(settings.refuse("cluster-name", "a node without --initial-cluster is no group"));
-    }
-    Ok(given)
+fn cluster_name(settings: &Settings) -> Result<Option<String>, ConfigError> {
+    settings.optional("cluster-name", parse_cluster_name)
 }
 
 fn parse_cluster_name(text: &str) -> Result<String, String> {
     match text.len() {
+        _ if text.contains(char::is_control) => Err("a name has no control characters".to_owned()),
         1..=MAX_CLUSTER_NAME_BYTES => Ok(text.to_owned()),
         more => Err(format!("{more} bytes are more than {MAX_CLUSTER_NAME_BYTES}")),
     }

@@ -3,12 +3,14 @@
 //! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
 
 pub mod apply;
+pub mod backup;
 mod calendar;
 pub mod checkpoint;
 pub mod cli;
 pub mod client;
 pub mod command;
 pub mod config;
+pub mod data_folder;
 pub mod env;
 pub mod keyspace;
 pub mod loading;

@@ -10,7 +10,7 @@ use crate::checkpoint::load::{Loading, load};
 use crate::checkpoint::manifest::{Manifest, Tally, digest_of};
 use crate::checkpoint::records::Records;
 use crate::checkpoint::shelf::Shelf;
-use crate::keyspace::digest::{Digest, of_databases};
+use crate::keyspace::digest::{Digest, of_databases, of_keyspace};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::{DATABASES, Keyspace};
 
@@ -88,6 +88,16 @@ impl Replay {
     pub fn summary(&self) -> (u64, Digest) {
         let databases = self.databases();
         (databases.iter().map(|tally| tally.keys).sum(), digest_of(&databases))
+    }
+
+    /// The digest of everything as DEBUG DIGEST tells it.
+    pub fn whole_digest(&self) -> Digest {
+        of_keyspace(self.applier.keyspace())
+    }
+
+    /// The newest stamp; `None` before the first.
+    pub fn stamp_ms(&self) -> Option<i64> {
+        Some(self.applier.last_stamp_ms()).filter(|ms| *ms > i64::MIN)
     }
 
     /// The databases that a checkpoint of this very entry has otherwise.

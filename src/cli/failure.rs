@@ -1,6 +1,6 @@
 //! Why a command of an operator could not do what it was to do, and the exit code that says so.
 //!
-//! `log`, `checkpoint` and `digest` have the same codes, so that scripts need to know them once.
+//! `log`, `checkpoint`, `digest`, `backup` and `restore` have the same codes, so that scripts need to know them once.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,7 +10,9 @@ use thiserror::Error;
 
 use super::connection::AskError;
 use super::{MISTAKE, complain};
+use crate::backup::error::BackupError;
 use crate::checkpoint::error::CheckpointError;
+use crate::config::ConfigError;
 
 /// All is well.
 pub const GOOD: u8 = 0;
@@ -35,6 +37,10 @@ pub enum Failure {
     Folder { folder: String, source: io::Error },
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
+    #[error("{0}")]
+    Backup(#[from] BackupError),
+    #[error("{0}")]
+    Config(#[from] ConfigError),
     #[error("{addr}: {error}")]
     Node { addr: String, error: AskError },
     /// What was to be done could not be, in words.
@@ -47,7 +53,10 @@ pub enum Failure {
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Failure::Mistake(_) => MISTAKE,
+            Failure::Mistake(_) | Failure::Config(_) => MISTAKE,
+            Failure::Backup(BackupError::Log(WalError::InUse)) => IN_USE,
+            Failure::Backup(BackupError::Url { .. } | BackupError::NotHeld { .. }) => MISTAKE,
+            Failure::Backup(error) if error.is_damage() => DAMAGE,
             Failure::Log { error, .. } if error.is_damage() => DAMAGE,
             Failure::Checkpoint(error) if error.is_damage() => DAMAGE,
             Failure::InUse { .. } => IN_USE,

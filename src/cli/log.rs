@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-pub(super) use folder::Folder;
+pub(super) use folder::{Folder, with_progress};
 pub(super) use node::{RunningNode, addr_argument};
 
 use super::failure::{self, DAMAGE, Failure, GOOD, write_json};

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use perdura_wal::{NewLog, Options, Position, Progress, RealDisk, Recovery, SyncMode, Wal};
 
+use super::ServerError;
 use super::repair::Repair;
-use super::{CHECKPOINT_FOLDER, LOG_FOLDER, ServerError};
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::shelf::{Rejected, Shelf};
 use crate::checkpoint::store::{RocksStore, StoreConfig};
 use crate::config::Config;
 use crate::config::value::LogSync;
+use crate::data_folder::{CHECKPOINT_FOLDER, LOG_FOLDER};
 use crate::env::{self, Clock};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::loading::{Loading, Stage};

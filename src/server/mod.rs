@@ -45,6 +45,8 @@ pub enum ServerError {
     #[error("the log: {0}")]
     Log(#[from] perdura_wal::WalError),
     #[error("{0}")]
+    DataFolder(#[from] crate::data_folder::DataFolderError),
+    #[error("{0}")]
     Identity(#[from] crate::raft::identity::IdentityError),
     #[error("{0}")]
     Node(#[from] NodeError),
@@ -62,10 +64,6 @@ pub enum ServerError {
     Thread(#[source] io::Error),
 }
 
-/// Where the log lies in the data folder.
-pub const LOG_FOLDER: &str = "log";
-/// Where the checkpoints lie in the data folder.
-pub const CHECKPOINT_FOLDER: &str = "checkpoints";
 /// Garbage that may wait for the thread that drops it.
 const MAX_GARBAGE: usize = 4096;
 

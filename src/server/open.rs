@@ -22,6 +22,7 @@ use crate::checkpoint::ship::Pace;
 use crate::checkpoint::store::RocksStore;
 use crate::command;
 use crate::config::Config;
+use crate::data_folder;
 use crate::env::{self, Clock};
 use crate::keyspace::{DATABASES, Keyspace, Mutator};
 use crate::loading::{Loading, Stage};
@@ -58,6 +59,7 @@ pub struct Prepared {
 /// Makes what does not stand on the data folder, which is not touched. The start counts from here.
 pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
     let clock = Clock::system();
+    data_folder::check_is_whole(&config.dir)?;
     let identity = identity(&config)?;
     let metrics = Metrics::new(clock.clone(), command::statistic_names());
     let (keyspace, mutator) = Keyspace::create();
@@ -216,8 +218,12 @@ fn keys_of(keyspace: &Keyspace, database: usize) -> DatabaseKeys {
 }
 
 pub(super) fn identity(config: &Config) -> Result<Identity, ServerError> {
-    let cluster_id = match &config.cluster_name {
-        Some(name) => ClusterId::named(name, &config.voters()),
+    let name = match &config.cluster_name {
+        Some(name) => Some(name.clone()),
+        None => data_folder::cluster_name(&config.dir)?,
+    };
+    let cluster_id = match name {
+        Some(name) => ClusterId::named(&name, &config.voters()),
         None => ClusterId::derive("", &members(config)),
     };
     Ok(Identity::new(cluster_id, config.node_id, config.voters())?)

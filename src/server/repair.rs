@@ -15,8 +15,9 @@ use std::path::Path;
 
 use perdura_wal::{Disk, Position, RealDisk, SyncMode, Wal, WalError};
 
-use super::{LOG_FOLDER, ServerError, open};
+use super::{ServerError, open};
 use crate::config::Config;
+use crate::data_folder::LOG_FOLDER;
 use crate::raft::identity::Identity;
 use crate::raft::node::NodeError;
 use crate::raft::storage::{StorageFault, begin_after_loss, is_new};

@@ -108,6 +108,11 @@ impl<D: Disk> LogView<D> {
         self.scan.index.metadata()
     }
 
+    /// The log's random id.
+    pub fn log_id(&self) -> u64 {
+        self.scan.log_id
+    }
+
     /// How often the log had been opened when it was written last.
     pub fn epoch(&self) -> u32 {
         self.scan.epoch

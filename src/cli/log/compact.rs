@@ -211,7 +211,7 @@ fn cut_folder(matches: &ArgMatches, folder: &Folder, plan: Cut) -> Result<Cut, F
     let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment());
     let config = settings.and_then(|settings| Config::build(&settings));
     let config = config.map_err(|error| Failure::Mistake(error.to_string()))?;
-    let disk = RealDisk::open(config.dir.join(crate::server::LOG_FOLDER), SyncMode::Fdatasync)
+    let disk = RealDisk::open(config.dir.join(crate::data_folder::LOG_FOLDER), SyncMode::Fdatasync)
         .map_err(|source| Failure::Folder { folder: folder.name(), source })?;
     let options = Options {
         segment_bytes: config.segment_bytes,

@@ -11,7 +11,7 @@ use super::Failure;
 use crate::checkpoint::shelf::Shelf;
 use crate::cli::arguments;
 use crate::config::settings::Settings;
-use crate::server::{CHECKPOINT_FOLDER, LOG_FOLDER};
+use crate::data_folder::{CHECKPOINT_FOLDER, LOG_FOLDER};
 
 /// A folder that holds a log, or should.
 pub struct Folder {

@@ -12,8 +12,8 @@ use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::ship::{Ask, MANIFEST_FILE, MAX_PIECE_BYTES};
 use crate::command::args::{count, is};
 use crate::command::{Answer, Answering, Args, CommandError};
+use crate::data_folder::CHECKPOINT_FOLDER;
 use crate::protocol::reply::Reply;
-use crate::server::CHECKPOINT_FOLDER;
 use crate::shared::Shared;
 
 /// A longer manifest has to be read piece by piece, as file 0.

@@ -1,0 +1,264 @@
+//! Checkpoints on their way into a repository, and out of it.
+//!
+//! ```text
+//! content of checkpoints/<index> = JSON
+//!   manifest   the text of MANIFEST.perdura
+//!   files      name, and the names of its pieces in order, for each file that the manifest names
+//! ```
+//!
+//! - A file is stored in pieces of 8 MiB, so that no object is large and little is in memory.
+//! - A checkpoint is described last, when all its pieces are there. What was stored before a crash is found by the next attempt.
+//! - What is stored was proven: a file that is not what its manifest says is refused.
+//! - Somebody may prune at the same time. Who stores looks again when the description is there, waits until nobody removes
+//!   pieces any more, and stores again what has gone. [`prune`](super::prune) has the other half.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::error::{BackupError, Damage, Result};
+use super::names::{self, PieceName};
+use super::object::Kind;
+use super::repository::Repository;
+use crate::checkpoint::error::{CheckpointError, Damage as FileDamage};
+use crate::checkpoint::manifest::{self, FileSum, Manifest};
+use crate::checkpoint::throttle::Throttle;
+use crate::env::Clock;
+
+pub const PIECE_BYTES: usize = 8 << 20;
+/// How often it is looked whether pieces are still being removed.
+const DOOM_POLL: Duration = Duration::from_millis(500);
+/// A removal that makes no progress for so long was given up by who began it.
+const DOOM_PATIENCE_MS: u64 = 300_000;
+
+/// A checkpoint as the repository has it.
+#[derive(Debug)]
+pub struct StoredCheckpoint {
+    pub manifest: Manifest,
+    /// The pieces of each of the manifest's files.
+    pub files: Vec<Vec<PieceName>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    manifest: String,
+    files: Vec<FilePieces>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePieces {
+    name: String,
+    pieces: Vec<String>,
+}
+
+impl StoredCheckpoint {
+    fn encode(&self) -> Vec<u8> {
+        let files = self.manifest.files.iter().zip(&self.files).map(|(file, pieces)| FilePieces {
+            name: file.name.clone(),
+            pieces: pieces.iter().map(PieceName::to_string).collect(),
+        });
+        let manifest = String::from_utf8_lossy(&self.manifest.encode()).into_owned();
+        serde_json::to_vec(&Description { manifest, files: files.collect() }).expect("it is made of texts")
+    }
+
+    pub fn decode(content: &[u8]) -> Result<StoredCheckpoint, Damage> {
+        let Description { manifest, files } = serde_json::from_slice(content).map_err(Damage::content)?;
+        let manifest = Manifest::decode(manifest.as_bytes()).map_err(Damage::content)?;
+        if files.len() != manifest.files.len() {
+            return Err(Damage::content("not all files are described"));
+        }
+        let mut all = Vec::with_capacity(files.len());
+        for (file, sum) in files.iter().zip(&manifest.files) {
+            let pieces = file.pieces.iter().map(|name| PieceName::parse(name)).collect::<Option<Vec<_>>>();
+            let pieces = pieces.ok_or_else(|| Damage::content("a piece has no name"))?;
+            let bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
+            let is_plain = Path::new(&sum.name).file_name().is_some_and(|name| name == &sum.name[..]);
+            if file.name != sum.name || bytes != sum.bytes || !is_plain {
+                return Err(Damage::content(format_args!("file '{}' is not described", sum.name)));
+            }
+            all.push(pieces);
+        }
+        Ok(StoredCheckpoint { manifest, files: all })
+    }
+
+    /// All its pieces, each once.
+    pub fn pieces(&self) -> BTreeSet<PieceName> {
+        self.files.iter().flatten().copied().collect()
+    }
+
+    /// Writes its files into a folder, and a manifest that may differ in its point. `progress` hears of bytes.
+    pub fn write_to(
+        &self,
+        repository: &Repository,
+        folder: &Path,
+        manifest: &Manifest,
+        mut progress: impl FnMut(u64),
+    ) -> Result<()> {
+        fs::create_dir_all(folder).map_err(BackupError::io("create", folder))?;
+        for (file, pieces) in self.manifest.files.iter().zip(&self.files) {
+            let path = folder.join(&file.name);
+            let mut out = File::create(&path).map_err(BackupError::io("create", &path))?;
+            let names: Vec<String> = pieces.iter().map(PieceName::path).collect();
+            repository.store().get_each(&names, |number, stored| {
+                let content = repository.piece_content(pieces[number], stored.as_deref())?;
+                progress(content.len() as u64);
+                out.write_all(&content).map_err(BackupError::io("write", &path))?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        let path = folder.join(manifest::FILE_NAME);
+        fs::write(&path, manifest.encode()).map_err(BackupError::io("write", &path))
+    }
+}
+
+/// A checkpoint that stays where it is while it is stored.
+#[derive(Debug)]
+pub struct Lent {
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+    /// The folder was made for this, and goes with it.
+    pub is_temporary: bool,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.is_temporary && fs::remove_dir_all(&self.folder).is_err() {
+            tracing::warn!(folder = %self.folder.display(), "a checkpoint that was lent can't be removed; the next start does");
+        }
+    }
+}
+
+/// What storing a checkpoint came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    pub index: u64,
+    /// Of all its files.
+    pub bytes: u64,
+    /// Of the objects that were written for it.
+    pub written_bytes: u64,
+}
+
+/// How a checkpoint is stored.
+pub struct Storing<'a> {
+    pub repository: &'a Repository,
+    pub clock: &'a Clock,
+    /// Zero is no limit.
+    pub bytes_per_second: u64,
+    /// Called between pieces, with how many bytes were read.
+    pub between: &'a mut dyn FnMut(u64) -> Result<()>,
+}
+
+impl Storing<'_> {
+    /// Stores a checkpoint; one that is there already is left alone.
+    pub fn store(&mut self, lent: &Lent) -> Result<Stored> {
+        let (index, bytes) = (lent.manifest.point.index, lent.manifest.bytes());
+        let mut stored = Stored { index, bytes, written_bytes: 0 };
+        if self.repository.checkpoint(index)?.is_some() {
+            return Ok(stored);
+        }
+        let known: BTreeSet<PieceName> = self.repository.pieces()?.into_keys().collect();
+        let files = self.store_files(lent, &known, &mut stored)?;
+        let checkpoint = StoredCheckpoint { manifest: lent.manifest.clone(), files };
+        let path = names::checkpoint_path(index);
+        stored.written_bytes += self.repository.write(&path, Kind::Checkpoint, &checkpoint.encode())?;
+        self.wait_until_nothing_is_doomed()?;
+        let left: BTreeSet<PieceName> = self.repository.pieces()?.into_keys().collect();
+        if !checkpoint.pieces().is_subset(&left) {
+            self.store_files(lent, &left, &mut stored)?;
+        }
+        Ok(stored)
+    }
+
+    fn store_files(
+        &mut self,
+        lent: &Lent,
+        known: &BTreeSet<PieceName>,
+        stored: &mut Stored,
+    ) -> Result<Vec<Vec<PieceName>>> {
+        let mut throttle = Throttle::new(self.bytes_per_second, self.clock.monotonic_ns());
+        let mut files = Vec::new();
+        for sum in &lent.manifest.files {
+            files.push(self.store_file(&lent.folder, sum, known, stored, &mut throttle)?);
+        }
+        Ok(files)
+    }
+
+    fn store_file(
+        &mut self,
+        folder: &Path,
+        sum: &FileSum,
+        known: &BTreeSet<PieceName>,
+        stored: &mut Stored,
+        throttle: &mut Throttle,
+    ) -> Result<Vec<PieceName>> {
+        let path = folder.join(&sum.name);
+        let mut file = File::open(&path).map_err(BackupError::io("open", &path))?;
+        let (mut pieces, mut hash, mut bytes) = (Vec::new(), Xxh3Default::new(), 0);
+        loop {
+            let piece = read_piece(&mut file).map_err(BackupError::io("read", &path))?;
+            if piece.is_empty() {
+                break;
+            }
+            hash.update(&piece);
+            bytes += piece.len() as u64;
+            let name = self.repository.piece_name(&piece);
+            if !known.contains(&name) && !pieces.contains(&name) {
+                let written = self.repository.write(&name.path(), Kind::Piece, &piece)?;
+                stored.written_bytes += written;
+                std::thread::sleep(throttle.wrote(written, self.clock.monotonic_ns()));
+            }
+            pieces.push(name);
+            (self.between)(piece.len() as u64)?;
+        }
+        check_sum(&path, sum, bytes, hash.digest())?;
+        Ok(pieces)
+    }
+
+    /// Waits for as long as somebody removes pieces.
+    fn wait_until_nothing_is_doomed(&mut self) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        let mut patience_ends_ms = 0;
+        loop {
+            let doomed: BTreeSet<String> =
+                self.repository.store().list(names::DOOMED)?.into_iter().map(|one| one.name).collect();
+            let now_ms = self.clock.monotonic_ms();
+            if doomed.is_empty() {
+                return Ok(());
+            }
+            if doomed != seen {
+                (seen, patience_ends_ms) = (doomed, now_ms + DOOM_PATIENCE_MS);
+            } else if now_ms >= patience_ends_ms {
+                tracing::warn!("a prune of the backup was begun and given up; what it left is removed");
+                let left = seen.iter().map(|name| format!("{}/{name}", names::DOOMED));
+                return left.into_iter().try_for_each(|path| self.repository.remove(&path));
+            }
+            std::thread::sleep(DOOM_POLL);
+            (self.between)(0)?;
+        }
+    }
+}
+
+fn read_piece(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut piece = Vec::new();
+    file.take(PIECE_BYTES as u64).read_to_end(&mut piece)?;
+    Ok(piece)
+}
+
+fn check_sum(path: &Path, sum: &FileSum, bytes: u64, xxh3: u64) -> Result<()> {
+    let damage = if bytes != sum.bytes {
+        FileDamage::Length { expected: sum.bytes, found: bytes }
+    } else if xxh3 != sum.xxh3 {
+        FileDamage::Checksum { expected: sum.xxh3, found: xxh3 }
+    } else {
+        return Ok(());
+    };
+    Err(CheckpointError::Damaged { file: path.to_owned(), damage }.into())
+}

@@ -1,0 +1,185 @@
+//! What a repository holds: which points in time can be restored, and which objects are needed for one.
+//!
+//! - It is made of names, and of what checkpoints say of themselves: entries are not read for it.
+//! - Objects of the log may overlap, and have the same entries where they do.
+
+use super::error::{BackupError, Result};
+use super::names::LogName;
+
+/// An object of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLog {
+    pub name: LogName,
+    /// As it is stored.
+    pub bytes: u64,
+}
+
+/// A checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCheckpoint {
+    pub index: u64,
+    pub term: u64,
+    pub stamp_ms: i64,
+    pub keys: u64,
+    /// Of its files, those that it shares with others included.
+    pub bytes: u64,
+}
+
+/// Entries each of which can be restored to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub first: u64,
+    pub last: u64,
+    /// Stamps of these; unix ms.
+    pub first_ms: i64,
+    pub last_ms: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// By their first entries, then by their last.
+    pub logs: Vec<HeldLog>,
+    /// Oldest first.
+    pub checkpoints: Vec<HeldCheckpoint>,
+}
+
+impl Inventory {
+    /// As few objects as hold all entries from `first` to `last`.
+    ///
+    /// # Errors
+    /// [`BackupError::Missing`] for the first entries that no object has.
+    pub fn cover(&self, first: u64, last: u64) -> Result<Vec<LogName>> {
+        let (mut chosen, mut next) = (Vec::new(), first);
+        while next <= last {
+            let Some(best) = self.reaching_furthest_from(next) else {
+                let behind = self.logs.iter().map(|log| log.name.first).find(|first| *first > next);
+                let last = behind.map_or(last, |behind| last.min(behind - 1));
+                return Err(BackupError::Missing { first: next, last });
+            };
+            next = best.last + 1;
+            chosen.push(best);
+        }
+        Ok(chosen)
+    }
+
+    /// What can be restored to.
+    pub fn spans(&self) -> Vec<Span> {
+        let from_nothing = self.logs.first().filter(|log| log.name.first == 1);
+        let from_nothing = from_nothing.map(|log| (0, log.name.first_ms as i64));
+        let from_checkpoints =
+            self.checkpoints.iter().map(|checkpoint| (checkpoint.index, checkpoint.stamp_ms));
+        let mut spans: Vec<Span> = Vec::new();
+        for (index, stamp_ms) in from_nothing.into_iter().chain(from_checkpoints) {
+            let (last, last_ms) = self.reach_from(index, stamp_ms);
+            match spans.last_mut() {
+                Some(before) if index <= before.last => {
+                    before.last = before.last.max(last);
+                    before.last_ms = before.last_ms.max(last_ms);
+                }
+                _ => spans.push(Span { first: index.max(1), last, first_ms: stamp_ms, last_ms }),
+            }
+        }
+        spans
+    }
+
+    /// The newest entry that is held.
+    pub fn last_index(&self) -> u64 {
+        let in_logs = self.logs.iter().map(|log| log.name.last).max().unwrap_or(0);
+        in_logs.max(self.checkpoints.last().map_or(0, |checkpoint| checkpoint.index))
+    }
+
+    /// Entries that no object has, between the oldest that can be restored and the newest.
+    pub fn gaps(&self) -> Vec<(u64, u64)> {
+        let begins = self.logs.first().is_some_and(|log| log.name.first == 1);
+        let oldest = self.checkpoints.first().filter(|_| !begins);
+        let (mut gaps, mut next) = (Vec::new(), oldest.map_or(1, |checkpoint| checkpoint.index + 1));
+        for name in self.logs.iter().map(|log| log.name) {
+            if name.first > next {
+                gaps.push((next, name.first - 1));
+            }
+            next = next.max(name.last + 1);
+        }
+        if next <= self.last_index() {
+            gaps.push((next, self.last_index()));
+        }
+        gaps
+    }
+
+    /// How far the log goes on behind an entry, and the stamp there.
+    fn reach_from(&self, index: u64, stamp_ms: i64) -> (u64, i64) {
+        let (mut last, mut last_ms) = (index, stamp_ms);
+        while let Some(best) = self.reaching_furthest_from(last + 1) {
+            (last, last_ms) = (best.last, last_ms.max(best.last_ms as i64));
+        }
+        (last, last_ms)
+    }
+
+    /// Of the objects that have an entry, the one that goes on for longest.
+    fn reaching_furthest_from(&self, index: u64) -> Option<LogName> {
+        let begun = self.logs.partition_point(|log| log.name.first <= index);
+        let holding = self.logs[..begun].iter().map(|log| log.name).filter(|name| name.last >= index);
+        holding.max_by_key(|name| name.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inventory(logs: &[(u64, u64)], checkpoints: &[u64]) -> Inventory {
+        let log = |(first, last): &(u64, u64)| HeldLog {
+            name: LogName { first: *first, last: *last, first_ms: first * 10, last_ms: last * 10 },
+            bytes: 1,
+        };
+        let checkpoint = |index: &u64| HeldCheckpoint {
+            index: *index,
+            term: 1,
+            stamp_ms: *index as i64 * 10,
+            keys: 0,
+            bytes: 0,
+        };
+        let mut logs: Vec<_> = logs.iter().map(log).collect();
+        logs.sort_by_key(|log| log.name);
+        Inventory { logs, checkpoints: checkpoints.iter().map(checkpoint).collect() }
+    }
+
+    fn spans(inventory: &Inventory) -> Vec<(u64, u64)> {
+        inventory.spans().iter().map(|span| (span.first, span.last)).collect()
+    }
+
+    #[test]
+    fn what_can_be_restored_begins_at_a_checkpoint_or_the_first_entry() {
+        assert_eq!(spans(&inventory(&[], &[])), []);
+        assert_eq!(spans(&inventory(&[(1, 5), (6, 9)], &[])), [(1, 9)]);
+        assert_eq!(spans(&inventory(&[(2, 5), (6, 9)], &[])), []);
+        assert_eq!(spans(&inventory(&[(2, 5), (6, 9)], &[4])), [(4, 9)]);
+        assert_eq!(spans(&inventory(&[(2, 5), (7, 9)], &[4])), [(4, 5)]);
+        assert_eq!(spans(&inventory(&[(1, 5), (9, 12)], &[8, 20])), [(1, 5), (8, 12), (20, 20)]);
+        assert_eq!(spans(&inventory(&[(1, 5), (9, 12)], &[3, 5, 8])), [(1, 5), (8, 12)]);
+        let span = inventory(&[(2, 5), (6, 9)], &[4]).spans()[0];
+        assert_eq!((span.first_ms, span.last_ms), (40, 90));
+    }
+
+    #[test]
+    fn gaps_are_what_lies_between() {
+        assert_eq!(inventory(&[(1, 5), (9, 12)], &[8, 20]).gaps(), [(6, 8), (13, 20)]);
+        assert_eq!(inventory(&[(1, 5), (9, 12), (15, 16)], &[]).gaps(), [(6, 8), (13, 14)]);
+        assert_eq!(inventory(&[(4, 5)], &[]).gaps(), [(1, 3)]);
+        for whole in [inventory(&[(1, 5)], &[3]), inventory(&[(2, 5), (4, 9)], &[3, 9]), inventory(&[], &[3])]
+        {
+            assert_eq!(whole.gaps(), []);
+        }
+    }
+
+    #[test]
+    fn few_objects_cover_and_a_missing_one_is_named() {
+        let held = inventory(&[(1, 3), (1, 8), (4, 8), (5, 12), (15, 20)], &[]);
+        let firsts =
+            |names: Vec<LogName>| names.iter().map(|name| (name.first, name.last)).collect::<Vec<_>>();
+        assert_eq!(firsts(held.cover(1, 12).expect("all are there")), [(1, 8), (5, 12)]);
+        assert_eq!(firsts(held.cover(6, 7).expect("all are there")), [(5, 12)]);
+        assert_eq!(firsts(held.cover(6, 5).expect("nothing is asked for")), []);
+        assert!(matches!(held.cover(2, 16), Err(BackupError::Missing { first: 13, last: 14 })));
+        assert!(matches!(held.cover(18, 30), Err(BackupError::Missing { first: 21, last: 30 })));
+    }
+}

@@ -1,0 +1,372 @@
+//! Restoring: a data folder exactly as of some entry, for a node of a new cluster.
+//!
+//! - A restore begins with the newest checkpoint not behind the target, and makes a log that goes on from there up to the
+//!   target. What comes after the target is not in the folder at all.
+//! - The folder gets a cluster identity, a log id and a name of its own: a node on it can't take part in the cluster that was
+//!   backed up. Run with the same name on several machines it makes nodes of one group.
+//! - The folder has a mark from before the first file until everything is durable. A node refuses a folder with that mark; a
+//!   restore that finds it removes what the last one left, and begins again.
+//! - Everything that is read is checked: objects by their checksums, entries by the chain, files by their manifest. Then what
+//!   was made is read back, loaded and replayed, unless that is not wanted.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use perdura_wal::{
+    HardState, LogView, NewLog, Options, Position, ReadOnlyDisk, RealDisk, Record, SyncMode, Wal,
+};
+
+use super::checkpoint::StoredCheckpoint;
+use super::entries::{Entries, Tip, stamp_ms};
+use super::error::{BackupError, Damage, Result};
+use super::inventory::{Inventory, Span};
+use super::repository::Repository;
+use crate::calendar::utc_text;
+use crate::checkpoint::manifest::Point;
+use crate::checkpoint::shelf::Shelf;
+use crate::data_folder::{CHECKPOINT_FOLDER, CLUSTER_NAME_FILE, LOG_FOLDER, RESTORING_FILE};
+use crate::env;
+use crate::raft::identity::{ClusterId, Identity};
+use crate::replay::Replay;
+
+/// Bytes of entries that are written to the log at once.
+const BATCH_BYTES: usize = 4 << 20;
+/// How often the list is read again because an object that was on it has gone: others were merged into one.
+const MAX_LISTS: usize = 5;
+
+/// Up to where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The newest entry that can be restored.
+    Newest,
+    /// The entry of this index, and all before it.
+    Index(u64),
+    /// All entries whose stamps are not later; unix ms.
+    Time(i64),
+}
+
+/// What is to be restored, and for whom.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub dir: PathBuf,
+    pub target: Target,
+    /// Begins with this checkpoint, or with none for 0, in place of the best.
+    pub from_checkpoint: Option<u64>,
+    pub cluster_name: String,
+    pub node_id: u64,
+    pub members: Vec<u64>,
+    pub segment_bytes: u64,
+    /// Reads back, loads and replays what was made.
+    pub replay: bool,
+}
+
+/// What was restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The checkpoint that it began with.
+    pub checkpoint: Option<u64>,
+    /// The last entry.
+    pub index: u64,
+    pub term: u64,
+    /// Entries in the log.
+    pub entries: u64,
+    /// Of the new cluster.
+    pub cluster_id: ClusterId,
+    /// Where it was replayed.
+    pub replayed: Option<Replayed>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    pub stamp_ms: Option<i64>,
+    pub keys: u64,
+    pub digest: u128,
+}
+
+/// How far a restore is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Bytes of the checkpoint's files, so far and in all.
+    Files(u64, u64),
+    /// Entries written, so far and at most.
+    Log(u64, u64),
+    /// Entries replayed, so far and in all.
+    Replay(u64, u64),
+}
+
+/// Where to begin and to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plan {
+    checkpoint: Option<u64>,
+    /// The last entry, unless `until_ms` comes before.
+    last: u64,
+    until_ms: i64,
+}
+
+impl Plan {
+    fn first(&self) -> u64 {
+        self.checkpoint.unwrap_or(0) + 1
+    }
+}
+
+/// Restores; see the module.
+pub fn restore(
+    repository: &Repository,
+    order: &Order,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Restored> {
+    let inventory = repository.inventory()?;
+    let plan = plan(&inventory, order)?;
+    let cluster_id = ClusterId::named(&order.cluster_name, &order.members);
+    let identity = Identity::new(cluster_id, order.node_id, order.members.clone())?;
+    begin(&order.dir)?;
+    let base = match plan.checkpoint {
+        Some(index) => restore_checkpoint(repository, &order.dir, index, &identity, progress)?,
+        None => Position::default(),
+    };
+    let last = restore_log(repository, order, &plan, base, &identity, progress)?;
+    let replayed = if order.replay { Some(replay(&order.dir, &plan, last.index, progress)?) } else { None };
+    let entries = last.index - base.index;
+    finish(order)?;
+    let Position { index, term } = last;
+    Ok(Restored { checkpoint: plan.checkpoint, index, term, entries, cluster_id, replayed })
+}
+
+fn plan(inventory: &Inventory, order: &Order) -> Result<Plan> {
+    let spans = inventory.spans();
+    let not_held = |wanted: String| BackupError::NotHeld { wanted, spans: spans.clone() };
+    let find = |holds: &dyn Fn(&Span) -> bool| spans.iter().rev().find(|span| holds(span)).copied();
+    let (span, wanted) = match order.target {
+        Target::Newest => (find(&|_| true), "anything".to_owned()),
+        Target::Index(index) => {
+            (find(&|span| (span.first..=span.last).contains(&index)), format!("index {index}"))
+        }
+        Target::Time(ms) => (find(&|span| (span.first_ms..=span.last_ms).contains(&ms)), utc_text(ms)),
+    };
+    let span = span.ok_or_else(|| not_held(wanted))?;
+    let (last, until_ms) = match order.target {
+        Target::Newest => (span.last, i64::MAX),
+        Target::Index(index) => (index, i64::MAX),
+        Target::Time(ms) => (span.last, ms),
+    };
+    let fitting = inventory
+        .checkpoints
+        .iter()
+        .filter(|one| one.index >= span.first && one.index <= last && one.stamp_ms <= until_ms);
+    let checkpoint = match order.from_checkpoint {
+        None => fitting.map(|one| one.index).next_back(),
+        Some(0) if span.first == 1 => None,
+        Some(from) => {
+            let found = fitting.map(|one| one.index).find(|index| *index == from);
+            Some(found.ok_or_else(|| not_held(format!("checkpoint {from} before the target")))?)
+        }
+    };
+    Ok(Plan { checkpoint, last, until_ms })
+}
+
+/// Puts the mark into an empty folder, or into one that a restore did not finish.
+fn begin(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).map_err(BackupError::io("create", dir))?;
+    let mark = dir.join(RESTORING_FILE);
+    if mark.exists() {
+        for folder in [LOG_FOLDER, CHECKPOINT_FOLDER] {
+            remove(fs::remove_dir_all(dir.join(folder)), &dir.join(folder))?;
+        }
+        remove(fs::remove_file(dir.join(CLUSTER_NAME_FILE)), &dir.join(CLUSTER_NAME_FILE))?;
+    } else if fs::read_dir(dir).map_err(BackupError::io("list", dir))?.next().is_some() {
+        return Err(BackupError::NotEmpty { dir: dir.to_owned() });
+    }
+    write_durably(&mark, b"a restore is under way, or was not finished: this is no data folder yet\n")?;
+    sync(dir)
+}
+
+fn remove(removed: io::Result<()>, path: &Path) -> Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BackupError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Names the cluster, and removes the mark.
+fn finish(order: &Order) -> Result<()> {
+    let dir = &order.dir;
+    write_durably(&dir.join(CLUSTER_NAME_FILE), format!("{}\n", order.cluster_name).as_bytes())?;
+    sync(dir)?;
+    let mark = dir.join(RESTORING_FILE);
+    fs::remove_file(&mark).map_err(BackupError::io("remove", &mark))?;
+    sync(dir)
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(BackupError::io("write", path))
+}
+
+fn sync(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(BackupError::io("sync", folder))
+}
+
+/// Puts a checkpoint on the new folder's shelf, as one of the new cluster's.
+fn restore_checkpoint(
+    repository: &Repository,
+    dir: &Path,
+    index: u64,
+    identity: &Identity,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Position> {
+    let stored: StoredCheckpoint = repository
+        .checkpoint(index)?
+        .ok_or_else(|| BackupError::damaged(&super::names::checkpoint_path(index), Damage::Missing))?;
+    let mut manifest = stored.manifest.clone();
+    let members = identity.members.clone();
+    manifest.point = Point { cluster_id: identity.cluster_id.0, members, ..manifest.point };
+    let shelf = Shelf::open(&dir.join(CHECKPOINT_FOLDER))?;
+    let folder = shelf.fetching(index);
+    let (mut done, all) = (0, manifest.bytes());
+    stored.write_to(repository, &folder, &manifest, |bytes| {
+        done += bytes;
+        progress(Progress::Files(done, all));
+    })?;
+    shelf.publish_fetched(&folder, &manifest)?;
+    shelf.end_adoption()?;
+    Ok(Position { index, term: manifest.point.term })
+}
+
+/// Makes the log behind `base`. Returns its last entry.
+fn restore_log(
+    repository: &Repository,
+    order: &Order,
+    plan: &Plan,
+    base: Position,
+    identity: &Identity,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Position> {
+    let mut log = NewWal::create(order, base, identity)?;
+    let mut lists = 0;
+    while log.tip.index < plan.last && !log.is_at_end {
+        let logs = repository.logs()?;
+        let inventory = Inventory { logs, checkpoints: Vec::new() };
+        let mut names = inventory.cover(log.tip.index + 1, plan.last)?;
+        names.retain(|name| i64::try_from(name.first_ms).is_ok_and(|first_ms| first_ms <= plan.until_ms));
+        if names.is_empty() {
+            break;
+        }
+        let mut has_gone = false;
+        repository.each_entries(&names, |name, entries| {
+            let entries = match entries {
+                Err(BackupError::Damaged { damage: Damage::Missing, .. }) => {
+                    has_gone = true;
+                    return Ok(ControlFlow::Break(()));
+                }
+                entries => entries?,
+            };
+            let follows = entries.check_follows(log.tip);
+            follows.map_err(|damage| BackupError::damaged(&name.path(), damage))?;
+            log.append(&entries, plan)?;
+            progress(Progress::Log(log.tip.index - base.index, plan.last - base.index));
+            Ok(if log.is_at_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        lists += 1;
+        if !has_gone || lists >= MAX_LISTS {
+            break;
+        }
+    }
+    if log.tip.index < plan.last && plan.until_ms == i64::MAX {
+        return Err(BackupError::Missing { first: log.tip.index + 1, last: plan.last });
+    }
+    log.finish()
+}
+
+/// A log that is being made.
+struct NewWal {
+    wal: Wal<RealDisk>,
+    /// The last entry that was staged, or the base.
+    tip: Tip,
+    staged_bytes: usize,
+    /// What comes next is later than wanted.
+    is_at_end: bool,
+}
+
+impl NewWal {
+    fn create(order: &Order, base: Position, identity: &Identity) -> Result<NewWal> {
+        let folder = order.dir.join(LOG_FOLDER);
+        let disk =
+            RealDisk::open(&folder, SyncMode::Fdatasync).map_err(BackupError::io("create", &folder))?;
+        let options = Options {
+            segment_bytes: order.segment_bytes,
+            pad_to_block: false,
+            spare_segments: 1,
+            create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
+        };
+        let (mut wal, _) = Wal::open(disk, options)?;
+        if base.index > 0 {
+            wal.reset(base)?;
+        }
+        let tip = Tip { index: base.index, term: base.term, checksum: 0 };
+        Ok(NewWal { wal, tip, staged_bytes: 0, is_at_end: false })
+    }
+
+    /// Appends what is behind the tip and wanted.
+    fn append(&mut self, entries: &Entries, plan: &Plan) -> Result<()> {
+        for entry in entries.iter().filter(|entry| entry.index >= plan.first()) {
+            if entry.index <= self.tip.index {
+                continue;
+            }
+            let is_late = stamp_ms(entry.payload).is_some_and(|ms| ms > plan.until_ms);
+            if entry.index > plan.last || is_late {
+                self.is_at_end = true;
+                return Ok(());
+            }
+            self.wal.stage(Record { index: entry.index, term: entry.term, payload: entry.payload })?;
+            self.tip = Tip::of(entry.index, entry.term, entry.payload);
+            self.staged_bytes += entry.payload.len();
+            if self.staged_bytes >= BATCH_BYTES {
+                self.wal.commit()?;
+                self.staged_bytes = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything is committed: nobody has another history.
+    fn finish(mut self) -> Result<Position> {
+        let Tip { index, term, .. } = self.tip;
+        self.wal.stage_hard_state(HardState { term, vote: 0, commit: index })?;
+        self.wal.commit()?;
+        Ok(Position { index, term })
+    }
+}
+
+/// Reads back what was made, loads and replays it.
+fn replay(dir: &Path, plan: &Plan, last: u64, progress: &mut dyn FnMut(Progress)) -> Result<Replayed> {
+    let mut replay = match plan.checkpoint {
+        Some(index) => {
+            let shelf = Shelf::at(&dir.join(CHECKPOINT_FOLDER));
+            let manifest = shelf.verify(index, |_| {})?;
+            Replay::of_checkpoint(&shelf, &manifest)?
+        }
+        None => Replay::of_nothing(),
+    };
+    let folder = dir.join(LOG_FOLDER);
+    let disk = ReadOnlyDisk::open(&folder).map_err(BackupError::io("open", &folder))?;
+    let view = LogView::open(disk, &mut |_| {})?;
+    let all = last + 1 - plan.first();
+    if let Some(view) = view {
+        view.visit_entries(plan.first(), last, |record| -> Result<()> {
+            replay.apply(record.index, &record.payload)?;
+            progress(Progress::Replay(record.index + 1 - plan.first(), all));
+            Ok(())
+        })?;
+    }
+    if replay.index() != last {
+        return Err(BackupError::Missing { first: replay.index() + 1, last });
+    }
+    let (stamp_ms, (keys, _), digest) = (replay.stamp_ms(), replay.summary(), replay.whole_digest());
+    Ok(Replayed { stamp_ms, keys, digest })
+}

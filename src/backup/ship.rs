@@ -1,0 +1,279 @@
+//! Shipping the log: committed entries into a repository, as they come.
+//!
+//! - Only committed entries are shipped. They are the same on every node, so any node may go on where another stopped, and an
+//!   object that two of them write is harmless.
+//! - What is shipped between two full objects is held in memory. It is shipped at every flush in a small object; before there
+//!   are too many of those, some are replaced by one. When [`FULL_BYTES`] have come, one full object replaces them all.
+//! - An object is written before those that it replaces are removed. A crash in between leaves entries twice; whoever goes on
+//!   removes what is covered.
+//! - Before anything is shipped, the last entry in the repository is compared with the log's. Another one there means that the
+//!   histories have parted: nothing is shipped.
+
+use bytes::Bytes;
+
+use super::checkpoint::Lent;
+use super::entries::{self, Entries, Tip};
+use super::error::{BackupError, Result};
+use super::names::LogName;
+use super::object::Kind;
+use super::repository::Repository;
+use crate::shard::log_reads::LogEntry;
+
+/// Bytes of records in a full object; one entry may make it longer.
+pub const FULL_BYTES: usize = 8 << 20;
+/// Small objects between two full ones, at most.
+const MAX_SMALL: usize = 16;
+/// Bytes that are read from the log at once.
+pub const READ_BYTES: u64 = 1 << 20;
+
+/// Committed entries, and where the log stands.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    pub entries: Vec<LogEntry>,
+    /// The first entry that the log still has, or would have.
+    pub first_index: u64,
+    /// The last entry that can be read.
+    pub last_index: u64,
+}
+
+/// Where entries and checkpoints come from.
+pub trait Source {
+    /// Reads some entries from `from` on: at least one, where there is one. None where the log begins behind `from`.
+    fn read(&mut self, from: u64, max_bytes: u64) -> Result<Reading>;
+
+    /// The newest checkpoint there is.
+    fn newest_checkpoint(&mut self) -> Result<Option<Lent>>;
+}
+
+/// A small object that was shipped since the last full one.
+#[derive(Clone, Copy, Debug)]
+struct Small {
+    name: LogName,
+    before: Tip,
+    /// Where its records begin in memory.
+    start: usize,
+}
+
+/// Goes on where the repository ends.
+#[derive(Debug)]
+pub struct Shipper {
+    /// The last entry that was shipped.
+    shipped: Tip,
+    /// The last entry that was taken.
+    taken: Tip,
+    /// All records since the last full object.
+    records: Vec<u8>,
+    small: Vec<Small>,
+    /// Entries that were taken and not shipped.
+    fresh: Option<Small>,
+}
+
+impl Shipper {
+    /// Finds the end of the repository, and sees that the log goes on there. `None` if the log begins behind that: a checkpoint
+    /// has to close the gap.
+    pub fn resume(repository: &Repository, source: &mut dyn Source) -> Result<Option<Shipper>> {
+        let logs = tidy(repository)?;
+        // A checkpoint that is newer than the log only counts where the log can't be gone on with: it would leave a gap.
+        let furthest = Shipper::behind_log(repository, &logs)?;
+        let end = furthest.shipped.index;
+        if let Some(shipper) = furthest.check(source)? {
+            return Ok(Some(shipper));
+        }
+        match repository.checkpoint_indexes()?.last() {
+            Some(index) if *index > end => Shipper::behind_checkpoint(repository, *index)?.check(source),
+            _ => Ok(None),
+        }
+    }
+
+    /// Goes on behind an entry.
+    pub fn behind(tip: Tip) -> Shipper {
+        Shipper { shipped: tip, taken: tip, records: Vec::new(), small: Vec::new(), fresh: None }
+    }
+
+    fn behind_checkpoint(repository: &Repository, index: u64) -> Result<Shipper> {
+        let checkpoint = repository.checkpoint(index)?;
+        let term = checkpoint.map_or(0, |checkpoint| checkpoint.manifest.point.term);
+        Ok(Shipper::behind(Tip { index, term, checksum: 0 }))
+    }
+
+    /// Takes the newest objects back into memory, as far as they are no full ones and are in a row.
+    fn behind_log(repository: &Repository, logs: &[LogName]) -> Result<Shipper> {
+        let mut tail: Vec<Entries> = Vec::new();
+        for name in logs.iter().rev() {
+            if tail.last().is_some_and(|behind| name.last + 1 != behind.name.first) || tail.len() > MAX_SMALL
+            {
+                break;
+            }
+            let Some(entries) = repository.entries(*name)? else { break };
+            let is_full = entries.records().len() >= FULL_BYTES;
+            if is_full && !tail.is_empty() {
+                break;
+            }
+            tail.push(entries);
+            if is_full {
+                break;
+            }
+        }
+        let last = tail.first().map(|entries| entries.last).unwrap_or_default();
+        let mut shipper = Shipper::behind(last);
+        if tail.last().is_none_or(|oldest| oldest.records().len() < FULL_BYTES) {
+            for entries in tail.iter().rev() {
+                let start = shipper.records.len();
+                shipper.small.push(Small { name: entries.name, before: entries.before, start });
+                shipper.records.extend_from_slice(entries.records());
+            }
+        }
+        Ok(shipper)
+    }
+
+    /// Compares the repository's last entry with the log's.
+    fn check(self, source: &mut dyn Source) -> Result<Option<Shipper>> {
+        let index = self.shipped.index;
+        let reading = source.read(index.max(1), 1)?;
+        if reading.first_index > index + 1 {
+            return Ok(None);
+        }
+        if reading.last_index < index {
+            return Err(BackupError::Behind { backup: index, log: reading.last_index });
+        }
+        let held = reading.entries.first().filter(|entry| entry.index == index);
+        match held.map(|entry| Tip::of(entry.index, entry.term, &entry.payload)) {
+            Some(tip) if !tip.agrees_with(&self.shipped) => Err(BackupError::OtherHistory { index }),
+            Some(tip) if self.records.is_empty() => Ok(Some(Shipper::behind(tip))),
+            _ => Ok(Some(self)),
+        }
+    }
+
+    /// The last entry that the repository has.
+    pub fn shipped_index(&self) -> u64 {
+        self.shipped.index
+    }
+
+    /// The next entry to be taken.
+    pub fn next_index(&self) -> u64 {
+        self.taken.index + 1
+    }
+
+    /// Whether a flush would ship anything.
+    pub fn has_fresh(&self) -> bool {
+        self.fresh.is_some()
+    }
+
+    /// Takes what the log has behind what was taken, and ships full objects as they come up. Returns how far the log goes, and
+    /// bytes that were written.
+    ///
+    /// # Errors
+    /// Of store and log. What was taken stays taken: call again. [`BackupError::Gap`] where the log was cut.
+    pub fn catch_up(&mut self, repository: &Repository, source: &mut dyn Source) -> Result<(u64, u64)> {
+        let mut written = 0;
+        loop {
+            if self.records.len() >= FULL_BYTES {
+                written += self.flush(repository)?;
+            }
+            let next = self.next_index();
+            let reading = source.read(next, READ_BYTES)?;
+            if reading.first_index > next {
+                return Err(BackupError::Gap { next, first_index: reading.first_index });
+            }
+            reading.entries.iter().for_each(|entry| self.take(entry));
+            if self.next_index() > reading.last_index {
+                return Ok((reading.last_index, written));
+            }
+            if reading.entries.is_empty() {
+                return Err(BackupError::Missing { first: next, last: reading.last_index });
+            }
+        }
+    }
+
+    fn take(&mut self, entry: &LogEntry) {
+        // A source reads in a row; what is not next was taken before.
+        if entry.index != self.next_index() {
+            return;
+        }
+        let stamp_ms = entries::stamp_ms(&entry.payload).map_or(0, |ms| ms.max(0) as u64);
+        let (before, start) = (self.taken, self.records.len());
+        let fresh = self.fresh.get_or_insert(Small {
+            name: LogName { first: entry.index, last: entry.index, first_ms: 0, last_ms: 0 },
+            before,
+            start,
+        });
+        fresh.name = followed(
+            fresh.name,
+            LogName { first: entry.index, last: entry.index, first_ms: stamp_ms, last_ms: stamp_ms },
+        );
+        entries::push_record(&mut self.records, entry.term, &entry.payload);
+        self.taken = Tip::of(entry.index, entry.term, &entry.payload);
+    }
+
+    /// Ships what was taken and is not shipped; bytes that were written.
+    pub fn flush(&mut self, repository: &Repository) -> Result<u64> {
+        let Some(fresh) = self.fresh else { return Ok(0) };
+        let is_full = self.records.len() >= FULL_BYTES;
+        let replaced = if is_full { self.small.len() } else { self.to_replace(&fresh) };
+        let kept = self.small.len() - replaced;
+        let merged = self.small[kept..]
+            .iter()
+            .rev()
+            .fold(fresh, |behind, small| Small { name: followed(small.name, behind.name), ..*small });
+        let content = entries::encode(merged.before, merged.name, &self.records[merged.start..]);
+        let written = repository.write(&merged.name.path(), Kind::Log, &content)?;
+        (self.fresh, self.shipped) = (None, self.taken);
+        let old: Vec<Small> = self.small.drain(kept..).collect();
+        if is_full {
+            self.records = Vec::new();
+        } else {
+            self.small.push(merged);
+        }
+        old.iter().try_for_each(|small| repository.remove(&small.name.path()))?;
+        Ok(written)
+    }
+
+    /// How many of the newest small objects the next takes the place of: none while they are few, then as many as are not
+    /// much larger than all behind them together, so that an entry is written again seldom.
+    fn to_replace(&self, fresh: &Small) -> usize {
+        if self.small.len() < MAX_SMALL {
+            return 0;
+        }
+        let (mut count, mut bytes, mut start) = (0, self.records.len() - fresh.start, fresh.start);
+        for small in self.small.iter().rev() {
+            let own = start - small.start;
+            if count > 0 && own > 2 * bytes {
+                break;
+            }
+            (count, bytes, start) = (count + 1, bytes + own, small.start);
+        }
+        count
+    }
+}
+
+/// The name of two in a row.
+fn followed(first: LogName, second: LogName) -> LogName {
+    let either = |a: u64, b: u64| if a == 0 { b } else { a };
+    LogName {
+        first: first.first,
+        last: second.last,
+        first_ms: either(first.first_ms, second.first_ms),
+        last_ms: either(second.last_ms, first.last_ms),
+    }
+}
+
+/// Removes objects of the log whose entries are all in one other; returns the rest, by their first entries.
+pub fn tidy(repository: &Repository) -> Result<Vec<LogName>> {
+    let all: Vec<LogName> = repository.logs()?.into_iter().map(|log| log.name).collect();
+    let mut kept: Vec<LogName> = Vec::new();
+    // Among those with the same first entry the longest comes last.
+    for (at, name) in all.iter().enumerate() {
+        let by_next = all.get(at + 1).is_some_and(|next| next.covers(name));
+        if by_next || kept.last().is_some_and(|before| before.covers(name)) {
+            repository.remove(&name.path())?;
+        } else {
+            kept.push(*name);
+        }
+    }
+    Ok(kept)
+}
+
+/// Entries as a log read yields them, from a record's parts.
+pub fn log_entry(index: u64, term: u64, payload: Vec<u8>) -> LogEntry {
+    LogEntry { index, term, payload: Bytes::from(payload) }
+}

@@ -1,0 +1,278 @@
+//! Where a repository lies: a folder, or a bucket of an object store that speaks S3.
+//!
+//! - Everything blocks: a store is used by a command of the command line, or by a thread of its own, never by a worker or the
+//!   driver.
+//! - An object appears as a whole or not at all, and durably.
+//! - Requests that fail for a moment are repeated for a short time; who wants more patience calls again.
+//! - Where an S3 store is and who may use it comes from the usual variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+//!   `AWS_REGION`, `AWS_ENDPOINT_URL` and so on. An endpoint that begins with `http://` is spoken to without TLS.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    BackoffConfig, ClientOptions, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
+};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use super::error::{BackupError, Result};
+
+const MAX_RETRIES: usize = 3;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one request with its body, which may be as long as the longest entry.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+/// Objects that are fetched at a time.
+const FETCHES: usize = 4;
+
+#[derive(Debug)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    root: Path,
+    url: String,
+    runtime: Runtime,
+}
+
+/// An object as a list has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Without the folder.
+    pub name: String,
+    pub bytes: u64,
+    /// When it was written, by the store's clock; unix ms.
+    pub written_ms: i64,
+}
+
+/// What a URL names.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Folder(PathBuf),
+    S3 { bucket: String, prefix: String },
+}
+
+impl Place {
+    fn parse(url: &str) -> Result<Place> {
+        let refused = |reason: &str| BackupError::Url { url: url.to_owned(), reason: reason.to_owned() };
+        if let Some(path) = url.strip_prefix("file://") {
+            return match path.starts_with('/') && path.len() > 1 {
+                true => Ok(Place::Folder(PathBuf::from(path))),
+                false => Err(refused("file:// is followed by an absolute path")),
+            };
+        }
+        let rest =
+            url.strip_prefix("s3://").ok_or_else(|| refused("it is file:///folder or s3://bucket/prefix"))?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(refused("a bucket is missing"));
+        }
+        Ok(Place::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_end_matches('/').to_owned() })
+    }
+}
+
+/// Checks the form of a URL.
+pub fn check_url(url: &str) -> Result<()> {
+    Place::parse(url).map(drop)
+}
+
+impl Store {
+    /// Opens the place that a URL names; a folder is made if it is missing and `create` says so.
+    pub fn open(url: &str, create: bool) -> Result<Store> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(BackupError::Runtime)?;
+        let failed = |source| BackupError::Store { operation: "open", name: url.to_owned(), source };
+        let (objects, root): (Arc<dyn ObjectStore>, Path) = match Place::parse(url)? {
+            Place::Folder(folder) => {
+                if create {
+                    std::fs::create_dir_all(&folder).map_err(BackupError::io("create", &folder))?;
+                } else if !folder.is_dir() {
+                    return Err(BackupError::NoRepository { url: url.to_owned() });
+                }
+                let store = LocalFileSystem::new_with_prefix(&folder).map_err(failed)?;
+                (Arc::new(store.with_fsync(true)), Path::default())
+            }
+            Place::S3 { bucket, prefix } => {
+                let root = Path::parse(&prefix)
+                    .map_err(|error| BackupError::Url { url: url.to_owned(), reason: error.to_string() })?;
+                (Arc::new(s3(&bucket).build().map_err(failed)?), root)
+            }
+        };
+        Ok(Store { objects, root, url: url.to_owned(), runtime })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Reads an object; `None` if it is not there.
+    pub fn get(&self, name: &str) -> Result<Option<Bytes>> {
+        self.runtime.block_on(get(self.objects.clone(), self.path(name))).map_err(failure("read", name))
+    }
+
+    /// Reads many objects, several at a time, and hands them to `take` in their order, one that is not there as `None`, until
+    /// it says to stop. It must not call the store.
+    pub fn get_each(
+        &self,
+        names: &[String],
+        mut take: impl FnMut(usize, Option<Bytes>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.runtime.block_on(async {
+            let mut coming: VecDeque<JoinHandle<_>> = VecDeque::new();
+            let mut ask = names.iter();
+            for (number, name) in names.iter().enumerate() {
+                for name in ask.by_ref().take(FETCHES - coming.len()) {
+                    coming.push_back(tokio::spawn(get(self.objects.clone(), self.path(name))));
+                }
+                let Some(next) = coming.pop_front() else { break };
+                let got = next.await.unwrap_or_else(|source| Err(Error::JoinError { source }));
+                if take(number, got.map_err(failure("read", name))?)?.is_break() {
+                    break;
+                }
+            }
+            coming.iter().for_each(JoinHandle::abort);
+            Ok(())
+        })
+    }
+
+    /// Writes an object, in place of one of that name.
+    pub fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let path = self.path(name);
+        let put = self.runtime.block_on(self.objects.put(&path, bytes.into()));
+        put.map(drop).map_err(failure("write", name))
+    }
+
+    /// Writes an object unless there is one of that name. False if there was.
+    pub fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
+        let path = self.path(name);
+        let options = PutOptions::from(PutMode::Create);
+        match self.runtime.block_on(self.objects.put_opts(&path, bytes.clone().into(), options)) {
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. }) => Ok(false),
+            // A store that has no such thing.
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => match self.get(name)? {
+                Some(_) => Ok(false),
+                None => self.put(name, bytes).map(|()| true),
+            },
+            Err(error) => Err(failure("write", name)(error)),
+        }
+    }
+
+    /// Removes an object, if it is there.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        match self.runtime.block_on(self.objects.delete(&path)) {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failure("remove", name)(error)),
+        }
+    }
+
+    /// What is in a folder, by name.
+    pub fn list(&self, folder: &str) -> Result<Vec<Listed>> {
+        let path = self.path(folder);
+        let listed = self.runtime.block_on(self.objects.list_with_delimiter(Some(&path)));
+        let objects = listed.map_err(failure("list", folder))?.objects;
+        let mut all: Vec<Listed> = objects
+            .into_iter()
+            .filter_map(|object| {
+                let name = object.location.filename()?.to_owned();
+                Some(Listed { name, bytes: object.size, written_ms: object.last_modified.timestamp_millis() })
+            })
+            .collect();
+        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn path(&self, name: &str) -> Path {
+        name.split('/').fold(self.root.clone(), |path, part| path.join(part))
+    }
+}
+
+async fn get(objects: Arc<dyn ObjectStore>, path: Path) -> object_store::Result<Option<Bytes>> {
+    match objects.get(&path).await {
+        Ok(found) => found.bytes().await.map(Some),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn failure(operation: &'static str, name: &str) -> impl FnOnce(Error) -> BackupError {
+    move |source| BackupError::Store { operation, name: name.to_owned(), source }
+}
+
+fn s3(bucket: &str) -> AmazonS3Builder {
+    // The first one that is installed stays; all would be this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    let endpoint = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+    let endpoint = endpoint.iter().find_map(|key| builder.get_config_value(key));
+    let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let client = ClientOptions::new()
+        .with_timeout(REQUEST_TIMEOUT)
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_allow_http(is_plain);
+    builder.with_client_options(client).with_retry(RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: MAX_RETRIES,
+        retry_timeout: RETRY_TIMEOUT,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_a_folder_or_a_bucket() {
+        let s3 = |bucket: &str, prefix: &str| Place::S3 { bucket: bucket.into(), prefix: prefix.into() };
+        for (url, place) in [
+            ("file:///var/backups", Place::Folder("/var/backups".into())),
+            ("s3://bucket", s3("bucket", "")),
+            ("s3://bucket/some/where/", s3("bucket", "some/where")),
+        ] {
+            assert_eq!(Place::parse(url).expect("a place"), place);
+        }
+        for url in ["/var/backups", "file://backups", "file:///", "s3:///x", "http://host/x", ""] {
+            assert!(Place::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn objects_come_and_go_as_a_whole() -> Result<()> {
+        let folder = tempfile::tempdir().expect("tests have a folder for temporary files");
+        let url = format!("file://{}/new", folder.path().display());
+        assert!(matches!(Store::open(&url, false), Err(BackupError::NoRepository { .. })));
+        let store = Store::open(&url, true)?;
+        assert!(store.list("log")?.is_empty() && store.get("log/a")?.is_none());
+        store.put("log/b", b"two".to_vec())?;
+        store.put("log/a", b"one".to_vec())?;
+        store.put("log/a", b"three".to_vec())?;
+        assert!(store.create("c", b"c".to_vec())? && !store.create("c", b"d".to_vec())?);
+        assert_eq!(store.get("c")?.as_deref(), Some(&b"c"[..]));
+        let listed: Vec<_> = store.list("log")?.into_iter().map(|one| (one.name, one.bytes)).collect();
+        assert_eq!(listed, [("a".to_owned(), 5), ("b".to_owned(), 3)]);
+        let names: Vec<String> = ["log/a", "x", "log/b", "c", "y", "log/a"].map(str::to_owned).into();
+        let mut got = Vec::new();
+        store.get_each(&names, |number, bytes| {
+            got.push((number, bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let texts = [Some("three"), None, Some("two"), Some("c"), None, Some("three")];
+        assert_eq!(
+            got,
+            texts.map(|text| text.map(str::to_owned)).into_iter().enumerate().collect::<Vec<_>>()
+        );
+        store.delete("log/a")?;
+        store.delete("log/a")?;
+        assert_eq!(store.list("log")?.len(), 1);
+        Ok(())
+    }
+}
