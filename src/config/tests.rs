@@ -166,7 +166,7 @@ fn each_setting_is_read_and_its_name_is_unique() {
 }
 
 #[test]
-fn a_groups_name_is_for_groups() {
+fn a_cluster_may_have_a_name() {
     let named = build(&[("initial-cluster", THREE), ("cluster-name", "blue")]).expect("sound");
     assert_eq!(named.cluster_name.as_deref(), Some("blue"));
     let alone = build(&[("cluster-name", "blue")]).expect("a node alone may have a name");

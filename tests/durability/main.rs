@@ -9,8 +9,10 @@ mod damage;
 mod full_disk;
 mod kills;
 mod ledger;
+mod point_in_time;
 mod repair;
 mod restarts;
+mod s3;
 mod torture;
 mod writers;
 
