@@ -125,7 +125,7 @@ impl History {
 
     fn times(&self) -> (i64, i64) {
         let times = || self.rows.iter().filter_map(|row| row.1);
-        (times().next().expect("there are writes"), times().last().expect("there are writes"))
+        (times().next().expect("there are writes"), times().next_back().expect("there are writes"))
     }
 }
 
