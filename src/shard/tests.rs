@@ -2,6 +2,7 @@
 
 mod deaths;
 mod full_disk;
+mod marks;
 
 use super::testing::Rig;
 use super::turn::ShardError;

@@ -255,7 +255,10 @@ impl Cut {
             (true, true) => writeln!(out, "{place}: would drop {}", self.dropped())?,
             (true, false) => writeln!(out, "{place}: dropped {}", self.dropped())?,
         }
-        writeln!(out, "{}: entries {first_index} to {last_index} stay", self.reason())?;
+        match first_index <= last_index {
+            true => writeln!(out, "{}: entries {first_index} to {last_index} stay", self.reason())?,
+            false => writeln!(out, "{}: no entry stays behind it", self.reason())?,
+        }
         Ok(())
     }
 
