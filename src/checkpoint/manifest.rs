@@ -227,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn the_digest_is_of_what_databases_hold_and_of_nothing_else() {
+        let one = manifest();
+        let mut same = one.clone();
+        same.databases[3] = Generation(99);
+        same.generations = BTreeMap::from([(Generation(99), one.tally(Generation(16)))]);
+        (same.point.index, same.next_blob, same.files) = (8, 0, Vec::new());
+        assert_eq!(same.digest(), one.digest());
+        let mut swapped = one.clone();
+        swapped.databases.swap(3, 4);
+        assert_ne!(swapped.digest(), one.digest());
+        assert_eq!(one.digest(), 0xee6e16f0154f708c919db7de67005ef9, "it never changes");
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_cut_is_found() {
         let bytes = manifest().encode();
         for at in 0..bytes.len() {
