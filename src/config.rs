@@ -17,6 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::backup::store::check_url;
 use crate::raft::timing::RaftTiming;
 use settings::{Origin, Settings};
 use value::{
@@ -69,6 +70,20 @@ pub struct CheckpointPolicy {
     pub log_keep_bytes: u64,
     /// Most bytes that are fetched in a second; zero is no limit.
     pub catch_up_bytes_per_second: u64,
+}
+
+/// Where a node backs up to, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupPlan {
+    pub url: String,
+    pub key_file: Option<PathBuf>,
+    pub interval_ms: u64,
+    /// Between two checkpoints.
+    pub checkpoint_s: u64,
+    /// Zero is no limit.
+    pub bytes_per_second: u64,
+    /// Bytes of the log that stay for a backup that is behind.
+    pub log_keep_bytes: u64,
 }
 
 /// Whom a data folder is for.
@@ -143,6 +158,7 @@ pub struct Config {
     pub log_pad_to_block: bool,
     pub segment_bytes: u64,
     pub checkpoints: CheckpointPolicy,
+    pub backup: Option<BackupPlan>,
     /// A member of a group begins a damaged log anew, and learns from the others what was in it.
     pub repair_from_peers: bool,
     /// At least one.
@@ -190,6 +206,7 @@ impl Config {
             log_pad_to_block: settings.required("log-pad-to-block", parse_yes_no)?,
             segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
             checkpoints: checkpoint_policy(settings)?,
+            backup: backup_plan(settings)?,
             repair_from_peers: settings.required("repair-from-peers", parse_yes_no)?,
             workers: workers(settings)?,
             log_driver: settings.required("log-driver", parse_log_driver)?,
@@ -396,6 +413,27 @@ fn checkpoint_policy(settings: &Settings) -> Result<CheckpointPolicy, ConfigErro
         log_keep_bytes: settings.required("log-keep-bytes", parse_bytes)?,
         catch_up_bytes_per_second: settings.required("catch-up-bytes-per-second", parse_checkpoint_rate)?,
     })
+}
+
+fn backup_plan(settings: &Settings) -> Result<Option<BackupPlan>, ConfigError> {
+    let url = settings.optional("backup-to", parse_backup_url)?;
+    let plan = BackupPlan {
+        url: url.clone().unwrap_or_default(),
+        key_file: settings.optional("backup-key-file", parse_path)?,
+        interval_ms: number(settings, "backup-interval-ms", 10, 600_000)?,
+        checkpoint_s: number(settings, "backup-checkpoint-seconds", 1, MAX_INTERVAL_S)?,
+        bytes_per_second: settings.required("backup-bytes-per-second", parse_checkpoint_rate)?,
+        log_keep_bytes: settings.required("backup-log-keep-bytes", parse_bytes)?,
+    };
+    Ok(url.map(|_| plan))
+}
+
+fn parse_backup_url(text: &str) -> Result<String, String> {
+    check_url(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn parse_path(text: &str) -> Result<PathBuf, String> {
+    if text.contains('\0') { Err("that is no name of a file".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 fn parse_checkpoint_rate(text: &str) -> Result<u64, String> {

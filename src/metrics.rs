@@ -96,6 +96,14 @@ pub struct ClientMetrics {
     pub cut_off: Counter,
 }
 
+/// What the thread that makes backups does.
+pub struct BackupMetrics {
+    pub shipped_index: Level,
+    pub lag_seconds: Level,
+    pub bytes: Counter,
+    pub failures: Counter,
+}
+
 /// Keys and deadlines of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseKeys {
@@ -111,6 +119,7 @@ pub struct Metrics {
     pub log: LogMetrics,
     pub raft: RaftMetrics,
     pub clients: ClientMetrics,
+    pub backup: BackupMetrics,
     pub expired_keys: Counter,
     registry: Registry,
     clock: Clock,
@@ -164,6 +173,18 @@ impl LogMetrics {
             ready_bytes: d.level("log_ready_bytes", "Bytes that the log can take before it needs more space on the disk"),
             disk_full: d.level("log_disk_full", "1 while there is no space on the disk for the log's next segment, else 0"),
             refused_commands: d.counter("log_refused_commands", "Writing commands refused because the disk was full"),
+        }
+    }
+}
+
+impl BackupMetrics {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declare<'_>) -> BackupMetrics {
+        BackupMetrics {
+            shipped_index: d.level("backup_shipped_index", "Index of the last entry that the backup is known to have"),
+            lag_seconds: d.level("backup_lag_seconds", "On the primary: for how long something applied has waited to be backed up, at most"),
+            bytes: d.counter("backup_bytes", "Bytes written to the backup"),
+            failures: d.counter("backup_failures", "Attempts to back up that failed"),
         }
     }
 }
@@ -223,6 +244,7 @@ impl Metrics {
             log: LogMetrics::declare(d),
             raft: RaftMetrics::declare(d),
             clients: ClientMetrics::declare(d),
+            backup: BackupMetrics::declare(d),
             expired_keys: d.counter("expired_keys", "Keys freed because their time had come"),
             registry,
             clock,

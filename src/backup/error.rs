@@ -76,8 +76,9 @@ pub enum BackupError {
     Identity(#[from] crate::raft::identity::IdentityError),
     #[error("no runtime for the network: {0}")]
     Runtime(#[source] io::Error),
-    #[error("the node is ending")]
-    Ended,
+    /// Another node goes on.
+    #[error("this node is not the primary any more")]
+    Handover,
 }
 
 /// What is wrong with an object.

@@ -13,6 +13,7 @@
 //! | `entries`, `checkpoint` | what is in one |
 //! | `repository`, `inventory` | whose they are; what can be restored |
 //! | `ship`, `create`, `folder` | how they come there: the log as it grows; all at once; from a folder |
+//! | `status` | what a running node tells of its backups |
 //! | `verify`, `prune` | whether they are whole; which go |
 //! | `restore` | a data folder as of then |
 
@@ -29,6 +30,7 @@ pub mod prune;
 pub mod repository;
 pub mod restore;
 pub mod ship;
+pub mod status;
 pub mod store;
 pub mod verify;
 

@@ -211,10 +211,10 @@ impl Shelf {
         sync(&self.folder)
     }
 
-    /// Gives the files of a published checkpoint second names, in a temporary folder.
-    pub fn lend(&self, index: u64) -> Result<(PathBuf, Manifest)> {
+    /// Gives the files of a published checkpoint second names, in a temporary folder of the borrower's.
+    pub fn lend(&self, index: u64, borrower: &str) -> Result<(PathBuf, Manifest)> {
         let manifest = self.manifest(index)?;
-        let folder = self.temporary(&format!("lent-{index}"))?;
+        let folder = self.temporary(&format!("lent-{borrower}-{index}"))?;
         fs::create_dir_all(&folder).map_err(CheckpointError::io("create", &folder))?;
         for file in &manifest.files {
             link_or_copy(&self.path(index).join(&file.name), &folder.join(&file.name))?;

@@ -33,6 +33,7 @@ pub struct Setting {
 const NODE: &str = "Node and cluster";
 const CLIENTS: &str = "Clients";
 const STORAGE: &str = "Data and log";
+const BACKUPS: &str = "Backups";
 const REPLICATION: &str = "Replication";
 const OBSERVABILITY: &str = "Observability";
 
@@ -118,6 +119,18 @@ pub const SETTINGS: &[Setting] = &[
         "Threads that serve clients; 0 is one for each core"),
     setting(STORAGE, "log-driver", "auto|worker|thread", Some("auto"),
         "Who turns the log: a worker between its clients, or a thread of its own; auto goes by the number of cores"),
+    setting(BACKUPS, "backup-to", "URL", None,
+        "Ship the log, and checkpoints now and then, to file:///folder or s3://bucket/prefix, the same on each node; perdura restore goes back to any moment"),
+    setting(BACKUPS, "backup-key-file", "FILE", None,
+        "Encrypt the backup with the key in this file, which perdura backup create-key makes; the same on each node"),
+    setting(BACKUPS, "backup-interval-ms", "MS", Some("1000"),
+        "Ship what is new this often, 10 to 600000"),
+    setting(BACKUPS, "backup-checkpoint-seconds", "SECONDS", Some("3600"),
+        "Store a checkpoint so long after the last; a restore replays the log since"),
+    setting(BACKUPS, "backup-bytes-per-second", "BYTES", Some("64mb"),
+        "Most bytes of a checkpoint that are stored in a second, 1mb or more; 0 is no limit"),
+    setting(BACKUPS, "backup-log-keep-bytes", "BYTES", Some("4gb"),
+        "Bytes of the log that stay for a backup that does not go on; beyond that the log is cut, and the backup gets a gap"),
     setting(REPLICATION, "read-confirm", "yes|no", Some("no"),
         "Confirm each read on the primary with a majority instead of trusting a lease by the clock"),
     setting(REPLICATION, "tick-ms", "MS", Some("50"),

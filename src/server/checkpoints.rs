@@ -17,6 +17,7 @@ use perdura_wal::{Position, RealDisk};
 
 use super::compaction::{self, Floor};
 use super::{ServerError, spawn};
+use crate::backup::status::BackupStatus;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::manifest::{Manifest, Point};
 use crate::checkpoint::{self, CheckpointStore, Report};
@@ -57,6 +58,7 @@ pub struct Checkpoints {
     policy: CheckpointPolicy,
     identity: Identity,
     transfers: Arc<Transfers>,
+    backup: Arc<BackupStatus>,
     /// The thread has it while one is being written.
     store: Arc<Mutex<Box<dyn CheckpointStore>>>,
     orders: SyncSender<Order>,
@@ -109,11 +111,14 @@ impl Checkpoints {
             }
         })?;
         let last = Last { index, monotonic_ms: now_ms, ..Last::default() };
-        let (is_running, transfers, marks) = (false, handle.transfers.clone(), handle.marks.clone());
+        let (transfers, backup, marks) =
+            (handle.transfers.clone(), handle.backup.clone(), handle.marks.clone());
+        let is_running = false;
         Ok(Checkpoints {
             policy,
             identity,
             transfers,
+            backup,
             store,
             orders,
             outcomes,
@@ -307,14 +312,29 @@ impl Checkpoints {
     }
 
     /// What keeps the log from being cut further.
-    fn floors(&self, shard: &Shard<RealDisk>, keep_bytes: u64) -> [Floor; 3] {
+    fn floors(&self, shard: &Shard<RealDisk>, keep_bytes: u64) -> [Floor; 4] {
         let lent = self.transfers.oldest_lent().unwrap_or(u64::MAX);
         let beyond = shard.node().storage().compactable_beyond(keep_bytes);
         [
             Floor { index: self.oldest, holder: "checkpoint" },
             Floor { index: lent, holder: "transfer" },
             Floor { index: beyond, holder: "keep-bytes" },
+            Floor { index: self.backed_up(shard), holder: "backup" },
         ]
+    }
+
+    /// The last entry that backups need no more: what is shipped, or more where the log would grow beyond all bounds.
+    fn backed_up(&self, shard: &Shard<RealDisk>) -> u64 {
+        let Some((shipped, keep_bytes)) = self.backup.keeps() else { return u64::MAX };
+        let bound = shard.node().storage().compactable_beyond(keep_bytes);
+        if bound > shipped {
+            tracing::warn!(
+                shipped,
+                bound,
+                "the log is kept no longer for the backup, which is too far behind (backup-log-keep-bytes)"
+            );
+        }
+        shipped.max(bound)
     }
 }
 

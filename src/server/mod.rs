@@ -4,6 +4,7 @@
 //!   its own, as configured.
 //! - The first error of the log, of apply or of a listener ends the process; nothing is acknowledged after it.
 
+mod backups;
 mod catch_up;
 mod checkpoints;
 mod compaction;

@@ -12,11 +12,13 @@ use std::sync::Arc;
 use perdura_wal::{Position, RealDisk};
 
 use super::ServerError;
+use super::backups;
 use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::folder::Folder;
 use super::peers::PeerPlan;
 use crate::apply::Applier;
+use crate::backup::repository::Owner;
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::ship::Pace;
 use crate::checkpoint::store::RocksStore;
@@ -90,6 +92,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
             tracing::error!(%error, "the next segment of the log can't be prepared");
         }
     })?;
+    let owner = Owner::new(&identity, wal.log_id());
     let restored = restore(&store, &mut mutator, &clock, &handle.loading)?;
     let shelf = store.shelf().clone();
     let node_config = node_config(config, identity.clone());
@@ -111,14 +114,17 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let policy = config.checkpoints;
     let checkpoints = Checkpoints::start(Box::new(store), &handle, policy, peers.identity.clone(), now_ms)?;
     let pace = Pace { bytes_per_second: policy.catch_up_bytes_per_second };
-    let catch_up = CatchUp::start(shelf, pace, &handle, clock.clone())?;
+    let catch_up = CatchUp::start(shelf.clone(), pace, &handle, clock.clone())?;
     handle.persistence.found(restored.published());
     let board = TurnBoard::default();
-    let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, metrics);
+    let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock.clone(), metrics.clone());
     machine.applied = restored.index;
     let inbox = Inbox::new(handle.driver_wake.clone());
-    let mut shard = Shard::new(node, machine, handle, env::random_seed());
+    let mut shard = Shard::new(node, machine, handle.clone(), env::random_seed());
     replay(&mut shard, &shared)?;
+    if let Some(plan) = config.backup.clone() {
+        backups::start(backups::Parts { plan, owner, shelf, handle, metrics, clock })?;
+    }
     Ok((Opened { shared, shard, checkpoints, catch_up, inbox, board }, peers))
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
 use super::marks::Marks;
+use crate::backup::status::BackupStatus;
 use crate::keyspace::Keyspace;
 use crate::loading::Loading;
 use crate::pause::Pause;
@@ -107,6 +108,7 @@ pub struct ShardHandle {
     pub log_cuts: LogCuts,
     pub marks: Arc<Marks>,
     pub transfers: Arc<Transfers>,
+    pub backup: Arc<BackupStatus>,
     readable_until_ms: AtomicU64,
     stamp_ms: AtomicI64,
     caught_up: AtomicBool,
@@ -139,6 +141,7 @@ impl ShardHandle {
             marks: Arc::default(),
             driver_wake,
             transfers: Arc::default(),
+            backup: Arc::default(),
             status: Mutex::default(),
             status_told: Notify::new(),
             watches: AtomicUsize::new(0),

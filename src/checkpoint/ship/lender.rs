@@ -18,6 +18,7 @@ use crate::checkpoint::shelf::{Shelf, remove_folder};
 /// How long after the last ask a checkpoint stays lent.
 const KEPT_MS: u64 = 60_000;
 const MAX_LENT: usize = 4;
+const BORROWER: &str = "peers";
 
 #[derive(Debug)]
 pub struct Lender {
@@ -60,7 +61,7 @@ impl Lender {
         let place = match known {
             Some(place) => place,
             None if self.lent.len() == MAX_LENT => return Ok(None),
-            None => match self.shelf.lend(index) {
+            None => match self.shelf.lend(index, BORROWER) {
                 Ok((folder, manifest)) => {
                     let manifest_bytes = manifest.encode().into();
                     self.lent.push(Lent { manifest, manifest_bytes, folder, open: None, asked_ms: now_ms });

@@ -31,12 +31,14 @@ const LOG_TAIL_LINES: usize = 40;
 pub struct NodeSpec {
     program: PathBuf,
     flags: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
 }
 
 impl NodeSpec {
     /// A node of the given binary (`env!("CARGO_BIN_EXE_perdura")` in an integration test).
     pub fn new(program: impl AsRef<Path>) -> NodeSpec {
-        let spec = NodeSpec { program: program.as_ref().to_path_buf(), flags: Vec::new() };
+        let spec =
+            NodeSpec { program: program.as_ref().to_path_buf(), flags: Vec::new(), variables: Vec::new() };
         spec.flag("segment-bytes", SEGMENT_BYTES)
     }
 
@@ -44,6 +46,12 @@ impl NodeSpec {
     pub fn flag(mut self, name: &str, value: impl ToString) -> NodeSpec {
         self.flags.retain(|(known, _)| known != name);
         self.flags.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub fn variable(mut self, name: &str, value: impl ToString) -> NodeSpec {
+        self.variables.push((name.to_string(), value.to_string()));
         self
     }
 
@@ -80,6 +88,7 @@ impl NodeSpec {
         for name in foreign.filter(|name| name.to_string_lossy().starts_with("PERDURA_")) {
             command.env_remove(name);
         }
+        command.envs(self.variables.iter().cloned());
         command.arg("serve").arg("--port").arg(addr.port().to_string());
         if self.value("dir").is_none() {
             command.arg("--dir").arg(data);

@@ -115,6 +115,23 @@ pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
     fields.add("perdura_checkpoint_bytes_written", newest.bytes_written);
     fields.add("perdura_checkpoint_took_ms", newest.took_ms);
     fields.add("perdura_checkpoint_failure", checkpoints.failure.as_deref().unwrap_or(""));
+    backup(shared, fields);
+}
+
+/// Backups, where the node makes any.
+fn backup(shared: &Shared, fields: &mut Fields) {
+    let state = shared.shard.backup.state();
+    fields.add("perdura_backup_enabled", u8::from(state.is_on));
+    if !state.is_on {
+        return;
+    }
+    fields.add("perdura_backup_shipping", u8::from(state.is_shipping));
+    fields.add("perdura_backup_shipped_index", state.shipped_index);
+    fields.add("perdura_backup_lag_seconds", state.lag_s(shared.clock.monotonic_ms()));
+    fields.add("perdura_backup_checkpoint_index", state.checkpoint_index);
+    fields.add("perdura_backup_written_bytes", state.bytes);
+    fields.add("perdura_backup_failures", state.failures);
+    fields.add("perdura_backup_failure", state.failure.as_deref().unwrap_or(""));
 }
 
 /// A start that is under way.
