@@ -99,7 +99,8 @@ fn the_page_names_the_exit_codes_that_the_command_has() {
 
 /// The lines of the page that run this subcommand, without their comments, for the node of the page.
 fn recipes(subcommand: &str) -> Vec<Vec<String>> {
-    let lines = PAGE.lines().filter(|line| line.starts_with(&format!("perdura {subcommand}")));
+    let page = PAGE.replace("\\\n", " ");
+    let lines = page.lines().filter(|line| line.starts_with(&format!("perdura {subcommand}")));
     lines
         .map(|line| line.split('#').next().unwrap_or_default())
         .map(|line| line.split_whitespace().skip(1).map(str::to_owned).collect())
@@ -160,4 +161,60 @@ fn nodes_are_compared_as_the_page_says() {
     assert_eq!(recipes.len(), 1);
     let (text, code) = follow(&recipes[0], &addrs, "");
     assert!(code == Some(0) && text.lines().count() == 4, "{text}");
+}
+
+/// The moment of the last write that the backup has, once it has what this node has applied.
+fn backed_up_to(node: &Node, list: &[String], places: &[(&str, &str)]) -> String {
+    let mut client = node.client();
+    let applied = client.info_number("perdura_applied_index");
+    wait_for("everything is backed up", SOON, || {
+        (client.info_number("perdura_backup_shipped_index") >= applied).then_some(())
+    });
+    let (text, code) = follow(&[list, &["--json".to_owned()]].concat(), places, "");
+    assert_eq!(code, Some(0), "{text}");
+    let listed: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    listed["restorable"][0]["last_time"].as_str().expect("it has a time").to_owned()
+}
+
+#[test]
+fn an_accident_is_undone_as_the_page_says() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    let (url, key, restored) = (format!("file://{}", path("backup")), path("key"), path("restored"));
+    let mut places = vec![("file:///mnt/backup", &url[..]), ("/etc/perdura/backup.key", &key)];
+    let with_key = |recipe: Vec<String>| [recipe, vec!["--key-file".to_owned(), key.clone()]].concat();
+    let (keys, others): (Vec<_>, Vec<_>) =
+        recipes("backup").into_iter().partition(|recipe| recipe[1] == "create-key");
+    assert_eq!((keys.len(), others.len()), (1, 5), "{others:?}");
+    assert_eq!(follow(&keys[0], &places, "").1, Some(0));
+    let others: Vec<Vec<String>> = others.into_iter().map(with_key).collect();
+    let list = others.iter().find(|recipe| recipe[1] == "list").expect("the page lists");
+
+    let spec = perdura().flag("backup-to", &url).flag("backup-key-file", &key);
+    let node = spec.flag("backup-interval-ms", 20).start();
+    node.client().check("SET precious v", "+OK");
+    let before = backed_up_to(&node, list, &places);
+    wait_for("a later moment", SOON, || {
+        node.client().check("SET later v", "+OK");
+        (backed_up_to(&node, list, &places) > before).then_some(())
+    });
+    node.client().check("FLUSHALL", "+OK");
+    backed_up_to(&node, list, &places);
+    for recipe in &others {
+        let (text, code) = follow(recipe, &places, "");
+        assert_eq!(code, Some(0), "{recipe:?}: {text}");
+    }
+
+    let undoing: Vec<Vec<String>> = recipes("restore").into_iter().map(with_key).collect();
+    assert_eq!(undoing.len(), 2);
+    places.push(("2026-11-21T14:03:00.250Z", &before));
+    for (number, recipe) in undoing.iter().enumerate() {
+        let dir = format!("{restored}{number}");
+        let places = [&places[..], &[("/var/lib/perdura-1403", &dir)]].concat();
+        let (text, code) = follow(recipe, &places, "");
+        assert!(code == Some(0) && text.contains("new cluster"), "{recipe:?}: {text}");
+    }
+    let again = perdura().flag("dir", format!("{restored}0")).start();
+    again.client().check("GET precious", "v");
+    node.client().check("DBSIZE", ":0");
 }
