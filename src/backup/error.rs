@@ -76,6 +76,9 @@ pub enum BackupError {
     Identity(#[from] crate::raft::identity::IdentityError),
     #[error("no runtime for the network: {0}")]
     Runtime(#[source] io::Error),
+    /// A running node that was asked for its log or its checkpoint.
+    #[error("{reason}")]
+    Node { reason: String },
     /// Another node goes on.
     #[error("this node is not the primary any more")]
     Handover,
@@ -105,7 +108,7 @@ pub enum Damage {
 }
 
 impl BackupError {
-    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+    pub fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError {
         move |source| BackupError::Io { operation, path: path.to_owned(), source }
     }
 

@@ -5,6 +5,7 @@
 
 mod create;
 mod list;
+mod node;
 mod prune;
 mod verify;
 

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 pub(super) use folder::{Folder, with_progress};
-pub(super) use node::{RunningNode, addr_argument};
+pub(super) use node::{RunningNode, Sent, addr_argument};
 
 use super::failure::{self, DAMAGE, Failure, GOOD, write_json};
 use super::{MISTAKE, arguments};

@@ -151,6 +151,29 @@ fn the_next_primary_goes_on_where_the_last_one_stopped() {
     });
 }
 
+#[test]
+fn a_running_node_is_backed_up_by_hand() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let place = folder(scratch.path());
+    let node = perdura().start();
+    let addr = node.addr().to_string();
+    let back_up = || ask(&place.with(&["backup", "create", "--addr", &addr], "--to"), &[]);
+    write(&mut node.client(), 1..3000);
+    let created = back_up();
+    assert!(created["checkpoint"].is_null() && created["index_before"] == 0, "{created}");
+    for round in 1..=2 {
+        let index = checkpoint(&node);
+        write(&mut node.client(), 3000 * round..3000 * round + 500);
+        let created = back_up();
+        assert_eq!(created["checkpoint"].as_u64(), Some(index), "{created}");
+        assert_eq!(restored_digest(&place, scratch.path()), digest(&node));
+    }
+    let again = back_up();
+    assert!(again["checkpoint"].is_null() && again["log_bytes"] == 0, "{again}");
+    let listed = ask(&place.with(&["backup", "list"], "--at"), &[]);
+    assert_eq!(listed["checkpoints"].as_array().map(Vec::len), Some(2), "{listed}");
+}
+
 /// The same backup, restored for three nodes, makes a group that takes writes and elects anew.
 #[test]
 fn a_group_is_restored() {

@@ -1,4 +1,4 @@
-//! `perdura backup create`: one backup now, of the folder of a node that does not run.
+//! `perdura backup create`: one backup now, of a running node or of the folder of one that does not run.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Command};
 use serde::Serialize;
 
+use super::node::NodeSource;
 use super::progress_bar;
 use crate::backup::create::{Created, create};
 use crate::backup::folder::FolderSource;
-use crate::backup::repository::Repository;
+use crate::backup::repository::{Owner, Repository};
+use crate::backup::ship::Source;
 use crate::cli::arguments;
 use crate::cli::failure::{Failure, GOOD, write_json};
-use crate::cli::log::{bytes_text, with_progress};
+use crate::cli::log::{RunningNode, addr_argument, bytes_text, with_progress};
 use crate::config::settings::Settings;
 use crate::env::Clock;
 
@@ -21,11 +23,12 @@ pub fn command() -> Command {
         .about("Store what is new: the newest checkpoint, and the log as far as it is committed")
         .args(super::repository_arguments("to"))
         .args(arguments::settings_named(&["dir", "config"]))
+        .arg(addr_argument())
 }
 
 #[derive(Serialize)]
 struct Answer {
-    /// The newest checkpoint in the backup.
+    /// The checkpoint that was stored; null where there is no new one.
     checkpoint: Option<u64>,
     checkpoint_bytes: u64,
     checkpoint_written_bytes: u64,
@@ -36,25 +39,45 @@ struct Answer {
 }
 
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
-    let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment())?;
-    let dir = settings.required("dir", |text| Ok(PathBuf::from(text)))?;
-    let source = with_progress(|progress| FolderSource::open(&dir, progress))?;
-    let mut source = source.ok_or_else(|| Failure::NoLog { folder: dir.display().to_string() })?;
-    let repository =
-        Repository::open_or_begin(super::url(matches), super::key_file(matches), &source.owner())?;
-    let bar = progress_bar("storing the checkpoint", "{bar:40} {bytes} of {total_bytes}");
-    let created = create(&repository, &mut source, &Clock::system(), |done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    let created = created?;
+    let created = match RunningNode::named(matches)? {
+        Some(node) => of_node(matches, node)?,
+        None => of_folder(matches)?,
+    };
     if matches.get_flag("json") {
         tell_json(out, &created)?
     } else {
         tell(out, &created)?
     }
     Ok(GOOD)
+}
+
+fn of_node(matches: &ArgMatches, node: RunningNode) -> Result<Created, Failure> {
+    let source = NodeSource::of(node)?;
+    let repository = begin(matches, source.owner())?;
+    let known = repository.checkpoint_indexes()?;
+    store(&repository, &mut source.without(known))
+}
+
+fn of_folder(matches: &ArgMatches) -> Result<Created, Failure> {
+    let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment())?;
+    let dir = settings.required("dir", |text| Ok(PathBuf::from(text)))?;
+    let source = with_progress(|progress| FolderSource::open(&dir, progress))?;
+    let mut source = source.ok_or_else(|| Failure::NoLog { folder: dir.display().to_string() })?;
+    store(&begin(matches, &source.owner())?, &mut source)
+}
+
+fn begin(matches: &ArgMatches, owner: &Owner) -> Result<Repository, Failure> {
+    Ok(Repository::open_or_begin(super::url(matches), super::key_file(matches), owner)?)
+}
+
+fn store(repository: &Repository, source: &mut dyn Source) -> Result<Created, Failure> {
+    let bar = progress_bar("storing the checkpoint", "{bar:40} {bytes} of {total_bytes}");
+    let created = create(repository, source, &Clock::system(), |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    Ok(created?)
 }
 
 fn tell_json(out: &mut impl Write, created: &Created) -> Result<(), Failure> {
@@ -75,7 +98,7 @@ fn tell_json(out: &mut impl Write, created: &Created) -> Result<(), Failure> {
 
 fn tell(out: &mut impl Write, created: &Created) -> Result<(), Failure> {
     match created.checkpoint {
-        None => writeln!(out, "no checkpoint: there is none in the folder")?,
+        None => writeln!(out, "no new checkpoint")?,
         Some(stored) => writeln!(
             out,
             "checkpoint {}: {}, {} written for it",
