@@ -76,10 +76,16 @@ impl Persistence {
         self.checkpoints.lock().running.is_some() || self.is_wanted()
     }
 
+    /// One begins that has everything written so far: who has asked has what he wants.
     pub fn begins(&self, running: Running) {
         let mut checkpoints = self.checkpoints.lock();
         checkpoints.running = Some(running);
         self.wanted.store(false, Ordering::Release);
+    }
+
+    /// One begins that was fixed before: who has asked may have written since, and gets another.
+    pub fn begins_at_mark(&self, running: Running) {
+        self.checkpoints.lock().running = Some(running);
     }
 
     /// Whoever asked has what he wants: nothing was written since the newest.
@@ -117,7 +123,10 @@ mod tests {
         assert!(!persistence.ask() && !persistence.is_wanted() && persistence.is_busy());
         persistence.failed("the disk is full".to_owned());
         assert!(persistence.checkpoints().failure.is_some() && persistence.ask());
+        persistence.begins_at_mark(Running { index: 8, began_ms: 1 });
+        assert!(persistence.is_wanted() && !persistence.ask());
         persistence.ended(Published { index: 9, ..Published::default() });
+        assert!(persistence.is_wanted(), "it may lack what was written since");
         let checkpoints = persistence.checkpoints();
         assert_eq!((checkpoints.failure, checkpoints.newest.map(|newest| newest.index)), (None, Some(9)));
     }

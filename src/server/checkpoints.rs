@@ -169,7 +169,8 @@ impl Checkpoints {
         let Marked { index, term, stamp_ms, applied_bytes, capture } = marked;
         let (cluster_id, members) = (self.identity.cluster_id.0, self.identity.members.clone());
         let point = Point { cluster_id, index, term, stamp_ms, members };
-        self.order(Order { capture, point }, applied_bytes, persistence, now);
+        persistence.begins_at_mark(Running { index, began_ms: now.unix_ms });
+        self.order(Order { capture, point }, applied_bytes, now);
     }
 
     /// Cuts the log as somebody asked for, and answers.
@@ -258,13 +259,13 @@ impl Checkpoints {
             stamp_ms: shard.machine().applier.last_stamp_ms(),
             members: self.identity.members.clone(),
         };
-        self.order(Order { capture, point }, shard.machine().applied_bytes, persistence, now);
+        persistence.begins(Running { index, began_ms: now.unix_ms });
+        self.order(Order { capture, point }, shard.machine().applied_bytes, now);
     }
 
-    fn order(&mut self, order: Order, applied_bytes: u64, persistence: &Persistence, now: Now) {
+    fn order(&mut self, order: Order, applied_bytes: u64, now: Now) {
         let index = order.point.index;
         self.last = Last { index, applied_bytes, monotonic_ms: now.monotonic_ms, not_before_ms: 0 };
-        persistence.begins(Running { index, began_ms: now.unix_ms });
         self.is_running = true;
         // The thread takes one order at a time, and gets none while it has one: there is room. Nor is it gone: it ends with
         // the process only.

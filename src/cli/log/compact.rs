@@ -20,6 +20,7 @@ use crate::cli::{arguments, complain};
 use crate::config::Config;
 use crate::config::settings::Settings;
 use crate::config::value::parse_bytes;
+use crate::data_folder;
 use crate::env::Clock;
 use crate::propose::entry::EntryReader;
 
@@ -211,7 +212,8 @@ fn cut_folder(matches: &ArgMatches, folder: &Folder, plan: Cut) -> Result<Cut, F
     let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment());
     let config = settings.and_then(|settings| Config::build(&settings));
     let config = config.map_err(|error| Failure::Mistake(error.to_string()))?;
-    let disk = RealDisk::open(config.dir.join(crate::data_folder::LOG_FOLDER), SyncMode::Fdatasync)
+    data_folder::check_is_whole(&config.dir).map_err(|error| Failure::Failed(error.to_string()))?;
+    let disk = RealDisk::open(config.dir.join(data_folder::LOG_FOLDER), SyncMode::Fdatasync)
         .map_err(|source| Failure::Folder { folder: folder.name(), source })?;
     let options = Options {
         segment_bytes: config.segment_bytes,
