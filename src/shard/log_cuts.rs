@@ -36,7 +36,7 @@ pub struct Cut {
     pub oldest_checkpoint: Option<u64>,
     /// Bytes of the segments that hold nothing else.
     pub freed_bytes: u64,
-    /// What keeps the rest: `checkpoint`, `transfer`, `keep-bytes`, `keep-time`, `full-disk`.
+    /// What keeps the rest: `checkpoint`, `transfer`, `backup`, `keep-bytes`, `keep-time`, `full-disk`.
     pub kept_by: &'static str,
 }
 

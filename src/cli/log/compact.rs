@@ -271,6 +271,7 @@ impl Cut {
             ("transfer", _) => {
                 "A checkpoint is being fetched, and what is behind it will be needed".to_owned()
             }
+            ("backup", _) => "The rest is not backed up yet".to_owned(),
             ("keep-bytes", _) => "So many bytes are to be kept".to_owned(),
             ("keep-time", _) => "So much time is to be kept".to_owned(),
             ("full-disk", _) => "The disk is too full even to note a cut".to_owned(),
