@@ -5,6 +5,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ::perdura::checkpoint::CheckpointStore;
+use ::perdura::checkpoint::shelf::Shelf;
+use ::perdura::checkpoint::store::{RocksStore, StoreConfig};
+use ::perdura::env::Clock;
+use ::perdura::keyspace::capture::SlotChanges;
+use ::perdura::keyspace::entry::Entry;
+use ::perdura::keyspace::slot::Slot;
+use ::perdura::keyspace::types::limits::TypeLimits;
 use perdura_testkit::{Cluster, Node};
 use serde_json::Value;
 
@@ -367,4 +375,38 @@ fn a_checkpoint_that_is_whole_but_not_of_this_log_is_found() {
     let (text, code) = said(&run(&["log", "verify", "--dir", &dir, "--deep"]));
     let index = folder.file_name().expect("a name").to_string_lossy().trim_start_matches('0').to_owned();
     assert!(code == Some(1) && text.contains(&format!("DIFFERS  checkpoint {index}: database 0")), "{text}");
+}
+
+/// Puts another checkpoint, which is whole, in the place of a stopped node's: what no fault of a disk could do.
+fn replace_content(node: &Node, index: u64) {
+    let folder = node.data().join("checkpoints");
+    let shelf = Shelf::open(&folder).expect("a shelf");
+    let manifest = shelf.manifest(index).expect("it is there");
+    shelf.remove(index).expect("it is there");
+    let config = StoreConfig { bytes_per_second: 0, load_threads: 1, limits: TypeLimits::default() };
+    let (mut store, _) = RocksStore::open(&folder, config, Clock::system()).expect("a sound folder");
+    store.begin(manifest.point.clone()).expect("nobody else writes");
+    let entries = vec![Entry::string(b"key0", b"something else", None)];
+    let (generation, slot) = (manifest.databases[0], Slot::of(b"key0"));
+    store.put(SlotChanges { generation, slot, entries, deleted: Vec::new() }).expect("space");
+    store.finish(manifest.databases).expect("space");
+}
+
+#[test]
+fn a_node_that_holds_other_data_is_named() {
+    let mut group = group();
+    let (replica, _, index) = stopped_replica(&mut group);
+    replace_content(&group.nodes[replica], index);
+    group.nodes[replica].restart();
+    let addrs: Vec<String> = group.nodes.iter().map(|node| node.addr().to_string()).collect();
+    let mut args = vec!["digest", "--json"];
+    args.extend(addrs.iter().flat_map(|addr| ["--addr", addr]));
+    let output = run(&args);
+    assert_eq!(output.status.code(), Some(1), "{:?}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for (at, row) in report["nodes"].as_array().expect("rows").iter().enumerate() {
+        assert_eq!(row["verdict"], if at == replica { "differs" } else { "same" }, "{report}");
+        assert_eq!(row["index"], report["index"]);
+    }
+    assert_eq!(report["equal"], false);
 }
