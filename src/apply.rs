@@ -7,6 +7,8 @@
 //! - A transaction holds the locks of everything it touches from its first command to its last.
 //! - An entry that can't be understood stops the node: to skip it would be to differ from the others.
 
+pub mod bulk;
+
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -183,7 +185,7 @@ impl Applier {
         let mut args = EntryArgs::new();
         let db = run.reader.command(&mut args)?;
         let stamp = run.next_stamp();
-        let row = logged_command(&args)?;
+        let row = logged_command(args[0], args.len())?;
         let (locks, known) = row.command.locks(&args);
         let view = self.mutator.write(locks);
         let context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
@@ -233,7 +235,7 @@ fn read_commands<'e>(run: &mut EntryRun<'e>, count: usize) -> Result<Vec<Logged<
     for _ in 0..count {
         let mut args = EntryArgs::new();
         let db = run.reader.command(&mut args)?;
-        logged.push(Logged { row: logged_command(&args)?, db, stamp: run.next_stamp(), args });
+        logged.push(Logged { row: logged_command(args[0], args.len())?, db, stamp: run.next_stamp(), args });
     }
     Ok(logged)
 }
@@ -298,9 +300,9 @@ pub fn read_in(
     Some(error)
 }
 
-fn logged_command(args: &[&[u8]]) -> Result<Row, ApplyError> {
-    let name = args.first().copied().unwrap_or_default();
-    let row = lookup(name).filter(|row| row.command.is_write() && row.command.arity_fits(args.len()));
+/// What a command in the log is, by its name and the number of its arguments with that.
+fn logged_command(name: &[u8], argc: usize) -> Result<Row, ApplyError> {
+    let row = lookup(name).filter(|row| row.command.is_write() && row.command.arity_fits(argc));
     row.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(name).into_owned()))
 }
 

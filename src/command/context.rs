@@ -211,6 +211,16 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Takes in what commands left that ran elsewhere. Neither touched keys nor slow commands are among it.
+    pub fn absorb(&mut self, other: Effects) {
+        self.changes += other.changes;
+        self.expired += other.expired;
+        self.field_deadlines |= other.field_deadlines;
+        self.executed.extend(other.executed);
+        self.published.extend(other.published);
+        self.garbage.extend(other.garbage);
+    }
+
     /// Nobody waits for any of it: who only wants the data calls this behind every entry.
     pub fn forget(&mut self) {
         self.touched.clear();

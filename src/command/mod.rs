@@ -243,12 +243,16 @@ impl Command {
         self.keys.iter().take(1).flat_map(move |spec| spec.places(args))
     }
 
+    /// Whether its first argument is a key and nothing else is.
+    pub fn has_one_key(&self) -> bool {
+        let is_first_argument = matches!(self.keys, [spec] if spec.is_first_argument());
+        is_first_argument && !self.flags.contains(Flags::WHOLE_KEYSPACE)
+    }
+
     /// The lock ranges that the command touches, and the slot of its key where it has just one.
     pub fn locks<'a>(&self, args: &Args<'a>) -> (LockSet, Option<KnownSlot<'a>>) {
-        match (self.keys, args) {
-            ([spec], [_, key, ..])
-                if spec.is_first_argument() && !self.flags.contains(Flags::WHOLE_KEYSPACE) =>
-            {
+        match args {
+            [_, key, ..] if self.has_one_key() => {
                 let known = KnownSlot::of(key);
                 (known.locks(), Some(known))
             }

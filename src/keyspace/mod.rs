@@ -71,6 +71,11 @@ impl Mutator {
         WriteView::lock(&self.keyspace.ranges, set)
     }
 
+    /// The right to change the keyspace by several threads at once, for as long as nobody else has it.
+    pub fn share(&mut self) -> SharedMutator<'_> {
+        SharedMutator { keyspace: &self.keyspace }
+    }
+
     /// Begins a capture of the keyspace as it is now. One runs at a time; apply calls this between two entries.
     pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
         Capture::begin(&self.keyspace)
@@ -91,6 +96,18 @@ impl Mutator {
     /// Takes the generations of the checkpoint that the keyspace is filled from, each a different one.
     pub fn restore_generations(&mut self, generations: [Generation; DATABASES]) {
         self.keyspace.ranges.iter().for_each(|range| range.write().restore_generations(generations));
+    }
+}
+
+/// A [`Mutator`] that several threads use. Changes of one lock range come in the order that its users see to.
+#[derive(Debug)]
+pub struct SharedMutator<'a> {
+    keyspace: &'a Keyspace,
+}
+
+impl SharedMutator<'_> {
+    pub fn write(&self, set: LockSet) -> WriteView<'_> {
+        WriteView::lock(&self.keyspace.ranges, set)
     }
 }
 

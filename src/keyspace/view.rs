@@ -31,6 +31,11 @@ impl LockSet {
         LockSet(self.0 | other.0)
     }
 
+    /// The range, if there is exactly one.
+    pub fn only_range(self) -> Option<usize> {
+        self.0.is_power_of_two().then(|| self.0.trailing_zeros() as usize)
+    }
+
     fn place_of(self, range: usize) -> usize {
         assert!(self.0 & (1 << range) != 0, "the command's key specs name every key that it touches");
         (self.0 & ((1 << range) - 1)).count_ones() as usize

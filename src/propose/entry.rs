@@ -127,23 +127,54 @@ impl<'a> EntryReader<'a> {
         }
     }
 
+    /// Passes over one command; `args` gets its name and its first argument, if it has one. Returns how many arguments there are,
+    /// the name included.
+    pub fn skip_command(&mut self, args: &mut EntryArgs<'a>) -> Result<usize, EntryError> {
+        const HEAD: usize = 2;
+        let (_, argc) = self.command_head()?;
+        args.clear();
+        for nth in 0..argc {
+            let argument = self.argument()?;
+            if nth < HEAD {
+                args.push(argument);
+            }
+        }
+        Ok(argc)
+    }
+
+    /// Offset of what comes next.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
     /// Reads one command into `args`; returns its database.
     pub fn command(&mut self, args: &mut EntryArgs<'a>) -> Result<usize, EntryError> {
+        let (db, argc) = self.command_head()?;
+        args.clear();
+        for _ in 0..argc {
+            args.push(self.argument()?);
+        }
+        Ok(db)
+    }
+
+    /// A command's database and how many arguments it has.
+    fn command_head(&mut self) -> Result<(usize, usize), EntryError> {
         let start = self.at;
         let db = usize::from(self.byte()?);
         let argc = self.count(MIN_ARGUMENT_BYTES)?;
         if db >= DATABASES || argc == 0 {
             return Err(EntryError::Malformed { at: start });
         }
-        args.clear();
-        for _ in 0..argc {
-            let len = self.varint()?;
-            let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len());
-            let end = end.ok_or(EntryError::Malformed { at: self.at })?;
-            args.push(&self.bytes[self.at..end]);
-            self.at = end;
-        }
-        Ok(db)
+        Ok((db, argc))
+    }
+
+    fn argument(&mut self) -> Result<&'a [u8], EntryError> {
+        let len = self.varint()?;
+        let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len());
+        let end = end.ok_or(EntryError::Malformed { at: self.at })?;
+        let argument = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(argument)
     }
 
     /// Reads one item that is a command alone, without an entry's header before it; returns its database.

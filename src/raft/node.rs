@@ -27,7 +27,7 @@ use super::lease::{LeaderLease, Promise, ReadRound, RoundState, Stamp};
 use super::logger::tracing_logger;
 use super::outbox::{self, Outbound};
 use super::status::{Leadership, NodeStatus, PeerProgress, Role};
-use super::storage::LogStorage;
+use super::storage::{Committed, LogStorage};
 use crate::planted::{self, Bug};
 use room::Unwritten;
 
@@ -50,6 +50,13 @@ pub trait StateMachine {
     /// Applies the next committed entry. Indexes come without gaps. An empty payload is a leader's first entry
     /// and changes nothing. An error ends the node.
     fn apply(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), Self::Error>;
+
+    /// Applies the next committed entries, in order. An error comes with the index of the entry that it is about.
+    fn apply_some(&mut self, entries: &[Committed<'_>]) -> Result<(), (u64, Self::Error)> {
+        entries.iter().try_for_each(|entry| {
+            self.apply(entry.index, entry.term, entry.payload).map_err(|error| (entry.index, error))
+        })
+    }
 
     /// The node goes on behind a checkpoint with this index, which was loaded in place of entries that it never had.
     fn restored(&mut self, _index: u64) {}
@@ -489,12 +496,12 @@ impl<D: Disk> Node<D> {
         let own_term = self.raw.raft.term;
         let uncommitted_bytes = &mut self.uncommitted_bytes;
         let storage = self.raw.store();
-        let mut visit = |index, term, payload: &[u8]| {
-            if term == own_term {
-                *uncommitted_bytes = uncommitted_bytes.saturating_sub(payload.len());
-            }
-            let applied = machine.apply(index, term, payload);
-            applied.map_err(|source| NodeError::Apply { index, source: Box::new(source) })
+        let mut visit = |entries: &[Committed<'_>]| {
+            let own = entries.iter().filter(|entry| entry.term == own_term);
+            let own_bytes = own.map(|entry| entry.payload.len()).sum();
+            *uncommitted_bytes = uncommitted_bytes.saturating_sub(own_bytes);
+            let applied = machine.apply_some(entries);
+            applied.map_err(|(index, source)| NodeError::Apply { index, source: Box::new(source) })
         };
         storage.visit_entries(first.index, last.index, &mut visit)?;
         if self.applied_term == 0 && planted::is(Bug::ApplyTwiceAfterRestart) {
@@ -508,9 +515,9 @@ impl<D: Disk> Node<D> {
     fn apply_uncommitted<S: StateMachine>(&mut self, machine: &mut S) -> Result<(), NodeError> {
         let log = &self.raw.raft.raft_log;
         let (first, last) = (log.applied + 1, self.raw.store().last_entry());
-        self.raw.store().visit_entries(first, last, |index, term, payload| {
-            let applied = machine.apply(index, term, payload);
-            applied.map_err(|source| NodeError::Apply { index, source: Box::new(source) })
+        self.raw.store().visit_entries(first, last, |entries| {
+            let applied = machine.apply_some(entries);
+            applied.map_err(|(index, source)| NodeError::Apply { index, source: Box::new(source) })
         })
     }
 

@@ -16,6 +16,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::thread;
 
 use perdura_wal::{CommitStats, Disk, HardState, Needed, OwnedRecord, Position, Record, Wal, WalError};
 use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
@@ -28,8 +29,9 @@ use crate::propose::entry::EntryReader;
 
 /// How many entries raft is told of at once when it does not get their data.
 pub const HEADERS_AT_ONCE: u64 = 1024;
-/// How many bytes of entries are read from the log at once to be applied.
-const REPLAY_CHUNK_BYTES: u64 = 4 << 20;
+/// How many bytes of entries are read from the log at once to be applied: enough that a replay finds commands of many keys among
+/// them, where one long value was filled after the other.
+const REPLAY_CHUNK_BYTES: u64 = 32 << 20;
 /// Entries looked at for a stamp: a leader's first entry has none.
 const STAMPS_LOOKED_FOR: u64 = 64;
 /// What an entry weighs in a message beside its data.
@@ -48,6 +50,20 @@ pub enum StorageFault {
         "entries are missing: the newest whole checkpoint is of entry {applied}, the log begins after entry {base} and ends with {last}"
     )]
     CheckpointOutsideLog { applied: u64, base: u64, last: u64 },
+}
+
+/// An entry that is to be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Committed<'a> {
+    pub index: u64,
+    pub term: u64,
+    pub payload: &'a [u8],
+}
+
+impl<'a> Committed<'a> {
+    fn of(record: &'a OwnedRecord) -> Committed<'a> {
+        Committed { index: record.index, term: record.term, payload: &record.payload }
+    }
 }
 
 /// Raft's view of one node's log.
@@ -220,26 +236,48 @@ impl<D: Disk> LogStorage<D> {
             HardState { term: hard_state.term, vote: hard_state.vote, commit: hard_state.commit };
     }
 
-    /// Hands every entry from `first` to `last` to `visit`, from memory or from the log.
+    /// Hands every entry from `first` to `last` to `visit`, from memory or from the log; some at a time.
     pub fn visit_entries<E: From<StorageFault>>(
         &self,
         first: u64,
         last: u64,
-        mut visit: impl FnMut(u64, u64, &[u8]) -> Result<(), E>,
+        mut visit: impl FnMut(&[Committed<'_>]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut next = first;
         while next <= last {
             if let Some(entry) = self.recent.get(next) {
-                visit(entry.index, entry.term, &entry.data)?;
+                visit(&[Committed { index: entry.index, term: entry.term, payload: &entry.data }])?;
                 next += 1;
                 continue;
             }
-            for record in self.read(next, last + 1, REPLAY_CHUNK_BYTES).map_err(StorageFault::from)? {
-                visit(record.index, record.term, &record.payload)?;
-                next = record.index + 1;
-            }
+            next = self.visit_log(next, last, &mut visit)?;
         }
         Ok(())
+    }
+
+    /// Hands entries of the log to `visit`, reading ahead meanwhile. Returns the first that it did not.
+    fn visit_log<E: From<StorageFault>>(
+        &self,
+        first: u64,
+        last: u64,
+        visit: &mut impl FnMut(&[Committed<'_>]) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let wal = &self.wal;
+        let read = |first| read_log(wal, first, last + 1, REPLAY_CHUNK_BYTES).map_err(StorageFault::from);
+        let (mut next, mut records) = (first, read(first)?);
+        while !records.is_empty() {
+            next += records.len() as u64;
+            let some: Vec<Committed<'_>> = records.iter().map(Committed::of).collect();
+            let is_last = next > last || self.recent.get(next).is_some();
+            let (visited, ahead) = thread::scope(|scope| {
+                let reading = (!is_last).then(|| scope.spawn(move || read(next)));
+                let visited = visit(&some);
+                (visited, reading.map(|reading| reading.join().expect("reading does not panic")))
+            });
+            visited?;
+            records = ahead.transpose()?.unwrap_or_default();
+        }
+        Ok(next)
     }
 
     /// The entries from `first` to `last`, as many as fit in `max_bytes` of data, but at least one; they have to be there.
@@ -306,11 +344,7 @@ impl<D: Disk> LogStorage<D> {
     }
 
     fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<OwnedRecord>, WalError> {
-        let records = self.wal.read(low..high, max_bytes)?;
-        match records.first() {
-            Some(first) if first.index == low => Ok(records),
-            _ => Err(WalError::Unavailable { index: low, last: self.wal.last_index() }),
-        }
+        read_log(&self.wal, low, high, max_bytes)
     }
 
     fn headers(&self, low: u64, high: u64) -> Result<Vec<Entry>, WalError> {
@@ -343,6 +377,19 @@ impl<D: Disk> LogStorage<D> {
     fn remember_failure(&self, error: WalError) -> raft::Error {
         self.read_failure.replace(Some(error));
         StorageError::LogTemporarilyUnavailable.into()
+    }
+}
+
+fn read_log<D: Disk>(
+    wal: &Wal<D>,
+    low: u64,
+    high: u64,
+    max_bytes: u64,
+) -> Result<Vec<OwnedRecord>, WalError> {
+    let records = wal.read(low..high, max_bytes)?;
+    match records.first() {
+        Some(first) if first.index == low => Ok(records),
+        _ => Err(WalError::Unavailable { index: low, last: wal.last_index() }),
     }
 }
 

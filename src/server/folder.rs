@@ -7,6 +7,7 @@ use std::path::Path;
 use perdura_wal::{NewLog, Options, Position, Progress, RealDisk, Recovery, SyncMode, Wal};
 
 use super::ServerError;
+use super::open::threads;
 use super::repair::Repair;
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::shelf::{Rejected, Shelf};
@@ -67,7 +68,7 @@ impl Folder<'_> {
         loading.expect(2 * newest_bytes(&Shelf::at(&path)));
         let store_config = StoreConfig {
             bytes_per_second: config.checkpoints.bytes_per_second,
-            load_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            load_threads: threads(),
             limits: TypeLimits::default(),
         };
         let (store, rejected) =

@@ -119,6 +119,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let board = TurnBoard::default();
     let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock.clone(), metrics.clone());
     machine.applied = restored.index;
+    machine.replay_threads = threads();
     let inbox = Inbox::new(handle.driver_wake.clone());
     let mut shard = Shard::new(node, machine, handle.clone(), env::random_seed());
     replay(&mut shard, &shared)?;
@@ -216,6 +217,11 @@ fn is_time_to_report() -> bool {
     let loaded = LOADED.get() + 1;
     LOADED.set(loaded % KEYS_PER_REPORT);
     loaded == KEYS_PER_REPORT
+}
+
+/// As many threads as there are cores load and replay.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn keys_of(keyspace: &Keyspace, database: usize) -> DatabaseKeys {

@@ -13,6 +13,7 @@ use super::plan::{Act, Addressee, Plan, Planned, Waiting};
 use super::port::ShardHandle;
 use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
+use crate::apply::bulk::Bulk;
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::{Executed, Garbage, Stamp};
 use crate::command::{Blocking, Command, ReadContext, statistic_index};
@@ -30,6 +31,7 @@ use crate::pubsub::Message;
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::StateMachine;
 use crate::raft::status::{Leadership, Role};
+use crate::raft::storage::Committed;
 use crate::slowlog::{SlowRun, Stopwatch};
 
 /// Errors that a write is answered with when the log does not take it. The texts say what became of it.
@@ -68,6 +70,8 @@ pub struct Machine {
     /// What was captured at a mark.
     pub marked: Option<Marked>,
     led_term: u64,
+    /// Threads that apply what nobody looks at, at least one.
+    pub replay_threads: usize,
     /// Monotonic time of this turn, for waiters' deadlines.
     pub now_ms: i64,
     scratch: Vec<u8>,
@@ -131,6 +135,7 @@ impl Machine {
             may_capture: false,
             marked: None,
             led_term: 0,
+            replay_threads: 1,
             now_ms: 0,
             scratch: Vec::new(),
             handle,
@@ -197,6 +202,37 @@ impl Machine {
         }
         self.handle.set_stamp(self.applier.last_stamp_ms());
         applied
+    }
+
+    /// Whether no client is shown any data now, nor waits for any.
+    fn nobody_looks(&self) -> bool {
+        let has_shown = self.handle.is_primary() || self.handle.has_caught_up();
+        !has_shown && self.in_flight.is_none() && self.waiters.is_empty() && self.watches.is_empty()
+    }
+
+    /// Applies entries by several threads.
+    fn apply_unseen(&mut self, entries: &[Committed<'_>]) -> Result<(), (u64, ApplyError)> {
+        let began_ns = self.gauge.clock.monotonic_ns();
+        self.applier.effects.record_touched = false;
+        let mut bulk = Bulk::new(&mut self.applier, self.replay_threads);
+        for Committed { index, payload, .. } in entries {
+            self.applied = *index;
+            self.applied_bytes += payload.len() as u64;
+            if payload.is_empty() {
+                continue;
+            }
+            self.gauge.metrics.log.entry_bytes.observe(payload.len() as f64);
+            bulk.entry(payload).map_err(|error| (*index, error))?;
+            if let Some(name) = bulk.effects().mark.take() {
+                let fate = Fate::Missed("no checkpoint can be begun while nothing is shown".to_owned());
+                self.handle.marks.meet(Mark { name, index: *index, fate });
+            }
+        }
+        bulk.finish();
+        self.settle_effects();
+        self.gauge.count(&mut self.applier.effects.executed, began_ns);
+        self.handle.set_stamp(self.applier.last_stamp_ms());
+        Ok(())
     }
 
     /// Captures the keyspace as it is behind the entry that is a mark, if that can be done now.
@@ -537,6 +573,15 @@ impl StateMachine for Machine {
 
     fn apply(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), ApplyError> {
         self.apply_entry(index, term, payload)
+    }
+
+    fn apply_some(&mut self, entries: &[Committed<'_>]) -> Result<(), (u64, ApplyError)> {
+        if entries.len() > 1 && self.nobody_looks() {
+            return self.apply_unseen(entries);
+        }
+        entries.iter().try_for_each(|entry| {
+            self.apply_entry(entry.index, entry.term, entry.payload).map_err(|error| (entry.index, error))
+        })
     }
 
     fn restored(&mut self, index: u64) {

@@ -20,7 +20,7 @@ pub trait Disk: Clone + Debug + Send + Sync + 'static {
     /// A file's bytes, read-only. A later write to the file may or may not show in them.
     type Map: AsRef<[u8]> + Debug + Send + Sync;
     /// Holds the folder until it is dropped.
-    type Lock: Debug + Send;
+    type Lock: Debug + Send + Sync;
 
     /// Claims the folder; `WouldBlock` when somebody else has it.
     fn lock(&self) -> io::Result<Self::Lock>;

@@ -210,8 +210,11 @@ impl Leaf {
     fn resize(&mut self, cells: usize, depth: u32) {
         let empty = std::iter::repeat_with(|| None).take(cells).collect();
         let old = std::mem::replace(&mut self.cells, empty);
-        for entry in old.into_iter().flatten() {
-            self.place(KeyHash::of(entry.key()).at_depth(depth), entry);
+        // All keys are read before any entry is placed: nothing but memory is waited for, and for many of them at once.
+        let hash = |entry: &Entry| KeyHash::of(entry.key()).at_depth(depth);
+        let hashes: Vec<KeyHash> = old.iter().flatten().map(hash).collect();
+        for (entry, hash) in old.into_iter().flatten().zip(hashes) {
+            self.place(hash, entry);
         }
     }
 }

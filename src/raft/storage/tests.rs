@@ -36,8 +36,8 @@ fn bodies(storage: &LogStorage<SimDisk>, low: u64, high: u64, max_bytes: u64) ->
 
 fn visited(storage: &LogStorage<SimDisk>, first: u64, last: u64) -> Vec<Entry> {
     let mut seen = Vec::new();
-    let visit = |index, term, data: &[u8]| {
-        seen.push(entry(index, term, data.to_vec()));
+    let visit = |some: &[Committed<'_>]| {
+        seen.extend(some.iter().map(|one| entry(one.index, one.term, one.payload.to_vec())));
         Ok::<_, StorageFault>(())
     };
     storage.visit_entries(first, last, visit).expect("the entries are there");

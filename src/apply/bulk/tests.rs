@@ -1,0 +1,108 @@
+//! By several threads a log comes to what it comes to entry by entry.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::command::random::Random;
+use crate::keyspace::digest::{self, Digest};
+use crate::keyspace::{DATABASES, Keyspace};
+use crate::propose::entry;
+
+/// A command: database and words.
+type Words = (usize, Vec<Vec<u8>>);
+
+/// An item of an entry: one command, or a transaction of several.
+type Items = Vec<Words>;
+
+fn key() -> impl Strategy<Value = String> {
+    (0..200_u32).prop_map(|number| format!("key:{number}"))
+}
+
+/// Commands of one key and of several, of whole databases, and such that pick by the entry's seed or die by its stamp.
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => (key(), 0..3000_usize).prop_map(|(key, len)| format!("SET {key} {}", "x".repeat(len + 1))),
+        4 => key().prop_map(|key| format!("INCRBY n{key} 3")),
+        4 => (key(), 0..30_u32).prop_map(|(key, member)| format!("SADD s{key} a{member} b{member} c")),
+        4 => key().prop_map(|key| format!("SPOP s{key}")),
+        4 => (key(), 0..9_u32).prop_map(|(key, field)| format!("HSET h{key} f{field} 1")),
+        4 => key().prop_map(|key| format!("RPUSH l{key} a b c")),
+        2 => (key(), 0..40_u32).prop_map(|(key, ttl)| format!("PEXPIRE {key} {ttl}")),
+        2 => key().prop_map(|key| format!("_freeexpired {key}")),
+        1 => (key(), key()).prop_map(|(from, to)| format!("RENAME {from} {to}")),
+        1 => (key(), key()).prop_map(|(one, other)| format!("MSET {one} 1 {other} 2")),
+        1 => (key(), key()).prop_map(|(from, to)| format!("LMOVE l{from} l{to} LEFT RIGHT")),
+    ]
+}
+
+fn words() -> impl Strategy<Value = Words> {
+    let line =
+        prop_oneof![300 => line(), 1 => Just("FLUSHDB".to_owned()), 1 => Just("SWAPDB 0 1".to_owned())];
+    (0..2_usize, line)
+        .prop_map(|(db, line)| (db, line.split(' ').map(|word| word.as_bytes().to_vec()).collect()))
+}
+
+fn item() -> impl Strategy<Value = Items> {
+    prop_oneof![20 => words().prop_map(|one| vec![one]), 1 => vec(words(), 2..4)]
+}
+
+fn slices(words: &Words) -> Vec<&[u8]> {
+    words.1.iter().map(Vec::as_slice).collect()
+}
+
+fn payload(number: usize, items: &[Items]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let stamp = Stamp { now_ms: 10 * number as i64, seed: Random::from_seed(number as u64).next_u64() };
+    entry::write_header(&mut payload, stamp);
+    for commands in items {
+        if let [single] = &commands[..] {
+            entry::write_single(&mut payload, single.0, &slices(single));
+            continue;
+        }
+        entry::write_transaction(&mut payload, commands.len());
+        commands.iter().for_each(|one| entry::write_command(&mut payload, one.0, &slices(one)));
+    }
+    payload
+}
+
+/// What a log comes to: digest, keys by database, the newest stamp, and what is counted.
+fn outcome(run: impl FnOnce(&mut Applier)) -> (Digest, Vec<usize>, i64, [u64; 3]) {
+    let (keyspace, mutator) = Keyspace::create();
+    let mut applier = Applier::new(mutator, TypeLimits::default());
+    run(&mut applier);
+    let keys = (0..DATABASES).map(|db| keyspace.usage(db).keys).collect();
+    let Effects { changes, expired, executed, .. } = &applier.effects;
+    let counts = [*changes, *expired, executed.len() as u64];
+    (digest::of_keyspace(&keyspace), keys, applier.last_stamp_ms(), counts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn threads_change_nothing(log in vec(vec(item(), 1..40), 1..20)) {
+        let log: Vec<Vec<u8>> = log.iter().enumerate().map(|(number, items)| payload(number, items)).collect();
+        let one_by_one = outcome(|applier| {
+            log.iter().for_each(|payload| applier.apply_unattended(payload).expect("it can be understood"));
+        });
+        for threads in [1, 2, 5] {
+            let at_once = outcome(|applier| {
+                let mut bulk = Bulk::new(applier, threads);
+                log.iter().for_each(|payload| bulk.entry(payload).expect("it can be understood"));
+                bulk.finish();
+            });
+            prop_assert_eq!(&at_once, &one_by_one, "{} threads", threads);
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_understood_is_refused() {
+    let (_, mutator) = Keyspace::create();
+    let mut applier = Applier::new(mutator, TypeLimits::default());
+    let unknown = payload(1, &[vec![(0, vec![b"NOSUCH".to_vec(), b"k".to_vec()])]]);
+    let mut bulk = Bulk::new(&mut applier, 2);
+    assert_eq!(bulk.entry(&unknown), Err(ApplyError::UnknownCommand("NOSUCH".to_owned())));
+    assert!(bulk.entry(&unknown[..unknown.len() - 1]).is_err());
+}
