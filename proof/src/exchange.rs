@@ -100,9 +100,8 @@ impl<'a> Exchange<'a> {
     fn value(&self, reply: &Reply) -> Option<Value> {
         match self.action {
             Action::Get { .. } | Action::GetExpiring { .. } => optional_number(reply).map(Value::Register),
-            Action::Set { .. } | Action::SetExpiring { .. } | Action::OpenBank { .. } => {
-                reply.is_ok().then_some(Value::Done)
-            }
+            Action::Set { .. } | Action::SetExpiring { .. } => reply.is_ok().then_some(Value::Done),
+            Action::OpenBank { .. } => integer(reply).map(|_| Value::Done),
             Action::CompareAndSet { .. } => {
                 let [set] = array(reply)? else { return None };
                 set.is_ok().then_some(Value::Swapped { seen: self.seen? })
@@ -184,9 +183,10 @@ fn in_transaction(commands: Vec<Command>) -> Vec<Command> {
     round
 }
 
+/// Should it happen late, because nobody knew whether it had, it changes nothing.
 fn open_bank(bank: &str, accounts: u32, balance: i64) -> Command {
     let pairs = (0..accounts).flat_map(|number| [account_key(bank, number), balance.to_string()]);
-    command(std::iter::once("MSET".to_owned()).chain(pairs))
+    command(std::iter::once("MSETNX".to_owned()).chain(pairs))
 }
 
 fn read_accounts(bank: &str, accounts: u32) -> Command {

@@ -275,7 +275,7 @@ impl Cluster {
         }
         let entries = shelf.entries.clone();
         let member = self.member(id);
-        let Some(node) = &mut member.node else { return };
+        let Some(node) = member.node.as_mut().filter(|node| node.has_room_to_restore()) else { return };
         member.shelf = Shelf { entries: entries.clone(), is_fetched: true };
         member.machine.entries = entries;
         assert!(node.restore(offer.checkpoint), "it was offered what it lacks");

@@ -155,7 +155,7 @@ impl CatchUp {
             checkpoints.resume();
             return Ok(());
         }
-        if !checkpoints.give_up() {
+        if !shard.node().has_room_to_restore() || !checkpoints.give_up() {
             return Ok(());
         }
         let busy = board.begin_turn();

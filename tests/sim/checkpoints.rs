@@ -117,7 +117,7 @@ impl Checkpoints {
             self.shelf.end_adoption();
         }
         if let Some(manifest) = self.fetched.take() {
-            self.put_in_place(shard, &manifest);
+            self.put_in_place(shard, manifest);
             return Vec::new();
         }
         let offer = shard.node().offer();
@@ -127,13 +127,17 @@ impl Checkpoints {
         asks
     }
 
-    fn put_in_place(&mut self, shard: &mut Shard<SimDisk>, manifest: &Manifest) {
+    fn put_in_place(&mut self, shard: &mut Shard<SimDisk>, manifest: Manifest) {
         let Point { index, term, stamp_ms, .. } = manifest.point;
         let checkpoint = Position { index, term };
         if !shard.node().lacks(checkpoint) {
             self.seen.push(Seen::CheckpointsOvertaken);
             self.shelf.lose(index);
             self.shelf.end_adoption();
+            return;
+        }
+        if !shard.node().has_room_to_restore() {
+            self.fetched = Some(manifest);
             return;
         }
         self.give_up(shard);

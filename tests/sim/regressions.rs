@@ -42,6 +42,16 @@ const FOUND: &[Found] = &[
         what: "A heartbeat to a log that was lost came after all had taken note of the new one: its member, which was still learning, \
                took the new log for cut short and ended.",
     },
+    Found {
+        seed: 31_000_278,
+        what: "A follower whose disk was full went on behind a checkpoint that it had fetched before: its log had no room for that, \
+               and the node ended.",
+    },
+    Found {
+        seed: 72_000_851,
+        what: "Nothing of ours: the client that opens a bank gave up too early, and its MSET, which came late, undid what others had \
+               transferred meanwhile. It is MSETNX now.",
+    },
 ];
 
 #[test]

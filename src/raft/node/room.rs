@@ -85,6 +85,11 @@ impl<D: Disk> Node<D> {
         self.takes(entries, bytes, reserve)
     }
 
+    /// Whether the log has room to go on behind a checkpoint that came from another node.
+    pub fn has_room_to_restore(&self) -> bool {
+        self.raw.store().wal().has_room(self.needed(1, 0, Reserve::Nothing))
+    }
+
     /// Whether a message could bring about a term or a vote that the log has no room to remember.
     pub(super) fn is_deaf_to(&self, message: &Message) -> bool {
         let kind = message.get_msg_type();

@@ -1,5 +1,7 @@
 //! Groups whose disks fill up: they lead, vote and serve what they have, nobody ends, and all catch up when there is space.
 
+use perdura_wal::Needed;
+
 use crate::raft::identity::NodeId;
 use crate::raft::node::ProposeError;
 use crate::raft::testing::Cluster;
@@ -56,6 +58,34 @@ fn a_follower_without_space_falls_behind_and_catches_up_when_there_is_some() {
     let (held, missing) = (cluster.texts(full).len(), cluster.texts(leader).len());
     assert!(held + 50 < missing, "{held} of {missing}");
     assert_eq!(cluster.leader(), Some(leader), "and it disturbs nobody");
+    cluster.drain_disk(full);
+    all_get_another(&mut cluster, leader);
+}
+
+/// Writes hard states until the log has no room for another.
+fn use_up_room(cluster: &mut Cluster, id: NodeId) {
+    let wal = cluster.node(id).storage_mut().wal_mut();
+    while wal.secure_room(Needed::default()).expect("the disk works") {
+        wal.stage_hard_state(wal.hard_state()).expect("it fits");
+        wal.commit().expect("there is room");
+    }
+}
+
+#[test]
+fn a_checkpoint_waits_for_room_in_the_log_that_is_to_go_on_behind_it() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    let full = cluster.followers_of(leader)[0];
+    cluster.run_ms(300);
+    cluster.fill_disk(full);
+    use_up_room(&mut cluster, full);
+    for text in ["a", "b"] {
+        cluster.propose(leader, text);
+        cluster.run_ms(50);
+    }
+    cluster.checkpoint(leader);
+    cluster.run_ms(2_000);
+    assert!(cluster.node(full).offer().is_some() && cluster.texts(full).is_empty());
     cluster.drain_disk(full);
     all_get_another(&mut cluster, leader);
 }
