@@ -152,12 +152,17 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.expect("cp can be run").success());
 }
 
+fn end(node: &mut Node) {
+    let status = node.terminate();
+    assert!(status.success(), "{status}: {}", node.log());
+}
+
 /// Stops the node in good order behind a batch that means nothing: damage to the very last batch can't be told from a torn
 /// write, and is cut.
 fn stop(node: &mut Node) {
-    assert!(node.terminate().success());
+    end(node);
     node.restart();
-    assert!(node.terminate().success());
+    end(node);
 }
 
 #[test]
