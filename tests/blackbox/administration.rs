@@ -104,6 +104,10 @@ fn answers_that_take_a_while_keep_their_place_in_a_pipeline() {
     client.expect(":2");
     client.expect("[]");
     client.expect("2");
+    for line in ["CLIENT REPLY SKIP", "PERDURA LOG STATUS", "GET k"] {
+        client.send_line(line);
+    }
+    client.expect("2");
 }
 
 #[test]
