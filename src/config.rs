@@ -125,6 +125,15 @@ fn voters(node_id: u64, members: &[Member]) -> Vec<u64> {
     members.iter().map(|member| member.id).collect()
 }
 
+/// How sealed segments and checkpoints are read again in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScrubPolicy {
+    /// Zero is never.
+    pub bytes_per_second: u64,
+    /// From the beginning of one pass to that of the next.
+    pub interval_s: u64,
+}
+
 /// Everything `perdura serve` was told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -159,6 +168,7 @@ pub struct Config {
     pub segment_bytes: u64,
     pub checkpoints: CheckpointPolicy,
     pub backup: Option<BackupPlan>,
+    pub scrub: ScrubPolicy,
     /// A member of a group begins a damaged log anew, and learns from the others what was in it.
     pub repair_from_peers: bool,
     /// At least one.
@@ -207,6 +217,7 @@ impl Config {
             segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
             checkpoints: checkpoint_policy(settings)?,
             backup: backup_plan(settings)?,
+            scrub: scrub_policy(settings)?,
             repair_from_peers: settings.required("repair-from-peers", parse_yes_no)?,
             workers: workers(settings)?,
             log_driver: settings.required("log-driver", parse_log_driver)?,
@@ -434,6 +445,13 @@ fn parse_backup_url(text: &str) -> Result<String, String> {
 
 fn parse_path(text: &str) -> Result<PathBuf, String> {
     if text.contains('\0') { Err("that is no name of a file".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+fn scrub_policy(settings: &Settings) -> Result<ScrubPolicy, ConfigError> {
+    Ok(ScrubPolicy {
+        bytes_per_second: settings.required("scrub-bytes-per-second", parse_checkpoint_rate)?,
+        interval_s: number(settings, "scrub-seconds", 1, MAX_INTERVAL_S)?,
+    })
 }
 
 fn parse_checkpoint_rate(text: &str) -> Result<u64, String> {

@@ -86,6 +86,16 @@ pub struct RaftMetrics {
     follower_lag_entries: Family<Peer, Level>,
 }
 
+/// What is read again, and what was found damaged, at a start or later.
+#[derive(Debug)]
+pub struct IntegrityMetrics {
+    pub scrub_passes: Counter,
+    pub scrub_bytes: Counter,
+    pub damage_found: Counter,
+    pub damage_unhealed: Level,
+    last: Mutex<String>,
+}
+
 /// Connections.
 #[derive(Debug)]
 pub struct ClientMetrics {
@@ -120,6 +130,7 @@ pub struct Metrics {
     pub raft: RaftMetrics,
     pub clients: ClientMetrics,
     pub backup: BackupMetrics,
+    pub integrity: IntegrityMetrics,
     pub expired_keys: Counter,
     registry: Registry,
     clock: Clock,
@@ -222,6 +233,30 @@ impl RaftMetrics {
     }
 }
 
+impl IntegrityMetrics {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declare<'_>) -> IntegrityMetrics {
+        IntegrityMetrics {
+            scrub_passes: d.counter("scrub_passes", "Times that all full segments and checkpoints were read again"),
+            scrub_bytes: d.counter("scrub_bytes", "Bytes of them that were read again"),
+            damage_found: d.counter("damage_found", "Segments and checkpoints that were found damaged"),
+            damage_unhealed: d.level("damage_unhealed", "Of those found by a running node, how many it has not yet made up for"),
+            last: Mutex::default(),
+        }
+    }
+
+    /// Counts a finding, in words.
+    pub fn found(&self, what: String) {
+        self.damage_found.inc();
+        *self.last.lock() = what;
+    }
+
+    /// The last finding; empty if there was none.
+    pub fn last_found(&self) -> String {
+        self.last.lock().clone()
+    }
+}
+
 impl ClientMetrics {
     #[rustfmt::skip]
     fn declare(d: &mut Declare<'_>) -> ClientMetrics {
@@ -245,6 +280,7 @@ impl Metrics {
             raft: RaftMetrics::declare(d),
             clients: ClientMetrics::declare(d),
             backup: BackupMetrics::declare(d),
+            integrity: IntegrityMetrics::declare(d),
             expired_keys: d.counter("expired_keys", "Keys freed because their time had come"),
             registry,
             clock,

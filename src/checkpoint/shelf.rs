@@ -5,7 +5,7 @@
 //! 00000000000000001234/  a published checkpoint, by its index: RocksDB's files and MANIFEST.perdura
 //! fetch-…1234/           what has come so far of another node's checkpoint; stays, for it was dear
 //! adopting-…1234         a mark: this checkpoint came from another node, and the log does not yet go on behind it
-//! damaged-*              one that was found damaged at a start: for people to look at, and to remove
+//! damaged-*              the last one that was found damaged: for people to look at, and to remove
 //! tmp-*                  what is being made, lent or removed; removed at a start
 //! ```
 //!
@@ -38,6 +38,10 @@ const READ_BYTES: usize = 1 << 20;
 pub struct Shelf {
     folder: PathBuf,
 }
+
+/// Files that a pass has proven, by what they are for the file system, with their checksums: checkpoints share them.
+#[derive(Debug, Default)]
+pub struct Proven(BTreeMap<(u64, u64), u64>);
 
 /// A checkpoint that was passed over, and why.
 #[derive(Debug)]
@@ -100,6 +104,28 @@ impl Shelf {
     /// Reads every byte of a checkpoint and compares it with the manifest, which is returned. `progress` hears of bytes as they
     /// are read.
     pub fn verify(&self, index: u64, mut progress: impl FnMut(u64)) -> Result<Manifest> {
+        self.verify_by(index, |path, expected| check_file(path, expected, &mut progress))
+    }
+
+    /// The same from the medium, where the page cache may be dropped, and without the files that were proven already in this pass.
+    pub fn scrub(&self, index: u64, proven: &mut Proven, mut progress: impl FnMut(u64)) -> Result<Manifest> {
+        self.verify_by(index, |path, expected| {
+            let inode = identity(path).ok();
+            if inode.is_some_and(|inode| proven.0.get(&inode) == Some(&expected.xxh3)) {
+                return Ok(());
+            }
+            drop_from_cache(path);
+            check_file(path, expected, &mut progress)?;
+            proven.0.extend(inode.map(|inode| (inode, expected.xxh3)));
+            Ok(())
+        })
+    }
+
+    fn verify_by(
+        &self,
+        index: u64,
+        mut check: impl FnMut(&Path, &FileSum) -> Result<()>,
+    ) -> Result<Manifest> {
         let manifest = self.manifest(index)?;
         let folder = self.path(index);
         if manifest.point.index != index {
@@ -109,7 +135,7 @@ impl Shelf {
         }
         check_names(&folder, &manifest)?;
         for expected in &manifest.files {
-            check_file(&folder.join(&expected.name), expected, &mut progress)?;
+            check(&folder.join(&expected.name), expected)?;
         }
         Ok(manifest)
     }
@@ -245,11 +271,13 @@ impl Shelf {
         Ok(indexes)
     }
 
-    /// Takes a damaged checkpoint off the shelf and leaves its files alone, in place of what was set aside at that index before.
+    /// Takes a damaged checkpoint off the shelf and leaves its files alone, in place of what was set aside before.
     pub fn set_aside(&self, index: u64) -> Result<()> {
+        for name in self.names()?.iter().filter(|name| name.starts_with(SET_ASIDE)) {
+            remove_folder(&self.folder.join(name))?;
+        }
         let path = self.path(index);
         let aside = self.folder.join(format!("{SET_ASIDE}{index:0INDEX_DIGITS$}"));
-        remove_folder(&aside)?;
         fs::rename(&path, &aside).map_err(CheckpointError::io("set aside", &path))?;
         sync(&self.folder)
     }
@@ -355,6 +383,14 @@ pub(super) fn sum(path: &Path, progress: &mut impl FnMut(u64)) -> Result<(u64, u
 /// Syncs a file or a folder.
 fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(CheckpointError::io("sync", path))
+}
+
+/// Lets the next read of a file come from the medium, as far as that can be had: a cache hides what has become of it.
+fn drop_from_cache(path: &Path) {
+    if let Ok(file) = File::open(path) {
+        // A hint: without it the cache is checked.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    }
 }
 
 /// A file system without hard links gets copies.

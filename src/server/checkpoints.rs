@@ -20,6 +20,7 @@ use super::{ServerError, spawn};
 use crate::backup::status::BackupStatus;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::manifest::{Manifest, Point};
+use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::{self, CheckpointStore, Report};
 use crate::config::CheckpointPolicy;
 use crate::keyspace::Keyspace;
@@ -36,14 +37,28 @@ use crate::transfers::Transfers;
 /// How long after a failure the next is begun, unless somebody asks.
 const RETRY_MS: u64 = 60_000;
 
-/// A checkpoint to be written.
-struct Order {
-    capture: Capture,
-    point: Point,
+/// For the thread.
+enum Order {
+    /// A checkpoint is to be written.
+    Write { capture: Box<Capture>, point: Point },
+    /// A damaged one is to be set aside.
+    SetAside { index: u64 },
 }
 
-/// What became of one.
-type Outcome = Result<Written, CheckpointError>;
+/// From the thread.
+enum Outcome {
+    Written(Result<Written, CheckpointError>),
+    SetAside(Result<Aside, CheckpointError>),
+}
+
+/// A damaged checkpoint is off the shelf.
+struct Aside {
+    index: u64,
+    /// The store had files of it, and is empty now.
+    was_newest: bool,
+    /// The oldest checkpoint that there is now; 0 is none.
+    oldest: u64,
+}
 
 struct Written {
     report: Report,
@@ -67,8 +82,9 @@ pub struct Checkpoints {
     /// The one that is being written is to end.
     given_up: Arc<AtomicBool>,
     last: Last,
-    /// The oldest checkpoint that there is; 0 is none.
+    /// The oldest checkpoint that there is, and the newest that can be started from as far as is known; 0 is none.
     oldest: u64,
+    newest: u64,
     marks: Arc<Marks>,
 }
 
@@ -84,9 +100,10 @@ struct Last {
 }
 
 impl Checkpoints {
-    /// Starts the thread. `store` holds what the keyspace was filled from.
+    /// Starts the thread. `store` holds what the keyspace was filled from, and `shelf` is where it publishes.
     pub fn start(
         store: Box<dyn CheckpointStore>,
+        shelf: Shelf,
         handle: &ShardHandle,
         policy: CheckpointPolicy,
         identity: Identity,
@@ -99,13 +116,14 @@ impl Checkpoints {
         let (store, given_up) = (Arc::new(Mutex::new(store)), Arc::<AtomicBool>::default());
         let mut writer = Writer {
             store: store.clone(),
+            shelf,
             keyspace: handle.keyspace.clone(),
             kept: policy.kept,
             given_up: given_up.clone(),
         };
         spawn("checkpoints".to_owned(), move || {
             for order in ordered {
-                if outcome.send(writer.write(order)).is_err() {
+                if outcome.send(writer.obey(order)).is_err() {
                     return;
                 }
             }
@@ -126,6 +144,7 @@ impl Checkpoints {
             given_up,
             last,
             oldest,
+            newest: index,
             marks,
         })
     }
@@ -142,7 +161,11 @@ impl Checkpoints {
     ) -> Result<(), ServerError> {
         if self.is_running {
             return match self.outcomes.try_recv() {
-                Ok(outcome) => self.end(outcome, shard, persistence, now),
+                Ok(Outcome::Written(written)) => self.end(written, shard, persistence, now),
+                Ok(Outcome::SetAside(aside)) => {
+                    self.end_setting_aside(aside, persistence);
+                    Ok(())
+                }
                 Err(_) => Ok(()),
             };
         }
@@ -170,7 +193,7 @@ impl Checkpoints {
         let (cluster_id, members) = (self.identity.cluster_id.0, self.identity.members.clone());
         let point = Point { cluster_id, index, term, stamp_ms, members };
         persistence.begins_at_mark(Running { index, began_ms: now.unix_ms });
-        self.order(Order { capture, point }, applied_bytes, now);
+        self.order(capture, point, applied_bytes, now);
     }
 
     /// Cuts the log as somebody asked for, and answers.
@@ -222,6 +245,7 @@ impl Checkpoints {
         let mut store = self.store.lock();
         let manifest = store.adopt(index)?.clone();
         let Point { stamp_ms, term, .. } = manifest.point;
+        self.newest = index;
         let loaded = shard.replace_data(manifest.databases, stamp_ms, |restoring| {
             store.load(&|db, entry| restoring.put(db, entry))
         })?;
@@ -260,27 +284,64 @@ impl Checkpoints {
             members: self.identity.members.clone(),
         };
         persistence.begins(Running { index, began_ms: now.unix_ms });
-        self.order(Order { capture, point }, shard.machine().applied_bytes, now);
+        self.order(capture, point, shard.machine().applied_bytes, now);
     }
 
-    fn order(&mut self, order: Order, applied_bytes: u64, now: Now) {
-        let index = order.point.index;
+    /// Sets a damaged checkpoint aside. Where it was the newest, the store has its files, too: it is begun anew, and a whole
+    /// checkpoint is written from memory at once. False if that can't be begun now.
+    pub fn set_aside(&mut self, index: u64) -> bool {
+        if self.is_running {
+            return false;
+        }
+        self.is_running = self.orders.try_send(Order::SetAside { index }).is_ok();
+        self.is_running
+    }
+
+    fn end_setting_aside(&mut self, aside: Result<Aside, CheckpointError>, persistence: &Persistence) {
+        self.is_running = false;
+        let Aside { index, was_newest, oldest } = match aside {
+            Ok(aside) => aside,
+            Err(error) => {
+                tracing::error!(%error, "a damaged checkpoint can't be set aside");
+                return;
+            }
+        };
+        self.oldest = oldest;
+        tracing::warn!(index, was_newest, "a damaged checkpoint is set aside");
+        if was_newest {
+            (self.last.index, self.newest) = (0, 0);
+            persistence.ask();
+        }
+    }
+
+    /// Whether the thread has nothing to do.
+    pub fn is_idle(&self) -> bool {
+        !self.is_running
+    }
+
+    /// The newest checkpoint that can be started from, as far as is known; 0 is none.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    fn order(&mut self, capture: Capture, point: Point, applied_bytes: u64, now: Now) {
+        let index = point.index;
         self.last = Last { index, applied_bytes, monotonic_ms: now.monotonic_ms, not_before_ms: 0 };
         self.is_running = true;
         // The thread takes one order at a time, and gets none while it has one: there is room. Nor is it gone: it ends with
         // the process only.
-        let _ = self.orders.try_send(order);
+        let _ = self.orders.try_send(Order::Write { capture: Box::new(capture), point });
     }
 
     fn end(
         &mut self,
-        outcome: Outcome,
+        written: Result<Written, CheckpointError>,
         shard: &mut Shard<RealDisk>,
         persistence: &Persistence,
         now: Now,
     ) -> Result<(), ServerError> {
         self.is_running = false;
-        let Written { report, term, oldest, digest } = match outcome {
+        let Written { report, term, oldest, digest } = match written {
             Ok(written) => written,
             Err(error) => {
                 tracing::warn!(%error, "a checkpoint failed; the log has everything");
@@ -290,7 +351,7 @@ impl Checkpoints {
                 return Ok(());
             }
         };
-        self.oldest = oldest;
+        (self.oldest, self.newest) = (oldest, report.index);
         self.marks.settle(report.index, Fate::Done { keys: report.keys, digest });
         persistence.ended(published(&report, now.unix_ms));
         tracing::info!(
@@ -352,22 +413,41 @@ fn published(report: &Report, ended_ms: i64) -> Published {
 /// The thread's end.
 struct Writer {
     store: Arc<Mutex<Box<dyn CheckpointStore>>>,
+    shelf: Shelf,
     keyspace: Arc<Keyspace>,
     kept: usize,
     given_up: Arc<AtomicBool>,
 }
 
 impl Writer {
-    fn write(&mut self, order: Order) -> Outcome {
+    fn obey(&mut self, order: Order) -> Outcome {
         let store = self.store.clone();
-        let mut store = store.lock();
-        self.try_write(&mut **store, order).or_else(|error| self.clean_up(&mut **store, error))
+        let store = &mut **store.lock();
+        match order {
+            Order::Write { capture, point } => Outcome::Written(
+                self.try_write(store, *capture, point).or_else(|error| self.clean_up(store, error)),
+            ),
+            Order::SetAside { index } => Outcome::SetAside(self.set_aside(store, index)),
+        }
+    }
+
+    fn set_aside(&self, store: &mut dyn CheckpointStore, index: u64) -> Result<Aside, CheckpointError> {
+        let was_newest = store.newest().is_some_and(|newest| newest.point.index == index);
+        self.shelf.set_aside(index)?;
+        if was_newest {
+            store.reset()?;
+            if let Err(error) = self.keyspace.forget_stored() {
+                tracing::error!(%error, "the next checkpoint can't be prepared");
+            }
+        }
+        Ok(Aside { index, was_newest, oldest: store.oldest()?.unwrap_or(0) })
     }
 
     fn try_write(
         &self,
         store: &mut dyn CheckpointStore,
-        Order { capture, point }: Order,
+        capture: Capture,
+        point: Point,
     ) -> Result<Written, CheckpointError> {
         let term = point.term;
         let report = checkpoint::write(store, capture, point, &|| self.given_up.load(Ordering::Acquire))?;

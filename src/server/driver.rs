@@ -17,6 +17,7 @@ use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::open::Opened;
 use super::peers::{PeerPlan, Peers};
+use super::scrub::Scrubber;
 use crate::command::context::Garbage;
 use crate::pubsub::Message;
 use crate::raft::frame::Frame;
@@ -43,6 +44,7 @@ pub struct Driver {
     shard: Shard<RealDisk>,
     checkpoints: Checkpoints,
     catch_up: CatchUp,
+    scrubber: Scrubber,
     shared: Arc<Shared>,
     inbox: Inbox,
     out: Peers,
@@ -81,12 +83,13 @@ impl Signals {
 impl Driver {
     /// Opens the way to the peers. Must be called within the runtime that the driver is to run in.
     pub fn open(opened: Opened, peers: PeerPlan, garbage: SyncSender<Garbage>) -> Result<Self, ServerError> {
-        let Opened { shard, checkpoints, catch_up, shared, inbox, board } = opened;
+        let Opened { shard, checkpoints, catch_up, scrubber, shared, inbox, board } = opened;
         let out = Peers::open(peers, inbox.clone(), board.clone()).map_err(ServerError::Thread)?;
         Ok(Driver {
             shard,
             checkpoints,
             catch_up,
+            scrubber,
             shared,
             inbox,
             out,
@@ -199,14 +202,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes checkpoints, cuts the log and reads it, as far as that is due or was asked for.
+    /// Takes checkpoints, cuts the log and reads it, as far as that is due or was asked for, and makes up for damage.
     fn attend_operators(&mut self, now: Now) -> Result<(), ServerError> {
-        let Driver { shard, checkpoints, shared, .. } = self;
+        let Driver { shard, checkpoints, scrubber, shared, .. } = self;
         let handle = &shared.shard;
         if let Some(marked) = shard.take_marked() {
             checkpoints.begin_marked(marked, &handle.persistence, now);
         }
         checkpoints.turn(shard, &handle.persistence, now)?;
+        scrubber.turn(shard, checkpoints, &handle.persistence, now)?;
         checkpoints.cut_by_hand(shard, &handle.log_cuts, now)?;
         handle.log_reads.serve(shard);
         Ok(())

@@ -18,6 +18,7 @@ use crate::data_folder::{CHECKPOINT_FOLDER, LOG_FOLDER};
 use crate::env::{self, Clock};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::loading::{Loading, Stage};
+use crate::metrics::IntegrityMetrics;
 use crate::raft::identity::Identity;
 use crate::raft::node::NodeError;
 use crate::raft::storage::{check_start, is_new, restart_log_at};
@@ -28,13 +29,14 @@ pub struct Folder<'a> {
     pub identity: &'a Identity,
     pub clock: &'a Clock,
     pub loading: &'a Loading,
+    pub integrity: &'a IntegrityMetrics,
 }
 
 impl Folder<'_> {
     /// Opens log and checkpoints, so that the one goes on where the other ends. The log comes first: it has the lock.
     pub fn open(&self) -> Result<(Wal<RealDisk>, RocksStore), ServerError> {
         let Folder { config, identity, .. } = *self;
-        let repair = Repair::of(config, identity);
+        let repair = Repair::of(config, identity).counting(self.integrity);
         let mut wal = match self.open_log() {
             Err(error) if repair.set_log_aside(&error)? => self.open_log()?,
             opened => opened?,
@@ -77,6 +79,7 @@ impl Folder<'_> {
             })?;
         for Rejected { index, error } in rejected {
             tracing::error!(index, %error, "a checkpoint is damaged: an older one is tried");
+            self.integrity.found(error.to_string());
         }
         Ok(store)
     }

@@ -14,6 +14,7 @@ mod open;
 mod peers;
 mod progress;
 mod repair;
+mod scrub;
 
 use std::io;
 use std::net::SocketAddr;

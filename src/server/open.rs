@@ -17,6 +17,7 @@ use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::folder::Folder;
 use super::peers::PeerPlan;
+use super::scrub::Scrubber;
 use crate::apply::Applier;
 use crate::backup::repository::Owner;
 use crate::checkpoint::CheckpointStore;
@@ -47,6 +48,7 @@ pub struct Opened {
     pub shard: Shard<RealDisk>,
     pub checkpoints: Checkpoints,
     pub catch_up: CatchUp,
+    pub scrubber: Scrubber,
     pub inbox: Inbox,
     pub board: TurnBoard,
 }
@@ -82,7 +84,13 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let Prepared { shared, identity, mut mutator } = prepared;
     let (clock, metrics, handle) = (shared.clock.clone(), shared.metrics.clone(), shared.shard.clone());
     let config = shared.config.started_with();
-    let folder = Folder { config, identity: &identity, clock: &clock, loading: &handle.loading };
+    let folder = Folder {
+        config,
+        identity: &identity,
+        clock: &clock,
+        loading: &handle.loading,
+        integrity: &metrics.integrity,
+    };
     let (mut wal, store) = folder.open()?;
     let preparer = wal.take_preparer();
     // A new log's first spare is made before anybody is served: zeroing it would compete with the first clients' syncs.
@@ -112,7 +120,8 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     // Whether any field of what was restored has a deadline is not known: look.
     applier.effects.field_deadlines = restored.keys > 0;
     let policy = config.checkpoints;
-    let checkpoints = Checkpoints::start(Box::new(store), &handle, policy, peers.identity.clone(), now_ms)?;
+    let checkpoints =
+        Checkpoints::start(Box::new(store), shelf.clone(), &handle, policy, peers.identity.clone(), now_ms)?;
     let pace = Pace { bytes_per_second: policy.catch_up_bytes_per_second };
     let catch_up = CatchUp::start(shelf.clone(), pace, &handle, clock.clone())?;
     handle.persistence.found(restored.published());
@@ -123,10 +132,11 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let inbox = Inbox::new(handle.driver_wake.clone());
     let mut shard = Shard::new(node, machine, handle.clone(), env::random_seed());
     replay(&mut shard, &shared)?;
+    let scrubber = Scrubber::start(shelf.clone(), &shared, restored.index)?;
     if let Some(plan) = config.backup.clone() {
         backups::start(backups::Parts { plan, owner, shelf, handle, metrics, clock })?;
     }
-    Ok((Opened { shared, shard, checkpoints, catch_up, inbox, board }, peers))
+    Ok((Opened { shared, shard, checkpoints, catch_up, scrubber, inbox, board }, peers))
 }
 
 /// Nobody: peers are not talked to before the node is loaded.

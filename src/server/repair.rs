@@ -18,6 +18,7 @@ use perdura_wal::{Disk, Position, RealDisk, SyncMode, Wal, WalError};
 use super::{ServerError, open};
 use crate::config::Config;
 use crate::data_folder::LOG_FOLDER;
+use crate::metrics::IntegrityMetrics;
 use crate::raft::identity::Identity;
 use crate::raft::node::NodeError;
 use crate::raft::storage::{StorageFault, begin_after_loss, is_new};
@@ -32,12 +33,20 @@ pub struct Repair<'a> {
     identity: &'a Identity,
     is_member: bool,
     may_repair: bool,
+    /// Where damage is counted; nowhere when the process is about to end.
+    integrity: Option<&'a IntegrityMetrics>,
 }
 
 impl<'a> Repair<'a> {
     pub fn of(config: &'a Config, identity: &'a Identity) -> Repair<'a> {
         let is_member = identity.members.len() > 1;
-        Repair { dir: &config.dir, identity, is_member, may_repair: is_member && config.repair_from_peers }
+        let may_repair = is_member && config.repair_from_peers;
+        Repair { dir: &config.dir, identity, is_member, may_repair, integrity: None }
+    }
+
+    /// The same, where what is found is counted.
+    pub fn counting(self, integrity: &'a IntegrityMetrics) -> Repair<'a> {
+        Repair { integrity: Some(integrity), ..self }
     }
 
     /// Sets the log aside that could not be opened, so that a new one can be begun. Nobody may have it open.
@@ -59,6 +68,7 @@ impl<'a> Repair<'a> {
             _ => self.io(error),
         })?;
         self.move_to(&aside).map_err(|error| self.io(error))?;
+        self.integrity.into_iter().for_each(|integrity| integrity.found(why.to_string()));
         Ok(true)
     }
 

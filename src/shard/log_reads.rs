@@ -135,6 +135,13 @@ impl LogReads {
         state.await.unwrap_or(Err(LogReadError::Ended))
     }
 
+    /// The same for a thread that is no worker's; blocks.
+    pub fn look_and_wait(&self) -> Result<LogState, LogReadError> {
+        let (answer, state) = oneshot::channel();
+        self.ask(Request::Look(answer))?;
+        state.blocking_recv().unwrap_or(Err(LogReadError::Ended))
+    }
+
     fn ask(&self, request: Request) -> Result<(), LogReadError> {
         let mut queue = self.queue.lock();
         if queue.len() >= MAX_WAITING {

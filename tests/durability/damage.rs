@@ -11,6 +11,9 @@ use crate::perdura;
 const MAGIC: &[u8] = b"PERDURAW";
 const SEQUENCE_AT: usize = 24;
 
+/// A byte of what the first batch of any segment holds.
+pub const FIRST_BATCH: usize = 4096 + 40;
+
 /// Stands in the last write of a test, so that the test finds it in the log.
 const MARKER: &[u8] = b"the-very-last-value-of-this-log";
 
@@ -104,7 +107,7 @@ fn a_flipped_byte_in_a_sealed_segment_is_refused_and_named() {
     let sealed = &segments[segments.len() / 2 - 1];
     let bytes = std::fs::read(sealed).expect("a readable segment");
     let middle = bytes.len() / 2;
-    for offset in [middle, middle + 1, 4096 + 40] {
+    for offset in [middle, middle + 1, FIRST_BATCH] {
         overwrite(sealed, offset, &[bytes[offset] ^ 0x10]);
         check_refusal(&mut node, sealed);
         overwrite(sealed, offset, &bytes[offset..=offset]);

@@ -14,6 +14,7 @@ mod point_in_time;
 mod repair;
 mod restarts;
 mod s3;
+mod scrub;
 mod torture;
 mod writers;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Cluster, Node, NodeSpec};
 
-use crate::damage::{flip_byte, segments};
+use crate::damage::{FIRST_BATCH, flip_byte, segments};
 use crate::perdura;
 use crate::restarts::{check, fill};
 
@@ -30,7 +30,7 @@ fn with_replica_down(spec: NodeSpec) -> (Cluster, usize, usize) {
 fn damage_a_sealed_segment(node: &Node) {
     let segments = segments(&node.data());
     assert!(segments.len() >= 3, "{segments:?}");
-    flip_byte(&segments[segments.len() / 2 - 1], 20_000);
+    flip_byte(&segments[segments.len() / 2 - 1], FIRST_BATCH);
 }
 
 fn wait_until_it_knows_all(node: &Node) {

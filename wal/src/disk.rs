@@ -37,6 +37,12 @@ pub trait Disk: Clone + Debug + Send + Sync + 'static {
     /// Reads a whole file from the medium rather than from a cache that may hold what a failed sync lost, and drops what
     /// the cache holds of it: later reads show the same bytes.
     fn read_all(&self, name: &str) -> io::Result<AlignedBuf>;
+    /// The same at the caller's pace: `pace` is called with the number of bytes that were just read, and may take its time.
+    fn read_all_at_pace(&self, name: &str, pace: &mut dyn FnMut(u64)) -> io::Result<AlignedBuf> {
+        let bytes = self.read_all(name)?;
+        pace(bytes.as_ref().len() as u64);
+        Ok(bytes)
+    }
     /// Offsets and lengths of durable writes are multiples of this: 4096, or 1 for "anything goes".
     fn write_granularity(&self) -> u64;
 }

@@ -35,7 +35,7 @@ pub use disk::{Disk, DiskFile};
 pub use error::WalError;
 pub use format::Fault;
 pub use index::{HardState, Position};
-pub use read::{OwnedRecord, Verified};
+pub use read::{OwnedRecord, Verified, verify_sealed};
 pub use recovery::{Progress, Recovery, TornTail};
 pub use spares::Preparer;
 pub use verify::{Verdict, verify_folder};

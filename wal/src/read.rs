@@ -14,7 +14,8 @@ use crate::format::{
 };
 use crate::index::{Group, Place};
 use crate::replay::{Flaw, Walk};
-use crate::segment::{SealedSegment, Source, name_of};
+use crate::segment::{Source, name_of, sequence_of};
+use crate::view::SegmentView;
 use crate::wal::Wal;
 
 /// An entry read back.
@@ -82,7 +83,7 @@ impl<D: Disk> Wal<D> {
         self.check_poison()?;
         match self.sealed_segment(sequence) {
             None => Ok(Verified::default()),
-            Some(segment) => verify(segment.bytes(&self.disk)?, self.log_id(), segment),
+            Some(segment) => verify(segment.bytes(&self.disk)?, self.log_id(), sequence, segment.end),
         }
     }
 
@@ -105,13 +106,32 @@ impl<D: Disk> Wal<D> {
     }
 }
 
-fn verify<D: Disk>(bytes: &[u8], log_id: u64, segment: &SealedSegment<D>) -> Result<Verified, WalError> {
-    let sequence = segment.sequence;
+/// Checks every batch of a full segment of a log that somebody else may have open, from the medium. The segment's file and how
+/// many bytes of it hold anything are as in [`SegmentView`]; `pace` hears of bytes as they are read.
+///
+/// A finding counts only if the segment is still in use afterwards: one that was dropped meanwhile is removed, or written anew.
+pub fn verify_sealed<D: Disk>(
+    disk: &D,
+    log_id: u64,
+    segment: &SegmentView,
+    pace: &mut dyn FnMut(u64),
+) -> Result<Verified, WalError> {
+    let SegmentView { file, used_bytes, .. } = segment;
+    let Some(sequence) = sequence_of(file) else { return Ok(Verified::default()) };
+    let bytes = disk.read_all_at_pace(file, pace).map_err(WalError::io("read", file, 0))?;
+    verify(bytes.as_ref(), log_id, sequence, *used_bytes)
+}
+
+fn verify(bytes: &[u8], log_id: u64, sequence: u64, end: u64) -> Result<Verified, WalError> {
     let damaged = |flaw: Flaw| damaged(sequence, flaw.offset, flaw.fault);
-    let (_, header_crc) = SegmentHeader::decode(bytes).map_err(|fault| damaged(Flaw { offset: 0, fault }))?;
+    let at_start = |fault| damaged(Flaw { offset: 0, fault });
+    let (header, header_crc) = SegmentHeader::decode(bytes).map_err(at_start)?;
+    if header.sequence != sequence {
+        return Err(at_start(Fault::Sequence { expected: sequence, found: header.sequence }));
+    }
     let mut walk = Walk::new(bytes, log_id, sequence, header_crc);
     let mut verified = Verified { segments: 1, ..Verified::default() };
-    while walk.offset < segment.end {
+    while walk.offset < end {
         let batch = walk.next_batch().map_err(damaged)?;
         verified.batches += 1;
         verified.records += u64::from(batch.header.records);

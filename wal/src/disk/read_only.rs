@@ -88,10 +88,14 @@ impl Disk for ReadOnlyDisk {
     }
 
     fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
+        self.read_all_at_pace(name, &mut |_| {})
+    }
+
+    fn read_all_at_pace(&self, name: &str, pace: &mut dyn FnMut(u64)) -> io::Result<AlignedBuf> {
         let path = self.folder.join(name);
-        match read_whole(&path, true) {
+        match read_whole(&path, true, pace) {
             // The file system has no direct I/O.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => read_whole(&path, false),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => read_whole(&path, false, pace),
             read => read,
         }
     }

@@ -29,6 +29,8 @@ pub(super) const LOCK_FILE: &str = "LOCK";
 const PROBE_FILE: &str = "probe.tmp";
 /// Zeros written per call while a segment is prepared.
 const FILL_BYTES: usize = 1 << 20;
+/// Bytes read per call from a file that is read whole; direct I/O takes whole blocks.
+const READ_BYTES: usize = 1 << 20;
 /// Zeros left to the page cache between two syncs while a segment is prepared without direct I/O: a burst
 /// much larger would hold up the syncs of the segment in use.
 const FILL_SYNC_BYTES: u64 = 8 << 20;
@@ -175,7 +177,7 @@ impl Disk for RealDisk {
     }
 
     fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
-        read_whole(&self.path(name), self.direct)
+        read_whole(&self.path(name), self.direct, &mut |_| {})
     }
 
     fn write_granularity(&self) -> u64 {
@@ -198,24 +200,28 @@ pub(super) fn names_in(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Reads a whole file, past the page cache if `direct`, and drops what the cache holds of it.
-pub(super) fn read_whole(path: &Path, direct: bool) -> io::Result<AlignedBuf> {
+/// Reads a whole file, past the page cache if `direct`, and drops what the cache holds of it. `pace` hears of bytes as they come.
+pub(super) fn read_whole(path: &Path, direct: bool, pace: &mut dyn FnMut(u64)) -> io::Result<AlignedBuf> {
     let flags = if direct { libc::O_DIRECT } else { 0 };
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(BLOCK_BYTES as usize));
-    let filled = read_to_end(&file, buffer.as_mut())?;
+    let filled = read_to_end(&file, buffer.as_mut(), pace)?;
     fadvise(&file, 0, None, Advice::DontNeed)?;
     buffer.resize(filled.min(length));
     Ok(buffer)
 }
 
-fn read_to_end(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+fn read_to_end(file: &File, bytes: &mut [u8], pace: &mut dyn FnMut(u64)) -> io::Result<usize> {
     let mut filled = 0;
     while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], filled as u64) {
+        let end = bytes.len().min(filled + READ_BYTES);
+        match file.read_at(&mut bytes[filled..end], filled as u64) {
             Ok(0) => break,
-            Ok(count) => filled += count,
+            Ok(count) => {
+                filled += count;
+                pace(count as u64);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

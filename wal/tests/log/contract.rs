@@ -3,7 +3,7 @@
 use perdura_wal::format::MAX_PAYLOAD_BYTES;
 use perdura_wal::{
     Disk, HardState, MAX_METADATA_BYTES, NewLog, Options, Position, RealDisk, Record, SimDisk, SyncMode,
-    Tear, Wal, WalError,
+    Tear, Wal, WalError, verify_sealed,
 };
 use tempfile::TempDir;
 
@@ -407,4 +407,31 @@ on_every_disk! {
     any_range_can_be_read,
     a_preparer_in_a_thread_makes_and_recycles_segments,
     padding_can_be_turned_on_and_off,
+}
+
+#[test]
+fn a_full_segment_is_checked_while_the_log_goes_on() -> Result {
+    let disk = SimDisk::new(1, Tear::Sectors, 4096);
+    let (mut wal, _) = Wal::open(disk.clone(), options())?;
+    append(&mut wal, 1..=300, 1);
+    append(&mut wal, 301..=600, 1);
+    append(&mut wal, 601..=900, 1);
+    let mut segments: Vec<_> = wal.segments().collect();
+    segments.pop();
+    assert!(segments.len() >= 2);
+    let mut read = 0;
+    for segment in &segments {
+        let verified = verify_sealed(&disk, wal.log_id(), segment, &mut |bytes| read += bytes)?;
+        assert!(verified.records > 0);
+    }
+    assert_eq!(read, segments.iter().map(|segment| segment.file_bytes).sum::<u64>());
+    let file = &segments[1].file;
+    for offset in [10, 5_000, segments[1].used_bytes - 1] {
+        disk.flip_bit(file, offset, 3)?;
+        let found = verify_sealed(&disk, wal.log_id(), &segments[1], &mut |_| {});
+        let is_named = matches!(&found, Err(error) if error.is_damage() && error.file() == Some(file));
+        assert!(is_named, "{offset}: {found:?}");
+        disk.flip_bit(file, offset, 3)?;
+    }
+    Ok(())
 }

@@ -114,6 +114,12 @@ pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
     fields.add("perdura_checkpoint_keys", newest.keys);
     fields.add("perdura_checkpoint_bytes_written", newest.bytes_written);
     fields.add("perdura_checkpoint_took_ms", newest.took_ms);
+    let integrity = &shared.metrics.integrity;
+    fields.add("perdura_scrub_passes", integrity.scrub_passes.get());
+    fields.add("perdura_scrub_bytes", integrity.scrub_bytes.get());
+    fields.add("perdura_damage_found", integrity.damage_found.get());
+    fields.add("perdura_damage_unhealed", integrity.damage_unhealed.get());
+    fields.add("perdura_damage_last", integrity.last_found());
     fields.add("perdura_checkpoint_failure", checkpoints.failure.as_deref().unwrap_or(""));
     backup(shared, fields);
 }
