@@ -185,6 +185,16 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_never_change_between_releases() {
+        let name = LogName { first: 7, last: 7, ..NAME };
+        let mut records = Vec::new();
+        push_record(&mut records, 2, b"ab");
+        let numbers = [7u64, 7, 2, 77, 5, 6, 2].map(u64::to_le_bytes).concat();
+        assert_eq!(encode(BEFORE, name, &records), [&numbers[..], &[2, 0, 0, 0], b"ab"].concat());
+        assert_eq!(Tip::of(7, 2, b"ab").checksum, 4_537_079_980_496_767_419);
+    }
+
+    #[test]
     fn content_that_makes_no_sense_is_refused() {
         let whole = content([2, 2, 3]);
         for cut in 0..whole.len() {

@@ -19,8 +19,8 @@ use super::object::Kind;
 use super::repository::Repository;
 use crate::shard::log_reads::LogEntry;
 
-/// Bytes of records in a full object; one entry may make it longer.
-pub const FULL_BYTES: usize = 8 << 20;
+/// Bytes of records in a full object; one entry may make it longer. Small in unit tests, which fill many.
+pub const FULL_BYTES: usize = if cfg!(test) { 64 << 10 } else { 8 << 20 };
 /// Small objects between two full ones, at most.
 const MAX_SMALL: usize = 16;
 /// Bytes that are read from the log at once.

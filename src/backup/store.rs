@@ -39,6 +39,9 @@ pub struct Store {
     root: Path,
     url: String,
     runtime: Runtime,
+    /// So many changes are made before the power goes.
+    #[cfg(test)]
+    pub changes_left: std::cell::Cell<u64>,
 }
 
 /// An object as a list has it.
@@ -98,7 +101,8 @@ impl Store {
                     return Err(BackupError::NoRepository { url: url.to_owned() });
                 }
                 let store = LocalFileSystem::new_with_prefix(&folder).map_err(failed)?;
-                (Arc::new(store.with_fsync(true)), Path::default())
+                // Unit tests would do little but wait for the disk.
+                (Arc::new(store.with_fsync(!cfg!(test))), Path::default())
             }
             Place::S3 { bucket, prefix } => {
                 let root = Path::parse(&prefix)
@@ -106,7 +110,14 @@ impl Store {
                 (Arc::new(s3(&bucket).build().map_err(failed)?), root)
             }
         };
-        Ok(Store { objects, root, url: url.to_owned(), runtime })
+        Ok(Store {
+            objects,
+            root,
+            url: url.to_owned(),
+            runtime,
+            #[cfg(test)]
+            changes_left: std::cell::Cell::new(u64::MAX),
+        })
     }
 
     pub fn url(&self) -> &str {
@@ -145,6 +156,7 @@ impl Store {
 
     /// Writes an object, in place of one of that name.
     pub fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        self.before_change()?;
         let path = self.path(name);
         let put = self.runtime.block_on(self.objects.put(&path, bytes.into()));
         put.map(drop).map_err(failure("write", name))
@@ -152,6 +164,7 @@ impl Store {
 
     /// Writes an object unless there is one of that name. False if there was.
     pub fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
+        self.before_change()?;
         let path = self.path(name);
         let options = PutOptions::from(PutMode::Create);
         match self.runtime.block_on(self.objects.put_opts(&path, bytes.clone().into(), options)) {
@@ -168,6 +181,7 @@ impl Store {
 
     /// Removes an object, if it is there.
     pub fn delete(&self, name: &str) -> Result<()> {
+        self.before_change()?;
         let path = self.path(name);
         match self.runtime.block_on(self.objects.delete(&path)) {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
@@ -189,6 +203,22 @@ impl Store {
             .collect();
         all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
+    }
+
+    #[cfg(not(test))]
+    fn before_change(&self) -> Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn before_change(&self) -> Result<()> {
+        match self.changes_left.get().checked_sub(1) {
+            Some(left) => {
+                self.changes_left.set(left);
+                Ok(())
+            }
+            None => Err(BackupError::Node { reason: "the power is gone".to_owned() }),
+        }
     }
 
     fn path(&self, name: &str) -> Path {

@@ -537,3 +537,53 @@ fn a_folder_that_is_not_empty_is_left_alone_and_an_unfinished_restore_begun_anew
     let restored = restore(&repository, &without, &mut |_| {}).expect("all entries are there");
     assert_eq!((restored.checkpoint, restored.entries), (None, world.last()));
 }
+
+/// A life of backups: the log in small objects, checkpoints, full objects, prunes. Ends where the power goes.
+fn live(world: &mut World, repository: &Repository, big: &[u8]) -> Result<()> {
+    let clock = Clock::system();
+    let mut shipper = Shipper::resume(repository, world)?;
+    for round in 0..2 {
+        for _ in 0..10 {
+            world.run(2);
+            let Some(shipper) = &mut shipper else { panic!("the log goes back to its first entry") };
+            shipper.catch_up(repository, world)?;
+            shipper.flush(repository)?;
+        }
+        world.checkpoint();
+        create(repository, world, &clock, |_, _| {})?;
+        if round == 1 {
+            world.write(&[b"SET", b"big", big]);
+        }
+        let doomed = prune::plan(repository, Keep::Newest(1), clock.unix_ms())?;
+        prune::remove(repository, &doomed, &clock, |_| {})?;
+        shipper = Shipper::resume(repository, world)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_crash_before_any_change_leaves_a_repository_that_verifies_and_goes_on() {
+    let big = vec![b'v'; FULL_BYTES];
+    let mut changes = 0;
+    loop {
+        let mut world = World::new();
+        world.run(2);
+        let repository = world.repository();
+        repository.store().changes_left.set(changes);
+        let lived = live(&mut world, &repository, &big);
+        drop(repository);
+        let repository = world.repository();
+        let report = verify(&repository, |_, _| {}).expect("it can be read");
+        assert!(report.is_good(), "after {changes} changes: {report:?}");
+        back_up(&mut world);
+        assert_good(&repository);
+        if changes % 10 == 7 || lived.is_ok() {
+            world.assert_restores(&repository, Target::Newest, world.last());
+        }
+        if lived.is_ok() {
+            break;
+        }
+        changes += 1;
+    }
+    assert!(changes > 40, "only {changes} changes");
+}

@@ -21,7 +21,6 @@ use crate::backup::ship::{Reading, Shipper, Source};
 use crate::checkpoint::shelf::Shelf;
 use crate::config::BackupPlan;
 use crate::env::Clock;
-use crate::metrics::Metrics;
 use crate::shard::log_reads::LogReadError;
 use crate::shard::port::ShardHandle;
 
@@ -38,7 +37,6 @@ pub struct Parts {
     pub owner: Owner,
     pub shelf: Shelf,
     pub handle: Arc<ShardHandle>,
-    pub metrics: Arc<Metrics>,
     pub clock: Clock,
 }
 
@@ -91,7 +89,6 @@ impl Agent {
                     self.fail(&error);
                 }
             }
-            self.tell();
         }
     }
 
@@ -101,18 +98,9 @@ impl Agent {
         if matches!(error, BackupError::Handover) {
             return;
         }
-        self.parts.metrics.backup.failures.inc();
         if self.parts.handle.backup.failed(&error.to_string()) {
             tracing::error!(%error, "the backup does not go on; it is tried again and again");
         }
-    }
-
-    fn tell(&self) {
-        let state = self.parts.handle.backup.state();
-        let metrics = &self.parts.metrics.backup;
-        metrics.shipped_index.set(state.shipped_index);
-        metrics.lag_seconds.set(state.lag_s(self.now_ms()));
-        metrics.bytes.inc_by(state.bytes - metrics.bytes.get());
     }
 
     fn turn(&mut self) -> Result<()> {

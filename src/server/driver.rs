@@ -287,6 +287,11 @@ impl Driver {
             Role::Follower => "follower",
             Role::Candidate => "candidate",
         });
+        let backup = self.shared.shard.backup.state();
+        metrics.backup.shipped_index.set(backup.shipped_index);
+        metrics.backup.lag_seconds.set(backup.lag_s(self.shared.clock.monotonic_ms()));
+        metrics.backup.bytes.inc_by(backup.bytes - metrics.backup.bytes.get());
+        metrics.backup.failures.inc_by(backup.failures - metrics.backup.failures.get());
         metrics.log.ready_bytes.set(status.log_space.ready_bytes);
         metrics.log.disk_full.set(u64::from(status.log_space.is_short));
         let lag = |matched: u64| status.last_index.saturating_sub(matched);

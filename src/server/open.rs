@@ -126,7 +126,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let catch_up = CatchUp::start(shelf.clone(), pace, &handle, clock.clone())?;
     handle.persistence.found(restored.published());
     let board = TurnBoard::default();
-    let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock.clone(), metrics.clone());
+    let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock.clone(), metrics);
     machine.applied = restored.index;
     machine.replay_threads = threads();
     let inbox = Inbox::new(handle.driver_wake.clone());
@@ -134,7 +134,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     replay(&mut shard, &shared)?;
     let scrubber = Scrubber::start(shelf.clone(), &shared, restored.index)?;
     if let Some(plan) = config.backup.clone() {
-        backups::start(backups::Parts { plan, owner, shelf, handle, metrics, clock })?;
+        backups::start(backups::Parts { plan, owner, shelf, handle, clock })?;
     }
     Ok((Opened { shared, shard, checkpoints, catch_up, scrubber, inbox, board }, peers))
 }
