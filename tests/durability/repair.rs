@@ -66,8 +66,9 @@ fn a_member_whose_log_is_damaged_learns_again_from_the_others() {
 
 #[test]
 fn its_own_checkpoint_saves_it_the_others() {
-    let (mut cluster, primary, replica) =
-        with_replica_down(small_segments().flag("checkpoint-log-bytes", "512kb"));
+    let (mut cluster, primary, replica) = with_replica_down(
+        small_segments().flag("checkpoint-log-bytes", "512kb").flag("log-keep-bytes", "1gb"),
+    );
     damage_a_sealed_segment(&cluster.nodes[replica]);
     cluster.nodes[replica].spawn();
     wait_until_it_knows_all(&cluster.nodes[replica]);
