@@ -122,7 +122,10 @@ impl CatchUp {
                 Outcome::Say(to, shipment) => {
                     out.send(to, &Frame::Shipment(shipment));
                 }
-                Outcome::Fetched(manifest) => self.fetched = Some(manifest),
+                Outcome::Fetched(manifest) => {
+                    // The thread wants nothing any more, also where a newer offer had come meanwhile.
+                    (self.fetched, self.told) = (Some(manifest), None);
+                }
             }
         }
         if self.placed.is_some_and(|index| shard.machine().applied >= index) {

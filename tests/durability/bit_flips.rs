@@ -19,24 +19,25 @@ use crate::damage::overwrite;
 use crate::perdura;
 use crate::restarts::digest;
 
+const SEED: &str = "BIT_FLIPS_SEED";
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
 /// xorshift64* (Marsaglia; Vigna).
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    /// Prints its seed, which BIT_FLIPS_SEED sets.
-    fn told(story: &str) -> Dice {
-        let seed = number("BIT_FLIPS_SEED").unwrap_or_else(random_seed) | 1;
-        println!("{story}: BIT_FLIPS_SEED={seed}");
+    /// Prints its seed, which this variable of the environment sets.
+    pub fn told(story: &str, variable: &str) -> Dice {
+        let seed = number(variable).unwrap_or_else(random_seed) | 1;
+        println!("{story}: {variable}={seed}");
         Dice(seed)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -178,7 +179,7 @@ fn every_flipped_bit_is_noticed_or_means_nothing() {
     stop(&mut node);
     let (dir, sound) = (node.data(), node.data().with_extension("sound"));
     copy(&dir, &sound);
-    let mut dice = Dice::told("flips in the folder of a node alone");
+    let mut dice = Dice::told("flips in the folder of a node alone", SEED);
     let (mut refused, mut set_aside, mut meaningless) = (0, 0, 0);
     let flips = number("BIT_FLIPS").unwrap_or(40);
     for round in 0..flips {
@@ -242,7 +243,7 @@ fn a_member_of_a_group_heals_whatever_bit_flips() {
     let mut cluster = Cluster::start_with(spec());
     let primary = cluster.primary();
     let victim = (primary + 1) % 3;
-    let mut dice = Dice::told("flips in the folder of a member");
+    let mut dice = Dice::told("flips in the folder of a member", SEED);
     for round in 0..number("BIT_FLIPS").unwrap_or(40) / 8 {
         write(&cluster.nodes[primary], round);
         let expected = cluster.agreed_digest();

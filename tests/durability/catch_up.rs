@@ -34,7 +34,7 @@ fn noise(seed: u64) -> String {
     (0..VALUE_BYTES).map(|_| next()).collect()
 }
 
-fn write(node: &Node, keys: std::ops::Range<u64>) {
+pub fn write(node: &Node, keys: std::ops::Range<u64>) {
     let mut client = node.client();
     let keys: Vec<u64> = keys.collect();
     for some in keys.chunks(100) {
@@ -47,7 +47,7 @@ fn write(node: &Node, keys: std::ops::Range<u64>) {
 }
 
 /// Waits until the primary has cut its log behind this entry.
-fn wait_for_cut(node: &Node, index: u64) {
+pub fn wait_for_cut(node: &Node, index: u64) {
     wait_for("the log is cut", LIMIT, || {
         (node.client().info_number("perdura_first_index") > index).then_some(())
     });

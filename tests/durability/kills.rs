@@ -1,10 +1,15 @@
 //! kill -9 under load, again and again: what was acknowledged stays, no half of a transaction shows, all nodes agree.
+//!
+//! `KILLS=50 cargo test --test durability random_moments -- --nocapture` kills at more random moments; `KILLS_SEED=<n>` draws the same
+//! ones again.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use perdura_testkit::{Cluster, Node, NodeSpec};
 
+use crate::bit_flips::{Dice, number};
+use crate::catch_up::{wait_for_cut, write};
 use crate::ledger::Ledger;
 use crate::perdura;
 use crate::writers::{Load, Outcome};
@@ -97,6 +102,58 @@ fn the_primary_of_three() {
     }
     println!("three nodes worst  {worst:.3?}");
     assert!(worst < FAILOVER_LIMIT, "writes resumed {worst:?} after a kill");
+}
+
+/// Nodes take checkpoints and cut their logs all the time, and one that is away for a second is sent a checkpoint when it comes back:
+/// kills fall into the writing, publishing, cutting, sending, fetching and adopting of them.
+#[test]
+fn members_killed_at_random_moments() {
+    let spec = perdura()
+        .flag("segment-bytes", "64kb")
+        .flag("checkpoint-log-bytes", "20kb")
+        .flag("log-keep-bytes", 0)
+        .flag("catch-up-bytes-per-second", "1mb");
+    let mut cluster = Cluster::start_with(spec);
+    let addrs: Vec<SocketAddr> = cluster.nodes.iter().map(Node::addr).collect();
+    let mut dice = Dice::told("kills of members", "KILLS_SEED");
+    let (mut ledgers, mut fetched) = (ledgers(), 0);
+    for round in 0..number("KILLS").unwrap_or(8) {
+        let load = Load::start(&addrs, ledgers);
+        let victim = dice.below(3);
+        // The moment is what this is about: nothing is waited for.
+        std::thread::sleep(Duration::from_millis(dice.below(600) as u64));
+        cluster.nodes[victim].kill();
+        if round % 2 == 0 {
+            let primary = cluster.primary();
+            let index = cluster.client(primary).info_number("perdura_committed_index");
+            write(&cluster.nodes[primary], 0..600);
+            if round == 0 {
+                // What it lacks is in no log any more when it is back. Later on a log may stay for a minute behind what was lent.
+                wait_for_cut(&cluster.nodes[primary], index);
+            }
+        }
+        // It, or whoever helps it, dies again on the way back.
+        cluster.nodes[victim].spawn();
+        std::thread::sleep(Duration::from_millis(dice.below(700) as u64));
+        let second = if dice.below(3) == 0 { (victim + 1) % 3 } else { victim };
+        cluster.nodes[second].kill();
+        cluster.nodes[second].spawn();
+        cluster.nodes.iter_mut().for_each(Node::wait_until_it_answers);
+        ledgers = ledgers_of(load.stop());
+        let digest = cluster.agreed_digest();
+        let primary = cluster.primary();
+        check_new(&cluster.nodes[primary], &mut ledgers);
+        let sent = "loading a checkpoint of another node";
+        fetched = cluster.nodes.iter().map(|node| node.log().matches(sent).count()).sum();
+        println!(
+            "round {round}: nodes {victim} and {second}, {} writes, {fetched} checkpoints fetched, {digest}",
+            acknowledged(&ledgers)
+        );
+    }
+    for node in &mut cluster.nodes {
+        check_all(node, &mut ledgers);
+    }
+    assert!(fetched > 0, "nobody was ever sent a checkpoint");
 }
 
 /// From the kill until the first acknowledgement of a write sent after it: of any writer, and of the slowest.
