@@ -48,6 +48,11 @@ const FOUND: &[Found] = &[
                and the node ended.",
     },
     Found {
+        seed: 32_002_699,
+        what: "A restarted node heard first of a member's new log, and then a late frame of the lost one, which it took for newer \
+               still: it was deaf to that member from then on.",
+    },
+    Found {
         seed: 72_000_851,
         what: "Nothing of ours: the client that opens a bank gave up too early, and its MSET, which came late, undid what others had \
                transferred meanwhile. It is MSETNX now.",

@@ -77,8 +77,10 @@ pub(super) struct LogBook {
 }
 
 impl LogBook {
-    /// Whether what is said with this log counts, and whether it is the first that is heard of it after another.
-    fn note(&mut self, member: NodeId, log_id: u64) -> (bool, bool) {
+    /// Whether what is said with this log counts, and whether it is the first that is heard of it after another. Only a member that
+    /// announces its log makes it known after another: until all others know it says nothing else, so that other words with
+    /// an unknown log are late ones, of a log that is lost.
+    fn note(&mut self, member: NodeId, log_id: u64, announced: bool) -> (bool, bool) {
         let Some(logs) = self.logs.get_mut(&member) else {
             self.logs.insert(member, Logs { current: log_id, older: VecDeque::new() });
             return (true, false);
@@ -86,7 +88,7 @@ impl LogBook {
         if logs.current == log_id {
             return (true, false);
         }
-        if logs.older.contains(&log_id) {
+        if logs.older.contains(&log_id) || !announced {
             return (false, false);
         }
         logs.older.push_back(std::mem::replace(&mut logs.current, log_id));
@@ -101,7 +103,7 @@ impl<D: Disk> Node<D> {
     /// Whether a frame of this log may be heard: not one of a log that its member has lost, and none while this node is
     /// silent.
     pub(super) fn may_hear(&mut self, from: NodeId, log_id: u64) -> bool {
-        self.take_note(from, log_id) && !matches!(self.standing, Standing::Silent { .. })
+        self.take_note(from, log_id, false) && !matches!(self.standing, Standing::Silent { .. })
     }
 
     /// Whether this node takes part in everything; not while it has to learn what it may have lost.
@@ -121,7 +123,9 @@ impl<D: Disk> Node<D> {
 
     /// A member whose log is new wants note to be taken of it.
     pub fn step_rejoin(&mut self, from: NodeId, log_id: u64) {
-        if self.take_note(from, log_id) && self.log_book.asked.len() < self.config.identity.members.len() {
+        if self.take_note(from, log_id, true)
+            && self.log_book.asked.len() < self.config.identity.members.len()
+        {
             self.log_book.asked.push((from, log_id));
         }
     }
@@ -178,12 +182,12 @@ impl<D: Disk> Node<D> {
     }
 
     /// False for what an older log says.
-    fn take_note(&mut self, from: NodeId, log_id: u64) -> bool {
+    fn take_note(&mut self, from: NodeId, log_id: u64, announced: bool) -> bool {
         // Signs of life that keepalive threads pass on bear none: they bring nothing that could count.
         if log_id == 0 || !others_of(&self.config.identity).any(|id| id == from) {
             return true;
         }
-        let (counts, is_new) = self.log_book.note(from, log_id);
+        let (counts, is_new) = self.log_book.note(from, log_id, announced);
         if is_new {
             tracing::warn!(node = from, "a member has a new log: what it said with the old one is void");
             self.forget_words_of(from);

@@ -57,6 +57,19 @@ fn a_late_word_to_the_lost_log_ends_nobody() {
     assert!(cluster.node(victim).is_trusted());
 }
 
+/// A node that was restarted hears first of the new log, and then late words of the one that was lost.
+#[test]
+fn late_words_of_a_log_do_not_make_it_the_newest() {
+    let mut book = LogBook::default();
+    let (lost, new) = (7, 8);
+    assert_eq!(book.note(3, new, true), (true, false));
+    assert_eq!(book.note(3, lost, false), (false, false));
+    assert_eq!(book.note(3, new, false), (true, false));
+    let newer = 9;
+    assert_eq!(book.note(3, newer, true), (true, true));
+    assert_eq!(book.note(3, new, false), (false, false));
+}
+
 #[test]
 fn what_only_a_lost_disk_shared_with_the_leader_is_not_voted_away() {
     let (mut cluster, leader, near, far) = with_one_behind();
@@ -131,13 +144,13 @@ fn a_new_group_does_not_wait_for_a_member_that_is_missing() {
 #[test]
 fn what_an_older_log_said_is_not_heard() {
     let mut book = LogBook::default();
-    assert_eq!(book.note(2, 10), (true, false));
-    assert_eq!(book.note(2, 10), (true, false));
-    assert_eq!(book.note(2, 11), (true, true));
-    assert_eq!(book.note(2, 10), (false, false));
-    assert_eq!(book.note(3, 10), (true, false));
+    assert_eq!(book.note(2, 10, true), (true, false));
+    assert_eq!(book.note(2, 10, true), (true, false));
+    assert_eq!(book.note(2, 11, true), (true, true));
+    assert_eq!(book.note(2, 10, true), (false, false));
+    assert_eq!(book.note(3, 10, true), (true, false));
     for log_id in 12..60 {
-        assert_eq!(book.note(2, log_id), (true, true));
+        assert_eq!(book.note(2, log_id, true), (true, true));
     }
     assert!(book.logs[&2].older.len() <= MAX_OLDER_LOGS);
 }
