@@ -131,8 +131,8 @@ fn the_exporter_for_prometheus() {
                 .spawn()
                 .expect("prometheus-redis-exporter can be run"),
         );
-        let metrics = wait_for("metrics", Duration::from_secs(20), || {
-            let output = run("curl", &["-sf", &format!("http://{listen}/metrics")]);
+        let metrics = wait_for("metrics", Duration::from_secs(60), || {
+            let output = run("curl", &["-sf", "--max-time", "10", &format!("http://{listen}/metrics")]);
             output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
         });
         for metric in [
