@@ -32,8 +32,10 @@ use crate::checkpoint::throttle::Throttle;
 use crate::env::Clock;
 
 pub const PIECE_BYTES: usize = 8 << 20;
-/// How often it is looked whether pieces are still being removed.
+/// How often it is looked whether pieces are still being removed: a store tells nobody of what changes in it.
 const DOOM_POLL: Duration = Duration::from_millis(500);
+/// A pause is taken in steps of so much, with what goes on meanwhile in between.
+const STEP: Duration = Duration::from_millis(100);
 /// A removal that makes no progress for so long was given up by who began it.
 const DOOM_PATIENCE_MS: u64 = 300_000;
 
@@ -213,13 +215,24 @@ impl Storing<'_> {
             if !known.contains(&name) && !pieces.contains(&name) {
                 let written = self.repository.write(&name.path(), Kind::Piece, &piece)?;
                 stored.written_bytes += written;
-                std::thread::sleep(throttle.wrote(written, self.clock.monotonic_ns()));
+                let price = throttle.wrote(written, self.clock.monotonic_ns());
+                self.pause(price)?;
             }
             pieces.push(name);
             (self.between)(piece.len() as u64)?;
         }
         check_sum(&path, sum, bytes, hash.digest())?;
         Ok(pieces)
+    }
+
+    fn pause(&mut self, mut left: Duration) -> Result<()> {
+        while !left.is_zero() {
+            let step = left.min(STEP);
+            std::thread::sleep(step);
+            left -= step;
+            (self.between)(0)?;
+        }
+        Ok(())
     }
 
     /// Waits for as long as somebody removes pieces.
@@ -234,14 +247,20 @@ impl Storing<'_> {
                 return Ok(());
             }
             if doomed != seen {
+                if seen.is_empty() {
+                    let patience_s = DOOM_PATIENCE_MS / 1000;
+                    tracing::info!(
+                        patience_s,
+                        "the backup is being pruned: a checkpoint waits, not for ever if that was given up"
+                    );
+                }
                 (seen, patience_ends_ms) = (doomed, now_ms + DOOM_PATIENCE_MS);
             } else if now_ms >= patience_ends_ms {
                 tracing::warn!("a prune of the backup was begun and given up; what it left is removed");
                 let left = seen.iter().map(|name| format!("{}/{name}", names::DOOMED));
                 return left.into_iter().try_for_each(|path| self.repository.remove(&path));
             }
-            std::thread::sleep(DOOM_POLL);
-            (self.between)(0)?;
+            self.pause(DOOM_POLL)?;
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::point_in_time::{Place, ask, command, last_write, run, write};
 use crate::restarts::digest;
 use crate::{perdura, s3};
 
+/// A prune that was killed while it removed pieces has left a mark, and a node waits for so long until it takes it for given up.
+const PATIENCE_WITH_A_KILLED_PRUNE: Duration = Duration::from_secs(300);
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn rounds() -> u64 {
@@ -220,6 +222,29 @@ fn kill_after(mut child: Child, pause: Duration) {
     child.wait().expect("our own child can be waited for");
 }
 
+/// As long as somebody's mark says that pieces are being removed, a checkpoint may not count on any of them.
+#[test]
+fn a_checkpoint_waits_while_the_backup_is_pruned_and_the_log_goes_on() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let place = folder(scratch.path());
+    let node = shipping(&place).flag("backup-checkpoint-seconds", 1).start();
+    write(&mut node.client(), 1..100);
+    wait_until_shipped(&node);
+    let marks = Path::new(&place.url["file://".len()..]).join("doomed");
+    let mark = marks.join("0123456789abcdef");
+    std::fs::create_dir_all(&marks).expect("the backup is there");
+    std::fs::write(&mark, "pieces are being removed\n").expect("the folder is there");
+    let index = checkpoint(&node);
+    wait_for("the node waits", LIMIT, || node.log().contains("the backup is being pruned").then_some(()));
+    write(&mut node.client(), 100..200);
+    wait_until_shipped(&node);
+    let stored = || node.client().info_number("perdura_backup_checkpoint_index");
+    assert!(stored() < index, "it does not wait");
+    std::fs::remove_file(&mark).expect("nobody else removes it");
+    wait_for("the checkpoint is stored", LIMIT, || (stored() == index).then_some(()));
+    assert_good(&place);
+}
+
 #[test]
 fn prune_and_restore_may_be_killed_at_any_moment() {
     let scratch = tempfile::tempdir().expect("a temporary folder");
@@ -231,7 +256,7 @@ fn prune_and_restore_may_be_killed_at_any_moment() {
         next += 400;
         let index = checkpoint(&node);
         indexes.push(index);
-        wait_for("the checkpoint is stored", LIMIT, || {
+        wait_for("the checkpoint is stored", LIMIT + PATIENCE_WITH_A_KILLED_PRUNE, || {
             (node.client().info_number("perdura_backup_checkpoint_index") == index).then_some(())
         });
         wait_until_shipped(&node);

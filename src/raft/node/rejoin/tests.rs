@@ -16,8 +16,8 @@ fn with_one_behind() -> (Cluster, NodeId, NodeId, NodeId) {
     (cluster, leader, near, far)
 }
 
-#[test]
-fn a_member_that_lost_its_disk_learns_everything_again_under_the_same_leader() {
+/// A leader that shares a, b and c with its followers, and one of those.
+fn with_three_entries() -> (Cluster, NodeId, NodeId) {
     let mut cluster = Cluster::new(3);
     let leader = cluster.elect();
     for text in ["a", "b", "c"] {
@@ -25,6 +25,12 @@ fn a_member_that_lost_its_disk_learns_everything_again_under_the_same_leader() {
         cluster.run_ms(100);
     }
     let victim = cluster.followers_of(leader)[0];
+    (cluster, leader, victim)
+}
+
+#[test]
+fn a_member_that_lost_its_disk_learns_everything_again_under_the_same_leader() {
+    let (mut cluster, leader, victim) = with_three_entries();
     cluster.lose_log(victim);
     cluster.start(victim);
     assert!(!cluster.node(victim).is_trusted());
@@ -172,13 +178,7 @@ fn a_leader_counts_what_a_member_acknowledged_with_its_new_log_only() {
 
 #[test]
 fn a_member_with_a_damaged_log_goes_on_behind_its_own_checkpoint() {
-    let mut cluster = Cluster::new(3);
-    let leader = cluster.elect();
-    for text in ["a", "b", "c"] {
-        cluster.propose(leader, text);
-        cluster.run_ms(100);
-    }
-    let victim = cluster.followers_of(leader)[0];
+    let (mut cluster, leader, victim) = with_three_entries();
     cluster.checkpoint(victim);
     cluster.propose(leader, "d");
     cluster.run_ms(300);
