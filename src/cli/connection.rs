@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::{Arg, ArgMatches};
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::encode::encode;
 use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
 
-use super::arguments;
+use super::{MISTAKE, arguments, complain};
 use crate::config::settings::{Flags, Settings};
 use crate::config::value::{HostPort, Secret, parse_port};
 
@@ -60,10 +62,26 @@ impl Target {
         Ok(Target { addr, password })
     }
 
+    /// What `--addr` of a command names, see [`addr`]; a mistake has been told when its exit code comes back.
+    pub fn of(matches: &ArgMatches) -> Result<Target, ExitCode> {
+        Target::find(matches.get_one("addr").map(String::as_str)).map_err(|mistake| {
+            complain(mistake);
+            ExitCode::from(MISTAKE)
+        })
+    }
+
     #[cfg(test)]
     pub fn new(addr: HostPort, password: Option<Secret>) -> Target {
         Target { addr, password }
     }
+}
+
+/// The flag of a command that asks one node, by default the one of this machine.
+pub fn addr() -> Arg {
+    Arg::new("addr")
+        .long("addr")
+        .value_name("HOST:PORT")
+        .help("The node [default: 127.0.0.1 and PERDURA_PORT, else 6379]")
 }
 
 /// See the module.

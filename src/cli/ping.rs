@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches, Command};
 use redis_protocol::resp2::types::OwnedFrame;
 
-use super::connection::{AskError, Connection, Target};
-use super::{MISTAKE, complain};
+use super::complain;
+use super::connection::{self, AskError, Connection, Target};
 
 /// The exit code for a server that is still loading.
 const NOT_YET: u8 = 3;
@@ -18,12 +18,7 @@ pub fn command() -> Command {
     Command::new("ping")
         .about("Exit with 0 if a server answers")
         .long_about("Exit with 0 if a server answers PING, with 3 if it says that it is still loading its data, with 1 if there is none. The password, if there is one, comes from PERDURA_REQUIREPASS.")
-        .arg(
-            Arg::new("addr")
-                .long("addr")
-                .value_name("HOST:PORT")
-                .help("The server [default: 127.0.0.1 and PERDURA_PORT, else 6379]"),
-        )
+        .arg(connection::addr())
         .arg(
             Arg::new("timeout-ms")
                 .long("timeout-ms")
@@ -35,12 +30,9 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> ExitCode {
-    let target = match Target::find(matches.get_one("addr").map(String::as_str)) {
+    let target = match Target::of(matches) {
         Ok(target) => target,
-        Err(mistake) => {
-            complain(mistake);
-            return ExitCode::from(MISTAKE);
-        }
+        Err(code) => return code,
     };
     let timeout_ms = matches.get_one::<u64>("timeout-ms").copied();
     match ping(&target, Duration::from_millis(timeout_ms.unwrap_or(3000))) {

@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::cli::connection::{AskError, Connection, Target};
-use crate::cli::{MISTAKE, complain};
+use crate::cli::complain;
+use crate::cli::connection::{self, AskError, Connection, Target};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the node is asked whether it is done: BGSAVE answers at once, as Redis's does, and INFO tells the rest.
@@ -42,22 +42,14 @@ pub fn command() -> Command {
             "Take a checkpoint of a running node and wait until it is durable. The password, if there is one, comes \
              from PERDURA_REQUIREPASS. Exit codes: 0 it is there, 1 it failed, 2 a mistake in what was asked.",
         )
-        .arg(
-            Arg::new("addr")
-                .long("addr")
-                .value_name("HOST:PORT")
-                .help("The node [default: 127.0.0.1 and PERDURA_PORT, else 6379]"),
-        )
+        .arg(connection::addr())
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Answer with a JSON document"))
 }
 
 pub fn run(matches: &ArgMatches) -> ExitCode {
-    let target = match Target::find(matches.get_one("addr").map(String::as_str)) {
+    let target = match Target::of(matches) {
         Ok(target) => target,
-        Err(mistake) => {
-            complain(mistake);
-            return ExitCode::from(MISTAKE);
-        }
+        Err(code) => return code,
     };
     match take(&target) {
         Ok(newest) => {
