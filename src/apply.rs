@@ -109,13 +109,21 @@ impl Applier {
 
     /// Opens an entry; its items are then run in order, each once.
     pub fn begin<'e>(&mut self, payload: &'e [u8]) -> Result<EntryRun<'e>, ApplyError> {
-        let run = Applier::begin_unlogged(payload)?;
-        self.last_stamp_ms = self.last_stamp_ms.max(run.stamp.now_ms);
+        let run = Applier::open(payload)?;
+        self.note_stamp(run.stamp.now_ms);
         Ok(run)
     }
 
     /// Opens the header of an entry that will never be one: reads run by its stamp, and nothing remembers that.
     pub fn begin_unlogged(payload: &[u8]) -> Result<EntryRun<'_>, ApplyError> {
+        Applier::open(payload)
+    }
+
+    fn note_stamp(&mut self, stamp_ms: i64) {
+        self.last_stamp_ms = self.last_stamp_ms.max(stamp_ms);
+    }
+
+    fn open(payload: &[u8]) -> Result<EntryRun<'_>, ApplyError> {
         let (mut stamp, reader) = EntryReader::open(payload)?;
         if planted::is(Bug::ExpireByLocalClock) {
             stamp.now_ms = planted::local().unix_ms;

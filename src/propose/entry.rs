@@ -142,6 +142,11 @@ impl<'a> EntryReader<'a> {
         Ok(argc)
     }
 
+    /// The next byte; 0 at the end.
+    pub fn peek(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or(0)
+    }
+
     /// Offset of what comes next.
     pub fn position(&self) -> usize {
         self.at

@@ -13,7 +13,7 @@ use super::plan::{Act, Addressee, Plan, Planned, Waiting};
 use super::port::ShardHandle;
 use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
-use crate::apply::bulk::Bulk;
+use crate::apply::bulk::{self, MarkMet};
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::{Executed, Garbage, Stamp};
 use crate::command::{Blocking, Command, ReadContext, statistic_index};
@@ -214,21 +214,18 @@ impl Machine {
     fn apply_unseen(&mut self, entries: &[Committed<'_>]) -> Result<(), (u64, ApplyError)> {
         let began_ns = self.gauge.clock.monotonic_ns();
         self.applier.effects.record_touched = false;
-        let mut bulk = Bulk::new(&mut self.applier, self.replay_threads);
-        for Committed { index, payload, .. } in entries {
-            self.applied = *index;
-            self.applied_bytes += payload.len() as u64;
-            if payload.is_empty() {
-                continue;
-            }
+        let with_commands = entries.iter().filter(|entry| !entry.payload.is_empty());
+        let with_commands: Vec<_> = with_commands.map(|entry| (entry.index, entry.payload)).collect();
+        for (_, payload) in &with_commands {
             self.gauge.metrics.log.entry_bytes.observe(payload.len() as f64);
-            bulk.entry(payload).map_err(|error| (*index, error))?;
-            if let Some(name) = bulk.effects().mark.take() {
-                let fate = Fate::Missed("no checkpoint can be begun while nothing is shown".to_owned());
-                self.handle.marks.meet(Mark { name, index: *index, fate });
-            }
+            self.applied_bytes += payload.len() as u64;
         }
-        bulk.finish();
+        for MarkMet { name, index } in bulk::apply(&mut self.applier, self.replay_threads, &with_commands)? {
+            let fate = Fate::Missed("no checkpoint can be begun while nothing is shown".to_owned());
+            self.handle.marks.meet(Mark { name, index, fate });
+        }
+        self.applied = entries.last().map_or(self.applied, |entry| entry.index);
+        self.handle.loading.replayed(self.applied);
         self.settle_effects();
         self.gauge.count(&mut self.applier.effects.executed, began_ns);
         self.handle.set_stamp(self.applier.last_stamp_ms());

@@ -74,6 +74,8 @@ impl Rig {
         let (clock, hands) = Clock::manual(START_MS);
         let (keyspace, mutator) = Keyspace::create();
         let handle = Arc::new(ShardHandle::new(keyspace, WORKERS));
+        handle.loading.begin(START_MS, 0);
+        handle.loading.replay(0, u64::MAX);
         let identity = Identity::new(ClusterId(7), 1, vec![1]).expect("a valid identity");
         let mut wal = open_log(&disk);
         let preparer = wal.take_preparer();
@@ -125,6 +127,11 @@ impl Rig {
             }
         }
         turned
+    }
+
+    /// The last entry that was told to be applied since the start.
+    pub fn replayed(&self) -> u64 {
+        self.handle.loading.progress().expect("nobody ends it").index
     }
 
     /// Turns as long as there is anything to do.

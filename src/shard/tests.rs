@@ -254,6 +254,17 @@ const REQUESTS: [&str; 22] = [
     "LRANGE K 0 -1",
 ];
 
+#[test]
+fn what_is_replayed_at_once_is_told_to_who_waits_for_it() {
+    let mut rig = Rig::new(1);
+    for number in 0..20 {
+        rig.run(1, &format!("SET key:{number} value"));
+    }
+    let applied = rig.replayed();
+    assert!(applied > 20);
+    assert!(rig.restarted(2).replayed() >= applied);
+}
+
 fn random_request(random: &mut Random) -> String {
     let line = REQUESTS[random.below(REQUESTS.len())];
     line.split('K').fold(String::new(), |mut made, part| {

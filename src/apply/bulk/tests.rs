@@ -88,9 +88,8 @@ proptest! {
         });
         for threads in [1, 2, 5] {
             let at_once = outcome(|applier| {
-                let mut bulk = Bulk::new(applier, threads);
-                log.iter().for_each(|payload| bulk.entry(payload).expect("it can be understood"));
-                bulk.finish();
+                let entries: Vec<Indexed<'_>> = (1..).zip(log.iter().map(Vec::as_slice)).collect();
+                apply(applier, threads, &entries).expect("it can be understood");
             });
             prop_assert_eq!(&at_once, &one_by_one, "{} threads", threads);
         }
@@ -102,7 +101,7 @@ fn an_entry_that_cannot_be_understood_is_refused() {
     let (_, mutator) = Keyspace::create();
     let mut applier = Applier::new(mutator, TypeLimits::default());
     let unknown = payload(1, &[vec![(0, vec![b"NOSUCH".to_vec(), b"k".to_vec()])]]);
-    let mut bulk = Bulk::new(&mut applier, 2);
-    assert_eq!(bulk.entry(&unknown), Err(ApplyError::UnknownCommand("NOSUCH".to_owned())));
-    assert!(bulk.entry(&unknown[..unknown.len() - 1]).is_err());
+    let refused = apply(&mut applier, 2, &[(7, &unknown)]);
+    assert_eq!(refused, Err((7, ApplyError::UnknownCommand("NOSUCH".to_owned()))));
+    assert!(apply(&mut applier, 2, &[(7, &unknown[..unknown.len() - 1])]).is_err());
 }
