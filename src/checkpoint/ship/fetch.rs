@@ -217,11 +217,18 @@ impl Job {
         }
         while self.open.len() < WINDOW && now_ms >= self.paced_until_ms {
             let Some(ask) = self.next_ask() else { return };
-            let wait = self.throttle.wrote(u64::from(ask.length), now_ms * NS_PER_MS);
-            self.paced_until_ms = now_ms + wait.as_millis() as u64;
+            // How long a manifest is nobody knows before it is there.
+            if ask.file != MANIFEST_FILE {
+                self.pay(u64::from(ask.length), now_ms);
+            }
             self.open.push(OpenAsk { ask, asked_ms: now_ms });
             send(self.wanted.from, ask);
         }
+    }
+
+    fn pay(&mut self, bytes: u64, now_ms: u64) {
+        let wait = self.throttle.wrote(bytes, now_ms * NS_PER_MS);
+        self.paced_until_ms = now_ms + wait.as_millis() as u64;
     }
 
     fn has_more(&self) -> bool {
@@ -251,6 +258,9 @@ impl Job {
         let Some(place) = self.open.iter().position(is_answer) else { return Ok(None) };
         let asked = self.open.remove(place).ask;
         self.heard_ms = now_ms;
+        if piece.file == MANIFEST_FILE {
+            self.pay(piece.bytes.len() as u64, now_ms);
+        }
         match &mut self.cargo {
             Cargo::Manifest { bytes, total } => {
                 check_manifest_piece(&piece, *total)?;

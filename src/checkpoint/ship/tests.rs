@@ -254,6 +254,15 @@ fn no_more_is_asked_for_than_the_pace_allows() -> Result<()> {
 }
 
 #[test]
+fn a_slow_pace_holds_up_nobody_for_what_is_small() -> Result<()> {
+    let mut pair = Pair::new(Pace { bytes_per_second: 20_000 });
+    publish(&pair.source, 12, &[("1.sst", content(1, 2000))])?;
+    pair.want(12);
+    assert!(pair.run(10).is_some());
+    Ok(())
+}
+
+#[test]
 fn names_that_lead_elsewhere_are_refused() {
     let scratch = Scratch::new();
     let mut dock = FolderDock::new(Shelf::open(scratch.path()).expect("a shelf"));
