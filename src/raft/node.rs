@@ -249,6 +249,7 @@ impl<D: Disk> Node<D> {
         }
         self.next_tick_ms = now_ms + self.config.timing.tick_ms;
         self.tick_standing();
+        self.seek_room();
         let acted = self.may_tick() && self.raw.tick();
         if acted && self.raw.raft.state != StateRole::Leader {
             self.attempts += 1;

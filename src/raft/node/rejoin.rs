@@ -11,6 +11,7 @@
 //!   it never votes twice in one. And it votes for nobody, nor campaigns, before it knows everything up to the furthest end to
 //!   be committed: what was committed with its acknowledgement lies before that, in the log of whoever counted it.
 //!   Both are durable before the member says anything else.
+//! - It goes on announcing its log until it knows everything: another may restart, and hear a late word of the lost log first.
 //! - It takes all others, not a majority: one that is not asked could be a candidate that still holds an old vote.
 //! - Each tells, too, whether it knows all that it ever said. Whatever was committed is known to a majority, so to one who has
 //!   lost nothing, as long as those who have are no majority. If they are, the member goes on waiting: what one of them had
@@ -144,7 +145,6 @@ impl<D: Disk> Node<D> {
     pub(super) fn tick_standing(&mut self) {
         if let Standing::Silent { accounts, ticks } = &mut self.standing {
             *ticks += 1;
-            self.log_book.must_ask = true;
             if *ticks == PATIENCE_TICKS {
                 tracing::warn!("this node's log is new: it waits until all other members know");
             }
@@ -158,6 +158,8 @@ impl<D: Disk> Node<D> {
         self.settle_standing();
         if !self.may_vote() {
             self.raw.raft.election_elapsed = 0;
+            // Who has restarted since all knew may hear a late word of the lost log first, and take that for the present one.
+            self.log_book.must_ask = true;
         }
     }
 
@@ -167,7 +169,7 @@ impl<D: Disk> Node<D> {
         if !must_ask && self.log_book.asked.is_empty() {
             return;
         }
-        if must_ask && matches!(self.standing, Standing::Silent { .. }) {
+        if must_ask && !self.may_vote() {
             for id in others_of(&self.config.identity) {
                 out.send(id, &Frame::Rejoin { log_id: self.log_id });
             }

@@ -104,24 +104,32 @@ impl<D: Disk> Node<D> {
             && self.raw.store().wal().is_short_of_space()
     }
 
+    /// Tries to get room for an election, where nobody else does: whoever makes segments ahead of time may have failed, and a node
+    /// that is deaf would never find out why.
+    pub(super) fn seek_room(&mut self) {
+        if self.is_out_of_room() {
+            self.secure(self.needed(1, 0, Reserve::Votes));
+        }
+    }
+
     /// Whether time passes for this node: where it does not lead and can't campaign, it would only try to.
     pub(super) fn may_tick(&self) -> bool {
         self.leadership.role == Role::Leader || !self.is_out_of_room()
     }
 
     fn takes(&mut self, entries: usize, bytes: usize, reserve: Reserve) -> bool {
-        let needed = self.needed(entries, bytes, reserve);
-        match self.raw.mut_store().wal_mut().secure_room(needed) {
-            Ok(true) => {
-                self.unwritten.add(entries, bytes);
-                true
-            }
-            Ok(false) => false,
-            Err(error) => {
-                self.fatal = Some(error.into());
-                false
-            }
+        let is_there = self.secure(self.needed(entries, bytes, reserve));
+        if is_there {
+            self.unwritten.add(entries, bytes);
         }
+        is_there
+    }
+
+    fn secure(&mut self, needed: Needed) -> bool {
+        self.raw.mut_store().wal_mut().secure_room(needed).unwrap_or_else(|error| {
+            self.fatal = Some(error.into());
+            false
+        })
     }
 
     fn needed(&self, entries: usize, bytes: usize, reserve: Reserve) -> Needed {
