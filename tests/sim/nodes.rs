@@ -197,7 +197,7 @@ impl World {
     /// Frames leave once the disk operations before them are done.
     fn post(&mut self, node: usize, letters: Letters, operation_us: Micros) {
         for (to, bytes, operations) in letters.sent {
-            let at = self.stage.now + operations * operation_us;
+            let at = self.stage.now + (operations * operation_us).min(LONGEST_ON_DISK_US);
             let wire = self.stage.network.wire(node, to as usize - 1, WireKind::Raft);
             self.stage.send_frame(at, wire, bytes);
         }
@@ -380,12 +380,16 @@ impl World {
         self.stage.plan_in(beat_us, Event::Beat { node, life });
     }
 
-    /// The thread that prepares segments does its work. For space it tries again; what else it fails at, a commit will fail
-    /// at, or repair.
+    /// The thread that prepares segments does its work. For space it tries again; anything else ends it, and commits do its work,
+    /// or fail at it.
     pub fn prepare(&mut self, node: usize) {
         let life = self.stage.lives[node];
-        let Some(process) = &self.hosts[node].process else { return };
-        let prepared = process.preparer.step();
+        let Some(process) = &mut self.hosts[node].process else { return };
+        let Some(preparer) = &process.preparer else { return };
+        let prepared = preparer.step();
+        if prepared.is_err() {
+            process.preparer = None;
+        }
         if prepared.as_ref().is_err_and(|error| error.to_string().contains("machine is off")) {
             self.stage.counts.add(Seen::PowerFailuresInWrites);
             self.end_process(node, Ending::Power);

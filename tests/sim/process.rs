@@ -43,7 +43,8 @@ pub struct Process {
     pub shared: Arc<Shared>,
     pub hands: Arc<ManualClock>,
     pub pulse: Pulse,
-    pub preparer: Preparer<SimDisk>,
+    /// Gone once it has failed, as its thread would be.
+    pub preparer: Option<Preparer<SimDisk>>,
     pub checkpoints: Checkpoints,
     pub inbox: Vec<(NodeId, PeerEvent)>,
     pub connections: BTreeMap<u32, ServerConnection>,
@@ -159,7 +160,7 @@ impl Process {
             shared,
             hands,
             pulse: Pulse::new(board.clone(), &timing, BUSY_BOUND_MS),
-            preparer,
+            preparer: Some(preparer),
             checkpoints,
             members: scenario.nodes as u64,
             inbox: Vec::new(),

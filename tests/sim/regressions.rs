@@ -53,6 +53,25 @@ const FOUND: &[Found] = &[
                still: it was deaf to that member from then on.",
     },
     Found {
+        seed: 34_009_078,
+        what: "A node that restarted while another learned what it had lost heard first a late frame of the lost log, which it took \
+               for the present one: nobody announced the new log any more, and it was deaf to it from then on.",
+    },
+    Found {
+        seed: 34_006_090,
+        what: "The disk was full, and then what prepares the log's segments failed: the node was deaf to other terms for want of \
+               room, and neither tried again nor ended.",
+    },
+    Found {
+        seed: 34_000_030,
+        what: "A checkpoint's manifest was paid for at the longest that it may be, so that at a slow pace a few kilobytes took \
+               half a minute.",
+    },
+    Found {
+        seed: 34_009_947,
+        what: "Nothing of ours: behind a slow disk a turn's frames left up to a minute late, when the turn had long been over.",
+    },
+    Found {
         seed: 72_000_851,
         what: "Nothing of ours: the client that opens a bank gave up too early, and its MSET, which came late, undid what others had \
                transferred meanwhile. It is MSETNX now.",
