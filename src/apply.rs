@@ -114,16 +114,12 @@ impl Applier {
         Ok(run)
     }
 
-    /// Opens the header of an entry that will never be one: reads run by its stamp, and nothing remembers that.
-    pub fn begin_unlogged(payload: &[u8]) -> Result<EntryRun<'_>, ApplyError> {
-        Applier::open(payload)
-    }
-
     fn note_stamp(&mut self, stamp_ms: i64) {
         self.last_stamp_ms = self.last_stamp_ms.max(stamp_ms);
     }
 
-    fn open(payload: &[u8]) -> Result<EntryRun<'_>, ApplyError> {
+    /// Opens an entry, or the header of one that will never be logged; nothing remembers its stamp.
+    pub fn open(payload: &[u8]) -> Result<EntryRun<'_>, ApplyError> {
         let (mut stamp, reader) = EntryReader::open(payload)?;
         if planted::is(Bug::ExpireByLocalClock) {
             stamp.now_ms = planted::local().unix_ms;

@@ -272,6 +272,10 @@ impl<'e> Bulk<'_, 'e> {
 
     fn run_waiting(&mut self) {
         let mut waiting = mem::take(&mut self.waiting);
+        if waiting.iter().all(|gathered| gathered.commands == 0) {
+            self.spare.append(&mut waiting);
+            return;
+        }
         let bytes_of =
             |range: usize| waiting.iter().map(|gathered| gathered.queues[range].bytes).sum::<usize>();
         let mut ranges: Vec<(usize, usize)> = (0..RANGES).map(|range| (bytes_of(range), range)).collect();

@@ -3,6 +3,8 @@
 //! The loop is one task. In a worker's runtime it runs after the tasks that the same wake-up of the poller made ready, so
 //! one turn takes along what all of them gathered; while the turn blocks in the log's write, the next gathers.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -57,7 +59,7 @@ pub struct Driver {
     next_sample_ms: u64,
 }
 
-/// What a process is told to end by. One that is caught is not lost until it is looked for.
+/// What a process is told to end by. What was caught waits until it is looked for.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -106,12 +108,27 @@ impl Driver {
     ///
     /// # Errors
     /// The log or apply has failed: the process must end without acknowledging anything more.
-    pub async fn run(mut self, mut signals: Signals) -> Result<(), ServerError> {
+    pub async fn run(mut self, signals: Signals) -> Result<(), ServerError> {
         self.begin()?;
-        while !self.is_told_to_end(&mut signals).await {
+        let told_to_end = self.listen(signals);
+        while !told_to_end.get() {
             self.turn()?;
+            self.wait_for_work().await;
         }
         self.hand_over().await
+    }
+
+    /// Becomes true when the process is to end. A task listens, so that a driver with work without end hears it, too: waiting for work
+    /// lets other tasks run even if there is some.
+    fn listen(&self, mut signals: Signals) -> Rc<Cell<bool>> {
+        let told_to_end = Rc::new(Cell::new(false));
+        let (shared, told) = (self.shared.clone(), told_to_end.clone());
+        tokio::task::spawn_local(async move {
+            signals.end(&shared).await;
+            told.set(true);
+            shared.shard.driver_wake.notify_one();
+        });
+        told_to_end
     }
 
     /// Lets workers serve: everything is loaded.
@@ -123,11 +140,10 @@ impl Driver {
         Ok(())
     }
 
-    /// Waits until a turn has something to do; true if the process is to end instead.
-    async fn is_told_to_end(&self, signals: &mut Signals) -> bool {
+    /// Waits until a turn has something to do; lets other tasks run meanwhile, however much there is.
+    async fn wait_for_work(&self) {
         if self.shard.has_work() {
-            self.gather().await;
-            return false;
+            return self.gather().await;
         }
         let now_ms = self.shared.clock.monotonic_ms();
         let due = Duration::from_millis(self.shard.next_due_ms().saturating_sub(now_ms));
@@ -138,10 +154,8 @@ impl Driver {
                 if self.shard.may_propose() && self.shared.shard.gathered() > 0 {
                     self.gather().await;
                 }
-                false
             }
-            () = tokio::time::sleep(due) => false,
-            () = signals.end(&self.shared) => true,
+            () = tokio::time::sleep(due) => {}
         }
     }
 

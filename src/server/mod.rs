@@ -62,7 +62,7 @@ pub enum ServerError {
     Listen { flag: &'static str, addr: String, source: io::Error },
     #[error("this program was built with planted bugs, to test its tests: it serves nobody")]
     PlantedBugs,
-    #[error("a thread or runtime could not be made: {0}")]
+    #[error("a thread or runtime: {0}")]
     Thread(#[source] io::Error),
 }
 
@@ -90,6 +90,7 @@ fn run_node(config: Config) -> Result<(), ServerError> {
     };
     let mut listeners = (0..workers).map(|_| Vec::new()).collect::<Vec<_>>();
     let runtimes: Vec<Runtime> = (0..workers).map(|_| runtime()).collect::<Result<_, _>>()?;
+    let signals = catch_signals(&runtimes[0])?;
     bind(&config, &runtimes, &mut listeners)?;
     let listener = peers::listen(&config)?;
     let prepared = open::prepare(config)?;
@@ -105,7 +106,7 @@ fn run_node(config: Config) -> Result<(), ServerError> {
     let loaded = load(prepared, listener)?;
     let drive = {
         let shared = shared.clone();
-        move || drive(shared, loaded, garbage)
+        move || drive(shared, loaded, signals, garbage)
     };
     let mut runtimes = runtimes.into_iter();
     let mut listeners = listeners.into_iter();
@@ -132,7 +133,14 @@ fn run_node(config: Config) -> Result<(), ServerError> {
         // The first worker waits for this; if it is gone, so is the process.
         let _ = ended.send(run);
     })?;
-    local.block_on(&first, end).unwrap_or(Ok(()))
+    local.block_on(&first, end).unwrap_or_else(|_| Err(gone("the thread of the log")))
+}
+
+/// Before anybody can know that the node is there, and before any runtime turns: a signal that comes while nobody listens for it
+/// yet is dropped by the runtime that hears it, one that comes before ends the process without a word.
+fn catch_signals(runtime: &Runtime) -> Result<Signals, ServerError> {
+    let _guard = runtime.enter();
+    Signals::catch()
 }
 
 /// What comes of loading.
@@ -155,14 +163,13 @@ fn load(
 async fn drive(
     shared: Arc<Shared>,
     loaded: oneshot::Receiver<Loaded>,
+    mut signals: Signals,
     garbage: SyncSender<Garbage>,
 ) -> Result<(), ServerError> {
-    let mut signals = Signals::catch()?;
     tokio::select! {
         biased;
         loaded = loaded => {
-            let gone = |_| ServerError::Thread(io::Error::other("the thread that loads is gone"));
-            let (opened, peers) = loaded.map_err(gone)??;
+            let (opened, peers) = loaded.map_err(|_| gone("the thread that loads"))??;
             Driver::open(opened, peers, garbage)?.run(signals).await
         }
         () = signals.end(&shared) => {
@@ -216,6 +223,10 @@ fn bind(
 
 fn cannot_listen(addr: SocketAddr, source: io::Error) -> ServerError {
     ServerError::Listen { flag: "--port", addr: addr.to_string(), source }
+}
+
+fn gone(thread: &str) -> ServerError {
+    ServerError::Thread(io::Error::other(format!("{thread} is gone")))
 }
 
 fn runtime() -> Result<Runtime, ServerError> {

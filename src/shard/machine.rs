@@ -253,7 +253,7 @@ impl Machine {
     pub fn run_unlogged_plan(&mut self, plan: Plan) -> Result<(), ApplyError> {
         let mut payload = Vec::new();
         crate::propose::entry::write_header(&mut payload, plan.stamp);
-        self.run_plan(Applier::begin_unlogged(&payload)?, plan)
+        self.run_plan(Applier::open(&payload)?, plan)
     }
 
     fn run_logged_plan(&mut self, payload: &[u8], plan: Plan) -> Result<(), ApplyError> {

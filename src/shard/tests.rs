@@ -228,6 +228,17 @@ fn dead_keys_are_freed_by_an_entry_and_replay_frees_the_same() {
     assert_eq!((rig.keys(), rig.digest()), (0, digest));
 }
 
+#[test]
+fn what_is_replayed_at_once_is_told_to_who_waits_for_it() {
+    let mut rig = Rig::new(1);
+    for number in 0..20 {
+        rig.run(1, &format!("SET key:{number} value"));
+    }
+    let applied = rig.replayed();
+    assert!(applied > 20);
+    assert!(rig.restarted(2).replayed() >= applied);
+}
+
 /// What clients of a random history send; `K` stands for one of a few keys.
 const REQUESTS: [&str; 22] = [
     "SET K v",
@@ -253,17 +264,6 @@ const REQUESTS: [&str; 22] = [
     "GET K",
     "LRANGE K 0 -1",
 ];
-
-#[test]
-fn what_is_replayed_at_once_is_told_to_who_waits_for_it() {
-    let mut rig = Rig::new(1);
-    for number in 0..20 {
-        rig.run(1, &format!("SET key:{number} value"));
-    }
-    let applied = rig.replayed();
-    assert!(applied > 20);
-    assert!(rig.restarted(2).replayed() >= applied);
-}
 
 fn random_request(random: &mut Random) -> String {
     let line = REQUESTS[random.below(REQUESTS.len())];

@@ -37,6 +37,11 @@ fn shipping(place: &Place) -> NodeSpec {
     place.variables.iter().fold(spec, |spec, (name, value)| spec.variable(name, value))
 }
 
+/// Where a backup in a folder has its files.
+fn repository(place: &Place) -> &Path {
+    Path::new(&place.url["file://".len()..])
+}
+
 fn wait_until_shipped(node: &Node) {
     let mut client = node.client();
     // Asked of the log itself: INFO is a moment behind.
@@ -111,7 +116,7 @@ fn a_killed_node_goes_on_where_its_backup_ends() {
             node.client().check("BGSAVE", "+Background saving started");
         }
         if round > 0 {
-            let header = Path::new(&place.url["file://".len()..]).join("HEADER.perdura");
+            let header = repository(&place).join("HEADER.perdura");
             wait_for("the repository is begun", LIMIT, || header.exists().then_some(()));
         }
         // Whatever it was about to ship is lost with the process.
@@ -230,7 +235,7 @@ fn a_checkpoint_waits_while_the_backup_is_pruned_and_the_log_goes_on() {
     let node = shipping(&place).flag("backup-checkpoint-seconds", 1).start();
     write(&mut node.client(), 1..100);
     wait_until_shipped(&node);
-    let marks = Path::new(&place.url["file://".len()..]).join("doomed");
+    let marks = repository(&place).join("doomed");
     let mark = marks.join("0123456789abcdef");
     std::fs::create_dir_all(&marks).expect("the backup is there");
     std::fs::write(&mark, "pieces are being removed\n").expect("the folder is there");
