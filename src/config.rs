@@ -68,7 +68,7 @@ pub struct CheckpointPolicy {
     pub kept: usize,
     /// Bytes of the log that stay for followers which were away.
     pub log_keep_bytes: u64,
-    /// Most bytes that are fetched in a second; zero is no limit.
+    /// Most bytes of checkpoints that are fetched, and of the log that lagging followers are sent, in a second; zero is no limit.
     pub catch_up_bytes_per_second: u64,
 }
 

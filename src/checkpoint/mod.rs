@@ -42,7 +42,7 @@ mod testing;
 mod tests;
 pub mod throttle;
 
-use error::{CheckpointError, Result};
+use error::Result;
 use manifest::{Manifest, Point};
 
 use crate::keyspace::DATABASES;
@@ -116,13 +116,13 @@ pub trait CheckpointStore: Send {
     fn load(&self, take: Take<'_>) -> Result<Loaded>;
 }
 
-/// Writes what a capture yields as the checkpoint of its moment. After an error the store has to be reset, and the keyspace
-/// told to forget what is stored.
+/// Writes what a capture yields as the checkpoint of its moment. `pause` is called after each piece: it may wait, and end it all.
+/// After an error the store has to be reset, and the keyspace told to forget what is stored.
 pub fn write(
     store: &mut dyn CheckpointStore,
     mut capture: Capture,
     point: Point,
-    is_given_up: &dyn Fn() -> bool,
+    pause: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Report> {
     store.begin(point)?;
     for generation in capture.dropped().to_vec() {
@@ -130,10 +130,8 @@ pub fn write(
     }
     let databases = capture.generations();
     for changes in capture.by_ref() {
-        if is_given_up() {
-            return Err(CheckpointError::GivenUp);
-        }
         store.put(changes)?;
+        pause()?;
     }
     store.finish(databases)
 }

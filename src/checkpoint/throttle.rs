@@ -1,4 +1,4 @@
-//! How long to wait so that a run writes no more than so many bytes a second.
+//! How long to wait so that a run writes no more than so many bytes a second, or has no more than its share of the processor.
 //!
 //! Pure: it says how long, its caller waits.
 
@@ -35,6 +35,35 @@ impl Throttle {
     }
 }
 
+/// What a thread has of the machine: this share of it, and no more than a core.
+const SHARE: u64 = 8;
+
+/// How long a thread rests after it has worked, for the sake of those who serve clients on the same cores.
+#[derive(Debug)]
+pub struct Rest {
+    cores: u64,
+    woke_at_ns: u64,
+}
+
+impl Rest {
+    /// Work begins at `now_ns`, monotonic.
+    pub fn new(cores: usize, now_ns: u64) -> Rest {
+        Rest { cores: (cores as u64).max(1), woke_at_ns: now_ns }
+    }
+
+    /// How long to rest after what was done since the last rest. The more hurry, the less: an equal part of that for each.
+    pub fn due(&self, hurry: u64, now_ns: u64) -> Duration {
+        let worked_ns = now_ns.saturating_sub(self.woke_at_ns);
+        let idle_cores = SHARE.saturating_sub(self.cores);
+        Duration::from_nanos(worked_ns.saturating_mul(idle_cores) / self.cores / hurry.saturating_add(1))
+    }
+
+    /// Work goes on.
+    pub fn woke(&mut self, now_ns: u64) {
+        self.woke_at_ns = now_ns;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +81,12 @@ mod tests {
     #[test]
     fn no_limit_never_waits() {
         assert_eq!(Throttle::new(0, 0).wrote(u64::MAX, 0), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_thread_works_for_an_eighth_of_what_the_cores_could() {
+        let rest = |cores, hurry| Rest::new(cores, 1_000).due(hurry, 1_001_000).as_micros();
+        assert_eq!([1, 2, 4, 8, 64].map(|cores| rest(cores, 0)), [7_000, 3_000, 1_000, 0, 0]);
+        assert_eq!([0, 1, 2].map(|hurry| rest(2, hurry)), [3_000, 1_500, 1_000]);
     }
 }

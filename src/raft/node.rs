@@ -34,6 +34,7 @@ use room::Unwritten;
 mod config;
 mod error;
 mod offer;
+mod pace;
 mod rejoin;
 mod room;
 
@@ -41,6 +42,7 @@ pub use config::NodeConfig;
 pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
 pub use offer::Offer;
 use offer::Offers;
+use pace::Waiting;
 use rejoin::{LogBook, Standing};
 
 /// What committed entries are applied to, and who wants to know what the node is doing.
@@ -96,6 +98,7 @@ pub struct Node<D: Disk> {
     shown_until: u64,
     unreachable: Vec<NodeId>,
     offers: Offers,
+    waiting: Waiting,
     /// This node's own log.
     log_id: u64,
     log_book: LogBook,
@@ -110,7 +113,8 @@ impl<D: Disk> Node<D> {
     /// the state machine was restored from, 0 if it begins empty: the entries after it will be applied.
     pub fn open(wal: Wal<D>, config: NodeConfig, applied: u64, now_ms: u64) -> Result<Node<D>, NodeError> {
         let identity = &config.identity;
-        let storage = LogStorage::open(wal, identity, config.entry_cache_bytes, applied)?;
+        let mut storage = LogStorage::open(wal, identity, config.entry_cache_bytes, applied)?;
+        storage.limit_pace(config.catch_up_bytes_per_second);
         let is_alone = identity.members.len() == 1;
         let promised_nothing = is_alone || storage.is_brand_new() || planted::is(Bug::ForgetPromises);
         let promise = match promised_nothing {
@@ -140,6 +144,7 @@ impl<D: Disk> Node<D> {
             shown_until,
             unreachable: Vec::new(),
             offers: Offers::default(),
+            waiting: Waiting::default(),
             log_id,
             log_book: LogBook::default(),
             standing,
@@ -256,6 +261,7 @@ impl<D: Disk> Node<D> {
         }
         self.settle_transfer(now_ms);
         self.settle_offers();
+        self.tick_waiting();
         self.after_raft_moved();
         true
     }
@@ -406,6 +412,7 @@ impl<D: Disk> Node<D> {
         }
         self.publish_lease(now_ms, machine);
         self.say_standing(out);
+        self.pace_catch_up(now_ms);
         while self.raw.has_ready() {
             self.process_ready(now_ms, out, machine)?;
             self.unwritten = Unwritten::default();

@@ -11,6 +11,7 @@
 //! - A failed read on raft's behalf is remembered, for raft would otherwise take it for a missing snapshot; the node asks
 //!   for it after every round and stops.
 //!
+//! - Followers that lag are sent entries at a pace (`pace.rs`): meanwhile raft is told to ask again later.
 //! - A follower whose next entry was compacted away is offered the newest published checkpoint: raft's snapshot is its index and
 //!   term and nothing else, the files travel by themselves. The log must not be compacted beyond that checkpoint.
 
@@ -23,9 +24,12 @@ use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 use thiserror::Error;
 
+use self::pace::Pace;
 use super::identity::{Identity, IdentityError, NOT_YET_KNOWN};
 use crate::planted::{self, Bug};
 use crate::propose::entry::EntryReader;
+
+mod pace;
 
 /// How many entries raft is told of at once when it does not get their data.
 pub const HEADERS_AT_ONCE: u64 = 1024;
@@ -80,6 +84,7 @@ pub struct LogStorage<D: Disk> {
     /// The newest published checkpoint.
     checkpoint: Option<Position>,
     read_failure: RefCell<Option<WalError>>,
+    pace: RefCell<Pace>,
 }
 
 /// Lets the log go on behind a checkpoint that came from another node, unless it holds the checkpoint's entry already. What
@@ -154,6 +159,7 @@ impl<D: Disk> LogStorage<D> {
             trust_changed: false,
             checkpoint: None,
             read_failure: RefCell::new(None),
+            pace: RefCell::new(Pace::new(0)),
         })
     }
 
@@ -226,8 +232,24 @@ impl<D: Disk> LogStorage<D> {
     pub fn commit(&mut self, entries: Vec<Entry>) -> Result<CommitStats, StorageFault> {
         let stats = self.wal.commit()?;
         self.durable_hard_state = self.hard_state;
+        self.pace.get_mut().written(bytes_of(&entries));
         self.recent.extend(entries);
         Ok(stats)
+    }
+
+    /// Sends followers that lag no more than so many bytes in a second, where they are paced; zero is no limit.
+    pub fn limit_pace(&mut self, bytes_per_second: u64) {
+        self.pace = RefCell::new(Pace::new(bytes_per_second));
+    }
+
+    /// Time has passed; so many followers lag and are to be paced.
+    pub fn turn_pace(&mut self, now_ms: u64, followers: u64) {
+        self.pace.get_mut().turn(now_ms, followers);
+    }
+
+    /// Whether a follower that is to get this entry next lags: it is not in memory any more.
+    pub fn is_behind(&self, next: u64) -> bool {
+        next <= self.last_entry() && self.recent.get(next).is_none()
     }
 
     /// Remembers a hard state that need not be durable yet, because only its commit is new.
@@ -372,8 +394,8 @@ impl<D: Disk> LogStorage<D> {
         Ok(entries)
     }
 
-    /// Keeps a failed read for [`take_read_failure`](Self::take_read_failure). The crate is told to ask again later: of the
-    /// answers that it knows, this is the only one on which it does not end the process itself.
+    /// Keeps a failed read for [`take_read_failure`](Self::take_read_failure). The crate is told to ask again later, as where a
+    /// follower is paced: of the answers that it knows, this is the only one on which it does not end the process itself.
     fn remember_failure(&self, error: WalError) -> raft::Error {
         self.read_failure.replace(Some(error));
         StorageError::LogTemporarilyUnavailable.into()
@@ -399,6 +421,11 @@ fn record_of(entry: &Entry) -> Result<Record<'_>, StorageFault> {
         return Err(StorageFault::UnknownEntryKind { index });
     }
     Ok(Record { index: entry.index, term: entry.term, payload: &entry.data })
+}
+
+/// What entries weigh in a message.
+fn bytes_of(entries: &[Entry]) -> u64 {
+    entries.iter().map(|entry| entry.data.len() as u64 + ENTRY_OVERHEAD_BYTES).sum()
 }
 
 fn entry_of(record: OwnedRecord) -> Entry {
@@ -433,8 +460,17 @@ impl<D: Disk> raft::Storage for LogStorage<D> {
         if !context.can_async() {
             return self.headers(low, high).map_err(|_| StorageError::Unavailable.into());
         }
+        let is_paced = self.is_behind(low);
+        if is_paced && !self.pace.borrow().may_send() {
+            return Err(StorageError::LogTemporarilyUnavailable.into());
+        }
         let max_bytes = max_size.into().unwrap_or(u64::MAX);
-        self.bodies(low, high, max_bytes).map_err(|error| self.remember_failure(error))
+        let max_bytes = if is_paced { self.pace.borrow().message_bytes(max_bytes) } else { max_bytes };
+        let entries = self.bodies(low, high, max_bytes).map_err(|error| self.remember_failure(error))?;
+        if is_paced {
+            self.pace.borrow_mut().sent(bytes_of(&entries));
+        }
+        Ok(entries)
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {

@@ -3,26 +3,32 @@
 //! - The driver begins one between two turns. That fixes its moment and takes a few short locks, however much data there is.
 //! - The thread writes it, publishes it, and removes what is too old. If that fails nothing is lost, for the log has
 //!   everything; the next one then brings the whole keyspace.
+//! - The thread rests most of the time, where cores are few: clients would notice otherwise. The more the log grows meanwhile, the
+//!   less it rests, for so grows what waits in memory to be written, and what a restart has to replay.
 //! - The log is cut behind the oldest checkpoint that is kept, so that each of them can still be started from. In a group some more
 //!   stays, `log-keep-bytes`, for followers that were away: who lags behind that is sent a checkpoint. While somebody
 //!   fetches one, the log behind it stays as well. Every node of a group keeps so much, for each may have to lead.
 //! - A checkpoint that came from another node takes the place of everything; one that is being written then is given up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use parking_lot::Mutex;
 use perdura_wal::{Position, RealDisk};
 
 use super::compaction::{self, Floor};
+use super::open::threads;
 use super::{ServerError, spawn};
 use crate::backup::status::BackupStatus;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::manifest::{Manifest, Point};
 use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::throttle::Rest;
 use crate::checkpoint::{self, CheckpointStore, Report};
 use crate::config::CheckpointPolicy;
+use crate::env::Clock;
 use crate::keyspace::Keyspace;
 use crate::keyspace::capture::Capture;
 use crate::keyspace::digest::Digest;
@@ -36,6 +42,9 @@ use crate::transfers::Transfers;
 
 /// How long after a failure the next is begun, unless somebody asks.
 const RETRY_MS: u64 = 60_000;
+
+/// Bytes that the log grows by while one is written, until there is more hurry.
+const UNHURRIED_BYTES: u64 = 128 << 20;
 
 /// For the thread.
 enum Order {
@@ -81,6 +90,8 @@ pub struct Checkpoints {
     is_running: bool,
     /// The one that is being written is to end.
     given_up: Arc<AtomicBool>,
+    /// How much hurry there is.
+    hurry: Arc<AtomicU64>,
     last: Last,
     /// The oldest checkpoint that there is, and the newest that can be started from as far as is known; 0 is none.
     oldest: u64,
@@ -107,19 +118,23 @@ impl Checkpoints {
         handle: &ShardHandle,
         policy: CheckpointPolicy,
         identity: Identity,
-        now_ms: u64,
+        clock: Clock,
     ) -> Result<Checkpoints, ServerError> {
         let index = store.newest().map_or(0, |manifest| manifest.point.index);
         let oldest = store.oldest()?.unwrap_or(0);
         let (orders, ordered) = sync_channel(1);
         let (outcome, outcomes) = sync_channel(1);
         let (store, given_up) = (Arc::new(Mutex::new(store)), Arc::<AtomicBool>::default());
+        let hurry = Arc::<AtomicU64>::default();
+        let last = Last { index, monotonic_ms: clock.monotonic_ms(), ..Last::default() };
         let mut writer = Writer {
             store: store.clone(),
             shelf,
             keyspace: handle.keyspace.clone(),
             kept: policy.kept,
             given_up: given_up.clone(),
+            hurry: hurry.clone(),
+            clock,
         };
         spawn("checkpoints".to_owned(), move || {
             for order in ordered {
@@ -128,7 +143,6 @@ impl Checkpoints {
                 }
             }
         })?;
-        let last = Last { index, monotonic_ms: now_ms, ..Last::default() };
         let (transfers, backup, marks) =
             (handle.transfers.clone(), handle.backup.clone(), handle.marks.clone());
         let is_running = false;
@@ -142,6 +156,7 @@ impl Checkpoints {
             outcomes,
             is_running,
             given_up,
+            hurry,
             last,
             oldest,
             newest: index,
@@ -159,7 +174,9 @@ impl Checkpoints {
         persistence: &Persistence,
         now: Now,
     ) -> Result<(), ServerError> {
+        let (index, bytes) = (shard.machine().applied, shard.machine().applied_bytes);
         if self.is_running {
+            self.hurry.store((bytes - self.last.applied_bytes) / UNHURRIED_BYTES, Ordering::Relaxed);
             return match self.outcomes.try_recv() {
                 Ok(Outcome::Written(written)) => self.end(written, shard, persistence, now),
                 Ok(Outcome::SetAside(aside)) => {
@@ -172,7 +189,6 @@ impl Checkpoints {
         if self.given_up.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (index, bytes) = (shard.machine().applied, shard.machine().applied_bytes);
         let is_wanted = persistence.is_wanted();
         if is_wanted && index == self.last.index {
             persistence.is_new_enough();
@@ -417,6 +433,8 @@ struct Writer {
     keyspace: Arc<Keyspace>,
     kept: usize,
     given_up: Arc<AtomicBool>,
+    hurry: Arc<AtomicU64>,
+    clock: Clock,
 }
 
 impl Writer {
@@ -450,10 +468,20 @@ impl Writer {
         point: Point,
     ) -> Result<Written, CheckpointError> {
         let term = point.term;
-        let report = checkpoint::write(store, capture, point, &|| self.given_up.load(Ordering::Acquire))?;
+        let mut rest = Rest::new(threads(), self.clock.monotonic_ns());
+        let report = checkpoint::write(store, capture, point, &mut || self.pause(&mut rest))?;
         store.prune(self.kept)?;
         let digest = store.newest().map_or(0, Manifest::digest);
         Ok(Written { report, term, oldest: store.oldest()?.unwrap_or(report.index), digest })
+    }
+
+    fn pause(&self, rest: &mut Rest) -> Result<(), CheckpointError> {
+        if self.given_up.load(Ordering::Acquire) {
+            return Err(CheckpointError::GivenUp);
+        }
+        thread::sleep(rest.due(self.hurry.load(Ordering::Relaxed), self.clock.monotonic_ns()));
+        rest.woke(self.clock.monotonic_ns());
+        Ok(())
     }
 
     /// The keyspace must not count as stored what was lost with the failed one.

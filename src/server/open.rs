@@ -120,8 +120,14 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     // Whether any field of what was restored has a deadline is not known: look.
     applier.effects.field_deadlines = restored.keys > 0;
     let policy = config.checkpoints;
-    let checkpoints =
-        Checkpoints::start(Box::new(store), shelf.clone(), &handle, policy, peers.identity.clone(), now_ms)?;
+    let checkpoints = Checkpoints::start(
+        Box::new(store),
+        shelf.clone(),
+        &handle,
+        policy,
+        peers.identity.clone(),
+        clock.clone(),
+    )?;
     let pace = Pace { bytes_per_second: policy.catch_up_bytes_per_second };
     let catch_up = CatchUp::start(shelf.clone(), pace, &handle, clock.clone())?;
     handle.persistence.found(restored.published());
@@ -256,7 +262,12 @@ fn members(config: &Config) -> Vec<(u64, String)> {
 }
 
 fn node_config(config: &Config, identity: Identity) -> NodeConfig {
-    NodeConfig { timing: config.raft_timing, trust_clocks: !config.read_confirm, ..NodeConfig::new(identity) }
+    NodeConfig {
+        timing: config.raft_timing,
+        trust_clocks: !config.read_confirm,
+        catch_up_bytes_per_second: config.checkpoints.catch_up_bytes_per_second,
+        ..NodeConfig::new(identity)
+    }
 }
 
 fn run_id() -> String {

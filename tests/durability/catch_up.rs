@@ -108,6 +108,24 @@ fn a_replica_that_was_away_for_a_moment_needs_none() {
     assert!(!was_sent_a_checkpoint(&cluster.nodes[behind]));
 }
 
+#[test]
+fn a_replica_that_lags_is_sent_the_log_at_the_pace() {
+    let mut cluster = Cluster::start_with(perdura().flag("catch-up-bytes-per-second", "1mb"));
+    let primary = cluster.primary();
+    let behind = (primary + 1) % 3;
+    cluster.nodes[behind].kill();
+    // The newest 2 MB are in memory, and not paced.
+    write(&cluster.nodes[primary], 0..7000);
+    let last = cluster.nodes[primary].client().info_number("perdura_committed_index");
+    cluster.nodes[behind].spawn();
+    never_within("5 MB have come at 1 MB a second", Duration::from_secs(4), || {
+        let mut client = cluster.nodes[behind].try_admin().ok()?;
+        (client.info_number("perdura_applied_index") >= last).then_some(())
+    });
+    cluster.agreed_digest();
+    assert!(!was_sent_a_checkpoint(&cluster.nodes[behind]));
+}
+
 /// Waits until a checkpoint is on its way, and has not come to its end.
 fn wait_for_transfer(node: &Node) {
     wait_for("a checkpoint is on its way", LIMIT, || {

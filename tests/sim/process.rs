@@ -251,6 +251,7 @@ fn node_config(scenario: &Scenario, node: usize) -> NodeConfig {
         max_append_bytes: scenario.max_append_bytes,
         entry_cache_bytes: scenario.entry_cache_bytes,
         max_inflight_appends: scenario.max_inflight_appends,
+        catch_up_bytes_per_second: scenario.catch_up_bytes_per_second,
         ..NodeConfig::new(identity)
     }
 }

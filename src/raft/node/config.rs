@@ -14,6 +14,8 @@ pub struct NodeConfig {
     pub max_inflight_appends: usize,
     /// Entries proposed but not yet applied, in bytes. A single entry may be longer.
     pub max_uncommitted_bytes: usize,
+    /// What followers that lag are sent of the log in a second, beside what is written meanwhile; zero is no limit.
+    pub catch_up_bytes_per_second: u64,
     /// The newest entries kept in memory, in bytes.
     pub entry_cache_bytes: usize,
     /// Followers hear of a new commit with the next append or heartbeat only. Saves a message per follower and
@@ -32,6 +34,7 @@ impl NodeConfig {
             max_append_bytes: 1 << 20,
             max_inflight_appends: 32,
             max_uncommitted_bytes: 64 << 20,
+            catch_up_bytes_per_second: 0,
             entry_cache_bytes: 2 << 20,
             skip_commit_broadcast: true,
             trust_clocks: true,

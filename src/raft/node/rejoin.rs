@@ -79,8 +79,8 @@ pub(super) struct LogBook {
 
 impl LogBook {
     /// Whether what is said with this log counts, and whether it is the first that is heard of it after another. Only a member that
-    /// announces its log makes it known after another: until all others know it says nothing else, so that other words with
-    /// an unknown log are late ones, of a log that is lost.
+    /// announces its log makes it known after another, and it does before it says anything else: so other words with an unknown log
+    /// are late ones, of a log that is lost. A late announcement of such a log displaces a newer one until that is announced again.
     fn note(&mut self, member: NodeId, log_id: u64, announced: bool) -> (bool, bool) {
         let Some(logs) = self.logs.get_mut(&member) else {
             self.logs.insert(member, Logs { current: log_id, older: VecDeque::new() });
