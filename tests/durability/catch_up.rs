@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use perdura_testkit::clock::{never_within, wait_for};
-use perdura_testkit::{Cluster, Node, NodeSpec};
+use perdura_testkit::{Cluster, Node, NodeSpec, free_port};
 
 use crate::perdura;
 use crate::restarts::{check, fill};
@@ -192,6 +192,36 @@ fn a_replica_that_lost_its_disk_is_brought_up_to_date_under_load() {
     let next = cluster.primary();
     check(&cluster.nodes[next]);
     write(&cluster.nodes[next], 3500..3600);
+}
+
+/// The recipe of docs/operations.md, "Replace a node".
+#[test]
+fn a_node_is_replaced_by_one_at_another_address() {
+    let mut cluster = Cluster::start_with(perdura().flag("cluster-name", "shop"));
+    let primary = cluster.primary();
+    fill(&cluster.nodes[primary]);
+    let digest = cluster.agreed_digest();
+    let (lost, other) = ((primary + 1) % 3, (primary + 2) % 3);
+    cluster.nodes[lost].kill();
+    fs::remove_dir_all(cluster.nodes[lost].data()).expect("it can be lost");
+    let old = cluster.nodes[lost].flag("peer-addr").expect("it has peers").to_owned();
+    let new = format!("127.0.0.1:{}", free_port());
+    let members = cluster.nodes[lost].flag("initial-cluster").expect("it has peers").replace(&old, &new);
+    cluster.nodes.iter_mut().for_each(|node| node.set_flag("initial-cluster", &members));
+    for at in [other, primary] {
+        assert!(cluster.nodes[at].terminate().success());
+        cluster.nodes[at].restart();
+        // The group has a majority again before the next one goes.
+        cluster.primary();
+    }
+    cluster.nodes[lost].set_flag("peer-addr", new);
+    cluster.nodes[lost].spawn();
+    wait_until_trusted(&cluster.nodes[lost]);
+    assert_eq!(cluster.agreed_digest(), digest);
+    // It counts: with it, the group does without its old primary.
+    let primary = cluster.primary();
+    cluster.nodes[primary].kill();
+    check(&cluster.nodes[cluster.primary()]);
 }
 
 fn is_primary(node: &Node) -> bool {

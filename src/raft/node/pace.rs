@@ -1,6 +1,6 @@
 //! Which followers are paced: those that lag, as long as nobody waits for them.
 //!
-//! - A group that commits what is written does so without them. If something has waited for longer than an election timeout,
+//! - A group that commits what is written does so without them. If something has waited for longer than two heartbeats,
 //!   they may be whom the majority lacks, and get all that they can take; so does everybody while leadership is handed over.
 //! - Whom the pace held back is sent more with the next turn: a little with each of many, beside what clients write, rather than much
 //!   at once, which they would wait for.
@@ -47,7 +47,7 @@ impl<D: Disk> Node<D> {
 
     fn is_somebody_waiting(&self) -> bool {
         let is_handing_over = self.raw.raft.lead_transferee.unwrap_or(INVALID_ID) != INVALID_ID;
-        is_handing_over || self.waiting.ticks > self.config.timing.election_ticks
+        is_handing_over || self.waiting.ticks > 2 * self.config.timing.heartbeat_ticks
     }
 
     fn lagging(&self) -> Vec<NodeId> {

@@ -131,6 +131,16 @@ pub struct Node {
 }
 
 impl Node {
+    /// What `--name` is set to.
+    pub fn flag(&self, name: &str) -> Option<&str> {
+        self.spec.value(name)
+    }
+
+    /// Sets `--name value` for the next start.
+    pub fn set_flag(&mut self, name: &str, value: impl ToString) {
+        self.spec = self.spec.clone().flag(name, value);
+    }
+
     /// Where clients connect.
     pub fn addr(&self) -> SocketAddr {
         self.addr
