@@ -87,6 +87,12 @@ impl ManualClock {
     }
 }
 
+/// What the calling thread has had of a processor, in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// A seed that nobody can guess.
 ///
 /// # Panics

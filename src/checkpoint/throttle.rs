@@ -35,32 +35,32 @@ impl Throttle {
     }
 }
 
-/// What a thread has of the machine: this share of it, and no more than a core.
-const SHARE: u64 = 8;
+/// A thread has one part in so many of the machine's processor time, and no more than a core.
+const PARTS_OF_MACHINE: u64 = 8;
+/// The longest rest: whoever rests hears of nothing meanwhile.
+const MAX_REST: Duration = Duration::from_millis(500);
 
 /// How long a thread rests after it has worked, for the sake of those who serve clients on the same cores.
 #[derive(Debug)]
 pub struct Rest {
     cores: u64,
-    woke_at_ns: u64,
+    /// What the thread had of a processor up to its last rest.
+    cpu_ns: u64,
 }
 
 impl Rest {
-    /// Work begins at `now_ns`, monotonic.
-    pub fn new(cores: usize, now_ns: u64) -> Rest {
-        Rest { cores: (cores as u64).max(1), woke_at_ns: now_ns }
+    /// For a thread that has had so much of a processor when its work begins.
+    pub fn new(cores: usize, cpu_ns: u64) -> Rest {
+        Rest { cores: (cores as u64).max(1), cpu_ns }
     }
 
-    /// How long to rest after what was done since the last rest. The more hurry, the less: an equal part of that for each.
-    pub fn due(&self, hurry: u64, now_ns: u64) -> Duration {
-        let worked_ns = now_ns.saturating_sub(self.woke_at_ns);
-        let idle_cores = SHARE.saturating_sub(self.cores);
-        Duration::from_nanos(worked_ns.saturating_mul(idle_cores) / self.cores / hurry.saturating_add(1))
-    }
-
-    /// Work goes on.
-    pub fn woke(&mut self, now_ns: u64) {
-        self.woke_at_ns = now_ns;
+    /// How long to rest after what was done since the last rest; `cpu_ns` is what the thread has had by now. With hurry 0 all of
+    /// that, with 1 half of it, with 2 a third.
+    pub fn due(&mut self, hurry: u64, cpu_ns: u64) -> Duration {
+        let worked_ns = cpu_ns.saturating_sub(std::mem::replace(&mut self.cpu_ns, cpu_ns));
+        let parts_of_others = PARTS_OF_MACHINE.saturating_sub(self.cores);
+        let rest_ns = worked_ns.saturating_mul(parts_of_others) / self.cores / hurry.saturating_add(1);
+        Duration::from_nanos(rest_ns).min(MAX_REST)
     }
 }
 
@@ -86,6 +86,7 @@ mod tests {
     #[test]
     fn a_thread_works_for_an_eighth_of_what_the_cores_could() {
         let rest = |cores, hurry| Rest::new(cores, 1_000).due(hurry, 1_001_000).as_micros();
+        assert_eq!(Rest::new(1, 0).due(0, u64::MAX), MAX_REST);
         assert_eq!([1, 2, 4, 8, 64].map(|cores| rest(cores, 0)), [7_000, 3_000, 1_000, 0, 0]);
         assert_eq!([0, 1, 2].map(|hurry| rest(2, hurry)), [3_000, 1_500, 1_000]);
     }

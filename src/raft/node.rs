@@ -114,7 +114,7 @@ impl<D: Disk> Node<D> {
     pub fn open(wal: Wal<D>, config: NodeConfig, applied: u64, now_ms: u64) -> Result<Node<D>, NodeError> {
         let identity = &config.identity;
         let mut storage = LogStorage::open(wal, identity, config.entry_cache_bytes, applied)?;
-        storage.limit_pace(config.catch_up_bytes_per_second);
+        storage.limit_pace(config.catch_up_bytes_per_second, config.timing.tick_ms);
         let is_alone = identity.members.len() == 1;
         let promised_nothing = is_alone || storage.is_brand_new() || planted::is(Bug::ForgetPromises);
         let promise = match promised_nothing {

@@ -236,3 +236,19 @@ proptest! {
         live(&events);
     }
 }
+
+/// It has no entries from before that checkpoint either.
+#[test]
+fn whoever_was_sent_a_checkpoint_sends_it_to_others() {
+    use Event::*;
+    live(&[
+        CutWire(1, 2),
+        Propose,
+        Pass { ms: 141 },
+        Checkpoint(3),
+        Propose,
+        LoseDisk(1),
+        Pass { ms: 421 },
+        Transfer(2),
+    ]);
+}

@@ -159,7 +159,7 @@ impl<D: Disk> LogStorage<D> {
             trust_changed: false,
             checkpoint: None,
             read_failure: RefCell::new(None),
-            pace: RefCell::new(Pace::new(0)),
+            pace: RefCell::new(Pace::new(0, 0)),
         })
     }
 
@@ -238,8 +238,8 @@ impl<D: Disk> LogStorage<D> {
     }
 
     /// Sends followers that lag no more than so many bytes in a second, where they are paced; zero is no limit.
-    pub fn limit_pace(&mut self, bytes_per_second: u64) {
-        self.pace = RefCell::new(Pace::new(bytes_per_second));
+    pub fn limit_pace(&mut self, bytes_per_second: u64, tick_ms: u64) {
+        self.pace = RefCell::new(Pace::new(bytes_per_second, tick_ms));
     }
 
     /// Time has passed; so many followers lag and are to be paced.

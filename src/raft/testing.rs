@@ -278,6 +278,7 @@ impl Cluster {
         let Some(node) = member.node.as_mut().filter(|node| node.has_room_to_restore()) else { return };
         member.shelf = Shelf { entries: entries.clone(), is_fetched: true };
         member.machine.entries = entries;
+        node.checkpoint_published(offer.checkpoint);
         assert!(node.restore(offer.checkpoint), "it was offered what it lacks");
     }
 

@@ -3,11 +3,11 @@
 //! - The driver begins one between two turns. That fixes its moment and takes a few short locks, however much data there is.
 //! - The thread writes it, publishes it, and removes what is too old. If that fails nothing is lost, for the log has
 //!   everything; the next one then brings the whole keyspace.
-//! - The thread rests most of the time, where cores are few: clients would notice otherwise. The more the log grows meanwhile, the
-//!   less it rests, for so grows what waits in memory to be written, and what a restart has to replay.
+//! - The thread rests after each piece of work, where cores are few: clients would notice otherwise. The more the log grows meanwhile,
+//!   the less it rests, for so grows what a restart has to replay.
 //! - The log is cut behind the oldest checkpoint that is kept, so that each of them can still be started from. In a group some more
 //!   stays, `log-keep-bytes`, for followers that were away: who lags behind that is sent a checkpoint. While somebody
-//!   fetches one, the log behind it stays as well. Every node of a group keeps so much, for each may have to lead.
+//!   fetches one, the log behind it stays as well, and four times as much while somebody is being sent the log. Every node of a group keeps so much, for each may have to lead.
 //! - A checkpoint that came from another node takes the place of everything; one that is being written then is given up.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::throttle::Rest;
 use crate::checkpoint::{self, CheckpointStore, Report};
 use crate::config::CheckpointPolicy;
-use crate::env::Clock;
+use crate::env;
 use crate::keyspace::Keyspace;
 use crate::keyspace::capture::Capture;
 use crate::keyspace::digest::Digest;
@@ -42,6 +42,9 @@ use crate::transfers::Transfers;
 
 /// How long after a failure the next is begun, unless somebody asks.
 const RETRY_MS: u64 = 60_000;
+
+/// How many times `log-keep-bytes` stay for a follower that is being sent the log.
+const MORE_FOR_FOLLOWERS: u64 = 4;
 
 /// Bytes that the log grows by while one is written, until there is more hurry.
 const UNHURRIED_BYTES: u64 = 128 << 20;
@@ -118,7 +121,7 @@ impl Checkpoints {
         handle: &ShardHandle,
         policy: CheckpointPolicy,
         identity: Identity,
-        clock: Clock,
+        now_ms: u64,
     ) -> Result<Checkpoints, ServerError> {
         let index = store.newest().map_or(0, |manifest| manifest.point.index);
         let oldest = store.oldest()?.unwrap_or(0);
@@ -126,7 +129,7 @@ impl Checkpoints {
         let (outcome, outcomes) = sync_channel(1);
         let (store, given_up) = (Arc::new(Mutex::new(store)), Arc::<AtomicBool>::default());
         let hurry = Arc::<AtomicU64>::default();
-        let last = Last { index, monotonic_ms: clock.monotonic_ms(), ..Last::default() };
+        let last = Last { index, monotonic_ms: now_ms, ..Last::default() };
         let mut writer = Writer {
             store: store.clone(),
             shelf,
@@ -134,7 +137,6 @@ impl Checkpoints {
             kept: policy.kept,
             given_up: given_up.clone(),
             hurry: hurry.clone(),
-            clock,
         };
         spawn("checkpoints".to_owned(), move || {
             for order in ordered {
@@ -390,13 +392,16 @@ impl Checkpoints {
     }
 
     /// What keeps the log from being cut further.
-    fn floors(&self, shard: &Shard<RealDisk>, keep_bytes: u64) -> [Floor; 4] {
+    fn floors(&self, shard: &Shard<RealDisk>, keep_bytes: u64) -> [Floor; 5] {
         let lent = self.transfers.oldest_lent().unwrap_or(u64::MAX);
-        let beyond = shard.node().storage().compactable_beyond(keep_bytes);
+        let storage = shard.node().storage();
+        let beyond = storage.compactable_beyond(keep_bytes);
+        let bound = storage.compactable_beyond(keep_bytes.saturating_mul(MORE_FOR_FOLLOWERS));
         [
             Floor { index: self.oldest, holder: "checkpoint" },
             Floor { index: lent, holder: "transfer" },
             Floor { index: beyond, holder: "keep-bytes" },
+            Floor { index: shard.node().followed_from().max(bound), holder: "follower" },
             Floor { index: self.backed_up(shard), holder: "backup" },
         ]
     }
@@ -434,7 +439,6 @@ struct Writer {
     kept: usize,
     given_up: Arc<AtomicBool>,
     hurry: Arc<AtomicU64>,
-    clock: Clock,
 }
 
 impl Writer {
@@ -468,7 +472,7 @@ impl Writer {
         point: Point,
     ) -> Result<Written, CheckpointError> {
         let term = point.term;
-        let mut rest = Rest::new(threads(), self.clock.monotonic_ns());
+        let mut rest = Rest::new(threads(), env::thread_cpu_ns());
         let report = checkpoint::write(store, capture, point, &mut || self.pause(&mut rest))?;
         store.prune(self.kept)?;
         let digest = store.newest().map_or(0, Manifest::digest);
@@ -479,8 +483,7 @@ impl Writer {
         if self.given_up.load(Ordering::Acquire) {
             return Err(CheckpointError::GivenUp);
         }
-        thread::sleep(rest.due(self.hurry.load(Ordering::Relaxed), self.clock.monotonic_ns()));
-        rest.woke(self.clock.monotonic_ns());
+        thread::sleep(rest.due(self.hurry.load(Ordering::Relaxed), env::thread_cpu_ns()));
         Ok(())
     }
 

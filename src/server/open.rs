@@ -120,14 +120,8 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     // Whether any field of what was restored has a deadline is not known: look.
     applier.effects.field_deadlines = restored.keys > 0;
     let policy = config.checkpoints;
-    let checkpoints = Checkpoints::start(
-        Box::new(store),
-        shelf.clone(),
-        &handle,
-        policy,
-        peers.identity.clone(),
-        clock.clone(),
-    )?;
+    let checkpoints =
+        Checkpoints::start(Box::new(store), shelf.clone(), &handle, policy, peers.identity.clone(), now_ms)?;
     let pace = Pace { bytes_per_second: policy.catch_up_bytes_per_second };
     let catch_up = CatchUp::start(shelf.clone(), pace, &handle, clock.clone())?;
     handle.persistence.found(restored.published());

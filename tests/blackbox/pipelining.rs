@@ -1,6 +1,10 @@
 //! Pipelines: many commands on the way, answers in their order.
 
+use std::time::Duration;
+
+use perdura_testkit::Client;
 use perdura_testkit::client::encode;
+use perdura_testkit::clock::wait_for;
 
 use crate::perdura;
 
@@ -128,4 +132,28 @@ fn many_clients_count_together() {
         .collect();
     counting.into_iter().for_each(|thread| thread.join().expect("a client finished"));
     node.client().check("GET shared", &(clients * rounds).to_string());
+}
+
+#[test]
+fn a_node_that_always_has_work_ends_when_it_is_told_to() {
+    for log_driver in ["worker", "thread"] {
+        let mut node = perdura().flag("log-driver", log_driver).start();
+        let addr = node.addr();
+        let block = pipeline(["INCR n"; 200]);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut client = Client::try_connect(addr).expect("it accepts");
+                    while client.try_send_bytes(&block).is_ok() && (0..200).all(|_| client.try_read().is_ok())
+                    {
+                    }
+                });
+            }
+            let mut client = node.client();
+            wait_for("work", Duration::from_secs(20), || {
+                client.run("GET n").to_string().parse::<u64>().ok().filter(|n| *n > 2_000)
+            });
+            assert!(node.terminate().success(), "{}", node.log());
+        });
+    }
 }

@@ -1,12 +1,13 @@
 //! Which followers are paced: those that lag, as long as nobody waits for them.
 //!
 //! - A group that commits what is written does so without them. If something has waited for longer than two heartbeats,
-//!   they may be whom the majority lacks, and get all that they can take; so does everybody while leadership is handed over.
+//!   they may be whom the majority lacks, and get all that they can take; so does everybody while leadership is handed over, and
+//!   until a new leader has committed an entry of its own.
 //! - Whom the pace held back is sent more with the next turn: a little with each of many, beside what clients write, rather than much
 //!   at once, which they would wait for.
 
 use perdura_wal::Disk;
-use raft::{INVALID_ID, ProgressState, StateRole};
+use raft::{ProgressState, StateRole};
 
 use super::{Node, others_of};
 use crate::raft::identity::NodeId;
@@ -38,16 +39,29 @@ impl<D: Disk> Node<D> {
 
     /// To be called with every turn.
     pub(super) fn pace_catch_up(&mut self, now_ms: u64) {
-        let lagging = if self.is_somebody_waiting() { Vec::new() } else { self.lagging() };
-        self.raw.mut_store().turn_pace(now_ms, lagging.len() as u64);
+        let lagging = self.lagging();
+        let paced = if self.is_somebody_waiting() { 0 } else { lagging.len() };
+        self.raw.mut_store().turn_pace(now_ms, paced as u64);
         for id in lagging {
             self.raw.raft.send_append(id);
         }
     }
 
     fn is_somebody_waiting(&self) -> bool {
-        let is_handing_over = self.raw.raft.lead_transferee.unwrap_or(INVALID_ID) != INVALID_ID;
-        is_handing_over || self.waiting.ticks > 2 * self.config.timing.heartbeat_ticks
+        let is_new_in_office = !self.is_serving();
+        let is_handing_over = self.raw.raft.lead_transferee.is_some();
+        is_new_in_office || is_handing_over || self.waiting.ticks > 2 * self.config.timing.heartbeat_ticks
+    }
+
+    /// The last entry that all followers have which are being sent the log; no bound if none is.
+    pub fn followed_from(&self) -> u64 {
+        let raft = &self.raw.raft;
+        if raft.state != StateRole::Leader {
+            return u64::MAX;
+        }
+        let progress = others_of(&self.config.identity).filter_map(|id| raft.prs().get(id));
+        let followers = progress.filter(|progress| progress.state == ProgressState::Replicate);
+        followers.map(|progress| progress.matched).min().unwrap_or(u64::MAX)
     }
 
     fn lagging(&self) -> Vec<NodeId> {

@@ -59,6 +59,18 @@ fn it_gets_all_it_can_take_when_the_group_waits_for_it() {
 }
 
 #[test]
+fn the_log_is_held_for_who_is_being_sent_it() {
+    let (mut cluster, leader, behind, _) = with_one_behind();
+    cluster.run_ms(1_000);
+    let held_from = cluster.node(leader).followed_from();
+    assert!(held_from < 60, "{held_from}");
+    cluster.run_until(8_000, |c| has(c, behind) == ENTRIES);
+    cluster.run_ms(300);
+    assert!(cluster.node(leader).followed_from() > ENTRIES as u64);
+    assert_eq!(cluster.node(behind).followed_from(), u64::MAX);
+}
+
+#[test]
 fn who_keeps_up_is_not_paced() {
     let (mut cluster, leader, _, other) = with_one_behind();
     for n in 0..100 {
