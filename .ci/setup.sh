@@ -8,6 +8,8 @@
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/perdura
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+# shellcheck source=.ci/probes.sh
+source "$repository/.ci/probes.sh"
 # shellcheck source=.ci/rocksdb.sh
 source "$repository/.ci/rocksdb.sh"
 
@@ -51,12 +53,22 @@ install_packages() {
     return "$status"
 }
 
-# missing_packages COMMAND=PACKAGE…: the packages of those commands that are not there.
+# missing_packages "PACKAGE PROBE…" …: the packages of those probes that fail.
 missing_packages() {
-    local pair
-    for pair in "$@"; do
-        have "${pair%%=*}" || printf '%s\n' "${pair#*=}"
-    done
+    local need package probe
+    for need in "$@"; do
+        read -r package probe <<<"$need"
+        $probe || printf '%s\n' "$package"
+    done | sort -u
+}
+
+# provide_packages "PACKAGE PROBE…" …: installs what is missing, and tries again.
+provide_packages() {
+    local packages
+    mapfile -t packages < <(missing_packages "$@")
+    install_packages "${packages[@]}"
+    mapfile -t packages < <(missing_packages "$@")
+    [ ${#packages[@]} = 0 ] || fail "these packages are installed, but what they bring does not work: ${packages[*]}"
 }
 
 # The oldest Rust that builds this, as Cargo.toml says.
@@ -65,8 +77,8 @@ wanted_rust() {
 }
 
 rust_is_new_enough() {
-    have cargo || return 1
     local found
+    works cargo --version && works rustc --version || return 1
     found=$(cargo --version | cut -d ' ' -f 2)
     printf '%s\n%s\n' "$(wanted_rust)" "$found" | sort -V -C
 }
@@ -75,7 +87,7 @@ install_rust() {
     PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
     export PATH
     rust_is_new_enough && return
-    if have rustup; then
+    if works rustup --version; then
         say "updating Rust: this needs $(wanted_rust)"
         rustup toolchain install stable --profile minimal
         export RUSTUP_TOOLCHAIN=stable
@@ -88,18 +100,16 @@ install_rust() {
 }
 
 install_build_tools() {
-    local packages
-    mapfile -t packages < <(missing_packages \
-        cc=build-essential make=make curl=curl protoc=protobuf-compiler pkg-config=pkg-config)
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
-    have_libclang || packages+=(libclang-dev)
-    install_packages "${packages[@]}"
+    provide_packages \
+        "build-essential works_in_a_folder compile_and_run_cxx" \
+        "make works make --version" \
+        "curl works curl --version" \
+        "ca-certificates test -e /etc/ssl/certs/ca-certificates.crt" \
+        "protobuf-compiler works_in_a_folder compile_proto" \
+        "pkg-config works pkg-config --version" \
+        "libclang-dev find_libclang"
+    # Once more, in this shell: it exports what it found.
+    find_libclang
     install_rust
     provide_rocksdb
-}
-
-# bindgen reads RocksDB's header with it.
-have_libclang() {
-    [ -n "${LIBCLANG_PATH:-}" ] || compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
-        compgen -G '/usr/lib*/libclang*.so*' >/dev/null
 }
