@@ -19,6 +19,8 @@ use leaf::Leaf;
 
 /// Bits of the hash that places are made of; from the rest comes the tag.
 const PLACE_BITS: u32 = 48;
+/// Every place is below this.
+const PLACES: u64 = 1 << PLACE_BITS;
 /// A leaf's entries before it is split.
 const LEAF_ENTRIES: usize = 4096;
 const BRANCH_BITS: u32 = 6;
@@ -139,10 +141,11 @@ impl SlotTable {
     }
 
     /// Calls `visit` for some `count` entries from `from` on (0 is the start). Every entry that is there from the walk's
-    /// first call to its last is visited at least once, whatever is inserted or removed between.
+    /// first call to its last is visited at least once, whatever is inserted or removed between. A position that no walk was
+    /// ever told, past all entries, is the end.
     pub fn scan(&self, from: u64, count: usize, visit: &mut dyn FnMut(&Entry)) -> Position {
         let mut wanted = count.max(1);
-        let mut position = Some(from);
+        let mut position = Some(from).filter(|from| *from < PLACES);
         while let Some(from) = position
             && wanted > 0
         {
@@ -163,7 +166,7 @@ impl SlotTable {
         visit: &mut impl FnMut(&mut Entry) -> usize,
     ) -> Position {
         let mut left = budget.max(1);
-        let mut position = Some(from);
+        let mut position = Some(from).filter(|from| *from < PLACES);
         while let Some(from) = position
             && left > 0
         {
