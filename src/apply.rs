@@ -5,6 +5,7 @@
 //! - Each logged command gets a seed of its own, from the entry's seed and its place among the entry's logged commands, so
 //!   that what rides along unlogged (reads) does not disturb it.
 //! - A transaction holds the locks of everything it touches from its first command to its last.
+//! - Replies are bounded and so may be cut; what is applied does not depend on how much of a reply is stored, nor on whether any is.
 //! - An entry that can't be understood stops the node: to skip it would be to differ from the others.
 
 pub mod bulk;
@@ -133,10 +134,9 @@ impl Applier {
     /// Applies a whole entry for which nobody waits here: a follower's, or a replayed one.
     pub fn apply_unattended(&mut self, payload: &[u8]) -> Result<(), ApplyError> {
         let mut run = self.begin(payload)?;
-        let mut replies = Vec::new();
+        let mut nothing = Vec::new();
         while let Some(item) = run.reader.next_item()? {
-            replies.clear();
-            let mut reply = Reply::new(&mut replies, Resp::V2);
+            let mut reply = Reply::sink(&mut nothing, Resp::V2);
             match item {
                 Item::Single => self.run_command(&mut run, &mut reply)?,
                 Item::Transaction(count) => self.run_transaction_item(&mut run, count, None, &mut reply)?,
@@ -255,6 +255,8 @@ fn run_steps(context: &mut WriteContext<'_>, steps: &[Step], logged: &[Logged<'_
                     run_logged(context, one, reply);
                 }
             }
+            // The client will be closed: there is no use in reading.
+            Step::Read { .. } if reply.is_over() => {}
             Step::Read { command, db, args } => {
                 context.db = *db;
                 let args = slices(args);
@@ -279,7 +281,7 @@ fn run_logged(context: &mut WriteContext<'_>, logged: &Logged<'_>, reply: &mut R
 }
 
 fn write_in(context: &mut WriteContext<'_>, row: Row, args: &Args<'_>, reply: &mut Reply<'_>) {
-    let Handler::Write(handler) = row.command.handler else { return };
+    let Some(handler) = row.command.logged_handler() else { return };
     let began_ns = context.stopwatch().start(row.command);
     let error = handler(context, args, reply).err();
     context.stopwatch().stop(began_ns, args);
@@ -296,7 +298,7 @@ pub fn read_in(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Option<CommandError> {
-    let Handler::Read(handler) = command.handler else { return None };
+    let Handler::Read(handler) = command.handler_for(args) else { return None };
     let start = reply.position();
     let error = handler(context, args, reply).err()?;
     reply.rewind(start);

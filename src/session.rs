@@ -173,7 +173,7 @@ impl Session {
             }
             _ => row.command,
         };
-        if matches!(command.handler, Handler::Container) || !command.arity_fits(args.len()) {
+        if !command.arity_fits(args.len()) || matches!(command.handler_for(args), Handler::Container) {
             return Err(format!("ERR wrong number of arguments for '{}' command", full_name(command, args)));
         }
         if !self.client.authenticated && !command.flags.contains(Flags::NO_AUTH) {
@@ -229,7 +229,7 @@ impl Session {
             "migrate" => self.migrate(line),
             "mark" => self.mark(args, line),
             "wait" | "waitaof" => self.wait_for_acks(command, args, line),
-            _ => match command.handler {
+            _ => match command.handler_for(args) {
                 Handler::Local(_) if self.goes_to_primary(command) => self.forward_or_refuse(line),
                 Handler::Local(_) => self.run_local(command, args, line),
                 Handler::Read(_) => self.run_read(command, args, line),
@@ -242,11 +242,11 @@ impl Session {
 
     fn run_local(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
         let ordered = command.flags.contains(Flags::ORDERED) && line.pending > 0;
-        if ordered || line.forwarded > 0 {
+        if ordered || line.forwarded > 0 || line.has_enough_waiting() {
             return Verdict::Wait;
         }
         let mut encoded = Vec::new();
-        self.call_local(command, args, &mut encoded);
+        line.is_cut |= !self.call_local(command, args, &mut encoded, self.reply_limit());
         if command.name == "reset" && self.client.watching_epoch.take().is_some() {
             self.push(Work::Forget);
         }
@@ -258,20 +258,28 @@ impl Session {
         Verdict::Taken
     }
 
-    fn call_local(&mut self, command: &Command, args: &Args<'_>, out: &mut Vec<u8>) {
-        let Handler::Local(handler) = command.handler else { return };
+    /// The most bytes that a reply may have.
+    pub(super) fn reply_limit(&self) -> usize {
+        self.shared.shard.reply_limit()
+    }
+
+    /// Runs a local command, whose reply has at most `most` bytes; false if that was too few.
+    fn call_local(&mut self, command: &Command, args: &Args<'_>, out: &mut Vec<u8>, most: usize) -> bool {
+        let Handler::Local(handler) = command.handler_for(args) else { return true };
         let resp = self.client.resp;
         let timer = self.start_timer(command);
         let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
-        let mut reply = Reply::new(out, resp);
+        let mut reply = Reply::bounded(out, resp, most);
         let start = reply.position();
         let error = handler(&mut context, args, &mut reply).err();
         if let Some(error) = &error {
             reply.rewind(start);
             reply.error(&error.to_string());
         }
+        let fits = !reply.is_over();
         self.stop_timer(timer, command, args);
         self.note_end(statistic_index(args), error);
+        fits
     }
 
     fn note_end(&mut self, index: usize, error: Option<CommandError>) {
@@ -284,7 +292,8 @@ impl Session {
     fn run_read(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
         let shard = &self.shared.shard;
         let primary = shard.is_primary();
-        if !primary && !self.client.reads_from_replica {
+        // As in Redis, a replica does not run what may write, though it may only read with these arguments.
+        if !primary && (!self.client.reads_from_replica || command.is_write()) {
             return self.forward_or_refuse(line);
         }
         if !primary && !shard.has_caught_up() {
@@ -311,8 +320,10 @@ impl Session {
         let now_ms = self.now.unix_ms.max(stamp_ms);
         let context = ReadContext::new(&view, self.client.db, now_ms, self.seed).knowing(known);
         let context = if primary { context.settled_until(stamp_ms) } else { context };
-        let start = line.out.len();
-        let error = read_in(&context, command, args, &mut Reply::new(&mut line.out, self.client.resp));
+        let (start, most) = (line.out.len(), if line.is_muted() { 0 } else { shard.reply_limit() });
+        let mut reply = Reply::bounded(&mut line.out, self.client.resp, most);
+        let error = read_in(&context, command, args, &mut reply);
+        let is_cut = reply.is_over() && most > 0;
         let unsettled = context.met_unsettled().map(|(db, key)| (db, key.to_vec()));
         drop(view);
         if let Some(dead) = unsettled.filter(|_| self.may_settle()) {
@@ -321,8 +332,9 @@ impl Session {
         }
         self.leaned_on_lease |= primary;
         self.stop_timer(timer, command, args);
-        if line.is_muted() {
+        if is_cut {
             line.out.truncate(start);
+            line.is_cut = true;
         }
         self.note_end(self.index, error);
         Verdict::Taken
@@ -457,10 +469,11 @@ impl Session {
         let db_before = self.client.db;
         let mut commands = Vec::new();
         let mut writes = 0;
+        let mut room = self.reply_limit();
         let mut steps = Vec::with_capacity(queued.len());
         for Queued { command: QueuedCommand(command), args } in queued {
             let slices: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-            match command.handler {
+            match command.handler_for(&slices) {
                 Handler::Write(_) => {
                     entry::write_command(&mut commands, self.client.db, &slices);
                     writes += 1;
@@ -480,7 +493,12 @@ impl Session {
                 }
                 Handler::Local(_) | Handler::Awaited(_) | Handler::Container => {
                     let mut encoded = Vec::new();
-                    self.call_local(command, &slices, &mut encoded);
+                    if !self.call_local(command, &slices, &mut encoded, room) {
+                        // Nothing is proposed yet: the client is closed, and nothing happens.
+                        line.is_cut = true;
+                        return;
+                    }
+                    room -= encoded.len().min(room);
                     steps.push(Step::Literal(encoded));
                 }
             }
@@ -613,14 +631,17 @@ impl Session {
     fn answer(&mut self, line: &mut Line, write: impl FnOnce(&mut Reply<'_>)) {
         if line.pending == 0 {
             let start = line.out.len();
-            write(&mut Reply::new(&mut line.out, self.client.resp));
-            if line.is_muted() {
+            let mut reply = Reply::bounded(&mut line.out, self.client.resp, self.reply_limit());
+            write(&mut reply);
+            line.is_cut |= reply.is_over();
+            if line.is_muted() || line.is_cut {
                 line.out.truncate(start);
             }
             return;
         }
         let mut encoded = Vec::new();
         write(&mut Reply::new(&mut encoded, self.client.resp));
+        line.waiting_bytes += encoded.len();
         self.push(Work::Literal(encoded));
         line.pending += 1;
     }
@@ -641,14 +662,13 @@ impl Session {
 
 /// Redis lets those through that have the flag. What needs the log waits here as well, for nobody turns it yet.
 fn may_run_while_loading(command: &Command) -> bool {
-    let needs_log = !matches!(command.handler, Handler::Local(_)) || matches!(command.name, "exec" | "watch");
+    let needs_log = !command.is_local() || matches!(command.name, "exec" | "watch");
     command.flags.contains(Flags::LOADING) && !needs_log
 }
 
 /// What Redis lets no replica and no monitor send.
 fn uses_data(command: &Command) -> bool {
-    !matches!(command.handler, Handler::Local(_) | Handler::Awaited(_))
-        || command.flags.contains(Flags::MAY_REPLICATE)
+    command.uses_keyspace() || command.flags.contains(Flags::MAY_REPLICATE)
 }
 
 fn full_name(command: &Command, args: &Args<'_>) -> String {

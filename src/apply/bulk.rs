@@ -255,8 +255,8 @@ impl<'e> Bulk<'_, 'e> {
 
     fn run_alone(&mut self, part: &mut Part<'_, 'e>, item: Item) -> Result<(), ApplyError> {
         let run = part.run.as_mut().expect("the entry is not at its end");
-        let mut replies = Vec::new();
-        let mut reply = Reply::new(&mut replies, Resp::V2);
+        let mut nothing = Vec::new();
+        let mut reply = Reply::sink(&mut nothing, Resp::V2);
         match item {
             Item::Single => self.applier.run_command(run, &mut reply)?,
             Item::Transaction(count) => self.applier.run_transaction_item(run, count, None, &mut reply)?,
@@ -311,8 +311,6 @@ impl<'e> Bulk<'_, 'e> {
 #[derive(Default)]
 struct Lane {
     effects: Effects,
-    /// What would be answered.
-    replies: Vec<u8>,
 }
 
 impl Lane {
@@ -329,8 +327,8 @@ impl Lane {
         let mut args = EntryArgs::new();
         let db = job.reader.clone().command(&mut args).expect("it was read once already");
         let context = WriteContext::new(view, &mut self.effects, db, job.stamp, limits);
-        self.replies.clear();
-        let mut reply = Reply::new(&mut self.replies, Resp::V2);
+        let mut nothing = Vec::new();
+        let mut reply = Reply::sink(&mut nothing, Resp::V2);
         write_in(&mut context.knowing(job.known), job.row, &args, &mut reply);
     }
 }

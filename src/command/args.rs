@@ -7,9 +7,6 @@ use crate::protocol::number::{parse_double, parse_integer};
 /// Longest string that a command may make (`proto-max-bulk-len`).
 pub const MAX_STRING_BYTES: usize = 512 << 20;
 
-/// Most bytes that a reply may have whose length an argument decides alone (a count of repeated random picks).
-pub const MAX_REPLY_BYTES: usize = 512 << 20;
-
 /// Whether an argument is this word, in any case.
 pub fn is(arg: &[u8], word: &str) -> bool {
     arg.eq_ignore_ascii_case(word.as_bytes())
@@ -41,6 +38,11 @@ pub fn at_least(min: i64, arg: &[u8], error: &'static str) -> Result<usize, Comm
 /// How many elements to take: not negative.
 pub fn count(arg: &[u8]) -> Result<usize, CommandError> {
     parse_integer(arg).and_then(|value| usize::try_from(value).ok()).ok_or(CommandError::NotPositive)
+}
+
+/// Whether the one argument after the key is a count of zero: what takes elements out takes none then, and only reads.
+pub fn takes_none(args: &[&[u8]]) -> bool {
+    matches!(args, [_, _, count] if parse_integer(count) == Some(0))
 }
 
 /// A timeout in whole milliseconds.

@@ -16,7 +16,8 @@ const HEAD: &str = "\
 Written from the command table by a test (`UPDATE_DOCS=1 cargo test --lib docs_page`); do not edit.
 
 A **write** goes through the log before it is answered. A **read** is answered from memory, by the primary unless the
-connection said READONLY. A **local** command concerns the connection or the node it is sent to; one marked *primary* is
+connection said READONLY. A **write, or read** is a read, answered by the primary, where its arguments change nothing
+(SORT without STORE). A **local** command concerns the connection or the node it is sent to; one marked *primary* is
 answered by the primary wherever it is sent. Arity counts the command's name; `-2` means two or more. What is not here is not
 built: it answers `ERR unknown command`.
 ";
@@ -64,6 +65,7 @@ fn way(command: &Command) -> &'static str {
     match command.handler {
         Handler::Read(_) => "read",
         Handler::Write(_) if command.blocking.is_some() => "write, blocking",
+        Handler::Write(_) if command.reading.is_some() => "write, or read",
         Handler::Write(_) => "write",
         Handler::Local(_) if command.flags.contains(Flags::ON_PRIMARY) => "local, primary",
         Handler::Local(_) | Handler::Awaited(_) => "local",

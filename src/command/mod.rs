@@ -4,6 +4,8 @@
 //! - A handler's type says how its command travels: `Read` runs on the worker under read locks, `Write` runs inside apply
 //!   after its entry is committed, `Local` concerns the connection or the process alone. A write can't skip the log,
 //!   for only apply can make a [`WriteContext`].
+//! - Nothing that only reads is logged: a row whose command reads or writes, as its arguments say (SORT, GETEX), has a handler
+//!   of each kind, and [`Command::handler_for`] is the one place that chooses.
 //! - A handler answers by writing one reply, or by returning an error before it changed anything or wrote anything.
 //! - A blocking command's handler that finds nothing ready writes nothing at all: its client then waits.
 
@@ -17,6 +19,8 @@ mod docs_page;
 pub mod error;
 pub mod glob;
 mod hash;
+#[cfg(test)]
+mod hostile;
 mod keys;
 pub mod lifetime;
 mod list;
@@ -91,6 +95,14 @@ pub enum Handler {
     Container,
 }
 
+/// When a row that writes only reads, and how it reads then.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// Whether a command with these arguments changes nothing, whatever the keys hold.
+    when: fn(&Args<'_>) -> bool,
+    handler: ReadHandler,
+}
+
 /// How a blocking command waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocking {
@@ -143,7 +155,8 @@ pub struct Command {
     pub name: &'static str,
     /// Number of arguments, the name included; negative for "at least".
     pub arity: i32,
-    pub handler: Handler,
+    handler: Handler,
+    reading: Option<Reading>,
     pub flags: Flags,
     /// Categories beyond those that the flags and the family imply.
     pub extra_categories: Categories,
@@ -167,6 +180,7 @@ impl Command {
             name,
             arity,
             handler,
+            reading: None,
             flags,
             extra_categories: Categories::empty(),
             keys: &[],
@@ -221,6 +235,11 @@ impl Command {
         Command { blocking: Some(blocking), ..self }.flags(&[Flags::BLOCKING])
     }
 
+    /// Where `when` holds for the arguments of this writing command it changes nothing, and `handler` answers it as a read.
+    pub const fn reads_when(self, when: fn(&Args<'_>) -> bool, handler: ReadHandler) -> Command {
+        Command { reading: Some(Reading { when, handler }), ..self }
+    }
+
     pub const fn docs(self, since: &'static str, complexity: &'static str, summary: &'static str) -> Command {
         Command { docs: Docs { summary, since, complexity }, ..self }
     }
@@ -269,7 +288,33 @@ impl Command {
         keys.fold(LockSet::NONE, LockSet::union)
     }
 
+    /// What a request with these arguments runs, and so the way that it takes. `args` fit the row's arity.
+    pub fn handler_for(&self, args: &Args<'_>) -> Handler {
+        match self.reading {
+            Some(reading) if (reading.when)(args) => Handler::Read(reading.handler),
+            _ => self.handler,
+        }
+    }
+
+    /// What apply runs for a logged command of this row: a log may hold commands that only read, from programs that logged them.
+    pub fn logged_handler(&self) -> Option<WriteHandler> {
+        match self.handler {
+            Handler::Write(handler) => Some(handler),
+            _ => None,
+        }
+    }
+
+    /// Whether it may write, with some arguments at least.
     pub fn is_write(&self) -> bool {
         matches!(self.handler, Handler::Write(_))
+    }
+
+    pub fn is_local(&self) -> bool {
+        matches!(self.handler, Handler::Local(_))
+    }
+
+    /// Whether it works on the keyspace.
+    pub fn uses_keyspace(&self) -> bool {
+        matches!(self.handler, Handler::Read(_) | Handler::Write(_))
     }
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::args::MAX_REPLY_BYTES;
-use super::error::{CommandError, CommandResult};
+use super::error::CommandError;
 use super::random::Random;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{MAX_REPLY_BYTES, Reply};
 
 /// Bytes that the shortest bulk string takes in a reply.
 const MIN_BULK_BYTES: usize = 6;
@@ -41,24 +40,20 @@ pub fn repetitions(count: i64, parts_per_element: usize) -> Result<Option<usize>
     Ok(Some(wanted))
 }
 
-/// Writes an array of `parts` parts by calling `write` for each of `wanted` picks. An error, with nothing written, once
-/// the reply is too long.
+/// Writes an array of `parts` parts by calling `write` for each of `wanted` picks, until the reply is over.
 pub fn write_repeated(
     reply: &mut Reply<'_>,
     parts: usize,
     wanted: usize,
     mut write: impl FnMut(&mut Reply<'_>),
-) -> CommandResult {
-    let start = reply.position();
+) {
     reply.array(parts);
     for _ in 0..wanted {
-        write(reply);
-        if reply.position() - start > MAX_REPLY_BYTES {
-            reply.rewind(start);
-            return Err(too_much());
+        if reply.is_over() {
+            return;
         }
+        write(reply);
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use super::args::{integer, is};
 use super::error::CommandError;
 use super::{Args, glob};
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{Reply, Resp};
 
 /// Elements per step where COUNT does not say.
 const DEFAULT_COUNT: usize = 10;
@@ -83,29 +83,47 @@ pub fn cursor(arg: &[u8]) -> Result<u64, CommandError> {
 pub struct Page {
     encoded: Vec<u8>,
     len: usize,
-    resp: crate::protocol::reply::Resp,
+    resp: Resp,
+    /// Bytes that the reply has room for.
+    room: usize,
+    is_over: bool,
 }
 
 impl Page {
     pub fn of(reply: &Reply<'_>) -> Self {
-        Page { encoded: Vec::new(), len: 0, resp: reply.resp() }
+        Page { encoded: Vec::new(), len: 0, resp: reply.resp(), room: reply.room(), is_over: reply.is_over() }
     }
 
     pub fn push(&mut self, element: &[u8]) {
-        Reply::new(&mut self.encoded, self.resp).bulk(element);
+        let room = self.room.saturating_sub(self.encoded.len());
+        let mut encoded = Reply::bounded(&mut self.encoded, self.resp, room);
+        encoded.bulk(element);
+        self.is_over |= encoded.is_over();
         self.len += 1;
+    }
+
+    /// Whether the reply has no room for all elements: there is no use in more.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn write_elements(&self, reply: &mut Reply<'_>) {
+        if self.is_over {
+            reply.give_up();
+        }
+        reply.raw(&self.encoded);
     }
 
     /// Writes the elements as an array.
     pub fn write_array(&self, reply: &mut Reply<'_>) {
         reply.array(self.len);
-        reply.raw(&self.encoded);
+        self.write_elements(reply);
     }
 
     /// Writes the elements as a set.
     pub fn write_set(&self, reply: &mut Reply<'_>) {
         reply.set(self.len);
-        reply.raw(&self.encoded);
+        self.write_elements(reply);
     }
 
     /// Writes the cursor of the next step and the elements of this one.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::context::{Effects, ReadContext, Stamp, WriteContext};
 use super::error::CommandError;
 use super::{Args, Command, CommandResult, Handler, lookup, lookup_subcommand};
+use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::{Keyspace, Mutator};
-use crate::protocol::reply::{Reply, Resp};
+use crate::protocol::reply::{MAX_REPLY_BYTES, Reply, Resp};
 
 /// One database server of the smallest kind: no log, no network, a clock that stands still until it is moved.
 pub struct TestDb {
@@ -17,6 +18,10 @@ pub struct TestDb {
     pub limits: TypeLimits,
     pub resp: Resp,
     pub db: usize,
+    /// The most bytes of a reply.
+    pub most: usize,
+    /// Runs what is in the log of programs that logged every command of a row that writes.
+    pub logs: bool,
     now_ms: i64,
     seed: u64,
 }
@@ -33,7 +38,18 @@ impl TestDb {
         let (keyspace, mutator) = Keyspace::create();
         let effects = Effects { record_touched: true, ..Effects::default() };
         let limits = TypeLimits::default();
-        TestDb { keyspace, mutator, effects, limits, resp: Resp::V2, db: 0, now_ms: 1_000_000, seed: 1 }
+        TestDb {
+            keyspace,
+            mutator,
+            effects,
+            limits,
+            resp: Resp::V2,
+            db: 0,
+            most: MAX_REPLY_BYTES,
+            logs: false,
+            now_ms: 1_000_000,
+            seed: 1,
+        }
     }
 
     pub fn resp3() -> Self {
@@ -79,21 +95,40 @@ impl TestDb {
         out
     }
 
+    /// As [`run_args`](Self::run_args); `None` where the reply did not fit.
+    pub fn run_bounded(&mut self, args: &Args<'_>) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let mut reply = Reply::bounded(&mut out, self.resp, self.most);
+        if let Err(error) = self.execute_into(args, &mut reply) {
+            assert_eq!(reply.position(), 0, "an error comes before any reply");
+            reply.error(&error.to_string());
+        }
+        (!reply.is_over()).then_some(out)
+    }
+
+    pub fn digest(&self) -> Digest {
+        digest::of_keyspace(&self.keyspace)
+    }
+
     fn execute(&mut self, args: &Args<'_>, out: &mut Vec<u8>) -> CommandResult {
+        self.execute_into(args, &mut Reply::new(out, self.resp))
+    }
+
+    fn execute_into(&mut self, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
         let command = find(args)?;
         let locks = command.lock_set(args);
-        let mut reply = Reply::new(out, self.resp);
         self.seed += 1;
-        match command.handler {
+        let logged = command.logged_handler().filter(|_| self.logs);
+        match logged.map_or_else(|| command.handler_for(args), Handler::Write) {
             Handler::Read(handler) => {
                 let view = self.keyspace.read(locks);
-                handler(&ReadContext::new(&view, self.db, self.now_ms, self.seed), args, &mut reply)
+                handler(&ReadContext::new(&view, self.db, self.now_ms, self.seed), args, reply)
             }
             Handler::Write(handler) => {
                 let stamp = Stamp { now_ms: self.now_ms, seed: self.seed };
                 let view = self.mutator.write(locks);
                 let mut context = WriteContext::new(view, &mut self.effects, self.db, stamp, &self.limits);
-                handler(&mut context, args, &mut reply)
+                handler(&mut context, args, reply)
             }
             _ => panic!("{} touches no keyspace", command.name),
         }

@@ -70,7 +70,7 @@ impl TestNode {
 
     fn execute(&mut self, args: &Args<'_>, out: &mut Vec<u8>) {
         let resp = self.client.resp;
-        let result = find(args).and_then(|command| match command.handler {
+        let result = find(args).and_then(|command| match command.handler_for(args) {
             Handler::Local(handler) => {
                 let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
                 handler(&mut context, args, &mut Reply::new(out, resp))

@@ -138,7 +138,7 @@ fn set_masterauth(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
 
 fn set_output_limits(config: &RuntimeConfig, value: &str) -> Result<Change, String> {
     let limits = config.output_limits().with(value)?;
-    Ok(Box::new(move |config| *config.output_limits.write() = limits))
+    Ok(Box::new(move |config| config.set_output_limits(limits)))
 }
 
 fn set_log_level(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
@@ -185,13 +185,16 @@ fn set_slowlog_max_len(_: &RuntimeConfig, value: &str) -> Result<Change, String>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::config::Config;
     use crate::config::runtime::SetError;
     use crate::config::settings::Settings;
 
     fn runtime() -> RuntimeConfig {
-        RuntimeConfig::new(Config::build(&Settings::defaults()).expect("the defaults are sound"))
+        let config = Config::build(&Settings::defaults()).expect("the defaults are sound");
+        RuntimeConfig::new(config, Arc::default())
     }
 
     fn get(config: &RuntimeConfig, name: &str) -> String {

@@ -7,7 +7,8 @@
 //!   the compact encodings are constants.
 //! - A change holds until the process ends; it reaches neither the file nor the other nodes.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -32,7 +33,9 @@ pub struct RuntimeConfig {
     changing: Mutex<()>,
     pub(super) requirepass: RwLock<Option<Secret>>,
     pub(super) masterauth: RwLock<Option<Secret>>,
-    pub(super) output_limits: RwLock<OutputLimits>,
+    output_limits: RwLock<OutputLimits>,
+    /// What follows from that, for those who make replies.
+    reply_limit: Arc<AtomicUsize>,
     pub(super) log_level: RwLock<LogLevel>,
     pub(super) protected_mode: AtomicBool,
     pub(super) maxclients: AtomicU64,
@@ -45,12 +48,15 @@ pub struct RuntimeConfig {
 
 impl RuntimeConfig {
     /// The settings that the server was started with, ready to change.
-    pub fn new(config: Config) -> RuntimeConfig {
+    /// `reply_limit` follows [`OutputLimits::reply_bytes`].
+    pub fn new(config: Config, reply_limit: Arc<AtomicUsize>) -> RuntimeConfig {
+        reply_limit.store(config.output_limits.reply_bytes(), Ordering::Relaxed);
         RuntimeConfig {
             changing: Mutex::new(()),
             requirepass: RwLock::new(config.requirepass.clone()),
             masterauth: RwLock::new(config.masterauth.clone()),
             output_limits: RwLock::new(config.output_limits),
+            reply_limit,
             log_level: RwLock::new(config.log_level),
             protected_mode: AtomicBool::new(config.protected_mode),
             maxclients: AtomicU64::new(config.maxclients),
@@ -79,6 +85,11 @@ impl RuntimeConfig {
 
     pub fn output_limits(&self) -> OutputLimits {
         *self.output_limits.read()
+    }
+
+    pub(super) fn set_output_limits(&self, limits: OutputLimits) {
+        *self.output_limits.write() = limits;
+        self.reply_limit.store(limits.reply_bytes(), Ordering::Relaxed);
     }
 
     pub fn protected_mode(&self) -> bool {

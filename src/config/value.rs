@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use crate::protocol::reply::MAX_REPLY_BYTES;
+
 /// A password: shown by nothing but [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -169,6 +171,14 @@ pub struct OutputLimits {
 }
 
 impl OutputLimits {
+    /// The most bytes of replies that a connection may be owed.
+    pub fn reply_bytes(&self) -> usize {
+        match usize::try_from(self.normal.hard_bytes) {
+            Ok(0) | Err(_) => MAX_REPLY_BYTES,
+            Ok(bytes) => bytes.min(MAX_REPLY_BYTES),
+        }
+    }
+
     /// Changes the classes that `text` names; the others stay.
     pub fn with(mut self, text: &str) -> Result<OutputLimits, String> {
         let words: Vec<&str> = text.split_whitespace().collect();

@@ -23,8 +23,8 @@ use super::upstream::Upstream;
 use super::worker::{SCRATCH_BYTES, Worker};
 use crate::client::{Blocked, ClientInfo, Delay};
 use crate::command::Args;
-use crate::propose::reply::ConnectionId;
-use crate::protocol::reply::Reply;
+use crate::propose::reply::{ConnectionId, Span};
+use crate::protocol::reply::{MAX_REPLY_BYTES, Reply};
 use crate::protocol::request::{Parse, RequestLimits, RequestParser};
 use crate::session::{Forward, Line, Session, Verdict};
 use crate::shard::machine::IN_DOUBT;
@@ -34,6 +34,8 @@ use crate::shard::turn::Now;
 const MAX_PENDING: u32 = 100_000;
 /// Unsent bytes past which nothing more is read.
 const PAUSE_OUTPUT_BYTES: usize = 1 << 20;
+/// Unsent bytes of a client without an output limit: one reply of the greatest length, and what was unsent before it.
+const MAX_UNSENT_BYTES: usize = MAX_REPLY_BYTES + PAUSE_OUTPUT_BYTES;
 /// Bytes written to a socket at once: a writer of a large reply lets others go in between.
 const MAX_WRITE_BYTES: usize = 1 << 20;
 /// Bytes read ahead of what is served. Behind them the end of the stream is seen only once it fits into the socket's buffer.
@@ -60,24 +62,31 @@ pub struct Connection {
     broken: Cell<bool>,
     /// Nothing is sent: reads wait for the lease that they were done under.
     held: Cell<bool>,
+    /// Unsent bytes past which nothing more is kept.
+    hard_limit: Cell<usize>,
 }
 
 impl Connection {
     pub fn new(id: ConnectionId, info: Arc<ClientInfo>, writer: OwnedWriteHalf) -> Self {
         let (line, sent, paused, broken, held) = Default::default();
-        Connection { id, info, writer, line, sent, paused, broken, held }
+        let hard_limit = Cell::new(MAX_UNSENT_BYTES);
+        Connection { id, info, writer, line, sent, paused, broken, held, hard_limit }
     }
 
     /// Takes in answers from the log, which has applied entries up to `applied`, or messages (no answers); true if there is
     /// something to send.
-    pub fn answered(&self, bytes: &[u8], answers: u32, applied: u64) -> bool {
+    pub fn answered(&self, bytes: &[u8], span: &Span, applied: u64) -> bool {
         let mut line = self.line.borrow_mut();
-        if answers == 0 {
-            line.out.extend_from_slice(bytes);
+        let unsent = line.out.len() - self.sent.get();
+        line.is_cut |= span.is_cut || unsent + bytes.len() > self.hard_limit.get();
+        if span.answers == 0 {
+            if !line.is_cut {
+                line.out.extend_from_slice(bytes);
+            }
             return true;
         }
         line.answer(bytes);
-        line.pending -= answers;
+        line.pending -= span.answers;
         self.info.note_answer(applied);
         self.settle(&mut line);
         true
@@ -134,7 +143,7 @@ impl Connection {
     /// Sends what others brought; wakes the task if something is left to it. Returns the bytes sent.
     pub fn deliver(&self) -> usize {
         let sent = self.flush();
-        if self.unsent() > 0 || self.paused.get() || self.broken.get() {
+        if self.unsent() > 0 || self.paused.get() || self.broken.get() || self.line.borrow().is_cut {
             self.info.wake.notify_one();
         }
         sent
@@ -464,7 +473,7 @@ impl ConnectionTask {
         let line = self.connection.line.borrow();
         let changes_primary =
             line.forwarded > 0 && self.upstream.as_ref().is_some_and(|upstream| upstream.relay.stale);
-        line.barrier || changes_primary || self.is_overloaded()
+        line.barrier || line.is_cut || changes_primary || self.is_overloaded()
     }
 
     fn limits(&self) -> RequestLimits {
@@ -604,7 +613,9 @@ impl ConnectionTask {
         let unsent = self.connection.unsent() as u64;
         let limits = self.session.shared.config.output_limits();
         let limit = if self.session.client.is_listener() { limits.pubsub } else { limits.normal };
-        if limit.hard_bytes > 0 && unsent > limit.hard_bytes {
+        let hard_bytes = usize::try_from(limit.hard_bytes).ok().filter(|bytes| *bytes > 0);
+        self.connection.hard_limit.set(hard_bytes.unwrap_or(MAX_UNSENT_BYTES));
+        if self.connection.line.borrow().is_cut || limit.hard_bytes > 0 && unsent > limit.hard_bytes {
             return true;
         }
         if limit.soft_bytes == 0 || unsent <= limit.soft_bytes {

@@ -62,9 +62,7 @@ impl Worker {
             let farewell = port.take_farewell();
             std::mem::swap(&mut batch, &mut port.replies.lock());
             self.deliver_batch(&batch);
-            batch.bytes.clear();
-            batch.spans.clear();
-            batch.bytes.shrink_to(4 << 20);
+            batch.clear();
             if let Some(all_sent) = farewell {
                 self.send_the_rest().await;
                 // Who does not wait for it any more ends the process anyway.
@@ -93,7 +91,7 @@ impl Worker {
             let Some(connection) = connection.filter(|connection| connection.id == span.connection) else {
                 continue;
             };
-            if connection.answered(bytes, span.answers, batch.applied) {
+            if connection.answered(bytes, span, batch.applied) {
                 touched.push(span.connection.index);
             }
         }

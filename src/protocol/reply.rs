@@ -2,11 +2,20 @@
 //!
 //! - A handler says what it means (a map, a double, a null); the writer knows what the connection's protocol makes of it.
 //! - Nothing is buffered twice: bytes go straight to the connection's output or to the batch of replies.
+//! - A reply is bounded where its bytes are appended: past its bound nothing more is stored, and it [`is_over`](Reply::is_over).
+//!   Such a reply is worth nothing: its client is closed. A handler looks there in long loops, and stops.
+//! - A reply that no client waits for is a sink: it stores nothing and is over from its beginning.
 //! - Aggregates announce their length first; the caller writes exactly that many elements (`map(n)` takes 2n).
 //!
 //! Source: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
 use super::number::write_double;
+
+/// The most bytes that any reply has: one string of the greatest length with some words around it.
+pub const MAX_REPLY_BYTES: usize = (512 << 20) + (1 << 20);
+
+/// Past this a buffer grows by a quarter, for there is seldom memory for twice as much.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// The version of the protocol that a connection chose with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,15 +29,40 @@ pub enum Resp {
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
     resp: Resp,
+    /// The length that `out` may reach.
+    end: usize,
+    is_over: bool,
 }
 
 impl<'a> Reply<'a> {
     pub fn new(out: &'a mut Vec<u8>, resp: Resp) -> Self {
-        Reply { out, resp }
+        Reply::bounded(out, resp, MAX_REPLY_BYTES)
+    }
+
+    /// A reply of at most `most` bytes, and never of more than [`MAX_REPLY_BYTES`].
+    pub fn bounded(out: &'a mut Vec<u8>, resp: Resp, most: usize) -> Self {
+        let most = most.min(MAX_REPLY_BYTES);
+        let end = out.len() + most;
+        Reply { out, resp, end, is_over: most == 0 }
+    }
+
+    /// A reply that no client waits for. `out` stays as it is.
+    pub fn sink(out: &'a mut Vec<u8>, resp: Resp) -> Self {
+        Reply::bounded(out, resp, 0)
     }
 
     pub fn resp(&self) -> Resp {
         self.resp
+    }
+
+    /// Whether there was no room for some of it, or never is any: what is written from now on is stored nowhere.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Bytes that there is room for.
+    pub fn room(&self) -> usize {
+        if self.is_over { 0 } else { self.end - self.out.len() }
     }
 
     /// Bytes written to the underlying buffer so far, earlier replies included.
@@ -39,10 +73,23 @@ impl<'a> Reply<'a> {
     /// Takes back what was written since `position`.
     pub fn rewind(&mut self, position: usize) {
         self.out.truncate(position);
+        self.is_over = self.out.len() >= self.end;
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if self.is_over || self.end - self.out.len() < bytes.len() {
+            self.is_over = true;
+            return;
+        }
+        let len = self.out.len();
+        if len > LARGE_BYTES && self.out.capacity() - len < bytes.len() {
+            self.out.reserve_exact(bytes.len().max(len / 4));
+        }
+        self.out.extend_from_slice(bytes);
     }
 
     pub fn ok(&mut self) {
-        self.out.extend_from_slice(b"+OK\r\n");
+        self.put(b"+OK\r\n");
     }
 
     /// A simple string; `text` holds no CR or LF.
@@ -58,9 +105,8 @@ impl<'a> Reply<'a> {
 
     /// An error; `text` starts with its code, as in `ERR syntax error`. CR and LF are replaced by spaces.
     pub fn error(&mut self, text: &str) {
-        self.out.push(b'-');
-        self.out.extend(text.bytes().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
-        self.out.extend_from_slice(b"\r\n");
+        let text = text.bytes().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { b });
+        self.line(b'-', &text.collect::<Vec<u8>>());
     }
 
     pub fn integer(&mut self, value: i64) {
@@ -69,8 +115,8 @@ impl<'a> Reply<'a> {
 
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.number_line(b'$', bytes.len() as i64);
-        self.out.extend_from_slice(bytes);
-        self.out.extend_from_slice(b"\r\n");
+        self.put(bytes);
+        self.put(b"\r\n");
     }
 
     /// An integer as a bulk string.
@@ -89,16 +135,16 @@ impl<'a> Reply<'a> {
     /// Absence of one value (`$-1` in RESP2).
     pub fn null(&mut self) {
         match self.resp {
-            Resp::V2 => self.out.extend_from_slice(b"$-1\r\n"),
-            Resp::V3 => self.out.extend_from_slice(b"_\r\n"),
+            Resp::V2 => self.put(b"$-1\r\n"),
+            Resp::V3 => self.put(b"_\r\n"),
         }
     }
 
     /// Absence of an aggregate (`*-1` in RESP2).
     pub fn null_array(&mut self) {
         match self.resp {
-            Resp::V2 => self.out.extend_from_slice(b"*-1\r\n"),
-            Resp::V3 => self.out.extend_from_slice(b"_\r\n"),
+            Resp::V2 => self.put(b"*-1\r\n"),
+            Resp::V3 => self.put(b"_\r\n"),
         }
     }
 
@@ -131,17 +177,11 @@ impl<'a> Reply<'a> {
 
     /// A double: a bulk string in RESP2.
     pub fn double(&mut self, value: f64) {
+        let mut text = Vec::with_capacity(24);
+        write_double(&mut text, value);
         match self.resp {
-            Resp::V2 => {
-                let mut text = Vec::with_capacity(24);
-                write_double(&mut text, value);
-                self.bulk(&text);
-            }
-            Resp::V3 => {
-                self.out.push(b',');
-                write_double(self.out, value);
-                self.out.extend_from_slice(b"\r\n");
-            }
+            Resp::V2 => self.bulk(&text),
+            Resp::V3 => self.line(b',', &text),
         }
     }
 
@@ -149,8 +189,8 @@ impl<'a> Reply<'a> {
     pub fn boolean(&mut self, value: bool) {
         match (self.resp, value) {
             (Resp::V2, _) => self.integer(i64::from(value)),
-            (Resp::V3, true) => self.out.extend_from_slice(b"#t\r\n"),
-            (Resp::V3, false) => self.out.extend_from_slice(b"#f\r\n"),
+            (Resp::V3, true) => self.put(b"#t\r\n"),
+            (Resp::V3, false) => self.put(b"#f\r\n"),
         }
     }
 
@@ -160,22 +200,37 @@ impl<'a> Reply<'a> {
             Resp::V2 => self.bulk(text.as_bytes()),
             Resp::V3 => {
                 self.number_line(b'=', text.len() as i64 + 4);
-                self.out.extend_from_slice(b"txt:");
-                self.out.extend_from_slice(text.as_bytes());
-                self.out.extend_from_slice(b"\r\n");
+                self.put(b"txt:");
+                self.put(text.as_bytes());
+                self.put(b"\r\n");
             }
         }
     }
 
+    /// Writes items one after the other, up to the last that there is room for.
+    pub fn each<T>(&mut self, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
+        for item in items {
+            if self.is_over {
+                return;
+            }
+            write(self, item);
+        }
+    }
+
+    /// Part of a reply was left out elsewhere, for want of room here.
+    pub fn give_up(&mut self) {
+        self.is_over = true;
+    }
+
     /// A reply that is encoded already, in this connection's protocol.
     pub fn raw(&mut self, encoded: &[u8]) {
-        self.out.extend_from_slice(encoded);
+        self.put(encoded);
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {
-        self.out.push(kind);
-        self.out.extend_from_slice(text);
-        self.out.extend_from_slice(b"\r\n");
+        self.put(&[kind]);
+        self.put(text);
+        self.put(b"\r\n");
     }
 
     fn number_line(&mut self, kind: u8, value: i64) {
@@ -211,6 +266,36 @@ mod tests {
             assert_eq!(written(Resp::V2, write), v2);
             assert_eq!(written(Resp::V3, write), v3);
         }
+    }
+
+    #[test]
+    fn nothing_is_stored_past_the_bound() {
+        let mut out = b"+earlier\r\n".to_vec();
+        let mut reply = Reply::bounded(&mut out, Resp::V2, 20);
+        reply.array(100);
+        reply.bulk(b"0123");
+        assert!(!reply.is_over());
+        reply.bulk(&[b'x'; 100]);
+        assert!(reply.is_over() && reply.room() == 0);
+        reply.integer(1);
+        let len = reply.position();
+        assert!(len <= 10 + 20, "{len} bytes are stored");
+        reply.rewind(10);
+        reply.integer(1);
+        assert!(!reply.is_over());
+        assert_eq!(out, b"+earlier\r\n:1\r\n");
+    }
+
+    #[test]
+    fn a_sink_stores_nothing() {
+        let mut out = Vec::new();
+        let mut reply = Reply::sink(&mut out, Resp::V2);
+        assert!(reply.is_over());
+        reply.bulk(&[0; 1000]);
+        reply.rewind(0);
+        reply.error("ERR");
+        assert!(reply.is_over());
+        assert_eq!(out.capacity(), 0);
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Session {
     pub fn begin_awaited(&self, args: &Args<'_>) -> Result<Answering, CommandError> {
         let command = lookup(args[0]).map(|row| row.command);
         let sub = command.zip(args.get(1)).and_then(|(command, name)| lookup_subcommand(command, name));
-        match sub.or(command).map(|command| command.handler) {
+        match sub.or(command).map(|command| command.handler_for(args)) {
             Some(Handler::Awaited(handler)) => handler(&self.shared, args),
             _ => Err(CommandError::Syntax),
         }

@@ -60,7 +60,7 @@ impl Session {
         let db_before = self.client.db;
         for Queued { command, args } in queued.iter().filter(|queued| queued.is_select()) {
             let slices: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-            self.call_local(command.0, &slices, &mut Vec::new());
+            self.call_local(command.0, &slices, &mut Vec::new(), self.reply_limit());
         }
         if self.client.db != db_before {
             line.expect_exec(db_before);

@@ -1,6 +1,7 @@
 //! A connection's replies in the making: what is to be sent, and what is still to be answered by others.
 //!
 //! - A request is unanswered while the log or the primary has it; answers come in the order of requests.
+//! - Replies are bounded by the client's output limit; one that is not is left out, and the client is closed.
 //! - What CLIENT REPLY turns off is thrown away where it would be written, so what was written before is sent all the same.
 
 use crate::client::Blocked;
@@ -32,7 +33,14 @@ pub struct Line {
     pub db_before_exec: Option<usize>,
     /// Such an EXEC was not carried out: the database is this one again.
     pub db_again: Option<usize>,
+    /// Bytes of finished replies that wait for their place.
+    pub waiting_bytes: usize,
+    /// A reply was left out, for it was more than the client's output limit: the client is to be closed.
+    pub is_cut: bool,
 }
+
+/// Past so many bytes of finished replies that wait for their place, requests wait instead.
+const MAX_WAITING_BYTES: usize = 1 << 20;
 
 impl Line {
     pub fn is_muted(&self) -> bool {
@@ -46,6 +54,11 @@ impl Line {
             Line { blocking: true, forwarded: 1.., .. } => Blocked::OnPrimary,
             _ => Blocked::Nowhere,
         }
+    }
+
+    /// Whether no further finished reply may wait for its place.
+    pub fn has_enough_waiting(&self) -> bool {
+        self.waiting_bytes > MAX_WAITING_BYTES
     }
 
     pub fn has_unanswered(&self) -> bool {
@@ -68,7 +81,7 @@ impl Line {
         if let Some(db) = self.db_before_exec.take() {
             self.db_again = (!is_array(bytes)).then_some(db);
         }
-        if !self.is_muted() {
+        if !self.is_muted() && !self.is_cut {
             self.out.extend_from_slice(bytes);
         }
     }
@@ -78,7 +91,7 @@ impl Line {
         if self.has_unanswered() {
             return;
         }
-        (self.barrier, self.blocking) = (false, false);
+        (self.barrier, self.blocking, self.waiting_bytes) = (false, false, 0);
         if self.mute == Mute::Next {
             self.mute = Mute::Nothing;
         }

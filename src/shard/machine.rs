@@ -2,7 +2,8 @@
 //!
 //! - At most one plan is in flight. An entry that comes with the plan's index and term is run with it; any other entry is
 //!   run unattended (a follower's, a replayed one, another leader's).
-//! - Replies gather per worker and leave once per turn.
+//! - Replies gather per worker and leave once per turn. They are bounded by the output limit of clients: a write takes effect
+//!   whether or not there is room for its reply.
 
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub const IN_DOUBT: &str =
 pub const UNBLOCKED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 pub const UNBLOCKED_BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
+/// Capacity that is kept for the replies of clients that waited.
+const MAX_SCRATCH_BYTES: usize = 1 << 20;
 
 /// A plan whose entry was proposed.
 struct InFlight {
@@ -281,8 +285,7 @@ impl Machine {
         match act {
             Act::Write => self.answer(to, |applier, reply| applier.run_single(run, reply))?,
             Act::Internal => {
-                self.scratch.clear();
-                self.applier.run_single(run, &mut Reply::new(&mut self.scratch, to.resp))?;
+                self.applier.run_single(run, &mut Reply::sink(&mut Vec::new(), to.resp))?;
             }
             Act::Blocking(waiting) => self.run_blocking(run, to, waiting)?,
             Act::Probe(waiting) => self.probe(run.stamp(), to, waiting)?,
@@ -319,12 +322,11 @@ impl Machine {
         to: Addressee,
         waiting: Waiting,
     ) -> Result<(), ApplyError> {
-        let replies = &mut self.replies[to.worker];
-        let start = replies.bytes.len();
-        self.applier.run_single(run, &mut Reply::new(&mut replies.bytes, to.resp))?;
-        if replies.bytes.len() > start {
-            replies.answered(to.connection, start);
-        } else {
+        let (replies, most) = (&mut self.replies[to.worker], self.handle.reply_limit());
+        let run = |reply: &mut Reply<'_>| self.applier.run_single(run, reply);
+        let (ran, answers) = replies.answer_if_written(to.connection, to.resp, most, run);
+        ran?;
+        if !answers {
             self.wait(to, waiting)?;
         }
         Ok(())
@@ -348,19 +350,21 @@ impl Machine {
         id: WaiterId,
         by_key: Option<usize>,
     ) -> Result<(), ApplyError> {
-        self.scratch.clear();
         let Some(waiter) = self.waiters.get(id) else {
             // Its client is gone; the log has its command all the same.
-            return self.applier.run_single(run, &mut Reply::new(&mut self.scratch, Default::default()));
+            return self.applier.run_single(run, &mut Reply::sink(&mut Vec::new(), Default::default()));
         };
         let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
         let is_its_turn = by_key.is_none_or(|nth| {
             self.ready_elements(&waiter.keys[nth], run.stamp())
                 .is_some_and(|(value_type, _)| value_type == waiter.blocking.waits_for)
         });
-        self.applier.run_single(run, &mut Reply::new(&mut self.scratch, to.resp))?;
+        self.scratch.clear();
+        let mut reply = Reply::bounded(&mut self.scratch, to.resp, self.handle.reply_limit());
+        self.applier.run_single(run, &mut reply)?;
+        let is_cut = reply.is_over();
         self.note_slow(to);
-        if !is_its_turn || self.scratch.is_empty() {
+        if !is_its_turn || self.scratch.is_empty() && !is_cut {
             return Ok(());
         }
         if self.scratch.starts_with(b"-") {
@@ -369,8 +373,9 @@ impl Machine {
         }
         self.waiters.remove(id);
         let encoded = std::mem::take(&mut self.scratch);
-        self.answer_with(to, |reply| reply.raw(&encoded));
+        self.answer_with(to, |reply| if is_cut { reply.give_up() } else { reply.raw(&encoded) });
         self.scratch = encoded;
+        self.scratch.shrink_to(MAX_SCRATCH_BYTES);
         Ok(())
     }
 
@@ -467,18 +472,14 @@ impl Machine {
         to: Addressee,
         run: impl FnOnce(&mut Applier, &mut Reply<'_>) -> Result<(), ApplyError>,
     ) -> Result<(), ApplyError> {
-        let replies = &mut self.replies[to.worker];
-        let start = replies.bytes.len();
-        run(&mut self.applier, &mut Reply::new(&mut replies.bytes, to.resp))?;
-        replies.answered(to.connection, start);
-        Ok(())
+        let (replies, most) = (&mut self.replies[to.worker], self.handle.reply_limit());
+        let applier = &mut self.applier;
+        replies.answer(to.connection, to.resp, most, |reply| run(applier, reply))
     }
 
     pub fn answer_with(&mut self, to: Addressee, write: impl FnOnce(&mut Reply<'_>)) {
-        let replies = &mut self.replies[to.worker];
-        let start = replies.bytes.len();
-        write(&mut Reply::new(&mut replies.bytes, to.resp));
-        replies.answered(to.connection, start);
+        let most = self.handle.reply_limit();
+        self.replies[to.worker].answer(to.connection, to.resp, most, write);
     }
 
     /// Answers a waiter without serving it.

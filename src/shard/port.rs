@@ -21,6 +21,7 @@ use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::propose::batch::Batch;
 use crate::propose::reply::{ConnectionId, ReplyBatch, Span};
+use crate::protocol::reply::MAX_REPLY_BYTES;
 use crate::raft::status::{LogSpace, Role};
 use crate::transfers::Transfers;
 
@@ -53,7 +54,7 @@ impl Port {
     pub fn push_message(&self, connection: ConnectionId, bytes: &[u8]) {
         let mut replies = self.replies.lock();
         replies.bytes.extend_from_slice(bytes);
-        replies.spans.push(Span { connection, bytes: bytes.len(), answers: 0 });
+        replies.spans.push(Span { connection, bytes: bytes.len(), answers: 0, is_cut: false });
     }
 }
 
@@ -109,6 +110,8 @@ pub struct ShardHandle {
     pub marks: Arc<Marks>,
     pub transfers: Arc<Transfers>,
     pub backup: Arc<BackupStatus>,
+    /// See [`reply_limit`](Self::reply_limit).
+    pub reply_limit: Arc<AtomicUsize>,
     readable_until_ms: AtomicU64,
     stamp_ms: AtomicI64,
     caught_up: AtomicBool,
@@ -146,6 +149,7 @@ impl ShardHandle {
             status_told: Notify::new(),
             watches: AtomicUsize::new(0),
             pause: Pause::default(),
+            reply_limit: Arc::new(AtomicUsize::new(MAX_REPLY_BYTES)),
             readable_until_ms: AtomicU64::new(0),
             stamp_ms: AtomicI64::new(i64::MIN),
             caught_up: AtomicBool::new(false),
@@ -153,6 +157,11 @@ impl ShardHandle {
             expired_keys: AtomicU64::new(0),
             changes: AtomicU64::new(0),
         }
+    }
+
+    /// The most bytes of replies that a connection may be owed; what is applied does not depend on it.
+    pub fn reply_limit(&self) -> usize {
+        self.reply_limit.load(Ordering::Relaxed)
     }
 
     /// Requests that wait for the driver.

@@ -266,7 +266,7 @@ fn single(batch: &mut Batch, line: &str, deadline_ms: Option<i64>) -> Work {
     let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
     let command = lookup(args[0]).expect("a command").command;
     let bytes = batch.encode_single(0, &args);
-    match command.handler {
+    match command.handler_for(&args) {
         Handler::Write(_) if command.blocking.is_some() => Work::Blocking { bytes, command, deadline_ms },
         Handler::Write(_) => Work::Write { bytes },
         _ => Work::Read { bytes, command },
@@ -281,7 +281,7 @@ fn transaction(batch: &mut Batch, line: &str) -> Work {
         let words = split_words(line.trim());
         let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
         let command = lookup(args[0]).expect("a command").command;
-        if command.is_write() {
+        if matches!(command.handler_for(&args), Handler::Write(_)) {
             entry::write_command(&mut commands, 0, &args);
             writes += 1;
             steps.push(Step::Write(command));

@@ -66,6 +66,7 @@ pub const FAMILY: Family = Family {
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)])
             .docs("9.1.0", PER_FIELD, "Returns the values of one or more fields and deletes them from the hash."),
         Command::write("hgetex", -5, with_lifetime::hgetex)
+            .reads_when(|args| is(args[2], "FIELDS"), read::hgetex)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS)])
             .docs("9.0.0", PER_FIELD, "Returns the values of one or more fields and sets their expiration time."),

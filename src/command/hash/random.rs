@@ -45,11 +45,9 @@ pub(super) fn hrandfield(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Rep
     let (places, mut random) = (Places::of(hash), ctx.random.borrow_mut());
     match repetitions {
         Some(wanted) => write_repeated(&places, wanted, with_values, &mut random, reply),
-        None => {
-            write_distinct(&places, count as usize, with_values, &mut random, reply);
-            Ok(())
-        }
+        None => write_distinct(&places, count as usize, with_values, &mut random, reply),
     }
+    Ok(())
 }
 
 fn pick_one(ctx: &ReadContext<'_>, key: &[u8], reply: &mut Reply<'_>) -> CommandResult {
@@ -68,9 +66,8 @@ fn write_distinct(
 ) {
     let picked = sample::distinct(random, wanted, places.hash.len());
     reply.array(parts(picked.len(), with_values, reply));
-    for pair in picked.into_iter().filter_map(|place| places.get(place)) {
-        write_pair(pair, with_values, reply);
-    }
+    let pairs = picked.into_iter().filter_map(|place| places.get(place));
+    reply.each(pairs, |reply, pair| write_pair(pair, with_values, reply));
 }
 
 fn write_repeated(
@@ -79,11 +76,11 @@ fn write_repeated(
     with_values: bool,
     random: &mut Random,
     reply: &mut Reply<'_>,
-) -> CommandResult {
+) {
     let parts = parts(wanted, with_values, reply);
     sample::write_repeated(reply, parts, wanted, |reply| {
         places.pick(random).into_iter().for_each(|pair| write_pair(pair, with_values, reply));
-    })
+    });
 }
 
 /// RESP3 nests field and value, RESP2 lists them one behind the other.

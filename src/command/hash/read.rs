@@ -1,6 +1,7 @@
 //! Reading hashes.
 
 use super::live::LiveHash;
+use super::split_fields;
 use crate::command::scan::{Page, Scanned, parse_behind_key, write_nothing};
 use crate::command::{Args, CommandError, CommandResult, ReadContext};
 use crate::protocol::reply::Reply;
@@ -22,12 +23,20 @@ pub(in crate::command) fn live_field<'a>(
 
 /// <https://redis.io/docs/latest/commands/hmget/>
 pub(super) fn hmget(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let hash = LiveHash::of(ctx, args[1])?;
-    reply.array(args.len() - 2);
-    for field in &args[2..] {
-        reply.bulk_or_null(hash.and_then(|hash| hash.get(field)));
-    }
+    write_values(LiveHash::of(ctx, args[1])?, &args[2..], reply);
     Ok(())
+}
+
+/// HGETEX without an option.
+pub(super) fn hgetex(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let (_, fields) = split_fields(&args[2..], 1)?;
+    write_values(LiveHash::of(ctx, args[1])?, fields, reply);
+    Ok(())
+}
+
+fn write_values(hash: Option<LiveHash<'_>>, fields: &Args<'_>, reply: &mut Reply<'_>) {
+    reply.array(fields.len());
+    reply.each(fields, |reply, field| reply.bulk_or_null(hash.and_then(|hash| hash.get(field))));
 }
 
 /// <https://redis.io/docs/latest/commands/hexists/>
@@ -52,10 +61,10 @@ pub(super) fn hlen(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>
 pub(super) fn hgetall(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let hash = LiveHash::of(ctx, args[1])?;
     reply.map(hash.map_or(0, LiveHash::len));
-    for (field, value) in hash.into_iter().flat_map(LiveHash::iter) {
+    reply.each(hash.into_iter().flat_map(LiveHash::iter), |reply, (field, value)| {
         reply.bulk(field);
         reply.bulk(value);
-    }
+    });
     Ok(())
 }
 
@@ -63,7 +72,7 @@ pub(super) fn hgetall(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<
 pub(super) fn hkeys(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let hash = LiveHash::of(ctx, args[1])?;
     reply.array(hash.map_or(0, LiveHash::len));
-    hash.into_iter().flat_map(LiveHash::iter).for_each(|(field, _)| reply.bulk(field));
+    reply.each(hash.into_iter().flat_map(LiveHash::iter), |reply, (field, _)| reply.bulk(field));
     Ok(())
 }
 
@@ -71,7 +80,7 @@ pub(super) fn hkeys(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_
 pub(super) fn hvals(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let hash = LiveHash::of(ctx, args[1])?;
     reply.array(hash.map_or(0, LiveHash::len));
-    hash.into_iter().flat_map(LiveHash::iter).for_each(|(_, value)| reply.bulk(value));
+    reply.each(hash.into_iter().flat_map(LiveHash::iter), |reply, (_, value)| reply.bulk(value));
     Ok(())
 }
 

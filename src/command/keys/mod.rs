@@ -100,9 +100,11 @@ pub const FAMILY: Family = Family {
             .flags(&[WALKS])
             .docs("1.0.0", "O(1)", "Returns a random key name from the database."),
         Command::write("rename", 3, transfer::rename)
+            .reads_when(is_own_name, transfer::rename_nothing)
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_UPDATE)])
             .docs("1.0.0", "O(1)", "Renames a key and overwrites the destination."),
         Command::write("renamenx", 3, transfer::renamenx)
+            .reads_when(is_own_name, transfer::rename_nothing_nx)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_INSERT)])
             .docs("1.0.0", "O(1)", "Renames a key only when the target key name doesn't exist."),
@@ -139,6 +141,10 @@ pub const FAMILY: Family = Family {
         ),
     ],
 };
+
+fn is_own_name(args: &Args<'_>) -> bool {
+    args[1] == args[2]
+}
 
 /// DEL and UNLINK are the same: both free large values beside apply. <https://redis.io/docs/latest/commands/del/>
 fn del(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {

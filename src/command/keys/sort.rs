@@ -3,6 +3,7 @@
 //! - Equal weights are ordered by element, so the result is a function of the data alone.
 //! - BY and GET read keys that nobody declared: the commands lock the whole keyspace.
 //! - A set that is stored without being sorted is sorted by its bytes.
+//! - What GET makes of the elements is never held as a whole: GET may be named as often as a request has arguments.
 //!
 //! Source: <https://redis.io/docs/latest/commands/sort/>.
 
@@ -38,6 +39,7 @@ pub const FAMILY: Family = Family {
         .union(Categories::DANGEROUS),
     commands: &[
         Command::write("sort", -2, sort)
+            .reads_when(stores_nothing, sort_reading)
             .flags(&[Flags::DENYOOM, Flags::MOVABLEKEYS, Flags::WHOLE_KEYSPACE])
             .keys(&[key(1, KeyFlags::RO_ACCESS), STORE_KEY])
             .docs(
@@ -108,6 +110,19 @@ impl<'a> SortOptions<'a> {
         self.by.is_some_and(|pattern| !pattern.contains(&b'*'))
     }
 
+    /// Calls `take` with what GET makes of an element: the element itself, or one result for each pattern.
+    fn results(&self, ctx: &ReadContext<'_>, element: &[u8], take: &mut dyn FnMut(Option<&[u8]>)) {
+        if self.get.is_empty() {
+            take(Some(element));
+        }
+        for pattern in &self.get {
+            match *pattern {
+                b"#" => take(Some(element)),
+                pattern => take(look_up(ctx, pattern, element).as_deref()),
+            }
+        }
+    }
+
     fn range(&self, len: usize) -> Range<usize> {
         let (start, count) = self.limit.unwrap_or((0, -1));
         let start = usize::try_from(start.max(0)).unwrap_or(usize::MAX).min(len);
@@ -116,21 +131,27 @@ impl<'a> SortOptions<'a> {
     }
 }
 
+/// Whether SORT with these arguments only reads; wrong arguments change nothing.
+fn stores_nothing(args: &Args<'_>) -> bool {
+    SortOptions::parse(&args[2..]).map_or(true, |options| options.store.is_none())
+}
+
 fn sort(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let options = SortOptions::parse(&args[2..])?;
     let (reader, limits) = (ctx.reader(), ctx.limits);
-    let sorted = run(&reader, args[1], &options)?;
-    let Some(store) = options.store else {
-        write(&sorted, reply);
-        return Ok(());
-    };
+    let Some(store) = options.store else { return write(&reader, args[1], &options, reply) };
     let mut list = List::new();
-    for element in &sorted {
-        list.push_back(element.as_deref().unwrap_or_default(), limits);
+    for element in run(&reader, args[1], &options)? {
+        options.results(&reader, &element, &mut |result| list.push_back(result.unwrap_or_default(), limits));
     }
     reply.integer(list.len() as i64);
     ctx.insert(store, Object::List(list), None);
     Ok(())
+}
+
+/// SORT without STORE.
+fn sort_reading(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    write(ctx, args[1], &SortOptions::parse(&args[2..])?, reply)
 }
 
 fn sort_ro(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
@@ -138,21 +159,35 @@ fn sort_ro(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Com
     if options.store.is_some() {
         return Err(CommandError::Syntax);
     }
-    write(&run(ctx, args[1], &options)?, reply);
+    write(ctx, args[1], &options, reply)
+}
+
+fn write(
+    ctx: &ReadContext<'_>,
+    key: &[u8],
+    options: &SortOptions<'_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    if reply.is_over() {
+        return Ok(());
+    }
+    let sorted = run(ctx, key, options)?;
+    reply.array(sorted.len() * options.get.len().max(1));
+    for element in &sorted {
+        options.results(ctx, element, &mut |result| reply.bulk_or_null(result));
+        if reply.is_over() {
+            break;
+        }
+    }
     Ok(())
 }
 
-fn write(sorted: &[Option<Bytes<'_>>], reply: &mut Reply<'_>) {
-    reply.array(sorted.len());
-    sorted.iter().for_each(|element| reply.bulk_or_null(element.as_deref()));
-}
-
-/// The elements in their order, or what GET makes of them.
+/// The elements in their order, as many as LIMIT leaves.
 fn run<'a>(
     ctx: &ReadContext<'a>,
     key: &[u8],
     options: &SortOptions<'_>,
-) -> Result<Vec<Option<Bytes<'a>>>, CommandError> {
+) -> Result<Vec<Bytes<'a>>, CommandError> {
     let entry = ctx.entry(key);
     let elements = entry.map_or(Ok(Vec::new()), elements_of)?;
     let is_set = matches!(entry.map(Entry::value), Some(ValueRef::Object(Object::Set(_))));
@@ -170,15 +205,9 @@ fn run<'a>(
         elements
     };
     let range = options.range(ordered.len());
-    let chosen = ordered.drain(range);
-    if options.get.is_empty() {
-        return Ok(chosen.map(Some).collect());
-    }
-    Ok(chosen
-        .flat_map(|element| {
-            options.get.iter().map(move |pattern| look_up(ctx, pattern, &element)).collect::<Vec<_>>()
-        })
-        .collect())
+    ordered.truncate(range.end);
+    ordered.drain(..range.start);
+    Ok(ordered)
 }
 
 /// The elements in the order of their collection.

@@ -1,7 +1,7 @@
 //! Values that change their key or database: RENAME, RENAMENX, COPY, MOVE. Deadlines travel along.
 
 use crate::command::args::{database, is};
-use crate::command::{Args, CommandError, CommandResult, WriteContext};
+use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
 
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
@@ -26,6 +26,24 @@ pub(super) fn renamenx(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut 
         move_value(ctx, args[1], args[2]);
     }
     reply.integer(i64::from(free));
+    Ok(())
+}
+
+/// RENAME of a key to its own name.
+pub(super) fn rename_nothing(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    ctx.exists(args[1]).then_some(()).ok_or(CommandError::NoSuchKey)?;
+    reply.ok();
+    Ok(())
+}
+
+/// RENAMENX of a key to its own name.
+pub(super) fn rename_nothing_nx(
+    ctx: &ReadContext<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    ctx.exists(args[1]).then_some(()).ok_or(CommandError::NoSuchKey)?;
+    reply.integer(0);
     Ok(())
 }
 

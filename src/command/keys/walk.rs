@@ -20,7 +20,12 @@ pub(super) fn keys(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>
     let mut page = Page::of(reply);
     let all = glob::matches_all(args[1]);
     let matching = ctx.entries().filter(|entry| all || glob::matches(args[1], entry.key()));
-    matching.for_each(|entry| page.push(entry.key()));
+    for entry in matching {
+        if page.is_over() {
+            break;
+        }
+        page.push(entry.key());
+    }
     page.write_array(reply);
     Ok(())
 }

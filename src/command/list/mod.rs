@@ -11,7 +11,7 @@ mod transfer;
 
 use std::ops::Range;
 
-use super::args::is;
+use super::args::{is, takes_none};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, CommandError, Family};
@@ -102,7 +102,7 @@ pub const FAMILY: Family = Family {
                 "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
                 "Returns multiple elements from a list after removing them. Deletes the list if the last element was popped.",
             ),
-        Command::write("lpop", -2, pop::lpop).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("lpop", -2, pop::lpop).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "1.0.0",
             "O(N) where N is the number of elements returned",
             "Returns and removes one or more elements from the beginning of a list. Deletes the list if the last element was popped.",
@@ -142,7 +142,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of elements to be removed by the operation.",
             "Removes elements from both ends a list. Deletes the list if all elements were trimmed.",
         ),
-        Command::write("rpop", -2, pop::rpop).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("rpop", -2, pop::rpop).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "1.0.0",
             "O(N) where N is the number of elements returned",
             "Returns and removes one or more elements from the end of a list. Deletes the list if the last element was popped.",

@@ -3,7 +3,7 @@
 use super::{End, MULTI_POPPING, POPPING};
 use crate::command::args::count;
 use crate::command::multi_pop::MultiPop;
-use crate::command::{Args, CommandError, CommandResult, WriteContext};
+use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::types::list::List;
 use crate::protocol::reply::Reply;
 
@@ -34,6 +34,15 @@ fn pop(
             }
         }
         _ => return Err(CommandError::Arity(name.into())),
+    }
+    Ok(())
+}
+
+/// LPOP and RPOP of no element.
+pub fn pop_none(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    match ctx.collection::<List>(args[1])? {
+        Some(_) => reply.array(0),
+        None => reply.null_array(),
     }
     Ok(())
 }
@@ -122,8 +131,8 @@ fn take(
         reply.array(taken.len());
     }
     match end {
-        End::Left => list.range(taken.clone()).for_each(|element| reply.bulk(element)),
-        End::Right => list.range(taken.clone()).rev().for_each(|element| reply.bulk(element)),
+        End::Left => reply.each(list.range(taken.clone()), Reply::bulk),
+        End::Right => reply.each(list.range(taken.clone()).rev(), Reply::bulk),
     }
     if !taken.is_empty() {
         list.remove_range(taken, limits);

@@ -31,7 +31,7 @@ pub fn lrange(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> 
     };
     let range = index_range(start, stop, list.len());
     reply.array(range.len());
-    list.range(range).for_each(|element| reply.bulk(element));
+    reply.each(list.range(range), Reply::bulk);
     Ok(())
 }
 
@@ -44,7 +44,7 @@ pub fn lpos(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
         (None, Some(first)) => reply.integer(*first as i64),
         (Some(_), _) => {
             reply.array(found.len());
-            found.iter().for_each(|index| reply.integer(*index as i64));
+            reply.each(found, |reply, index| reply.integer(index as i64));
         }
     }
     Ok(())

@@ -65,12 +65,14 @@ fn answer(
 ) -> CommandResult {
     let sources = sources(ctx, keys)?;
     let mut result = Page::of(reply);
+    let mut push = |member: Member<'_>| {
+        result.push(&member);
+        !result.is_over()
+    };
     if operation == Operation::Union {
-        collect(combine(operation, &sources), &TypeLimits::default())
-            .iter()
-            .for_each(|member| result.push(&member));
+        collect(combine(operation, &sources), &TypeLimits::default()).iter().all(&mut push);
     } else {
-        combine(operation, &sources).for_each(|member| result.push(&member));
+        combine(operation, &sources).all(push);
     }
     result.write_set(reply);
     Ok(())

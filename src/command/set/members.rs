@@ -48,6 +48,13 @@ pub fn smove(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
+/// SMOVE from a set to itself.
+pub fn move_nowhere(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let set = ctx.collection::<Set>(args[1])?;
+    reply.integer(i64::from(set.is_some_and(|set| set.contains(args[3]))));
+    Ok(())
+}
+
 /// Moves a member that is in the source.
 fn transfer(ctx: &mut WriteContext<'_>, source: &[u8], destination: &[u8], member: &[u8]) -> CommandResult {
     let limits = ctx.limits;
@@ -87,7 +94,7 @@ pub fn smismember(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>)
 pub fn smembers(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let set = ctx.collection::<Set>(args[1])?;
     reply.set(set.map_or(0, Set::len));
-    set.into_iter().flat_map(Set::iter).for_each(|member| reply.bulk(&member));
+    reply.each(set.into_iter().flat_map(Set::iter), |reply, member| reply.bulk(&member));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod algebra;
 mod members;
 mod random;
 
+use super::args::takes_none;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Command, Family};
 
@@ -75,10 +76,11 @@ pub const FAMILY: Family = Family {
             "Determines whether multiple members belong to a set.",
         ),
         Command::write("smove", 4, members::smove)
+            .reads_when(|args| args[1] == args[2], members::move_nowhere)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::RW_INSERT)])
             .docs("1.0.0", "O(1)", "Moves a member from one set to another."),
-        Command::write("spop", -2, random::spop).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("spop", -2, random::spop).reads_when(takes_none, random::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "1.0.0",
             "Without the count argument O(1), otherwise O(N) where N is the value of the passed count.",
             "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.",

@@ -15,6 +15,13 @@ pub fn spop(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) 
     }
 }
 
+/// SPOP of no member.
+pub fn pop_none(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    ctx.collection::<Set>(args[1])?;
+    reply.set(0);
+    Ok(())
+}
+
 fn pop_one(ctx: &mut WriteContext<'_>, key: &[u8], reply: &mut Reply<'_>) -> CommandResult {
     match ctx.collection::<Set>(key)?.map(Set::len) {
         None => reply.null(),
@@ -34,7 +41,7 @@ fn pop_many(ctx: &mut WriteContext<'_>, key: &[u8], wanted: usize, reply: &mut R
     let len = set.len();
     reply.set(wanted.min(len));
     if wanted >= len {
-        set.iter().for_each(|member| reply.bulk(&member));
+        reply.each(set.iter(), |reply, member| reply.bulk(&member));
         ctx.remove(key);
         return Ok(());
     }
@@ -83,18 +90,20 @@ fn pick_many(ctx: &ReadContext<'_>, key: &[u8], count: i64, reply: &mut Reply<'_
     };
     let mut random = ctx.random.borrow_mut();
     if let Some(wanted) = repetitions {
-        return pick_repeatedly(set, wanted, &mut random, reply);
+        pick_repeatedly(set, wanted, &mut random, reply);
+        return Ok(());
     }
     let places = sample::distinct(&mut random, count as usize, set.len());
     reply.array(places.len());
-    places.into_iter().filter_map(|place| set.get_at(place)).for_each(|member| reply.bulk(&member));
+    let members = places.into_iter().filter_map(|place| set.get_at(place));
+    reply.each(members, |reply, member| reply.bulk(&member));
     Ok(())
 }
 
-fn pick_repeatedly(set: &Set, wanted: usize, random: &mut Random, reply: &mut Reply<'_>) -> CommandResult {
+fn pick_repeatedly(set: &Set, wanted: usize, random: &mut Random, reply: &mut Reply<'_>) {
     sample::write_repeated(reply, wanted, wanted, |reply| {
         reply.bulk_or_null(set.get_at(random.below(set.len())).as_deref());
-    })
+    });
 }
 
 #[cfg(test)]

@@ -10,9 +10,7 @@ use crate::protocol::reply::Reply;
 /// A key that holds no string reads as null. <https://redis.io/docs/latest/commands/mget/>
 pub(super) fn mget(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.array(args.len() - 1);
-    for key in &args[1..] {
-        reply.bulk_or_null(ctx.string(key).ok().flatten());
-    }
+    reply.each(&args[1..], |reply, key| reply.bulk_or_null(ctx.string(key).ok().flatten()));
     Ok(())
 }
 

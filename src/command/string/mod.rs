@@ -53,6 +53,7 @@ pub const FAMILY: Family = Family {
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)])
             .docs("6.2.0", "O(1)", "Returns the string value of a key after deleting the key."),
         Command::write("getex", -2, set::getex)
+            .reads_when(|args| args.len() == 2, get)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE)])
             .docs("6.2.0", "O(1)", "Returns the string value of a key after setting its expiration time."),
@@ -111,6 +112,7 @@ pub const FAMILY: Family = Family {
             .keys(&[key(1, KeyFlags::OW_INSERT)])
             .docs("1.0.0", "O(1)", "Sets the string value of a key only when the key doesn't exist."),
         Command::write("setrange", 4, setrange)
+            .reads_when(|args| args[3].is_empty(), set_empty_range)
             .flags(&[OOM])
             .keys(&[key(1, KeyFlags::RW_UPDATE)])
             .docs("2.2.0", "O(N) where N is the length of the value", "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist."),
@@ -167,11 +169,20 @@ fn append(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
+fn range_offset(arg: &[u8]) -> Result<usize, CommandError> {
+    usize::try_from(integer(arg)?).map_err(|_| CommandError::other("ERR offset is out of range"))
+}
+
+/// SETRANGE of nothing.
+fn set_empty_range(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    range_offset(args[2])?;
+    strlen(ctx, args, reply)
+}
+
 /// <https://redis.io/docs/latest/commands/setrange/>
 fn setrange(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let (key, part) = (args[1], args[3]);
-    let offset =
-        usize::try_from(integer(args[2])?).map_err(|_| CommandError::other("ERR offset is out of range"))?;
+    let offset = range_offset(args[2])?;
     let old_len = ctx.string(key)?.map_or(0, <[u8]>::len);
     if part.is_empty() {
         reply.integer(old_len as i64);

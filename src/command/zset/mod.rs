@@ -14,6 +14,7 @@ mod range;
 mod read;
 mod remove;
 
+use super::args::takes_none;
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, Family};
@@ -129,12 +130,12 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of members being requested.",
             "Returns the score of one or more members in a sorted set.",
         ),
-        Command::write("zpopmax", -2, pop::zpopmax).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("zpopmax", -2, pop::zpopmax).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "5.0.0",
             POP_LOG,
             "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
         ),
-        Command::write("zpopmin", -2, pop::zpopmin).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("zpopmin", -2, pop::zpopmin).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "5.0.0",
             POP_LOG,
             "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
@@ -247,22 +248,22 @@ fn write_entries<'a>(
 ) {
     if !with_scores {
         reply.array(entries.len());
-        entries.for_each(|entry| reply.bulk(entry.member));
+        reply.each(entries, |reply, entry| reply.bulk(entry.member));
     } else if reply.resp() == Resp::V3 {
         write_pairs(entries, reply);
     } else {
         reply.array(2 * entries.len());
-        entries.for_each(|entry| write_entry(entry, reply));
+        reply.each(entries, |reply, entry| write_entry(entry, reply));
     }
 }
 
 /// Writes an array of arrays of member and score.
 fn write_pairs<'a>(entries: impl ExactSizeIterator<Item = Entry<'a>>, reply: &mut Reply<'_>) {
     reply.array(entries.len());
-    for entry in entries {
+    reply.each(entries, |reply, entry| {
         reply.array(2);
         write_entry(entry, reply);
-    }
+    });
 }
 
 fn write_entry(entry: Entry<'_>, reply: &mut Reply<'_>) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{MULTI_POPPING, POPPING, write_entries, write_entry, write_pairs};
 use crate::command::args::{count, is};
 use crate::command::multi_pop::MultiPop;
-use crate::command::{Args, CommandError, CommandResult, WriteContext};
+use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::types::zset::{Entry, ZSet};
 use crate::protocol::reply::Reply;
 
@@ -54,6 +54,13 @@ fn pop(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>, side:
     if !take(ctx, args[1], wanted, side, form, reply)? {
         reply.array(0);
     }
+    Ok(())
+}
+
+/// ZPOPMIN and ZPOPMAX of no element.
+pub fn pop_none(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    ctx.collection::<ZSet>(args[1])?;
+    reply.array(0);
     Ok(())
 }
 

@@ -40,7 +40,8 @@ fn pick_many(
     };
     let mut random = ctx.random.borrow_mut();
     if let Some(wanted) = repetitions {
-        return pick_repeatedly(set, wanted, with_scores, &mut random, reply);
+        pick_repeatedly(set, wanted, with_scores, &mut random, reply);
+        return Ok(());
     }
     let ranks = sample::distinct(&mut random, count as usize, set.len());
     let entries: Vec<Entry<'_>> = ranks.into_iter().filter_map(|rank| set.get_by_rank(rank)).collect();
@@ -48,13 +49,7 @@ fn pick_many(
     Ok(())
 }
 
-fn pick_repeatedly(
-    set: &ZSet,
-    wanted: usize,
-    with_scores: bool,
-    random: &mut Random,
-    reply: &mut Reply<'_>,
-) -> CommandResult {
+fn pick_repeatedly(set: &ZSet, wanted: usize, with_scores: bool, random: &mut Random, reply: &mut Reply<'_>) {
     let pairs = with_scores && reply.resp() == Resp::V3;
     let parts = if with_scores && !pairs { 2 * wanted } else { wanted };
     sample::write_repeated(reply, parts, wanted, |reply| {
@@ -67,7 +62,7 @@ fn pick_repeatedly(
         } else {
             reply.bulk(entry.member);
         }
-    })
+    });
 }
 
 #[cfg(test)]
