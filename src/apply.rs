@@ -246,7 +246,7 @@ fn read_commands<'e>(run: &mut EntryRun<'e>, count: usize) -> Result<Vec<Logged<
 
 /// Runs a transaction for the client that waits for it: logged and unlogged steps in their order, one reply each.
 fn run_steps(context: &mut WriteContext<'_>, steps: &[Step], logged: &[Logged<'_>], reply: &mut Reply<'_>) {
-    reply.array(steps.len());
+    reply.array(steps.iter().filter(|step| !matches!(step, Step::Speak(_))).count());
     let mut logged = logged.iter();
     for step in steps {
         match step {
@@ -265,7 +265,7 @@ fn run_steps(context: &mut WriteContext<'_>, steps: &[Step], logged: &[Logged<'_
                 context.stopwatch().stop(began_ns, &args);
                 context.note_executed(statistic_index(&args), error.as_ref());
             }
-            Step::Literal(bytes) => reply.raw(bytes),
+            Step::Speak(resp) => reply.speak(*resp),
         }
     }
 }

@@ -66,9 +66,8 @@ pub struct Queued {
 }
 
 impl Queued {
-    /// Whether it changes the client's database.
-    pub fn is_select(&self) -> bool {
-        self.command.0.name == "select"
+    pub fn slices(&self) -> Vec<&[u8]> {
+        self.args.iter().map(|arg| &**arg).collect()
     }
 }
 

@@ -17,23 +17,23 @@ mod line;
 mod migrate;
 mod show;
 mod slow;
+mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::apply::read_in;
-use crate::client::{Client, Queued, QueuedCommand, ReplyMode, Transaction};
-use crate::command::spec::Flags;
+use crate::client::{Client, ReplyMode};
+use crate::command::spec::{Flags, SessionCommand};
 use crate::command::{
-    Args, Command, CommandError, Handler, IN_SHARD_CHANNEL, LocalContext, ReadContext, lookup,
-    lookup_subcommand, statistic_index, statistic_name, table::NO_COMMAND,
+    Args, Command, CommandError, Handler, LocalContext, ReadContext, lookup, lookup_subcommand,
+    statistic_index, statistic_name, table::NO_COMMAND,
 };
 use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
 use crate::pause::Paused;
 use crate::planted::{self, Bug};
-use crate::propose::batch::{Step, Work};
-use crate::propose::entry;
+use crate::propose::batch::Work;
 use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;
 use crate::shard::deaths::FREE_EXPIRED;
@@ -44,6 +44,7 @@ use crate::shared::Shared;
 pub use forward::Forward;
 pub use line::{Line, Mute};
 pub use migrate::Sent;
+pub use transaction::{ExecEnd, SentTransaction};
 
 /// What the connection has to do about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +64,6 @@ pub enum Verdict {
     /// Carry out the migration: [`Session::begin_migration`] and what follows.
     Migrate,
 }
-
-/// Queued commands of one transaction hold at most so many bytes.
-const MAX_TRANSACTION_BYTES: usize = 1 << 30;
-
-const NO_MONITOR: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
 
 /// What a replica answers to reads while it has not yet applied all that it had before its restart.
 const CATCHING_UP: &str =
@@ -208,13 +204,26 @@ impl Session {
     }
 
     fn route(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
-        let verdict = match command.name {
-            "multi" => self.multi(line),
-            "exec" => self.exec(line),
-            "discard" => self.discard(line),
-            "watch" => self.watch(args, line),
-            "unwatch" if self.client.transaction.is_none() => self.unwatch(line),
-            _ => return self.route_ordinary(command, args, line),
+        use SessionCommand as Known;
+        let verdict = match command.session {
+            Known::Multi => self.multi(line),
+            Known::Exec => self.exec(line),
+            Known::Discard => self.discard(line),
+            Known::Watch => self.watch(args, line),
+            Known::Quit | Known::Reset => return self.run_local(command, args, line),
+            _ if self.client.transaction.is_some() => return self.queue(command, args, line),
+            Known::Unwatch => self.unwatch(line),
+            Known::Migrate => return self.migrate(line),
+            Known::Mark => return self.mark(args, line),
+            Known::WaitForAcks => return self.wait_for_acks(command, args, line),
+            Known::Ordinary
+            | Known::Select
+            | Known::Hello
+            | Known::ReplyMode
+            | Known::Subscription
+            | Known::Monitor
+            | Known::Publish
+            | Known::ShardPublish => return self.route_ordinary(command, args, line),
         };
         if verdict == Verdict::Taken {
             self.note(self.index, Outcome::Done, None);
@@ -223,20 +232,13 @@ impl Session {
     }
 
     fn route_ordinary(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
-        match command.name {
-            "quit" | "reset" => self.run_local(command, args, line),
-            _ if self.client.transaction.is_some() => self.queue(command, args, line),
-            "migrate" => self.migrate(line),
-            "mark" => self.mark(args, line),
-            "wait" | "waitaof" => self.wait_for_acks(command, args, line),
-            _ => match command.handler_for(args) {
-                Handler::Local(_) if self.goes_to_primary(command) => self.forward_or_refuse(line),
-                Handler::Local(_) => self.run_local(command, args, line),
-                Handler::Read(_) => self.run_read(command, args, line),
-                Handler::Write(_) => self.propose(command, args, line),
-                Handler::Awaited(_) => Session::take_awaited(line),
-                Handler::Container => Verdict::Taken,
-            },
+        match command.handler_for(args) {
+            Handler::Local(_) if self.goes_to_primary(command) => self.forward_or_refuse(line),
+            Handler::Local(_) => self.run_local(command, args, line),
+            Handler::Read(_) => self.run_read(command, args, line),
+            Handler::Write(_) => self.propose(command, args, line),
+            Handler::Awaited(_) => Session::take_awaited(line),
+            Handler::Container => Verdict::Taken,
         }
     }
 
@@ -247,15 +249,31 @@ impl Session {
         }
         let mut encoded = Vec::new();
         line.is_cut |= !self.call_local(command, args, &mut encoded, self.reply_limit());
-        if command.name == "reset" && self.client.watching_epoch.take().is_some() {
-            self.push(Work::Forget);
-        }
-        if matches!(command.name, "reply" | "reset") {
-            line.mute =
-                if self.client.reply_mode == ReplyMode::On { Mute::Nothing } else { Mute::Everything };
+        match command.session {
+            SessionCommand::Reset => {
+                if self.client.watching_epoch.take().is_some() {
+                    self.push(Work::Forget);
+                }
+                self.adopt_reply_mode(line);
+            }
+            SessionCommand::ReplyMode => self.adopt_reply_mode(line),
+            // Nothing is pending.
+            SessionCommand::Subscription => {
+                line.out.extend_from_slice(&encoded);
+                return Verdict::Taken;
+            }
+            _ => {}
         }
         self.answer(line, |reply| reply.raw(&encoded));
         Verdict::Taken
+    }
+
+    fn adopt_reply_mode(&self, line: &mut Line) {
+        line.mute = match self.client.reply_mode {
+            // The next request is taken as one whose reply is left out.
+            ReplyMode::On | ReplyMode::SkipNext => Mute::Nothing,
+            ReplyMode::Off => Mute::Everything,
+        };
     }
 
     /// The most bytes that a reply may have.
@@ -293,7 +311,7 @@ impl Session {
         let shard = &self.shared.shard;
         let primary = shard.is_primary();
         // As in Redis, a replica does not run what may write, though it may only read with these arguments.
-        if !primary && (!self.client.reads_from_replica || command.is_write()) {
+        if !primary && (!self.reads_here() || command.is_write()) {
             return self.forward_or_refuse(line);
         }
         if !primary && !shard.has_caught_up() {
@@ -392,198 +410,6 @@ impl Session {
         Verdict::Taken
     }
 
-    fn multi(&mut self, line: &mut Line) -> Verdict {
-        if line.forwarded > 0 {
-            return Verdict::Wait;
-        }
-        if let Some(transaction) = &mut self.client.transaction {
-            transaction.broken = true;
-            self.answer(line, |reply| reply.error("ERR MULTI calls can not be nested"));
-        } else {
-            self.client.transaction = Some(Transaction::default());
-            self.answer(line, |reply| reply.ok());
-        }
-        Verdict::Taken
-    }
-
-    fn queue(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
-        let Some(transaction) = &mut self.client.transaction else { return Verdict::Taken };
-        if command.flags.contains(Flags::NO_MULTI) {
-            transaction.broken = true;
-            self.answer(line, |reply| reply.error("ERR Command not allowed inside a transaction"));
-            return Verdict::Taken;
-        }
-        transaction.bytes += args.iter().map(|arg| arg.len() + size_of::<Box<[u8]>>()).sum::<usize>();
-        if transaction.bytes > MAX_TRANSACTION_BYTES {
-            transaction.broken = true;
-            transaction.queued.clear();
-            self.answer(line, |reply| reply.error("ERR the transaction is too large"));
-            return Verdict::Taken;
-        }
-        let owned = args.iter().map(|arg| Box::from(*arg)).collect();
-        transaction.queued.push(Queued { command: QueuedCommand(command), args: owned });
-        self.answer(line, |reply| reply.simple("QUEUED"));
-        Verdict::Taken
-    }
-
-    fn exec(&mut self, line: &mut Line) -> Verdict {
-        let Some(transaction) = &self.client.transaction else {
-            return self.answer_here(line, |reply| reply.error("ERR EXEC without MULTI"));
-        };
-        if transaction.broken {
-            return self.discard(line);
-        }
-        if line.has_unanswered() && transaction.queued.iter().any(Queued::is_select) {
-            return Verdict::Wait;
-        }
-        let shard = &self.shared.shard;
-        if self.client.watching_epoch.is_some_and(|epoch| epoch != shard.leadership_epoch()) {
-            (self.client.transaction, self.client.watching_epoch) = (None, None);
-            return self.answer_here(line, |reply| reply.null_array());
-        }
-        if !shard.is_primary() {
-            if line.pending > 0 {
-                return Verdict::Wait;
-            }
-            if self.must_forward() {
-                return Verdict::Forward(Forward::Transaction);
-            }
-            self.client.transaction = None;
-            return self.answer_here(line, |reply| reply.error(crate::shard::machine::DID_NOT_HAPPEN));
-        }
-        if line.forwarded > 0 {
-            return Verdict::Wait;
-        }
-        if self.port.batch.lock().is_full() {
-            return Verdict::Full;
-        }
-        self.propose_transaction(line);
-        Verdict::Taken
-    }
-
-    /// Hands the queued commands to the log as one.
-    fn propose_transaction(&mut self, line: &mut Line) {
-        let queued = self.client.transaction.take().unwrap_or_default().queued;
-        self.client.watching_epoch = None;
-        self.show_queued(&queued);
-        let db_before = self.client.db;
-        let mut commands = Vec::new();
-        let mut writes = 0;
-        let mut room = self.reply_limit();
-        let mut steps = Vec::with_capacity(queued.len());
-        for Queued { command: QueuedCommand(command), args } in queued {
-            let slices: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-            match command.handler_for(&slices) {
-                Handler::Write(_) => {
-                    entry::write_command(&mut commands, self.client.db, &slices);
-                    writes += 1;
-                    steps.push(Step::Write(command));
-                }
-                Handler::Read(_) => steps.push(Step::Read { command, db: self.client.db, args }),
-                Handler::Local(_) if matches!(command.name, "publish" | "spublish") => {
-                    self.write_publish(&mut commands, command, &slices);
-                    writes += 1;
-                    steps.push(Step::Write(command));
-                }
-                // Its lines would come between the transaction's replies.
-                Handler::Local(_) if command.name == "monitor" => {
-                    let mut refusal = Vec::new();
-                    Reply::new(&mut refusal, self.client.resp).error(NO_MONITOR);
-                    steps.push(Step::Literal(refusal));
-                }
-                Handler::Local(_) | Handler::Awaited(_) | Handler::Container => {
-                    let mut encoded = Vec::new();
-                    if !self.call_local(command, &slices, &mut encoded, room) {
-                        // Nothing is proposed yet: the client is closed, and nothing happens.
-                        line.is_cut = true;
-                        return;
-                    }
-                    room -= encoded.len().min(room);
-                    steps.push(Step::Literal(encoded));
-                }
-            }
-        }
-        let mut batch = self.port.batch.lock();
-        let start = batch.bytes.len();
-        if writes > 0 {
-            entry::write_transaction(&mut batch.bytes, writes);
-            batch.bytes.extend_from_slice(&commands);
-        }
-        let bytes = batch.bytes.len() - start;
-        let steps = steps.into_boxed_slice();
-        batch.push(self.client.connection, self.client.resp, Work::Transaction { bytes, steps });
-        line.pending += 1;
-        if self.client.db != db_before {
-            line.expect_exec(db_before);
-        }
-    }
-
-    /// Writes PUBLISH or SPUBLISH in the form in which it is logged.
-    fn write_publish(&self, out: &mut Vec<u8>, command: &Command, args: &Args<'_>) {
-        let kind = if command.name == "spublish" { Kind::Shard } else { Kind::Channel };
-        let receivers = self.shared.pubsub.receivers(kind, args[1]).to_string();
-        let publish = [b"_publish", args[1], args[2], receivers.as_bytes(), IN_SHARD_CHANNEL];
-        let len = if kind == Kind::Shard { 5 } else { 4 };
-        entry::write_command(out, self.client.db, &publish[..len]);
-    }
-
-    fn discard(&mut self, line: &mut Line) -> Verdict {
-        if line.forwarded > 0 {
-            return Verdict::Wait;
-        }
-        let Some(transaction) = self.client.transaction.take() else {
-            return self.answer_here(line, |reply| reply.error("ERR DISCARD without MULTI"));
-        };
-        if self.client.watching_epoch.take().is_some() {
-            self.push(Work::Forget);
-        }
-        self.answer(line, |reply| {
-            if transaction.broken {
-                reply.error("EXECABORT Transaction discarded because of previous errors.");
-            } else {
-                reply.ok();
-            }
-        });
-        Verdict::Taken
-    }
-
-    fn watch(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
-        if self.client.transaction.is_some() {
-            return self.answer_here(line, |reply| reply.error("ERR WATCH inside MULTI is not allowed"));
-        }
-        let shard = &self.shared.shard;
-        let epoch = shard.leadership_epoch();
-        if !shard.is_primary() {
-            let verdict = self.forward_or_refuse(line);
-            if matches!(verdict, Verdict::Forward(_)) {
-                self.client.watching_epoch.get_or_insert(epoch);
-            }
-            return verdict;
-        }
-        if line.forwarded > 0 {
-            return Verdict::Wait;
-        }
-        self.client.watching_epoch.get_or_insert(epoch);
-        let keys = args[1..].iter().map(|key| Box::from(*key)).collect();
-        self.push(Work::Watch { db: self.client.db, keys });
-        line.pending += 1;
-        Verdict::Taken
-    }
-
-    fn unwatch(&mut self, line: &mut Line) -> Verdict {
-        if !self.shared.shard.is_primary() && self.client.watching_epoch.is_some() {
-            let verdict = self.forward_or_refuse(line);
-            if matches!(verdict, Verdict::Forward(_)) {
-                self.client.watching_epoch = None;
-            }
-            return verdict;
-        }
-        if self.client.watching_epoch.take().is_some() {
-            self.push(Work::Forget);
-        }
-        self.answer_here(line, |reply| reply.ok())
-    }
-
     /// The connection is gone: ends what it left with the log and with the registry of subscribers.
     pub fn finish(&mut self) {
         if !self.shared.shard.loading.is_under_way() {
@@ -662,7 +488,8 @@ impl Session {
 
 /// Redis lets those through that have the flag. What needs the log waits here as well, for nobody turns it yet.
 fn may_run_while_loading(command: &Command) -> bool {
-    let needs_log = !command.is_local() || matches!(command.name, "exec" | "watch");
+    let needs_log =
+        !command.is_local() || matches!(command.session, SessionCommand::Exec | SessionCommand::Watch);
     command.flags.contains(Flags::LOADING) && !needs_log
 }
 

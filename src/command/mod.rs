@@ -44,6 +44,7 @@ pub mod testing_node;
 mod transaction;
 mod zset;
 
+pub use connection::foreseen_protocol;
 pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
 pub use perdura::{MARK, MAX_MARK_BYTES};
@@ -61,7 +62,7 @@ use crate::keyspace::view::LockSet;
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
 use crate::shared::Shared;
-use spec::{Categories, Docs, Flags, KeySpec};
+use spec::{Categories, Docs, Flags, KeySpec, SessionCommand};
 
 /// A request's arguments, the command's name first.
 pub type Args<'a> = [&'a [u8]];
@@ -157,6 +158,7 @@ pub struct Command {
     pub arity: i32,
     handler: Handler,
     reading: Option<Reading>,
+    pub session: SessionCommand,
     pub flags: Flags,
     /// Categories beyond those that the flags and the family imply.
     pub extra_categories: Categories,
@@ -181,6 +183,7 @@ impl Command {
             arity,
             handler,
             reading: None,
+            session: SessionCommand::Ordinary,
             flags,
             extra_categories: Categories::empty(),
             keys: &[],
@@ -209,6 +212,11 @@ impl Command {
 
     pub const fn container(name: &'static str, subcommands: &'static [Command]) -> Command {
         Command { subcommands, ..Command::new(name, -2, Handler::Container, Flags::empty()) }
+    }
+
+    /// Says what the session does about it.
+    pub const fn session(self, session: SessionCommand) -> Command {
+        Command { session, ..self }
     }
 
     /// Adds flags.

@@ -7,7 +7,7 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=pubsub>.
 
-use super::spec::{Categories, Flags, KeyFlags, KeySpec, key, keys};
+use super::spec::{Categories, Flags, KeyFlags, KeySpec, SessionCommand, key, keys};
 use super::{Args, Command, CommandError, CommandResult, Family, LocalContext, WriteContext};
 use crate::client::Client;
 use crate::protocol::number::parse_integer;
@@ -28,12 +28,12 @@ pub const FAMILY: Family = Family {
             "O(1)",
             "Publishes a message when its transaction is applied.",
         ),
-        Command::local("psubscribe", -2, psubscribe).flags(&[SUBSCRIBING]).docs(
+        Command::local("psubscribe", -2, psubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of patterns to subscribe to.",
             "Listens for messages published to channels that match one or more patterns.",
         ),
-        Command::local("publish", 3, publish).flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE]).docs(
+        Command::local("publish", 3, publish).session(SessionCommand::Publish).flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE]).docs(
             "2.0.0",
             "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number \
              of subscribed patterns (by any client).",
@@ -44,12 +44,13 @@ pub const FAMILY: Family = Family {
             "Depends on subcommand.",
             "A container for Pub/Sub commands.",
         ),
-        Command::local("punsubscribe", -1, punsubscribe).flags(&[SUBSCRIBING]).docs(
+        Command::local("punsubscribe", -1, punsubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of patterns to unsubscribe.",
             "Stops listening to messages published to channels that match one or more patterns.",
         ),
         Command::local("spublish", 3, spublish)
+            .session(SessionCommand::ShardPublish)
             .flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE])
             .keys(&[key(1, KeyFlags::NOT_KEY)])
             .docs(
@@ -57,22 +58,22 @@ pub const FAMILY: Family = Family {
                 "O(N) where N is the number of clients subscribed to the receiving shard channel.",
                 "Post a message to a shard channel",
             ),
-        Command::local("ssubscribe", -2, ssubscribe).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
+        Command::local("ssubscribe", -2, ssubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
             "7.0.0",
             "O(N) where N is the number of shard channels to subscribe to.",
             "Listens for messages published to shard channels.",
         ),
-        Command::local("subscribe", -2, subscribe).flags(&[SUBSCRIBING]).docs(
+        Command::local("subscribe", -2, subscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of channels to subscribe to.",
             "Listens for messages published to channels.",
         ),
-        Command::local("sunsubscribe", -1, sunsubscribe).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
+        Command::local("sunsubscribe", -1, sunsubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
             "7.0.0",
             "O(N) where N is the number of shard channels to unsubscribe.",
             "Stops listening to messages posted to shard channels.",
         ),
-        Command::local("unsubscribe", -1, unsubscribe).flags(&[SUBSCRIBING]).docs(
+        Command::local("unsubscribe", -1, unsubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of channels to unsubscribe.",
             "Stops listening to messages posted to channels.",

@@ -36,7 +36,39 @@ bitflags! {
         const ORDERED = 1 << 27;
         /// Ours: a local command that is answered by the primary wherever it is sent.
         const ON_PRIMARY = 1 << 28;
+        /// Ours: runs while clients are paused; nodes say it to each other before they send anything on.
+        const WHILE_PAUSED = 1 << 29;
+        /// Ours: may hold a password; the slow log never keeps it.
+        const SECRET_ARGUMENTS = 1 << 30;
     }
+}
+
+/// What the session does about a command beyond running its handler. Names are matched nowhere: a subcommand may share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionCommand {
+    /// Nothing.
+    Ordinary,
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
+    Quit,
+    Reset,
+    Select,
+    Hello,
+    /// CLIENT REPLY.
+    ReplyMode,
+    /// SUBSCRIBE and its kind: its answers are messages, which CLIENT REPLY does not turn off.
+    Subscription,
+    Monitor,
+    Publish,
+    ShardPublish,
+    /// WAIT and WAITAOF.
+    WaitForAcks,
+    Migrate,
+    /// PERDURA MARK.
+    Mark,
 }
 
 bitflags! {

@@ -4,7 +4,7 @@
 //!
 //! Source: <https://redis.io/docs/latest/develop/interact/transactions/>.
 
-use super::spec::{Categories, Flags, KeyFlags, keys};
+use super::spec::{Categories, Flags, KeyFlags, SessionCommand, keys};
 use super::{Args, Command, CommandError, CommandResult, Family, LocalContext};
 use crate::protocol::reply::Reply;
 
@@ -14,29 +14,28 @@ pub const FAMILY: Family = Family {
     group: "transactions",
     categories: Categories::TRANSACTION,
     commands: &[
-        Command::local("discard", 1, discard).flags(&[GATE, Flags::FAST]).docs(
-            "2.0.0",
-            "O(N), when N is the number of queued commands",
-            "Discards a transaction.",
-        ),
+        Command::local("discard", 1, discard)
+            .session(SessionCommand::Discard)
+            .flags(&[GATE, Flags::FAST])
+            .docs("2.0.0", "O(N), when N is the number of queued commands", "Discards a transaction."),
         Command::local("exec", 1, exec)
+            .session(SessionCommand::Exec)
             .flags(&[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE, Flags::SKIP_SLOWLOG])
             .docs(
                 "1.2.0",
                 "Depends on commands in the transaction",
                 "Executes all commands in a transaction.",
             ),
-        Command::local("multi", 1, multi).flags(&[GATE, Flags::FAST, Flags::NO_MULTI]).docs(
-            "1.2.0",
-            "O(1)",
-            "Starts a transaction.",
-        ),
-        Command::local("unwatch", 1, unwatch).flags(&[GATE, Flags::FAST]).docs(
-            "2.2.0",
-            "O(1)",
-            "Forgets about watched keys of a transaction.",
-        ),
+        Command::local("multi", 1, multi)
+            .session(SessionCommand::Multi)
+            .flags(&[GATE, Flags::FAST, Flags::NO_MULTI])
+            .docs("1.2.0", "O(1)", "Starts a transaction."),
+        Command::local("unwatch", 1, unwatch)
+            .session(SessionCommand::Unwatch)
+            .flags(&[GATE, Flags::FAST])
+            .docs("2.2.0", "O(1)", "Forgets about watched keys of a transaction."),
         Command::local("watch", -2, watch)
+            .session(SessionCommand::Watch)
             .flags(&[GATE, Flags::FAST, Flags::NO_MULTI])
             .keys(&[keys(1, -1, 1, KeyFlags::RO)])
             .docs(

@@ -19,14 +19,14 @@ use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::migrate;
-use super::upstream::Upstream;
+use super::upstream::{Transfer, Upstream};
 use super::worker::{SCRATCH_BYTES, Worker};
 use crate::client::{Blocked, ClientInfo, Delay};
 use crate::command::Args;
 use crate::propose::reply::{ConnectionId, Span};
 use crate::protocol::reply::{MAX_REPLY_BYTES, Reply};
 use crate::protocol::request::{Parse, RequestLimits, RequestParser};
-use crate::session::{Forward, Line, Session, Verdict};
+use crate::session::{ExecEnd, Forward, Line, Session, Verdict};
 use crate::shard::machine::IN_DOUBT;
 use crate::shard::turn::Now;
 
@@ -298,7 +298,9 @@ impl ConnectionTask {
                 Progress::Close => return self.close_gently().await,
                 Progress::Full => tokio::time::sleep(FULL_RETRY).await,
                 // Sending made room; others go first all the same.
-                Progress::HeldUp if !self.is_held_up() => tokio::task::yield_now().await,
+                Progress::HeldUp if !self.is_held_up() || self.has_answered_exec() => {
+                    tokio::task::yield_now().await;
+                }
                 Progress::NeedInput | Progress::Paused | Progress::HeldUp | Progress::Delayed => {
                     if !self.wait(progress).await {
                         return End::Closed;
@@ -373,8 +375,13 @@ impl ConnectionTask {
     async fn work(&mut self) -> Progress {
         self.attend_unblock();
         self.attend_upstream();
-        let again = self.connection.line.borrow_mut().take_db_again();
-        self.session.client.db = again.unwrap_or(self.session.client.db);
+        let exec_end = self.session.finish_exec(&mut self.connection.line.borrow_mut());
+        if exec_end == ExecEnd::Unintelligible {
+            self.give_up("an EXEC's answer does not fit what was sent");
+        }
+        if self.connection.broken.get() || self.session.client.close_after_reply {
+            return Progress::Close;
+        }
         let mut input = std::mem::take(&mut self.input);
         let mut parser = std::mem::take(&mut self.parser);
         let mut consumed = 0;
@@ -476,6 +483,10 @@ impl ConnectionTask {
         line.barrier || line.is_cut || changes_primary || self.is_overloaded()
     }
 
+    fn has_answered_exec(&self) -> bool {
+        self.connection.line.borrow().has_answered_exec()
+    }
+
     fn limits(&self) -> RequestLimits {
         RequestLimits {
             max_bulk_bytes: self.session.shared.config.proto_max_bulk_len() as usize,
@@ -491,7 +502,7 @@ impl ConnectionTask {
                 Ok(upstream) => self.upstream = Some(upstream),
                 Err(error) => {
                     if what == Forward::Transaction {
-                        self.session.take_transaction();
+                        self.session.drop_transaction();
                     }
                     self.refuse(&error.to_string());
                     return;
@@ -503,10 +514,8 @@ impl ConnectionTask {
             Forward::Request => upstream.send(&self.session.client, args),
             Forward::Transaction => {
                 let watched = self.session.client.watching_epoch.is_some();
-                let queued = self.session.take_transaction();
-                let answers = upstream.send_transaction(&self.session.client, watched, &queued);
-                self.session.follow_selects(&queued, &mut self.connection.line.borrow_mut());
-                answers
+                let sent = self.session.take_transaction(&mut self.connection.line.borrow_mut());
+                upstream.send_transaction(&self.session.client, watched, &sent)
             }
         };
         self.connection.line.borrow_mut().forwarded += answers;
@@ -550,19 +559,29 @@ impl ConnectionTask {
         let Some(upstream) = &mut self.upstream else { return };
         let mut line = self.connection.line.borrow_mut();
         let blocked = line.blocked() == Blocked::OnPrimary;
-        let open = if self.connection.has_room(&line) {
+        let transfer = if self.connection.has_room(&line) {
             upstream.transfer(&mut line, &mut self.worker.scratch.borrow_mut())
         } else {
-            true
+            Transfer::Open
         };
         let waiting = line.forwarded > 0;
         if blocked && !waiting {
             self.connection.info.details.lock().blocked = Blocked::Nowhere;
         }
         drop(line);
-        if !open || upstream.relay.is_outdated(&self.session.shared, waiting) {
+        let outdated = upstream.relay.is_outdated(&self.session.shared, waiting);
+        if transfer == Transfer::Unexpected {
+            self.give_up("the primary said what is no answer to what it was sent");
+        }
+        if transfer != Transfer::Open || outdated {
             self.lose_upstream();
         }
+    }
+
+    /// Ends a connection whose answers could be those of other commands.
+    fn give_up(&self, reason: &str) {
+        tracing::warn!(client = self.connection.info.id, "{reason}: connection closed");
+        self.connection.give_up();
     }
 
     /// What was sent to the primary and not answered is in doubt; what was watched there is watched no more.

@@ -6,19 +6,18 @@
 //!   is watched any more. The answers to that are swallowed.
 //! - It authenticates with `masterauth` and declares itself with PERDURA NOFORWARD, so that nothing is sent round in circles:
 //!   a node that is not the primary any more answers that the command did not happen.
+//! - An answer that can't be one to what was sent shows that the order is lost: the client's connection ends, for every later
+//!   answer might be that of another command.
 //! - When it is lost, everything that was sent and not answered is in doubt. It is given up once another node is known to
 //!   be the primary: at once where nothing is unanswered, after a while where the old one does not answer.
 
 use std::collections::VecDeque;
 
-use redis_protocol::error::RedisProtocolError;
-use redis_protocol::resp2::decode as resp2;
-use redis_protocol::resp3::decode::complete as resp3;
-
-use crate::client::{Client, Queued};
+use crate::client::Client;
 use crate::command::Args;
+use crate::protocol::frame::FrameScanner;
 use crate::protocol::reply::Resp;
-use crate::session::Line;
+use crate::session::{Line, SentTransaction};
 use crate::shard::machine::DID_NOT_HAPPEN;
 use crate::shared::Shared;
 
@@ -30,8 +29,21 @@ const BEHIND_BYTES: usize = 1 << 20;
 /// What to do with the next answer of the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
+    /// The client's.
     Pass,
-    Swallow,
+    /// The client's: an array, a null or an error.
+    PassExec,
+    /// To SELECT, HELLO, UNWATCH or MULTI.
+    SwallowDone,
+    /// To a command behind MULTI.
+    SwallowQueued,
+}
+
+/// Whether what the primary says can be an answer to what it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Expected,
+    Unexpected,
 }
 
 #[derive(Debug)]
@@ -42,14 +54,15 @@ pub struct Relay {
     pub stale: bool,
     /// Since when, in monotonic time, another node is known to be the primary while this one owes answers.
     outdated_since_ms: Option<u64>,
-    /// In which protocol the answer comes, and what to do with it.
-    expected: VecDeque<(Resp, Expected)>,
+    expected: VecDeque<Expected>,
+    /// Looks for the end of the answer at the start of `received`.
+    scanner: FrameScanner,
     /// For the node.
     pub unsent: Vec<u8>,
     /// From the node.
     pub received: Vec<u8>,
-    resp: Resp,
-    /// None where a transaction may have changed it.
+    /// None where a transaction may have changed it; likewise `db`.
+    resp: Option<Resp>,
     db: Option<usize>,
     /// Keys are watched there.
     watching: bool,
@@ -63,9 +76,10 @@ impl Relay {
             stale: false,
             outdated_since_ms: None,
             expected: VecDeque::new(),
+            scanner: FrameScanner::default(),
             unsent: Vec::new(),
             received: Vec::new(),
-            resp: Resp::V2,
+            resp: Some(Resp::V2),
             db: Some(0),
             watching: false,
         }
@@ -105,17 +119,17 @@ impl Relay {
 
     /// Sends a transaction, MULTI and EXEC around it; returns the number of answers to come. `watched` says whether the
     /// client still watches keys.
-    pub fn send_transaction(&mut self, client: &Client, watched: bool, queued: &[Queued]) -> u32 {
+    pub fn send_transaction(&mut self, client: &Client, watched: bool, sent: &SentTransaction) -> u32 {
         self.adopt(client, watched);
         self.watching = false;
-        self.request(&[b"MULTI"], Expected::Swallow);
-        for Queued { args, .. } in queued {
-            let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-            self.request(&args, Expected::Swallow);
+        self.request(&[b"MULTI"], Expected::SwallowDone);
+        for request in &sent.requests {
+            let args: Vec<&[u8]> = request.iter().map(|arg| &**arg).collect();
+            self.request(&args, Expected::SwallowQueued);
         }
-        self.request(&[b"EXEC"], Expected::Pass);
-        if queued.iter().any(Queued::is_select) {
-            self.db = None;
+        self.request(&[b"EXEC"], Expected::PassExec);
+        if sent.chooses {
+            (self.resp, self.db) = (None, None);
         }
         1
     }
@@ -124,22 +138,22 @@ impl Relay {
     fn adopt(&mut self, client: &Client, watches: bool) {
         if self.watching && !watches {
             self.watching = false;
-            self.request(&[b"UNWATCH"], Expected::Swallow);
+            self.request(&[b"UNWATCH"], Expected::SwallowDone);
         }
-        if self.resp != client.resp {
-            self.resp = client.resp;
+        if self.resp != Some(client.resp) {
+            self.resp = Some(client.resp);
             let version: &[u8] = if client.resp == Resp::V3 { b"3" } else { b"2" };
-            self.request(&[b"HELLO", version], Expected::Swallow);
+            self.request(&[b"HELLO", version], Expected::SwallowDone);
         }
         if self.db != Some(client.db) {
             self.db = Some(client.db);
-            self.request(&[b"SELECT", client.db.to_string().as_bytes()], Expected::Swallow);
+            self.request(&[b"SELECT", client.db.to_string().as_bytes()], Expected::SwallowDone);
         }
     }
 
     fn request(&mut self, args: &Args<'_>, expected: Expected) {
         encode(&mut self.unsent, args);
-        self.expected.push_back((self.resp, expected));
+        self.expected.push_back(expected);
     }
 
     /// Whether the primary takes requests more slowly than they come.
@@ -164,44 +178,54 @@ impl Relay {
         status.leader_client_addr.as_ref().is_some_and(|addr| *addr != self.addr)
     }
 
-    /// Gives the client the answers that have come; false if they are not to be understood.
-    pub fn pass_on(&mut self, line: &mut Line) -> bool {
+    /// Gives the client the answers that have come.
+    pub fn pass_on(&mut self, line: &mut Line) -> Heard {
         let mut consumed = 0;
-        while let Some((resp, expected)) = self.expected.front().copied() {
+        let heard = loop {
             let rest = &self.received[consumed..];
-            match frame_len(rest, resp) {
-                Ok(Some(bytes)) => {
-                    self.stale |= says_not_primary(&rest[..bytes]);
-                    if expected == Expected::Pass {
-                        line.answer(&rest[..bytes]);
-                        line.forwarded = line.forwarded.saturating_sub(1);
-                        line.settle();
-                    }
-                    self.expected.pop_front();
-                    consumed += bytes;
-                }
-                Ok(None) => break,
-                Err(_) => return false,
+            if rest.is_empty() {
+                break Heard::Expected;
             }
-        }
+            let Some(expected) = self.expected.front() else { break Heard::Unexpected };
+            let len = match self.scanner.scan(rest) {
+                Ok(Some(len)) => len,
+                Ok(None) => break Heard::Expected,
+                Err(_) => break Heard::Unexpected,
+            };
+            self.scanner = FrameScanner::default();
+            let answer = &rest[..len];
+            if !expected.fits(answer) {
+                break Heard::Unexpected;
+            }
+            self.stale |= says_not_primary(answer);
+            if matches!(expected, Expected::Pass | Expected::PassExec) {
+                line.answer(answer);
+                line.forwarded = line.forwarded.saturating_sub(1);
+                line.settle();
+            }
+            self.expected.pop_front();
+            consumed += len;
+        };
         self.received.drain(..consumed);
-        true
+        heard
+    }
+}
+
+impl Expected {
+    fn fits(self, answer: &[u8]) -> bool {
+        let begins_with = |kinds: &[u8]| answer.first().is_some_and(|kind| kinds.contains(kind));
+        match self {
+            // Nothing that is sent asks for messages.
+            Expected::Pass => !begins_with(b">"),
+            Expected::PassExec => begins_with(b"*_-"),
+            Expected::SwallowDone => begins_with(b"+*%") || says_not_primary(answer),
+            Expected::SwallowQueued => answer == b"+QUEUED\r\n" || begins_with(b"-"),
+        }
     }
 }
 
 fn says_not_primary(answer: &[u8]) -> bool {
     answer.strip_prefix(b"-").is_some_and(|text| text.starts_with(DID_NOT_HAPPEN.as_bytes()))
-}
-
-/// The length of the reply at the start of `bytes`, if it is all there.
-fn frame_len(bytes: &[u8], resp: Resp) -> Result<Option<usize>, RedisProtocolError> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    match resp {
-        Resp::V2 => Ok(resp2::decode_range(bytes)?.map(|(_, len)| len)),
-        Resp::V3 => Ok(resp3::decode_range(bytes)?.map(|(_, len)| len)),
-    }
 }
 
 pub(super) fn encode(out: &mut Vec<u8>, args: &Args<'_>) {
@@ -227,14 +251,33 @@ mod tests {
     fn the_client_is_given_the_answers_to_its_own_requests_only() {
         let mut relay = Relay::new("10.0.0.1:6379".to_owned());
         let mut line = Line { forwarded: 2, ..Line::default() };
-        relay.request(&[b"SELECT", b"3"], Expected::Swallow);
+        relay.request(&[b"SELECT", b"3"], Expected::SwallowDone);
         relay.request(&[b"GET", b"a"], Expected::Pass);
         relay.request(&[b"GET", b"b"], Expected::Pass);
         relay.received.extend_from_slice(b"+OK\r\n$1\r\nx\r\n$1");
-        assert!(relay.pass_on(&mut line));
+        assert_eq!(relay.pass_on(&mut line), Heard::Expected);
         assert_eq!((&line.out[..], line.forwarded), (&b"$1\r\nx\r\n"[..], 1));
         relay.received.extend_from_slice(b"\r\ny\r\n");
-        assert!(relay.pass_on(&mut line));
+        assert_eq!(relay.pass_on(&mut line), Heard::Expected);
         assert_eq!((&line.out[..], line.forwarded), (&b"$1\r\nx\r\n$1\r\ny\r\n"[..], 0));
+    }
+
+    #[test]
+    fn an_answer_to_nothing_that_was_sent_is_never_passed_on() {
+        for (expected, said) in [
+            (None, &b"+OK\r\n"[..]),
+            (Some(Expected::Pass), b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n"),
+            (Some(Expected::Pass), b"what\r\n"),
+            (Some(Expected::PassExec), b"+OK\r\n"),
+            (Some(Expected::SwallowQueued), b"+OK\r\n"),
+            (Some(Expected::SwallowDone), b"-ERR DB index is out of range\r\n"),
+        ] {
+            let mut relay = Relay::new("10.0.0.1:6379".to_owned());
+            let mut line = Line { forwarded: 1, ..Line::default() };
+            relay.expected.extend(expected);
+            relay.received.extend_from_slice(said);
+            assert_eq!(relay.pass_on(&mut line), Heard::Unexpected, "{}", said.escape_ascii());
+            assert!(line.out.is_empty());
+        }
     }
 }

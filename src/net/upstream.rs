@@ -8,10 +8,10 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::relay::Relay;
-use crate::client::{Client, Queued};
+use super::relay::{Heard, Relay};
+use crate::client::Client;
 use crate::command::Args;
-use crate::session::{Line, Session};
+use crate::session::{Line, SentTransaction, Session};
 use crate::shared::Shared;
 
 /// How long a command waits for a primary to be known.
@@ -28,6 +28,15 @@ pub enum UpstreamError {
     Unreachable,
     #[error("CLUSTERDOWN the primary refused this node ({0}); the command did not happen")]
     Refused(String),
+}
+
+/// How a connection to the primary is after answers were passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    Open,
+    Lost,
+    /// It said something that is no answer to what it was sent.
+    Unexpected,
 }
 
 pub struct Upstream {
@@ -69,8 +78,8 @@ impl Upstream {
     }
 
     /// Sends a transaction; returns the number of answers to come.
-    pub fn send_transaction(&mut self, client: &Client, watched: bool, queued: &[Queued]) -> u32 {
-        let answers = self.relay.send_transaction(client, watched, queued);
+    pub fn send_transaction(&mut self, client: &Client, watched: bool, sent: &SentTransaction) -> u32 {
+        let answers = self.relay.send_transaction(client, watched, sent);
         self.flush();
         answers
     }
@@ -100,8 +109,8 @@ impl Upstream {
         unsent.drain(..sent);
     }
 
-    /// Passes on answers that have come; false if the connection is lost.
-    pub fn transfer(&mut self, line: &mut Line, scratch: &mut [u8]) -> bool {
+    /// Passes on answers that have come.
+    pub fn transfer(&mut self, line: &mut Line, scratch: &mut [u8]) -> Transfer {
         self.flush();
         let received = &mut self.relay.received;
         let enough = received.len() + TRANSFER_BYTES;
@@ -116,7 +125,11 @@ impl Upstream {
                 break true;
             }
         };
-        self.relay.pass_on(line) && open
+        match (self.relay.pass_on(line), open) {
+            (Heard::Unexpected, _) => Transfer::Unexpected,
+            (Heard::Expected, true) => Transfer::Open,
+            (Heard::Expected, false) => Transfer::Lost,
+        }
     }
 }
 

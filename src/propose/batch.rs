@@ -66,8 +66,8 @@ pub enum Step {
     Write(&'static Command),
     /// Run at its place on the primary, never logged.
     Read { command: &'static Command, db: usize, args: Box<[Box<[u8]>]> },
-    /// A command that concerned only the connection: its reply.
-    Literal(Vec<u8>),
+    /// No command and no reply: the replies that follow are in this version of the protocol.
+    Speak(Resp),
 }
 
 #[derive(Debug, Default)]

@@ -65,6 +65,11 @@ impl<'a> Reply<'a> {
         if self.is_over { 0 } else { self.end - self.out.len() }
     }
 
+    /// Writes what follows in this version.
+    pub fn speak(&mut self, resp: Resp) {
+        self.resp = resp;
+    }
+
     /// Bytes written to the underlying buffer so far, earlier replies included.
     pub fn position(&self) -> usize {
         self.out.len()

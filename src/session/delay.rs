@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Line, Session, Verdict};
 use crate::client::Delay;
-use crate::command::spec::Flags;
+use crate::command::spec::{Flags, SessionCommand};
 use crate::command::{AcksWanted, Args, Command};
 use crate::pause::Paused;
 use crate::shard::machine::{UNBLOCKED, UNBLOCKED_BY_CLIENT};
@@ -40,14 +40,14 @@ impl Session {
             Paused::Nothing => false,
             _ if self.client.monitors => false,
             Paused::Writes => self.may_write(command),
-            Paused::Everything => !matches!(command.name, "auth" | "noforward"),
+            Paused::Everything => !command.flags.contains(Flags::WHILE_PAUSED),
         };
         paused.then_some(Verdict::Delayed)
     }
 
     fn may_write(&self, command: &Command) -> bool {
         let queued = self.client.transaction.iter().flat_map(|transaction| &transaction.queued);
-        let mut queued = queued.filter(|_| command.name == "exec");
+        let mut queued = queued.filter(|_| command.session == SessionCommand::Exec);
         command.flags.intersects(WRITING) || queued.any(|queued| queued.command.0.flags.intersects(WRITING))
     }
 
@@ -58,7 +58,7 @@ impl Session {
         args: &Args<'_>,
         line: &mut Line,
     ) -> Verdict {
-        if self.goes_to_primary(command) && !self.client.reads_from_replica {
+        if self.goes_to_primary(command) && !self.waits_here(command) {
             return self.forward_blocking(line);
         }
         if line.has_unanswered() {

@@ -3,8 +3,10 @@
 //! - A request is unanswered while the log or the primary has it; answers come in the order of requests.
 //! - Replies are bounded by the client's output limit; one that is not is left out, and the client is closed.
 //! - What CLIENT REPLY turns off is thrown away where it would be written, so what was written before is sent all the same.
+//! - The answer to an EXEC some of whose commands run here is kept until the session has put their answers into it.
 
 use crate::client::Blocked;
+use crate::session::transaction::Part;
 
 /// Which answers are thrown away (CLIENT REPLY). Messages to a subscriber are no answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,14 +31,20 @@ pub struct Line {
     /// The client waits, or may be about to wait, in a blocking command.
     pub blocking: bool,
     pub mute: Mute,
-    /// The database before an EXEC that changes it and is not answered yet.
-    pub db_before_exec: Option<usize>,
-    /// Such an EXEC was not carried out: the database is this one again.
-    pub db_again: Option<usize>,
     /// Bytes of finished replies that wait for their place.
     pub waiting_bytes: usize,
     /// A reply was left out, for it was more than the client's output limit: the client is to be closed.
     pub is_cut: bool,
+    pub exec: Option<Exec>,
+}
+
+/// An EXEC some of whose commands run on this connection once the others are carried out.
+#[derive(Debug)]
+pub struct Exec {
+    /// One for each queued command.
+    pub parts: Vec<Part>,
+    /// What the log or the primary has answered.
+    pub answer: Option<Vec<u8>>,
 }
 
 /// Past so many bytes of finished replies that wait for their place, requests wait instead.
@@ -65,30 +73,34 @@ impl Line {
         self.pending + self.forwarded > 0
     }
 
-    /// The one unanswered request is an EXEC that changes the database, which was `db` before: no other request follows it
-    /// before its answer tells whether it was carried out.
-    pub fn expect_exec(&mut self, db: usize) {
-        (self.db_before_exec, self.barrier) = (Some(db), true);
+    /// The next answer is that of an EXEC some of whose commands run here: nothing else is unanswered, and no other request
+    /// follows before the session has taken it.
+    pub fn expect_exec(&mut self, parts: Vec<Part>) {
+        (self.exec, self.barrier) = (Some(Exec { parts, answer: None }), true);
     }
 
-    /// The database that is to be selected again, if the last EXEC has changed it in vain.
-    pub fn take_db_again(&mut self) -> Option<usize> {
-        self.db_again.take()
+    /// Whether there is an EXEC for the session to take.
+    pub fn has_answered_exec(&self) -> bool {
+        self.exec.as_ref().is_some_and(|exec| exec.answer.is_some())
     }
 
-    /// Writes an answer, unless answers are thrown away.
+    /// Takes an EXEC that [`expect_exec`](Self::expect_exec) waits for, once it is answered.
+    pub fn take_answered_exec(&mut self) -> Option<Exec> {
+        self.exec.take_if(|exec| exec.answer.is_some())
+    }
+
+    /// Takes an answer: writes it, unless answers are thrown away.
     pub fn answer(&mut self, bytes: &[u8]) {
-        if let Some(db) = self.db_before_exec.take() {
-            self.db_again = (!is_array(bytes)).then_some(db);
-        }
-        if !self.is_muted() && !self.is_cut {
+        if let Some(exec) = &mut self.exec {
+            exec.answer = Some(bytes.to_vec());
+        } else if !self.is_muted() && !self.is_cut {
             self.out.extend_from_slice(bytes);
         }
     }
 
     /// To be called after requests were answered: lets the next request in if it had to wait for that.
     pub fn settle(&mut self) {
-        if self.has_unanswered() {
+        if self.has_unanswered() || self.exec.is_some() {
             return;
         }
         (self.barrier, self.blocking, self.waiting_bytes) = (false, false, 0);
@@ -96,11 +108,6 @@ impl Line {
             self.mute = Mute::Nothing;
         }
     }
-}
-
-/// Whether a reply is one that EXEC gives when it has carried its commands out.
-fn is_array(reply: &[u8]) -> bool {
-    reply.starts_with(b"*") && !reply.starts_with(b"*-")
 }
 
 #[cfg(test)]
@@ -123,21 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn an_exec_that_is_not_carried_out_gives_the_database_back() {
-        for (answer, again) in [
-            (&b"*1\r\n+OK\r\n"[..], None),
-            (b"*0\r\n", None),
-            (b"*-1\r\n", Some(2)),
-            (b"_\r\n", Some(2)),
-            (b"-INDOUBT\r\n", Some(2)),
-        ] {
-            let mut line = Line { pending: 1, ..Line::default() };
-            line.expect_exec(2);
-            assert!(line.barrier);
-            line.answer(answer);
-            assert_eq!(line.take_db_again(), again, "{}", answer.escape_ascii());
-            assert_eq!(line.take_db_again(), None);
-        }
+    fn the_answer_to_an_exec_waits_for_the_session() {
+        let mut line = Line { pending: 1, ..Line::default() };
+        line.expect_exec(vec![Part::Sent]);
+        assert!(line.barrier && line.take_answered_exec().is_none());
+        line.pending = 0;
+        line.answer(b"*1\r\n+OK\r\n");
+        line.settle();
+        assert!(line.barrier && line.out.is_empty());
+        assert_eq!(line.take_answered_exec().and_then(|exec| exec.answer), Some(b"*1\r\n+OK\r\n".to_vec()));
+        line.settle();
+        assert!(!line.barrier);
     }
 
     #[test]

@@ -3,19 +3,20 @@
 use super::{Forward, Session, Verdict};
 use crate::client::{Queued, QueuedCommand, Transaction};
 use crate::command::args::database;
-use crate::command::spec::Flags;
-use crate::command::{Args, Command};
+use crate::command::spec::{Flags, SessionCommand};
+use crate::command::{Args, Command, lookup};
 
 /// Commands for operators are not shown, as in Redis: they may hold what nobody should read.
 const UNSHOWN: Flags = Flags::SKIP_MONITOR.union(Flags::ADMIN);
 
 impl Session {
-    /// Shows a command that was taken. One that a transaction gathers is shown at its EXEC.
+    /// Shows a command that was taken. One that a transaction gathers is shown at its EXEC, and that after them.
     pub(super) fn show_taken(&self, command: &Command, args: &Args<'_>, gathering: bool, verdict: Verdict) {
         match (verdict, &self.client.transaction) {
             (Verdict::Forward(Forward::Transaction), Some(Transaction { queued, .. })) => {
-                self.show_queued(queued);
+                return self.show_queued(queued);
             }
+            _ if command.session == SessionCommand::Exec => return,
             (Verdict::Forward(_) | Verdict::Migrate, _) | (Verdict::Taken, None) => {}
             (Verdict::Taken, Some(_)) if !gathering => {}
             _ => return,
@@ -31,12 +32,14 @@ impl Session {
         let mut db = self.client.db;
         for one in queued {
             let QueuedCommand(command) = one.command;
-            let args: Vec<&[u8]> = one.args.iter().map(|arg| &**arg).collect();
-            if one.is_select() {
+            let args = one.slices();
+            if command.session == SessionCommand::Select {
                 db = database(args[1]).unwrap_or(db);
             }
             self.show(command, db, &args);
         }
+        const EXEC: &[u8] = b"EXEC";
+        lookup(EXEC).into_iter().for_each(|row| self.show(row.command, db, &[EXEC]));
     }
 
     fn show(&self, command: &Command, db: usize, args: &Args<'_>) {

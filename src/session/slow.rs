@@ -26,8 +26,6 @@ impl Session {
     }
 }
 
-/// AUTH and HELLO; CONFIG SET.
 fn may_hold_password(command: &Command) -> bool {
-    command.flags.intersects(Flags::NO_AUTH | Flags::SKIP_SLOWLOG)
-        || command.flags.contains(Flags::ADMIN) && command.name == "set"
+    command.flags.intersects(Flags::SECRET_ARGUMENTS | Flags::SKIP_SLOWLOG)
 }

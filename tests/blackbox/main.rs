@@ -11,6 +11,7 @@ mod clients;
 mod command_line;
 mod connections;
 mod dump;
+mod forwarding;
 mod limits;
 mod loading;
 mod log;

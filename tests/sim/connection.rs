@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use perdura::client::{Client, ClientInfo};
-use perdura::net::relay::Relay;
+use perdura::net::relay::{Heard, Relay};
 use perdura::net::upstream::UpstreamError;
 use perdura::propose::reply::ConnectionId;
 use perdura::protocol::reply::Reply;
 use perdura::protocol::request::{Parse, RequestLimits, RequestParser};
-use perdura::session::{Forward, Line, Session, Verdict};
+use perdura::session::{ExecEnd, Forward, Line, Session, Verdict};
 use perdura::shard::machine::IN_DOUBT;
 use perdura::shard::turn::Now;
 use perdura::shared::Shared;
@@ -130,7 +130,7 @@ impl ServerConnection {
 
     /// Whether answers may let it go on.
     pub fn has_waiting(&self) -> bool {
-        self.ended || self.poked || !self.input.is_empty()
+        self.ended || self.poked || !self.input.is_empty() || self.line.has_answered_exec()
     }
 
     /// Something happened while the worker was busy.
@@ -205,6 +205,7 @@ impl ServerConnection {
         if self.approach.is_some() && !self.go_on_approaching(stage, place) {
             return None;
         }
+        assert_eq!(self.session.finish_exec(&mut self.line), ExecEnd::Fine, "an EXEC's answer fits");
         if self.is_preempted(stage, place) {
             return None;
         }
@@ -348,10 +349,8 @@ impl ServerConnection {
             }
             Forward::Transaction => {
                 let watched = self.session.client.watching_epoch.is_some();
-                let queued = self.session.take_transaction();
-                let answers = relay.send_transaction(&self.session.client, watched, &queued);
-                self.session.follow_selects(&queued, &mut self.line);
-                answers
+                let sent = self.session.take_transaction(&mut self.line);
+                relay.send_transaction(&self.session.client, watched, &sent)
             }
         };
         self.line.forwarded += answers;
@@ -371,7 +370,7 @@ impl ServerConnection {
             }
             Err((what, error)) => {
                 if what == Forward::Transaction {
-                    self.session.take_transaction();
+                    self.session.drop_transaction();
                 }
                 Reply::new(&mut self.line.out, self.session.client.resp).error(&error.to_string());
                 self.line.settle();
@@ -424,7 +423,9 @@ impl ServerConnection {
     /// Passes on what the primary answered, and lets go of a connection to what is not the primary any more.
     fn attend_relay(&mut self, stage: &mut Stage, place: Place) {
         let Some(OpenRelay { stream, relay }) = &mut self.relay else { return };
-        let is_open = relay.pass_on(&mut self.line) && *stream != 0;
+        let heard = relay.pass_on(&mut self.line);
+        assert_eq!(heard, Heard::Expected, "a node answers what it was sent");
+        let is_open = *stream != 0;
         let waiting = self.line.forwarded > 0;
         if is_open && !relay.is_outdated(&self.session.shared, waiting) {
             return;
@@ -436,8 +437,10 @@ impl ServerConnection {
         }
         self.relay = None;
         self.session.lose_forwarded_watches();
+        let mut in_doubt = Vec::new();
+        Reply::new(&mut in_doubt, self.session.client.resp).error(IN_DOUBT);
         for _ in 0..std::mem::take(&mut self.line.forwarded) {
-            Reply::new(&mut self.line.out, self.session.client.resp).error(IN_DOUBT);
+            self.line.answer(&in_doubt);
         }
         self.line.settle();
     }

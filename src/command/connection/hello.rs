@@ -33,10 +33,21 @@ pub(super) fn auth(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Repl
     Ok(())
 }
 
-/// Without a password configured any will do, as for a `nopass` user of Redis.
 fn check_password(shared: &Shared, user: &[u8], password: &[u8]) -> CommandResult {
-    let right = shared.config.requirepass().is_none_or(|secret| secret.matches(password));
-    if right && user == b"default" { Ok(()) } else { Err(CommandError::other(WRONG_PASS)) }
+    if is_right(shared, user, password) { Ok(()) } else { Err(CommandError::other(WRONG_PASS)) }
+}
+
+/// Without a password configured any will do, as for a `nopass` user of Redis.
+fn is_right(shared: &Shared, user: &[u8], password: &[u8]) -> bool {
+    user == b"default" && shared.config.requirepass().is_none_or(|secret| secret.matches(password))
+}
+
+/// The protocol that a client, which is authenticated, will speak after this HELLO; `None` where it stays the same.
+pub fn foreseen_protocol(shared: &Shared, args: &Args<'_>) -> Option<Resp> {
+    let greeting = parse(&args[1..]).ok()?;
+    let may = greeting.credentials.is_none_or(|(user, password)| is_right(shared, user, password));
+    let is_named = greeting.name.is_none_or(|name| check_name(name).is_ok());
+    greeting.resp.filter(|_| may && is_named)
 }
 
 /// What a HELLO asks for.

@@ -5,8 +5,10 @@
 mod client;
 mod hello;
 
+pub use hello::foreseen_protocol;
+
 use super::args::database;
-use super::spec::{Categories, Flags};
+use super::spec::{Categories, Flags, SessionCommand};
 use super::{Args, Command, CommandError, CommandResult, Family, LocalContext};
 use crate::client::{Client, ReplyMode};
 use crate::protocol::reply::{Reply, Resp};
@@ -22,11 +24,9 @@ pub const FAMILY: Family = Family {
     group: "connection",
     categories: Categories::CONNECTION,
     commands: &[
-        Command::local("auth", -2, hello::auth).flags(&[GREETING]).docs(
-            "1.0.0",
-            "O(1)",
-            "Authenticates the connection.",
-        ),
+        Command::local("auth", -2, hello::auth)
+            .flags(&[GREETING, Flags::WHILE_PAUSED, Flags::SECRET_ARGUMENTS])
+            .docs("1.0.0", "O(1)", "Authenticates the connection."),
         Command::container("client", client::SUBCOMMANDS).docs(
             "2.4.0",
             "Depends on subcommand.",
@@ -37,21 +37,19 @@ pub const FAMILY: Family = Family {
             "O(1)",
             "Returns the given string.",
         ),
-        Command::local("hello", -1, hello::hello).flags(&[GREETING]).docs(
-            "6.0.0",
-            "O(1)",
-            "Handshakes with the server.",
-        ),
+        Command::local("hello", -1, hello::hello)
+            .session(SessionCommand::Hello)
+            .flags(&[GREETING, Flags::SECRET_ARGUMENTS])
+            .docs("6.0.0", "O(1)", "Handshakes with the server."),
         Command::local("ping", -1, ping).flags(&[Flags::FAST, Flags::WHILE_SUBSCRIBED]).docs(
             "1.0.0",
             "O(1)",
             "Returns the server's liveliness response.",
         ),
-        Command::local("quit", -1, quit).flags(&[GREETING, Flags::WHILE_SUBSCRIBED]).docs(
-            "1.0.0",
-            "O(1)",
-            "Closes the connection.",
-        ),
+        Command::local("quit", -1, quit)
+            .session(SessionCommand::Quit)
+            .flags(&[GREETING, Flags::WHILE_SUBSCRIBED])
+            .docs("1.0.0", "O(1)", "Closes the connection."),
         Command::local("readonly", 1, readonly).flags(&[ANYTIME, Flags::FAST]).docs(
             "3.0.0",
             "O(1)",
@@ -62,16 +60,14 @@ pub const FAMILY: Family = Family {
             "O(1)",
             "Lets the primary answer the connection's reads, wherever they are sent.",
         ),
-        Command::local("reset", 1, reset).flags(&[GREETING, Flags::WHILE_SUBSCRIBED]).docs(
-            "6.2.0",
-            "O(1)",
-            "Resets the connection.",
-        ),
-        Command::local("select", 2, select).flags(&[ANYTIME, Flags::FAST]).docs(
-            "1.0.0",
-            "O(1)",
-            "Changes the selected database.",
-        ),
+        Command::local("reset", 1, reset)
+            .session(SessionCommand::Reset)
+            .flags(&[GREETING, Flags::WHILE_SUBSCRIBED])
+            .docs("6.2.0", "O(1)", "Resets the connection."),
+        Command::local("select", 2, select)
+            .session(SessionCommand::Select)
+            .flags(&[ANYTIME, Flags::FAST])
+            .docs("1.0.0", "O(1)", "Changes the selected database."),
     ],
 };
 

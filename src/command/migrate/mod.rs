@@ -16,7 +16,7 @@
 
 mod request;
 
-use super::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key, keys};
+use super::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, SessionCommand, key, keys};
 use super::{Args, Command, CommandError, CommandResult, Family, LocalContext, ReadContext, WriteContext};
 use crate::keyspace::digest;
 use crate::keyspace::entry::Entry;
@@ -41,6 +41,7 @@ pub const FAMILY: Family = Family {
     categories: Categories::KEYSPACE,
     commands: &[
         Command::local("migrate", -6, not_here)
+            .session(SessionCommand::Migrate)
             .flags(&[Flags::WRITE, Flags::NO_MULTI, Flags::MOVABLEKEYS, Flags::ON_PRIMARY])
             .categories(Categories::DANGEROUS)
             .keys(&[key(3, MOVED), KEYS_OPTION])

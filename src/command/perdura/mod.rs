@@ -10,7 +10,7 @@ mod checkpoint;
 mod digest;
 mod log;
 
-use super::spec::{Categories, Flags};
+use super::spec::{Categories, Flags, SessionCommand};
 use super::{Args, Command, CommandResult, Family, LocalContext};
 use crate::protocol::reply::Reply;
 pub use digest::MARK;
@@ -49,13 +49,14 @@ pub const FAMILY: Family = Family {
                     "Looks into this node's log, reads entries, cuts it.",
                 ),
                 Command::local("mark", 3, digest::not_here)
+                    .session(SessionCommand::Mark)
                     .flags(&[OPERATORS, Flags::NO_MULTI, Flags::MAY_REPLICATE])
                     .docs(
                         "0.1.0",
                         "O(1)",
                         "Sets a mark in the log, at which every node takes a checkpoint of its own.",
                     ),
-                Command::local("noforward", 2, noforward).flags(&[ANYTIME]).docs(
+                Command::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::WHILE_PAUSED]).docs(
                     "0.1.0",
                     "O(1)",
                     "Says that the connection carries another node's commands, which must not be sent on.",

@@ -3,6 +3,7 @@
 //! Source: <https://redis.io/docs/latest/commands/config-get/>, <https://redis.io/docs/latest/commands/config-set/>.
 
 use super::super::glob::{Case, matches_case};
+use super::super::spec::Flags;
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext};
 use super::{ANYTIME, OPERATORS};
 use crate::protocol::reply::Reply;
@@ -30,7 +31,7 @@ pub(super) const CONFIG: Command = Command::container(
             "O(1)",
             "Persists the effective configuration to file; not supported.",
         ),
-        Command::local("set", -4, set).flags(&[OPERATORS]).docs(
+        Command::local("set", -4, set).flags(&[OPERATORS, Flags::SECRET_ARGUMENTS]).docs(
             "2.0.0",
             "O(N) when N is the number of configuration parameters provided",
             "Sets configuration parameters in-flight.",

@@ -1,12 +1,13 @@
 //! Commands about the process: its time, its end, and who watches what it does.
 
 use super::super::args::is;
-use super::super::spec::Flags;
+use super::super::spec::{Flags, SessionCommand};
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext};
 use super::{ANYTIME, OPERATORS, REDIS_VERSION};
 use crate::protocol::reply::Reply;
 
 pub(super) const MONITOR: Command = Command::local("monitor", 1, monitor)
+    .session(SessionCommand::Monitor)
     .flags(&[OPERATORS, Flags::ORDERED])
     .docs("1.0.0", "O(1)", "Listens for all requests received by the server in real-time.");
 pub(super) const LOLWUT: Command =

@@ -8,7 +8,7 @@
 //!   on a replica the primary answers.
 
 use super::super::args::{integer, timeout_ms};
-use super::super::spec::{Categories, Flags};
+use super::super::spec::{Categories, Flags, SessionCommand};
 use super::super::{Args, Command, CommandError, CommandResult, Family, LocalContext};
 use crate::client::ClientInfo;
 use crate::protocol::reply::Reply;
@@ -22,12 +22,12 @@ pub const FAMILY: Family = Family {
     group: "generic",
     categories: Categories::CONNECTION,
     commands: &[
-        Command::local("wait", 3, wait).flags(&[WAITING]).docs(
+        Command::local("wait", 3, wait).session(SessionCommand::WaitForAcks).flags(&[WAITING]).docs(
             "3.0.0",
             "O(1)",
             "Waits until so many replicas have the connection's writes, and returns how many have.",
         ),
-        Command::local("waitaof", 4, waitaof).flags(&[WAITING]).docs(
+        Command::local("waitaof", 4, waitaof).session(SessionCommand::WaitForAcks).flags(&[WAITING]).docs(
             "7.2.0",
             "O(1)",
             "Waits until so many replicas have the connection's writes on disk, as the primary always has, and returns \

@@ -12,7 +12,7 @@ mod pausing;
 use std::sync::Arc;
 
 use super::super::args::{integer, is};
-use super::super::spec::Flags;
+use super::super::spec::{Flags, SessionCommand};
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext};
 use super::ANYTIME;
 use crate::client::{Blocked, ClientInfo, Delay, ReplyMode};
@@ -80,11 +80,10 @@ pub(super) const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Suspends commands processing.",
     ),
-    Command::local("reply", 3, reply_mode).flags(&[OWN, Flags::ORDERED]).docs(
-        "3.2.0",
-        "O(1)",
-        "Instructs the server whether to reply to commands.",
-    ),
+    Command::local("reply", 3, reply_mode)
+        .session(SessionCommand::ReplyMode)
+        .flags(&[OWN, Flags::ORDERED])
+        .docs("3.2.0", "O(1)", "Instructs the server whether to reply to commands."),
     Command::local("setinfo", 4, setinfo).flags(&[OWN]).docs(
         "7.2.0",
         "O(1)",

@@ -1,0 +1,424 @@
+//! MULTI and EXEC, WATCH and UNWATCH.
+//!
+//! - A transaction is gathered where its client is connected. At EXEC the commands that touch data travel, to the log or to the
+//!   primary, as one; those about the connection or the node (HELLO, CLIENT, SUBSCRIBE, CONFIG …) stay and are its local steps.
+//! - Local steps run after the answer to the others has come, and only if it says that those were carried out: an EXEC that fails
+//!   changes nothing anywhere. Their answers stand at their places in EXEC's array.
+//! - SELECT and HELLO are local steps, too. What they will choose is foreseen for the commands that follow them.
+//! - The answer to SUBSCRIBE and its kind is a message for each name, and each counts as an element of EXEC's array. CLIENT REPLY OFF
+//!   and SKIP answer nothing and count none; after OFF the array itself is left out.
+
+use super::line::Exec;
+use super::{Forward, Line, Session, Verdict};
+use crate::client::{Queued, QueuedCommand, Transaction};
+use crate::command::args::database;
+use crate::command::spec::{Flags, SessionCommand};
+use crate::command::{Args, Command, Handler, IN_SHARD_CHANNEL, foreseen_protocol};
+use crate::propose::batch::{Step, Work};
+use crate::propose::entry;
+use crate::protocol::frame::{FrameScanner, open_array, take_reply};
+use crate::protocol::reply::{Reply, Resp};
+use crate::pubsub::Kind;
+use crate::shard::machine::DID_NOT_HAPPEN;
+
+/// Queued commands of one transaction hold at most so many bytes.
+const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+
+const NO_MONITOR: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
+
+/// A queued command of a transaction whose EXEC is under way.
+#[derive(Debug)]
+pub enum Part {
+    /// It travels: the next element of the answer is its own.
+    Sent,
+    /// A local step. Where the primary was told what it chooses, the next element of the answer says so, and is passed over.
+    Local { queued: Queued, told: bool },
+}
+
+/// What the next command of a transaction runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chosen {
+    db: usize,
+    resp: Resp,
+}
+
+/// The queued commands as they go to the primary.
+#[derive(Debug)]
+pub struct SentTransaction {
+    pub requests: Vec<Box<[Box<[u8]>]>>,
+    /// Database and protocol on the connection to the primary will depend on whether it was carried out.
+    pub chooses: bool,
+}
+
+/// Whether an EXEC's answer could be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecEnd {
+    Fine,
+    /// Whatever is answered from here on may be the answer of another command.
+    Unintelligible,
+}
+
+impl Session {
+    /// Whether a replica's own data answers the connection's reads. While it watches or gathers a transaction it does not: what an
+    /// EXEC is judged by is the primary's.
+    pub(super) fn reads_here(&self) -> bool {
+        let client = &self.client;
+        client.reads_from_replica && client.watching_epoch.is_none() && client.transaction.is_none()
+    }
+
+    pub(super) fn multi(&mut self, line: &mut Line) -> Verdict {
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        if let Some(transaction) = &mut self.client.transaction {
+            transaction.broken = true;
+            self.answer(line, |reply| reply.error("ERR MULTI calls can not be nested"));
+        } else {
+            self.client.transaction = Some(Transaction::default());
+            self.answer(line, |reply| reply.ok());
+        }
+        Verdict::Taken
+    }
+
+    pub(super) fn queue(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let Some(transaction) = &mut self.client.transaction else { return Verdict::Taken };
+        if command.flags.contains(Flags::NO_MULTI) {
+            transaction.broken = true;
+            self.answer(line, |reply| reply.error("ERR Command not allowed inside a transaction"));
+            return Verdict::Taken;
+        }
+        transaction.bytes += args.iter().map(|arg| arg.len() + size_of::<Box<[u8]>>()).sum::<usize>();
+        if transaction.bytes > MAX_TRANSACTION_BYTES {
+            transaction.broken = true;
+            transaction.queued.clear();
+            self.answer(line, |reply| reply.error("ERR the transaction is too large"));
+            return Verdict::Taken;
+        }
+        let owned = args.iter().map(|arg| Box::from(*arg)).collect();
+        transaction.queued.push(Queued { command: QueuedCommand(command), args: owned });
+        self.answer(line, |reply| reply.simple("QUEUED"));
+        Verdict::Taken
+    }
+
+    pub(super) fn exec(&mut self, line: &mut Line) -> Verdict {
+        let Some(transaction) = &self.client.transaction else {
+            return self.answer_here(line, |reply| reply.error("ERR EXEC without MULTI"));
+        };
+        if transaction.broken {
+            const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+            return self.end_transaction(line, |reply| reply.error(ABORTED));
+        }
+        let travelling = transaction.queued.iter().filter(|one| self.travels(one.command.0)).count();
+        let has_local_steps = travelling < transaction.queued.len();
+        if line.has_unanswered() && has_local_steps {
+            return Verdict::Wait;
+        }
+        let shard = &self.shared.shard;
+        if self.client.watching_epoch.is_some_and(|epoch| epoch != shard.leadership_epoch()) {
+            (self.client.transaction, self.client.watching_epoch) = (None, None);
+            return self.answer_here(line, |reply| reply.null_array());
+        }
+        if travelling == 0 && has_local_steps && self.client.watching_epoch.is_none() {
+            return self.exec_local_steps(line);
+        }
+        if !shard.is_primary() {
+            if line.pending > 0 {
+                return Verdict::Wait;
+            }
+            if self.must_forward() {
+                return Verdict::Forward(Forward::Transaction);
+            }
+            self.client.transaction = None;
+            return self.answer_here(line, |reply| reply.error(DID_NOT_HAPPEN));
+        }
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        if self.port.batch.lock().is_full() {
+            return Verdict::Full;
+        }
+        self.propose_transaction(line);
+        Verdict::Taken
+    }
+
+    /// Whether a queued command goes to the log, or to the primary, with its transaction.
+    fn travels(&self, command: &Command) -> bool {
+        command.uses_keyspace()
+            || matches!(command.session, SessionCommand::Publish | SessionCommand::ShardPublish)
+            || self.goes_to_primary(command) && !self.waits_here(command)
+    }
+
+    /// What a queued command will choose for those that follow it; `None` where it chooses nothing, or will fail.
+    fn foresee(&self, queued: &Queued, chosen: Chosen) -> Option<Chosen> {
+        let args = queued.slices();
+        match queued.command.0.session {
+            SessionCommand::Select => database(args[1]).ok().map(|db| Chosen { db, ..chosen }),
+            SessionCommand::Hello => {
+                foreseen_protocol(&self.shared, &args).map(|resp| Chosen { resp, ..chosen })
+            }
+            _ => None,
+        }
+    }
+
+    /// Carries out a transaction that touches no data and watches none.
+    fn exec_local_steps(&mut self, line: &mut Line) -> Verdict {
+        let queued = self.end_gathering();
+        self.show_queued(&queued);
+        line.expect_exec(queued.into_iter().map(|queued| Part::Local { queued, told: false }).collect());
+        line.answer(b"*0\r\n");
+        self.finish_exec(line);
+        Verdict::Taken
+    }
+
+    fn end_gathering(&mut self) -> Vec<Queued> {
+        self.client.watching_epoch = None;
+        self.client.transaction.take().unwrap_or_default().queued
+    }
+
+    /// Hands the queued commands to the log as one.
+    fn propose_transaction(&mut self, line: &mut Line) {
+        let queued = self.end_gathering();
+        self.show_queued(&queued);
+        let (mut commands, mut writes) = (Vec::new(), 0);
+        let mut steps = Vec::with_capacity(queued.len());
+        let mut parts = Vec::with_capacity(queued.len());
+        let mut chosen = Chosen { db: self.client.db, resp: self.client.resp };
+        for one in queued {
+            let QueuedCommand(command) = one.command;
+            if !self.travels(command) {
+                let next = self.foresee(&one, chosen).unwrap_or(chosen);
+                steps.extend((next.resp != chosen.resp).then_some(Step::Speak(next.resp)));
+                chosen = next;
+                parts.push(Part::Local { queued: one, told: false });
+                continue;
+            }
+            parts.push(Part::Sent);
+            if let Handler::Read(_) = command.handler_for(&one.slices()) {
+                steps.push(Step::Read { command, db: chosen.db, args: one.args });
+                continue;
+            }
+            self.write_step(&mut commands, command, chosen.db, &one.slices());
+            writes += 1;
+            steps.push(Step::Write(command));
+        }
+        let mut batch = self.port.batch.lock();
+        let start = batch.bytes.len();
+        if writes > 0 {
+            entry::write_transaction(&mut batch.bytes, writes);
+            batch.bytes.extend_from_slice(&commands);
+        }
+        let bytes = batch.bytes.len() - start;
+        let steps = steps.into_boxed_slice();
+        batch.push(self.client.connection, self.client.resp, Work::Transaction { bytes, steps });
+        line.pending += 1;
+        expect_local_steps(parts, line);
+    }
+
+    /// Writes a command that is logged; PUBLISH and SPUBLISH in the form that they have in the log.
+    fn write_step(&self, out: &mut Vec<u8>, command: &Command, db: usize, args: &Args<'_>) {
+        let kind = match command.session {
+            SessionCommand::Publish => Kind::Channel,
+            SessionCommand::ShardPublish => Kind::Shard,
+            _ => return entry::write_command(out, db, args),
+        };
+        let receivers = self.shared.pubsub.receivers(kind, args[1]).to_string();
+        let publish = [b"_publish", args[1], args[2], receivers.as_bytes(), IN_SHARD_CHANNEL];
+        let len = if kind == Kind::Shard { 5 } else { 4 };
+        entry::write_command(out, db, &publish[..len]);
+    }
+
+    /// Takes the queued transaction out, to be sent to the primary.
+    pub fn take_transaction(&mut self, line: &mut Line) -> SentTransaction {
+        let queued = self.end_gathering();
+        let mut sent = SentTransaction { requests: Vec::with_capacity(queued.len()), chooses: false };
+        let mut parts = Vec::with_capacity(queued.len());
+        let mut chosen = Chosen { db: self.client.db, resp: self.client.resp };
+        for one in queued {
+            if self.travels(one.command.0) {
+                sent.requests.push(one.args);
+                parts.push(Part::Sent);
+                continue;
+            }
+            let next = self.foresee(&one, chosen).filter(|next| *next != chosen);
+            if let Some(next) = next {
+                sent.requests.push(telling(chosen, next));
+                (chosen, sent.chooses) = (next, true);
+            }
+            parts.push(Part::Local { queued: one, told: next.is_some() });
+        }
+        expect_local_steps(parts, line);
+        sent
+    }
+
+    /// Forgets the queued transaction, which can't be sent to the primary.
+    pub fn drop_transaction(&mut self) {
+        self.end_gathering();
+    }
+
+    /// Ends an EXEC that has local steps, once the answer to the others has come. To be called whenever answers were taken.
+    pub fn finish_exec(&mut self, line: &mut Line) -> ExecEnd {
+        let Some(Exec { parts, answer }) = line.take_answered_exec() else { return ExecEnd::Fine };
+        let answer = answer.unwrap_or_default();
+        let Some((count, rest)) = open_array(&answer) else {
+            line.answer(&answer);
+            line.settle();
+            return if is_no(&answer) { ExecEnd::Fine } else { ExecEnd::Unintelligible };
+        };
+        let own = |part: &&Part| !matches!(part, Part::Local { told: false, .. });
+        if count != parts.iter().filter(own).count() {
+            return ExecEnd::Unintelligible;
+        }
+        let Some(merged) = self.merge(parts, rest, line) else { return ExecEnd::Unintelligible };
+        let mut out = Vec::with_capacity(merged.bytes.len() + 16);
+        Reply::new(&mut out, self.client.resp).array(merged.elements);
+        out.extend_from_slice(&merged.bytes);
+        match line.is_muted() {
+            true => line.out.extend_from_slice(&merged.messages),
+            false => line.answer(&out),
+        }
+        line.settle();
+        ExecEnd::Fine
+    }
+
+    /// Runs the local steps and puts their answers between the elements of the answer; `None` where that is not understood.
+    fn merge(&mut self, parts: Vec<Part>, mut rest: &[u8], line: &mut Line) -> Option<Merged> {
+        let mut merged = Merged::default();
+        for part in parts {
+            match part {
+                Part::Sent => {
+                    merged.bytes.extend_from_slice(take_reply(&mut rest)?);
+                    merged.elements += 1;
+                }
+                Part::Local { queued, told } => {
+                    if told {
+                        take_reply(&mut rest)?;
+                    }
+                    line.is_cut |= !self.run_local_step(&queued, &mut merged);
+                    if queued.command.0.session == SessionCommand::ReplyMode {
+                        self.adopt_reply_mode(line);
+                    }
+                }
+            }
+        }
+        rest.is_empty().then_some(merged)
+    }
+
+    /// False if its answer is more than there is room for.
+    fn run_local_step(&mut self, queued: &Queued, merged: &mut Merged) -> bool {
+        let QueuedCommand(command) = queued.command;
+        let start = merged.bytes.len();
+        let mut fits = true;
+        match command.session {
+            // Its lines would come between the transaction's replies.
+            SessionCommand::Monitor => Reply::new(&mut merged.bytes, self.client.resp).error(NO_MONITOR),
+            _ => {
+                let room = self.reply_limit().saturating_sub(start);
+                fits = self.call_local(command, &queued.slices(), &mut merged.bytes, room);
+            }
+        }
+        let answers = &merged.bytes[start..];
+        if command.session == SessionCommand::Subscription {
+            merged.messages.extend_from_slice(answers);
+        }
+        merged.elements += count_replies(answers);
+        fits
+    }
+
+    pub(super) fn discard(&mut self, line: &mut Line) -> Verdict {
+        if self.client.transaction.is_none() {
+            return self.answer_here(line, |reply| reply.error("ERR DISCARD without MULTI"));
+        }
+        self.end_transaction(line, |reply| reply.ok())
+    }
+
+    /// Drops the queued transaction and what is watched, and answers.
+    fn end_transaction(&mut self, line: &mut Line, answer: impl FnOnce(&mut Reply<'_>)) -> Verdict {
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        self.client.transaction = None;
+        if self.client.watching_epoch.take().is_some() {
+            self.push(Work::Forget);
+        }
+        self.answer(line, answer);
+        Verdict::Taken
+    }
+
+    pub(super) fn watch(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if self.client.transaction.is_some() {
+            return self.answer_here(line, |reply| reply.error("ERR WATCH inside MULTI is not allowed"));
+        }
+        let shard = &self.shared.shard;
+        let epoch = shard.leadership_epoch();
+        if !shard.is_primary() {
+            let verdict = self.forward_or_refuse(line);
+            if matches!(verdict, Verdict::Forward(_)) {
+                self.client.watching_epoch.get_or_insert(epoch);
+            }
+            return verdict;
+        }
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        self.client.watching_epoch.get_or_insert(epoch);
+        let keys = args[1..].iter().map(|key| Box::from(*key)).collect();
+        self.push(Work::Watch { db: self.client.db, keys });
+        line.pending += 1;
+        Verdict::Taken
+    }
+
+    pub(super) fn unwatch(&mut self, line: &mut Line) -> Verdict {
+        if !self.shared.shard.is_primary() && self.client.watching_epoch.is_some() {
+            let verdict = self.forward_or_refuse(line);
+            if matches!(verdict, Verdict::Forward(_)) {
+                self.client.watching_epoch = None;
+            }
+            return verdict;
+        }
+        if self.client.watching_epoch.take().is_some() {
+            self.push(Work::Forget);
+        }
+        self.answer_here(line, |reply| reply.ok())
+    }
+}
+
+/// An EXEC's answer in the making.
+#[derive(Default)]
+struct Merged {
+    elements: usize,
+    bytes: Vec<u8>,
+    /// Those of the answers that CLIENT REPLY does not turn off.
+    messages: Vec<u8>,
+}
+
+fn expect_local_steps(parts: Vec<Part>, line: &mut Line) {
+    if parts.iter().any(|part| matches!(part, Part::Local { .. })) {
+        line.expect_exec(parts);
+    }
+}
+
+/// The request that tells the primary what was chosen.
+fn telling(before: Chosen, after: Chosen) -> Box<[Box<[u8]>]> {
+    let (name, value) = if before.db == after.db {
+        ("HELLO", if after.resp == Resp::V3 { 3 } else { 2 })
+    } else {
+        ("SELECT", after.db)
+    };
+    [name.as_bytes().into(), value.to_string().into_bytes().into()].into()
+}
+
+/// Whether an EXEC's answer says that it was not carried out.
+fn is_no(answer: &[u8]) -> bool {
+    answer.starts_with(b"-") || answer == b"*-1\r\n" || answer == b"_\r\n"
+}
+
+fn count_replies(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let Ok(Some(len)) = FrameScanner::default().scan(bytes)
+        && len > 0
+    {
+        bytes = &bytes[len..];
+        count += 1;
+    }
+    count
+}
