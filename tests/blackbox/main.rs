@@ -26,6 +26,7 @@ mod pipelining;
 mod protocol;
 mod pubsub;
 mod replication;
+mod replies;
 mod scan;
 mod stories;
 mod transactions;
