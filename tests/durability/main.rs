@@ -8,6 +8,7 @@ mod catch_up;
 mod checkpoints;
 mod damage;
 mod full_disk;
+mod hostile;
 mod kills;
 mod ledger;
 mod point_in_time;
