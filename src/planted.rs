@@ -28,6 +28,8 @@ pub enum Bug {
     LoseHardState,
     /// Recovery takes a record whose checksum is wrong.
     TrustTornRecords,
+    /// A log is refused for damage in a part that a whole checkpoint makes needless.
+    CondemnForOldDamage,
     /// Replicas and replays run the first half of a transaction's writes.
     HalfAnExec,
     /// An EXEC runs although a watched key has changed.
@@ -85,8 +87,11 @@ mod switch {
 
     /// Plants a bug, or none, in all nodes that this thread turns.
     pub fn plant(bug: Option<Bug>) {
-        let in_log =
-            (bug == Some(Bug::TrustTornRecords)).then_some(perdura_wal::planted::Bug::TrustTornRecords);
+        let in_log = match bug {
+            Some(Bug::TrustTornRecords) => Some(perdura_wal::planted::Bug::TrustTornRecords),
+            Some(Bug::CondemnForOldDamage) => Some(perdura_wal::planted::Bug::CondemnForOldDamage),
+            _ => None,
+        };
         perdura_wal::planted::plant(in_log);
         PLANTED.set(bug);
     }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use perdura_wal::{LogView, ReadOnlyDisk};
+use perdura_wal::{LogView, ReadOnlyDisk, Sources};
 
 use super::checkpoint::Lent;
 use super::error::{BackupError, Result};
@@ -41,10 +41,15 @@ impl FolderSource {
     ) -> Result<Option<FolderSource>> {
         let folder = dir.join(LOG_FOLDER);
         let disk = ReadOnlyDisk::open(&folder).map_err(BackupError::io("open", &folder))?;
-        let Some(view) = LogView::open(disk, progress)? else { return Ok(None) };
+        let shelf = Shelf::at(&dir.join(CHECKPOINT_FOLDER));
+        let mut sources = Sources { progress, checkpoint: &mut || shelf.position_for_log() };
+        let Some(view) = LogView::open(disk, &mut sources)? else { return Ok(None) };
+        for damage in view.recovery().left_out.iter().flat_map(|left_out| &left_out.damage) {
+            tracing::warn!(damage, "old entries of the log are lost, and a checkpoint has what they did");
+        }
         let identity = Identity::decode(view.metadata())?;
         let log_id = view.log_id();
-        Ok(Some(FolderSource { view, shelf: Shelf::at(&dir.join(CHECKPOINT_FOLDER)), identity, log_id }))
+        Ok(Some(FolderSource { view, shelf, identity, log_id }))
     }
 
     pub fn owner(&self) -> Owner {

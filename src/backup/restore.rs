@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use perdura_wal::{
-    HardState, LogView, NewLog, Options, Position, ReadOnlyDisk, RealDisk, Record, SyncMode, Wal,
+    HardState, LogView, NewLog, Options, Position, ReadOnlyDisk, RealDisk, Record, Sources, SyncMode, Wal,
 };
 
 use super::checkpoint::StoredCheckpoint;
@@ -355,7 +355,8 @@ fn replay(dir: &Path, plan: &Plan, last: u64, progress: &mut dyn FnMut(Progress)
     };
     let folder = dir.join(LOG_FOLDER);
     let disk = ReadOnlyDisk::open(&folder).map_err(BackupError::io("open", &folder))?;
-    let view = LogView::open(disk, &mut |_| {})?;
+    let mut sources = Sources { progress: &mut |_| {}, checkpoint: &mut || None };
+    let view = LogView::open(disk, &mut sources)?;
     let all = last + 1 - plan.first();
     if let Some(view) = view {
         view.visit_entries(plan.first(), last, |record| -> Result<()> {

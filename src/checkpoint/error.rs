@@ -11,6 +11,9 @@ use crate::keyspace::digest::Digest;
 
 pub type Result<T> = std::result::Result<T, CheckpointError>;
 
+/// The operation of a read from a file that is open.
+pub(super) const READ: &str = "read";
+
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The operating system failed a call.
@@ -76,6 +79,10 @@ impl CheckpointError {
             CheckpointError::Damaged { damage, .. } => !matches!(damage, Damage::Version { .. }),
             CheckpointError::Record { .. } | CheckpointError::Sum { .. } | CheckpointError::Orphan { .. } => {
                 true
+            }
+            // The medium does not give back bytes that are there. An EIO of any other call says nothing of what was written.
+            CheckpointError::Io { operation, source, .. } => {
+                *operation == READ && source.raw_os_error() == Some(libc::EIO)
             }
             _ => false,
         }

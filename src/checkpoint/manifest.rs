@@ -14,10 +14,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use perdura_wal::Position;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::error::{CheckpointError, Damage};
+use super::error::{CheckpointError, Damage, READ};
 use crate::keyspace::DATABASES;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest::Digest;
@@ -44,6 +45,13 @@ pub struct Point {
     pub stamp_ms: i64,
     /// The group's voters there.
     pub members: Vec<u64>,
+}
+
+impl Point {
+    /// Its place in the log.
+    pub fn position(&self) -> Position {
+        Position { index: self.index, term: self.term }
+    }
 }
 
 /// What is in one generation.
@@ -147,18 +155,15 @@ pub fn digest_of(databases: &[Tally; DATABASES]) -> Digest {
 /// The manifest in a checkpoint's folder.
 pub fn read(folder: &Path) -> Result<Manifest, CheckpointError> {
     let file = folder.join(FILE_NAME);
-    let read = File::open(&file).and_then(|opened| {
-        let mut bytes = Vec::new();
-        opened.take(MAX_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
-    match read {
-        Ok(bytes) => Manifest::decode(&bytes).map_err(|damage| CheckpointError::damaged(&file, damage)),
+    let opened = match File::open(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(CheckpointError::damaged(&file, Damage::Missing))
+            return Err(CheckpointError::damaged(&file, Damage::Missing));
         }
-        Err(error) => Err(CheckpointError::io("read", &file)(error)),
-    }
+        opened => opened.map_err(CheckpointError::io("open", &file))?,
+    };
+    let mut bytes = Vec::new();
+    opened.take(MAX_BYTES).read_to_end(&mut bytes).map_err(CheckpointError::io(READ, &file))?;
+    Manifest::decode(&bytes).map_err(|damage| CheckpointError::damaged(&file, damage))
 }
 
 fn checksum(head: &[u8], body: &[u8]) -> u64 {

@@ -19,9 +19,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use perdura_wal::Position;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::error::{CheckpointError, Damage, Result};
+use super::error::{CheckpointError, Damage, READ, Result};
 use super::manifest::{self, FileSum, Manifest};
 
 const WORK: &str = "work";
@@ -140,21 +141,28 @@ impl Shelf {
         Ok(manifest)
     }
 
-    /// The newest checkpoint that [`Shelf::verify`] passes, and those newer ones that it does not. One of a newer format is an
-    /// error, not damage: an older one in its place would hide what it holds.
-    /// `progress` hears of bytes as they are read.
+    /// The newest checkpoint that [`Shelf::verify`] passes, and those newer ones that are damaged. `progress` hears of bytes as
+    /// they are read.
+    ///
+    /// # Errors
+    /// One can't be judged: it is of a newer format, or could not be opened. An older one in its place would hide what it holds.
     pub fn newest_good(&self, mut progress: impl FnMut(u64)) -> Result<(Option<Manifest>, Vec<Rejected>)> {
         let mut rejected = Vec::new();
         for index in self.list()?.into_iter().rev() {
             match self.verify(index, &mut progress) {
                 Ok(manifest) => return Ok((Some(manifest), rejected)),
-                Err(error @ CheckpointError::Damaged { damage: Damage::Version { .. }, .. }) => {
-                    return Err(error);
-                }
-                Err(error) => rejected.push(Rejected { index, error }),
+                Err(error) if error.is_damage() => rejected.push(Rejected { index, error }),
+                Err(error) => return Err(error),
             }
         }
         Ok((None, rejected))
+    }
+
+    /// The last entry of the newest whole checkpoint, for a log that begins after damage; `None` where there is none, or where
+    /// that can't be told.
+    pub fn position_for_log(&self) -> Option<Position> {
+        let (newest, _) = self.newest_good(|_| {}).ok()?;
+        newest.map(|newest| newest.point.position())
     }
 
     /// Completes `staged`, a folder of [`Shelf::temporary`] that holds RocksDB's files, with the manifest and publishes it.
@@ -363,8 +371,8 @@ fn sum_and_sync(file: &Path, name: String) -> Result<FileSum> {
 
 /// Length and checksum of a file.
 pub(super) fn sum(path: &Path, progress: &mut impl FnMut(u64)) -> Result<(u64, u64)> {
+    let mut file = File::open(path).map_err(CheckpointError::io("open", path))?;
     let mut read = || -> io::Result<(u64, u64)> {
-        let mut file = File::open(path)?;
         let mut buffer = vec![0; READ_BYTES];
         let (mut bytes, mut hash) = (0, Xxh3Default::new());
         loop {
@@ -377,7 +385,7 @@ pub(super) fn sum(path: &Path, progress: &mut impl FnMut(u64)) -> Result<(u64, u
             progress(count as u64);
         }
     };
-    read().map_err(CheckpointError::io("read", path))
+    read().map_err(CheckpointError::io(READ, path))
 }
 
 /// Syncs a file or a folder.

@@ -1,10 +1,13 @@
 //! Opening the data folder: the log is read and checked, the newest whole checkpoint is found, and the one goes on where the other
 //! ends. Nothing is loaded yet.
+//!
+//! - The log comes first: it has the lock. Where an old part of it is damaged it asks for the checkpoint, which then is found
+//!   before the log is open: damage to what that holds condemns no log.
 
 use std::fs;
 use std::path::Path;
 
-use perdura_wal::{NewLog, Options, Position, Progress, RealDisk, Recovery, SyncMode, Wal};
+use perdura_wal::{LeftOut, NewLog, Options, Position, Progress, RealDisk, Recovery, Sources, SyncMode, Wal};
 
 use super::ServerError;
 use super::open::threads;
@@ -33,17 +36,21 @@ pub struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Opens log and checkpoints, so that the one goes on where the other ends. The log comes first: it has the lock.
+    /// Opens log and checkpoints, so that the one goes on where the other ends.
     pub fn open(&self) -> Result<(Wal<RealDisk>, RocksStore), ServerError> {
         let Folder { config, identity, .. } = *self;
         let repair = Repair::of(config, identity).counting(self.integrity);
-        let mut wal = match self.open_log() {
-            Err(error) if repair.set_log_aside(&error)? => self.open_log()?,
+        let mut store = None;
+        let opened = self.open_log(&mut store);
+        if let Some(Err(error)) = store {
+            return Err(error);
+        }
+        let mut wal = match opened {
+            Err(error) if repair.set_log_aside(&error)? => self.open_log(&mut store)?,
             opened => opened?,
         };
-        let store = self.open_store()?;
-        let newest =
-            store.newest().map(|newest| Position { index: newest.point.index, term: newest.point.term });
+        let store = store.unwrap_or_else(|| self.open_store())?;
+        let newest = store.newest().map(|newest| newest.point.position());
         let is_own = store.newest().is_none_or(|newest| newest.point.cluster_id == identity.cluster_id.0);
         if is_own {
             repair.mark_loss(&mut wal, newest)?;
@@ -56,7 +63,7 @@ impl Folder<'_> {
             if !is_own || is_new || !repair.set_log_aside(&gap)? {
                 return Err(gap);
             }
-            wal = self.open_log()?;
+            wal = self.open_log(&mut None)?;
             repair.mark_loss(&mut wal, newest)?;
         }
         Ok((wal, store))
@@ -84,7 +91,12 @@ impl Folder<'_> {
         Ok(store)
     }
 
-    fn open_log(&self) -> Result<Wal<RealDisk>, ServerError> {
+    /// Opens the log. Where old damage in it asks for the newest checkpoint, `store` is opened on the way, and is there
+    /// afterwards.
+    fn open_log(
+        &self,
+        store: &mut Option<Result<RocksStore, ServerError>>,
+    ) -> Result<Wal<RealDisk>, ServerError> {
         let Folder { config, identity, loading, .. } = *self;
         loading.enter(Stage::ReadingLog);
         let mode = match config.log_sync {
@@ -99,10 +111,33 @@ impl Folder<'_> {
             let share = read.segments_done as f64 / read.segments.max(1) as f64;
             loading.loaded_up_to((log_bytes as f64 * share) as u64);
         };
-        let (wal, recovery) = Wal::open_with_progress(disk, log_options(config, identity), &mut progress)?;
+        let mut checkpoint = || {
+            let store = store.get_or_insert_with(|| self.open_store()).as_ref().ok()?;
+            let newest = &store.newest()?.point;
+            (newest.cluster_id == identity.cluster_id.0).then(|| newest.position())
+        };
+        let mut sources = Sources { progress: &mut progress, checkpoint: &mut checkpoint };
+        let (wal, recovery) = Wal::open_with(disk, log_options(config, identity), &mut sources)?;
         loading.loaded_up_to(log_bytes);
         tell(&recovery);
+        if let Some(left_out) = &recovery.left_out {
+            self.tell_left_out(left_out, recovery.first_index);
+        }
         Ok(wal)
+    }
+
+    fn tell_left_out(&self, left_out: &LeftOut, first_index: u64) {
+        for damage in &left_out.damage {
+            tracing::error!(damage, "DAMAGE in an old part of the log; a checkpoint has all that was in it");
+            self.integrity.found(damage.clone());
+        }
+        tracing::error!(
+            set_aside = ?left_out.files,
+            begins_with = left_out.begins_with,
+            first_index,
+            "the log begins after its damage: the segments before are set aside as damaged-*, for people to look at and to \
+             remove; a replica that lags behind that is sent a checkpoint, and a backup that has not copied them has a gap"
+        );
     }
 }
 

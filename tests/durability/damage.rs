@@ -1,11 +1,15 @@
-//! Logs that a disk did something to: a torn end is cut and named, damage anywhere else is named and refused.
+//! Logs that a disk did something to: a torn end is cut and named, damage that a checkpoint covers is named and set aside, damage
+//! anywhere else is named and refused.
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use perdura_testkit::Node;
 
+use crate::checkpoints::checkpoint;
 use crate::perdura;
+use crate::restarts::digest;
 
 /// First bytes of every segment (docs/log-format.md), and where its sequence number stands.
 const MAGIC: &[u8] = b"PERDURAW";
@@ -129,4 +133,67 @@ fn check_refusal(node: &mut Node, damaged: &Path) {
 
 fn file_name(path: &Path) -> String {
     path.file_name().expect("a file").to_string_lossy().into_owned()
+}
+
+/// A node whose log goes back behind its newest checkpoint, killed; the digest of its data, and the damaged segment.
+fn killed_with_old_damage() -> (Node, String, PathBuf) {
+    let mut node = perdura().start();
+    let value = vec![b'v'; 10_000];
+    for round in 0..3 {
+        let mut client = node.client();
+        for n in 0..250 {
+            let key = format!("key:{round}:{n}");
+            assert_eq!(client.call(&[b"SET", key.as_bytes(), &value]).to_string(), "+OK");
+        }
+        if round < 2 {
+            checkpoint(&node);
+        }
+    }
+    let expected = digest(&node);
+    node.kill();
+    let oldest = segments(&node.data())[0].clone();
+    flip_byte(&oldest, FIRST_BATCH);
+    (node, expected, oldest)
+}
+
+fn log_verify(node: &Node) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_perdura"))
+        .args(["log", "verify", "--dir"])
+        .arg(node.data())
+        .output()
+        .expect("the program can be run");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn damage_before_the_newest_checkpoint_does_not_condemn_the_log() {
+    let (mut node, expected, damaged) = killed_with_old_damage();
+    let name = file_name(&damaged);
+    let (code, said) = log_verify(&node);
+    assert!(code == Some(1) && said.contains(&name) && said.contains("a node starts"), "{said}");
+    node.restart();
+    assert_eq!(digest(&node), expected);
+    let log = node.log();
+    for part in ["DAMAGE in an old part of the log", &name, "at byte ", "begins_with"] {
+        assert!(log.contains(part), "no {part} in {log}");
+    }
+    assert_eq!(node.client().info_number("perdura_damage_found"), 1);
+    let aside = damaged.with_file_name(format!("damaged-{name}"));
+    assert!(aside.exists() && !damaged.exists(), "it is set aside");
+    node.client().check("SET after damage", "+OK");
+    node.kill();
+    assert_eq!(log_verify(&node).0, Some(0), "the log is sound again");
+    node.restart();
+    node.client().check("GET after", "damage");
+    assert!(aside.exists(), "only people remove it");
+}
+
+/// The newest checkpoint is damaged as well: the older one needs the damaged segment.
+#[test]
+fn damage_that_the_newest_whole_checkpoint_does_not_cover_is_refused() {
+    let (mut node, _, damaged) = killed_with_old_damage();
+    let shelf = perdura::checkpoint::shelf::Shelf::at(&node.data().join("checkpoints"));
+    let newest = shelf.list().expect("it can be listed").pop().expect("there is one");
+    flip_byte(&shelf.path(newest).join("MANIFEST.perdura"), 200);
+    check_refusal(&mut node, &damaged);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Cluster, Node, NodeSpec};
 
+use crate::checkpoints::checkpoint;
 use crate::damage::{FIRST_BATCH, flip_byte, segments};
 use crate::perdura;
 use crate::restarts::{check, fill};
@@ -31,6 +32,13 @@ fn damage_a_sealed_segment(node: &Node) {
     let segments = segments(&node.data());
     assert!(segments.len() >= 3, "{segments:?}");
     flip_byte(&segments[segments.len() / 2 - 1], FIRST_BATCH);
+}
+
+/// Damages the newest segment that is full: no checkpoint has what is in it.
+fn damage_the_last_sealed_segment(node: &Node) {
+    let segments = segments(&node.data());
+    assert!(segments.len() >= 3, "{segments:?}");
+    flip_byte(&segments[segments.len() - 2], FIRST_BATCH);
 }
 
 fn wait_until_it_knows_all(node: &Node) {
@@ -69,7 +77,7 @@ fn its_own_checkpoint_saves_it_the_others() {
     let (mut cluster, primary, replica) = with_replica_down(
         small_segments().flag("checkpoint-log-bytes", "512kb").flag("log-keep-bytes", "1gb"),
     );
-    damage_a_sealed_segment(&cluster.nodes[replica]);
+    damage_the_last_sealed_segment(&cluster.nodes[replica]);
     cluster.nodes[replica].spawn();
     wait_until_it_knows_all(&cluster.nodes[replica]);
     cluster.agreed_digest();
@@ -77,6 +85,29 @@ fn its_own_checkpoint_saves_it_the_others() {
     assert!(log.contains("THE LOG CAN'T BE USED"), "{log}");
     assert!(!log.contains("loading a checkpoint of another node"), "{log}");
     check_that_it_counts(cluster, primary);
+}
+
+/// It has lost nothing that counts, so it asks for nothing: with it, the group does without the others at once.
+#[test]
+fn a_member_with_damage_before_its_checkpoint_keeps_its_vote_and_its_log() {
+    let mut cluster = Cluster::start_with(small_segments().flag("log-keep-bytes", "1gb"));
+    let primary = cluster.primary();
+    fill(&cluster.nodes[primary]);
+    cluster.agreed_digest();
+    let (replica, other) = ((primary + 1) % 3, (primary + 2) % 3);
+    checkpoint(&cluster.nodes[replica]);
+    assert!(cluster.nodes[replica].terminate().success());
+    flip_byte(&segments(&cluster.nodes[replica].data())[0], FIRST_BATCH);
+    // Nobody can help it to learn again.
+    cluster.nodes[other].kill();
+    cluster.nodes[replica].restart();
+    let primary = cluster.primary();
+    cluster.client(primary).check("SET after damage", "+OK");
+    let log = cluster.nodes[replica].log();
+    assert!(log.contains("DAMAGE in an old part of the log"), "{log}");
+    assert!(!log.contains("THE LOG CAN'T BE USED") && !log.contains("this node's log is new"), "{log}");
+    cluster.nodes[other].restart();
+    cluster.agreed_digest();
 }
 
 /// No checkpoint is whole, and the log alone does not reach back: as good as no log.

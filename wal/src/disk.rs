@@ -13,6 +13,21 @@ use std::fmt::Debug;
 use std::io;
 
 use aligned::AlignedBuf;
+use thiserror::Error;
+
+/// A read that failed, and where in the file.
+#[derive(Debug, Error)]
+#[error("at byte {offset}: {source}")]
+pub struct ReadFailure {
+    pub offset: u64,
+    pub source: io::Error,
+}
+
+impl From<io::Error> for ReadFailure {
+    fn from(source: io::Error) -> ReadFailure {
+        ReadFailure { offset: 0, source }
+    }
+}
 
 /// One folder of files.
 pub trait Disk: Clone + Debug + Send + Sync + 'static {
@@ -34,11 +49,14 @@ pub trait Disk: Clone + Debug + Send + Sync + 'static {
     /// Makes creations, renames and removals durable.
     fn sync_dir(&self) -> io::Result<()>;
     fn map(&self, name: &str) -> io::Result<Self::Map>;
+    /// Reads a whole file, from the cache as far as it is there. A sector that the medium can't give back is an error here, where
+    /// a map would end the process.
+    fn read_cached(&self, name: &str) -> Result<AlignedBuf, ReadFailure>;
     /// Reads a whole file from the medium rather than from a cache that may hold what a failed sync lost, and drops what
     /// the cache holds of it: later reads show the same bytes.
-    fn read_all(&self, name: &str) -> io::Result<AlignedBuf>;
+    fn read_all(&self, name: &str) -> Result<AlignedBuf, ReadFailure>;
     /// The same at the caller's pace: `pace` is called with the number of bytes that were just read, and may take its time.
-    fn read_all_at_pace(&self, name: &str, pace: &mut dyn FnMut(u64)) -> io::Result<AlignedBuf> {
+    fn read_all_at_pace(&self, name: &str, pace: &mut dyn FnMut(u64)) -> Result<AlignedBuf, ReadFailure> {
         let bytes = self.read_all(name)?;
         pace(bytes.as_ref().len() as u64);
         Ok(bytes)

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::disk::ReadFailure;
 use crate::format::{Fault, MAX_PAYLOAD_BYTES};
+
+const READ: &str = "read";
 
 #[derive(Debug, Clone, Error)]
 pub enum WalError {
@@ -70,10 +73,10 @@ pub enum WalError {
 }
 
 impl WalError {
-    /// Whether the log itself is at fault: bytes or files are not what they must be. Otherwise it could not be read, or was
-    /// asked for what it can't do.
+    /// Whether the log itself is at fault: bytes or files are not what they must be, or the medium does not give bytes back.
+    /// Otherwise it could not be opened, or was asked for what it can't do.
     pub fn is_damage(&self) -> bool {
-        matches!(
+        let is_wrong = matches!(
             self,
             WalError::Damaged { .. }
                 | WalError::MissingSegment { .. }
@@ -81,7 +84,24 @@ impl WalError {
                 | WalError::ShortSegment { .. }
                 | WalError::Foreign { .. }
                 | WalError::CommitBeyondLog { .. }
-        )
+        );
+        is_wrong || self.is_unreadable()
+    }
+
+    /// Whether the medium could not read bytes that are there. An EIO of any other call says nothing of what was written.
+    pub fn is_unreadable(&self) -> bool {
+        let WalError::Io { operation, source, .. } = self else { return false };
+        *operation == READ && source.raw_os_error() == Some(libc::EIO)
+    }
+
+    /// The finding alone, without advice.
+    pub fn finding(&self) -> String {
+        match self {
+            WalError::Damaged { file, offset, fault } => {
+                format!("{file} is damaged at byte {offset}: {fault}")
+            }
+            error => error.to_string(),
+        }
     }
 
     /// Whether there was no space on the disk, or none within a quota.
@@ -101,6 +121,16 @@ impl WalError {
             | WalError::NewerVersion { file, .. } => Some(file),
             WalError::MissingSegment { missing, .. } => Some(missing),
             _ => None,
+        }
+    }
+
+    pub(crate) fn read(file: &str) -> impl FnOnce(ReadFailure) -> WalError {
+        let file = file.to_owned();
+        move |ReadFailure { offset, source }| WalError::Io {
+            operation: READ,
+            file,
+            offset,
+            source: Arc::new(source),
         }
     }
 

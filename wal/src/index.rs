@@ -225,7 +225,8 @@ impl LogIndex {
         Ok(())
     }
 
-    fn compact(&mut self, base: Position) -> Result<(), Fault> {
+    /// Forgets the entries up to `base`.
+    pub fn compact(&mut self, base: Position) -> Result<(), Fault> {
         if base.index >= self.next {
             return expect_index(self.next - 1, base.index);
         }

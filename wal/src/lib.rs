@@ -4,7 +4,8 @@
 //! - What [`Wal::commit`] returned `Ok` for survives a crash; what it did not is cut or kept, as a whole.
 //! - A failed write or sync poisons the log: every later call returns the same error, nothing is retried. A full disk is
 //!   noticed before that by whoever asks for room ([`Wal::secure_room`]).
-//! - [`Wal::open`] cuts a torn tail, which was never acknowledged, and refuses anything else that is wrong.
+//! - [`Wal::open`] cuts a torn tail, which was never acknowledged, leaves out old segments that are damaged and that a checkpoint
+//!   makes needless, and refuses anything else that is wrong.
 //! - [`LogView`] and [`verify_folder`] look at a log that nobody has open, and change nothing.
 //! - All access to files goes through [`Disk`]: [`RealDisk`], [`ReadOnlyDisk`] or the simulated [`SimDisk`].
 //!
@@ -31,12 +32,12 @@ mod wal;
 pub use disk::read_only::ReadOnlyDisk;
 pub use disk::real::{RealDisk, SyncMode};
 pub use disk::sim::{SimDisk, Tear};
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, ReadFailure};
 pub use error::WalError;
 pub use format::Fault;
 pub use index::{HardState, Position};
 pub use read::{OwnedRecord, Verified, verify_sealed};
-pub use recovery::{Progress, Recovery, TornTail};
+pub use recovery::{LeftOut, Progress, Recovery, Sources, TornTail};
 pub use spares::Preparer;
 pub use verify::{Verdict, verify_folder};
 pub use view::{LogView, PlacedRecord, Prepared, SegmentView};

@@ -5,6 +5,8 @@
 pub enum Bug {
     /// Recovery takes a record whose checksum is wrong.
     TrustTornRecords,
+    /// Recovery refuses a log for damage in a part that a checkpoint makes needless.
+    CondemnForOldDamage,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -1,8 +1,8 @@
 //! Reading entries back, and checking sealed segments.
 //!
 //! - Every record that is read is checked against its checksum again.
-//! - Sealed segments are read through their maps, the one in use with plain reads of at most 64 KiB or one
-//!   record, whichever is more.
+//! - Sealed segments that were read as a whole are read through their maps, others and the one in use with plain reads of at
+//!   most 64 KiB or one record, whichever is more.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::format::{
 };
 use crate::index::{Group, Place};
 use crate::replay::{Flaw, Walk};
-use crate::segment::{Source, name_of, sequence_of};
+use crate::segment::{Source, name_of, read_segment, sequence_of};
 use crate::view::SegmentView;
 use crate::wal::Wal;
 
@@ -83,7 +83,12 @@ impl<D: Disk> Wal<D> {
         self.check_poison()?;
         match self.sealed_segment(sequence) {
             None => Ok(Verified::default()),
-            Some(segment) => verify(segment.bytes(&self.disk)?, self.log_id(), sequence, segment.end),
+            Some(segment) => {
+                let bytes = read_segment(&self.disk, sequence)?;
+                let verified = verify(bytes.as_ref(), self.log_id(), sequence, segment.end)?;
+                segment.note_verified();
+                Ok(verified)
+            }
         }
     }
 
@@ -100,7 +105,7 @@ impl<D: Disk> Wal<D> {
 
     fn source(&self, sequence: u64) -> Result<Source<'_, D::File>, WalError> {
         match self.sealed_segment(sequence) {
-            Some(segment) => Ok(Source::Mapped(segment.bytes(&self.disk)?)),
+            Some(segment) => segment.source(&self.disk),
             None => Ok(self.active_source()),
         }
     }
@@ -118,7 +123,7 @@ pub fn verify_sealed<D: Disk>(
 ) -> Result<Verified, WalError> {
     let SegmentView { file, used_bytes, .. } = segment;
     let Some(sequence) = sequence_of(file) else { return Ok(Verified::default()) };
-    let bytes = disk.read_all_at_pace(file, pace).map_err(WalError::io("read", file, 0))?;
+    let bytes = disk.read_all_at_pace(file, pace).map_err(WalError::read(file))?;
     verify(bytes.as_ref(), log_id, sequence, *used_bytes)
 }
 

@@ -9,17 +9,22 @@
 //! | zeros behind the last batch | clean end |
 //! | an unsound last batch, no batch behind it | torn tail: cut as a whole, reported |
 //! | an unsound batch or a hole, a batch of the same segment behind it | refused: damaged |
-//! | an unsound batch in a segment that others follow, or one that ends too early or too late | refused: damaged |
+//! | an unsound batch in a segment that others follow, or one that ends too early or too late | old damage, or refused: damaged |
 //! | a segment begun, its first batch unfinished | wiped, kept as prepared; the log ends in the one before |
 //! | prepared segments (zeros, or the bytes of their former life) behind the last in use | kept for later |
-//! | a number missing between two segments | refused: missing segment |
-//! | entries begin later than the last recorded compaction | refused: missing entries |
-//! | a file shorter than a header | refused: short segment |
+//! | a number missing between two segments | old damage, or refused: missing segment |
+//! | entries begin later than the last recorded compaction | old damage, or refused: missing entries |
+//! | a file shorter than a header, a header that is unsound | old damage, or refused: short segment, damaged |
+//! | a sector that can't be read | as unsound bytes at that place |
 //! | a header of another log, or of a newer version | refused: foreign, newer version |
 //! | segments that compaction no longer needs | dropped |
 //! | hard state in the torn batch | the one before it counts |
 //! | hard state whose commit lies behind the last entry | refused: entries are missing |
 //! | temporary files | removed |
+//!
+//! Old damage: whatever is wrong with a segment that others follow, the log can begin with the next one, for that repeats hard
+//! state, metadata and compaction. It does where nothing is lost by it: the entries that it then lacks were compacted away, or
+//! a checkpoint of the caller's holds them ([`Sources::checkpoint`], asked only then). The segments before are left out and reported.
 //!
 //! The scan changes nothing; what it found is repaired by the open, after the scan accepted everything.
 //!
@@ -29,9 +34,10 @@
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 use crate::format::{BLOCK_BYTES, Fault, SegmentHeader, VERSION};
-use crate::index::LogIndex;
+use crate::index::{LogIndex, Position};
+use crate::planted::{self, Bug};
 use crate::replay::{Flaw, Walk};
-use crate::segment::{SealedSegment, list_sequences, map_segment, name_of};
+use crate::segment::{SealedSegment, list_sequences, name_of, read_segment};
 
 /// How far reading the log has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +46,26 @@ pub struct Progress {
     pub segments: usize,
     pub records: u64,
     pub bytes: u64,
+}
+
+/// What a scan may ask its caller for, and tell it.
+pub struct Sources<'a> {
+    /// Hears how far reading has come, after every segment.
+    pub progress: &'a mut dyn FnMut(&Progress),
+    /// The last entry of a checkpoint that holds all entries up to it, if there is one. Asked only where a part of the log is
+    /// damaged that such a checkpoint would make needless.
+    pub checkpoint: &'a mut dyn FnMut() -> Option<Position>,
+}
+
+/// The oldest segments, left out because of damage: no entry in them is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What is wrong, with file and offset, oldest first.
+    pub damage: Vec<String>,
+    /// The files that are left out, sound ones before damaged ones included; an open puts `damaged-` before their names.
+    pub files: Vec<String>,
+    /// The segment that the log begins with.
+    pub begins_with: String,
 }
 
 /// The unfinished batch that was cut.
@@ -71,6 +97,7 @@ pub struct Recovery {
     pub first_index: u64,
     pub last_index: u64,
     pub torn_tail: Option<TornTail>,
+    pub left_out: Option<LeftOut>,
     /// A segment that had been begun with an unfinished batch.
     pub wiped: Option<String>,
 }
@@ -105,8 +132,10 @@ pub(crate) struct Scan<D: Disk> {
     pub prepared: Vec<(u64, u64)>,
     /// A prepared segment with traces of an unfinished first batch.
     pub wipe: Option<u64>,
-    /// No older segment was left out.
+    /// No older segment was passed over unread.
     pub knows_all: bool,
+    /// Entries up to this one are to be compacted away: some of them are left out.
+    pub compact_to: Option<Position>,
     pub report: Recovery,
 }
 
@@ -114,14 +143,12 @@ pub(crate) struct Scan<D: Disk> {
 pub(crate) struct Candidate {
     pub sequence: u64,
     file_bytes: u64,
-    pub header: Result<(SegmentHeader, u32), Fault>,
+    /// The header, or what is wrong with it.
+    pub header: Result<(SegmentHeader, u32), WalError>,
 }
 
-pub(crate) fn scan<D: Disk>(
-    disk: &D,
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Option<Scan<D>>, WalError> {
-    scan_newest(disk, usize::MAX, progress)
+pub(crate) fn scan<D: Disk>(disk: &D, sources: &mut Sources<'_>) -> Result<Option<Scan<D>>, WalError> {
+    scan_newest(disk, usize::MAX, sources)
 }
 
 /// Scans no more than so many of the newest segments in use, at least two where there are two: the last one may turn
@@ -129,51 +156,88 @@ pub(crate) fn scan<D: Disk>(
 pub(crate) fn scan_newest<D: Disk>(
     disk: &D,
     newest: usize,
-    progress: &mut dyn FnMut(&Progress),
+    sources: &mut Sources<'_>,
 ) -> Result<Option<Scan<D>>, WalError> {
     let sequences = list_sequences(disk)?;
     if sequences.is_empty() {
         return Ok(None);
     }
-    check_contiguous(&sequences)?;
     let candidates = sequences
         .into_iter()
         .map(|sequence| read_candidate(disk, sequence))
         .collect::<Result<Vec<_>, _>>()?;
-    let log_id = log_id_of(&candidates[0])?;
+    let log_id = log_id_of(&candidates)?;
     let in_use = count_in_use(&candidates, log_id)?;
-    let oldest = in_use.saturating_sub(newest.max(2));
-    let mut scanner = Scanner::new(disk, log_id, &candidates[oldest..in_use], progress)?;
-    scanner.knows_all = oldest == 0;
+    check_prepared(&candidates[in_use - 1..])?;
+    let (first, damage) = skip_unusable(&candidates[..in_use]);
+    let oldest = first.max(in_use.saturating_sub(newest.max(2)));
+    let mut scanner = Scanner::new(disk, log_id, &candidates[oldest..in_use], sources)?;
+    scanner.knows_all = oldest == first;
+    if scanner.knows_all {
+        scanner.damage = damage;
+    }
     scanner.read_all()?;
-    scanner.finish(&candidates[in_use..]).map(Some)
+    scanner.finish(&candidates[..oldest], &candidates[in_use..]).map(Some)
 }
 
-fn check_contiguous(sequences: &[u64]) -> Result<(), WalError> {
-    match sequences.windows(2).find(|pair| pair[1] != pair[0] + 1) {
-        None => Ok(()),
-        Some(pair) => {
-            Err(WalError::MissingSegment { missing: name_of(pair[0] + 1), found: name_of(pair[1]) })
+/// The first segment from which on all that are in use have their headers and none is missing, and what is wrong before it.
+fn skip_unusable(in_use: &[Candidate]) -> (usize, Vec<WalError>) {
+    let (mut first, mut damage) = (0, Vec::new());
+    for (position, candidate) in in_use.iter().enumerate() {
+        let wrong = own_header(candidate).err().into_iter();
+        let missing = in_use.get(position + 1).and_then(|next| missing_between(candidate, next));
+        for error in wrong.chain(missing) {
+            damage.push(error);
+            // The last one that is in use has a header of its own, and none follows it.
+            first = position + 1;
         }
     }
+    (first, damage)
 }
 
+fn missing_between(before: &Candidate, next: &Candidate) -> Option<WalError> {
+    let expected = before.sequence + 1;
+    let is_missing = next.sequence != expected;
+    is_missing.then(|| WalError::MissingSegment { missing: name_of(expected), found: name_of(next.sequence) })
+}
+
+/// The segments from the last in use on must be without a gap, and none too short.
+fn check_prepared(candidates: &[Candidate]) -> Result<(), WalError> {
+    for pair in candidates.windows(2) {
+        missing_between(&pair[0], &pair[1]).map_or(Ok(()), Err)?;
+        if let Err(error @ (WalError::ShortSegment { .. } | WalError::Io { .. })) = &pair[1].header {
+            return Err(error.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Reads a segment's header. Fails only where that says nothing of the segment.
 pub(crate) fn read_candidate<D: Disk>(disk: &D, sequence: u64) -> Result<Candidate, WalError> {
     let name = name_of(sequence);
     let file = disk.open(&name).map_err(WalError::io("open", &name, 0))?;
     let file_bytes = file.len().map_err(WalError::io("size", &name, 0))?;
-    if file_bytes < BLOCK_BYTES {
-        return Err(WalError::ShortSegment { file: name, bytes: file_bytes });
-    }
     let mut block = [0; BLOCK_BYTES as usize];
-    file.read_at(&mut block, 0).map_err(WalError::io("read", &name, 0))?;
-    Ok(Candidate { sequence, file_bytes, header: SegmentHeader::decode(&block) })
+    let header = if file_bytes < BLOCK_BYTES {
+        Err(WalError::ShortSegment { file: name, bytes: file_bytes })
+    } else {
+        match file.read_at(&mut block, 0).map_err(WalError::io("read", &name, 0)) {
+            Err(error) if error.is_damage() => Err(error),
+            read => {
+                read?;
+                SegmentHeader::decode(&block).map_err(|fault| bad_header(sequence, fault))
+            }
+        }
+    };
+    Ok(Candidate { sequence, file_bytes, header })
 }
 
-fn log_id_of(oldest: &Candidate) -> Result<u64, WalError> {
-    match &oldest.header {
-        Ok((header, _)) => Ok(header.log_id),
-        Err(fault) => Err(bad_header(oldest.sequence, fault.clone())),
+/// The log that the oldest sound header is of.
+fn log_id_of(candidates: &[Candidate]) -> Result<u64, WalError> {
+    let mut sound = candidates.iter().filter_map(|candidate| candidate.header.as_ref().ok());
+    match (sound.next(), &candidates[0].header) {
+        (Some((header, _)), _) => Ok(header.log_id),
+        (None, first) => Err(first.clone().expect_err("no header is sound")),
     }
 }
 
@@ -190,7 +254,7 @@ pub(crate) fn damaged(sequence: u64, flaw: Flaw) -> WalError {
     WalError::Damaged { file: name_of(sequence), offset: flaw.offset, fault: flaw.fault }
 }
 
-/// How many of the segments are in use: all up to the last one with a header of its own.
+/// How many of the segments are in use, at least one: all up to the last one with a header of its own.
 fn count_in_use(candidates: &[Candidate], log_id: u64) -> Result<usize, WalError> {
     let mut in_use = 0;
     for (position, candidate) in candidates.iter().enumerate() {
@@ -198,8 +262,8 @@ fn count_in_use(candidates: &[Candidate], log_id: u64) -> Result<usize, WalError
             in_use = position + 1;
         }
     }
-    for candidate in &candidates[..in_use.max(1)] {
-        own_header(candidate)?;
+    if in_use == 0 {
+        own_header(&candidates[0])?;
     }
     Ok(in_use)
 }
@@ -212,9 +276,7 @@ fn is_in_use(candidate: &Candidate, log_id: u64) -> Result<bool, WalError> {
         }
         Ok((header, _)) if header.sequence > candidate.sequence => own_header(candidate).map(|_| true),
         Ok((header, _)) => Ok(header.sequence == candidate.sequence),
-        Err(Fault::Version { found }) => {
-            Err(bad_header(candidate.sequence, Fault::Version { found: *found }))
-        }
+        Err(error @ WalError::NewerVersion { .. }) => Err(error.clone()),
         Err(_) => Ok(false),
     }
 }
@@ -227,7 +289,7 @@ fn own_header(candidate: &Candidate) -> Result<(SegmentHeader, u32), WalError> {
         Ok((header, _)) => {
             Err(bad_header(sequence, Fault::Sequence { expected: sequence, found: header.sequence }))
         }
-        Err(fault) => Err(bad_header(sequence, fault.clone())),
+        Err(error) => Err(error.clone()),
     }
 }
 
@@ -239,13 +301,17 @@ struct InUse {
     header_crc: u32,
 }
 
-struct Scanner<'a, D: Disk> {
+struct Scanner<'a, 's, D: Disk> {
     disk: &'a D,
     log_id: u64,
     in_use: Vec<InUse>,
-    /// No older segment was left out.
+    /// No older segment was passed over unread.
     knows_all: bool,
-    progress: &'a mut dyn FnMut(&Progress),
+    sources: &'a mut Sources<'s>,
+    /// What is wrong with segments before the one that the log can begin with.
+    damage: Vec<WalError>,
+    /// How many of those in use are left out.
+    skipped: usize,
     done: Progress,
     index: LogIndex,
     epoch: u32,
@@ -256,13 +322,13 @@ struct Scanner<'a, D: Disk> {
     wipe: Option<u64>,
 }
 
-impl<'a, D: Disk> Scanner<'a, D> {
+impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
     fn new(
         disk: &'a D,
         log_id: u64,
         candidates: &[Candidate],
-        progress: &'a mut dyn FnMut(&Progress),
-    ) -> Result<Scanner<'a, D>, WalError> {
+        sources: &'a mut Sources<'s>,
+    ) -> Result<Scanner<'a, 's, D>, WalError> {
         let in_use = candidates
             .iter()
             .map(|candidate| {
@@ -281,7 +347,9 @@ impl<'a, D: Disk> Scanner<'a, D> {
             index: LogIndex::starting_at(in_use[0].header.first_index),
             in_use,
             knows_all: true,
-            progress,
+            sources,
+            damage: Vec::new(),
+            skipped: 0,
             done,
             epoch: 0,
             batches: 0,
@@ -295,35 +363,48 @@ impl<'a, D: Disk> Scanner<'a, D> {
     fn read_all(&mut self) -> Result<(), WalError> {
         for position in 0..self.in_use.len() {
             if position + 1 < self.in_use.len() {
-                self.read_sealed(position)?;
+                match self.read_sealed(position) {
+                    Err(error) if error.is_damage() => self.begin_after(position, error),
+                    read => read?,
+                }
             } else {
                 self.read_last(position)?;
             }
             self.done.segments_done += 1;
-            (self.progress)(&self.done);
+            (self.sources.progress)(&self.done);
         }
         Ok(())
+    }
+
+    /// The log can begin with the segment after a damaged one, if [`Scanner::begin`] finds that nothing is lost by it.
+    fn begin_after(&mut self, position: usize, damage: WalError) {
+        self.damage.push(damage);
+        self.skipped = position + 1;
+        self.index = LogIndex::starting_at(self.in_use[position + 1].header.first_index);
+        self.sealed.clear();
+        (self.epoch, self.batches) = (0, 0);
+        (self.done.records, self.done.bytes) = (0, 0);
     }
 
     /// Reads a segment that others follow: it must be sound up to the end that the next one names.
     fn read_sealed(&mut self, position: usize) -> Result<(), WalError> {
         let next = self.in_use[position + 1].header;
         let sequence = self.in_use[position].sequence;
-        let map = map_segment(self.disk, sequence)?;
-        let mut walk = self.walk(position, map.as_ref())?;
+        let bytes = read_segment(self.disk, sequence)?;
+        let mut walk = self.walk(position, bytes.as_ref())?;
         while walk.offset < next.previous_end {
             self.take_batch(&mut walk, sequence).map_err(|flaw| damaged(sequence, flaw))?;
         }
         check_end(&walk, &next).map_err(|flaw| damaged(sequence, flaw))?;
         let file_bytes = self.in_use[position].file_bytes;
-        self.sealed.push(SealedSegment::new(sequence, walk.offset, file_bytes));
+        self.sealed.push(SealedSegment::verified(sequence, walk.offset, file_bytes));
         Ok(())
     }
 
     fn read_last(&mut self, position: usize) -> Result<(), WalError> {
         let sequence = self.in_use[position].sequence;
         let name = name_of(sequence);
-        let bytes = self.disk.read_all(&name).map_err(WalError::io("read", &name, 0))?;
+        let bytes = self.disk.read_all(&name).map_err(WalError::read(&name))?;
         let mut walk = self.walk(position, bytes.as_ref())?;
         let flaw = self.take_batches(&mut walk, sequence)?;
         if walk.later_batch().is_some() {
@@ -366,8 +447,9 @@ impl<'a, D: Disk> Scanner<'a, D> {
             return Err(damaged(sequence, flaw));
         };
         self.wipe = Some(sequence);
-        let map = map_segment(self.disk, before.sequence)?;
-        self.tail = Some(self.tail_at(position - 1, header.previous_end, header.previous_crc, map.as_ref()));
+        let bytes = read_segment(self.disk, before.sequence)?;
+        self.tail =
+            Some(self.tail_at(position - 1, header.previous_end, header.previous_crc, bytes.as_ref()));
         Ok(())
     }
 
@@ -403,27 +485,63 @@ impl<'a, D: Disk> Scanner<'a, D> {
         Ok(())
     }
 
-    fn finish(mut self, behind: &[Candidate]) -> Result<Scan<D>, WalError> {
-        for candidate in behind {
+    fn finish(mut self, older: &[Candidate], unused: &[Candidate]) -> Result<Scan<D>, WalError> {
+        for candidate in unused {
             self.check_unused(candidate)?;
         }
-        self.check_index()?;
+        self.check_commit()?;
+        let compact_to = self.begin()?;
         let tail = self.tail.take().expect("reading the last segment sets it");
         let given_up = self.in_use.iter().filter(|segment| segment.sequence > tail.sequence);
         let prepared: Vec<(u64, u64)> = given_up
             .map(|segment| (segment.sequence, segment.file_bytes))
-            .chain(behind.iter().map(|c| (c.sequence, c.file_bytes)))
+            .chain(unused.iter().map(|c| (c.sequence, c.file_bytes)))
             .collect();
+        let report = Recovery { left_out: self.left_out(older), ..self.report(prepared.len()) };
         Ok(Scan {
             log_id: self.log_id,
             epoch: self.epoch,
-            report: self.report(prepared.len()),
+            report,
             index: self.index,
             sealed: self.sealed,
             tail,
             prepared,
             wipe: self.wipe,
             knows_all: self.knows_all,
+            compact_to,
+        })
+    }
+
+    /// Sees that every entry that the log lacks at its begin was compacted away, or is in a checkpoint. Then the log begins
+    /// after the entry that is returned: the first that it holds, or the checkpoint's.
+    fn begin(&mut self) -> Result<Option<Position>, WalError> {
+        let (expected, found) = (self.index.first_index(), self.index.held_from());
+        if found <= expected || !self.knows_all {
+            return Ok(None);
+        }
+        let file = name_of(self.in_use[self.skipped].sequence);
+        if self.damage.is_empty() {
+            self.damage.push(WalError::MissingEntries { file, expected, found });
+        }
+        let is_asked = !planted::is(Bug::CondemnForOldDamage);
+        let checkpoint = is_asked.then(|| (self.sources.checkpoint)()).flatten();
+        let base = checkpoint.and_then(|checkpoint| base_under(&self.index, checkpoint));
+        let base = base.ok_or_else(|| self.damage[0].clone())?;
+        let sequence = self.in_use[self.skipped].sequence;
+        self.index.compact(base).map_err(|fault| bad_header(sequence, fault))?;
+        Ok(Some(base))
+    }
+
+    fn left_out(&self, older: &[Candidate]) -> Option<LeftOut> {
+        if self.damage.is_empty() {
+            return None;
+        }
+        let skipped = self.in_use[..self.skipped].iter().map(|segment| segment.sequence);
+        let sequences = older.iter().map(|candidate| candidate.sequence).chain(skipped);
+        Some(LeftOut {
+            damage: self.damage.iter().map(WalError::finding).collect(),
+            files: sequences.map(name_of).collect(),
+            begins_with: name_of(self.in_use[self.skipped].sequence),
         })
     }
 
@@ -439,6 +557,7 @@ impl<'a, D: Disk> Scanner<'a, D> {
             first_index: self.index.first_index(),
             last_index: self.index.last().index,
             torn_tail: self.torn.clone(),
+            left_out: None,
             wiped: self.wipe.map(name_of),
         }
     }
@@ -446,12 +565,12 @@ impl<'a, D: Disk> Scanner<'a, D> {
     /// A segment without a header of its own is unused, unless its content proves otherwise.
     fn check_unused(&mut self, candidate: &Candidate) -> Result<(), WalError> {
         let sequence = candidate.sequence;
-        let map = map_segment(self.disk, sequence)?;
-        let walk = Walk::new(map.as_ref(), self.log_id, sequence, 0);
+        let bytes = read_segment(self.disk, sequence)?;
+        let walk = Walk::new(bytes.as_ref(), self.log_id, sequence, 0);
         let was_begun = walk.has_batch_here();
         if walk.later_batch().is_some() || (was_begun && self.torn.is_some()) {
-            let fault = candidate.header.as_ref().err().cloned();
-            return Err(bad_header(sequence, fault.unwrap_or(Fault::Unwritten)));
+            let error = candidate.header.as_ref().err().cloned();
+            return Err(error.unwrap_or_else(|| bad_header(sequence, Fault::Unwritten)));
         }
         if was_begun {
             self.wipe = Some(sequence);
@@ -459,12 +578,7 @@ impl<'a, D: Disk> Scanner<'a, D> {
         Ok(())
     }
 
-    fn check_index(&self) -> Result<(), WalError> {
-        let expected = self.index.first_index();
-        let found = self.index.held_from();
-        if found > expected && self.knows_all {
-            return Err(WalError::MissingEntries { file: name_of(self.in_use[0].sequence), expected, found });
-        }
+    fn check_commit(&self) -> Result<(), WalError> {
         let commit = self.index.hard_state().commit;
         let last = self.index.last().index;
         if commit > last {
@@ -472,6 +586,21 @@ impl<'a, D: Disk> Scanner<'a, D> {
         }
         Ok(())
     }
+}
+
+/// The entry after which a log can begin that holds entries only from some on, given what a checkpoint holds: the first that it
+/// holds, so that as much as possible stays; `None` if entries would be missing, or the log is not what the checkpoint was made of.
+fn base_under(index: &LogIndex, checkpoint: Position) -> Option<Position> {
+    let (held_from, last) = (index.held_from(), index.last().index);
+    if checkpoint.index + 1 < held_from || checkpoint.index > last {
+        return None;
+    }
+    if checkpoint.index + 1 == held_from {
+        return Some(checkpoint);
+    }
+    let is_same = index.term(checkpoint.index) == Some(checkpoint.term);
+    let term = index.term(held_from)?;
+    is_same.then_some(Position { index: held_from, term })
 }
 
 /// A segment that others follow must end where the next one says, with the batch that it names.

@@ -2,15 +2,20 @@
 //!
 //! - A segment's name is its sequence number. Sequences are contiguous: live segments first, then those
 //!   prepared for later. So a number that is missing in between is a loss, and is seen.
-//! - A sealed segment never changes; it is mapped when it is first read.
+//! - A sealed segment never changes. One that was read as a whole and found sound is mapped when an entry is read from it; any
+//!   other is read with plain reads, for a sector that can't be read ends the process where it is mapped.
+//! - A segment that is set aside keeps its name after `damaged-`: it is no segment any more, and only people remove it.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::disk::aligned::AlignedBuf;
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 
 const SUFFIX: &str = ".wal";
 const TEMPORARY_SUFFIX: &str = ".tmp";
+const SET_ASIDE_PREFIX: &str = "damaged-";
 const DIGITS: usize = 20;
 /// Bytes read at once from a segment that is not mapped.
 const WINDOW_BYTES: u64 = 64 << 10;
@@ -31,6 +36,11 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.ends_with(TEMPORARY_SUFFIX)
 }
 
+/// What a segment is called once it is set aside. Sequences are never used again, so the name is free.
+pub(crate) fn set_aside_name(name: &str) -> String {
+    format!("{SET_ASIDE_PREFIX}{name}")
+}
+
 /// Sequences of all segments in the folder, in order.
 pub(crate) fn list_sequences<D: Disk>(disk: &D) -> Result<Vec<u64>, WalError> {
     let names = disk.list().map_err(WalError::io("list", ".", 0))?;
@@ -46,36 +56,74 @@ pub(crate) struct SealedSegment<D: Disk> {
     /// Offset behind the last batch.
     pub end: u64,
     pub file_bytes: u64,
+    /// It was read as a whole since the log was opened, and was sound.
+    is_verified: AtomicBool,
     map: OnceLock<D::Map>,
 }
 
 impl<D: Disk> SealedSegment<D> {
-    pub fn new(sequence: u64, end: u64, file_bytes: u64) -> SealedSegment<D> {
-        SealedSegment { sequence, end, file_bytes, map: OnceLock::new() }
+    /// A segment that was written, and not read since.
+    pub fn written(sequence: u64, end: u64, file_bytes: u64) -> SealedSegment<D> {
+        SealedSegment { sequence, end, file_bytes, is_verified: AtomicBool::new(false), map: OnceLock::new() }
     }
 
-    pub fn bytes(&self, disk: &D) -> Result<&[u8], WalError> {
+    /// A segment that was read as a whole and found sound.
+    pub fn verified(sequence: u64, end: u64, file_bytes: u64) -> SealedSegment<D> {
+        let segment = SealedSegment::written(sequence, end, file_bytes);
+        segment.note_verified();
+        segment
+    }
+
+    pub fn note_verified(&self) {
+        self.is_verified.store(true, Ordering::Relaxed);
+    }
+
+    /// Its bytes, to be read in ascending order.
+    pub fn source(&self, disk: &D) -> Result<Source<'_, D::File>, WalError> {
+        let name = name_of(self.sequence);
+        if !self.is_verified.load(Ordering::Relaxed) {
+            let file = disk.open(&name).map_err(WalError::io("open", &name, 0))?;
+            // The padding after the last batch need not be in the file.
+            let end = self.end.min(self.file_bytes);
+            return Ok(Source::file(Handle::Own(file), self.sequence, end));
+        }
         if self.map.get().is_none() {
-            let map = map_segment(disk, self.sequence)?;
+            let map = disk.map(&name).map_err(WalError::io("map", &name, 0))?;
             // If another reader was faster, its map is as good.
             let _ = self.map.set(map);
         }
         let map = self.map.get().expect("set right above");
-        Ok(map.as_ref())
+        Ok(Source::Mapped(map.as_ref()))
     }
 }
 
-pub(crate) fn map_segment<D: Disk>(disk: &D, sequence: u64) -> Result<D::Map, WalError> {
+/// Reads a whole segment, so that a sector that can't be read is an error with its place.
+pub(crate) fn read_segment<D: Disk>(disk: &D, sequence: u64) -> Result<AlignedBuf, WalError> {
     let name = name_of(sequence);
-    disk.map(&name).map_err(WalError::io("map", &name, 0))
+    disk.read_cached(&name).map_err(WalError::read(&name))
+}
+
+/// An open file, borrowed or not.
+pub(crate) enum Handle<'a, F> {
+    Borrowed(&'a F),
+    Own(F),
+}
+
+impl<F> Handle<'_, F> {
+    fn get(&self) -> &F {
+        match self {
+            Handle::Borrowed(file) => file,
+            Handle::Own(file) => file,
+        }
+    }
 }
 
 /// A segment's bytes for reading in ascending order.
 pub(crate) enum Source<'a, F> {
     Mapped(&'a [u8]),
-    /// The segment in use: read in windows up to `end`.
+    /// The segment in use, or one that was not verified: read in windows up to `end`.
     File {
-        file: &'a F,
+        file: Handle<'a, F>,
         sequence: u64,
         end: u64,
         window: Vec<u8>,
@@ -84,7 +132,7 @@ pub(crate) enum Source<'a, F> {
 }
 
 impl<'a, F: DiskFile> Source<'a, F> {
-    pub fn file(file: &'a F, sequence: u64, end: u64) -> Source<'a, F> {
+    pub fn file(file: Handle<'a, F>, sequence: u64, end: u64) -> Source<'a, F> {
         Source::File { file, sequence, end, window: Vec::new(), window_offset: 0 }
     }
 
@@ -98,7 +146,7 @@ impl<'a, F: DiskFile> Source<'a, F> {
                     let count = length.max(WINDOW_BYTES).min(end.saturating_sub(offset));
                     window.resize(count as usize, 0);
                     *window_offset = offset;
-                    file.read_at(window, offset).map_err(WalError::io(
+                    file.get().read_at(window, offset).map_err(WalError::io(
                         "read",
                         &name_of(*sequence),
                         offset,

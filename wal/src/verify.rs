@@ -3,6 +3,7 @@
 //! - A log is sound exactly if an open would accept it: the first finding is the error that an open would refuse it with.
 //! - Where there is one, every segment is then judged for itself, so that one damage does not hide another: behind a
 //!   flaw the walk goes on at the next sound batch of the segment.
+//! - Damage in old segments that a checkpoint makes needless is a finding, too, though a node starts.
 //! - A torn tail is no finding: it was never acknowledged, and an open cuts it.
 //!
 //! Caveat: what only the whole log can show (an index that contradicts the segment before) is named for the first
@@ -11,15 +12,19 @@
 use crate::disk::Disk;
 use crate::error::WalError;
 use crate::format::{Fault, SegmentHeader};
-use crate::recovery::{Progress, Recovery, bad_header, check_end, damaged, lock, read_candidate, scan};
+use crate::recovery::{
+    Progress, Recovery, Sources, bad_header, check_end, damaged, lock, read_candidate, scan,
+};
 use crate::replay::Walk;
-use crate::segment::{list_sequences, map_segment, name_of};
+use crate::segment::{list_sequences, name_of, read_segment};
 
 /// What a verification found.
 #[derive(Debug, Clone)]
 pub enum Verdict {
     /// Every byte that counts is what was written.
     Sound(Recovery),
+    /// Only old segments are damaged, and an open leaves them out: what is wrong, and what it reads.
+    OldDamage(Vec<WalError>, Recovery),
     /// What is wrong: first what an open would refuse the log with, then the rest in the order of segments.
     Damaged(Vec<WalError>),
 }
@@ -27,15 +32,16 @@ pub enum Verdict {
 /// Reads and checks every byte of the log without changing any; `None` when there is no log.
 ///
 /// Fails only if the log can't be judged: the folder is in use or can't be read, or the log is of a later version.
-pub fn verify_folder<D: Disk>(
-    disk: &D,
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Option<Verdict>, WalError> {
+pub fn verify_folder<D: Disk>(disk: &D, sources: &mut Sources<'_>) -> Result<Option<Verdict>, WalError> {
     let _lock = lock(disk)?;
-    match scan(disk, progress) {
+    match scan(disk, sources) {
+        Ok(Some(scan)) if scan.report.left_out.is_some() => {
+            let findings = judge_segments(disk, sources.progress)?;
+            Ok(Some(Verdict::OldDamage(findings, scan.report)))
+        }
         Ok(scanned) => Ok(scanned.map(|scan| Verdict::Sound(scan.report))),
         Err(first) if first.is_damage() => {
-            let others = judge_segments(disk, progress)?;
+            let others = judge_segments(disk, sources.progress)?;
             let text = first.to_string();
             let others = others.into_iter().filter(|other| other.to_string() != text);
             Ok(Some(Verdict::Damaged([first.clone()].into_iter().chain(others).collect())))
@@ -54,19 +60,15 @@ enum Head {
     Other {
         sequence: u64,
     },
-    Unsound(Fault),
-    /// The file is too short for one.
-    Short(WalError),
+    Unsound(WalError),
 }
 
 fn read_head<D: Disk>(disk: &D, sequence: u64) -> Result<Head, WalError> {
-    match read_candidate(disk, sequence).map(|candidate| candidate.header) {
-        Ok(Ok((header, crc))) if header.sequence == sequence => Ok(Head::Own { header, crc }),
-        Ok(Ok((header, _))) => Ok(Head::Other { sequence: header.sequence }),
-        Ok(Err(fault)) => Ok(Head::Unsound(fault)),
-        Err(error) if error.is_damage() => Ok(Head::Short(error)),
-        Err(error) => Err(error),
-    }
+    Ok(match read_candidate(disk, sequence)?.header {
+        Ok((header, crc)) if header.sequence == sequence => Head::Own { header, crc },
+        Ok((header, _)) => Head::Other { sequence: header.sequence },
+        Err(error) => Head::Unsound(error),
+    })
 }
 
 /// Judges the segments in use, each for itself.
@@ -117,8 +119,7 @@ fn judge<D: Disk>(
         Head::Other { sequence: found } => {
             bad_header(sequence, Fault::Sequence { expected: sequence, found: *found })
         }
-        Head::Unsound(fault) => bad_header(sequence, fault.clone()),
-        Head::Short(error) => error.clone(),
+        Head::Unsound(error) => error.clone(),
     };
     Ok(vec![finding])
 }
@@ -130,8 +131,11 @@ fn judge_batches<D: Disk>(
     crc: u32,
     next: Option<&Head>,
 ) -> Result<Vec<WalError>, WalError> {
-    let map = map_segment(disk, own.sequence)?;
-    let mut walk = Walk::new(map.as_ref(), own.log_id, own.sequence, crc);
+    let bytes = match read_segment(disk, own.sequence) {
+        Err(error) if error.is_damage() => return Ok(vec![error]),
+        read => read?,
+    };
+    let mut walk = Walk::new(bytes.as_ref(), own.log_id, own.sequence, crc);
     let mut findings = Vec::new();
     loop {
         if let Some(Head::Own { header, .. }) = next

@@ -1,14 +1,15 @@
 //! A log that is looked at and not opened: what is in it and where, with nothing changed.
 //!
-//! - What a view shows is what an open would accept: the same scan, without its repairs. A torn tail is reported and left.
+//! - What a view shows is what an open would accept: the same scan, without its repairs. A torn tail, and old segments that an
+//!   open would leave out, are reported and left.
 //! - Entries are read from the files again, each checked once more; only one window of a segment is in memory then.
 
 use crate::disk::Disk;
 use crate::error::WalError;
 use crate::index::{HardState, Position};
 use crate::read::Reader;
-use crate::recovery::{Progress, Recovery, Scan, lock, scan, scan_newest};
-use crate::segment::{Source, name_of};
+use crate::recovery::{Recovery, Scan, Sources, lock, scan, scan_newest};
+use crate::segment::{Handle, Source, name_of};
 
 /// A log as it stands in its folder. The folder is held as long as the view lives.
 pub struct LogView<D: Disk> {
@@ -50,9 +51,9 @@ impl<D: Disk> LogView<D> {
     /// Reads and checks the whole log; `None` when there is none.
     ///
     /// Fails as [`Wal::open`](crate::Wal::open) does, with [`WalError::InUse`] while a process has the log open.
-    pub fn open(disk: D, progress: &mut dyn FnMut(&Progress)) -> Result<Option<LogView<D>>, WalError> {
+    pub fn open(disk: D, sources: &mut Sources<'_>) -> Result<Option<LogView<D>>, WalError> {
         let lock = lock(&disk)?;
-        let scanned = scan(&disk, progress)?;
+        let scanned = scan(&disk, sources)?;
         Ok(scanned.map(|scan| LogView { disk, scan, _lock: Some(lock) }))
     }
 
@@ -61,12 +62,12 @@ impl<D: Disk> LogView<D> {
     pub fn open_end(
         disk: D,
         first: impl Fn(u64) -> u64,
-        progress: &mut dyn FnMut(&Progress),
+        sources: &mut Sources<'_>,
     ) -> Result<Option<LogView<D>>, WalError> {
         let lock = lock(&disk)?;
         let mut newest = 2;
         loop {
-            let Some(scan) = scan_newest(&disk, newest, progress)? else { return Ok(None) };
+            let Some(scan) = scan_newest(&disk, newest, sources)? else { return Ok(None) };
             let view = LogView { disk: disk.clone(), scan, _lock: None };
             if view.scan.knows_all || view.first_index() <= first(view.last().index) {
                 return Ok(Some(LogView { _lock: Some(lock), ..view }));
@@ -172,7 +173,8 @@ impl<D: Disk> LogView<D> {
         let mut reader = None;
         for index in first..=last {
             let (group, _) = self.scan.index.group_of(index).ok_or(WalError::Unavailable { index, last })?;
-            let source = || Ok(Source::file(&file, place.sequence, place.end));
+            let source =
+                || Ok(Source::file(Handle::Borrowed(&file), place.sequence, place.end.min(place.file_bytes)));
             let next = Reader::going_on(reader.take(), self.scan.log_id, group, index, source)?;
             let (offset, record) = reader.insert(next).read(index)?;
             let (index, term, payload) = (record.index, record.term, record.payload);

@@ -16,7 +16,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 use crate::format::{BLOCK_BYTES, SegmentHeader, segment_seed};
 use crate::index::{HardState, LogIndex, Position};
-use crate::segment::{SealedSegment, Source, name_of};
+use crate::segment::{Handle, SealedSegment, Source, name_of};
 use crate::spares::{Preparer, Retired, Spare, Spares};
 use crate::view::SegmentView;
 use stage::Staged;
@@ -176,7 +176,8 @@ impl<D: Disk> Wal<D> {
     }
 
     pub(crate) fn active_source(&self) -> Source<'_, D::File> {
-        Source::file(&self.active.file, self.active.sequence, self.active.end)
+        let end = self.active.end.min(self.active.file_bytes);
+        Source::file(Handle::Borrowed(&self.active.file), self.active.sequence, end)
     }
 
     pub(crate) fn check_poison(&self) -> Result<(), WalError> {
@@ -230,7 +231,7 @@ impl<D: Disk> Wal<D> {
         // A batch that is larger than a segment makes its file grow.
         let needed = self.batch.write_end(self.active.end, self.layout);
         self.active.file_bytes = self.active.file_bytes.max(needed);
-        self.sealed.push_back(SealedSegment::new(full.sequence, full.end, full.file_bytes));
+        self.sealed.push_back(SealedSegment::written(full.sequence, full.end, full.file_bytes));
         Ok(())
     }
 

@@ -222,7 +222,7 @@ fn cut_folder(matches: &ArgMatches, folder: &Folder, plan: Cut) -> Result<Cut, F
         create: None,
     };
     let cut = || -> Result<(), WalError> {
-        let (mut wal, _) = Wal::open(disk, options)?;
+        let (mut wal, _) = folder.with_sources(|sources| Wal::open_with(disk, options, sources))?;
         wal.compact_prefix(plan.first_index - 1)?;
         wal.commit()?;
         Ok(())

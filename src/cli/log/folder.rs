@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressStyle};
-use perdura_wal::{Disk, LogView, Progress, ReadOnlyDisk, WalError};
+use perdura_wal::{Disk, LogView, Progress, ReadOnlyDisk, Sources, WalError};
 
 use super::Failure;
 use crate::checkpoint::shelf::Shelf;
@@ -60,12 +60,19 @@ impl Folder {
 
     /// Reads and checks the whole log.
     pub fn view(&self) -> Result<LogView<ReadOnlyDisk>, Failure> {
-        self.found(with_progress(|progress| LogView::open(self.disk.clone(), progress)))
+        self.found(self.with_sources(|sources| LogView::open(self.disk.clone(), sources)))
     }
 
     /// Reads the end of the log, from before the entry that `first` makes of the last one's index.
     pub fn view_end(&self, first: impl Fn(u64) -> u64) -> Result<LogView<ReadOnlyDisk>, Failure> {
-        self.found(with_progress(|progress| LogView::open_end(self.disk.clone(), first, progress)))
+        self.found(self.with_sources(|sources| LogView::open_end(self.disk.clone(), first, sources)))
+    }
+
+    /// Lets `read` ask for the newest whole checkpoint beside the log, and shows on a terminal how far it has come.
+    pub fn with_sources<T>(&self, read: impl FnOnce(&mut Sources<'_>) -> T) -> T {
+        let shelf = self.shelf();
+        let mut checkpoint = || shelf.position_for_log();
+        with_progress(|progress| read(&mut Sources { progress, checkpoint: &mut checkpoint }))
     }
 
     /// What a search for the log came to.

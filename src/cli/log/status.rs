@@ -50,6 +50,9 @@ struct Status {
     oldest_ms: Option<i64>,
     newest_ms: Option<i64>,
     torn_tail: Option<Torn>,
+    /// What is wrong with old segments, which the next start sets aside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    old_damage: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -159,6 +162,12 @@ impl Status {
             oldest_ms: segments.iter().find_map(|segment| segment.oldest_ms),
             newest_ms: segments.iter().rev().find_map(|segment| segment.newest_ms),
             torn_tail: view.recovery().torn_tail.as_ref().map(Torn::of),
+            old_damage: view
+                .recovery()
+                .left_out
+                .iter()
+                .flat_map(|left_out| left_out.damage.iter().cloned())
+                .collect(),
             segments,
         })
     }
@@ -197,6 +206,7 @@ impl Status {
             oldest_ms: fields.signed("oldest_ms")?,
             newest_ms: fields.signed("newest_ms")?,
             torn_tail: None,
+            old_damage: Vec::new(),
         })
     }
 
@@ -240,6 +250,12 @@ impl Status {
                 "torn tail  {} bytes at byte {} of {}: {}. The next start cuts it; it was never acknowledged",
                 torn.bytes, torn.offset, torn.file, torn.fault
             )?,
+        }
+        for damage in &self.old_damage {
+            writeln!(
+                out,
+                "damage     {damage}. The next start sets old segments aside; a checkpoint has their entries"
+            )?;
         }
         self.write_segments(out)
     }

@@ -7,14 +7,14 @@ use perdura_wal::{Fault, Recovery, Verdict, WalError, verify_folder};
 use serde::Serialize;
 
 use super::deep::{self, DeepReport};
-use super::folder::{Folder, with_progress};
+use super::folder::Folder;
 use super::{DAMAGE, Failure, GOOD, bytes_text, write_json};
 
 #[derive(Debug, Serialize)]
 struct Report {
     folder: String,
     sound: bool,
-    /// What was read, where all of it is sound.
+    /// What a node that starts reads; none where no node starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     read: Option<Read>,
     findings: Vec<Finding>,
@@ -49,8 +49,8 @@ pub fn command() -> Command {
         .about("Check every byte: checksums, the chain of batches, indexes, segments")
         .long_about(
             "Check every byte: checksums, the chain of batches, indexes, segments. Names all that is wrong by file and \
-             offset, with what was expected and what was found. A log is sound exactly if a node would start on it. With \
-             --deep the oldest checkpoint is loaded, the log applied to it, and keys and digest compared with what each \
+             offset, with what was expected and what was found, and says whether a node starts on the log: one does if all is \
+             sound, and if only segments are damaged whose entries a whole checkpoint holds. With --deep the oldest checkpoint is loaded, the log applied to it, and keys and digest compared with what each \
              newer checkpoint says: that takes as much memory and time as a start.",
         )
         .arg(
@@ -63,7 +63,7 @@ pub fn command() -> Command {
 
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     let folder = Folder::open(matches)?;
-    let verdict = with_progress(|progress| verify_folder(&folder.disk, progress));
+    let verdict = folder.with_sources(|sources| verify_folder(&folder.disk, sources));
     let mut report = Report::of(&folder, folder.found(verdict)?);
     if report.sound && matches.get_flag("deep") {
         let deep = deep::verify(&folder)?;
@@ -89,6 +89,13 @@ impl Report {
                 findings: Vec::new(),
                 deep: None,
             },
+            Verdict::OldDamage(errors, recovery) => Report {
+                folder,
+                sound: false,
+                read: Some(Read::of(&recovery)),
+                findings: errors.iter().map(Finding::of).collect(),
+                deep: None,
+            },
             Verdict::Damaged(errors) => {
                 let findings = errors.iter().map(Finding::of).collect();
                 Report { folder, sound: false, read: None, findings, deep: None }
@@ -100,12 +107,21 @@ impl Report {
         for finding in &self.findings {
             writeln!(out, "DAMAGED  {}", finding.text)?;
         }
+        let count = self.findings.len();
+        let findings = if count == 1 { "finding" } else { "findings" };
         let Some(read) = &self.read else {
-            let count = self.findings.len();
-            let findings = if count == 1 { "finding" } else { "findings" };
             writeln!(out, "{}: {count} {findings}; no node starts on this log", self.folder)?;
             return Ok(());
         };
+        if !self.findings.is_empty() {
+            writeln!(
+                out,
+                "{}: {count} {findings}, only in old segments whose entries a checkpoint holds: a node starts, sets them aside, \
+                 and keeps entries {} to {}",
+                self.folder, read.first_index, read.last_index
+            )?;
+            return Ok(());
+        }
         writeln!(
             out,
             "{}: every byte is sound. {} segments, {} batches, {} records, {}; entries {} to {}",

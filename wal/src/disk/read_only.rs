@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::aligned::AlignedBuf;
 use super::real::{LOCK_FILE, names_in, read_whole};
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, ReadFailure};
 
 /// A folder of the file system, for reading only.
 #[derive(Debug, Clone)]
@@ -84,18 +84,24 @@ impl Disk for ReadOnlyDisk {
     }
 
     fn map(&self, name: &str) -> io::Result<AlignedBuf> {
+        self.read_all(name).map_err(|failure| failure.source)
+    }
+
+    fn read_cached(&self, name: &str) -> Result<AlignedBuf, ReadFailure> {
         self.read_all(name)
     }
 
-    fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
+    fn read_all(&self, name: &str) -> Result<AlignedBuf, ReadFailure> {
         self.read_all_at_pace(name, &mut |_| {})
     }
 
-    fn read_all_at_pace(&self, name: &str, pace: &mut dyn FnMut(u64)) -> io::Result<AlignedBuf> {
+    fn read_all_at_pace(&self, name: &str, pace: &mut dyn FnMut(u64)) -> Result<AlignedBuf, ReadFailure> {
         let path = self.folder.join(name);
         match read_whole(&path, true, pace) {
             // The file system has no direct I/O.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => read_whole(&path, false, pace),
+            Err(failure) if failure.source.kind() == io::ErrorKind::InvalidInput => {
+                read_whole(&path, false, pace)
+            }
             read => read,
         }
     }

@@ -22,7 +22,7 @@ use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::Errno;
 
 use super::aligned::AlignedBuf;
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, ReadFailure};
 use crate::format::BLOCK_BYTES;
 
 pub(super) const LOCK_FILE: &str = "LOCK";
@@ -176,7 +176,11 @@ impl Disk for RealDisk {
         unsafe { Mmap::map(&file) }
     }
 
-    fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
+    fn read_cached(&self, name: &str) -> Result<AlignedBuf, ReadFailure> {
+        read_file(&File::open(self.path(name))?, &mut |_| {})
+    }
+
+    fn read_all(&self, name: &str) -> Result<AlignedBuf, ReadFailure> {
         read_whole(&self.path(name), self.direct, &mut |_| {})
     }
 
@@ -201,21 +205,31 @@ pub(super) fn names_in(folder: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Reads a whole file, past the page cache if `direct`, and drops what the cache holds of it. `pace` hears of bytes as they come.
-pub(super) fn read_whole(path: &Path, direct: bool, pace: &mut dyn FnMut(u64)) -> io::Result<AlignedBuf> {
+pub(super) fn read_whole(
+    path: &Path,
+    direct: bool,
+    pace: &mut dyn FnMut(u64),
+) -> Result<AlignedBuf, ReadFailure> {
     let flags = if direct { libc::O_DIRECT } else { 0 };
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let bytes = read_file(&file, pace)?;
+    fadvise(&file, 0, None, Advice::DontNeed).map_err(io::Error::from)?;
+    Ok(bytes)
+}
+
+fn read_file(file: &File, pace: &mut dyn FnMut(u64)) -> Result<AlignedBuf, ReadFailure> {
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(BLOCK_BYTES as usize));
-    let filled = read_to_end(&file, buffer.as_mut(), pace)?;
-    fadvise(&file, 0, None, Advice::DontNeed)?;
+    let filled = read_to_end(file, buffer.as_mut(), pace)?;
     buffer.resize(filled.min(length));
     Ok(buffer)
 }
 
-fn read_to_end(file: &File, bytes: &mut [u8], pace: &mut dyn FnMut(u64)) -> io::Result<usize> {
-    let mut filled = 0;
+/// Where a piece can't be read, reads block by block to name the block.
+fn read_to_end(file: &File, bytes: &mut [u8], pace: &mut dyn FnMut(u64)) -> Result<usize, ReadFailure> {
+    let (mut filled, mut step) = (0, READ_BYTES);
     while filled < bytes.len() {
-        let end = bytes.len().min(filled + READ_BYTES);
+        let end = bytes.len().min(filled + step);
         match file.read_at(&mut bytes[filled..end], filled as u64) {
             Ok(0) => break,
             Ok(count) => {
@@ -223,7 +237,8 @@ fn read_to_end(file: &File, bytes: &mut [u8], pace: &mut dyn FnMut(u64)) -> io::
                 pace(count as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(_) if step > BLOCK_BYTES as usize => step = BLOCK_BYTES as usize,
+            Err(source) => return Err(ReadFailure { offset: filled as u64, source }),
         }
     }
     Ok(filled)

@@ -1,4 +1,4 @@
-//! A simulated disk that forgets what was not synced, tears writes, flips bits, fails and fills up.
+//! A simulated disk that forgets what was not synced, tears writes, flips bits, fails, fills up and has sectors that can't be read.
 //!
 //! - Every file has live bytes, which reads show, and durable bytes, which a crash leaves; so do names.
 //! - Everything that happens follows from the seed and the calls: two runs alike are alike to the bit.
@@ -10,10 +10,11 @@
 //! A failed sync may lose what it should have made durable while reads still show it, as page caches do.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::aligned::AlignedBuf;
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, ReadFailure};
 use state::{FileId, NameChange, State, Trip};
 
 mod file;
@@ -129,6 +130,15 @@ impl SimDisk {
         Ok(())
     }
 
+    /// From now on, over restarts too, reads that touch these bytes of a file fail as an unreadable sector does. Writing over
+    /// them heals them.
+    pub fn fail_reads(&self, name: &str, bytes: Range<u64>) -> io::Result<()> {
+        let mut state = self.lock();
+        let id = state.find(name)?;
+        state.file(id)?.spoil(bytes.start as usize..bytes.end as usize);
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -214,13 +224,28 @@ impl Disk for SimDisk {
     fn map(&self, name: &str) -> io::Result<Arc<[u8]>> {
         let mut state = self.alive()?;
         let id = state.find(name)?;
-        Ok(state.file(id)?.live.as_slice().into())
+        let file = state.file(id)?;
+        // Where the real map would end the process with SIGBUS.
+        file.check_readable(0..file.live.len()).map_err(|failure| failure.source)?;
+        Ok(file.live.as_slice().into())
     }
 
-    fn read_all(&self, name: &str) -> io::Result<AlignedBuf> {
+    fn read_cached(&self, name: &str) -> Result<AlignedBuf, ReadFailure> {
         let mut state = self.alive()?;
         let id = state.find(name)?;
-        let medium = state.file(id)?.drop_cache();
+        let file = state.file(id)?;
+        file.check_readable(0..file.live.len())?;
+        let mut buffer = AlignedBuf::with_capacity(file.live.len());
+        buffer.extend_from_slice(&file.live);
+        Ok(buffer)
+    }
+
+    fn read_all(&self, name: &str) -> Result<AlignedBuf, ReadFailure> {
+        let mut state = self.alive()?;
+        let id = state.find(name)?;
+        let file = state.file(id)?;
+        file.check_readable(0..file.live.len())?;
+        let medium = file.drop_cache();
         let mut buffer = AlignedBuf::with_capacity(medium.len());
         buffer.extend_from_slice(medium);
         Ok(buffer)

@@ -9,10 +9,10 @@ use crate::batch::{BatchBuffer, Destination, Layout};
 use crate::disk::aligned::AlignedBuf;
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
-use crate::format::{BLOCK_BYTES, SegmentHeader, segment_seed};
-use crate::index::LogIndex;
-use crate::recovery::{Progress, Recovery, Scan, Tail, lock, scan};
-use crate::segment::{is_temporary, name_of};
+use crate::format::{BLOCK_BYTES, Kind, RawRecord, SegmentHeader, segment_seed};
+use crate::index::{LogIndex, Position};
+use crate::recovery::{LeftOut, Recovery, Scan, Sources, Tail, lock, scan};
+use crate::segment::{is_temporary, name_of, set_aside_name};
 use crate::spares::{Spare, Spares};
 
 const SMALLEST_SEGMENT_BYTES: u64 = 4 * BLOCK_BYTES;
@@ -52,31 +52,35 @@ impl<D: Disk> Wal<D> {
     ///
     /// Cuts a torn tail and reports it; refuses everything else that is wrong, see [`WalError`].
     pub fn open(disk: D, options: Options) -> Result<(Wal<D>, Recovery), WalError> {
-        Wal::open_with_progress(disk, options, &mut |_| {})
+        let mut sources = Sources { progress: &mut |_| {}, checkpoint: &mut || None };
+        Wal::open_with(disk, options, &mut sources)
     }
 
-    /// Like [`Wal::open`], and reports how far reading has come after every segment.
-    pub fn open_with_progress(
+    /// Like [`Wal::open`], and leaves out old segments that are damaged and that the caller's checkpoint makes needless.
+    pub fn open_with(
         disk: D,
         options: Options,
-        progress: &mut dyn FnMut(&Progress),
+        sources: &mut Sources<'_>,
     ) -> Result<(Wal<D>, Recovery), WalError> {
         let lock = lock(&disk)?;
         remove_temporary_files(&disk)?;
         let segment_bytes = segment_bytes(&options);
         let layout = Layout { pad_to_block: options.pad_to_block, granularity: disk.write_granularity() };
-        let (scan, created) = match scan(&disk, progress)? {
+        let (scan, created) = match scan(&disk, sources)? {
             Some(scan) => (scan, false),
             None => {
                 let new = options.create.as_ref().ok_or(WalError::NoLog)?;
                 create(&disk, new, segment_bytes, layout)?;
-                (scan(&disk, progress)?.ok_or(WalError::NoLog)?, true)
+                (scan(&disk, sources)?.ok_or(WalError::NoLog)?, true)
             }
         };
         let recovery = Recovery { created, ..scan.report.clone() };
-        let wants = options.spare_segments;
+        if let Some(left_out) = &recovery.left_out {
+            set_aside(&disk, left_out)?;
+        }
+        let (wants, compact_to) = (options.spare_segments, scan.compact_to);
         let mut wal = Wal::from_scan(disk, scan, segment_bytes, wants, layout, lock)?;
-        wal.mark_opened()?;
+        wal.mark_opened(compact_to)?;
         Ok((wal, recovery))
     }
 
@@ -111,9 +115,13 @@ impl<D: Disk> Wal<D> {
         })
     }
 
-    /// Writes an empty batch. Whatever stands before it was accepted, so a flaw found there later is
-    /// damage; and what it says of the epoch makes later batches unlike any that was cut.
-    fn mark_opened(&mut self) -> Result<(), WalError> {
+    /// Writes a batch without entries. Whatever stands before it was accepted, so a flaw found there later is
+    /// damage; and what it says of the epoch makes later batches unlike any that was cut. Where segments were left out it says
+    /// from where on the log is whole.
+    fn mark_opened(&mut self, compact_to: Option<Position>) -> Result<(), WalError> {
+        if let Some(Position { index, term }) = compact_to {
+            self.batch.push(&RawRecord { kind: Kind::Compact, index, term, payload: &[] });
+        }
         self.write_batch().map(|_| ())
     }
 }
@@ -143,6 +151,18 @@ fn remove_temporary_files<D: Disk>(disk: &D) -> Result<(), WalError> {
     let names = disk.list().map_err(WalError::io("list", ".", 0))?;
     for name in names.iter().filter(|name| is_temporary(name)) {
         disk.remove(name).map_err(WalError::io("remove", name, 0))?;
+    }
+    Ok(())
+}
+
+/// Takes the segments that are left out from those of the log, oldest first, so that no number is missing after a crash.
+fn set_aside<D: Disk>(disk: &D, left_out: &LeftOut) -> Result<(), WalError> {
+    for name in &left_out.files {
+        disk.rename(name, &set_aside_name(name)).and_then(|()| disk.sync_dir()).map_err(WalError::io(
+            "set aside",
+            name,
+            0,
+        ))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod common;
 mod contract;
 mod crash;
 mod golden;
+mod old_damage;
 mod recovery;
 mod room;
 mod view;

@@ -16,6 +16,13 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const SEGMENT_BYTES: u64 = 16 << 10;
 
+/// A caller without a checkpoint.
+macro_rules! no_sources {
+    () => {
+        perdura_wal::Sources { progress: &mut |_| {}, checkpoint: &mut || None }
+    };
+}
+
 fn options() -> Options {
     Options {
         segment_bytes: SEGMENT_BYTES,
@@ -55,7 +62,7 @@ fn random_log(seed: u64) -> Result<(SimDisk, Model)> {
 }
 
 fn view<D: Disk>(disk: D) -> Result<LogView<D>> {
-    Ok(LogView::open(disk, &mut |_| {})?.ok_or("a log")?)
+    Ok(LogView::open(disk, &mut no_sources!())?.ok_or("a log")?)
 }
 
 fn entries<D: Disk>(view: &LogView<D>, first: u64, last: u64) -> Result<Vec<PlacedRecord>> {
@@ -68,9 +75,9 @@ fn entries<D: Disk>(view: &LogView<D>, first: u64, last: u64) -> Result<Vec<Plac
 }
 
 fn findings<D: Disk>(disk: &D) -> Result<Vec<WalError>> {
-    match verify_folder(disk, &mut |_| {})?.ok_or("a log")? {
+    match verify_folder(disk, &mut no_sources!())?.ok_or("a log")? {
         Verdict::Sound(_) => Ok(Vec::new()),
-        Verdict::Damaged(findings) => Ok(findings),
+        Verdict::OldDamage(findings, _) | Verdict::Damaged(findings) => Ok(findings),
     }
 }
 
@@ -107,7 +114,7 @@ fn the_end_of_a_log_is_seen_without_reading_all_of_it() -> Result {
         let last = model.last().index;
         for count in [1, 5, 40, 10_000] {
             let first = |last: u64| (last + 1).saturating_sub(count);
-            let view = LogView::open_end(disk.clone(), first, &mut |_| {})?.ok_or("a log")?;
+            let view = LogView::open_end(disk.clone(), first, &mut no_sources!())?.ok_or("a log")?;
             let shown = entries(&view, first(last), u64::MAX)?;
             let indexes: Vec<u64> = shown.iter().map(|record| record.index).collect();
             let expected: Vec<u64> = model.entries.range(first(last)..).map(|(index, _)| *index).collect();
@@ -117,7 +124,7 @@ fn the_end_of_a_log_is_seen_without_reading_all_of_it() -> Result {
     let disk = new_disk(1);
     log_of(disk.clone(), 200)?;
     let segments = view(disk.clone())?.segments().count();
-    let end = LogView::open_end(disk, |last| last, &mut |_| {})?.ok_or("a log")?;
+    let end = LogView::open_end(disk, |last| last, &mut no_sources!())?.ok_or("a log")?;
     assert!(end.segments().count() < segments / 2);
     Ok(())
 }
@@ -125,11 +132,11 @@ fn the_end_of_a_log_is_seen_without_reading_all_of_it() -> Result {
 #[test]
 fn a_folder_in_use_is_refused_and_one_without_a_log_has_none() -> Result {
     let disk = new_disk(1);
-    assert!(LogView::open(disk.clone(), &mut |_| {})?.is_none());
-    assert!(verify_folder(&disk, &mut |_| {})?.is_none());
+    assert!(LogView::open(disk.clone(), &mut no_sources!())?.is_none());
+    assert!(verify_folder(&disk, &mut no_sources!())?.is_none());
     let (wal, _) = Wal::open(disk.clone(), options())?;
-    assert!(matches!(LogView::open(disk.clone(), &mut |_| {}), Err(WalError::InUse)));
-    assert!(matches!(verify_folder(&disk, &mut |_| {}), Err(WalError::InUse)));
+    assert!(matches!(LogView::open(disk.clone(), &mut no_sources!()), Err(WalError::InUse)));
+    assert!(matches!(verify_folder(&disk, &mut no_sources!()), Err(WalError::InUse)));
     drop(wal);
     assert_eq!(view(disk)?.last().index, 0);
     Ok(())
@@ -175,7 +182,7 @@ fn a_real_folder_that_is_written_to_is_refused() -> Result {
     let folder = TempDir::new()?;
     let (_wal, _) = Wal::open(RealDisk::open(folder.path(), SyncMode::Fdatasync)?, options())?;
     let disk = ReadOnlyDisk::open(folder.path())?;
-    assert!(matches!(LogView::open(disk, &mut |_| {}), Err(WalError::InUse)));
+    assert!(matches!(LogView::open(disk, &mut no_sources!()), Err(WalError::InUse)));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
-use super::Tear;
+use super::{ReadFailure, Tear};
 
 const SECTOR_BYTES: usize = 512;
 const BLOCK_BYTES: usize = 4096;
@@ -84,12 +84,15 @@ pub(super) struct FileState {
     durable: Vec<u8>,
     /// Ranges of live bytes that no sync has covered.
     unsynced: Vec<Range<usize>>,
+    /// Ranges that can't be read until they are written again.
+    unreadable: Vec<Range<usize>>,
 }
 
 impl FileState {
     pub fn write(&mut self, bytes: &[u8], offset: u64) {
         let range = offset as usize..offset as usize + bytes.len();
         place(&mut self.live, range.start, bytes);
+        self.unreadable = self.unreadable.iter().flat_map(|bad| without(bad, &range)).collect();
         self.unsynced.push(range);
     }
 
@@ -101,9 +104,25 @@ impl FileState {
 
     pub fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let start = offset as usize;
+        self.check_readable(start..start + bytes.len()).map_err(|failure| failure.source)?;
         let source = self.live.get(start..start + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(source);
         Ok(())
+    }
+
+    /// Fails at the first byte of `range` that can't be read.
+    pub fn check_readable(&self, range: Range<usize>) -> Result<(), ReadFailure> {
+        let bad = self.unreadable.iter().filter(|bad| bad.start < range.end && range.start < bad.end);
+        match bad.map(|bad| bad.start.max(range.start)).min() {
+            None => Ok(()),
+            Some(offset) => {
+                Err(ReadFailure { offset: offset as u64, source: io::Error::from_raw_os_error(libc::EIO) })
+            }
+        }
+    }
+
+    pub fn spoil(&mut self, range: Range<usize>) {
+        self.unreadable.push(range);
     }
 
     /// What a read past the page cache shows, and any read from now on: unsynced writes, but none that a failed sync lost.
@@ -180,6 +199,13 @@ impl FileState {
             }
         }
     }
+}
+
+/// What is left of `bad` when `written` is taken out of it.
+fn without(bad: &Range<usize>, written: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let before = bad.start..bad.end.min(written.start);
+    let after = bad.start.max(written.end)..bad.end;
+    [before, after].into_iter().filter(|range| !range.is_empty())
 }
 
 /// Cuts `range` at the multiples of `size`.
