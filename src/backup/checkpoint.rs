@@ -7,10 +7,12 @@
 //! ```
 //!
 //! - A file is stored in pieces of 8 MiB, so that no object is large and little is in memory.
-//! - A checkpoint is described last, when all its pieces are there. What was stored before a crash is found by the next attempt.
+//! - A checkpoint is described last, when all its pieces are there. What was stored before a crash is found by the next attempt. One
+//!   that was described and lacks a piece all the same is stored again.
 //! - What is stored was proven: a file that is not what its manifest says is refused.
-//! - Somebody may prune at the same time. Who stores looks again when the description is there, waits until nobody removes
-//!   pieces any more, and stores again what has gone. [`prune`](super::prune) has the other half.
+//! - A prune may run at the same time. So a checkpoint is described under `storing/` first: from then on no prune that begins removes
+//!   its pieces. The node that stores it waits until no prune that began before removes any, and stores again what has gone.
+//!   [`prune`](super::prune) has the other half.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -32,6 +34,8 @@ use crate::checkpoint::throttle::Throttle;
 use crate::env::Clock;
 
 pub const PIECE_BYTES: usize = 8 << 20;
+/// The longest description: of a million pieces, 8 TiB.
+pub const MAX_CONTENT_BYTES: u64 = 64 << 20;
 /// How often it is looked whether pieces are still being removed: a store tells nobody of what changes in it.
 const DOOM_POLL: Duration = Duration::from_millis(500);
 /// A pause is taken in steps of so much, with what goes on meanwhile in between.
@@ -58,15 +62,17 @@ struct Description {
 #[serde(deny_unknown_fields)]
 struct FilePieces {
     name: String,
-    pieces: Vec<String>,
+    pieces: Vec<PieceName>,
 }
 
 impl StoredCheckpoint {
-    fn encode(&self) -> Vec<u8> {
-        let files = self.manifest.files.iter().zip(&self.files).map(|(file, pieces)| FilePieces {
-            name: file.name.clone(),
-            pieces: pieces.iter().map(PieceName::to_string).collect(),
-        });
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let files = self
+            .manifest
+            .files
+            .iter()
+            .zip(&self.files)
+            .map(|(file, pieces)| FilePieces { name: file.name.clone(), pieces: pieces.clone() });
         let manifest = String::from_utf8_lossy(&self.manifest.encode()).into_owned();
         serde_json::to_vec(&Description { manifest, files: files.collect() }).expect("it is made of texts")
     }
@@ -78,15 +84,13 @@ impl StoredCheckpoint {
             return Err(Damage::content("not all files are described"));
         }
         let mut all = Vec::with_capacity(files.len());
-        for (file, sum) in files.iter().zip(&manifest.files) {
-            let pieces = file.pieces.iter().map(|name| PieceName::parse(name)).collect::<Option<Vec<_>>>();
-            let pieces = pieces.ok_or_else(|| Damage::content("a piece has no name"))?;
-            let bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
+        for (file, sum) in files.into_iter().zip(&manifest.files) {
+            let bytes: u64 = file.pieces.iter().map(|piece| piece.bytes).sum();
             let is_plain = Path::new(&sum.name).file_name().is_some_and(|name| name == &sum.name[..]);
             if file.name != sum.name || bytes != sum.bytes || !is_plain {
                 return Err(Damage::content(format_args!("file '{}' is not described", sum.name)));
             }
-            all.push(pieces);
+            all.push(file.pieces);
         }
         Ok(StoredCheckpoint { manifest, files: all })
     }
@@ -94,6 +98,11 @@ impl StoredCheckpoint {
     /// All its pieces, each once.
     pub fn pieces(&self) -> BTreeSet<PieceName> {
         self.files.iter().flatten().copied().collect()
+    }
+
+    /// How many of its pieces are not among these.
+    pub fn missing(&self, there: &BTreeSet<PieceName>) -> usize {
+        self.pieces().difference(there).count()
     }
 
     /// Writes its files into a folder, and a manifest that may differ in its point. `progress` hears of bytes.
@@ -108,9 +117,8 @@ impl StoredCheckpoint {
         for (file, pieces) in self.manifest.files.iter().zip(&self.files) {
             let path = folder.join(&file.name);
             let mut out = File::create(&path).map_err(BackupError::io("create", &path))?;
-            let names: Vec<String> = pieces.iter().map(PieceName::path).collect();
-            repository.store().get_each(&names, |number, stored| {
-                let content = repository.piece_content(pieces[number], stored.as_deref())?;
+            repository.each_piece(pieces, |content| {
+                let content = content?;
                 progress(content.len() as u64);
                 out.write_all(&content).map_err(BackupError::io("write", &path))?;
                 Ok(ControlFlow::Continue(()))
@@ -159,24 +167,35 @@ pub struct Storing<'a> {
 }
 
 impl Storing<'_> {
-    /// Stores a checkpoint; one that is there already is left alone.
+    /// Stores a checkpoint; one that is there already, with all its pieces, is left alone.
     pub fn store(&mut self, lent: &Lent) -> Result<Stored> {
         let (index, bytes) = (lent.manifest.point.index, lent.manifest.bytes());
         let mut stored = Stored { index, bytes, written_bytes: 0 };
-        if self.repository.checkpoint(index)?.is_some() {
-            return Ok(stored);
+        let known = self.known_pieces()?;
+        match self.repository.checkpoint(index) {
+            Ok(Some(there)) if there.missing(&known) == 0 => return Ok(stored),
+            // One that can't be read is described again.
+            Ok(_) | Err(BackupError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
         }
-        let known: BTreeSet<PieceName> = self.repository.pieces()?.into_keys().collect();
         let files = self.store_files(lent, &known, &mut stored)?;
         let checkpoint = StoredCheckpoint { manifest: lent.manifest.clone(), files };
-        let path = names::checkpoint_path(index);
-        stored.written_bytes += self.repository.write(&path, Kind::Checkpoint, &checkpoint.encode())?;
+        let content = checkpoint.encode();
+        let storing = names::storing_path(index);
+        stored.written_bytes += self.repository.write(&storing, Kind::Checkpoint, &content)?;
         self.wait_until_nothing_is_doomed()?;
-        let left: BTreeSet<PieceName> = self.repository.pieces()?.into_keys().collect();
-        if !checkpoint.pieces().is_subset(&left) {
+        let left = self.known_pieces()?;
+        if checkpoint.missing(&left) > 0 {
             self.store_files(lent, &left, &mut stored)?;
         }
+        let path = names::checkpoint_path(index);
+        stored.written_bytes += self.repository.write(&path, Kind::Checkpoint, &content)?;
+        self.repository.remove(&storing)?;
         Ok(stored)
+    }
+
+    fn known_pieces(&self) -> Result<BTreeSet<PieceName>> {
+        Ok(self.repository.pieces()?.into_keys().collect())
     }
 
     fn store_files(

@@ -25,6 +25,8 @@ use crate::propose::entry::EntryReader;
 
 pub const HEADER_BYTES: usize = 48;
 pub const RECORD_HEADER_BYTES: usize = 12;
+/// The longest entry, and more than what an object has beside it.
+pub const MAX_CONTENT_BYTES: u64 = (1 << 30) + (64 << 20);
 
 /// The entry after which something goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -95,6 +95,9 @@ pub enum Damage {
     Version { found: u32, supported: u32 },
     #[error("it has {found} bytes, expected {expected}")]
     Length { expected: u64, found: u64 },
+    /// It was not read, or not decompressed.
+    #[error("it has {bytes} bytes, and can have {most} at most")]
+    TooLong { bytes: u64, most: u64 },
     #[error("its checksum is {found:032x}, expected {expected:032x}")]
     Checksum { expected: u128, found: u128 },
     #[error("it can't be decrypted with this key")]

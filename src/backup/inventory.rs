@@ -4,6 +4,7 @@
 //! - Objects of the log may overlap, and have the same entries where they do.
 
 use super::error::{BackupError, Result};
+use super::latest::Latest;
 use super::names::LogName;
 
 /// An object of the log.
@@ -30,8 +31,9 @@ pub struct HeldCheckpoint {
 pub struct Span {
     pub first: u64,
     pub last: u64,
-    /// Stamps of these; unix ms.
+    /// The first one's timestamp; unix ms.
     pub first_ms: i64,
+    /// The last one's, or a later moment up to which nothing more was written.
     pub last_ms: i64,
 }
 
@@ -41,6 +43,8 @@ pub struct Inventory {
     pub logs: Vec<HeldLog>,
     /// Oldest first.
     pub checkpoints: Vec<HeldCheckpoint>,
+    /// Up to when nothing more was written.
+    pub latest: Option<Latest>,
 }
 
 impl Inventory {
@@ -65,7 +69,7 @@ impl Inventory {
     /// What can be restored to.
     pub fn spans(&self) -> Vec<Span> {
         let from_nothing = self.logs.first().filter(|log| log.name.first == 1);
-        let from_nothing = from_nothing.map(|log| (0, log.name.first_ms as i64));
+        let from_nothing = from_nothing.map(|_| (0, self.first_stamp_ms()));
         let from_checkpoints =
             self.checkpoints.iter().map(|checkpoint| (checkpoint.index, checkpoint.stamp_ms));
         let mut spans: Vec<Span> = Vec::new();
@@ -79,7 +83,17 @@ impl Inventory {
                 _ => spans.push(Span { first: index.max(1), last, first_ms: stamp_ms, last_ms }),
             }
         }
+        if let Some(latest) = self.latest {
+            // Entries after a gap may be of that time.
+            let held = spans.iter_mut().find(|span| (span.first..=span.last).contains(&latest.index));
+            held.into_iter().for_each(|span| span.last_ms = span.last_ms.max(latest.time_ms));
+        }
         spans
+    }
+
+    /// The oldest timestamp in the log; a leader's first entry has none.
+    fn first_stamp_ms(&self) -> i64 {
+        self.logs.iter().map(|log| log.name.first_ms).find(|ms| *ms > 0).unwrap_or(0) as i64
     }
 
     /// The newest entry that is held.
@@ -140,7 +154,7 @@ mod tests {
         };
         let mut logs: Vec<_> = logs.iter().map(log).collect();
         logs.sort_by_key(|log| log.name);
-        Inventory { logs, checkpoints: checkpoints.iter().map(checkpoint).collect() }
+        Inventory { logs, checkpoints: checkpoints.iter().map(checkpoint).collect(), latest: None }
     }
 
     fn spans(inventory: &Inventory) -> Vec<(u64, u64)> {
@@ -158,6 +172,27 @@ mod tests {
         assert_eq!(spans(&inventory(&[(1, 5), (9, 12)], &[3, 5, 8])), [(1, 5), (8, 12)]);
         let span = inventory(&[(2, 5), (6, 9)], &[4]).spans()[0];
         assert_eq!((span.first_ms, span.last_ms), (40, 90));
+    }
+
+    #[test]
+    fn latest_restorable_time_extends_the_span_that_holds_its_entry() {
+        let last_ms = |latest: Option<(u64, i64)>| {
+            let latest = latest.map(|(index, time_ms)| Latest { index, term: 1, time_ms });
+            let held = Inventory { latest, ..inventory(&[(1, 5), (9, 12)], &[8]) };
+            held.spans().iter().map(|span| span.last_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(last_ms(None), [50, 120]);
+        assert_eq!(last_ms(Some((12, 999))), [50, 999]);
+        assert_eq!(last_ms(Some((11, 119))), [50, 120]);
+        assert_eq!(last_ms(Some((13, 999))), [50, 120], "its last entry is not there");
+        assert_eq!(last_ms(Some((6, 999))), [50, 120], "it lies in a gap");
+    }
+
+    #[test]
+    fn a_first_object_without_timestamps_is_no_object_of_1970() {
+        let mut held = inventory(&[(1, 1), (2, 9)], &[]);
+        held.logs[0].name = LogName { first_ms: 0, last_ms: 0, ..held.logs[0].name };
+        assert_eq!(held.spans()[0].first_ms, 20);
     }
 
     #[test]

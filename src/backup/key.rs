@@ -12,8 +12,8 @@
 //! Caveat: sizes and times of objects, and indexes of entries, are not hidden.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -25,6 +25,8 @@ use crate::env;
 
 pub const SALT_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
+/// Of a file, so much is read: the key, and the space around it.
+const MAX_FILE_BYTES: u64 = 4096;
 /// Bytes of content in an encrypted chunk, less in the last.
 const CHUNK_BYTES: usize = 64 << 10;
 const TAG_BYTES: usize = 16;
@@ -48,8 +50,12 @@ impl fmt::Debug for Key {
 impl Key {
     /// Reads a key file.
     pub fn read(path: &Path) -> Result<Key> {
-        let text = fs::read_to_string(path).map_err(BackupError::io("read", path))?;
-        Key::parse(text.trim())
+        let read = || -> io::Result<String> {
+            let mut text = String::new();
+            File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+            Ok(text)
+        };
+        Key::parse(read().map_err(BackupError::io("read", path))?.trim())
     }
 
     fn parse(text: &str) -> Result<Key> {
@@ -150,6 +156,11 @@ fn chunks_of(bytes: usize, chunk: usize) -> usize {
     bytes.div_ceil(chunk).max(1)
 }
 
+/// Bytes that so many make when they are encrypted.
+pub const fn sealed_bytes(bytes: u64) -> u64 {
+    bytes + (bytes / CHUNK_BYTES as u64 + 1) * TAG_BYTES as u64
+}
+
 fn nonce(number: usize, is_last: bool) -> Nonce {
     let mut bytes = [0; NONCE_LEN];
     let number = u32::try_from(number).expect("an object has far fewer chunks");
@@ -191,6 +202,8 @@ pub mod testing {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

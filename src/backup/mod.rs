@@ -13,8 +13,9 @@
 //! | `entries`, `checkpoint` | what is in one |
 //! | `repository`, `inventory` | whose they are; what can be restored |
 //! | `ship`, `create`, `folder` | how they come there: the log as it grows; all at once; from a folder |
+//! | `latest` | up to when it is known that nothing more was written |
 //! | `status` | what a running node tells of its backups |
-//! | `verify`, `prune` | whether they are whole; which go |
+//! | `verify`, `sealed`, `prune` | whether they are whole, with the key and without; which go |
 //! | `restore` | a data folder as of then |
 
 pub mod checkpoint;
@@ -24,11 +25,13 @@ pub mod error;
 pub mod folder;
 pub mod inventory;
 pub mod key;
+pub mod latest;
 pub mod names;
 pub mod object;
 pub mod prune;
 pub mod repository;
 pub mod restore;
+pub mod sealed;
 pub mod ship;
 pub mod status;
 pub mod store;

@@ -5,17 +5,24 @@
 //! checkpoints/<index>                                            20 decimal digits
 //! files/<hash>-<bytes>                                           32 hexadecimal digits, decimal
 //! doomed/<token>                                                 16 hexadecimal digits
+//! storing/<index>                                                20 decimal digits
 //! ```
 //!
 //! They sort as their numbers do. What has another name is nobody's of ours.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::PIECE_BYTES;
+
 pub const HEADER: &str = "HEADER.perdura";
+pub const LATEST: &str = "LATEST.perdura";
 pub const LOG: &str = "log";
 pub const CHECKPOINTS: &str = "checkpoints";
 pub const FILES: &str = "files";
 pub const DOOMED: &str = "doomed";
+pub const STORING: &str = "storing";
 
 /// Entries in a row. Stamps are those of the first and the last entry that have one, 0 where none has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +60,8 @@ impl fmt::Display for LogName {
 }
 
 /// A piece of a file, by what is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PieceName {
     pub hash: u128,
     pub bytes: u64,
@@ -64,11 +72,26 @@ impl PieceName {
         let (hash, bytes) = name.split_once('-')?;
         let is_hex = hash.len() == 32 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let parsed = PieceName { hash: u128::from_str_radix(hash, 16).ok()?, bytes: bytes.parse().ok()? };
-        (is_hex && bytes == parsed.bytes.to_string()).then_some(parsed)
+        let is_short = parsed.bytes <= PIECE_BYTES as u64;
+        (is_hex && is_short && bytes == parsed.bytes.to_string()).then_some(parsed)
     }
 
     pub fn path(&self) -> String {
         format!("{FILES}/{self}")
+    }
+}
+
+impl TryFrom<String> for PieceName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<PieceName, &'static str> {
+        PieceName::parse(&name).ok_or("a piece has another name")
+    }
+}
+
+impl From<PieceName> for String {
+    fn from(name: PieceName) -> String {
+        name.to_string()
     }
 }
 
@@ -84,6 +107,11 @@ pub fn checkpoint_index(name: &str) -> Option<u64> {
 
 pub fn checkpoint_path(index: u64) -> String {
     format!("{CHECKPOINTS}/{index:020}")
+}
+
+/// Where a checkpoint is described that is still being stored.
+pub fn storing_path(index: u64) -> String {
+    format!("{STORING}/{index:020}")
 }
 
 pub fn doomed_path(token: u64) -> String {
@@ -117,6 +145,8 @@ mod tests {
         {
             assert_eq!(PieceName::parse(name), None, "{name}");
         }
+        let long = PieceName { bytes: (8 << 20) + 1, ..piece };
+        assert_eq!(PieceName::parse(&long.to_string()), None);
         assert_eq!(checkpoint_index(checkpoint_path(77).split_at(12).1), Some(77));
         assert_eq!(checkpoint_index("77"), None);
     }

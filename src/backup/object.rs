@@ -3,7 +3,7 @@
 //! ```text
 //!  0  8  magic "PERDURAB"
 //!  8  1  version = 1
-//!  9  1  kind: 1 = log, 2 = checkpoint, 3 = piece of a file
+//!  9  1  kind: 1 = log, 2 = checkpoint, 3 = piece of a file, 4 = latest restorable time
 //! 10  1  flags: 1 = the content is LZ4, 2 = the body is encrypted
 //! 11  5  zero
 //! 16  8  bytes of content, before LZ4
@@ -15,12 +15,14 @@
 //!
 //! - The checksum is over what is stored, so an object can be checked by who has no key. It is bound to the name: an object in
 //!   another's place does not pass.
-//! - Nothing is allocated by what a header claims: LZ4 makes at most 255 bytes of one.
+//! - An object longer than its kind can be is not fetched, and content longer than that is refused before memory is allocated for it:
+//!   LZ4 makes up to 255 bytes of one.
 
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::Damage;
-use super::key::{Key, SALT_BYTES, new_salt};
+use super::key::{Key, SALT_BYTES, new_salt, sealed_bytes};
+use super::{checkpoint, entries, latest};
 
 pub const VERSION: u8 = 1;
 pub const HEADER_BYTES: usize = 64;
@@ -40,6 +42,29 @@ pub enum Kind {
     Log = 1,
     Checkpoint = 2,
     Piece = 3,
+    Latest = 4,
+}
+
+impl Kind {
+    /// The longest content that an object of this kind can have.
+    pub const fn most_content(self) -> u64 {
+        match self {
+            Kind::Log => entries::MAX_CONTENT_BYTES,
+            Kind::Checkpoint => checkpoint::MAX_CONTENT_BYTES,
+            Kind::Piece => checkpoint::PIECE_BYTES as u64,
+            Kind::Latest => latest::CONTENT_BYTES as u64,
+        }
+    }
+
+    /// The longest object of this kind.
+    pub const fn most_bytes(self) -> u64 {
+        most_bytes(self.most_content())
+    }
+}
+
+/// The longest object that content of this length makes.
+pub const fn most_bytes(content: u64) -> u64 {
+    HEADER_BYTES as u64 + sealed_bytes(content)
 }
 
 /// Makes an object of content.
@@ -77,6 +102,7 @@ fn encode_with_salt(
 #[derive(Debug)]
 pub struct Checked<'a> {
     name: &'a str,
+    kind: Kind,
     header: &'a [u8; HEADER_BYTES],
     body: &'a [u8],
 }
@@ -102,7 +128,7 @@ pub fn check<'a>(name: &'a str, kind: Kind, bytes: &'a [u8]) -> Result<Checked<'
     if length != body.len() as u64 {
         return Err(Damage::Length { expected: length, found: body.len() as u64 });
     }
-    Ok(Checked { name, header, body })
+    Ok(Checked { name, kind, header, body })
 }
 
 impl Checked<'_> {
@@ -122,7 +148,10 @@ impl Checked<'_> {
             }
             _ => return Err(Damage::Mixed),
         };
-        let expected = number(self.header, 16);
+        let (expected, most) = (number(self.header, 16), self.kind.most_content());
+        if expected > most {
+            return Err(Damage::TooLong { bytes: expected, most });
+        }
         if self.header[10] & LZ4 == 0 {
             let found = plain.len() as u64;
             return if found == expected {
@@ -202,6 +231,38 @@ mod tests {
         }
         let object = encode(NAME, Kind::Log, b"content", Some(&secret));
         assert_eq!(decode(NAME, Kind::Log, &object, Some(&key(4))), Err(Damage::Sealed));
+    }
+
+    /// An object with a right checksum that claims content of this length.
+    fn claiming(kind: Kind, content: u64) -> Vec<u8> {
+        let mut object = encode(NAME, kind, &[7; 100_000], None);
+        object[16..24].copy_from_slice(&content.to_le_bytes());
+        let header: [u8; HEADER_BYTES] = *object.first_chunk().expect("it has a header");
+        let right = checksum(NAME, &header, &object[HEADER_BYTES..]);
+        object[COVERED..HEADER_BYTES].copy_from_slice(&right.to_le_bytes());
+        object
+    }
+
+    #[test]
+    fn content_longer_than_its_kind_can_be_is_refused_before_it_is_decompressed() {
+        for kind in [Kind::Log, Kind::Checkpoint, Kind::Piece, Kind::Latest] {
+            let most = kind.most_content();
+            let refused = decode(NAME, kind, &claiming(kind, most + 1), None);
+            assert_eq!(refused, Err(Damage::TooLong { bytes: most + 1, most }), "{kind:?}");
+        }
+        let amplified = claiming(Kind::Checkpoint, Kind::Checkpoint.most_content());
+        assert!(matches!(decode(NAME, Kind::Checkpoint, &amplified, None), Err(Damage::Content { .. })));
+    }
+
+    #[test]
+    fn no_object_is_longer_than_its_content_allows() {
+        let secret = key(3);
+        for content in samples() {
+            for key in [None, Some(&secret)] {
+                let bytes = encode(NAME, Kind::Piece, &content, key).len() as u64;
+                assert!(bytes <= most_bytes(content.len() as u64), "{bytes}");
+            }
+        }
     }
 
     #[test]

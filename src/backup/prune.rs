@@ -1,17 +1,20 @@
 //! Removing what is not to be kept: old checkpoints, the log before the oldest that is kept, and pieces that nobody needs.
 //!
-//! - What stays can be restored as before. The newest checkpoint always stays.
+//! - What stays can be restored as before. The newest checkpoint with all its pieces always stays; one that lacks a piece is none to
+//!   keep others' room for.
 //! - A checkpoint's description goes first, then its pieces; a crash in between leaves pieces that the next prune removes.
 //! - A node may be storing a checkpoint meanwhile, and count on a piece that it found. So pieces are doomed before they are removed:
-//!   a mark is put up, then it is looked once more what is needed, and only then pieces go. Who stores looks after the marks
-//!   and for his pieces when his description is there. Whichever came first, no description lacks a piece in the end.
-//! - The work under one mark is short: who stores waits for it, and gives up on a mark that stays.
+//!   a mark is put up, then all descriptions are read once more, those of checkpoints that are being stored included, and only then
+//!   pieces go. The node that stores waits for marks after it has described its checkpoint under `storing/`. Whichever came first,
+//!   no checkpoint lacks a piece in the end.
+//! - The work under one mark is short: the node waits for it, and gives up on a mark that stays.
+//! - What a crash left under `storing/` is removed after a day.
 
 use std::collections::BTreeSet;
 
 use super::checkpoint::StoredCheckpoint;
 use super::error::Result;
-use super::inventory::Inventory;
+use super::inventory::{HeldCheckpoint, Inventory};
 use super::names::{self, LogName, PieceName};
 use super::repository::Repository;
 use crate::env::{self, Clock};
@@ -23,6 +26,8 @@ const MARK_MS: u64 = 60_000;
 /// A piece this young may be of a checkpoint that is being stored: it is not worth the trouble.
 const YOUNG_MS: i64 = 3_600_000;
 const MS_PER_DAY: i64 = 86_400_000;
+/// A checkpoint that has been described under `storing/` for so long was given up: its pieces were there when that was written.
+const GIVEN_UP_MS: i64 = MS_PER_DAY;
 
 /// What is to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,24 +44,38 @@ pub struct Doomed {
     pub checkpoints: Vec<u64>,
     pub logs: Vec<LogName>,
     pub pieces: Vec<PieceName>,
+    /// Descriptions of checkpoints whose storing was given up.
+    pub given_up: Vec<u64>,
     /// As they are stored, but for checkpoints' descriptions.
     pub bytes: u64,
+    /// Checkpoints that stay although they lack pieces: a node may store those again.
+    pub incomplete: Vec<u64>,
+}
+
+impl Doomed {
+    /// Objects that go.
+    pub fn objects(&self) -> usize {
+        self.checkpoints.len() + self.logs.len() + self.pieces.len() + self.given_up.len()
+    }
 }
 
 /// Finds out what [`remove`] would remove.
 pub fn plan(repository: &Repository, keep: Keep, now_ms: i64) -> Result<Doomed> {
     let inventory = repository.inventory()?;
-    let kept_from = kept_from(&inventory, keep, now_ms);
-    let oldest =
-        kept_from.and_then(|kept| inventory.checkpoints.get(kept)).map(|checkpoint| checkpoint.index);
+    let pieces = repository.pieces()?;
+    let (whole, incomplete) = sort_out(repository, &inventory, &pieces.keys().copied().collect())?;
+    let oldest = oldest_kept(&whole, keep, now_ms);
+    let is_before = |index: u64| oldest.is_some_and(|oldest| index < oldest);
     let checkpoints: Vec<u64> =
-        inventory.checkpoints[..kept_from.unwrap_or(0)].iter().map(|checkpoint| checkpoint.index).collect();
+        inventory.checkpoints.iter().map(|one| one.index).filter(|index| is_before(*index)).collect();
     let logs: Vec<_> =
         inventory.logs.iter().filter(|log| oldest.is_some_and(|oldest| log.name.last <= oldest)).collect();
-    let needed = needed(repository, &checkpoints)?;
-    let pieces = repository.pieces()?;
+    let storing = repository.storing_indexes()?;
+    let given_up: Vec<u64> =
+        storing.iter().filter(|(_, ms)| ms + GIVEN_UP_MS <= now_ms).map(|(index, _)| *index).collect();
+    let needed = needed(repository, &checkpoints, &given_up)?;
     let is_old = |written_ms: i64| written_ms + YOUNG_MS <= now_ms;
-    let dropped = dropped_pieces(repository, &checkpoints)?;
+    let dropped = pieces_of(repository, checkpoints.iter(), Repository::checkpoint)?;
     let is_doomed = |name: &PieceName, written_ms: i64| {
         !needed.contains(name) && (dropped.contains(name) || is_old(written_ms))
     };
@@ -64,7 +83,26 @@ pub fn plan(repository: &Repository, keep: Keep, now_ms: i64) -> Result<Doomed> 
         pieces.into_iter().filter(|(name, ms)| is_doomed(name, *ms)).map(|(name, _)| name).collect();
     let bytes =
         logs.iter().map(|log| log.bytes).sum::<u64>() + pieces.iter().map(|piece| piece.bytes).sum::<u64>();
-    Ok(Doomed { checkpoints, logs: logs.into_iter().map(|log| log.name).collect(), pieces, bytes })
+    let logs = logs.into_iter().map(|log| log.name).collect();
+    let incomplete = incomplete.into_iter().filter(|index| !is_before(*index)).collect();
+    Ok(Doomed { checkpoints, logs, pieces, given_up, bytes, incomplete })
+}
+
+/// Checkpoints with all their pieces, and the indexes of the others, both oldest first.
+fn sort_out(
+    repository: &Repository,
+    inventory: &Inventory,
+    there: &BTreeSet<PieceName>,
+) -> Result<(Vec<HeldCheckpoint>, Vec<u64>)> {
+    let (mut whole, mut incomplete) = (Vec::new(), Vec::new());
+    for held in &inventory.checkpoints {
+        match repository.checkpoint(held.index)? {
+            Some(checkpoint) if checkpoint.missing(there) == 0 => whole.push(held.clone()),
+            Some(_) => incomplete.push(held.index),
+            None => {}
+        }
+    }
+    Ok((whole, incomplete))
 }
 
 /// Removes it. `progress` hears of objects.
@@ -76,6 +114,10 @@ pub fn remove(
 ) -> Result<()> {
     for index in &doomed.checkpoints {
         repository.remove(&names::checkpoint_path(*index))?;
+        progress(1);
+    }
+    for index in &doomed.given_up {
+        repository.remove(&names::storing_path(*index))?;
         progress(1);
     }
     for log in &doomed.logs {
@@ -101,7 +143,7 @@ fn remove_under_mark(
     let mark = names::doomed_path(env::random_seed());
     repository.store().put(&mark, b"pieces are being removed\n".to_vec())?;
     let ends_ms = clock.monotonic_ms() + MARK_MS;
-    let needed = needed(repository, &[])?;
+    let needed = needed(repository, &[], &[])?;
     let mut done = 0;
     for piece in pieces {
         if done > 0 && clock.monotonic_ms() >= ends_ms {
@@ -117,39 +159,43 @@ fn remove_under_mark(
     Ok(done)
 }
 
-/// The place of the oldest checkpoint that stays; `None` where there is none.
-fn kept_from(inventory: &Inventory, keep: Keep, now_ms: i64) -> Option<usize> {
-    let count = inventory.checkpoints.len();
+/// The oldest checkpoint that stays; `None` where there is none.
+fn oldest_kept(checkpoints: &[HeldCheckpoint], keep: Keep, now_ms: i64) -> Option<u64> {
+    let count = checkpoints.len();
     let newest = count.checked_sub(1)?;
-    Some(match keep {
+    let place = match keep {
         Keep::Newest(keep) => count - keep.clamp(1, count),
         Keep::Days(days) => {
             let since_ms =
                 now_ms.saturating_sub(MS_PER_DAY.saturating_mul(i64::try_from(days).unwrap_or(i64::MAX)));
             // The last one before that moment is where going back to it begins.
-            let before = inventory.checkpoints.partition_point(|checkpoint| checkpoint.stamp_ms <= since_ms);
+            let before = checkpoints.partition_point(|checkpoint| checkpoint.stamp_ms <= since_ms);
             before.saturating_sub(1).min(newest)
         }
-    })
+    };
+    checkpoints.get(place).map(|checkpoint| checkpoint.index)
 }
 
-/// What the checkpoints but these need.
-fn needed(repository: &Repository, without: &[u64]) -> Result<BTreeSet<PieceName>> {
+/// What checkpoints need, those that are being stored included, but for these.
+fn needed(repository: &Repository, without: &[u64], given_up: &[u64]) -> Result<BTreeSet<PieceName>> {
+    // First those that are being stored: one may move to the others meanwhile.
+    let storing: Vec<u64> = repository.storing_indexes()?.into_iter().map(|(index, _)| index).collect();
+    let storing = storing.iter().filter(|index| !given_up.contains(index));
+    let mut needed = pieces_of(repository, storing, Repository::storing)?;
     let indexes = repository.checkpoint_indexes()?;
-    pieces_of(repository, indexes.iter().filter(|index| !without.contains(index)))
-}
-
-fn dropped_pieces(repository: &Repository, checkpoints: &[u64]) -> Result<BTreeSet<PieceName>> {
-    pieces_of(repository, checkpoints.iter())
+    let stored = indexes.iter().filter(|index| !without.contains(index));
+    needed.extend(pieces_of(repository, stored, Repository::checkpoint)?);
+    Ok(needed)
 }
 
 fn pieces_of<'a>(
     repository: &Repository,
     indexes: impl Iterator<Item = &'a u64>,
+    read: impl Fn(&Repository, u64) -> Result<Option<StoredCheckpoint>>,
 ) -> Result<BTreeSet<PieceName>> {
     let mut pieces = BTreeSet::new();
     for index in indexes {
-        pieces.extend(repository.checkpoint(*index)?.iter().flat_map(StoredCheckpoint::pieces));
+        pieces.extend(read(repository, *index)?.iter().flat_map(StoredCheckpoint::pieces));
     }
     Ok(pieces)
 }

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! HEADER.perdura     whose backups these are, and how they are encrypted
+//! LATEST.perdura     up to when it is known that nothing more was written, see `latest`
 //! log/…              committed entries
 //! checkpoints/…      what a checkpoint's manifest says, and of which pieces its files are made
 //! files/…            pieces of files, by what is in them: what two checkpoints share is there once
 //! doomed/…           for the moment in which pieces are removed, see `prune`
+//! storing/…          a checkpoint's description until all its pieces are there, see `checkpoint`
 //!
 //! HEADER.perdura
 //! line 1   = "perdura backup " version " " checksum LF        as in a checkpoint's manifest
@@ -28,14 +30,16 @@ use super::entries::Entries;
 use super::error::{BackupError, Damage, Result};
 use super::inventory::{HeldCheckpoint, HeldLog, Inventory};
 use super::key::{Key, open_name_of};
+use super::latest::Latest;
 use super::names::{self, LogName, PieceName};
 use super::object::{self, Kind};
-use super::store::{Listed, Store};
+use super::store::{Listed, Store, Wanted};
 use crate::raft::identity::Identity;
 
 const VERSION: u32 = 1;
 const MAGIC: &str = "perdura backup ";
 const CIPHER: &str = "AES-256-GCM";
+const MAX_HEADER_BYTES: u64 = 64 << 10;
 
 /// Whose backups they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +78,23 @@ struct Encryption {
     key_check: String,
 }
 
+/// An encrypted repository of which the key is not at hand: names and checksums can be looked at, contents can't.
+#[derive(Debug)]
+pub struct Sealed(Repository);
+
+impl Sealed {
+    /// Opens what is at a URL; `None` if it is not encrypted.
+    pub fn open(url: &str) -> Result<Option<Sealed>> {
+        let store = Store::open(url, false)?;
+        let (owner, encryption) = read_header(&store)?;
+        Ok(encryption.map(|_| Sealed(Repository { store, key: None, owner })))
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.0
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Repository {
@@ -93,7 +114,7 @@ impl Repository {
     pub fn open_or_begin(url: &str, key_file: Option<&Path>, owner: &Owner) -> Result<Repository> {
         let key = key_file.map(Key::read).transpose()?;
         let store = Store::open(url, true)?;
-        if store.get(names::HEADER)?.is_none() {
+        if store.get(&header())?.is_none() {
             // Somebody else may begin it at the same time: what is there counts.
             store.create(names::HEADER, encode_header(owner, key.as_ref()))?;
         }
@@ -106,15 +127,7 @@ impl Repository {
     }
 
     fn of(store: Store, key: Option<Key>) -> Result<Repository> {
-        let bytes = store.get(names::HEADER)?;
-        let bytes = bytes.ok_or_else(|| BackupError::NoRepository { url: store.url().to_owned() })?;
-        let damaged = |damage| BackupError::damaged(names::HEADER, damage);
-        let Header { cluster_id, log_id, encryption } = decode_header(&bytes).map_err(damaged)?;
-        let number = |text: &String| {
-            u64::from_str_radix(text, 16).map_err(|_| damaged(Damage::content("an id is no number")))
-        };
-        let owner =
-            Owner { cluster_id: number(&cluster_id)?, log_id: log_id.as_ref().map(number).transpose()? };
+        let (owner, encryption) = read_header(&store)?;
         match (&encryption, &key) {
             (None, None) => {}
             (None, Some(_)) => return Err(BackupError::KeyNotNeeded),
@@ -125,7 +138,8 @@ impl Repository {
                 }
             }
             (Some(other), Some(_)) => {
-                return Err(damaged(Damage::content(format_args!("its cipher is '{}'", other.cipher))));
+                let damage = Damage::content(format_args!("its cipher is '{}'", other.cipher));
+                return Err(BackupError::damaged(names::HEADER, damage));
             }
         }
         Ok(Repository { store, key, owner })
@@ -158,7 +172,12 @@ impl Repository {
                 bytes: checkpoint.manifest.bytes(),
             });
         }
-        Ok(Inventory { logs: self.logs()?, checkpoints })
+        let latest = match Latest::read(self) {
+            // Without it everything can be restored all the same; who verifies is told.
+            Err(BackupError::Damaged { .. }) => None,
+            latest => latest?,
+        };
+        Ok(Inventory { logs: self.logs()?, checkpoints, latest })
     }
 
     /// Objects of the log, by their first entries.
@@ -194,9 +213,13 @@ impl Repository {
         names: &[LogName],
         mut take: impl FnMut(LogName, Result<Entries>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let paths: Vec<String> = names.iter().map(LogName::path).collect();
-        self.store.get_each(&paths, |number, stored| {
-            let (name, path) = (names[number], &paths[number]);
+        let wanted: Vec<Wanted> = names.iter().map(|name| of_kind(name.path(), Kind::Log)).collect();
+        self.store.get_each(&wanted, |number, stored| {
+            let (name, path) = (names[number], &wanted[number].name);
+            let stored = match stored {
+                Err(error @ BackupError::Damaged { .. }) => return take(name, Err(error)),
+                stored => stored?,
+            };
             let entries = stored
                 .ok_or(Damage::Missing)
                 .and_then(|stored| object::decode(path, Kind::Log, &stored, self.key.as_ref()))
@@ -205,16 +228,37 @@ impl Repository {
         })
     }
 
+    /// Reads pieces, several at a time, and hands their contents to `take` in their order, one that is missing or damaged as an
+    /// error, until it says to stop. It must not call the repository.
+    pub fn each_piece(
+        &self,
+        names: &[PieceName],
+        mut take: impl FnMut(Result<Vec<u8>>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let wanted = |name: &PieceName| Wanted {
+            name: name.path(),
+            most_bytes: object::most_bytes(name.bytes.min(Kind::Piece.most_content())),
+        };
+        let wanted: Vec<Wanted> = names.iter().map(wanted).collect();
+        self.store.get_each(&wanted, |number, stored| match stored {
+            Err(error @ BackupError::Damaged { .. }) => take(Err(error)),
+            stored => take(self.piece_content(names[number], stored?.as_deref())),
+        })
+    }
+
     /// Reads a checkpoint's description; `None` if it is not there.
     pub fn checkpoint(&self, index: u64) -> Result<Option<StoredCheckpoint>> {
-        let path = names::checkpoint_path(index);
-        let Some(content) = self.read(&path, Kind::Checkpoint)? else { return Ok(None) };
+        self.description(index, &names::checkpoint_path(index))
+    }
+
+    fn description(&self, index: u64, path: &str) -> Result<Option<StoredCheckpoint>> {
+        let Some(content) = self.read(path, Kind::Checkpoint)? else { return Ok(None) };
         let checkpoint =
             StoredCheckpoint::decode(&content).and_then(|checkpoint| match checkpoint.manifest.point.index {
                 found if found == index => Ok(checkpoint),
                 found => Err(Damage::content(format_args!("it is of index {found}"))),
             });
-        checkpoint.map(Some).map_err(|damage| BackupError::damaged(&path, damage))
+        checkpoint.map(Some).map_err(|damage| BackupError::damaged(path, damage))
     }
 
     /// The name that content goes by.
@@ -224,7 +268,7 @@ impl Repository {
     }
 
     /// What a stored piece holds, proven to be what its name says.
-    pub fn piece_content(&self, name: PieceName, stored: Option<&[u8]>) -> Result<Vec<u8>> {
+    fn piece_content(&self, name: PieceName, stored: Option<&[u8]>) -> Result<Vec<u8>> {
         let path = name.path();
         let content = stored
             .ok_or(Damage::Missing)
@@ -239,8 +283,23 @@ impl Repository {
         }
     }
 
-    fn read(&self, path: &str, kind: Kind) -> Result<Option<Vec<u8>>> {
-        let Some(bytes) = self.store.get(path)? else { return Ok(None) };
+    /// Checkpoints that are being stored, or whose storing was given up: index, and when that was written, unix ms.
+    pub fn storing_indexes(&self) -> Result<Vec<(u64, i64)>> {
+        let listed = self.store.list(names::STORING)?;
+        Ok(listed
+            .iter()
+            .filter_map(|one| Some((names::checkpoint_index(&one.name)?, one.written_ms)))
+            .collect())
+    }
+
+    /// Reads the description of a checkpoint that is being stored; `None` if it is not there.
+    pub fn storing(&self, index: u64) -> Result<Option<StoredCheckpoint>> {
+        self.description(index, &names::storing_path(index))
+    }
+
+    /// Reads an object's content; `None` if it is not there.
+    pub fn read(&self, path: &str, kind: Kind) -> Result<Option<Vec<u8>>> {
+        let Some(bytes) = self.store.get(&of_kind(path.to_owned(), kind))? else { return Ok(None) };
         let content = object::decode(path, kind, &bytes, self.key.as_ref());
         content.map(Some).map_err(|damage| BackupError::damaged(path, damage))
     }
@@ -256,6 +315,26 @@ impl Repository {
     pub fn remove(&self, path: &str) -> Result<()> {
         self.store.delete(path)
     }
+}
+
+fn read_header(store: &Store) -> Result<(Owner, Option<Encryption>)> {
+    let bytes = store.get(&header())?;
+    let bytes = bytes.ok_or_else(|| BackupError::NoRepository { url: store.url().to_owned() })?;
+    let damaged = |damage| BackupError::damaged(names::HEADER, damage);
+    let Header { cluster_id, log_id, encryption } = decode_header(&bytes).map_err(damaged)?;
+    let number = |text: &String| {
+        u64::from_str_radix(text, 16).map_err(|_| damaged(Damage::content("an id is no number")))
+    };
+    let owner = Owner { cluster_id: number(&cluster_id)?, log_id: log_id.as_ref().map(number).transpose()? };
+    Ok((owner, encryption))
+}
+
+fn header() -> Wanted {
+    Wanted { name: names::HEADER.to_owned(), most_bytes: MAX_HEADER_BYTES }
+}
+
+fn of_kind(name: String, kind: Kind) -> Wanted {
+    Wanted { name, most_bytes: kind.most_bytes() }
 }
 
 fn encode_header(owner: &Owner, key: Option<&Key>) -> Vec<u8> {

@@ -22,6 +22,7 @@ use super::checkpoint::StoredCheckpoint;
 use super::entries::{Entries, Tip, stamp_ms};
 use super::error::{BackupError, Damage, Result};
 use super::inventory::{Inventory, Span};
+use super::names::LogName;
 use super::repository::Repository;
 use crate::calendar::utc_text;
 use crate::checkpoint::manifest::Point;
@@ -251,9 +252,8 @@ fn restore_log(
     let mut lists = 0;
     while log.tip.index < plan.last && !log.is_at_end {
         let logs = repository.logs()?;
-        let inventory = Inventory { logs, checkpoints: Vec::new() };
-        let mut names = inventory.cover(log.tip.index + 1, plan.last)?;
-        names.retain(|name| i64::try_from(name.first_ms).is_ok_and(|first_ms| first_ms <= plan.until_ms));
+        let inventory = Inventory { logs, ..Inventory::default() };
+        let names = wanted(inventory.cover(log.tip.index + 1, plan.last)?, plan.until_ms);
         if names.is_empty() {
             break;
         }
@@ -281,6 +281,14 @@ fn restore_log(
         return Err(BackupError::Missing { first: log.tip.index + 1, last: plan.last });
     }
     log.finish()
+}
+
+/// Objects up to the first that begins after the target. Timestamps never go back along the log, and an object without any, such as
+/// a leader's first entry alone, is as late as the objects before it.
+fn wanted(mut names: Vec<LogName>, until_ms: i64) -> Vec<LogName> {
+    let is_late = |name: &LogName| i64::try_from(name.first_ms).is_ok_and(|first_ms| first_ms > until_ms);
+    names.truncate(names.iter().position(is_late).unwrap_or(names.len()));
+    names
 }
 
 /// A log that is being made.

@@ -21,6 +21,10 @@ pub struct State {
     pub shipped_index: u64,
     /// The newest checkpoint that the backup has.
     pub checkpoint_index: u64,
+    /// Pieces that it lacks, as far as is known here.
+    pub missing_pieces: u64,
+    /// The latest restorable time that this node has written, unix ms; 0 where it has written none.
+    pub latest_ms: i64,
     /// Bytes written by this process.
     pub bytes: u64,
     pub failures: u64,
@@ -77,6 +81,19 @@ impl BackupStatus {
         state.shipped_index = state.shipped_index.max(index);
         state.checkpoint_index = checkpoint_index;
         state.failure = None;
+    }
+
+    /// The newest checkpoint was looked at: pieces that it lacks. Whether that is news, and bad.
+    pub fn lacks(&self, missing_pieces: u64) -> bool {
+        let mut state = self.0.lock();
+        let is_new = state.missing_pieces != missing_pieces;
+        state.missing_pieces = missing_pieces;
+        is_new && missing_pieces > 0
+    }
+
+    /// Up to then nothing more was written than what is in the backup; unix ms.
+    pub fn is_complete_until(&self, latest_ms: i64) {
+        self.0.lock().latest_ms = latest_ms;
     }
 
     pub fn wrote(&self, bytes: u64) {

@@ -3,11 +3,13 @@
 //! - Everything blocks: a store is used by a command of the command line, or by a thread of its own, never by a worker or the
 //!   driver.
 //! - An object appears as a whole or not at all, and durably.
+//! - An object's length is looked at before it is read: one that is longer than it can be costs no memory.
 //! - Requests that fail for a moment are repeated for a short time; who wants more patience calls again.
 //! - Where an S3 store is and who may use it comes from the usual variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
 //!   `AWS_REGION`, `AWS_ENDPOINT_URL` and so on. An endpoint that begins with `http://` is spoken to without TLS.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use object_store::{
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::error::{BackupError, Result};
+use super::error::{BackupError, Damage, Result};
 
 const MAX_RETRIES: usize = 3;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,7 +35,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 /// Objects that are fetched at a time.
 const FETCHES: usize = 4;
 
-#[derive(Debug)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     root: Path,
@@ -44,6 +45,13 @@ pub struct Store {
     pub changes_left: std::cell::Cell<u64>,
 }
 
+/// It shows nothing of credentials.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 /// An object as a list has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -52,6 +60,26 @@ pub struct Listed {
     pub bytes: u64,
     /// When it was written, by the store's clock; unix ms.
     pub written_ms: i64,
+}
+
+/// An object that is to be read.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub name: String,
+    /// A longer object is not read.
+    pub most_bytes: u64,
+}
+
+impl Wanted {
+    fn checked(&self, got: object_store::Result<Got>) -> Result<Option<Bytes>> {
+        match got.map_err(failure("read", &self.name))? {
+            Got::Missing => Ok(None),
+            Got::Object(bytes) => Ok(Some(bytes)),
+            Got::TooLong(bytes) => {
+                Err(BackupError::damaged(&self.name, Damage::TooLong { bytes, most: self.most_bytes }))
+            }
+        }
+    }
 }
 
 /// What a URL names.
@@ -125,27 +153,33 @@ impl Store {
     }
 
     /// Reads an object; `None` if it is not there.
-    pub fn get(&self, name: &str) -> Result<Option<Bytes>> {
-        self.runtime.block_on(get(self.objects.clone(), self.path(name))).map_err(failure("read", name))
+    ///
+    /// # Errors
+    /// An object that is longer than it can be is damaged, and not read.
+    pub fn get(&self, wanted: &Wanted) -> Result<Option<Bytes>> {
+        let got =
+            self.runtime.block_on(get(self.objects.clone(), self.path(&wanted.name), wanted.most_bytes));
+        wanted.checked(got)
     }
 
-    /// Reads many objects, several at a time, and hands them to `take` in their order, one that is not there as `None`, until
-    /// it says to stop. It must not call the store.
+    /// Reads many objects, several at a time, and hands them to `take` in their order, one that is not there as `None` and one that
+    /// is too long as an error, until it says to stop. It must not call the store.
     pub fn get_each(
         &self,
-        names: &[String],
-        mut take: impl FnMut(usize, Option<Bytes>) -> Result<ControlFlow<()>>,
+        wanted: &[Wanted],
+        mut take: impl FnMut(usize, Result<Option<Bytes>>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         self.runtime.block_on(async {
             let mut coming: VecDeque<JoinHandle<_>> = VecDeque::new();
-            let mut ask = names.iter();
-            for (number, name) in names.iter().enumerate() {
-                for name in ask.by_ref().take(FETCHES - coming.len()) {
-                    coming.push_back(tokio::spawn(get(self.objects.clone(), self.path(name))));
+            let mut ask = wanted.iter();
+            for (number, one) in wanted.iter().enumerate() {
+                for next in ask.by_ref().take(FETCHES - coming.len()) {
+                    let path = self.path(&next.name);
+                    coming.push_back(tokio::spawn(get(self.objects.clone(), path, next.most_bytes)));
                 }
                 let Some(next) = coming.pop_front() else { break };
                 let got = next.await.unwrap_or_else(|source| Err(Error::JoinError { source }));
-                if take(number, got.map_err(failure("read", name))?)?.is_break() {
+                if take(number, one.checked(got))?.is_break() {
                     break;
                 }
             }
@@ -171,11 +205,19 @@ impl Store {
             Ok(_) => Ok(true),
             Err(Error::AlreadyExists { .. }) => Ok(false),
             // A store that has no such thing.
-            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => match self.get(name)? {
-                Some(_) => Ok(false),
-                None => self.put(name, bytes).map(|()| true),
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => match self.has(name)? {
+                true => Ok(false),
+                false => self.put(name, bytes).map(|()| true),
             },
             Err(error) => Err(failure("write", name)(error)),
+        }
+    }
+
+    fn has(&self, name: &str) -> Result<bool> {
+        match self.runtime.block_on(self.objects.head(&self.path(name))) {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failure("look at", name)(error)),
         }
     }
 
@@ -226,10 +268,19 @@ impl Store {
     }
 }
 
-async fn get(objects: Arc<dyn ObjectStore>, path: Path) -> object_store::Result<Option<Bytes>> {
+/// An object, or why there is none.
+enum Got {
+    Missing,
+    TooLong(u64),
+    Object(Bytes),
+}
+
+/// Its length is known before its first byte comes.
+async fn get(objects: Arc<dyn ObjectStore>, path: Path, most_bytes: u64) -> object_store::Result<Got> {
     match objects.get(&path).await {
-        Ok(found) => found.bytes().await.map(Some),
-        Err(Error::NotFound { .. }) => Ok(None),
+        Ok(found) if found.meta.size > most_bytes => Ok(Got::TooLong(found.meta.size)),
+        Ok(found) => found.bytes().await.map(Got::Object),
+        Err(Error::NotFound { .. }) => Ok(Got::Missing),
         Err(error) => Err(error),
     }
 }
@@ -279,20 +330,21 @@ mod tests {
     fn objects_come_and_go_as_a_whole() -> Result<()> {
         let folder = tempfile::tempdir().expect("tests have a folder for temporary files");
         let url = format!("file://{}/new", folder.path().display());
+        let wanted = |name: &str| Wanted { name: name.to_owned(), most_bytes: 5 };
         assert!(matches!(Store::open(&url, false), Err(BackupError::NoRepository { .. })));
         let store = Store::open(&url, true)?;
-        assert!(store.list("log")?.is_empty() && store.get("log/a")?.is_none());
+        assert!(store.list("log")?.is_empty() && store.get(&wanted("log/a"))?.is_none());
         store.put("log/b", b"two".to_vec())?;
         store.put("log/a", b"one".to_vec())?;
         store.put("log/a", b"three".to_vec())?;
         assert!(store.create("c", b"c".to_vec())? && !store.create("c", b"d".to_vec())?);
-        assert_eq!(store.get("c")?.as_deref(), Some(&b"c"[..]));
+        assert_eq!(store.get(&wanted("c"))?.as_deref(), Some(&b"c"[..]));
         let listed: Vec<_> = store.list("log")?.into_iter().map(|one| (one.name, one.bytes)).collect();
         assert_eq!(listed, [("a".to_owned(), 5), ("b".to_owned(), 3)]);
-        let names: Vec<String> = ["log/a", "x", "log/b", "c", "y", "log/a"].map(str::to_owned).into();
+        let names = ["log/a", "x", "log/b", "c", "y", "log/a"].map(wanted);
         let mut got = Vec::new();
         store.get_each(&names, |number, bytes| {
-            got.push((number, bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())));
+            got.push((number, bytes?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())));
             Ok(ControlFlow::Continue(()))
         })?;
         let texts = [Some("three"), None, Some("two"), Some("c"), None, Some("three")];
@@ -304,5 +356,24 @@ mod tests {
         store.delete("log/a")?;
         assert_eq!(store.list("log")?.len(), 1);
         Ok(())
+    }
+
+    #[test]
+    fn an_object_of_6_gib_is_refused_by_its_length() -> Result<()> {
+        let folder = tempfile::tempdir().expect("tests have a folder for temporary files");
+        let store = Store::open(&format!("file://{}", folder.path().display()), true)?;
+        let file = std::fs::File::create(folder.path().join("huge")).expect("the folder is there");
+        file.set_len(6 << 30).expect("it has holes only");
+        let wanted = Wanted { name: "huge".to_owned(), most_bytes: 1 << 30 };
+        let damage = |result: Result<Option<Bytes>>| match result {
+            Err(BackupError::Damaged { damage, .. }) => Some(damage),
+            _ => None,
+        };
+        let expected = Some(Damage::TooLong { bytes: 6 << 30, most: 1 << 30 });
+        assert_eq!(damage(store.get(&wanted)), expected);
+        store.get_each(&[wanted], |_, got| {
+            assert_eq!(damage(got), expected);
+            Ok(ControlFlow::Continue(()))
+        })
     }
 }

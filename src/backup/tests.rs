@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{Lent, Storing};
+use super::checkpoint::{Lent, StoredCheckpoint, Storing};
 use super::create::create;
 use super::error::{BackupError, Result};
 use super::key::Key;
-use super::names::LogName;
+use super::latest::Latest;
+use super::names::{self, LogName};
+use super::object::Kind;
 use super::prune::{self, Keep};
-use super::repository::{Owner, Repository};
+use super::repository::{Owner, Repository, Sealed};
 use super::restore::{Order, Restored, Target, restore};
+use super::sealed::verify_sealed;
 use super::ship::{FULL_BYTES, Reading, Shipper, Source, log_entry};
 use super::verify::{verify, verify_deeply};
 use crate::apply::Applier;
@@ -108,9 +111,14 @@ impl World {
     }
 
     fn restore(&self, repository: &Repository, target: Target) -> Result<Restored> {
+        restore(repository, &self.order(target), &mut |_| {})
+    }
+
+    /// Into a folder that is empty.
+    fn order(&self, target: Target) -> Order {
         let dir = self.folder.path().join("restored");
         let _ = fs::remove_dir_all(&dir);
-        let order = Order {
+        Order {
             dir,
             target,
             from_checkpoint: None,
@@ -119,8 +127,7 @@ impl World {
             members: vec![1],
             segment_bytes: SEGMENT_BYTES,
             replay: true,
-        };
-        restore(repository, &order, &mut |_| {})
+        }
     }
 
     /// Restores, and compares with what the data was then.
@@ -227,6 +234,56 @@ fn any_entry_and_any_moment_comes_back() {
     let mut report = verify(&repository, |_, _| {}).expect("it can be read");
     verify_deeply(&repository, &mut report, &scratch, |_, _| {}).expect("it can be replayed");
     assert!(report.is_good() && report.replayed_checkpoints == 2, "{report:?}");
+}
+
+#[test]
+fn restore_to_a_moment_before_a_leaders_first_entry_ends_before_later_writes() {
+    let mut world = World::new();
+    let repository = world.repository();
+    world.run(5);
+    let mut shipper = resume(&repository, &mut world);
+    ship(&mut shipper, &repository, &mut world);
+    let (before, between) = (world.last(), World::stamp_of(world.last()) + STEP_MS - 1);
+    world.write(&[b"SET", b"late", b"1"]);
+    ship(&mut shipper, &repository, &mut world);
+    // The next leader's, which has no timestamp, is shipped in an object of its own.
+    world.run(1);
+    ship(&mut shipper, &repository, &mut world);
+    assert_eq!(names(&repository).last().map(|name| (name.first_ms, name.last_ms)), Some((0, 0)));
+    world.assert_restores(&repository, Target::Time(between), before);
+    world.assert_restores(&repository, Target::Time(World::stamp_of(before + 1)), world.last());
+}
+
+#[test]
+fn restore_to_a_moment_after_the_last_write_of_an_idle_database_is_possible_as_far_as_its_leader_said() {
+    let mut world = World::new();
+    world.run(20);
+    back_up(&mut world);
+    let (repository, index) = (world.repository(), world.last());
+    let later = World::stamp_of(index) + 60_000;
+    assert!(matches!(world.restore(&repository, Target::Time(later)), Err(BackupError::NotHeld { .. })));
+    let latest = |index, term, time_ms| Latest { index, term, time_ms };
+    latest(index, 3, later).write(&repository).expect("nothing fails");
+    world.assert_restores(&repository, Target::Time(later), index);
+    assert!(world.restore(&repository, Target::Time(later + 1)).is_err());
+    // Neither a deposed leader nor one that has shipped less says anything new.
+    latest(index, 2, later + 500).write(&repository).expect("nothing fails");
+    latest(index - 1, 4, later + 500).write(&repository).expect("nothing fails");
+    assert_eq!(Latest::read(&repository).expect("it can be read"), Some(latest(index, 3, later)));
+    latest(index, 4, later + 1000).write(&repository).expect("nothing fails");
+    world.assert_restores(&repository, Target::Time(later + 1000), index);
+    assert_good(&repository);
+    // What can't be read takes nothing away but that.
+    let path = files(&world.folder.path().join("repository"))
+        .into_iter()
+        .find(|path| path.ends_with("LATEST.perdura"));
+    fs::write(path.expect("it is there"), b"PERDURAB").expect("it can be damaged");
+    world.assert_restores(&repository, Target::Newest, index);
+    assert!(world.restore(&repository, Target::Time(later)).is_err());
+    let report = verify(&repository, |_, _| {}).expect("it can be read");
+    assert!(report.problems.iter().any(|problem| problem.to_string().starts_with("LATEST")), "{report:?}");
+    latest(index, 4, later).write(&repository).expect("a damaged one is written again");
+    assert_good(&repository);
 }
 
 #[test]
@@ -400,9 +457,108 @@ fn a_checkpoint_that_is_stored_while_its_pieces_are_pruned_has_them_in_the_end()
     let mut storing =
         Storing { repository: &repository, clock: &clock, bytes_per_second: 0, between: &mut between };
     storing.store(&lent).expect("nothing fails");
+    assert_eq!(missing_pieces(&repository, index), Some(0));
+}
+
+/// Pieces that a checkpoint lacks; `None` where it is not described.
+fn missing_pieces(repository: &Repository, index: u64) -> Option<usize> {
+    let there = repository.pieces().expect("it can be read").into_keys().collect();
+    repository.checkpoint(index).expect("it can be read").map(|stored| stored.missing(&there))
+}
+
+/// Stores the newest checkpoint, while every piece that was there goes.
+fn store_while_pieces_go(world: &mut World, repository: &Repository) -> Result<()> {
+    let lent = world.newest_checkpoint()?.expect("there is one");
+    let mut left: Vec<PathBuf> = files(&world.folder.path().join("repository/files"));
+    let mut between = |_| {
+        // Not by the repository: the power that goes is the node's.
+        left.drain(..).for_each(|path| fs::remove_file(path).expect("it is there"));
+        Ok(())
+    };
+    let clock = Clock::system();
+    let mut storing = Storing { repository, clock: &clock, bytes_per_second: 0, between: &mut between };
+    storing.store(&lent).map(drop)
+}
+
+#[test]
+fn a_crash_while_a_checkpoint_is_stored_and_pieces_are_pruned_leaves_no_checkpoint_without_pieces() {
+    let mut changes = 0;
+    loop {
+        let mut world = World::new();
+        world.run(30);
+        world.checkpoint();
+        back_up(&mut world);
+        world.run(2);
+        let index = world.checkpoint();
+        let repository = world.repository();
+        repository.store().changes_left.set(changes);
+        let stored = store_while_pieces_go(&mut world, &repository);
+        drop(repository);
+        let repository = world.repository();
+        let missing = missing_pieces(&repository, index);
+        assert!(missing.is_none_or(|missing| missing == 0), "after {changes} changes: {missing:?}");
+        back_up(&mut world);
+        assert_eq!(missing_pieces(&repository, index), Some(0), "after {changes} changes");
+        world.assert_restores(&repository, Target::Newest, world.last());
+        if stored.is_ok() {
+            break;
+        }
+        changes += 1;
+    }
+    assert!(changes >= 4, "only {changes} changes");
+}
+
+#[test]
+fn a_checkpoint_that_lacks_pieces_is_stored_again_and_counts_as_none_that_is_kept() {
+    let mut world = World::new();
+    let mut indexes = Vec::new();
+    for _ in 0..3 {
+        world.run(30);
+        indexes.push(world.checkpoint());
+        back_up(&mut world);
+    }
+    let (repository, clock) = (world.repository(), Clock::system());
+    let stored = repository.checkpoint(indexes[2]).expect("it can be read").expect("it is there");
+    let older = repository.checkpoint(indexes[1]).expect("it can be read").expect("it is there");
+    let own: Vec<_> = stored.pieces().difference(&older.pieces()).copied().collect();
+    own.iter().for_each(|piece| repository.remove(&piece.path()).expect("it is there"));
+    assert!(!verify(&repository, |_, _| {}).expect("it can be read").is_good());
+    let doomed = prune::plan(&repository, Keep::Newest(1), clock.unix_ms()).expect("it can be read");
+    assert_eq!((&doomed.checkpoints[..], &doomed.incomplete[..]), (&indexes[..1], &indexes[2..]));
+    prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
+    // What was put into memory before is restored from the checkpoint before.
+    let whole = Order { from_checkpoint: Some(indexes[1]), ..world.order(Target::Newest) };
+    let restored = restore(&repository, &whole, &mut |_| {}).expect("it is whole");
+    assert_eq!(restored.replayed.map(|replayed| replayed.digest), Some(world.digests[&world.last()]));
+    back_up(&mut world);
+    assert_good(&repository);
+}
+
+#[test]
+fn pieces_of_a_checkpoint_that_is_being_stored_are_pruned_by_none() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        world.run(30);
+        world.checkpoint();
+        back_up(&mut world);
+    }
+    let (repository, clock) = (world.repository(), Clock::system());
+    let folder = world.folder.path().join("repository");
+    let newest = files(&folder.join("checkpoints")).pop().expect("there is one");
+    let index = world.last();
+    let storing = names::storing_path(index);
     let stored = repository.checkpoint(index).expect("it can be read").expect("it is there");
-    let left = repository.pieces().expect("it can be read");
-    assert!(stored.pieces().iter().all(|piece| left.contains_key(piece)));
+    let files = stored.files.clone();
+    let content = StoredCheckpoint { files, manifest: stored.manifest.clone() }.encode();
+    repository.write(&storing, Kind::Checkpoint, &content).expect("nothing fails");
+    fs::remove_file(newest).expect("it is there");
+    let now_ms = clock.unix_ms() + 2 * 3_600_000;
+    let doomed = prune::plan(&repository, Keep::Newest(1), now_ms).expect("it can be read");
+    assert!(doomed.pieces.iter().all(|piece| !stored.pieces().contains(piece)), "{doomed:?}");
+    let doomed = prune::plan(&repository, Keep::Newest(1), now_ms + 86_400_000).expect("it can be read");
+    assert!(doomed.given_up == [index] && !doomed.pieces.is_empty(), "{doomed:?}");
+    prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
+    assert_good(&repository);
 }
 
 #[test]
@@ -476,6 +632,42 @@ fn a_flipped_bit_in_any_object_is_found_by_who_verifies_and_who_restores() {
 }
 
 #[test]
+fn verify_without_the_key_finds_flipped_bits_and_gaps_and_claims_no_more() {
+    let mut world = World::new();
+    let key_file = world.folder.path().join("key");
+    Key::create(&key_file).expect("the folder is there");
+    let repository = Repository::open_or_begin(&world.url(), Some(&key_file), &OWNER).expect("it is empty");
+    let mut shipper = resume(&repository, &mut world);
+    for _ in 0..3 {
+        world.run(10);
+        ship(&mut shipper, &repository, &mut world);
+    }
+    world.checkpoint();
+    create(&repository, &mut world, &Clock::system(), |_, _| {}).expect("nothing fails");
+    let sealed = || Sealed::open(&world.url()).expect("it can be read").expect("it is encrypted");
+    let look = || verify_sealed(&sealed(), |_, _| {}).expect("it can be read");
+    let report = look();
+    assert!(report.is_clean() && report.logs == 3 && report.pieces > 0, "{report:?}");
+    for path in files(&world.folder.path().join("repository")) {
+        let whole = fs::read(&path).expect("it is there");
+        if path.ends_with("HEADER.perdura") {
+            continue;
+        }
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        fs::write(&path, damaged).expect("it can be damaged");
+        assert!(!look().is_clean(), "{}", path.display());
+        fs::write(&path, whole).expect("it can be mended");
+    }
+    let middle = names(&repository)[1];
+    repository.remove(&middle.path()).expect("it is there");
+    assert_eq!(look().gaps, [(middle.first, middle.last)]);
+    let plain = World::new();
+    plain.repository();
+    assert!(Sealed::open(&plain.url()).expect("it can be read").is_none());
+}
+
+#[test]
 fn a_missing_object_is_found() {
     let mut world = World::new();
     world.run(30);
@@ -524,11 +716,12 @@ fn a_folder_that_is_not_empty_is_left_alone_and_an_unfinished_restore_begun_anew
     fs::remove_dir(dir.join("photos")).expect("it is empty");
     // A piece is missing: it ends in the middle.
     let (piece, _) = repository.pieces().expect("it can be read").pop_last().expect("there is one");
-    let stored = repository.store().get(&piece.path()).expect("it can be read").expect("it is there");
+    let path = world.folder.path().join("repository").join(piece.path());
+    let stored = fs::read(path).expect("it is there");
     repository.remove(&piece.path()).expect("it is there");
     assert!(restore(&repository, &order, &mut |_| {}).is_err());
     assert!(crate::data_folder::check_is_whole(&dir).is_err());
-    repository.store().put(&piece.path(), stored.to_vec()).expect("it can be written");
+    repository.store().put(&piece.path(), stored).expect("it can be written");
     restore(&repository, &order, &mut |_| {}).expect("everything is there again");
     assert!(crate::data_folder::check_is_whole(&dir).is_ok());
     assert_eq!(crate::data_folder::cluster_name(&dir).expect("it can be read").as_deref(), Some("new"));

@@ -14,6 +14,7 @@ use super::checkpoint::StoredCheckpoint;
 use super::entries::{Entries, Tip};
 use super::error::{BackupError, Damage, Result};
 use super::inventory::{HeldCheckpoint, HeldLog, Inventory, Span};
+use super::latest::Latest;
 use super::names::PieceName;
 use super::repository::Repository;
 use crate::checkpoint::manifest::Manifest;
@@ -63,7 +64,8 @@ pub fn verify(repository: &Repository, mut progress: impl FnMut(u64, u64)) -> Re
         done += 1;
         progress(done, all);
     })?;
-    let inventory = Inventory { logs, checkpoints };
+    let latest = noted(&mut report, Latest::read(repository))?.flatten();
+    let inventory = Inventory { logs, checkpoints, latest };
     (report.spans, report.gaps) = (inventory.spans(), inventory.gaps());
     Ok(report)
 }
@@ -103,9 +105,7 @@ fn verify_pieces(
     mut progress: impl FnMut(u64),
 ) -> Result<()> {
     let names: Vec<PieceName> = pieces.iter().copied().collect();
-    let paths: Vec<String> = names.iter().map(PieceName::path).collect();
-    repository.store().get_each(&paths, |number, stored| {
-        let content = repository.piece_content(names[number], stored.as_deref());
+    repository.each_piece(&names, |content| {
         if let Some(content) = noted(report, content)? {
             report.pieces += 1;
             report.bytes += content.len() as u64;

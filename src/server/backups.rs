@@ -5,6 +5,10 @@
 //! - Nobody waits for the thread. It reads the log through the driver's queue, files from a checkpoint that is lent to it, and
 //!   has a network runtime of its own.
 //! - The log goes on while a checkpoint is stored.
+//! - While nothing is written the backup is told up to when that is so, by a primary that has just confirmed its leadership: the
+//!   latest restorable time.
+//! - At its start, after each checkpoint and now and then the thread looks whether the newest checkpoint in the backup has all its
+//!   pieces. What is missing is stored again, and INFO says so until then.
 //! - What fails is tried again, after ever longer pauses up to a minute, and looked at anew: where the backup ends, and whether its
 //!   history is this log's.
 //! - The log is not cut behind what is shipped, up to a bound ([`BackupPlan::log_keep_bytes`]). If it was cut all the same, a
@@ -16,8 +20,10 @@ use std::time::Duration;
 use super::{ServerError, spawn};
 use crate::backup::checkpoint::{Lent, Storing};
 use crate::backup::error::{BackupError, Result};
+use crate::backup::latest::Latest;
 use crate::backup::repository::{Owner, Repository};
 use crate::backup::ship::{Reading, Shipper, Source};
+use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::shelf::Shelf;
 use crate::config::BackupPlan;
 use crate::env::Clock;
@@ -28,6 +34,10 @@ use crate::shard::port::ShardHandle;
 const MAX_PAUSE_MS: u64 = 60_000;
 /// How often a replica looks how far the backup is.
 const LOOK_MS: u64 = 10_000;
+/// How often the latest restorable time is told of a database that stays idle.
+const LATEST_MS: u64 = 10_000;
+/// How often the newest checkpoint's pieces are looked for: a list of all pieces is one request for a thousand of them.
+const PIECES_MS: u64 = 600_000;
 /// What checkpoints that are stored are lent for.
 const BORROWER: &str = "backup";
 
@@ -50,8 +60,11 @@ pub fn start(parts: Parts) -> Result<(), ServerError> {
         repository: None,
         shipper: None,
         stored: None,
+        is_incomplete: false,
+        latest: None,
         next_look_ms: 0,
         next_shipping_ms: 0,
+        next_pieces_ms: 0,
     };
     spawn("backups".to_owned(), move || agent.run())
 }
@@ -71,8 +84,13 @@ struct Agent {
     shipper: Option<Shipper>,
     /// Unknown until it was looked for.
     stored: Option<StoredCheckpoint>,
+    /// The newest checkpoint in the backup lacks pieces.
+    is_incomplete: bool,
+    /// The entry of which the latest restorable time was told last, and when, monotonic.
+    latest: Option<(u64, u64)>,
     next_look_ms: u64,
     next_shipping_ms: u64,
+    next_pieces_ms: u64,
 }
 
 impl Agent {
@@ -94,7 +112,7 @@ impl Agent {
 
     fn fail(&mut self, error: &BackupError) {
         // Whatever was believed of the backup may be wrong.
-        (self.shipper, self.stored) = (None, None);
+        (self.shipper, self.stored, self.latest, self.next_pieces_ms) = (None, None, None, 0);
         if matches!(error, BackupError::Handover) {
             return;
         }
@@ -107,7 +125,7 @@ impl Agent {
         let is_primary = self.parts.handle.is_primary();
         self.parts.handle.backup.set_shipping(is_primary, self.now_ms());
         if !is_primary {
-            self.shipper = None;
+            (self.shipper, self.latest, self.next_pieces_ms) = (None, None, 0);
             if self.now_ms() < self.next_look_ms {
                 return Ok(());
             }
@@ -142,6 +160,9 @@ impl Agent {
             self.resume(repository)?;
         }
         self.ship(repository)?;
+        if self.now_ms() >= self.next_pieces_ms {
+            self.look_for_pieces(repository)?;
+        }
         if self.is_checkpoint_due(repository)? {
             self.store_checkpoint(repository)?;
         }
@@ -178,8 +199,29 @@ impl Agent {
         let bytes = bytes + shipper.flush(repository)?;
         let status = &self.parts.handle.backup;
         status.wrote(bytes);
-        status.is_current(shipper.shipped_index(), as_of_ms);
+        let shipped = shipper.shipped_index();
+        status.is_current(shipped, as_of_ms);
+        if bytes == 0 {
+            self.tell_latest(repository, shipped)?;
+        }
         self.next_shipping_ms = self.parts.clock.monotonic_ms() + self.parts.plan.interval_ms;
+        Ok(())
+    }
+
+    /// Nothing came after this entry since the last shipping: says up to when that is so.
+    fn tell_latest(&mut self, repository: &Repository, shipped: u64) -> Result<()> {
+        let now_ms = self.now_ms();
+        if self.latest.is_some_and(|(index, told_ms)| index == shipped && now_ms < told_ms + LATEST_MS) {
+            return Ok(());
+        }
+        let handle = &self.parts.handle;
+        let Some(quiet) = handle.quiet.ask_and_wait().filter(|quiet| quiet.index == shipped) else {
+            return Ok(());
+        };
+        let latest = Latest { index: shipped, term: quiet.term, time_ms: quiet.until_ms };
+        handle.backup.wrote(latest.write(repository)?);
+        handle.backup.is_complete_until(quiet.until_ms);
+        self.latest = Some((shipped, now_ms));
         Ok(())
     }
 
@@ -190,26 +232,64 @@ impl Agent {
         };
         let newest = self.parts.handle.persistence.checkpoints().newest.map_or(0, |newest| newest.index);
         let is_time = self.now_ms() >= stored.at_ms + self.parts.plan.checkpoint_s * 1000;
-        Ok(newest > stored.index && (stored.index == 0 || is_time))
+        Ok(newest > stored.index && (stored.index == 0 || self.is_incomplete || is_time))
     }
 
     fn find_stored(&mut self, repository: &Repository) -> Result<StoredCheckpoint> {
         let index = repository.checkpoint_indexes()?.last().copied().unwrap_or(0);
-        let stored = repository.checkpoint(index)?;
+        let stored = unless_damaged(repository.checkpoint(index))?;
         let age_ms = stored.map_or(0, |stored| self.parts.clock.unix_ms() - stored.manifest.point.stamp_ms);
         let at_ms = self.now_ms().saturating_sub(u64::try_from(age_ms).unwrap_or(0));
         self.parts.handle.backup.has(index, index);
         Ok(*self.stored.insert(StoredCheckpoint { index, at_ms }))
     }
 
-    /// Stores the newest checkpoint; the log is shipped meanwhile.
+    /// Looks whether the newest checkpoint in the backup has all its pieces. What lacks any is stored again, or another in its place.
+    fn look_for_pieces(&mut self, repository: &Repository) -> Result<()> {
+        self.next_pieces_ms = self.now_ms() + PIECES_MS;
+        let index = repository.checkpoint_indexes()?.last().copied().unwrap_or(0);
+        let there = repository.pieces()?.into_keys().collect();
+        let missing = match unless_damaged(repository.checkpoint(index))? {
+            Some(checkpoint) => checkpoint.missing(&there),
+            // It can't be read, so that it has none to count on.
+            None if index > 0 => 1,
+            None => 0,
+        };
+        self.is_incomplete = missing > 0;
+        let handle = &self.parts.handle;
+        if handle.backup.lacks(missing as u64) {
+            tracing::error!(index, missing, "a checkpoint in the backup lacks pieces: it is stored again");
+        }
+        if !self.is_incomplete {
+            return Ok(());
+        }
+        if let Some(lent) = self.source.checkpoint(index)? {
+            return self.store(repository, &lent);
+        }
+        let newest = handle.persistence.checkpoints().newest.map_or(0, |newest| newest.index);
+        if newest <= index {
+            handle.persistence.ask();
+            // It is there soon.
+            self.next_pieces_ms = self.now_ms() + LOOK_MS;
+        }
+        Ok(())
+    }
+
+    /// Stores the newest checkpoint.
     fn store_checkpoint(&mut self, repository: &Repository) -> Result<()> {
-        let Some(lent) = self.source.newest_checkpoint()? else { return Ok(()) };
+        match self.source.newest_checkpoint()? {
+            Some(lent) => self.store(repository, &lent),
+            None => Ok(()),
+        }
+    }
+
+    /// Stores a checkpoint; the log is shipped meanwhile.
+    fn store(&mut self, repository: &Repository, lent: &Lent) -> Result<()> {
         let (clock, bytes_per_second) = (self.parts.clock.clone(), self.parts.plan.bytes_per_second);
         let mut between =
             |_| if self.now_ms() < self.next_shipping_ms { Ok(()) } else { self.ship(repository) };
         let mut storing = Storing { repository, clock: &clock, bytes_per_second, between: &mut between };
-        let stored = storing.store(&lent)?;
+        let stored = storing.store(lent)?;
         let status = &self.parts.handle.backup;
         status.wrote(stored.written_bytes);
         status.has(0, stored.index);
@@ -220,6 +300,7 @@ impl Agent {
             "a checkpoint is backed up"
         );
         self.stored = Some(StoredCheckpoint { index: stored.index, at_ms: self.now_ms() });
+        self.next_pieces_ms = 0;
         Ok(())
     }
 
@@ -228,10 +309,29 @@ impl Agent {
     }
 }
 
+/// What can't be read counts as not there: it is made again.
+fn unless_damaged<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(BackupError::Damaged { .. }) => Ok(None),
+        read => read,
+    }
+}
+
 /// This node's log and checkpoints.
 struct NodeSource {
     handle: Arc<ShardHandle>,
     shelf: Shelf,
+}
+
+impl NodeSource {
+    /// This checkpoint, if the node still has it.
+    fn checkpoint(&self, index: u64) -> Result<Option<Lent>> {
+        match self.shelf.lend(index, BORROWER) {
+            Ok((folder, manifest)) => Ok(Some(Lent { folder, manifest, is_temporary: true })),
+            Err(CheckpointError::NoSuch { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl Source for NodeSource {
@@ -251,7 +351,6 @@ impl Source for NodeSource {
 
     fn newest_checkpoint(&mut self) -> Result<Option<Lent>> {
         let Some(index) = self.shelf.list()?.last().copied() else { return Ok(None) };
-        let (folder, manifest) = self.shelf.lend(index, BORROWER)?;
-        Ok(Some(Lent { folder, manifest, is_temporary: true }))
+        self.checkpoint(index)
     }
 }

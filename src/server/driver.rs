@@ -227,6 +227,7 @@ impl Driver {
         scrubber.turn(shard, checkpoints, &handle.persistence, now)?;
         checkpoints.cut_by_hand(shard, &handle.log_cuts, now)?;
         handle.log_reads.serve(shard);
+        handle.quiet.serve(shard, now);
         Ok(())
     }
 
@@ -304,6 +305,7 @@ impl Driver {
         let backup = self.shared.shard.backup.state();
         metrics.backup.shipped_index.set(backup.shipped_index);
         metrics.backup.lag_seconds.set(backup.lag_s(self.shared.clock.monotonic_ms()));
+        metrics.backup.missing_pieces.set(backup.missing_pieces);
         metrics.backup.bytes.inc_by(backup.bytes - metrics.backup.bytes.get());
         metrics.backup.failures.inc_by(backup.failures - metrics.backup.failures.get());
         metrics.log.ready_bytes.set(status.log_space.ready_bytes);

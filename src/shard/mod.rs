@@ -2,7 +2,7 @@
 //!
 //! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
 //! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks. For operators:
-//! `log_reads` and `log_cuts` reach the log, `marks` are places at which nodes are compared.
+//! `log_reads` and `log_cuts` reach the log, `quiet` says up to when nothing more was written, `marks` are places at which nodes are compared.
 
 pub mod deaths;
 pub mod expiry;
@@ -12,6 +12,7 @@ pub mod machine;
 pub mod marks;
 pub mod plan;
 pub mod port;
+pub mod quiet;
 mod serving;
 mod succession;
 #[cfg(test)]

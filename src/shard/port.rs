@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
 use super::marks::Marks;
+use super::quiet::QuietAsks;
 use crate::backup::status::BackupStatus;
 use crate::keyspace::Keyspace;
 use crate::loading::Loading;
@@ -107,6 +108,7 @@ pub struct ShardHandle {
     pub persistence: Persistence,
     pub log_reads: LogReads,
     pub log_cuts: LogCuts,
+    pub quiet: QuietAsks,
     pub marks: Arc<Marks>,
     pub transfers: Arc<Transfers>,
     pub backup: Arc<BackupStatus>,
@@ -141,6 +143,7 @@ impl ShardHandle {
             persistence: Persistence::new(driver_wake.clone()),
             log_reads: LogReads::new(driver_wake.clone()),
             log_cuts: LogCuts::new(driver_wake.clone()),
+            quiet: QuietAsks::new(driver_wake.clone()),
             marks: Arc::default(),
             driver_wake,
             transfers: Arc::default(),

@@ -10,6 +10,7 @@ use perdura_wal::{Disk, NewLog, Options, Preparer, Wal};
 use super::log_reads::LogReads;
 use super::machine::Machine;
 use super::port::ShardHandle;
+use super::quiet::QuietAsks;
 use super::turn::{Now, Shard, ShardError};
 use crate::apply::Applier;
 use crate::command::testing::{show_reply, split_words};
@@ -113,7 +114,7 @@ impl Rig {
     }
 
     pub fn turn(&mut self) -> Result<(), ShardError> {
-        let now = Now { monotonic_ms: self.clock.monotonic_ms(), unix_ms: self.clock.unix_ms() };
+        let now = self.now();
         let turned = self.shard.turn(now, &mut Vec::new(), &mut Nowhere);
         for port in &self.handle.ports {
             let replies = std::mem::take(&mut *port.replies.lock());
@@ -154,6 +155,24 @@ impl Rig {
     /// Serves who reads the log, as the driver does between two turns.
     pub fn serve_log_reads(&self) {
         self.handle.log_reads.serve(&self.shard);
+    }
+
+    pub fn quiet(&self) -> &QuietAsks {
+        &self.handle.quiet
+    }
+
+    /// Answers the request for a quiet moment, as the driver does between two turns.
+    pub fn serve_quiet(&mut self) {
+        let now = self.now();
+        self.handle.quiet.serve(&mut self.shard, now);
+    }
+
+    pub fn last_stamp_ms(&self) -> i64 {
+        self.shard.machine().applier.last_stamp_ms()
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic_ms: self.clock.monotonic_ms(), unix_ms: self.clock.unix_ms() }
     }
 
     pub fn compact_log(&mut self, index: u64) {

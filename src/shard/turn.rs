@@ -307,7 +307,7 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    fn holds_lease(&self, now: Now) -> bool {
+    pub(super) fn holds_lease(&self, now: Now) -> bool {
         self.node.lease_valid_until_ms(now.monotonic_ms).is_some_and(|until| until > now.monotonic_ms)
     }
 

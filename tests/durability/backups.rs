@@ -16,19 +16,19 @@ use crate::{perdura, s3};
 
 /// A prune that was killed while it removed pieces has left a mark, and a node waits for so long until it takes it for given up.
 const PATIENCE_WITH_A_KILLED_PRUNE: Duration = Duration::from_secs(300);
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 fn rounds() -> u64 {
     std::env::var("DURABILITY_ROUNDS").ok().map_or(5, |text| text.parse().expect("a number of rounds"))
 }
 
-fn folder(scratch: &Path) -> Place {
+pub fn folder(scratch: &Path) -> Place {
     let url = format!("file://{}", scratch.join("backups").display());
     Place { url, key_file: None, variables: Vec::new() }
 }
 
 /// A node that ships to this place.
-fn shipping(place: &Place) -> NodeSpec {
+pub fn shipping(place: &Place) -> NodeSpec {
     let spec = perdura().flag("backup-to", &place.url).flag("backup-interval-ms", 20);
     let spec = match &place.key_file {
         Some(path) => spec.flag("backup-key-file", path.display()),
@@ -38,11 +38,11 @@ fn shipping(place: &Place) -> NodeSpec {
 }
 
 /// Where a backup in a folder has its files.
-fn repository(place: &Place) -> &Path {
+pub fn repository(place: &Place) -> &Path {
     Path::new(&place.url["file://".len()..])
 }
 
-fn wait_until_shipped(node: &Node) {
+pub fn wait_until_shipped(node: &Node) {
     let mut client = node.client();
     // Asked of the log itself: INFO is a moment behind.
     let applied = client.run("PERDURA LOG STATUS").field("applied").integer() as u64;
@@ -51,13 +51,13 @@ fn wait_until_shipped(node: &Node) {
     });
 }
 
-fn assert_good(place: &Place) {
+pub fn assert_good(place: &Place) {
     let verified = ask(&place.with(&["backup", "verify"], "--at"), &place.variables);
     assert_eq!(verified["good"], true, "{verified}");
 }
 
 /// Restores all there is and returns the digest.
-fn restored_digest(place: &Place, scratch: &Path) -> String {
+pub fn restored_digest(place: &Place, scratch: &Path) -> String {
     place.restore(scratch, &[]).1["digest"].as_str().expect("it was replayed").to_owned()
 }
 

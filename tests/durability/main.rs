@@ -14,6 +14,7 @@ mod ledger;
 mod point_in_time;
 mod repair;
 mod restarts;
+mod restorable;
 mod s3;
 mod scrub;
 mod torture;

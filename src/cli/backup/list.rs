@@ -25,6 +25,8 @@ struct Answer {
     checkpoints: Vec<CheckpointRow>,
     log_objects: usize,
     log_bytes: u64,
+    /// The end of the last of these.
+    latest_restorable_time: Option<String>,
     restorable: Vec<SpanRow>,
     gaps: Vec<GapRow>,
 }
@@ -50,8 +52,8 @@ pub struct SpanRow {
 /// Entries that are missing.
 #[derive(Serialize)]
 pub struct GapRow {
-    first_index: u64,
-    last_index: u64,
+    pub first_index: u64,
+    pub last_index: u64,
 }
 
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
@@ -74,6 +76,7 @@ fn answer(repository: &Repository, inventory: &Inventory) -> Answer {
         keys: one.keys,
         bytes: one.bytes,
     });
+    let spans = inventory.spans();
     Answer {
         cluster_id: format!("{:016x}", repository.owner().cluster_id),
         log_id: repository.owner().log_id.map(|log_id| format!("{log_id:016x}")),
@@ -81,7 +84,8 @@ fn answer(repository: &Repository, inventory: &Inventory) -> Answer {
         checkpoints: checkpoints.collect(),
         log_objects: inventory.logs.len(),
         log_bytes: inventory.logs.iter().map(|log| log.bytes).sum(),
-        restorable: span_rows(&inventory.spans()),
+        latest_restorable_time: spans.last().map(|span| utc_text(span.last_ms)),
+        restorable: span_rows(&spans),
         gaps: gap_rows(&inventory.gaps()),
     }
 }
@@ -108,6 +112,9 @@ fn tell(out: &mut impl Write, repository: &Repository, answer: &Answer) -> Resul
         writeln!(out, "{index:>20}  {time:<24}  {keys:>12}  {:>10}", bytes_text(*bytes))?;
     }
     writeln!(out, "\nlog: {} in {} objects", bytes_text(answer.log_bytes), answer.log_objects)?;
+    if let Some(time) = &answer.latest_restorable_time {
+        writeln!(out, "latest restorable time: {time}")?;
+    }
     tell_spans(out, &answer.restorable, &answer.gaps)
 }
 

@@ -43,6 +43,8 @@ struct Answer<'a> {
     log_objects: usize,
     pieces: usize,
     bytes: u64,
+    /// Checkpoints that stay and lack pieces.
+    incomplete: &'a [u64],
 }
 
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
@@ -54,7 +56,7 @@ pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     };
     let doomed = plan(&repository, keep, clock.unix_ms())?;
     let dry_run = matches.get_flag("dry-run");
-    let objects = doomed.checkpoints.len() + doomed.logs.len() + doomed.pieces.len();
+    let objects = doomed.objects();
     if !dry_run && objects > 0 {
         if !matches.get_flag("yes") && !confirm(&format!("Remove {}?", text(&doomed)))? {
             return Err(Failure::Failed("nothing was removed".to_owned()));
@@ -70,17 +72,20 @@ pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
 }
 
 fn text(doomed: &Doomed) -> String {
-    let Doomed { checkpoints, logs, pieces, bytes } = doomed;
+    let Doomed { checkpoints, logs, pieces, bytes, .. } = doomed;
     let (checkpoints, logs, pieces) = (checkpoints.len(), logs.len(), pieces.len());
     format!("{checkpoints} checkpoints, {logs} objects of the log, {pieces} pieces: {}", bytes_text(*bytes))
 }
 
 fn tell(json: bool, dry_run: bool, out: &mut impl Write, doomed: &Doomed) -> Result<(), Failure> {
     if json {
-        let Doomed { checkpoints, logs, pieces, bytes } = doomed;
-        let answer =
-            Answer { dry_run, checkpoints, log_objects: logs.len(), pieces: pieces.len(), bytes: *bytes };
+        let Doomed { checkpoints, logs, pieces, bytes, incomplete, .. } = doomed;
+        let (log_objects, pieces) = (logs.len(), pieces.len());
+        let answer = Answer { dry_run, checkpoints, log_objects, pieces, bytes: *bytes, incomplete };
         return write_json(out, &answer);
+    }
+    for index in &doomed.incomplete {
+        writeln!(out, "INCOMPLETE: checkpoint {index} lacks pieces, so it counts as none that is kept")?;
     }
     let verb = if dry_run { "would remove" } else { "removed" };
     Ok(writeln!(out, "{verb} {}", text(doomed))?)

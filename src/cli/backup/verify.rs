@@ -8,13 +8,15 @@ use serde::Serialize;
 use super::list::{GapRow, SpanRow, gap_rows, span_rows, tell_spans};
 use super::progress_bar;
 use crate::backup::error::BackupError;
+use crate::backup::repository::Sealed;
+use crate::backup::sealed::{SealedReport, UNPROVEN, verify_sealed};
 use crate::backup::verify::{Report, verify, verify_deeply};
-use crate::cli::failure::{DAMAGE, Failure, GOOD, write_json};
+use crate::cli::failure::{DAMAGE, Failure, GOOD, UNREADABLE, write_json};
 use crate::cli::log::bytes_text;
 
 pub fn command() -> Command {
     Command::new("verify")
-        .about("Read and check every object, and that none is missing")
+        .about("Read and check every object, and that none is missing; of an encrypted backup without its key what can be seen without")
         .args(super::repository_arguments("at"))
         .arg(Arg::new("deep").long("deep").action(ArgAction::SetTrue).help(
             "Load the oldest checkpoint, replay the log, and compare digests at each later checkpoint; takes the data's memory",
@@ -35,7 +37,79 @@ struct Answer {
     problems: Vec<String>,
 }
 
+/// What an encrypted backup shows without its key.
+#[derive(Serialize)]
+struct SealedAnswer {
+    /// Nothing is wrong that can be seen.
+    clean: bool,
+    key: bool,
+    unproven: [&'static str; 4],
+    checkpoints: u64,
+    log_objects: u64,
+    pieces: u64,
+    stored_bytes: u64,
+    gaps: Vec<GapRow>,
+    problems: Vec<String>,
+}
+
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
+    let sealed = if super::key_file(matches).is_none() { Sealed::open(super::url(matches))? } else { None };
+    match sealed {
+        Some(sealed) => run_sealed(matches, &sealed, out),
+        None => run_open(matches, out),
+    }
+}
+
+/// Looks at what can be seen without the key. That never ends as if all had been proven.
+fn run_sealed(matches: &ArgMatches, sealed: &Sealed, out: &mut impl Write) -> Result<u8, Failure> {
+    let bar = progress_bar("verifying", "{bar:40} {pos} of {len} objects");
+    let verified = verify_sealed(sealed, |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let report = verified?;
+    tell_sealed(matches.get_flag("json"), out, &report)?;
+    Ok(if report.is_clean() { UNREADABLE } else { DAMAGE })
+}
+
+fn tell_sealed(json: bool, out: &mut impl Write, report: &SealedReport) -> Result<(), Failure> {
+    let answer = SealedAnswer {
+        clean: report.is_clean(),
+        key: false,
+        unproven: UNPROVEN,
+        checkpoints: report.checkpoints,
+        log_objects: report.logs,
+        pieces: report.pieces,
+        stored_bytes: report.bytes,
+        gaps: gap_rows(&report.gaps),
+        problems: report.problems.iter().map(BackupError::to_string).collect(),
+    };
+    if json {
+        return write_json(out, &answer);
+    }
+    let SealedAnswer { checkpoints, pieces, log_objects, stored_bytes, .. } = answer;
+    let bytes = bytes_text(stored_bytes);
+    writeln!(
+        out,
+        "read {bytes}: {checkpoints} checkpoints, {pieces} pieces, {log_objects} objects of the log"
+    )?;
+    for GapRow { first_index, last_index } in &answer.gaps {
+        writeln!(out, "MISSING: entries {first_index} to {last_index}")?;
+    }
+    for problem in &answer.problems {
+        writeln!(out, "DAMAGED: {problem}")?;
+    }
+    writeln!(
+        out,
+        "{}",
+        if answer.clean { "checksums are right, and no entry is missing" } else { "something is wrong" }
+    )?;
+    writeln!(out, "the backup is encrypted: a key file is needed to prove")?;
+    Ok(answer.unproven.iter().try_for_each(|what| writeln!(out, "- {what}"))?)
+}
+
+fn run_open(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     let repository = super::open(matches)?;
     let bar = progress_bar("verifying", "{bar:40} {pos} of {len} objects");
     let verified = verify(&repository, |done, all| {

@@ -1,7 +1,7 @@
 //! Time as a tester's watch shows it. Tests measure the real thing, so this file may ask the clock.
 #![expect(clippy::disallowed_methods, reason = "black-box tests measure real time")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in time to count from.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,12 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The calendar's time.
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("it is later than 1970").as_millis() as i64
 }
 
 const PROBE_PERIOD: Duration = Duration::from_millis(5);

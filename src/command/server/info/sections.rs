@@ -135,6 +135,8 @@ fn backup(shared: &Shared, fields: &mut Fields) {
     fields.add("perdura_backup_shipped_index", state.shipped_index);
     fields.add("perdura_backup_lag_seconds", state.lag_s(shared.clock.monotonic_ms()));
     fields.add("perdura_backup_checkpoint_index", state.checkpoint_index);
+    fields.add("perdura_backup_missing_pieces", state.missing_pieces);
+    fields.add("perdura_backup_latest_restorable_ms", state.latest_ms);
     fields.add("perdura_backup_written_bytes", state.bytes);
     fields.add("perdura_backup_failures", state.failures);
     fields.add("perdura_backup_failure", state.failure.as_deref().unwrap_or(""));
