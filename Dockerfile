@@ -1,4 +1,10 @@
-FROM rust:1.95-bookworm AS build
+# A release names both images by digest, so that what is built can't change with a tag:
+#   docker build --build-arg BUILD_IMAGE=rust@sha256:… --build-arg BASE_IMAGE=debian@sha256:… .
+# `docker buildx imagetools inspect rust:1.95-bookworm` tells the digest of the tag.
+ARG BUILD_IMAGE=rust:1.95-bookworm
+ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM ${BUILD_IMAGE} AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libclang-dev protobuf-compiler \
     && rm -rf /var/lib/apt/lists/*
@@ -6,9 +12,9 @@ WORKDIR /source
 COPY . .
 RUN cargo build --release --locked --bin perdura
 
-FROM debian:bookworm-slim
+FROM ${BASE_IMAGE}
 RUN useradd --system --uid 6379 --home-dir /data --shell /usr/sbin/nologin perdura \
-    && install --directory --owner perdura --group perdura /data
+    && install --directory --owner perdura --group perdura --mode 0700 /data
 COPY --from=build /source/target/release/perdura /usr/local/bin/perdura
 USER perdura
 VOLUME /data
