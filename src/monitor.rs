@@ -71,7 +71,7 @@ fn line(at_us: i64, db: usize, addr: &str, args: &Args<'_>) -> Vec<u8> {
     let mut line = format!("+{seconds}.{micros:06} [{db} {addr}]").into_bytes();
     let secrets = secret_places(args);
     for (place, arg) in args.iter().enumerate() {
-        let shown = if secrets.contains(&place) { REDACTED } else { arg };
+        let shown = if secrets.contains(place) { REDACTED } else { arg };
         line.push(b' ');
         let room = MAX_LINE_BYTES.saturating_sub(line.len());
         push_quoted(&mut line, &shown[..shown.len().min(room)]);

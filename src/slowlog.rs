@@ -103,7 +103,7 @@ impl SlowLog {
 pub(crate) fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
     let kept = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
     let secrets = secret_places(args);
-    let shown = |place: usize| if secrets.contains(&place) { REDACTED } else { args[place] };
+    let shown = |place: usize| if secrets.contains(place) { REDACTED } else { args[place] };
     let mut shortened: Vec<Vec<u8>> = (0..kept).map(|place| shortened_arg(shown(place))).collect();
     if kept < args.len() {
         shortened.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());

@@ -159,11 +159,17 @@ const HELP: [&str; 43] = [
 ];
 
 /// Whether a connection may bear this name: no spaces, nothing that breaks a line of CLIENT LIST.
+/// Longest name of a connection or a library: each is kept for as long as the connection, and copied into the slow log.
+const MAX_NAME_BYTES: usize = 512;
+
 pub(super) fn check_name(name: &[u8]) -> CommandResult {
     check_printable("Client names", name)
 }
 
 fn check_printable(what: &str, text: &[u8]) -> CommandResult {
+    if text.len() > MAX_NAME_BYTES {
+        return Err(CommandError::other(format!("ERR {what} cannot be longer than {MAX_NAME_BYTES} bytes.")));
+    }
     if text.iter().all(u8::is_ascii_graphic) {
         return Ok(());
     }
