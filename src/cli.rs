@@ -16,6 +16,7 @@ mod local_cluster;
 mod log;
 mod open_files;
 mod ping;
+mod privacy;
 mod restore;
 mod serve;
 mod torture;
@@ -29,6 +30,7 @@ const MISTAKE: u8 = 2;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    privacy::keep_files_private();
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),

@@ -43,8 +43,9 @@ pub enum ConfigError {
     Value { name: &'static str, reason: String, origin: Origin },
     #[error("--config: can't read {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("--config: {} is not TOML: {message}", path.display())]
-    Syntax { path: PathBuf, message: String },
+    /// It names the line and its setting, and shows nothing of its text: that may be a password's.
+    #[error("--config: {} is not TOML: line {line}{}: {message}", path.display(), in_parentheses(*setting))]
+    Syntax { path: PathBuf, line: usize, setting: Option<&'static str>, message: String },
     #[error("--config: '{key}' in {} is no setting", path.display())]
     UnknownKey { path: PathBuf, key: String },
 }
@@ -53,6 +54,10 @@ impl ConfigError {
     fn value(name: &'static str, reason: String, origin: Origin) -> ConfigError {
         ConfigError::Value { name, reason, origin }
     }
+}
+
+fn in_parentheses(setting: Option<&'static str>) -> String {
+    setting.map_or_else(String::new, |setting| format!(" ({setting})"))
 }
 
 /// When checkpoints are taken, and what they may cost.
@@ -178,6 +183,8 @@ pub struct Config {
     pub read_confirm: bool,
     pub raft_timing: RaftTiming,
 
+    /// A crash may leave a core file, which holds data.
+    pub core_dumps: bool,
     pub metrics_addr: Option<SocketAddr>,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
@@ -223,6 +230,7 @@ impl Config {
             log_driver: settings.required("log-driver", parse_log_driver)?,
             read_confirm: settings.required("read-confirm", parse_yes_no)?,
             raft_timing: raft_timing(settings)?,
+            core_dumps: settings.required("core-dumps", parse_yes_no)?,
             metrics_addr: settings.optional("metrics-addr", parse_socket_addr)?,
             log_format: settings.required("log-format", parse_log_format)?,
             log_level: settings.required("log-level", LogLevel::parse)?,

@@ -1,6 +1,8 @@
 //! What stands in a data folder beside the log and the checkpoints: the cluster's name, and the mark of an unfinished restore.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -24,6 +26,11 @@ pub enum DataFolderError {
     Io { path: PathBuf, source: io::Error },
     #[error("{}: it does not hold a name", path.display())]
     Name { path: PathBuf },
+}
+
+/// Makes a folder for its owner only, with those above it that are missing; one that is there stays as it is.
+pub fn create_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Refuses a folder that is not whole.

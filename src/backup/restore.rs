@@ -27,7 +27,7 @@ use super::repository::Repository;
 use crate::calendar::utc_text;
 use crate::checkpoint::manifest::Point;
 use crate::checkpoint::shelf::Shelf;
-use crate::data_folder::{CHECKPOINT_FOLDER, CLUSTER_NAME_FILE, LOG_FOLDER, RESTORING_FILE};
+use crate::data_folder::{CHECKPOINT_FOLDER, CLUSTER_NAME_FILE, LOG_FOLDER, RESTORING_FILE, create_private};
 use crate::env;
 use crate::raft::identity::{ClusterId, Identity};
 use crate::replay::Replay;
@@ -169,7 +169,7 @@ fn plan(inventory: &Inventory, order: &Order) -> Result<Plan> {
 
 /// Puts the mark into an empty folder, or into one that a restore did not finish.
 fn begin(dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir).map_err(BackupError::io("create", dir))?;
+    create_private(dir).map_err(BackupError::io("create", dir))?;
     let mark = dir.join(RESTORING_FILE);
     if mark.exists() {
         for folder in [LOG_FOLDER, CHECKPOINT_FOLDER] {

@@ -26,6 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::error::{BackupError, Damage, Result};
+use crate::data_folder::create_private;
 
 const MAX_RETRIES: usize = 3;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,7 +92,8 @@ enum Place {
 
 impl Place {
     fn parse(url: &str) -> Result<Place> {
-        let refused = |reason: &str| BackupError::Url { url: url.to_owned(), reason: reason.to_owned() };
+        let refused =
+            |reason: &str| BackupError::Url { url: without_credentials(url), reason: reason.to_owned() };
         if let Some(path) = url.strip_prefix("file://") {
             return match path.starts_with('/') && path.len() > 1 {
                 true => Ok(Place::Folder(PathBuf::from(path))),
@@ -104,7 +106,18 @@ impl Place {
         if bucket.is_empty() {
             return Err(refused("a bucket is missing"));
         }
+        if bucket.contains(['@', ':']) {
+            return Err(refused("credentials come from the environment, where no message shows them"));
+        }
         Ok(Place::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_end_matches('/').to_owned() })
+    }
+}
+
+/// A URL as a message may show it.
+fn without_credentials(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, place)) => format!("{scheme}://…@{place}"),
+        None => url.to_owned(),
     }
 }
 
@@ -124,7 +137,7 @@ impl Store {
         let (objects, root): (Arc<dyn ObjectStore>, Path) = match Place::parse(url)? {
             Place::Folder(folder) => {
                 if create {
-                    std::fs::create_dir_all(&folder).map_err(BackupError::io("create", &folder))?;
+                    create_private(&folder).map_err(BackupError::io("create", &folder))?;
                 } else if !folder.is_dir() {
                     return Err(BackupError::NoRepository { url: url.to_owned() });
                 }
@@ -135,7 +148,7 @@ impl Store {
             Place::S3 { bucket, prefix } => {
                 let root = Path::parse(&prefix)
                     .map_err(|error| BackupError::Url { url: url.to_owned(), reason: error.to_string() })?;
-                (Arc::new(s3(&bucket).build().map_err(failed)?), root)
+                (Arc::new(s3(&bucket)?.build().map_err(failed)?), root)
             }
         };
         Ok(Store {
@@ -289,22 +302,27 @@ fn failure(operation: &'static str, name: &str) -> impl FnOnce(Error) -> BackupE
     move |source| BackupError::Store { operation, name: name.to_owned(), source }
 }
 
-fn s3(bucket: &str) -> AmazonS3Builder {
+fn s3(bucket: &str) -> Result<AmazonS3Builder> {
     // The first one that is installed stays; all would be this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
     let endpoint = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
     let endpoint = endpoint.iter().find_map(|key| builder.get_config_value(key));
+    if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| endpoint.contains('@')) {
+        let reason = "AWS_ENDPOINT_URL holds no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY do"
+            .to_owned();
+        return Err(BackupError::Url { url: without_credentials(endpoint), reason });
+    }
     let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
     let client = ClientOptions::new()
         .with_timeout(REQUEST_TIMEOUT)
         .with_connect_timeout(CONNECT_TIMEOUT)
         .with_allow_http(is_plain);
-    builder.with_client_options(client).with_retry(RetryConfig {
+    Ok(builder.with_client_options(client).with_retry(RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: MAX_RETRIES,
         retry_timeout: RETRY_TIMEOUT,
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -323,6 +341,14 @@ mod tests {
         }
         for url in ["/var/backups", "file://backups", "file:///", "s3:///x", "http://host/x", ""] {
             assert!(Place::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_with_credentials_is_refused_and_they_are_not_shown() {
+        for url in ["s3://id:hush@bucket/x", "http://id:hush@host/x", "s3://hush@bucket"] {
+            let refusal = Place::parse(url).expect_err("it has credentials").to_string();
+            assert!(!refusal.contains("hush") && refusal.contains("…@"), "{refusal}");
         }
     }
 

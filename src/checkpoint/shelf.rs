@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::{CheckpointError, Damage, READ, Result};
 use super::manifest::{self, FileSum, Manifest};
+use crate::data_folder::create_private;
 
 const WORK: &str = "work";
 const TEMPORARY: &str = "tmp-";
@@ -54,7 +55,7 @@ pub struct Rejected {
 impl Shelf {
     /// Uses `folder`, which is created if needed. Removes what was not published when the last process ended.
     pub fn open(folder: &Path) -> Result<Shelf> {
-        fs::create_dir_all(folder).map_err(CheckpointError::io("create", folder))?;
+        create_private(folder).map_err(CheckpointError::io("create", folder))?;
         let shelf = Shelf { folder: folder.to_owned() };
         for name in shelf.names()? {
             if name.starts_with(TEMPORARY) {

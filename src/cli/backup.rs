@@ -64,6 +64,7 @@ pub fn repository_arguments(url: &'static str) -> [Arg; 3] {
             .long("key-file")
             .value_name("FILE")
             .env("PERDURA_BACKUP_KEY_FILE")
+            .hide_env_values(true)
             .value_parser(value_parser!(PathBuf))
             .help("The key that the backups are encrypted with; see create-key"),
         Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON document"),

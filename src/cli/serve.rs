@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use super::{MISTAKE, arguments, complain, open_files};
+use super::{MISTAKE, arguments, complain, open_files, privacy};
 use crate::config::settings::Settings;
 use crate::config::{Config, ConfigError};
 use crate::{logging, server};
@@ -16,7 +16,7 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> ExitCode {
-    let (config, unknown_variables) = match configure(matches) {
+    let (config, settings) = match configure(matches) {
         Ok(configured) => configured,
         Err(error) => {
             complain(error);
@@ -24,16 +24,21 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         }
     };
     logging::init(config.log_format, config.log_level);
-    for variable in unknown_variables {
+    if !config.core_dumps {
+        privacy::leave_no_core();
+    }
+    for variable in settings.unknown_variables() {
         tracing::warn!(variable, "no setting has this name: ignored");
     }
+    privacy::warn_of_shown_secrets(&settings);
+    privacy::warn_of_open_folder(&config.dir);
     serve(with_open_files(config))
 }
 
-fn configure(matches: &ArgMatches) -> Result<(Config, Vec<String>), ConfigError> {
+fn configure(matches: &ArgMatches) -> Result<(Config, Settings), ConfigError> {
     let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment())?;
     let config = Config::build(&settings)?;
-    Ok((config, settings.unknown_variables().to_vec()))
+    Ok((config, settings))
 }
 
 fn with_open_files(mut config: Config) -> Config {

@@ -26,6 +26,8 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// May be given several times; one text may then hold several values, parted by commas or spaces.
     pub list: bool,
+    /// A password: no message, help or debug text shows it.
+    pub secret: bool,
     pub group: &'static str,
     pub help: &'static str,
 }
@@ -44,11 +46,15 @@ const fn setting(
     default: Option<&'static str>,
     help: &'static str,
 ) -> Setting {
-    Setting { name, value, default, list: false, group, help }
+    Setting { name, value, default, list: false, secret: false, group, help }
 }
 
 const fn list(setting: Setting) -> Setting {
     Setting { list: true, ..setting }
+}
+
+const fn secret(setting: Setting) -> Setting {
+    Setting { secret: true, ..setting }
 }
 
 /// Every setting of `perdura serve`.
@@ -70,10 +76,10 @@ pub const SETTINGS: &[Setting] = &[
         "Address to listen on for clients; repeatable. * is every IPv4 address, ::* every IPv6 address; with a - in front it may be missing")),
     setting(CLIENTS, "port", "PORT", Some("6379"),
         "Port to listen on for clients"),
-    setting(CLIENTS, "requirepass", "PASSWORD", None,
-        "What clients must AUTH with; better given in the environment or the file, where ps does not show it"),
-    setting(CLIENTS, "masterauth", "PASSWORD", None,
-        "What a replica that forwards commands authenticates with at the primary [default: requirepass]"),
+    secret(setting(CLIENTS, "requirepass", "PASSWORD", None,
+        "What clients must AUTH with; better given in the environment or the file, where ps does not show it")),
+    secret(setting(CLIENTS, "masterauth", "PASSWORD", None,
+        "What a replica that forwards commands authenticates with at the primary [default: requirepass]")),
     setting(CLIENTS, "protected-mode", "yes|no", Some("yes"),
         "Without a password, serve only clients of this machine"),
     setting(CLIENTS, "maxclients", "N", Some("10000"),
@@ -143,6 +149,8 @@ pub const SETTINGS: &[Setting] = &[
         "Ticks between two heartbeats of the primary"),
     setting(REPLICATION, "election-ticks", "N", Some("10"),
         "Ticks without a heartbeat after which an election begins; drawn between this and its double"),
+    setting(OBSERVABILITY, "core-dumps", "yes|no", Some("no"),
+        "Let a crash leave a core file as the system's limits allow; it holds data"),
     setting(OBSERVABILITY, "metrics-addr", "HOST:PORT", None,
         "Serve Prometheus metrics at /metrics and health at /healthz on this address"),
     setting(OBSERVABILITY, "log-format", "text|json", Some("text"),
@@ -173,10 +181,17 @@ impl fmt::Display for Origin {
 }
 
 /// The texts that hold, one or more for each setting that has any.
-#[derive(Debug)]
 pub struct Settings {
     texts: BTreeMap<&'static str, (Vec<String>, Origin)>,
     unknown_variables: Vec<String>,
+}
+
+/// It shows which settings have texts, and no text: some are passwords.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origins = self.texts.iter().map(|(name, (_, origin))| (name, origin));
+        f.debug_map().entries(origins).finish()
+    }
 }
 
 /// The flags that were given, by name.
@@ -224,6 +239,13 @@ impl Settings {
         &self.unknown_variables
     }
 
+    /// Passwords that were given as flags, by their names.
+    pub fn secrets_in_flags(&self) -> impl Iterator<Item = &'static str> {
+        let flags =
+            self.texts.iter().filter(|(_, (_, origin))| *origin == Origin::Flag).map(|(name, _)| *name);
+        flags.filter(|name| named(name).is_some_and(|setting| setting.secret))
+    }
+
     /// Somebody said something about it.
     pub fn is_given(&self, name: &str) -> bool {
         let given = self.texts.get(name);
@@ -264,16 +286,13 @@ impl Settings {
     fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })?;
+        let table: toml::Table = text.parse().map_err(|error| syntax_error(path, &text, &error))?;
         for (key, value) in &table {
             let setting = named(key)
                 .filter(|setting| setting.name != "config")
                 .ok_or_else(|| ConfigError::UnknownKey { path: path.to_owned(), key: key.clone() })?;
             let origin = Origin::File(path.to_owned());
-            let texts = texts_of(value, setting.list)
+            let texts = texts_of(value, setting)
                 .map_err(|reason| ConfigError::value(setting.name, reason, origin.clone()))?;
             self.texts.insert(setting.name, (texts, origin));
         }
@@ -327,9 +346,24 @@ fn split_variables(
     (known, unknown)
 }
 
-fn texts_of(value: &toml::Value, list: bool) -> Result<Vec<String>, String> {
+/// Why a file is no TOML: its own message shows the line, which may be a password's.
+fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.as_bytes()[..at].split(|byte| *byte == b'\n');
+    let line = before.count();
+    let key = text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+    let setting = key.and_then(named).map(|setting| setting.name);
+    ConfigError::Syntax { path: path.to_owned(), line, setting, message: error.message().to_owned() }
+}
+
+fn texts_of(value: &toml::Value, setting: &Setting) -> Result<Vec<String>, String> {
     match value {
-        toml::Value::Array(items) if list => items.iter().map(text_of).collect(),
+        // A password that is a word of TOML would be another one: true is not "yes".
+        toml::Value::String(text) if setting.secret => Ok(vec![text.clone()]),
+        other if setting.secret => {
+            Err(format!("a password is a text in quotes, and this is of type {}", other.type_str()))
+        }
+        toml::Value::Array(items) if setting.list => items.iter().map(text_of).collect(),
         single => Ok(vec![text_of(single)?]),
     }
 }

@@ -82,11 +82,55 @@ fn a_bad_file_is_refused_by_its_name() {
     };
     assert!(resolve("prot = 1").contains("'prot' in /"));
     assert!(resolve("config = \"other\"").contains("'config' in /"));
-    assert!(resolve("port = ").contains("is not TOML"));
+    assert!(resolve("timeout = 5\nport = ").contains("is not TOML: line 2 (port): "));
+    // Of a line that is wrong its setting is named, and nothing of it is shown: it may be a password's.
+    for text in [
+        "requirepass = hush",
+        "requirepass = \"hush",
+        "port = 7\nrequirepass = \"hush\" hush",
+        "hush",
+        "requirepass \"hush\"",
+    ] {
+        let refusal = resolve(text);
+        assert!(refusal.contains("is not TOML: line ") && !refusal.contains("hush"), "{refusal}");
+    }
+    assert!(resolve("\nrequirepass = hush").contains("line 2 (requirepass): "));
     assert!(resolve("port = 1.5").starts_with("--port: a float is no value for it (from /"));
     assert!(resolve("port = [1, 2]").starts_with("--port: a array is no value"));
     let missing = Settings::resolve(&flags(&[("config", "/no/such")]), []);
     assert!(missing.expect_err("no file").to_string().contains("can't read /no/such"));
+}
+
+#[test]
+fn a_password_that_is_no_text_is_refused_by_name() {
+    for value in ["true", "12345", "1.5", "[\"hush\"]", "{ a = \"hush\" }"] {
+        for name in ["requirepass", "masterauth"] {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            writeln!(file, "{name} = {value}").expect("written");
+            let path = file.path().to_str().expect("a text").to_owned();
+            let refused = Settings::resolve(&flags(&[("config", &path)]), []).expect_err("it is no text");
+            let refusal = refused.to_string();
+            assert!(refusal.starts_with(&format!("--{name}: a password is a text in quotes")), "{refusal}");
+            assert!(!refusal.contains("hush") && !refusal.contains("12345"), "{refusal}");
+        }
+    }
+}
+
+#[test]
+fn passwords_are_in_no_debug_text_and_no_refusal() {
+    let long = "hush".repeat(200);
+    for name in SETTINGS.iter().filter(|setting| setting.secret).map(|setting| setting.name) {
+        let settings = Settings::resolve(&flags(&[(name, "hush")]), []).expect("a setting");
+        assert_eq!(settings.secrets_in_flags().collect::<Vec<_>>(), [name]);
+        let config = Config::build(&settings).expect("it is sound");
+        assert!(!format!("{settings:?} {config:?}").contains("hush"), "{name}");
+        assert!(
+            !format!("{:?}", runtime::RuntimeConfig::new(config, std::sync::Arc::default())).contains("hush"),
+            "{name}"
+        );
+        let refusal = refusal(&[(name, &long)]);
+        assert!(refusal.starts_with(&format!("--{name}: ")) && !refusal.contains("hush"), "{refusal}");
+    }
 }
 
 #[test]

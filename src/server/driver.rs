@@ -63,21 +63,32 @@ pub struct Driver {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     /// Must be called within a runtime.
     pub fn catch() -> Result<Signals, ServerError> {
         let catch = |kind| signal(kind).map_err(ServerError::Thread);
-        Ok(Signals { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+        Ok(Signals {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
     }
 
-    /// Returns when the process is to end, by a signal or by SHUTDOWN.
+    /// Returns when the process is to end, by a signal or by SHUTDOWN. A terminal that is closed, or a tool that sends SIGHUP so that
+    /// logs or settings are opened again, does not end it.
     pub async fn end(&mut self, shared: &Shared) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            () = shared.shutdown.notified() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                () = shared.shutdown.notified() => return,
+                Some(()) = self.hangup.recv() => {
+                    tracing::info!("SIGHUP: there is nothing to be read again, the node continues");
+                }
+            }
         }
     }
 }

@@ -258,15 +258,17 @@ async fn become_ready(nemesis: &mut Nemesis) -> Result<(), TortureError> {
     Err(TortureError::NotReady(last))
 }
 
-/// Becomes true on Ctrl-C or SIGTERM.
+/// Becomes true on Ctrl-C, SIGTERM or SIGHUP.
 fn interruption(helpers: &mut JoinSet<()>) -> Rc<Cell<bool>> {
     let interrupted = Rc::new(Cell::new(false));
     let told = interrupted.clone();
     helpers.spawn_local(async move {
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+        let (terminate, hangup) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+        let (Ok(mut terminate), Ok(mut hangup)) = (terminate, hangup) else { return };
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
         told.set(true);
     });

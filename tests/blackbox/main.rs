@@ -23,6 +23,7 @@ mod operations;
 mod operators;
 mod pausing;
 mod pipelining;
+mod privacy;
 mod protocol;
 mod pubsub;
 mod replication;

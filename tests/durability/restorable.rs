@@ -1,7 +1,8 @@
 //! What a backup says of itself is true: every moment that it offers can be restored, nothing that it counts on is missing, and what it
 //! holds is for its owner only.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use perdura_testkit::clock::{unix_ms, wait_for};
 use perdura_testkit::{Cluster, Node};
@@ -127,4 +128,56 @@ fn a_checkpoint_that_lost_pieces_in_the_backup_is_stored_again_after_a_kill() {
     assert_eq!(pruned["incomplete"], serde_json::json!([]), "{pruned}");
     assert_good(&place);
     assert_eq!(backups::restored_digest(&place, scratch.path()), digest(&node));
+}
+
+/// Everything below a folder whose mode lets others in.
+fn open_to_others(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let metadata = std::fs::metadata(folder).expect("it is there");
+    if metadata.permissions().mode() & 0o077 != 0 {
+        found.push(folder.to_owned());
+    }
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(folder).expect("it is ours") {
+            found.extend(open_to_others(&entry.expect("it can be listed").path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn log_lock_checkpoints_backups_and_restored_folders_are_their_owners_only() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let place = folder(scratch.path());
+    let dir = scratch.path().join("data");
+    let node = shipping(&place).flag("dir", dir.display()).flag("backup-checkpoint-seconds", 1).start();
+    write(&mut node.client(), 1..200);
+    let index = checkpoint(&node);
+    wait_for("the checkpoint is stored", LIMIT, || {
+        (node.client().info_number("perdura_backup_checkpoint_index") == index).then_some(())
+    });
+    wait_until_shipped(&node);
+    assert!(dir.join("log/LOCK").exists() && dir.join("checkpoints").exists());
+    let (restored, _) = place.restore(scratch.path(), &[]);
+    for folder in [&dir, repository(&place), &restored] {
+        assert_eq!(open_to_others(folder), [PathBuf::new(); 0], "{}", folder.display());
+    }
+}
+
+#[test]
+fn verify_of_an_encrypted_backup_without_its_key_says_what_it_can_not_prove() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let key_file = scratch.path().join("key");
+    assert_eq!(run(&["backup", "create-key", &key_file.display().to_string()], &[]).0, Some(0));
+    let place = Place { key_file: Some(key_file), ..folder(scratch.path()) };
+    let node = shipping(&place).start();
+    write(&mut node.client(), 1..200);
+    wait_until_shipped(&node);
+    let without = folder(scratch.path());
+    let (code, said) = run(&without.with(&["backup", "verify"], "--at"), &[]);
+    assert!(code == Some(4) && said.contains("a key file is needed to prove"), "{said}");
+    assert!(said.contains("checksums are right") && said.contains("not forgery"), "{said}");
+    let (code, said) = run(&without.with(&["backup", "verify", "--json"], "--at"), &[]);
+    assert!(code == Some(4) && said.contains("\"unproven\":["), "{said}");
+    assert_good(&place);
 }

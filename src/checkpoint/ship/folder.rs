@@ -11,6 +11,8 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::statvfs;
+
 use super::Dock;
 use crate::checkpoint::error::{CheckpointError, Result};
 use crate::checkpoint::manifest::{self, FileSum, Manifest};
@@ -18,6 +20,8 @@ use crate::checkpoint::shelf::{Shelf, link_or_copy, remove_folder, sum};
 
 const PARTIAL: &str = ".part";
 const MAX_NAME_BYTES: usize = 200;
+/// Of the disk, one part in so many is never filled by what is fetched: a log that finds no room takes no writes.
+const KEPT_SHARE: u64 = 20;
 
 #[derive(Debug)]
 pub struct FolderDock {
@@ -94,6 +98,8 @@ impl Dock for FolderDock {
             there.push(path.exists());
         }
         others.iter().try_for_each(|folder| remove_folder(folder))?;
+        let missing = manifest.files.iter().zip(&there).filter(|(_, there)| !**there);
+        check_room(&self.folder, missing.map(|(file, _)| file.bytes))?;
         Ok(there)
     }
 
@@ -128,6 +134,24 @@ impl Dock for FolderDock {
         }
         published
     }
+}
+
+/// Sees that files of these lengths fit on the disk, before the first byte is fetched, and leave the log some room.
+fn check_room(folder: &Path, mut lengths: impl Iterator<Item = u64>) -> Result<()> {
+    let refused = |reason: String| Err(CheckpointError::Fetched { reason });
+    let Some(needed) = lengths.try_fold(0u64, |sum, bytes| sum.checked_add(bytes)) else {
+        return refused("its manifest's lengths make no sense".to_owned());
+    };
+    let disk =
+        statvfs(folder).map_err(|error| CheckpointError::io("look at the disk of", folder)(error.into()))?;
+    let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+    let kept = all / KEPT_SHARE;
+    if needed > free.saturating_sub(kept) {
+        return refused(format!(
+            "{needed} bytes of its files are to be fetched, and of the disk's {free} that are free {kept} are kept for the log"
+        ));
+    }
+    Ok(())
 }
 
 /// Names that come from another node become names of files here.

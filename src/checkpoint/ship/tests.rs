@@ -278,6 +278,22 @@ fn names_that_lead_elsewhere_are_refused() {
 }
 
 #[test]
+fn a_checkpoint_that_does_not_fit_on_the_disk_is_refused_before_it_is_fetched() {
+    let scratch = Scratch::new();
+    let mut dock = FolderDock::new(Shelf::open(scratch.path()).expect("a shelf"));
+    let file = |name: &str, bytes| FileSum { name: name.to_owned(), bytes, xxh3: 0 };
+    for (files, reason) in [
+        (vec![file("a", 1 << 60)], "are to be fetched"),
+        (vec![file("a", u64::MAX), file("b", 2)], "make no sense"),
+    ] {
+        let manifest = Manifest { files, ..manifest_of(1) };
+        assert_eq!(manifest.bytes(), manifest.files[0].bytes);
+        let refused = dock.begin(&manifest).expect_err("no disk has so much").to_string();
+        assert!(refused.contains(reason), "{refused}");
+    }
+}
+
+#[test]
 fn asks_that_make_no_sense_are_answered_all_the_same() -> Result<()> {
     let mut pair = Pair::new(UNLIMITED);
     publish(&pair.source, 12, &some_files(2))?;

@@ -3,7 +3,7 @@
 //! - Only what the node has applied is read, as far as it had when it was asked first.
 //! - A checkpoint comes into a folder for temporary files first, and is proven on its way from there.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use crate::checkpoint::manifest::{FileSum, Manifest};
 use crate::cli::connection::{AskError, Fields, integer, parts};
 use crate::cli::failure::Failure;
 use crate::cli::log::{RunningNode, Sent};
+use crate::data_folder::create_private;
 use crate::env;
 
 const READ_BYTES: &str = "262144";
@@ -122,7 +123,7 @@ impl Source for NodeSource {
         let manifest = Manifest::decode(&bytes)
             .map_err(|damage| BackupError::Node { reason: format!("its checkpoint {index}: {damage}") })?;
         let folder = std::env::temp_dir().join(format!("perdura-backup-{:016x}", env::random_seed()));
-        fs::create_dir_all(&folder).map_err(BackupError::io("create", &folder))?;
+        create_private(&folder).map_err(BackupError::io("create", &folder))?;
         let lent = Lent { folder, manifest, is_temporary: true };
         for (number, sum) in (1..).zip(&lent.manifest.files) {
             if Path::new(&sum.name).file_name().is_none_or(|name| name != &sum.name[..]) {

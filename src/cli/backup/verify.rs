@@ -13,6 +13,7 @@ use crate::backup::sealed::{SealedReport, UNPROVEN, verify_sealed};
 use crate::backup::verify::{Report, verify, verify_deeply};
 use crate::cli::failure::{DAMAGE, Failure, GOOD, UNREADABLE, write_json};
 use crate::cli::log::bytes_text;
+use crate::data_folder::create_private;
 
 pub fn command() -> Command {
     Command::new("verify")
@@ -136,7 +137,7 @@ fn run_open(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
 
 fn scratch_folder() -> Result<std::path::PathBuf, Failure> {
     let folder = std::env::temp_dir().join(format!("perdura-verify-{:016x}", crate::env::random_seed()));
-    let created = std::fs::create_dir_all(&folder);
+    let created = create_private(&folder);
     created.map_err(|source| BackupError::Io { operation: "create", path: folder.clone(), source })?;
     Ok(folder)
 }

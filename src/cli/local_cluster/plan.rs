@@ -8,7 +8,7 @@ use std::process::Command as Process;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::cli::arguments;
-use crate::config::settings::{Flags, Settings, variable_name};
+use crate::config::settings::{Flags, Settings, named, variable_name};
 use crate::config::{Config, ConfigError};
 
 /// From a client port to the peer port of the same node.
@@ -17,9 +17,6 @@ const PEER_PORT_OFFSET: u16 = 1000;
 /// Settings that the plan decides for each node.
 const PLANNED: [&str; 7] =
     ["node-id", "port", "peer-addr", "announce-addr", "dir", "initial-cluster", "metrics-addr"];
-
-/// Settings that travel by the environment.
-const SECRETS: [&str; 2] = ["requirepass", "masterauth"];
 
 /// All nodes of the cluster.
 pub struct Plan {
@@ -134,8 +131,8 @@ impl NodePlan {
         for name in PLANNED {
             process.env_remove(variable_name(name));
         }
-        for name in SECRETS {
-            if let Some(secret) = self.flags.get(name).and_then(|texts| texts.last()) {
+        for (name, texts) in self.flags.iter().filter(|(name, _)| is_secret(name)) {
+            if let Some(secret) = texts.last() {
                 process.env(variable_name(name), secret);
             }
         }
@@ -154,7 +151,7 @@ impl NodePlan {
         let passed = self
             .flags
             .iter()
-            .filter(|(name, _)| !SECRETS.contains(name))
+            .filter(|(name, _)| !is_secret(name))
             .flat_map(|(name, texts)| texts.iter().map(|text| (*name, text.clone())));
         planned.chain(passed).map(|(name, text)| format!("--{name}={text}")).collect()
     }
@@ -179,6 +176,11 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,@%+".contains(&byte);
     if word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// Whether a setting travels by the environment.
+fn is_secret(name: &str) -> bool {
+    named(name).is_some_and(|setting| setting.secret)
 }
 
 #[cfg(test)]

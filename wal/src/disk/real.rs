@@ -11,9 +11,9 @@
 //! Caveat: if somebody cuts a mapped file short, reading the map ends the process (SIGBUS). The lock keeps
 //! other instances of this program out; nothing keeps `truncate` out.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ use crate::format::BLOCK_BYTES;
 
 pub(super) const LOCK_FILE: &str = "LOCK";
 const PROBE_FILE: &str = "probe.tmp";
+/// The log is for its owner only.
+const FOLDER_MODE: u32 = 0o700;
 /// Zeros written per call while a segment is prepared.
 const FILL_BYTES: usize = 1 << 20;
 /// Bytes read per call from a file that is read whole; direct I/O takes whole blocks.
@@ -60,7 +62,7 @@ impl RealDisk {
     /// and goes without.
     pub fn open(folder: impl Into<PathBuf>, mode: SyncMode) -> io::Result<RealDisk> {
         let folder = folder.into();
-        std::fs::create_dir_all(&folder)?;
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder)?;
         let direct = supports_direct(&folder)?;
         if !direct && mode == SyncMode::Dsync {
             tracing::warn!(folder = %folder.display(), "no direct I/O here; the log is written through the page cache");
