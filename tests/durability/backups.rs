@@ -18,7 +18,7 @@ use crate::{perdura, s3};
 const PATIENCE_WITH_A_KILLED_PRUNE: Duration = Duration::from_secs(300);
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-fn rounds() -> u64 {
+pub fn rounds() -> u64 {
     std::env::var("DURABILITY_ROUNDS").ok().map_or(5, |text| text.parse().expect("a number of rounds"))
 }
 
@@ -214,7 +214,7 @@ fn a_group_is_restored() {
     assert_eq!(last_write(&cluster.nodes[heir]), 899);
 }
 
-fn start(arguments: &[&str]) -> Child {
+pub fn start(arguments: &[&str]) -> Child {
     let mut command = command(arguments, &[]);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be run")
 }
