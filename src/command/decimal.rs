@@ -2,9 +2,10 @@
 //!
 //! - Redis computes in 80-bit floats and prints `%.17Lf`, so that 0.1 + 0.2 is 0.3. Decimals give the same answers where
 //!   an 80-bit float is exact enough, cleaner ones where it is not, and the same on every machine.
-//! - Beyond some 1.7e21 a number is a double, printed without an exponent.
+//! - Beyond some 1.7e21 a number is a double, printed without an exponent. Beyond a double's 1.8e308 it is refused, where Redis
+//!   goes up to 1.2e4932.
 
-use crate::protocol::number::parse_double;
+use crate::protocol::number::parse_double_or_zero;
 
 /// Digits behind the point that are kept and printed.
 const PLACES: i32 = 17;
@@ -24,13 +25,18 @@ pub enum Decimal {
 impl Decimal {
     pub const ZERO: Decimal = Decimal::Scaled(0);
 
-    /// Reads `12`, `-1.5`, `.5`, `3e-4`, `inf`; no surrounding space, no NaN.
+    /// Reads `12`, `-1.5`, `.5`, `3e-4`, `0x1f`, `inf`; no surrounding space, no NaN.
     pub fn parse(text: &[u8]) -> Option<Decimal> {
         if text.len() > MAX_TEXT_BYTES {
             return None;
         }
-        let double = parse_double(text)?;
-        let scaled = if double.is_finite() { parse_scaled(text) } else { None };
+        let double = parse_double_or_zero(text)?;
+        let is_hexadecimal = text.iter().any(|byte| matches!(byte, b'x' | b'X'));
+        let scaled = match double.is_finite() {
+            true if is_hexadecimal => parse_scaled(double.to_string().as_bytes()),
+            true => parse_scaled(text),
+            false => None,
+        };
         Some(scaled.map_or(Decimal::Wide(double), Decimal::Scaled))
     }
 
@@ -137,6 +143,8 @@ mod tests {
             ("1e25", "1", "10000000000000000000000000"),
             ("1e25", "-1e25", "0"),
             ("1000000000000000000000", "0.5", "1000000000000000000000.5"),
+            ("0x1", "1", "2"),
+            ("-0x1p-2", "0", "-0.25"),
         ];
         for (a, b, expected) in cases {
             assert_eq!(sum(a, b).as_deref(), Some(expected), "{a} + {b}");
@@ -145,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", " 1", "1 ", "1,5", "nan", "0x10", "e5", "--1", "."] {
+        for text in ["", " 1", "1 ", "1,5", "nan", "0x", "e5", "--1", "."] {
             assert_eq!(Decimal::parse(text.as_bytes()), None, "{text:?}");
         }
         assert_eq!(sum("inf", "1"), None);

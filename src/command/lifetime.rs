@@ -79,7 +79,7 @@ impl Lifetime {
     }
 }
 
-/// The lifetime option of a command, of which it takes at most one.
+/// The lifetime option of a command: one kind of it, and if that is repeated, the last counts.
 #[derive(Debug)]
 pub struct LifetimeOption<'a> {
     keyword: &'static str,
@@ -92,6 +92,17 @@ pub struct LifetimeOption<'a> {
 enum Given<'a> {
     Keyword,
     At(Timing, &'a [u8]),
+}
+
+impl Given<'_> {
+    /// Whether both are the same option, whatever the time.
+    fn is_like(&self, other: &Given<'_>) -> bool {
+        match (self, other) {
+            (Given::Keyword, Given::Keyword) => true,
+            (Given::At(one, _), Given::At(another, _)) => one == another,
+            _ => false,
+        }
+    }
 }
 
 impl<'a> LifetimeOption<'a> {
@@ -126,10 +137,9 @@ impl<'a> LifetimeOption<'a> {
         } else {
             return Ok(false);
         };
-        match self.given.replace(given) {
-            None => Ok(true),
-            Some(_) => Err(CommandError::Syntax),
-        }
+        let agrees = self.given.as_ref().is_none_or(|before| before.is_like(&given));
+        self.given = Some(given);
+        agrees.then_some(true).ok_or(CommandError::Syntax)
     }
 
     /// What the option says; times below `least` are errors that name the command.

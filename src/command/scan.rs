@@ -1,10 +1,12 @@
 //! What SCAN, HSCAN, SSCAN and ZSCAN share: the cursor and the options.
 //!
+//! A command reads its cursor first, then looks the key up, then reads the options: Redis answers the first fault in that order.
+//!
 //! Source: <https://redis.io/docs/latest/commands/scan/>.
 
 use super::args::{integer, is};
 use super::error::CommandError;
-use super::{Args, glob};
+use super::glob;
 use crate::protocol::reply::{Reply, Resp};
 
 /// Elements per step where COUNT does not say.
@@ -73,10 +75,22 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// Reads a cursor: an unsigned integer.
+/// Reads a cursor as `strtoul` does, which Redis uses: the empty text is 0, and a minus sign counts from 2^64 down.
 pub fn cursor(arg: &[u8]) -> Result<u64, CommandError> {
-    let digits = std::str::from_utf8(arg).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|text| text.parse().ok()).ok_or(CommandError::InvalidCursor)
+    let (negative, digits) = match arg {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if arg.is_empty() {
+        return Ok(0);
+    }
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(CommandError::InvalidCursor);
+    }
+    let parsed = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u64>().ok());
+    let magnitude = parsed.ok_or(CommandError::InvalidCursor)?;
+    Ok(if negative { magnitude.wrapping_neg() } else { magnitude })
 }
 
 /// Collects the elements of one step as they are visited; their number is known only at the end.
@@ -139,14 +153,6 @@ pub fn write_nothing(reply: &mut Reply<'_>) {
     Page::of(reply).write(0, reply);
 }
 
-/// Reads cursor and options where they follow a key.
-pub fn parse_behind_key<'a>(
-    scanned: Scanned,
-    args: &Args<'a>,
-) -> Result<(u64, ScanOptions<'a>), CommandError> {
-    Ok((cursor(args[2])?, ScanOptions::parse(scanned, &args[3..])?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,9 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_digits() {
-        assert_eq!(cursor(b"18446744073709551615"), Ok(u64::MAX));
-        for text in ["", "-1", "+1", "x", "18446744073709551616"] {
+    fn a_cursor_is_any_number_of_64_bits() {
+        for (text, value) in
+            [("18446744073709551615", u64::MAX), ("-1", u64::MAX), ("", 0), ("+7", 7), ("-0", 0)]
+        {
+            assert_eq!(cursor(text.as_bytes()), Ok(value), "{text:?}");
+        }
+        for text in ["-", "x", " 1", "1 ", "--1", "18446744073709551616"] {
             assert_eq!(cursor(text.as_bytes()), Err(CommandError::InvalidCursor), "{text:?}");
         }
     }

@@ -201,6 +201,11 @@ impl KeySpec {
         matches!(self.find, FindKeys::Range { last: 0, .. }) && self.begin == BeginSearch::Index(1)
     }
 
+    /// Whether this group's count of keys is none, or one that its arguments do not fulfil.
+    pub fn has_invalid_count(&self, args: &[&[u8]]) -> bool {
+        matches!(self.find, FindKeys::KeyNum { .. }) && self.resolve(args).is_none()
+    }
+
     /// First key, number of keys, step.
     fn resolve(&self, args: &[&[u8]]) -> Option<(usize, usize, usize)> {
         let begin = match self.begin {

@@ -70,8 +70,7 @@ impl Session {
         if line.forwarded > 0 {
             return Verdict::Wait;
         }
-        if let Some(transaction) = &mut self.client.transaction {
-            transaction.broken = true;
+        if self.client.transaction.is_some() {
             self.answer(line, |reply| reply.error("ERR MULTI calls can not be nested"));
         } else {
             self.client.transaction = Some(Transaction::default());

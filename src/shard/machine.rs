@@ -491,12 +491,15 @@ impl Machine {
         self.answer_with(to, write);
     }
 
-    /// Not while a plan is in flight: it may be about to serve them.
-    pub fn end_timed_out_waiters(&mut self) {
+    /// Not while a plan is in flight, which may be about to serve them; nor, if the next entry `may_serve`, a waiter that is
+    /// ready: an element that came in time is there for it.
+    pub fn end_timed_out_waiters(&mut self, may_serve: bool) {
         if self.has_in_flight() {
             return;
         }
-        while let Some(waiter) = self.waiters.take_timed_out(self.now_ms) {
+        let ready = &self.ready;
+        let is_spared = |id, keys: &[WaitKey]| may_serve && ready.may_serve(id, keys);
+        for waiter in self.waiters.take_timed_out(self.now_ms, is_spared) {
             self.end_waiter(waiter, Blocking::write_nothing);
         }
     }

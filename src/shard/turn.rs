@@ -262,11 +262,11 @@ impl<D: Disk> Shard<D> {
         if self.machine.has_in_flight() {
             return Ok(());
         }
-        self.machine.end_timed_out_waiters();
+        self.space_retry_ms = self.space_retry_ms.filter(|retry_ms| now.monotonic_ms < *retry_ms);
+        self.machine.end_timed_out_waiters(self.may_free(now));
         if !self.run_stalled(now)? {
             return Ok(());
         }
-        self.space_retry_ms = self.space_retry_ms.filter(|retry_ms| now.monotonic_ms < *retry_ms);
         self.free_expired(now);
         if self.backlog.is_empty() && !self.may_serve_ready() {
             return Ok(());

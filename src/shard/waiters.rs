@@ -139,10 +139,16 @@ impl Waiters {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Takes out one whose timeout has ended.
-    pub fn take_timed_out(&mut self, now_ms: i64) -> Option<Waiter> {
-        let (deadline, id) = *self.by_deadline.first()?;
-        if deadline > now_ms { None } else { self.remove(id) }
+    /// Takes out those whose timeout has ended, in the order of their timeouts, but for the `spared`.
+    pub fn take_timed_out(
+        &mut self,
+        now_ms: i64,
+        spared: impl Fn(WaiterId, &[WaitKey]) -> bool,
+    ) -> Vec<Waiter> {
+        let timed_out = self.by_deadline.iter().take_while(|(deadline, _)| *deadline <= now_ms);
+        let ends = |id: &WaiterId| self.waiters.get(id).is_some_and(|waiter| !spared(*id, &waiter.keys));
+        let ended: Vec<WaiterId> = timed_out.map(|(_, id)| *id).filter(ends).collect();
+        ended.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// Takes out everybody, in the order in which they came.
@@ -168,7 +174,10 @@ pub enum Ready {
 #[derive(Debug, Default)]
 pub struct ReadyList {
     items: Vec<Ready>,
+    /// The keys among the items.
     keys: BTreeSet<WaitKey>,
+    /// The waiters among the items.
+    waiters: BTreeSet<WaiterId>,
 }
 
 impl ReadyList {
@@ -184,20 +193,28 @@ impl ReadyList {
     }
 
     pub fn add_waiter(&mut self, id: WaiterId) {
-        self.items.push(Ready::Waiter(id));
+        if self.waiters.insert(id) {
+            self.items.push(Ready::Waiter(id));
+        }
+    }
+
+    /// Whether a waiter, or one of the keys it waits for, is in the list.
+    pub fn may_serve(&self, id: WaiterId, keys: &[WaitKey]) -> bool {
+        self.waiters.contains(&id) || keys.iter().any(|key| self.keys.contains(key))
     }
 
     /// Forgets what nobody waits for any more.
     pub fn retain(&mut self, waiters: &Waiters) {
-        let keys = &mut self.keys;
-        self.items.retain(|ready| match ready {
+        let ReadyList { items, keys, waiters: ready } = self;
+        items.retain(|item| match item {
             Ready::Key(key) => waiters.wait_for(key) || !keys.remove(key),
-            Ready::Waiter(id) => waiters.get(*id).is_some(),
+            Ready::Waiter(id) => waiters.get(*id).is_some() || !ready.remove(id),
         });
     }
 
     pub fn take(&mut self) -> Vec<Ready> {
         self.keys.clear();
+        self.waiters.clear();
         std::mem::take(&mut self.items)
     }
 
@@ -294,9 +311,13 @@ mod tests {
         waiters.add(waiter(1, &["a"], Some(30)));
         waiters.add(waiter(2, &["a"], Some(20)));
         assert_eq!(waiters.next_deadline_ms(), Some(20));
-        assert!(waiters.take_timed_out(19).is_none());
-        assert_eq!(waiters.take_timed_out(40).map(|waiter| waiter.connection.index), Some(2));
-        assert_eq!(waiters.take_timed_out(40).map(|waiter| waiter.connection.index), Some(1));
+        let mut take = |now_ms, spared: Option<WaiterId>| -> Vec<u32> {
+            let taken = waiters.take_timed_out(now_ms, |id, _| Some(id) == spared);
+            taken.iter().map(|waiter| waiter.connection.index).collect()
+        };
+        assert!(take(19, None).is_empty());
+        assert_eq!(take(40, Some(0)), [2]);
+        assert_eq!(take(40, None), [1]);
         assert!(waiters.is_empty());
     }
 }

@@ -31,6 +31,18 @@ fn the_longest_waiting_is_served_first() {
     pusher.check("EXISTS l", ":0");
 }
 
+/// What a client pushed itself just before is there for it, however short its timeout.
+#[test]
+fn an_element_that_was_pushed_in_the_same_packet_comes_before_the_timeout() {
+    let node = perdura().start();
+    let mut client = node.client();
+    for _ in 0..50 {
+        client.send_bytes(b"RPUSH z foo\r\nBRPOP z 0.001\r\n");
+        client.expect(":1");
+        client.expect("[z foo]");
+    }
+}
+
 /// Of several keys that one transaction fills, the one it wrote first serves.
 #[test]
 fn the_first_key_that_is_ready_serves() {

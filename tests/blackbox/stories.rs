@@ -4,7 +4,7 @@ use perdura_testkit::{Client, Cluster, story};
 
 use crate::perdura;
 
-const STORIES: [(&str, &str); 8] = [
+const STORIES: [(&str, &str); 9] = [
     ("strings", include_str!("stories/strings.story")),
     ("keys", include_str!("stories/keys.story")),
     ("hashes", include_str!("stories/hashes.story")),
@@ -13,6 +13,7 @@ const STORIES: [(&str, &str); 8] = [
     ("sorted-sets", include_str!("stories/sorted-sets.story")),
     ("transactions", include_str!("stories/transactions.story")),
     ("server", include_str!("stories/server.story")),
+    ("answers", include_str!("stories/answers.story")),
 ];
 
 const RESP3: &str = include_str!("stories/resp3.story");
@@ -34,6 +35,11 @@ fn strings() {
 #[test]
 fn keys() {
     tell_one_node("keys");
+}
+
+#[test]
+fn answers_are_those_of_redis() {
+    tell_one_node("answers");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::live::LiveHash;
 use super::split_fields;
-use crate::command::scan::{Page, Scanned, parse_behind_key, write_nothing};
+use crate::command::scan::{Page, ScanOptions, Scanned, cursor, write_nothing};
 use crate::command::{Args, CommandError, CommandResult, ReadContext};
 use crate::protocol::reply::Reply;
 
@@ -86,11 +86,12 @@ pub(super) fn hvals(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_
 
 /// <https://redis.io/docs/latest/commands/hscan/>
 pub(super) fn hscan(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let (cursor, options) = parse_behind_key(Scanned::Hash, args)?;
+    let cursor = cursor(args[2])?;
     let Some(hash) = LiveHash::of(ctx, args[1])? else {
         write_nothing(reply);
         return Ok(());
     };
+    let options = ScanOptions::parse(Scanned::Hash, &args[3..])?;
     let mut page = Page::of(reply);
     let next = hash.scan(cursor, options.count, |field, value| {
         if options.accepts(field) {

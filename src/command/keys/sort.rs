@@ -263,6 +263,7 @@ fn weight<'a>(
 }
 
 fn number<'a>(text: &[u8]) -> Result<Weight<'a>, CommandError> {
+    let text = text.trim_ascii_start();
     let number = if text.is_empty() { Some(0.0) } else { parse_double(text) };
     number
         .map(Weight::Number)
@@ -322,6 +323,8 @@ mod tests {
         assert_eq!(db.show("SORT s LIMIT 4 1"), "[]");
         assert_eq!(db.show("SORT s LIMIT -5 -1 DESC"), "[10 9 2.5 -1]");
         assert_eq!(db.show("SORT none"), "[]");
+        db.show("RPUSH l \" 3\" 2 0x1");
+        assert_eq!(db.show("SORT l"), "[0x1 2  3]");
         db.show("SADD t a 1");
         assert_eq!(db.show("SORT t"), "ERR One or more scores can't be converted into double");
         assert_eq!(db.show("SORT t ALPHA"), "[1 a]");

@@ -189,10 +189,11 @@ mod tests {
     fn cursors_and_options_are_checked() {
         let mut db = TestDb::new();
         assert_eq!(db.show("SCAN x"), "ERR invalid cursor");
-        assert_eq!(db.show("SCAN -1"), "ERR invalid cursor");
         assert_eq!(db.show("SCAN 0 COUNT 0"), "ERR syntax error");
         assert_eq!(db.show("SCAN 0 NOVALUES"), "ERR syntax error");
-        assert_eq!(db.show("SCAN 18446744073709551615"), "[0 []]");
+        for end in ["18446744073709551615", "-1"] {
+            assert_eq!(db.show(&format!("SCAN {end}")), "[0 []]");
+        }
     }
 
     #[test]

@@ -181,6 +181,8 @@ fn keys_are_found_in_whole_commands() {
         ("ECHO x", "ERR The command has no key arguments"),
         ("GET", "ERR Invalid number of arguments specified for command"),
         ("ZUNION 9 x", "ERR Invalid arguments specified for command"),
+        ("ZUNIONSTORE d -1 a", "ERR Invalid arguments specified for command"),
+        ("ZUNIONSTORE d 2 a", "ERR Invalid arguments specified for command"),
         ("OBJECT ENCODING k", "[k]"),
     ] {
         assert_eq!(node.show(&format!("COMMAND GETKEYS {line}")), keys, "{line}");

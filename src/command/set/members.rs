@@ -1,6 +1,6 @@
 //! SADD SREM SMOVE SCARD SISMEMBER SMISMEMBER SMEMBERS SSCAN.
 
-use crate::command::scan::{Page, Scanned, parse_behind_key};
+use crate::command::scan::{Page, ScanOptions, Scanned, cursor, write_nothing};
 use crate::command::{Args, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::types::set::Set;
 use crate::protocol::reply::Reply;
@@ -100,14 +100,17 @@ pub fn smembers(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
 
 /// SSCAN key cursor [MATCH pattern] [COUNT count]
 pub fn sscan(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let (cursor, options) = parse_behind_key(Scanned::Set, args)?;
+    let cursor = cursor(args[2])?;
+    let Some(set) = ctx.collection::<Set>(args[1])? else {
+        write_nothing(reply);
+        return Ok(());
+    };
+    let options = ScanOptions::parse(Scanned::Set, &args[3..])?;
     let mut page = Page::of(reply);
-    let next = ctx.collection::<Set>(args[1])?.map_or(0, |set| {
-        set.scan(cursor, options.count, |member| {
-            if options.accepts(member) {
-                page.push(member);
-            }
-        })
+    let next = set.scan(cursor, options.count, |member| {
+        if options.accepts(member) {
+            page.push(member);
+        }
     });
     page.write(next, reply);
     Ok(())

@@ -49,10 +49,10 @@ impl Options {
 }
 
 pub(super) fn lcs(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let options = Options::parse(&args[3..])?;
     let not_strings = |_| CommandError::other("ERR The specified keys must contain string values");
     let a = ctx.string(args[1]).map_err(not_strings)?.unwrap_or_default();
     let b = ctx.string(args[2]).map_err(not_strings)?.unwrap_or_default();
+    let options = Options::parse(&args[3..])?;
     let cells = (a.len() as u64 + 1) * (b.len() as u64 + 1);
     if cells > (MAX_STRING_BYTES / size_of::<u32>()) as u64 {
         return Err(CommandError::other(

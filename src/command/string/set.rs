@@ -155,12 +155,14 @@ pub(super) fn getex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Rep
         rest = behind;
         option.take(word, &mut rest)?.then_some(()).ok_or(CommandError::Syntax)?;
     }
+    // Of a missing key Redis does not look at the time.
+    let Some(value) = ctx.string(key)? else {
+        reply.null();
+        return Ok(());
+    };
     let lifetime = option.resolve(1, ctx.now_ms, "getex")?;
-    let value = ctx.string(key)?;
-    reply.bulk_or_null(value);
-    if value.is_some() {
-        live_for(ctx, key, lifetime);
-    }
+    reply.bulk(value);
+    live_for(ctx, key, lifetime);
     Ok(())
 }
 
@@ -205,6 +207,8 @@ mod tests {
             "SET k v XX IFEQ a",
             "SET k v IFEQ",
             "SET k v EX",
+            "SET k v EX 1 PX 1",
+            "SET k v EX 1 KEEPTTL",
             "SET k v PERSIST",
             "SET k v NY",
         ] {
@@ -225,7 +229,7 @@ mod tests {
     #[test]
     fn a_new_value_lives_for_ever_unless_it_says_otherwise() {
         let mut db = TestDb::new();
-        db.show("SET k a EX 10");
+        db.show("SET k a EX 20 EX 10");
         assert_eq!(db.show("PTTL k"), "10000");
         db.show("SET k a KEEPTTL");
         assert_eq!(db.show("PTTL k"), "10000");
@@ -274,7 +278,9 @@ mod tests {
     fn getex_changes_the_deadline_of_what_it_reads() {
         let mut db = TestDb::new();
         db.show("SET k v");
-        assert_eq!(db.show("GETEX k EX 10"), "v");
+        assert_eq!(db.show("GETEX none EX 0"), "nil");
+        assert_eq!(db.show("GETEX none EX x"), "nil");
+        assert_eq!(db.show("GETEX k EX 1 EX 10"), "v");
         assert_eq!(db.show("TTL k"), "10");
         assert_eq!(db.show("GETEX k"), "v");
         assert_eq!(db.show("TTL k"), "10");

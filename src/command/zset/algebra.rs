@@ -2,6 +2,7 @@
 //!
 //! - A source is a sorted set, a set (every member has score 1), or missing.
 //! - A score times its weight, or a sum, that would be NaN counts as 0.
+//! - A source of another type is answered before a fault in the options, as in Redis.
 
 use std::ops::ControlFlow;
 
@@ -47,7 +48,7 @@ pub fn zdiffstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply
 
 /// ZINTERCARD numkeys key [key …] [LIMIT limit]
 pub fn zintercard(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let request = Request::parse(&args[1..], Operation::Inter, Form::Count, "zintercard")?;
+    let request = Request::parse(ctx, &args[1..], Operation::Inter, Form::Count, "zintercard")?;
     let limit = if request.limit == 0 { usize::MAX } else { request.limit };
     let mut count = 0;
     let _ = request.run(ctx, &mut |_, _| {
@@ -65,7 +66,7 @@ fn answer(
     name: &'static str,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let request = Request::parse(&args[1..], operation, Form::Answer, name)?;
+    let request = Request::parse(ctx, &args[1..], operation, Form::Answer, name)?;
     let result = request.collect(ctx, &ZSetLimits::default())?;
     write_entries(result.iter(), request.with_scores, reply);
     Ok(())
@@ -78,7 +79,7 @@ fn store(
     name: &'static str,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let request = Request::parse(&args[2..], operation, Form::Store, name)?;
+    let request = Request::parse(&ctx.reader(), &args[2..], operation, Form::Store, name)?;
     let limits = ZSetLimits::from(ctx.limits);
     let result = request.collect(&ctx.reader(), &limits)?;
     reply.integer(result.len() as i64);
@@ -145,6 +146,7 @@ struct Request<'a, 'b> {
 impl<'a, 'b> Request<'a, 'b> {
     /// Reads `numkeys key [key …]` and the options.
     fn parse(
+        ctx: &ReadContext<'_>,
         args: &'b Args<'a>,
         operation: Operation,
         form: Form,
@@ -158,6 +160,7 @@ impl<'a, 'b> Request<'a, 'b> {
         }
         let split = usize::try_from(key_count).ok().and_then(|count| args[1..].split_at_checked(count));
         let (keys, options) = split.ok_or(CommandError::Syntax)?;
+        keys.iter().try_for_each(|key| Source::load(ctx, key, 1.0).map(drop))?;
         let weights = vec![1.0; keys.len()];
         let mut request =
             Request { operation, keys, weights, aggregate: Aggregate::Sum, with_scores: false, limit: 0 };

@@ -4,7 +4,7 @@ use std::ops::{Bound, Range};
 
 use crate::command::CommandError;
 use crate::keyspace::types::zset::ZSet;
-use crate::protocol::number::parse_double;
+use crate::protocol::number::parse_double_loosely;
 
 /// `min max`: scores, `(` in front excludes one, `-inf` and `+inf` are the ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,8 +26,8 @@ impl ScoreRange {
 
 fn parse_score(arg: &[u8]) -> Result<Bound<f64>, CommandError> {
     let bound = match arg {
-        [b'(', score @ ..] => parse_double(score).map(Bound::Excluded),
-        score => parse_double(score).map(Bound::Included),
+        [b'(', score @ ..] => parse_double_loosely(score).map(Bound::Excluded),
+        score => parse_double_loosely(score).map(Bound::Included),
     };
     bound.ok_or(CommandError::other("ERR min or max is not a float"))
 }
@@ -88,7 +88,9 @@ mod tests {
     fn scores_are_included_or_excluded() {
         let range = ScoreRange::parse(b"(-inf", b"1.5").expect("a range");
         assert_eq!(range, ScoreRange { min: Bound::Excluded(f64::NEG_INFINITY), max: Bound::Included(1.5) });
-        for text in ["", "(", "((1", "x", "nan", "(nan", "[1", "1 "] {
+        let range = ScoreRange::parse(b"", b"( 2").expect("what strtod takes");
+        assert_eq!(range, ScoreRange { min: Bound::Included(0.0), max: Bound::Excluded(2.0) });
+        for text in ["((1", "x", "nan", "(nan", "[1", "1 "] {
             let error = ScoreRange::parse(text.as_bytes(), b"0").expect_err(text);
             assert_eq!(error.to_string(), "ERR min or max is not a float");
         }

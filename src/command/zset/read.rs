@@ -2,7 +2,7 @@
 
 use super::bounds::{LexRange, ScoreRange};
 use crate::command::args::is;
-use crate::command::scan::{Page, Scanned, parse_behind_key};
+use crate::command::scan::{Page, ScanOptions, Scanned, cursor, write_nothing};
 use crate::command::{Args, CommandError, CommandResult, ReadContext};
 use crate::keyspace::types::zset::ZSet;
 use crate::protocol::number::double_text;
@@ -91,17 +91,20 @@ pub fn zlexcount(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) 
 
 /// ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]; scores are bulk strings in RESP3, too.
 pub fn zscan(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let (cursor, options) = parse_behind_key(Scanned::SortedSet, args)?;
+    let cursor = cursor(args[2])?;
+    let Some(set) = ctx.collection::<ZSet>(args[1])? else {
+        write_nothing(reply);
+        return Ok(());
+    };
+    let options = ScanOptions::parse(Scanned::SortedSet, &args[3..])?;
     let mut page = Page::of(reply);
-    let next = ctx.collection::<ZSet>(args[1])?.map_or(0, |set| {
-        set.scan(cursor, options.count, |entry| {
-            if options.accepts(entry.member) {
-                page.push(entry.member);
-                if !options.alone {
-                    page.push(&double_text(entry.score));
-                }
+    let next = set.scan(cursor, options.count, |entry| {
+        if options.accepts(entry.member) {
+            page.push(entry.member);
+            if !options.alone {
+                page.push(&double_text(entry.score));
             }
-        })
+        }
     });
     page.write(next, reply);
     Ok(())

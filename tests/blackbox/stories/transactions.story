@@ -33,7 +33,11 @@ DISCARD => -ERR DISCARD without MULTI
 EXEC => -ERR EXEC without MULTI
 MULTI => +OK
 MULTI => -ERR MULTI calls can not be nested
-EXEC => -EXECABORT Transaction discarded because of previous errors.
+WATCH {t}b => -ERR WATCH inside MULTI is not allowed
+EXEC => []
+MULTI => +OK
+MGET => -ERR wrong number of arguments for 'mget' command
+DISCARD => +OK
 
 # Watching one's own changes.
 WATCH {t}b => +OK

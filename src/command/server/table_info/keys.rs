@@ -38,6 +38,9 @@ fn find<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, CommandError> 
     if specs.clone().next().is_none() {
         return Err(CommandError::other("ERR The command has no key arguments"));
     }
+    if specs.clone().any(|spec| spec.has_invalid_count(args)) {
+        return Err(CommandError::other("ERR Invalid arguments specified for command"));
+    }
     let found: Vec<(&[u8], KeyFlags)> =
         specs.flat_map(|spec| spec.places(args).map(|place| (args[place], spec.flags))).collect();
     if found.is_empty() {
