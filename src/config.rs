@@ -5,6 +5,7 @@
 //! - No setting exists by name only. A value that the server can't honour is an error, not a shrug.
 //! - Nothing here changes while the server runs; what CONFIG SET may change is in [`runtime::RuntimeConfig`].
 
+pub mod output_bounds;
 pub mod parameters;
 pub mod runtime;
 pub mod settings;

@@ -57,7 +57,7 @@ impl Shared {
         run_id: String,
     ) -> Shared {
         Shared {
-            config: RuntimeConfig::new(config, shard.reply_limit.clone()),
+            config: RuntimeConfig::new(config, shard.output_bounds.clone()),
             limits: TypeLimits::default(),
             clock,
             metrics,

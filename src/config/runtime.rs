@@ -8,11 +8,12 @@
 //! - A change holds until the process ends; it reaches neither the file nor the other nodes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::Config;
+use super::output_bounds::OutputBounds;
 use super::parameters::{self, Change, Setter};
 use super::value::{LogLevel, OutputLimits, Secret};
 use crate::logging;
@@ -35,7 +36,7 @@ pub struct RuntimeConfig {
     pub(super) masterauth: RwLock<Option<Secret>>,
     output_limits: RwLock<OutputLimits>,
     /// What follows from that, for those who make replies.
-    reply_limit: Arc<AtomicUsize>,
+    output_bounds: Arc<OutputBounds>,
     pub(super) log_level: RwLock<LogLevel>,
     pub(super) protected_mode: AtomicBool,
     pub(super) maxclients: AtomicU64,
@@ -48,15 +49,15 @@ pub struct RuntimeConfig {
 
 impl RuntimeConfig {
     /// The settings that the server was started with, ready to change.
-    /// `reply_limit` follows [`OutputLimits::reply_bytes`].
-    pub fn new(config: Config, reply_limit: Arc<AtomicUsize>) -> RuntimeConfig {
-        reply_limit.store(config.output_limits.reply_bytes(), Ordering::Relaxed);
+    /// `output_bounds` follow the output limits.
+    pub fn new(config: Config, output_bounds: Arc<OutputBounds>) -> RuntimeConfig {
+        output_bounds.follow(config.output_limits);
         RuntimeConfig {
             changing: Mutex::new(()),
             requirepass: RwLock::new(config.requirepass.clone()),
             masterauth: RwLock::new(config.masterauth.clone()),
             output_limits: RwLock::new(config.output_limits),
-            reply_limit,
+            output_bounds,
             log_level: RwLock::new(config.log_level),
             protected_mode: AtomicBool::new(config.protected_mode),
             maxclients: AtomicU64::new(config.maxclients),
@@ -89,7 +90,7 @@ impl RuntimeConfig {
 
     pub(super) fn set_output_limits(&self, limits: OutputLimits) {
         *self.output_limits.write() = limits;
-        self.reply_limit.store(limits.reply_bytes(), Ordering::Relaxed);
+        self.output_bounds.follow(limits);
     }
 
     pub fn protected_mode(&self) -> bool {

@@ -8,8 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use crate::protocol::reply::MAX_REPLY_BYTES;
-
 /// A password: shown by nothing but [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -170,15 +168,14 @@ pub struct OutputLimits {
     pub pubsub: BufferLimit,
 }
 
-impl OutputLimits {
-    /// The most bytes of replies that a connection may be owed.
-    pub fn reply_bytes(&self) -> usize {
-        match usize::try_from(self.normal.hard_bytes) {
-            Ok(0) | Err(_) => MAX_REPLY_BYTES,
-            Ok(bytes) => bytes.min(MAX_REPLY_BYTES),
-        }
+impl BufferLimit {
+    /// The most unsent bytes of a connection.
+    pub fn bytes(&self) -> usize {
+        if self.hard_bytes == 0 { usize::MAX } else { usize::try_from(self.hard_bytes).unwrap_or(usize::MAX) }
     }
+}
 
+impl OutputLimits {
     /// Changes the classes that `text` names; the others stay.
     pub fn with(mut self, text: &str) -> Result<OutputLimits, String> {
         let words: Vec<&str> = text.split_whitespace().collect();

@@ -94,6 +94,20 @@ impl ReplyBatch {
         (result, is_cut)
     }
 
+    /// Adds a message, which answers no request, if that leaves its connection within `most` bytes.
+    pub fn push_message(&mut self, connection: ConnectionId, bytes: &[u8], most: usize) {
+        let room = self.room(connection, most);
+        let is_cut = bytes.len() > room;
+        if !is_cut {
+            self.bytes.extend_from_slice(bytes);
+        } else if self.owed.get(&connection) == Some(&usize::MAX) {
+            return;
+        }
+        let len = if is_cut { 0 } else { bytes.len() };
+        self.note_owed(connection, len, is_cut);
+        self.spans.push(Span { connection, bytes: len, answers: 0, is_cut });
+    }
+
     /// Bytes that a connection may still be owed.
     fn room(&mut self, connection: ConnectionId, most: usize) -> usize {
         if self.owed.is_empty() {
@@ -111,9 +125,7 @@ impl ReplyBatch {
         }
     }
 
-    /// The bytes from `start` to the end answer one request of `connection`.
-    fn answered(&mut self, connection: ConnectionId, start: usize, is_cut: bool) {
-        let bytes = self.bytes.len() - start;
+    fn note_owed(&mut self, connection: ConnectionId, bytes: usize, is_cut: bool) {
         if is_cut {
             if self.owed.is_empty() {
                 self.count_owed();
@@ -123,8 +135,14 @@ impl ReplyBatch {
             let owed = self.owed.entry(connection).or_default();
             *owed = owed.saturating_add(bytes);
         }
+    }
+
+    /// The bytes from `start` to the end answer one request of `connection`.
+    fn answered(&mut self, connection: ConnectionId, start: usize, is_cut: bool) {
+        let bytes = self.bytes.len() - start;
+        self.note_owed(connection, bytes, is_cut);
         match self.spans.last_mut() {
-            Some(last) if last.connection == connection => {
+            Some(last) if last.connection == connection && last.answers > 0 => {
                 last.bytes += bytes;
                 last.answers += 1;
                 last.is_cut |= is_cut;

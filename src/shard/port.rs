@@ -16,13 +16,13 @@ use super::log_reads::LogReads;
 use super::marks::Marks;
 use super::quiet::QuietAsks;
 use crate::backup::status::BackupStatus;
+use crate::config::output_bounds::OutputBounds;
 use crate::keyspace::Keyspace;
 use crate::loading::Loading;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::propose::batch::Batch;
-use crate::propose::reply::{ConnectionId, ReplyBatch, Span};
-use crate::protocol::reply::MAX_REPLY_BYTES;
+use crate::propose::reply::{ConnectionId, ReplyBatch};
 use crate::raft::status::{LogSpace, Role};
 use crate::transfers::Transfers;
 
@@ -31,6 +31,7 @@ use crate::transfers::Transfers;
 pub struct Port {
     pub batch: Mutex<Batch>,
     pub replies: Mutex<ReplyBatch>,
+    bounds: Arc<OutputBounds>,
     /// Wakes the worker: there are replies.
     pub replies_ready: Notify,
     /// For the worker to answer, once, when it has sent what it found here before.
@@ -38,6 +39,10 @@ pub struct Port {
 }
 
 impl Port {
+    fn new(bounds: Arc<OutputBounds>) -> Port {
+        Port { bounds, ..Port::default() }
+    }
+
     /// Asks the worker to send all that it was left, for it is the last; what is returned becomes ready when it has.
     pub fn say_farewell(&self) -> oneshot::Receiver<()> {
         let (sent, is_sent) = oneshot::channel();
@@ -53,9 +58,7 @@ impl Port {
 
     /// Leaves a message, which answers no request, for a connection. The worker is not woken.
     pub fn push_message(&self, connection: ConnectionId, bytes: &[u8]) {
-        let mut replies = self.replies.lock();
-        replies.bytes.extend_from_slice(bytes);
-        replies.spans.push(Span { connection, bytes: bytes.len(), answers: 0, is_cut: false });
+        self.replies.lock().push_message(connection, bytes, self.bounds.messages());
     }
 }
 
@@ -112,8 +115,7 @@ pub struct ShardHandle {
     pub marks: Arc<Marks>,
     pub transfers: Arc<Transfers>,
     pub backup: Arc<BackupStatus>,
-    /// See [`reply_limit`](Self::reply_limit).
-    pub reply_limit: Arc<AtomicUsize>,
+    pub output_bounds: Arc<OutputBounds>,
     readable_until_ms: AtomicU64,
     stamp_ms: AtomicI64,
     caught_up: AtomicBool,
@@ -136,9 +138,10 @@ impl Drop for StatusWatch {
 impl ShardHandle {
     pub fn new(keyspace: Arc<Keyspace>, workers: usize) -> Self {
         let driver_wake = Arc::<Notify>::default();
+        let output_bounds = Arc::<OutputBounds>::default();
         ShardHandle {
             keyspace,
-            ports: (0..workers).map(|_| Arc::default()).collect(),
+            ports: (0..workers).map(|_| Arc::new(Port::new(output_bounds.clone()))).collect(),
             loading: Loading::default(),
             persistence: Persistence::new(driver_wake.clone()),
             log_reads: LogReads::new(driver_wake.clone()),
@@ -152,7 +155,7 @@ impl ShardHandle {
             status_told: Notify::new(),
             watches: AtomicUsize::new(0),
             pause: Pause::default(),
-            reply_limit: Arc::new(AtomicUsize::new(MAX_REPLY_BYTES)),
+            output_bounds,
             readable_until_ms: AtomicU64::new(0),
             stamp_ms: AtomicI64::new(i64::MIN),
             caught_up: AtomicBool::new(false),
@@ -164,7 +167,7 @@ impl ShardHandle {
 
     /// The most bytes of replies that a connection may be owed; what is applied does not depend on it.
     pub fn reply_limit(&self) -> usize {
-        self.reply_limit.load(Ordering::Relaxed)
+        self.output_bounds.replies()
     }
 
     /// Requests that wait for the driver.

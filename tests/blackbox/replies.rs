@@ -188,9 +188,9 @@ fn finished_replies_behind_a_write_do_not_pile_up() {
     assert!(cost < 32 * MIB + MARGIN, "the replies cost {} MiB", cost / MIB);
 }
 
-/// Commands that concern the connection are answered before an EXEC is proposed: past the limit none of it happens.
+/// Commands that concern the connection run after what an EXEC wrote; their replies count as well.
 #[test]
-fn exec_of_large_local_replies_does_nothing() {
+fn exec_of_large_local_replies_is_cut() {
     let node = limited();
     let bytes = [
         encode(&[b"MULTI"]),
@@ -199,7 +199,24 @@ fn exec_of_large_local_replies_does_nothing() {
         encode(&[b"EXEC"]),
     ];
     check_cut(&node, &bytes.concat());
-    node.client().check("EXISTS x", ":0");
+    node.client().check("EXISTS x", ":1");
+}
+
+/// Messages that a subscriber does not take count before they reach its connection, too.
+#[test]
+fn messages_to_a_slow_subscriber_are_cut() {
+    let node = perdura().flag("client-output-buffer-limit", "pubsub 8mb 0 0").start();
+    let mut subscriber = node.client();
+    subscriber.check("SUBSCRIBE c", "[subscribe c :1]");
+    let before = memory(&node, "VmRSS:");
+    // One burst: nothing is delivered before all of it is published.
+    let message = vec![b'm'; 4 * 1024];
+    node.client().try_send_bytes(&repeated(&[b"PUBLISH", b"c", &message], 20_000)).unwrap_or_default();
+    subscriber.set_limit(Duration::from_secs(60));
+    let received = subscriber.read_to_end().len();
+    assert!(received < 80 * MIB, "all {received} bytes came");
+    let cost = memory(&node, "VmHWM:").saturating_sub(before);
+    assert!(cost < 8 * MIB + MARGIN, "the messages cost {} MiB", cost / MIB);
 }
 
 /// A client that reads gets all that it asked for, however much that is in sum.

@@ -11,7 +11,7 @@ pub(super) fn docs(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<
         names => names.iter().filter_map(|name| Named::find(name)).collect(),
     };
     reply.map(asked.len());
-    asked.iter().for_each(|named| write(named, reply));
+    reply.each(&asked, |reply, named| write(named, reply));
     Ok(())
 }
 

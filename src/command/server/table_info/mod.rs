@@ -135,7 +135,7 @@ fn all(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Command
 fn write_all(reply: &mut Reply<'_>) {
     let told = told();
     reply.array(told.len());
-    told.iter().for_each(|named| row::write(named, reply));
+    reply.each(&told, |reply, named| row::write(named, reply));
 }
 
 fn count(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
@@ -150,12 +150,10 @@ fn info(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Com
         return Ok(());
     }
     reply.array(args.len() - 2);
-    for name in &args[2..] {
-        match Named::find(name) {
-            Some(named) => row::write(&named, reply),
-            None => reply.null_array(),
-        }
-    }
+    reply.each(&args[2..], |reply, name| match Named::find(name) {
+        Some(named) => row::write(&named, reply),
+        None => reply.null_array(),
+    });
     Ok(())
 }
 
