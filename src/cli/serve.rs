@@ -42,7 +42,8 @@ fn configure(matches: &ArgMatches) -> Result<(Config, Settings), ConfigError> {
 }
 
 fn with_open_files(mut config: Config) -> Config {
-    let fitting = open_files::make_room_for(config.maxclients);
+    let each = if config.members.is_empty() { 1 } else { 2 };
+    let fitting = open_files::make_room_for(config.maxclients, each);
     if fitting < config.maxclients {
         tracing::warn!(
             maxclients = fitting,

@@ -498,7 +498,12 @@ impl ConnectionTask {
     /// Sends a request to the primary, connecting to it first where need be; answers the error where that fails.
     async fn forward(&mut self, what: Forward, args: &Args<'_>) {
         if self.upstream.is_none() {
-            match Upstream::connect(&self.session).await {
+            self.flush();
+            let connected = tokio::select! {
+                connected = Upstream::connect(&self.session) => connected,
+                () = self.connection.killed() => return,
+            };
+            match connected {
                 Ok(upstream) => self.upstream = Some(upstream),
                 Err(error) => {
                     if what == Forward::Transaction {

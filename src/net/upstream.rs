@@ -16,6 +16,8 @@ use crate::shared::Shared;
 
 /// How long a command waits for a primary to be known.
 const PRIMARY_WAIT: Duration = Duration::from_millis(1500);
+/// How long the primary's machine may take to accept a connection. That it greets may take longer: a primary that is busy
+/// lets all of its clients wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 /// Bytes taken from the primary before they are passed on.
 const TRANSFER_BYTES: usize = 1 << 20;
@@ -47,13 +49,21 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Connects to the primary, waiting a bounded time for one to be known.
+    /// Connects to the primary, waiting a bounded time for one to be known, and for its greeting as long as it is the primary.
     pub async fn connect(session: &Session) -> Result<Upstream, UpstreamError> {
-        let known = session.shared.shard.primary_addr();
-        let addr = tokio::time::timeout(PRIMARY_WAIT, known).await.map_err(|_| UpstreamError::NoPrimary)?;
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(&addr, &session.shared)).await;
-        let (stream, client_id) = opened.map_err(|_| UpstreamError::Unreachable)??;
-        Ok(Upstream { stream, client_id, relay: Relay::new(addr) })
+        let shared = &session.shared;
+        loop {
+            let known = shared.shard.primary_addr();
+            let known = tokio::time::timeout(PRIMARY_WAIT, known).await;
+            let addr = known.map_err(|_| UpstreamError::NoPrimary)?;
+            tokio::select! {
+                opened = open(&addr, shared) => {
+                    let (stream, client_id) = opened?;
+                    return Ok(Upstream { stream, client_id, relay: Relay::new(addr) });
+                }
+                () = shared.shard.primary_changes(&addr) => {}
+            }
+        }
     }
 
     /// Asks the primary, on another connection, to end the wait of the command that it was sent on this one. If it can't
@@ -135,7 +145,8 @@ impl Upstream {
 
 /// Connects and greets; returns the connection and its number there.
 async fn open(addr: &str, shared: &Shared) -> Result<(TcpStream, u64), UpstreamError> {
-    let mut stream = TcpStream::connect(addr).await.map_err(|_| UpstreamError::Unreachable)?;
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await;
+    let mut stream = connected.ok().and_then(Result::ok).ok_or(UpstreamError::Unreachable)?;
     stream.set_nodelay(true).map_err(|_| UpstreamError::Unreachable)?;
     let password = shared.config.masterauth();
     let (greeting, welcomes) = Relay::greeting(password.as_ref().map(|password| password.expose()));

@@ -203,6 +203,18 @@ impl ShardHandle {
         }
     }
 
+    /// Returns once the primary is another than that at `addr`, or is not known any more.
+    pub async fn primary_changes(&self, addr: &str) {
+        loop {
+            // As above.
+            let told = self.status_told.notified();
+            if self.status.lock().leader_client_addr.as_deref() != Some(addr) {
+                return;
+            }
+            told.await;
+        }
+    }
+
     /// Whether the primary's lease allows reads at this monotonic time.
     pub fn is_readable_at(&self, now_ms: u64) -> bool {
         now_ms < self.readable_until_ms.load(Ordering::Acquire)

@@ -1,9 +1,12 @@
 //! Transactions and connection state through any node of a group: what a client is answered does not depend on the node that it
 //! is connected to.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::Duration;
 
+use perdura_testkit::clock::Stopwatch;
 use perdura_testkit::{Client, Cluster};
 
 use crate::perdura;
@@ -285,4 +288,51 @@ fn a_database_chosen_in_multi_is_chosen_for_what_follows_only_if_the_exec_is_car
         );
         assert!(client.is_silent_for(Duration::from_millis(20)), "{at}");
     }
+}
+
+/// A replica's client has two open files, its own connection and that to the primary.
+#[test]
+fn more_clients_than_open_files_are_refused_and_end_no_node() {
+    const OPEN_FILES: usize = 1040;
+    const CLIENTS: usize = 600;
+    let dir = tempfile::tempdir().expect("a folder");
+    let program = dir.path().join("perdura-with-few-files");
+    let script =
+        format!("#!/bin/sh\nulimit -n {OPEN_FILES}\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_perdura"));
+    std::fs::write(&program, script).expect("a script");
+    std::fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("a program");
+    let mut cluster = Cluster::start(program);
+    let replica = cluster.replica();
+    cluster.client(0).check("SET k v", "+OK");
+    let (mut served, mut refused) = (Vec::new(), 0);
+    for _ in 0..CLIENTS {
+        let mut client = Client::connect(cluster.nodes[replica].addr());
+        match client.try_call(&[b"GET", b"k"]) {
+            Ok(reply) if reply.to_string() == "v" => served.push(client),
+            _ => refused += 1,
+        }
+    }
+    assert!(served.len() > 200 && refused > 0, "{} served, {refused} refused", served.len());
+    served.iter_mut().for_each(|client| client.check("SET k v", "+OK"));
+    assert!(cluster.nodes.iter_mut().all(|node| !node.has_ended()));
+}
+
+/// As its own clients do; it was said that there is no primary.
+#[test]
+fn a_new_connection_through_a_replica_waits_for_a_primary_that_is_busy() {
+    const BUSY: Duration = Duration::from_millis(2500);
+    let cluster = Cluster::start_with(perdura().flag("workers", 1).flag("log-driver", "thread"));
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    let mut busy = cluster.client(primary);
+    busy.check("SET k v", "+OK");
+    let numbers: Vec<String> = (0..50_000).map(|n| n.to_string()).collect();
+    busy.run(&format!("RPUSH l {}", numbers.join(" ")));
+    let watch = Stopwatch::start();
+    busy.check("SORT l DESC LIMIT 0 1", "[49999]");
+    let rounds = (BUSY.as_micros() / watch.elapsed().as_micros()) as usize + 1;
+    busy.send_bytes("SORT l DESC LIMIT 0 1\r\n".repeat(rounds).as_bytes());
+    let mut client = cluster.client(replica);
+    client.check("GET k", "v");
+    client.check("SET k w", "+OK");
+    (0..rounds).for_each(|_| busy.expect("[49999]"));
 }

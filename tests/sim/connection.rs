@@ -27,7 +27,6 @@ use crate::stage::Stage;
 /// The server's own times (`src/net/connection.rs`, `src/net/upstream.rs`).
 const PRIMARY_WAIT: Micros = 1_500 * MS;
 const PRIMARY_POLL: Micros = 20 * MS;
-const CONNECT_TIMEOUT: Micros = SECOND;
 const LOOK_AGAIN: Micros = SECOND;
 const FULL_RETRY: Micros = MS;
 const LEASE_RETRY: Micros = 2 * MS;
@@ -75,8 +74,8 @@ struct Approach {
 enum Step {
     /// Until a primary is known.
     Wait { until: Micros },
-    /// Until the primary has answered the greeting.
-    Greet { until: Micros, stream: u64, node: usize, received: Vec<u8>, welcomes: usize },
+    /// Until the primary has answered the greeting, or another is.
+    Greet { is_lost: bool, stream: u64, node: usize, received: Vec<u8>, welcomes: usize },
 }
 
 /// Where a connection is, for what it plans and sends.
@@ -163,7 +162,7 @@ impl ServerConnection {
             }
             return;
         }
-        let Some(Approach { step: Step::Greet { until, stream: own, received, .. }, .. }) =
+        let Some(Approach { step: Step::Greet { is_lost, stream: own, received, .. }, .. }) =
             &mut self.approach
         else {
             return;
@@ -172,7 +171,7 @@ impl ServerConnection {
             _ if *own != stream => {}
             Packet::Welcome => {}
             Packet::Bytes(bytes) => received.extend_from_slice(&bytes),
-            Packet::Close => *until = 0,
+            Packet::Close => *is_lost = true,
         }
     }
 
@@ -394,10 +393,16 @@ impl ServerConnection {
                     return Err((approach.what, UpstreamError::NoPrimary));
                 }
             }
-            Step::Greet { until, stream, node, received, welcomes } => {
-                if stage.now >= *until {
+            Step::Greet { is_lost, stream, node, received, welcomes } => {
+                if *is_lost {
                     stage.close_stream(*stream, 0);
                     return Err((approach.what, UpstreamError::Unreachable));
+                }
+                let known = self.session.shared.shard.status.lock().leader_client_addr.clone();
+                if known.and_then(|addr| node_at(&addr)) != Some(*node) {
+                    stage.close_stream(*stream, 0);
+                    approach.step = Step::Wait { until: stage.now + PRIMARY_WAIT };
+                    return Ok(Some(approach));
                 }
                 let lines = received.iter().filter(|byte| **byte == b'\n').count();
                 if lines >= *welcomes {
@@ -417,7 +422,7 @@ impl ServerConnection {
         let stream = stage.open_stream(who, node);
         let (greeting, welcomes) = Relay::greeting(None);
         stage.send_packet(stream, 1, Packet::Bytes(greeting));
-        Step::Greet { until: stage.now + CONNECT_TIMEOUT, stream, node, received: Vec::new(), welcomes }
+        Step::Greet { is_lost: false, stream, node, received: Vec::new(), welcomes }
     }
 
     /// Passes on what the primary answered, and lets go of a connection to what is not the primary any more.

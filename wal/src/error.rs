@@ -104,10 +104,12 @@ impl WalError {
         }
     }
 
-    /// Whether there was no space on the disk, or none within a quota.
+    /// Whether there was no room: no space on the disk, none within a quota, or no file that could still be opened. Nothing is wrong
+    /// with what is there, and the same may succeed later.
     pub fn is_no_space(&self) -> bool {
         let WalError::Io { source, .. } = self else { return false };
         matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            || matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
     }
 
     /// The file that it is about, where it is about one.
