@@ -56,13 +56,14 @@ impl Shared {
         shard: Arc<ShardHandle>,
         run_id: String,
     ) -> Shared {
+        let is_group = !config.members.is_empty();
         Shared {
             config: RuntimeConfig::new(config, shard.output_bounds.clone()),
             limits: TypeLimits::default(),
             clock,
             metrics,
             clients: ClientRegistry::default(),
-            pubsub: PubSub::new(shard.ports.clone()),
+            pubsub: PubSub::new(shard.ports.clone(), is_group.then(|| shard.driver_wake.clone())),
             monitors: Monitors::new(shard.ports.clone()),
             shard,
             outgoing: Mutex::default(),
@@ -73,7 +74,7 @@ impl Shared {
         }
     }
 
-    /// Publishes on this node and hands the message to the others; returns the receivers on this node.
+    /// Publishes on this node and hands the message to the others; returns the receivers in the group.
     pub fn publish(&self, kind: Kind, channel: &[u8], payload: &[u8]) -> usize {
         if !self.config.started_with().members.is_empty() {
             let mut outgoing = self.outgoing.lock();
@@ -84,7 +85,8 @@ impl Shared {
                 self.shard.driver_wake.notify_one();
             }
         }
-        self.pubsub.publish(kind, channel, payload)
+        let elsewhere = self.pubsub.receivers_elsewhere(kind, channel);
+        elsewhere + self.pubsub.publish(kind, channel, payload)
     }
 
     /// Whether this node answers clients: as the primary, or by way of one it knows.

@@ -232,7 +232,7 @@ impl Client {
     }
 }
 
-/// Answers the number of receivers on this node. <https://redis.io/docs/latest/commands/publish/>
+/// Answers the number of receivers in the group. <https://redis.io/docs/latest/commands/publish/>
 fn publish(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.integer(ctx.shared.publish(Kind::Channel, args[1], args[2]) as i64);
     Ok(())
@@ -241,7 +241,7 @@ fn publish(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
 /// What [`publish_logged`] is told of a message in a shard channel.
 pub const IN_SHARD_CHANNEL: &[u8] = b"shard";
 
-/// Its third argument, if there is one, is the answer: receivers on the client's node when the transaction was sent. A
+/// Its third argument, if there is one, is the answer: receivers in the group when the transaction was sent. A
 /// fourth says that the channel is a shard channel.
 fn publish_logged(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let receivers = args.get(3).map_or(Some(0), |count| parse_integer(count));
@@ -286,7 +286,7 @@ fn write_names(ctx: &LocalContext<'_>, kind: Kind, args: &Args<'_>, reply: &mut 
 
 /// <https://redis.io/docs/latest/commands/pubsub-numpat/>
 fn numpat(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.integer(ctx.shared.pubsub.count(Kind::Pattern) as i64);
+    reply.integer(ctx.shared.pubsub.patterns() as i64);
     Ok(())
 }
 

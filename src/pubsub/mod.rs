@@ -4,26 +4,32 @@
 //!   (a publisher's node hands them to its peers).
 //! - A message is encoded once per protocol version and pushed into the mailbox of each subscriber's worker; a subscriber
 //!   that does not read is cut off by its connection's output limit.
+//! - What PUBLISH and PUBSUB count is of the whole group: nodes tell each other how many subscribers they have (`others`).
 //! - One lock guards the registry; it is held while a message is handed out, so all subscribers of a node see one order.
 
 mod message;
+pub mod news;
+mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::command::glob;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::{Reply, Resp};
 use crate::shard::port::Port;
 pub use message::Message;
+use news::{Count, News};
+use others::Others;
 
 /// A subscribed connection: worker and connection.
 pub type SubscriberId = (usize, ConnectionId);
 
 /// What names are subscribed as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Channel,
     Pattern,
@@ -41,12 +47,32 @@ struct Registry {
     channels: Names,
     patterns: Names,
     shard_channels: Names,
+    others: Others,
+    /// Names whose number of subscribers the other nodes have not been told yet.
+    changed: BTreeSet<(Kind, Vec<u8>)>,
+    /// There were too many of those.
+    changed_too_many: bool,
 }
+
+/// What the other nodes have not been told yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    None,
+    Some(Vec<Count>),
+    TooMany,
+}
+
+/// Names that may wait to be told to the other nodes.
+const MAX_CHANGED: usize = 100_000;
+/// Bytes of names that another node is told of at once.
+const MAX_TOLD_BYTES: usize = 32 << 20;
 
 #[derive(Debug)]
 pub struct PubSub {
     registry: Mutex<Registry>,
     ports: Box<[Arc<Port>]>,
+    /// Wakes who tells the other nodes of changes; `None` where there is no other.
+    teller: Option<Arc<Notify>>,
 }
 
 impl Registry {
@@ -57,17 +83,39 @@ impl Registry {
             Kind::Shard => &mut self.shard_channels,
         }
     }
+
+    fn note_change(&mut self, kind: Kind, name: &[u8]) {
+        if self.changed.len() < MAX_CHANGED {
+            self.changed.insert((kind, name.to_vec()));
+        } else {
+            self.changed_too_many = true;
+        }
+    }
+
+    fn count(&mut self, kind: Kind, name: Vec<u8>) -> Count {
+        let subscribers = self.names(kind).subscribers.get(&name).map_or(0, BTreeMap::len);
+        Count { kind, name, subscribers: subscribers as u32 }
+    }
 }
 
 impl PubSub {
-    pub fn new(ports: Box<[Arc<Port>]>) -> Self {
-        PubSub { registry: Mutex::default(), ports }
+    /// `teller` is woken when the other nodes are to be told of a change; a node alone has none.
+    pub fn new(ports: Box<[Arc<Port>]>, teller: Option<Arc<Notify>>) -> Self {
+        PubSub { registry: Mutex::default(), ports, teller }
+    }
+
+    fn tell_change(&self, registry: &mut Registry, kind: Kind, name: &[u8]) {
+        if let Some(teller) = &self.teller {
+            registry.note_change(kind, name);
+            teller.notify_one();
+        }
     }
 
     /// Subscribes, or notes another protocol version for a name that is subscribed already.
     pub fn subscribe(&self, kind: Kind, name: &[u8], subscriber: SubscriberId, resp: Resp) {
         let mut registry = self.registry.lock();
         registry.names(kind).subscribers.entry(name.to_vec()).or_default().insert(subscriber, resp);
+        self.tell_change(&mut registry, kind, name);
     }
 
     pub fn unsubscribe(&self, kind: Kind, name: &[u8], subscriber: SubscriberId) {
@@ -78,7 +126,51 @@ impl PubSub {
             if subscribers.is_empty() {
                 names.subscribers.remove(name);
             }
+            self.tell_change(&mut registry, kind, name);
         }
+    }
+
+    /// Takes what the other nodes have not been told yet.
+    pub fn take_changes(&self) -> Changes {
+        let mut registry = self.registry.lock();
+        let changed = std::mem::take(&mut registry.changed);
+        if std::mem::take(&mut registry.changed_too_many) {
+            Changes::TooMany
+        } else if changed.is_empty() {
+            Changes::None
+        } else {
+            Changes::Some(changed.into_iter().map(|(kind, name)| registry.count(kind, name)).collect())
+        }
+    }
+
+    /// What another node is told that has missed something.
+    pub fn all_counts(&self) -> Vec<Count> {
+        let mut registry = self.registry.lock();
+        let (mut counts, mut bytes) = (Vec::new(), 0);
+        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
+            for (name, subscribers) in &registry.names(kind).subscribers {
+                bytes += name.len() + size_of::<Count>();
+                if bytes > MAX_TOLD_BYTES {
+                    return counts;
+                }
+                counts.push(Count { kind, name: name.clone(), subscribers: subscribers.len() as u32 });
+            }
+        }
+        counts
+    }
+
+    /// Takes in what another node tells of its subscribers. True if it is to be asked for all.
+    pub fn take_in(&self, from: u64, news: News, now_ms: u64) -> bool {
+        self.registry.lock().others.take_in(from, news, now_ms)
+    }
+
+    pub fn drop_silent_nodes(&self, now_ms: u64) {
+        self.registry.lock().others.drop_silent(now_ms);
+    }
+
+    /// How many subscriptions on the other nodes a message in this channel will reach.
+    pub fn receivers_elsewhere(&self, kind: Kind, channel: &[u8]) -> usize {
+        self.registry.lock().others.receivers(kind, channel)
     }
 
     /// Hands a message in a channel or a shard channel to this node's subscribers; returns how many got it.
@@ -105,16 +197,17 @@ impl PubSub {
         receivers
     }
 
-    /// How many subscriptions on this node a message in this channel would reach.
+    /// How many subscriptions in the group a message in this channel would reach.
     pub fn receivers(&self, kind: Kind, channel: &[u8]) -> usize {
         if kind == Kind::Shard {
             return self.subscribers_of(kind, channel);
         }
         let registry = self.registry.lock();
+        let elsewhere = registry.others.receivers(kind, channel);
         let direct = registry.channels.subscribers.get(channel).map_or(0, BTreeMap::len);
         let patterns = registry.patterns.subscribers.iter();
         let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
-        direct + matching.map(|(_, subscribers)| subscribers.len()).sum::<usize>()
+        elsewhere + direct + matching.map(|(_, subscribers)| subscribers.len()).sum::<usize>()
     }
 
     fn publish_to_shard_channel(&self, channel: &[u8], payload: &[u8]) -> usize {
@@ -142,19 +235,28 @@ impl PubSub {
         subscribers.len()
     }
 
-    /// PUBSUB CHANNELS and SHARDCHANNELS: the names with subscribers that match, sorted.
+    /// PUBSUB CHANNELS and SHARDCHANNELS: the names with subscribers in the group that match, sorted.
     pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Vec<u8>> {
         let mut registry = self.registry.lock();
-        let names = registry.names(kind).subscribers.keys();
-        names.filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned().collect()
+        let matches = |name: &&Vec<u8>| pattern.is_none_or(|pattern| glob::matches(pattern, name));
+        let mut found: BTreeSet<Vec<u8>> = registry.others.names(kind).filter(matches).cloned().collect();
+        found.extend(registry.names(kind).subscribers.keys().filter(matches).cloned());
+        found.into_iter().collect()
     }
 
-    /// PUBSUB NUMSUB and SHARDNUMSUB.
+    /// PUBSUB NUMSUB and SHARDNUMSUB: subscribers in the group.
     pub fn subscribers_of(&self, kind: Kind, name: &[u8]) -> usize {
-        self.registry.lock().names(kind).subscribers.get(name).map_or(0, BTreeMap::len)
+        let mut registry = self.registry.lock();
+        let elsewhere = registry.others.subscribers_of(kind, name);
+        elsewhere + registry.names(kind).subscribers.get(name).map_or(0, BTreeMap::len)
     }
 
-    /// PUBSUB NUMPAT: distinct patterns; also the number of channels for INFO.
+    /// PUBSUB NUMPAT: distinct patterns in the group.
+    pub fn patterns(&self) -> usize {
+        self.names(Kind::Pattern, None).len()
+    }
+
+    /// How many names have subscribers on this node, for INFO.
     pub fn count(&self, kind: Kind) -> usize {
         self.registry.lock().names(kind).subscribers.len()
     }

@@ -20,6 +20,7 @@ use super::checkpoints::Checkpoints;
 use super::open::Opened;
 use super::peers::{PeerPlan, Peers};
 use super::scrub::Scrubber;
+use super::subscriptions::Subscriptions;
 use crate::command::context::Garbage;
 use crate::pubsub::Message;
 use crate::raft::frame::Frame;
@@ -52,6 +53,7 @@ pub struct Driver {
     out: Peers,
     board: TurnBoard,
     garbage: SyncSender<Garbage>,
+    subscriptions: Subscriptions,
     events: Vec<(u64, PeerEvent)>,
     next_status_ms: u64,
     /// Who led, and in which epoch, when INFO was last brought up to date: a change of that is told at once.
@@ -97,6 +99,8 @@ impl Driver {
     /// Opens the way to the peers. Must be called within the runtime that the driver is to run in.
     pub fn open(opened: Opened, peers: PeerPlan, garbage: SyncSender<Garbage>) -> Result<Self, ServerError> {
         let Opened { shard, checkpoints, catch_up, scrubber, shared, inbox, board } = opened;
+        let members = peers.members.iter().map(|(id, _)| *id);
+        let subscriptions = Subscriptions::new(peers.identity.node_id, members);
         let out = Peers::open(peers, inbox.clone(), board.clone()).map_err(ServerError::Thread)?;
         Ok(Driver {
             shard,
@@ -108,6 +112,7 @@ impl Driver {
             out,
             board,
             garbage,
+            subscriptions,
             events: Vec::new(),
             next_status_ms: 0,
             told_leadership: Default::default(),
@@ -194,6 +199,7 @@ impl Driver {
         self.inbox.take(&mut self.events);
         let now = self.now();
         self.carry_files(now)?;
+        self.subscriptions.turn(&self.shared.pubsub, &mut self.events, &mut self.out, now.monotonic_ms);
         self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());
         let may_capture = self.checkpoints.may_begin() && self.shard.node().has_caught_up();
         self.shard.allow_capture(may_capture);

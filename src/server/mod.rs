@@ -15,6 +15,7 @@ mod peers;
 mod progress;
 mod repair;
 mod scrub;
+mod subscriptions;
 
 use std::io;
 use std::net::SocketAddr;

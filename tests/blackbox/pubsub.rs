@@ -160,7 +160,9 @@ fn messages_in_shard_channels_cross_nodes() {
         subscriber.check("PSUBSCRIBE n*", "[psubscribe n* :1]");
     }
     for at in 0..3 {
-        cluster.client(at).check(&format!("SPUBLISH news from-{at}"), ":1");
+        let mut publisher = cluster.client(at);
+        shows(&mut publisher, "PUBSUB SHARDNUMSUB news", "[news :3]");
+        publisher.check(&format!("SPUBLISH news from-{at}"), ":3");
         subscribers
             .iter_mut()
             .for_each(|subscriber| subscriber.expect(&format!("[smessage news from-{at}]")));
@@ -171,4 +173,57 @@ fn messages_in_shard_channels_cross_nodes() {
     }
     subscribers.iter_mut().for_each(|subscriber| subscriber.expect("[smessage news together]"));
     assert!(subscribers.iter_mut().all(|subscriber| subscriber.is_silent_for(Duration::from_millis(50))));
+}
+
+/// socket.io counts its servers by these.
+#[test]
+fn counts_of_subscribers_are_of_the_whole_group() {
+    let cluster = Cluster::start_with(perdura());
+    let mut subscribers: Vec<Client> = (0..3).map(|at| cluster.client(at)).collect();
+    subscribers[0].check("SUBSCRIBE ch other", "[subscribe ch :1]");
+    subscribers[0].expect("[subscribe other :2]");
+    subscribers[1].check("SUBSCRIBE ch", "[subscribe ch :1]");
+    subscribers[1].check("PSUBSCRIBE c*", "[psubscribe c* :2]");
+    subscribers[2].check("SSUBSCRIBE shard", "[ssubscribe shard :1]");
+    for at in 0..3 {
+        let mut client = cluster.client(at);
+        shows(&mut client, "PUBSUB NUMSUB ch other none", "[ch :2 other :1 none :0]");
+        shows(&mut client, "PUBSUB CHANNELS", "[ch other]");
+        shows(&mut client, "PUBSUB NUMPAT", ":1");
+        shows(&mut client, "PUBSUB SHARDNUMSUB shard", "[shard :1]");
+        shows(&mut client, "PUBSUB SHARDCHANNELS", "[shard]");
+        client.check("PUBLISH ch x", ":3");
+        client.check("SPUBLISH shard x", ":1");
+        client.check("MULTI", "+OK");
+        client.check("PUBLISH ch x", "+QUEUED");
+        client.check("EXEC", "[:3]");
+    }
+    drop(subscribers.remove(0));
+    for at in 0..3 {
+        shows(&mut cluster.client(at), "PUBSUB NUMSUB ch other", "[ch :1 other :0]");
+    }
+}
+
+#[test]
+fn subscribers_of_a_node_that_died_are_counted_no_longer() {
+    let mut cluster = Cluster::start_with(perdura());
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    let mut subscriber = cluster.client(replica);
+    subscriber.check("SUBSCRIBE ch", "[subscribe ch :1]");
+    shows(&mut cluster.client(primary), "PUBSUB NUMSUB ch", "[ch :1]");
+    cluster.nodes[replica].kill();
+    shows(&mut cluster.client(primary), "PUBSUB NUMSUB ch", "[ch :0]");
+    cluster.nodes[replica].restart();
+    let mut subscriber = cluster.client(replica);
+    subscriber.check("SUBSCRIBE ch", "[subscribe ch :1]");
+    shows(&mut cluster.client(primary), "PUBSUB NUMSUB ch", "[ch :1]");
+}
+
+/// Nodes tell each other soon.
+fn shows(client: &mut Client, line: &str, expected: &str) {
+    let mut last = String::new();
+    wait_for(&format!("{line} shows {expected}"), Duration::from_secs(15), || {
+        last = client.run(line).to_string();
+        (last == expected).then_some(())
+    });
 }
