@@ -382,6 +382,11 @@ impl<D: Disk> Node<D> {
         knows_all || planted::is(Bug::ServeHalfReplayed)
     }
 
+    /// The index up to which an earlier process may have applied entries, and shown what they did.
+    pub fn shown_until(&self) -> u64 {
+        self.shown_until
+    }
+
     /// Until when reads may be answered without asking anybody; `None` if not even now.
     pub fn lease_valid_until_ms(&self, now_ms: u64) -> Option<u64> {
         match self.is_serving() {

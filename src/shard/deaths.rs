@@ -9,11 +9,14 @@
 
 use super::machine::Machine;
 use super::plan::{Act, Plan};
+use crate::apply::read_in;
+use crate::command::spec::Flags;
 use crate::command::{Args, Command, ReadContext};
 use crate::keyspace::view::LockSet;
 use crate::planted::{self, Bug};
 use crate::propose::batch::Step;
 use crate::propose::entry::{self, EntryArgs, EntryError, EntryReader};
+use crate::protocol::reply::{Reply, Resp};
 
 /// The command that frees the dead among the keys that follow it.
 pub const FREE_EXPIRED: &[u8] = b"_freeexpired";
@@ -35,6 +38,9 @@ pub fn settle(machine: &Machine, plan: &mut Plan) -> Result<(), EntryError> {
 fn unsettled(machine: &Machine, plan: &Plan) -> Result<Vec<(usize, Vec<u8>)>, EntryError> {
     let mut found = Vec::new();
     let mut look = |db, command: &Command, args: &Args<'_>| {
+        if command.flags.contains(Flags::WHOLE_KEYSPACE) {
+            found.extend(met_by_walk(machine, plan, db, command, args));
+        }
         let keys = command.key_places(args).map(|place| args[place]);
         found.extend(keys.filter(|key| is_unsettled(machine, plan, db, key)).map(|key| (db, key.to_vec())));
     };
@@ -56,6 +62,22 @@ fn unsettled(machine: &Machine, plan: &Plan) -> Result<Vec<(usize, Vec<u8>)>, En
         }
     }
     Ok(found)
+}
+
+/// Database and key of an unsettled death that a command meets which names no keys (SCAN, RANDOMKEY).
+fn met_by_walk(
+    machine: &Machine,
+    plan: &Plan,
+    db: usize,
+    command: &Command,
+    args: &Args<'_>,
+) -> Option<(usize, Vec<u8>)> {
+    let applier = &machine.applier;
+    let view = applier.keyspace().read(command.lock_set(args));
+    let context = ReadContext::new(&view, db, plan.stamp.now_ms, plan.stamp.seed);
+    let context = context.settled_until(applier.last_stamp_ms());
+    read_in(&context, command, args, &mut Reply::new(&mut Vec::new(), Resp::V2));
+    context.met_unsettled().map(|(db, key)| (db, key.to_vec()))
 }
 
 fn is_unsettled(machine: &Machine, plan: &Plan, db: usize, key: &[u8]) -> bool {

@@ -67,6 +67,8 @@ pub struct Machine {
     pub slow: Vec<(Addressee, SlowRun)>,
     pub garbage: Vec<Garbage>,
     pub applied: u64,
+    /// What entries up to here publish was heard when an earlier process applied them; it is not published again.
+    pub heard_until: u64,
     /// Bytes of the entries applied by this process.
     pub applied_bytes: u64,
     /// Whether the keyspace is captured at a mark that comes now.
@@ -135,6 +137,7 @@ impl Machine {
             slow: Vec::new(),
             garbage: Vec::new(),
             applied: 0,
+            heard_until: 0,
             applied_bytes: 0,
             may_capture: false,
             marked: None,
@@ -230,6 +233,8 @@ impl Machine {
         }
         self.applied = entries.last().map_or(self.applied, |entry| entry.index);
         self.handle.loading.replayed(self.applied);
+        // Most of it was heard when an earlier process applied it, and no message is promised to arrive.
+        self.applier.effects.published.clear();
         self.settle_effects();
         self.gauge.count(&mut self.applier.effects.executed, began_ns);
         self.handle.set_stamp(self.applier.last_stamp_ms());
@@ -458,7 +463,10 @@ impl Machine {
         }
         let effects = &mut self.applier.effects;
         self.garbage.append(&mut effects.garbage);
-        self.published.append(&mut effects.published);
+        match self.applied > self.heard_until {
+            true => self.published.append(&mut effects.published),
+            false => effects.published.clear(),
+        }
         for key in effects.touched.drain(..) {
             self.watches.touched(&key);
             if self.waiters.wait_for(&key) {

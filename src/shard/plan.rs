@@ -18,6 +18,9 @@ use crate::protocol::reply::Resp;
 /// A plan takes no further item once its payload is this long.
 pub const MAX_ENTRY_BYTES: usize = 4 << 20;
 
+/// A plan takes no further item once it has so many reads: a turn answers no more of them.
+const MAX_READS: usize = 1000;
+
 /// Whom an answer goes to, and in which protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Addressee {
@@ -87,6 +90,7 @@ pub struct Plan {
     /// The bytes of the reading passengers.
     pub passengers: Vec<u8>,
     pub logged: usize,
+    reads: usize,
     served: BTreeSet<WaiterId>,
     /// Who begins to watch in this plan.
     pub watching: BTreeSet<Watcher>,
@@ -100,9 +104,16 @@ impl Plan {
 
     pub fn is_full(&self) -> bool {
         self.payload.len() >= MAX_ENTRY_BYTES
+            || self.passengers.len() >= MAX_ENTRY_BYTES
+            || self.reads >= MAX_READS
     }
 
     pub fn push(&mut self, to: Addressee, act: Act) {
+        self.reads += match &act {
+            Act::Read { .. } => 1,
+            Act::Transaction(steps) => steps.iter().filter(|step| matches!(step, Step::Read { .. })).count(),
+            _ => 0,
+        };
         self.acts.push(Planned { to, act });
     }
 

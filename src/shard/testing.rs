@@ -269,6 +269,11 @@ impl Rig {
         !self.shard.machine().watches.is_empty()
     }
 
+    /// The messages for this node's subscribers since the last call.
+    pub fn published(&mut self) -> usize {
+        self.shard.take_published().len()
+    }
+
     pub fn applied(&self) -> u64 {
         self.shard.machine().applied
     }

@@ -310,3 +310,32 @@ fn whoever_applies_the_same_log_has_the_same_keys() {
     (0..20).for_each(random_history);
     random_history(crate::env::random_seed());
 }
+
+#[test]
+fn one_turn_answers_a_bounded_number_of_reads_after_a_write() {
+    const READS: u32 = 5000;
+    let mut rig = Rig::new(1);
+    rig.send(1, "SET k v");
+    (0..READS).for_each(|_| rig.send(1, "GET k"));
+    let (mut answered, mut turns) = (0, 0);
+    while answered < READS + 1 {
+        rig.turn().expect("a sound disk");
+        let now = rig.answer_count(1);
+        assert!(now - answered <= 1001, "{} in one turn", now - answered);
+        (answered, turns) = (now, turns + 1);
+        assert!(turns < 100, "{answered} answers");
+    }
+}
+
+/// A member that restarts applies again what it had applied before.
+#[test]
+fn what_a_transaction_published_before_a_restart_is_not_heard_again() {
+    let mut rig = Rig::new(1);
+    rig.run(1, "_publish ch one;SET k v");
+    assert_eq!(rig.published(), 1);
+    let mut rig = rig.restarted(2);
+    assert_eq!(rig.run(1, "GET k"), "v");
+    assert_eq!(rig.published(), 0);
+    rig.run(1, "_publish ch two;SET k v");
+    assert_eq!(rig.published(), 1);
+}

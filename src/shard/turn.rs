@@ -158,6 +158,7 @@ impl<D: Disk> Shard<D> {
     ) -> Result<(), ShardError> {
         planted::enter(now);
         self.machine.now_ms = now.monotonic_ms as i64;
+        self.machine.heard_until = self.node.shown_until();
         for (from, event) in events.drain(..) {
             self.take_in(from, event, now);
         }

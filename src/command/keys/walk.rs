@@ -36,13 +36,17 @@ pub(super) fn scan(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>
     let options = ScanOptions::parse(Scanned::Keys, &args[2..])?;
     let mut page = Page::of(reply);
     let next = walk(ctx, cursor, options.count, &mut |entry| {
-        if !entry.is_dead_at(ctx.now_ms) && has_type(entry, options.type_name) && options.accepts(entry.key())
-        {
+        if is_alive(ctx, entry) && has_type(entry, options.type_name) && options.accepts(entry.key()) {
             page.push(entry.key());
         }
     });
     page.write(next, reply);
     Ok(())
+}
+
+/// Whether an entry that was met is alive. Looking a dead one up by its key notes its death, if that is unsettled.
+fn is_alive(ctx: &ReadContext<'_>, entry: &Entry) -> bool {
+    !entry.is_dead_at(ctx.now_ms) || ctx.exists(entry.key())
 }
 
 fn has_type(entry: &Entry, name: Option<&[u8]>) -> bool {
@@ -81,7 +85,7 @@ fn walk(ctx: &ReadContext<'_>, cursor: u64, count: usize, visit: &mut dyn FnMut(
 
 /// <https://redis.io/docs/latest/commands/randomkey/>
 pub(super) fn randomkey(ctx: &ReadContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let picked = (0..RANDOM_TRIES).find_map(|_| pick(ctx).filter(|entry| !entry.is_dead_at(ctx.now_ms)));
+    let picked = (0..RANDOM_TRIES).find_map(|_| pick(ctx).filter(|entry| is_alive(ctx, entry)));
     reply.bulk_or_null(picked.or_else(|| ctx.entries().next()).map(Entry::key));
     Ok(())
 }
