@@ -7,6 +7,7 @@
 
 pub mod output_bounds;
 pub mod parameters;
+pub mod passwords;
 pub mod runtime;
 pub mod settings;
 pub mod value;
@@ -16,10 +17,11 @@ mod tests;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::backup::store::check_url;
 use crate::raft::timing::RaftTiming;
+use passwords::Passwords;
 use settings::{Origin, Settings};
 use value::{
     BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OutputLimits, Secret, parse_bytes,
@@ -124,6 +126,21 @@ impl Membership {
     }
 }
 
+/// The passwords that clients may authenticate with.
+///
+/// # Errors
+/// The file can't be used, or both settings are given.
+pub fn passwords(settings: &Settings) -> Result<Passwords, ConfigError> {
+    const FILE: &str = "requirepass-file";
+    let requirepass = settings.optional("requirepass", Secret::parse)?.flatten();
+    let from_file = settings.optional(FILE, |text| Passwords::read(Path::new(text)))?;
+    match (requirepass, from_file) {
+        (Some(_), Some(_)) => Err(settings.refuse(FILE, "--requirepass is given, too")),
+        (_, Some(passwords)) => Ok(passwords),
+        (requirepass, None) => Ok(Passwords::of(requirepass)),
+    }
+}
+
 fn voters(node_id: u64, members: &[Member]) -> Vec<u64> {
     if members.is_empty() {
         return vec![node_id];
@@ -155,8 +172,10 @@ pub struct Config {
 
     pub bind: Vec<BindAddr>,
     pub port: u16,
-    pub requirepass: Option<Secret>,
-    /// Falls back on `requirepass` already.
+    pub passwords: Passwords,
+    /// Where they are read again.
+    pub requirepass_file: Option<PathBuf>,
+    /// What a replica authenticates with; the first password where there is none.
     pub masterauth: Option<Secret>,
     pub protected_mode: bool,
     pub maxclients: u64,
@@ -198,7 +217,7 @@ impl Config {
     /// The first setting that is wrong, alone or beside the others.
     pub fn build(settings: &Settings) -> Result<Config, ConfigError> {
         check_unsupported(settings)?;
-        let requirepass = settings.optional("requirepass", Secret::parse)?.flatten();
+        let requirepass_file = settings.optional("requirepass-file", |text| Ok(PathBuf::from(text)))?;
         let masterauth = settings.optional("masterauth", Secret::parse)?.flatten();
         let bind = settings.required("bind", parse_bind)?;
         let port = settings.required("port", parse_port)?;
@@ -211,8 +230,9 @@ impl Config {
             peer_addr,
             cluster_name: cluster_name(settings)?,
             members,
-            masterauth: masterauth.or_else(|| requirepass.clone()),
-            requirepass,
+            masterauth,
+            passwords: passwords(settings)?,
+            requirepass_file,
             protected_mode: settings.required("protected-mode", parse_yes_no)?,
             maxclients: number(settings, "maxclients", 1, 1_000_000)?,
             timeout_s: number(settings, "timeout", 0, i32::MAX as u64)?,

@@ -12,6 +12,7 @@ use redis_protocol::resp2::encode::encode;
 use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
 
 use super::{MISTAKE, arguments, complain};
+use crate::config::passwords;
 use crate::config::settings::{Flags, Settings};
 use crate::config::value::{HostPort, Secret, parse_port};
 
@@ -50,8 +51,7 @@ impl Target {
     pub fn find(addr: Option<&str>) -> Result<Target, String> {
         let settings =
             Settings::resolve(&Flags::new(), arguments::environment()).map_err(|error| error.to_string())?;
-        let password =
-            settings.optional("requirepass", Secret::parse).map_err(|error| error.to_string())?.flatten();
+        let password = passwords(&settings).map_err(|error| error.to_string())?.first().cloned();
         let addr = match addr {
             Some(text) => text.parse().map_err(|reason| format!("--addr: {reason}"))?,
             None => {

@@ -22,7 +22,7 @@ const FOUND: u8 = 1;
 const NO_RESULT: u8 = MISTAKE;
 
 /// Settings of `serve` that the harness decides for each node.
-const PLANNED: [&str; 15] = [
+const PLANNED: [&str; 16] = [
     "config",
     "node-id",
     "port",
@@ -34,6 +34,7 @@ const PLANNED: [&str; 15] = [
     "cluster-name",
     "metrics-addr",
     "requirepass",
+    "requirepass-file",
     "masterauth",
     "maxclients",
     "timeout",

@@ -95,5 +95,5 @@ fn connect(shared: &Shared) -> Client {
     let addrs = (format!("127.0.0.1:{}", 50_000 + id), "127.0.0.1:6379".to_owned());
     let info = Arc::new(ClientInfo::new(id, addrs, (0, connection), shared.clock.monotonic_ms()));
     shared.clients.add(info.clone());
-    Client::new(info, 0, connection, shared.config.requirepass().is_none())
+    Client::new(info, 0, connection, shared.config.needs_no_password())
 }

@@ -126,14 +126,23 @@ fn secret_text(secret: Option<Secret>) -> String {
     secret.map_or_else(String::new, |secret| secret.expose().to_owned())
 }
 
-fn set_requirepass(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let secret = Secret::parse(value)?;
-    Ok(Box::new(move |config| *config.requirepass.write() = secret))
+/// What is set here would be forgotten with the process, and a password that was revoked would be back.
+const NOT_KEPT: &str =
+    "it would not survive a restart: change the file of --requirepass-file, which is read again";
+
+fn set_requirepass(config: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    keep_secret(config.requirepass(), value)
 }
 
-fn set_masterauth(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let secret = Secret::parse(value)?;
-    Ok(Box::new(move |config| *config.masterauth.write() = secret))
+fn set_masterauth(config: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    keep_secret(config.masterauth(), value)
+}
+
+fn keep_secret(current: Option<Secret>, value: &str) -> Result<Change, String> {
+    match Secret::parse(value)? == current {
+        true => Ok(Box::new(|_| ())),
+        false => Err(NOT_KEPT.to_owned()),
+    }
 }
 
 fn set_output_limits(config: &RuntimeConfig, value: &str) -> Result<Change, String> {
@@ -229,11 +238,19 @@ mod tests {
     #[test]
     fn a_change_is_seen_by_everyone() {
         let config = runtime();
-        config.set(&[("TIMEOUT", "30"), ("requirepass", "hush")]).expect("both are fine");
+        config.set(&[("TIMEOUT", "30"), ("requirepass", "")]).expect("both are fine");
         assert_eq!(config.timeout_s(), 30);
-        assert!(config.requirepass().is_some_and(|secret| secret.matches(b"hush")));
-        config.set(&[("requirepass", "")]).expect("none again");
-        assert!(config.requirepass().is_none());
+    }
+
+    #[test]
+    fn a_password_that_a_restart_would_forget_is_refused() {
+        let config = runtime();
+        for name in ["requirepass", "masterauth"] {
+            let error = config.set(&[("timeout", "30"), (name, "hush")]).expect_err("refused").to_string();
+            assert!(error.contains("--requirepass-file") && !error.contains("hush"), "{error}");
+            assert_eq!(config.timeout_s(), 0);
+        }
+        assert!(config.needs_no_password() && config.accepts_password(b"any"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use super::Config;
 use super::output_bounds::OutputBounds;
 use super::parameters::{self, Change, Setter};
+use super::passwords::Passwords;
 use super::value::{LogLevel, OutputLimits, Secret};
 use crate::logging;
 
@@ -32,8 +33,7 @@ pub enum SetError {
 pub struct RuntimeConfig {
     started_with: Config,
     changing: Mutex<()>,
-    pub(super) requirepass: RwLock<Option<Secret>>,
-    pub(super) masterauth: RwLock<Option<Secret>>,
+    passwords: RwLock<Passwords>,
     output_limits: RwLock<OutputLimits>,
     /// What follows from that, for those who make replies.
     output_bounds: Arc<OutputBounds>,
@@ -54,8 +54,7 @@ impl RuntimeConfig {
         output_bounds.follow(config.output_limits);
         RuntimeConfig {
             changing: Mutex::new(()),
-            requirepass: RwLock::new(config.requirepass.clone()),
-            masterauth: RwLock::new(config.masterauth.clone()),
+            passwords: RwLock::new(config.passwords.clone()),
             output_limits: RwLock::new(config.output_limits),
             output_bounds,
             log_level: RwLock::new(config.log_level),
@@ -75,13 +74,33 @@ impl RuntimeConfig {
         &self.started_with
     }
 
+    /// The first of the passwords.
     pub fn requirepass(&self) -> Option<Secret> {
-        self.requirepass.read().clone()
+        self.passwords.read().first().cloned()
+    }
+
+    /// Whether clients may do without authenticating.
+    pub fn needs_no_password(&self) -> bool {
+        self.passwords.read().is_empty()
+    }
+
+    /// Whether an attempt is one of the passwords; any is where none is needed.
+    pub fn accepts_password(&self, attempt: &[u8]) -> bool {
+        let passwords = self.passwords.read();
+        passwords.is_empty() || passwords.accept(attempt)
+    }
+
+    /// False if they are those that it has.
+    pub fn replace_passwords(&self, passwords: Passwords) -> bool {
+        let mut current = self.passwords.write();
+        let changes = *current != passwords;
+        *current = passwords;
+        changes
     }
 
     /// What this node authenticates with where it is another node's client.
     pub fn masterauth(&self) -> Option<Secret> {
-        self.masterauth.read().clone()
+        self.started_with.masterauth.clone().or_else(|| self.requirepass())
     }
 
     pub fn output_limits(&self) -> OutputLimits {

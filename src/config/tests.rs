@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::runtime::RuntimeConfig;
 use super::settings::{Flags, SETTINGS, Settings, variable_name};
 use super::*;
 
@@ -190,8 +191,8 @@ fn what_is_not_built_is_refused_and_not_ignored() {
 #[test]
 fn a_replica_authenticates_with_the_password_it_asks_for_unless_told_otherwise() {
     let auth = |pairs: &[(&'static str, &str)]| {
-        let config = build(pairs).expect("sound");
-        config.masterauth.map(|secret| secret.expose().to_owned())
+        let config = RuntimeConfig::new(build(pairs).expect("sound"), Default::default());
+        config.masterauth().map(|secret| secret.expose().to_owned())
     };
     assert_eq!(auth(&[]), None);
     assert_eq!(auth(&[("requirepass", "a")]).as_deref(), Some("a"));

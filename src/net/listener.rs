@@ -67,7 +67,7 @@ fn refusal(shared: &Shared, addr: SocketAddr) -> Option<&'static [u8]> {
         return Some(b"-ERR max number of clients reached\r\n");
     }
     let stranger =
-        config.protected_mode() && config.requirepass().is_none() && !addr.ip().to_canonical().is_loopback();
+        config.protected_mode() && config.needs_no_password() && !addr.ip().to_canonical().is_loopback();
     stranger.then_some(PROTECTED)
 }
 
@@ -86,7 +86,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result
         Connection::new(id, info.into(), writer)
     });
     shared.clients.add(connection.info.clone());
-    let authenticated = shared.config.requirepass().is_none();
+    let authenticated = shared.config.needs_no_password();
     let client = Client::new(connection.info.clone(), worker.index, connection.id, authenticated);
     let session = Session::new(client, shared, env::random_seed());
     tokio::task::spawn_local(ConnectionTask::new(worker.clone(), connection, reader, session).run());

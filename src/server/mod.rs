@@ -11,6 +11,7 @@ mod compaction;
 mod driver;
 mod folder;
 mod open;
+mod passwords;
 mod peers;
 mod progress;
 mod repair;
@@ -104,6 +105,7 @@ fn run_node(config: Config) -> Result<(), ServerError> {
     }
     let garbage = dropper()?;
     progress::show(shared.shard.clone(), shared.clock.clone())?;
+    passwords::watch(shared.clone())?;
     let loaded = load(prepared, listener)?;
     let drive = {
         let shared = shared.clone();

@@ -1,6 +1,9 @@
 //! A password: what works before it is given, and what it takes.
 
-use perdura_testkit::Node;
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Cluster, Node};
 
 use crate::perdura;
 
@@ -95,4 +98,69 @@ fn reset_asks_for_the_password_again() {
     client.check("AUTH secret", "+OK");
     client.check("RESET", "+RESET");
     client.check("GET k", NO_AUTH);
+}
+
+/// It was taken, known to that node alone, and forgotten at the next start: what had been revoked was back.
+#[test]
+fn a_password_that_a_restart_would_forget_is_refused() {
+    let mut node = guarded();
+    let mut admin = node.client();
+    admin.check("AUTH secret", "+OK");
+    let error = admin.run("CONFIG SET requirepass other").to_string();
+    assert!(error.starts_with("-ERR CONFIG SET failed") && error.contains("--requirepass-file"), "{error}");
+    node.terminate();
+    node.restart();
+    let mut client = node.client();
+    client.check("AUTH other", WRONG_PASS);
+    client.check("AUTH secret", "+OK");
+}
+
+/// The recipe of docs/operations.md. Commands are taken through replicas at each step, and a restart changes nothing.
+#[test]
+fn a_password_is_replaced_without_a_moment_in_which_nodes_refuse_each_other() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |at: usize| dir.path().join(format!("passwords-{at}"));
+    let write = |text: &str| {
+        (0..3).for_each(|at| {
+            let new = dir.path().join("new");
+            std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, file(at))).expect("it is written");
+        });
+    };
+    write("old\n");
+    let mut cluster =
+        Cluster::start_each(&perdura(), |at, spec| spec.flag("requirepass-file", file(at).display()));
+    let serve = |cluster: &Cluster, password: &str, refused: &str| {
+        for at in 0..3 {
+            wait_for("the passwords are read again", Duration::from_secs(10), || {
+                let mut client = cluster.client(at);
+                let accepts = client.run(&format!("AUTH {password}")).to_string() == "+OK";
+                let refuses = client.run(&format!("AUTH {refused}")).to_string() == WRONG_PASS;
+                (accepts && refuses).then_some(())
+            });
+        }
+        for at in 0..3 {
+            let mut client = cluster.client(at);
+            client.check(&format!("AUTH {password}"), "+OK");
+            client.check("SET k v", "+OK");
+        }
+    };
+    serve(&cluster, "old", "new");
+    write("old\nnew\n");
+    serve(&cluster, "new", "neither");
+    serve(&cluster, "old", "neither");
+    write("new\nold\n");
+    serve(&cluster, "old", "neither");
+    write("new\n");
+    serve(&cluster, "new", "old");
+    // A file that can't be used changes nothing.
+    let replica = cluster.replica();
+    write("");
+    wait_for("the log says so", Duration::from_secs(10), || {
+        cluster.nodes[replica].log().contains("the passwords stay as they are").then_some(())
+    });
+    serve(&cluster, "new", "old");
+    write("new\n");
+    cluster.nodes[replica].terminate();
+    cluster.nodes[replica].restart();
+    serve(&cluster, "new", "old");
 }

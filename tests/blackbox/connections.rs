@@ -128,19 +128,6 @@ fn settings_are_asked_for_and_changed() {
     );
 }
 
-/// The password can be set while the server runs, and counts from then on.
-#[test]
-fn a_password_set_at_run_time_guards_new_connections() {
-    let node = perdura().start();
-    let mut admin = node.client();
-    admin.check("CONFIG SET requirepass secret", "+OK");
-    let mut stranger = node.client();
-    stranger.check("GET k", "-NOAUTH Authentication required.");
-    stranger.check("AUTH secret", "+OK");
-    stranger.check("GET k", "nil");
-    admin.check("GET k", "nil");
-}
-
 #[test]
 fn an_idle_client_is_let_go_after_the_timeout() {
     let node = perdura().flag("timeout", 1).start();

@@ -1,6 +1,7 @@
 //! HELLO and AUTH: who the client is, and which protocol it speaks.
 //!
-//! - There is one user, `default`; its password is `requirepass`. Without one, nobody needs to authenticate.
+//! - There is one user, `default`; its passwords are those of `requirepass` (`config/passwords.rs`). Without one, nobody needs
+//!   to authenticate.
 //! - HELLO answers in the protocol that it chooses, and changes nothing if any part of it is refused.
 
 use super::super::args::is;
@@ -23,7 +24,7 @@ const HELLO_NO_AUTH: &str = "NOAUTH HELLO must be called with the client already
 /// <https://redis.io/docs/latest/commands/auth/>
 pub(super) fn auth(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     match args[1..] {
-        [_] if ctx.shared.config.requirepass().is_none() => return Err(CommandError::other(NO_PASSWORD)),
+        [_] if ctx.shared.config.needs_no_password() => return Err(CommandError::other(NO_PASSWORD)),
         [password] => check_password(ctx.shared, b"default", password)?,
         [user, password] => check_password(ctx.shared, user, password)?,
         _ => return Err(CommandError::Syntax),
@@ -39,7 +40,7 @@ fn check_password(shared: &Shared, user: &[u8], password: &[u8]) -> CommandResul
 
 /// Without a password configured any will do, as for a `nopass` user of Redis.
 fn is_right(shared: &Shared, user: &[u8], password: &[u8]) -> bool {
-    user == b"default" && shared.config.requirepass().is_none_or(|secret| secret.matches(password))
+    user == b"default" && shared.config.accepts_password(password)
 }
 
 /// The protocol that a client, which is authenticated, will speak after this HELLO; `None` where it stays the same.

@@ -131,7 +131,7 @@ fn reset(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Com
     let client = &mut *ctx.client;
     client.resp = Resp::V2;
     client.db = 0;
-    client.authenticated = ctx.shared.config.requirepass().is_none();
+    client.authenticated = ctx.shared.config.needs_no_password();
     client.transaction = None;
     client.monitors = false;
     client.reads_from_replica = false;

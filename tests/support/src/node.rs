@@ -158,10 +158,17 @@ impl Node {
     /// A connection that has authenticated where the node asks for it.
     pub fn try_admin(&self) -> std::io::Result<Client> {
         let mut client = Client::try_connect(self.addr)?;
-        if let Some(password) = self.spec.value("requirepass") {
+        if let Some(password) = self.password() {
             client.try_call(&[b"AUTH", password.as_bytes()])?;
         }
         Ok(client)
+    }
+
+    fn password(&self) -> Option<String> {
+        if let Some(file) = self.spec.value("requirepass-file") {
+            return Some(std::fs::read_to_string(file).ok()?.lines().next()?.to_owned());
+        }
+        self.spec.value("requirepass").map(str::to_owned)
     }
 
     /// Waits until exactly `count` clients wait in a blocking command.
