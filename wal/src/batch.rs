@@ -99,11 +99,12 @@ impl BatchBuffer {
         self.records += 1;
     }
 
-    /// Takes over the records of `other`, behind its own.
-    pub fn append(&mut self, other: &BatchBuffer) {
-        self.bytes.extend_from_slice(other.body());
-        self.body_bytes += other.body_bytes;
-        self.records += other.records;
+    /// Puts the lead and the records of `opening` before its own records, which are not copied elsewhere: they may be long.
+    pub fn open_with(&mut self, opening: &BatchBuffer) {
+        self.bytes.replace_first(self.lead + BATCH_HEADER_BYTES, opening.bytes.as_ref());
+        self.lead = opening.lead;
+        self.body_bytes += opening.body_bytes;
+        self.records += opening.records;
     }
 
     pub fn record_count(&self) -> u32 {

@@ -224,9 +224,8 @@ impl<D: Disk> Wal<D> {
             previous_crc: self.active.chain,
             epoch: self.epoch,
         };
-        let (mut batch, header_crc) = BatchBuffer::opening(&header, &self.index);
-        batch.append(&self.batch);
-        self.batch = batch;
+        let (opening, header_crc) = BatchBuffer::opening(&header, &self.index);
+        self.batch.open_with(&opening);
         let full = std::mem::replace(&mut self.active, Active::begin(self.log_id, spare, header_crc));
         // A batch that is larger than a segment makes its file grow.
         let needed = self.batch.write_end(self.active.end, self.layout);

@@ -5,6 +5,8 @@
 //! - All of its space is initialised; `length` says how much of it is content.
 
 const ALIGN_BYTES: usize = 4096;
+/// What a buffer that grows gets on top: a large batch that is sealed, or moved to the next segment, stays where it is.
+const SLACK_BYTES: usize = 128 << 10;
 
 #[derive(Debug)]
 pub struct AlignedBuf {
@@ -64,11 +66,20 @@ impl AlignedBuf {
         self.length = length;
     }
 
+    /// Puts `bytes` in place of the first `count`.
+    pub fn replace_first(&mut self, count: usize, bytes: &[u8]) {
+        let (old, kept) = (self.length, self.length - count);
+        self.resize(old.max(bytes.len() + kept));
+        self.as_mut().copy_within(count..old, bytes.len());
+        self.as_mut()[..bytes.len()].copy_from_slice(bytes);
+        self.length = bytes.len() + kept;
+    }
+
     fn reserve(&mut self, length: usize) {
         if length <= self.capacity() {
             return;
         }
-        let mut larger = AlignedBuf::with_capacity(length.max(2 * self.capacity()));
+        let mut larger = AlignedBuf::with_capacity((length + SLACK_BYTES).max(2 * self.capacity()));
         larger.length = self.length;
         larger.as_mut().copy_from_slice(self.as_ref());
         *self = larger;
@@ -116,6 +127,26 @@ mod tests {
         buffer.resize(16);
         assert_eq!(buffer.as_ref()[..8], [7; 8]);
         assert_eq!(buffer.as_ref()[8..], [0; 8]);
+    }
+
+    #[test]
+    fn replace_first_moves_the_rest() {
+        for (count, bytes) in [(2, &b"12345"[..]), (4, b"1"), (0, b"12"), (6, b"")] {
+            let mut buffer = AlignedBuf::with_capacity(8);
+            buffer.extend_from_slice(b"abcdef");
+            buffer.replace_first(count, bytes);
+            assert_eq!(buffer.as_ref(), [bytes, &b"abcdef"[count..]].concat());
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_has_grown_has_room_for_a_little_more() {
+        let mut buffer = AlignedBuf::with_capacity(8);
+        buffer.extend_from_slice(&vec![7; 50 << 20]);
+        let place = buffer.as_ref().as_ptr();
+        buffer.replace_first(0, &[8; 70_000]);
+        buffer.resize(buffer.len() + 8192);
+        assert_eq!(buffer.as_ref().as_ptr(), place);
     }
 
     #[test]
