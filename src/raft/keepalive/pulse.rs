@@ -1,7 +1,8 @@
 //! What a keepalive thread says and makes of what it hears, without the thread: nothing here waits or reads a clock.
 //!
 //! - Whoever owns a pulse calls [`Pulse::beat`] once per heartbeat, for it counts time by these calls.
-//! - All it knows of its driver stands on the [`TurnBoard`].
+//! - All it knows of its driver stands on the [`TurnBoard`]. A driver turns at least once a tick; one that does not is busy, whether it is
+//!   in a turn or its thread is held up by something else (a worker that takes in a command of hundreds of megabytes, say).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,7 +79,7 @@ pub struct Pulse {
     board: TurnBoard,
     /// The board's turn as the last beat saw it.
     last_turn: AtomicU64,
-    /// Beats since the driver's present turn was first seen; 0 while it is not in one.
+    /// Beats since the board last changed.
     busy_beats: AtomicU64,
     bound_beats: u64,
 }
@@ -93,7 +94,7 @@ pub struct Heard {
 }
 
 impl Pulse {
-    /// The pulse of the node whose driver writes on `board`; it stops once a turn has lasted `busy_bound_ms`.
+    /// The pulse of the node whose driver writes on `board`; it stops once the driver has been busy for `busy_bound_ms`.
     pub fn new(board: TurnBoard, timing: &RaftTiming, busy_bound_ms: u64) -> Pulse {
         Pulse {
             board,
@@ -114,9 +115,13 @@ impl Pulse {
     fn count_busy_beats(&self) {
         let turn = self.board.turn();
         let last_turn = self.last_turn.swap(turn, Ordering::Relaxed);
-        let is_same_turn = turn % 2 == 1 && turn == last_turn;
-        let busy_beats = if is_same_turn { self.busy_beats.load(Ordering::Relaxed) + 1 } else { 0 };
+        let is_held_up = turn == last_turn;
+        let busy_beats = if is_held_up { self.busy_beats.load(Ordering::Relaxed) + 1 } else { 0 };
         self.busy_beats.store(busy_beats, Ordering::Relaxed);
+    }
+
+    fn is_busy(&self) -> bool {
+        self.board.is_busy() || self.busy_beats.load(Ordering::Relaxed) > 0
     }
 
     fn is_in_bound(&self) -> bool {
@@ -135,7 +140,7 @@ impl Pulse {
     }
 
     fn hear_beat(&self, from: NodeId, term: u64, its_driver_is_busy: bool) -> Heard {
-        let own_driver_is_busy = self.board.is_busy();
+        let own_driver_is_busy = self.is_busy();
         let event = (its_driver_is_busy || own_driver_is_busy).then_some(PeerEvent::Beat { term });
         let answers = own_driver_is_busy && self.board.follows(from, term) && self.is_in_bound();
         Heard { event, answer: answers.then_some(Frame::BeatAnswer { term }) }

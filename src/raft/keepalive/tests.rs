@@ -1,5 +1,6 @@
 use super::super::testing_net::{Order, Process, start_processes, wait_for, wait_for_leader};
 use super::*;
+use crate::raft::inbox::PeerEvent;
 use crate::raft::status::{Leadership, Role};
 
 const LONG_AFTER_ELECTION_TIMEOUT: Duration = Duration::from_millis(3_000);
@@ -74,4 +75,33 @@ fn a_board_tells_turns_and_leadership() {
     leadership.update(raft::StateRole::Follower, 5, 2);
     board.set_leadership(&leadership);
     assert!(board.leading_term().is_none() && board.follows(2, 5) && !board.follows(2, 4));
+}
+
+#[test]
+fn a_driver_whose_thread_is_held_up_outside_of_a_turn_is_busy_too() {
+    let board = TurnBoard::default();
+    let mut leadership = Leadership::default();
+    leadership.update(raft::StateRole::Leader, 4, 1);
+    board.set_leadership(&leadership);
+    let timing = RaftTiming::default();
+    let pulse = Pulse::new(board.clone(), &timing, 3 * timing.heartbeat_ms());
+    let beat = |driver_is_busy| Some(Frame::Beat { term: 4, driver_is_busy });
+    for _ in 0..3 {
+        drop(board.begin_turn());
+        assert_eq!(pulse.beat(), beat(false));
+    }
+    for _ in 0..3 {
+        assert_eq!(pulse.beat(), beat(true));
+    }
+    assert_eq!(pulse.beat(), None, "beyond the bound it gives way");
+    drop(board.begin_turn());
+    assert_eq!(pulse.beat(), beat(false));
+
+    leadership.update(raft::StateRole::Follower, 5, 2);
+    board.set_leadership(&leadership);
+    let heard = || pulse.hear(2, &Frame::Beat { term: 5, driver_is_busy: false });
+    assert_eq!(heard(), Heard::default());
+    pulse.beat();
+    let answer = Some(Frame::BeatAnswer { term: 5 });
+    assert_eq!(heard(), Heard { event: Some(PeerEvent::Beat { term: 5 }), answer });
 }
