@@ -104,6 +104,7 @@ pub struct ClientMetrics {
     pub accepted: Counter,
     pub rejected: Counter,
     pub cut_off: Counter,
+    pub dropped_messages: Counter,
 }
 
 /// What the thread that makes backups does.
@@ -268,6 +269,7 @@ impl ClientMetrics {
             accepted: d.counter("connections", "Connections accepted"),
             rejected: d.counter("rejected_connections", "Connections refused for want of room"),
             cut_off: d.counter("output_limit_disconnections", "Clients closed because they did not read their replies"),
+            dropped_messages: d.counter("pubsub_dropped_messages", "Published messages that another node was not sent, or this node did not take from one, because too many waited"),
         }
     }
 }

@@ -83,6 +83,8 @@ impl Shared {
                 outgoing.bytes += bytes;
                 outgoing.messages.push(Message::new(kind, channel, payload));
                 self.shard.driver_wake.notify_one();
+            } else {
+                self.metrics.clients.dropped_messages.inc();
             }
         }
         let elsewhere = self.pubsub.receivers_elsewhere(kind, channel);

@@ -13,23 +13,36 @@
 //! gone    = index:u64                         kind 7; there is no such checkpoint
 //! rejoin  = log_id:u64                        kind 8; the sender's log is new
 //! account = log_id:u64 term:u64 last:u64 memory:u8            kind 9; note is taken of that log
+//! part    = lane:u8 left:u32 bytes            kind 10; of a frame's kind and body, `left` bytes of it follow in further parts
 //! ```
 //! - All numbers are little-endian.
 //! - There is no checksum but that of a piece: TCP's, and the log's own CRC on what is kept, are held to be enough.
-//! - A reader's memory grows with the bytes that arrive, never with a length that is merely announced.
+//! - On a connection a frame longer than [`PART_BYTES`] travels in parts, so that frames of other lanes go between them (`lanes.rs`).
+//! - A reader's memory grows with the bytes that arrive, never with a length that is merely announced (`reader.rs`); what a message
+//!   takes once it is decoded is bounded before it is (`budget.rs`).
+//! - Data of long messages is not copied, neither by the encoder nor by the decoder.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use prost::Message as _;
 use raft::eraftpb::Message;
 use thiserror::Error;
 
+use super::byte_chain::ByteChain;
 use super::lease::Stamp;
 use crate::checkpoint::ship::Shipment;
 
+mod budget;
+mod messages;
+mod reader;
 mod shipment;
+
+pub use budget::{MAX_FRAME_ENTRIES, MAX_FRAME_MESSAGES};
+pub(super) use messages::carries_log;
+pub(super) use reader::{Arrival, FrameReader};
 
 /// The longest frame, kind and body: an entry may be as large as the largest command.
 pub const MAX_FRAME_BYTES: usize = 1 << 30;
+/// The longest frame that travels whole, and about what a part holds of a longer one.
+pub(super) const PART_BYTES: usize = 128 << 10;
 
 const KIND_RAFT: u8 = 1;
 const KIND_PUBLISH: u8 = 2;
@@ -37,9 +50,19 @@ const KIND_BEAT: u8 = 3;
 const KIND_ANSWER: u8 = 4;
 const KIND_REJOIN: u8 = 8;
 const KIND_ACCOUNT: u8 = 9;
-const HAS_STAMP: u8 = 1;
-const HAS_ECHO: u8 = 2;
+const KIND_PART: u8 = 10;
 const LENGTH_BYTES: usize = 4;
+/// Kind, lane, bytes left.
+const PART_HEAD_BYTES: usize = 1 + 1 + 4;
+
+/// Which frames wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Lane {
+    Express = 0,
+    Freight = 1,
+    News = 2,
+}
 
 /// One thing said to a peer.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,21 +153,64 @@ pub enum FrameError {
     UnknownMemory { found: u8 },
     #[error("a raft message can't be decoded: {0}")]
     Message(#[from] prost::DecodeError),
+    #[error("a frame's raft messages would take more memory than its bytes account for")]
+    OverBudget,
+    #[error("a part does not continue the frame that it belongs to")]
+    WrongPart,
+    #[error("there is no memory for a frame")]
+    NoMemory,
 }
 
 impl Frame {
-    /// Appends the frame with its length to `out`. Returns its size, or the size it would have if it is too long to
-    /// be sent, in which case nothing is appended.
+    /// Appends the frame with its length to `out`. Returns its size. If it is too long to be sent, nothing is appended.
     pub fn encode(&self, out: &mut BytesMut) -> Result<usize, FrameError> {
-        let body_bytes = self.body_bytes();
-        if body_bytes + 1 > MAX_FRAME_BYTES {
-            let announced = body_bytes + 1;
-            return Err(FrameError::TooLong { announced });
+        let mut chain = ByteChain::default();
+        self.chain(&mut chain)?;
+        out.reserve(chain.len());
+        chain.copy_to(out);
+        Ok(chain.len())
+    }
+
+    /// As [`encode`](Self::encode); long data is shared with the chain.
+    pub(super) fn chain(&self, out: &mut ByteChain) -> Result<(), FrameError> {
+        let bytes = self.checked_bytes()?;
+        out.tail().put_u32_le(bytes as u32);
+        self.put(out);
+        Ok(())
+    }
+
+    /// The same without its length, to be sent in parts.
+    pub(super) fn chain_body(&self, out: &mut ByteChain) -> Result<(), FrameError> {
+        self.checked_bytes()?;
+        self.put(out);
+        Ok(())
+    }
+
+    /// Kind and body.
+    fn checked_bytes(&self) -> Result<usize, FrameError> {
+        match self.body_bytes() + 1 {
+            bytes if bytes <= MAX_FRAME_BYTES => Ok(bytes),
+            announced => Err(FrameError::TooLong { announced }),
         }
-        out.reserve(LENGTH_BYTES + 1 + body_bytes);
-        out.put_u32_le(body_bytes as u32 + 1);
-        self.put_body(out);
-        Ok(LENGTH_BYTES + 1 + body_bytes)
+    }
+
+    /// The bytes of the frame, its length included.
+    pub(super) fn bytes(&self) -> usize {
+        LENGTH_BYTES + 1 + self.body_bytes()
+    }
+
+    /// Whether it travels in parts.
+    pub(super) fn is_long(&self) -> bool {
+        self.bytes() > PART_BYTES
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Frame::Raft(frame) if frame.carries_log() => Lane::Freight,
+            Frame::Shipment(_) => Lane::Freight,
+            Frame::Publish(_) => Lane::News,
+            _ => Lane::Express,
+        }
     }
 
     /// Takes the first frame off `buffer`; `None` if it is not whole yet.
@@ -175,12 +241,13 @@ impl Frame {
         }
     }
 
-    fn put_body(&self, out: &mut BytesMut) {
+    fn put(&self, chain: &mut ByteChain) {
+        let out = chain.tail();
         match self {
-            Frame::Raft(frame) => frame.put_body(out),
+            Frame::Raft(frame) => frame.put(chain),
             Frame::Publish(payload) => {
                 out.put_u8(KIND_PUBLISH);
-                out.put_slice(payload);
+                chain.share(payload);
             }
             Frame::Beat { term, driver_is_busy } => {
                 out.put_u8(KIND_BEAT);
@@ -191,7 +258,7 @@ impl Frame {
                 out.put_u8(KIND_ANSWER);
                 out.put_u64_le(*term);
             }
-            Frame::Shipment(shipment) => shipment::put(shipment, out),
+            Frame::Shipment(shipment) => shipment::put(shipment, chain),
             Frame::Rejoin { log_id } => {
                 out.put_u8(KIND_REJOIN);
                 out.put_u64_le(*log_id);
@@ -207,36 +274,18 @@ impl Frame {
     }
 }
 
-impl RaftFrame {
-    fn body_bytes(&self) -> usize {
-        let stamps = usize::from(self.stamp.is_some()) + usize::from(self.echo.is_some());
-        let messages = self.messages.iter();
-        let messages: usize = messages.map(|m| LENGTH_BYTES + m.encoded_len()).sum();
-        9 + stamps * 24 + messages
-    }
-
-    fn put_body(&self, out: &mut BytesMut) {
-        let stamp_flag = if self.stamp.is_some() { HAS_STAMP } else { 0 };
-        let echo_flag = if self.echo.is_some() { HAS_ECHO } else { 0 };
-        out.put_u8(KIND_RAFT);
-        out.put_u64_le(self.log_id);
-        out.put_u8(stamp_flag | echo_flag);
-        for stamp in self.stamp.iter().chain(&self.echo) {
-            out.put_u64_le(stamp.term);
-            out.put_u64_le(stamp.sent_at_ms);
-            out.put_u64_le(stamp.round);
-        }
-        for message in &self.messages {
-            out.put_u32_le(message.encoded_len() as u32);
-            message.encode_raw(out);
-        }
-    }
+/// Begins a part with `count` bytes, which follow.
+pub(super) fn put_part_head(lane: Lane, count: usize, left: usize, out: &mut BytesMut) {
+    out.put_u32_le((PART_HEAD_BYTES + count) as u32);
+    out.put_u8(KIND_PART);
+    out.put_u8(lane as u8);
+    out.put_u32_le(left as u32);
 }
 
 fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
     let kind = body.try_get_u8().map_err(|_| short("kind"))?;
     let frame = match kind {
-        KIND_RAFT => Frame::Raft(decode_raft(&mut body)?),
+        KIND_RAFT => Frame::Raft(messages::decode(&mut body)?),
         KIND_PUBLISH => Frame::Publish(body.split_to(body.len())),
         KIND_BEAT => Frame::Beat {
             term: body.try_get_u64_le().map_err(|_| short("term"))?,
@@ -263,30 +312,6 @@ fn decode_account(body: &mut Bytes) -> Result<Frame, FrameError> {
     Ok(Frame::Account { log_id, account: Account { term, last_index, memory } })
 }
 
-fn decode_raft(body: &mut Bytes) -> Result<RaftFrame, FrameError> {
-    let log_id = body.try_get_u64_le().map_err(|_| short("log id"))?;
-    let flags = body.try_get_u8().map_err(|_| short("flags"))?;
-    let mut frame = RaftFrame { log_id, ..RaftFrame::default() };
-    if flags & HAS_STAMP != 0 {
-        frame.stamp = Some(decode_stamp(body)?);
-    }
-    if flags & HAS_ECHO != 0 {
-        frame.echo = Some(decode_stamp(body)?);
-    }
-    while body.has_remaining() {
-        let length = body.try_get_u32_le().map_err(|_| short("message length"))?;
-        let message = body.get(..length as usize).ok_or(short("message"))?;
-        frame.messages.push(Message::decode(message)?);
-        body.advance(length as usize);
-    }
-    Ok(frame)
-}
-
-fn decode_stamp(body: &mut Bytes) -> Result<Stamp, FrameError> {
-    let mut number = || body.try_get_u64_le().map_err(|_| short("stamp"));
-    Ok(Stamp { term: number()?, sent_at_ms: number()?, round: number()? })
-}
-
 fn short(part: &'static str) -> FrameError {
     FrameError::Short { part }
 }
@@ -296,6 +321,7 @@ mod tests {
     use proptest::prelude::*;
     use raft::eraftpb::{Entry, MessageType};
 
+    use super::messages::HAS_STAMP;
     use super::*;
     use crate::checkpoint::ship::{Ask, Piece};
 
@@ -305,7 +331,7 @@ mod tests {
 
     fn append(data: Vec<u8>) -> Message {
         let mut entry = Entry::default();
-        (entry.term, entry.index, entry.data) = (3, 9, data);
+        (entry.term, entry.index, entry.data) = (3, 9, data.into());
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgAppend);
         (message.from, message.to, message.term) = (1, 2, 3);
@@ -319,6 +345,7 @@ mod tests {
         vec![
             raft(None, None, vec![]),
             raft(Some(stamp(1)), None, vec![append(vec![7; 300])]),
+            raft(Some(stamp(1)), None, vec![append(vec![7; 70_000])]),
             raft(None, Some(stamp(u64::MAX)), vec![append(vec![]); 3]),
             raft(Some(stamp(2)), Some(stamp(3)), vec![Message::default()]),
             Frame::Publish(Bytes::from_static(b"news")),
@@ -452,7 +479,7 @@ mod tests {
         #[test]
         fn no_bytes_at_all_make_the_decoder_panic(
             mut body in proptest::collection::vec(any::<u8>(), 1..200),
-            kind in 0u8..11,
+            kind in 0u8..12,
         ) {
             body[0] = kind;
             let mut buffer = BytesMut::new();

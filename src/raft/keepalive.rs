@@ -2,14 +2,14 @@
 //!
 //! A driver that blocks (in a sync, or in a long apply) neither sends nor hears heartbeats. A small thread stands in for
 //! it, on connections of its own:
-//! - While the node leads, the thread sends *beats* at the rate of heartbeats, and says whether its driver is in the middle of
-//!   a turn that has lasted longer than that.
+//! - While the node leads, the thread sends *beats* at the rate of heartbeats, and says whether its driver has not
+//!   begun or ended a turn for as long as that.
 //! - The thread of a follower leaves a beat for its driver if either driver is busy, and answers it at once if its own
 //!   is, provided that the driver agrees on leader and term. The leader's driver gets the answer, so that the leader's
 //!   check for a quorum counts a busy follower as alive.
 //! - Drivers step what waits for them before they tick, and tick once. So a driver that comes back from a stall finds the
 //!   beats and resets its election timeout before it can pass.
-//! - After `busy_bound_ms` in one turn the thread falls silent: a node that is stuck gives way.
+//! - After `busy_bound_ms` of that the thread falls silent: a node that is stuck gives way.
 //!
 //! A beat is a raft heartbeat without a commit index, and stepped as one. It carries no stamp, so it neither asks for
 //! a promise nor extends a lease: a stalled leader keeps its office, but answers no reads until its driver is back. A beat
@@ -35,20 +35,25 @@ use super::frame::Frame;
 use super::hello::{ConnectionKind, Greeter, Hello};
 use super::identity::NodeId;
 use super::inbox::Inbox;
-use super::link::{Link, LinkWatcher, Target};
+use super::lanes::LaneBounds;
+use super::link::{Link, LinkWatcher, Pushed, Target};
 use super::task::OwnedTask;
 use super::timing::RaftTiming;
+use super::transport::DeadPeers;
 
 mod pulse;
 
 pub use pulse::{Heard, Pulse, Turn, TurnBoard};
 
 /// Bytes of beats that may wait for one peer.
-const MAX_WAITING_BYTES: usize = 1 << 10;
+const BOUNDS: LaneBounds = LaneBounds { express: 1 << 10, freight: 0, news: 0 };
 /// More unread bytes than this on a keepalive connection are no beats.
 const MAX_UNREAD_BYTES: usize = 256;
 /// Connections that were accepted but not yet taken over.
 const MAX_HAND_OVERS: usize = 64;
+
+/// How long a turn may last before its node falls silent, in milliseconds.
+pub const BUSY_BOUND_MS: u64 = 10_000;
 
 /// How a keepalive thread works.
 #[derive(Clone, Debug)]
@@ -59,12 +64,20 @@ pub struct KeepaliveConfig {
     pub timing: RaftTiming,
     /// How long a turn may last before the node gives way, in milliseconds.
     pub busy_bound_ms: u64,
+    /// For the links of the driver, which wait longer before they take a peer for dead: its driver may be busy.
+    pub dead_peers: DeadPeers,
 }
 
 impl KeepaliveConfig {
     /// The usual bound of ten seconds.
     pub fn new(greeter: Greeter, peers: Vec<(NodeId, String)>, timing: RaftTiming) -> KeepaliveConfig {
-        KeepaliveConfig { greeter, peers, timing, busy_bound_ms: 10_000 }
+        KeepaliveConfig {
+            greeter,
+            peers,
+            timing,
+            busy_bound_ms: BUSY_BOUND_MS,
+            dead_peers: DeadPeers::default(),
+        }
     }
 }
 
@@ -138,18 +151,24 @@ struct Ear {
     links: Vec<Arc<Link>>,
 }
 
-struct NoWatcher;
+/// Tells the driver's links of a peer that does not answer: its thread is never busy, so its machine or the network is gone.
+struct DeathWatcher(DeadPeers);
 
-impl LinkWatcher for NoWatcher {
+impl LinkWatcher for DeathWatcher {
     fn connected(&self, _: &Hello) {}
-    fn disconnected(&self, _: NodeId) {}
+
+    fn disconnected(&self, peer: NodeId, timed_out: bool) {
+        if timed_out {
+            self.0.of(peer).notify_waiters();
+        }
+    }
 }
 
 impl Worker {
     fn new(config: KeepaliveConfig, board: TurnBoard, inbox: Inbox) -> Worker {
         let link = |(peer, address): &(NodeId, String)| {
             let target = Target { peer: *peer, address: address.clone(), kind: ConnectionKind::Keepalive };
-            Arc::new(Link::new(target, MAX_WAITING_BYTES))
+            Arc::new(Link::new(target, BOUNDS, Arc::default()))
         };
         let ear = Ear {
             links: config.peers.iter().map(link).collect(),
@@ -161,9 +180,10 @@ impl Worker {
 
     async fn run(self, accepted: mpsc::Receiver<(NodeId, std::net::TcpStream)>) {
         let mut links = JoinSet::new();
+        let watcher = Arc::new(DeathWatcher(self.config.dead_peers.clone()));
         for link in &self.ear.links {
             let greeter = self.config.greeter.clone();
-            links.spawn(link.clone().run(greeter, Arc::new(NoWatcher)));
+            links.spawn(link.clone().run(greeter, watcher.clone()));
         }
         let beat_every = Duration::from_millis(self.config.timing.heartbeat_ms());
         tokio::join!(self.ear.beat(beat_every), listen(self.ear.clone(), accepted));
@@ -222,7 +242,7 @@ impl Ear {
 }
 
 fn say(link: &Link, frame: &Frame) {
-    if link.push(frame) {
+    if link.push(frame) == Pushed::Taken {
         link.flush();
     }
 }

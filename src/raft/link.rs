@@ -1,15 +1,16 @@
 //! The connection on which a node sends to one peer: dialled by the sender, used in that direction only.
 //!
-//! - Frames are written at once by whoever flushes, with one system call per peer and flush; what the socket does not
-//!   take waits in a buffer and is written by the link's task.
-//! - The buffer is bounded. While it is full, or there is no connection, frames are dropped and the sender is told.
-//! - A broken connection loses what waited, so the frames that do arrive are always in order. The link dials again, after
+//! - Frames are written at once by the caller of `flush`, with one system call if they are short; what the socket does not take
+//!   waits in lanes (`lanes.rs`) and is written by the link's task.
+//! - The lanes are bounded. While a frame's lane is full, or there is no connection, it is dropped and the sender is told.
+//! - The kernel holds little that it has not sent (`socket.rs`), so that a heartbeat overtakes the freight that waits here.
+//! - A broken connection loses what waited, so the frames of a lane that do arrive are always in order. The link dials again, after
 //!   a pause that doubles up to [`MAX_PAUSE`].
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -18,14 +19,13 @@ use tokio::time::{sleep, timeout};
 use super::frame::Frame;
 use super::hello::{ConnectionKind, Greeter, Hello, HelloError};
 use super::identity::NodeId;
+use super::lanes::{LaneBounds, Lanes, MAX_SLICES};
 use super::socket;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 /// How long connecting and greeting may take.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
-/// A buffer that grew beyond this is given back once it is empty.
-const KEPT_BUFFER_BYTES: usize = 1 << 20;
 
 /// Where a link leads.
 #[derive(Clone, Debug)]
@@ -40,41 +40,56 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub(super) struct Link {
     pub target: Target,
-    max_waiting_bytes: usize,
+    bounds: LaneBounds,
     outgoing: Mutex<Outgoing>,
     leftover: Notify,
+    /// The network to the peer is dead: dial again.
+    dead: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Outgoing {
     stream: Option<Arc<TcpStream>>,
-    waiting: BytesMut,
+    lanes: Lanes,
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Taken,
+    NotConnected,
+    /// Its lane has no room; the others may have.
+    LaneFull,
+    /// It is longer than a frame may be.
+    TooLong,
 }
 
 /// What a link's owner wants to know.
 pub(super) trait LinkWatcher: Send + Sync + 'static {
     /// A peer was greeted.
     fn connected(&self, hello: &Hello);
-    /// The connection broke.
-    fn disconnected(&self, peer: NodeId);
+    /// The connection broke; `timed_out` if the peer's system did not answer any more.
+    fn disconnected(&self, peer: NodeId, timed_out: bool);
 }
 
 impl Link {
-    pub(super) fn new(target: Target, max_waiting_bytes: usize) -> Link {
-        Link { target, max_waiting_bytes, outgoing: Mutex::default(), leftover: Notify::new() }
+    /// `dead` is notified when the network to the peer is known to be dead.
+    pub(super) fn new(target: Target, bounds: LaneBounds, dead: Arc<Notify>) -> Link {
+        Link { target, bounds, outgoing: Mutex::default(), leftover: Notify::new(), dead }
     }
 
-    /// Takes a frame for the next flush; false if it was dropped.
-    pub(super) fn push(&self, frame: &Frame) -> bool {
+    /// Takes a frame for the next flush, or drops it.
+    pub(super) fn push(&self, frame: &Frame) -> Pushed {
         let mut outgoing = self.outgoing.lock();
-        if outgoing.stream.is_none() || outgoing.waiting.len() >= self.max_waiting_bytes {
-            return false;
+        if outgoing.stream.is_none() {
+            return Pushed::NotConnected;
         }
-        match frame.encode(&mut outgoing.waiting) {
-            Ok(_) => true,
+        match outgoing.lanes.push(frame, &self.bounds) {
+            Ok(true) => Pushed::Taken,
+            Ok(false) => Pushed::LaneFull,
             Err(error) => {
                 tracing::error!(peer = self.target.peer, %error, "a frame can't be sent");
-                false
+                Pushed::TooLong
             }
         }
     }
@@ -99,9 +114,9 @@ impl Link {
                 Ok((stream, hello)) => {
                     tracing::info!(peer = self.target.peer, kind = ?self.target.kind, "connected to peer");
                     watcher.connected(&hello);
-                    self.keep(stream).await;
+                    let timed_out = self.keep(stream).await;
                     tracing::info!(peer = self.target.peer, kind = ?self.target.kind, "lost the connection to peer");
-                    watcher.disconnected(self.target.peer);
+                    watcher.disconnected(self.target.peer, timed_out);
                     pause = FIRST_PAUSE;
                     last_complaint.clear();
                 }
@@ -116,7 +131,7 @@ impl Link {
         let Target { peer, address, kind } = &self.target;
         let dialled = timeout(GREETING_TIMEOUT, async {
             let mut stream = TcpStream::connect(address).await?;
-            socket::prepare(&stream)?;
+            socket::prepare(&stream, *kind)?;
             let hello = greeter.dial(&mut stream, *kind, *peer).await?;
             Ok((stream, hello))
         });
@@ -133,14 +148,17 @@ impl Link {
         }
     }
 
-    async fn keep(&self, stream: TcpStream) {
+    /// Returns whether the connection ended because the peer's system did not answer any more.
+    async fn keep(&self, stream: TcpStream) -> bool {
         let stream = Arc::new(stream);
         self.outgoing.lock().stream = Some(stream.clone());
-        tokio::select! {
-            () = until_closed(&stream) => {}
-            () = self.write_leftovers(&stream) => {}
-        }
+        let timed_out = tokio::select! {
+            timed_out = until_closed(&stream) => timed_out,
+            () = self.write_leftovers(&stream) => false,
+            () = self.dead.notified() => true,
+        };
         *self.outgoing.lock() = Outgoing::default();
+        timed_out
     }
 
     /// Ends when the connection is broken.
@@ -163,15 +181,16 @@ impl Link {
     }
 }
 
-/// Nothing comes back on this connection after the greeting; whatever does, or its end, ends it.
-async fn until_closed(stream: &TcpStream) {
+/// Nothing comes back on this connection after the greeting; whatever does, or its end, ends it. Returns whether it timed out.
+async fn until_closed(stream: &TcpStream) -> bool {
     loop {
         if stream.readable().await.is_err() {
-            return;
+            return false;
         }
         match stream.try_read(&mut [0; 1]) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            _ => return,
+            Err(error) => return error.kind() == std::io::ErrorKind::TimedOut,
+            Ok(_) => return false,
         }
     }
 }
@@ -179,12 +198,17 @@ async fn until_closed(stream: &TcpStream) {
 impl Outgoing {
     /// True when nothing is left. Without a stream something is left, so that the link's task sees that it is gone.
     fn write_some(&mut self) -> bool {
-        while !self.waiting.is_empty() {
+        loop {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let filled = self.lanes.next(&mut slices);
+            if filled == 0 {
+                return true;
+            }
             let Some(stream) = &self.stream else {
                 return false;
             };
-            match stream.try_write(&self.waiting) {
-                Ok(written) => self.waiting.advance(written),
+            match stream.try_write_vectored(&slices[..filled]) {
+                Ok(written) => self.lanes.written(written),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
                     *self = Outgoing::default();
@@ -192,9 +216,5 @@ impl Outgoing {
                 }
             }
         }
-        if self.waiting.capacity() > KEPT_BUFFER_BYTES {
-            self.waiting = BytesMut::new();
-        }
-        true
     }
 }

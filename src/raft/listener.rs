@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::frame::{Frame, FrameError};
+use super::frame::{Arrival, Frame, FrameError, FrameReader};
 use super::hello::{ConnectionKind, Greeter, Hello, HelloError};
 use super::identity::NodeId;
 use super::inbox::Inbox;
@@ -28,8 +27,6 @@ use super::task::OwnedTask;
 
 const MAX_GREETINGS: usize = 64;
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
-const READ_BYTES: usize = 64 << 10;
-const KEPT_BUFFER_BYTES: usize = 1 << 20;
 /// A listener that can't accept (out of file descriptors, say) tries again after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -100,7 +97,7 @@ impl Listener {
 
     async fn greet(&self, mut stream: TcpStream, from: SocketAddr) -> Option<(TcpStream, Hello)> {
         let greeting = timeout(GREETING_TIMEOUT, async {
-            socket::prepare(&stream)?;
+            socket::prepare(&stream, ConnectionKind::Raft)?;
             self.greeter.accept(&mut stream).await
         });
         let too_slow = || HelloError::Io(std::io::ErrorKind::TimedOut.into());
@@ -129,26 +126,27 @@ async fn read_until_closed(stream: TcpStream, from: NodeId, inbox: Inbox) {
     }
 }
 
-/// Reads until the peer closes, or says what is no frame.
+/// Reads until the peer closes, or sends bytes that are no frame.
 async fn read_frames(mut stream: TcpStream, from: NodeId, inbox: &Inbox) -> Result<(), FrameError> {
-    let mut buffer = BytesMut::new();
+    let mut reader = FrameReader::default();
     loop {
-        buffer.reserve(READ_BYTES);
-        match stream.read_buf(&mut buffer).await {
+        match stream.read_buf(reader.space()).await {
             Ok(0) | Err(_) => return Ok(()),
             Ok(_) => {}
         }
-        loop {
-            let before = buffer.len();
-            let Some(frame) = Frame::decode(&mut buffer)? else {
-                break;
-            };
-            if !matches!(frame, Frame::Beat { .. } | Frame::BeatAnswer { .. }) {
-                inbox.put(from, frame.into(), before - buffer.len()).await;
+        while let Some(arrival) = reader.next()? {
+            match arrival {
+                Arrival::Part => inbox.note_part(from),
+                Arrival::Frame(Frame::Beat { .. } | Frame::BeatAnswer { .. }, _) => {}
+                Arrival::Frame(Frame::Publish(payload), _) => inbox.put_news(from, payload),
+                Arrival::Frame(frame, bytes) => {
+                    let weight = match &frame {
+                        Frame::Raft(frame) => frame.weight(bytes),
+                        _ => bytes,
+                    };
+                    inbox.put(from, frame.into(), weight).await;
+                }
             }
-        }
-        if buffer.is_empty() && buffer.capacity() > KEPT_BUFFER_BYTES {
-            buffer = BytesMut::new();
         }
     }
 }

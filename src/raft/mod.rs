@@ -10,15 +10,18 @@
 //! | `outbox` | what leaves a node |
 //! | `inbox` | what arrived and waits for the driver |
 //! | `transport`, `link`, `listener` | TCP between nodes |
+//! | `lanes`, `byte_chain` | what waits for a peer: signs of life never wait for long entries, and long entries are not copied |
 //! | `hello`, `frame` | the bytes they exchange |
 //! | `keepalive` | signs of life while the driver is busy |
 //! | `status` | what a node tells of itself |
 
+mod byte_chain;
 pub mod frame;
 pub mod hello;
 pub mod identity;
 pub mod inbox;
 pub mod keepalive;
+mod lanes;
 pub mod lease;
 mod link;
 mod listener;

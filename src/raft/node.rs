@@ -239,6 +239,14 @@ impl<D: Disk> Node<D> {
         self.step_sign_of_life(MessageType::MsgHeartbeatResponse, from, term, now_ms);
     }
 
+    /// Takes in that a part of a long frame has come: from the leader that this node follows, a sign of life.
+    pub fn step_part(&mut self, from: NodeId, now_ms: u64) {
+        let term = self.raw.raft.term;
+        if self.leadership.is_follower_of(from, term) {
+            self.step_sign_of_life(MessageType::MsgHeartbeat, from, term, now_ms);
+        }
+    }
+
     fn step_sign_of_life(&mut self, kind: MessageType, from: NodeId, term: u64, now_ms: u64) {
         let mut message = Message::default();
         message.set_msg_type(kind);
@@ -521,6 +529,7 @@ impl<D: Disk> Node<D> {
             storage.visit_entries(last.index, last.index, &mut visit)?;
         }
         self.applied_term = last.term;
+        self.raw.mut_store().free_applied();
         Ok(())
     }
 

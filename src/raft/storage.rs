@@ -4,7 +4,7 @@
 //!   the members are fixed, and stand in the log's metadata.
 //! - [`LogStorage::append`] is one commit of the log: entries and hard state become durable together.
 //! - The newest entries are kept in memory, up to a number of bytes, for followers that keep up and for
-//!   apply; older ones are read from the log.
+//!   apply, the last one whatever its size until it is applied; older ones are read from the log.
 //! - Where raft only wants to know *which* entries there are (to hand out committed ones, to look for changes of members),
 //!   it gets them without their data, and at most [`HEADERS_AT_ONCE`] of them: apply reads the data in place, so that
 //!   a committed entry is not copied once more.
@@ -24,11 +24,13 @@ use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 use thiserror::Error;
 
+use self::large::LargeEntry;
 use self::pace::Pace;
 use super::identity::{Identity, IdentityError, NOT_YET_KNOWN};
 use crate::planted::{self, Bug};
 use crate::propose::entry::EntryReader;
 
+mod large;
 mod pace;
 
 /// How many entries raft is told of at once when it does not get their data.
@@ -85,6 +87,7 @@ pub struct LogStorage<D: Disk> {
     checkpoint: Option<Position>,
     read_failure: RefCell<Option<WalError>>,
     pace: RefCell<Pace>,
+    large: RefCell<LargeEntry>,
 }
 
 /// Lets the log go on behind a checkpoint that came from another node, unless it holds the checkpoint's entry already. What
@@ -160,6 +163,7 @@ impl<D: Disk> LogStorage<D> {
             checkpoint: None,
             read_failure: RefCell::new(None),
             pace: RefCell::new(Pace::new(0, 0)),
+            large: RefCell::default(),
         })
     }
 
@@ -245,6 +249,7 @@ impl<D: Disk> LogStorage<D> {
     /// Time has passed; so many followers lag and are to be paced.
     pub fn turn_pace(&mut self, now_ms: u64, followers: u64) {
         self.pace.get_mut().turn(now_ms, followers);
+        self.large.get_mut().turn(now_ms);
     }
 
     /// Whether a follower that is to get this entry next lags: it is not in memory any more.
@@ -365,6 +370,11 @@ impl<D: Disk> LogStorage<D> {
         &mut self.wal
     }
 
+    /// Everything in memory has been applied: an entry that is too large to be kept need not be any longer.
+    pub fn free_applied(&mut self) {
+        self.recent.keep_at_least(0);
+    }
+
     fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<OwnedRecord>, WalError> {
         read_log(&self.wal, low, high, max_bytes)
     }
@@ -377,9 +387,14 @@ impl<D: Disk> LogStorage<D> {
 
     fn bodies(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, WalError> {
         if self.recent.get(low).is_none() {
+            if let Some(entry) = self.large.borrow().get(low, &self.wal) {
+                return Ok(vec![entry]);
+            }
             let high = self.recent.first_index().unwrap_or(high).min(high);
             let records = self.read(low, high, max_bytes)?;
-            return Ok(records.into_iter().map(entry_of).collect());
+            let entries: Vec<Entry> = records.into_iter().map(entry_of).collect();
+            self.large.borrow_mut().keep(&entries);
+            return Ok(entries);
         }
         let mut budget = max_bytes;
         let mut entries: Vec<Entry> = Vec::new();
@@ -433,7 +448,7 @@ fn entry_of(record: OwnedRecord) -> Entry {
 }
 
 fn entry(index: u64, term: u64, data: Vec<u8>) -> Entry {
-    Entry { index, term, data, ..Entry::default() }
+    Entry { index, term, data: data.into(), ..Entry::default() }
 }
 
 impl<D: Disk> raft::Storage for LogStorage<D> {
@@ -532,7 +547,12 @@ impl RecentEntries {
             self.bytes += entry.data.len();
             self.entries.push_back(entry);
         }
-        while self.bytes > self.max_bytes && self.entries.len() > 1 {
+        self.keep_at_least(1);
+    }
+
+    /// Drops the oldest beyond what may be kept, but for so many.
+    fn keep_at_least(&mut self, count: usize) {
+        while self.bytes > self.max_bytes && self.entries.len() > count {
             self.bytes -= self.entries.pop_front().map_or(0, |e| e.data.len());
         }
     }

@@ -199,6 +199,7 @@ impl Parts {
                 PeerEvent::Raft(frame) => self.node.step(from, frame, now_ms),
                 PeerEvent::Beat { term } => self.node.step_beat(from, term, now_ms),
                 PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now_ms),
+                PeerEvent::Part => self.node.step_part(from, now_ms),
                 PeerEvent::Unreachable => self.node.report_unreachable(from),
                 PeerEvent::Rejoin { log_id } => self.node.step_rejoin(from, log_id),
                 PeerEvent::Account { log_id, account } => self.node.step_account(from, log_id, account),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::frame::Frame;
@@ -19,7 +20,8 @@ use super::hello::{ConnectionKind, Greeter, Hello};
 use super::identity::NodeId;
 use super::inbox::{Inbox, PeerEvent};
 use super::keepalive::KeepaliveHandle;
-use super::link::{Link, LinkWatcher, Target};
+use super::lanes::LaneBounds;
+use super::link::{Link, LinkWatcher, Pushed, Target};
 use super::listener::Listener;
 use super::outbox::Outbound;
 
@@ -29,14 +31,27 @@ pub struct TransportConfig {
     pub greeter: Greeter,
     /// The other members and their peer addresses, as host:port.
     pub peers: Vec<(NodeId, String)>,
-    /// Bytes that may wait for one peer, beside one frame.
-    pub max_waiting_bytes: usize,
+    /// Bytes that may wait for one peer, beside one frame of each lane.
+    pub bounds: LaneBounds,
+    /// Where the keepalive thread tells that a peer can't be reached any more.
+    pub dead_peers: DeadPeers,
+}
+
+/// Notices about peers that can't be reached any more. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct DeadPeers(Arc<Mutex<BTreeMap<NodeId, Arc<Notify>>>>);
+
+impl DeadPeers {
+    pub(super) fn of(&self, peer: NodeId) -> Arc<Notify> {
+        self.0.lock().entry(peer).or_default().clone()
+    }
 }
 
 impl TransportConfig {
     /// The usual bounds.
     pub fn new(greeter: Greeter, peers: Vec<(NodeId, String)>) -> TransportConfig {
-        TransportConfig { greeter, peers, max_waiting_bytes: 64 << 20 }
+        let (bounds, dead_peers) = (LaneBounds::default(), DeadPeers::default());
+        TransportConfig { greeter, peers, bounds, dead_peers }
     }
 }
 
@@ -89,11 +104,15 @@ impl Transport {
         link.is_some_and(|link| link.is_connected())
     }
 
-    /// Sends a frame to every peer that is connected, with the next flush.
-    pub fn broadcast(&mut self, frame: &Frame) {
+    /// Sends a frame to every peer that is connected, with the next flush. Returns how many peers have no room for it.
+    pub fn broadcast(&mut self, frame: &Frame) -> u64 {
+        let mut dropped = 0;
         for (link, touched) in self.links.iter().zip(&mut self.touched) {
-            *touched |= link.push(frame);
+            let pushed = link.push(frame);
+            *touched |= pushed == Pushed::Taken;
+            dropped += u64::from(matches!(pushed, Pushed::LaneFull | Pushed::TooLong));
         }
+        dropped
     }
 }
 
@@ -103,8 +122,11 @@ fn links(config: &TransportConfig) -> Vec<Arc<Link>> {
         address: address.clone(),
         kind: ConnectionKind::Raft,
     };
-    let targets = config.peers.iter().map(target);
-    targets.map(|target| Arc::new(Link::new(target, config.max_waiting_bytes))).collect()
+    let link = |target: Target| {
+        let dead = config.dead_peers.of(target.peer);
+        Arc::new(Link::new(target, config.bounds, dead))
+    };
+    config.peers.iter().map(target).map(link).collect()
 }
 
 impl Outbound for Transport {
@@ -113,7 +135,7 @@ impl Outbound for Transport {
             return false;
         };
         self.touched[place] = true;
-        self.links[place].push(frame)
+        self.links[place].push(frame) == Pushed::Taken
     }
 
     fn flush(&mut self) {
@@ -143,7 +165,7 @@ impl LinkWatcher for Directory {
         self.client_addresses.lock().insert(hello.node_id, address);
     }
 
-    fn disconnected(&self, peer: NodeId) {
+    fn disconnected(&self, peer: NodeId, _timed_out: bool) {
         self.inbox.put_small(peer, PeerEvent::Unreachable);
     }
 }

@@ -267,7 +267,8 @@ impl Driver {
         let outgoing = std::mem::take(&mut *self.shared.outgoing.lock());
         for message in outgoing.messages {
             // Publishing promises no delivery: what a peer can't take now is lost to it.
-            self.out.broadcast(&Frame::Publish(Bytes::from(message.encode())));
+            let dropped = self.out.broadcast(&Frame::Publish(Bytes::from(message.encode())));
+            self.shared.metrics.clients.dropped_messages.inc_by(dropped);
         }
     }
 
@@ -330,6 +331,7 @@ impl Driver {
         let lag = |matched: u64| status.last_index.saturating_sub(matched);
         raft.set_follower_lags(status.peers.iter().map(|peer| (peer.id, lag(peer.matched))));
         metrics.clients.connected.set(self.shared.clients.len() as i64);
+        metrics.clients.dropped_messages.inc_by(self.inbox.take_dropped_news());
         metrics.clients.blocked.set(status.blocked_clients as i64);
         let expired = self.shared.shard.expired_keys.load(Ordering::Relaxed);
         metrics.expired_keys.inc_by(expired - metrics.expired_keys.get());

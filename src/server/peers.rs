@@ -12,7 +12,7 @@ use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::{Keepalive, KeepaliveConfig, TurnBoard};
 use crate::raft::outbox::Outbound;
 use crate::raft::timing::RaftTiming;
-use crate::raft::transport::{Transport, TransportConfig};
+use crate::raft::transport::{DeadPeers, Transport, TransportConfig};
 
 /// What it takes to reach the peers; opened by the driver, in whose runtime the connections live.
 pub struct PeerPlan {
@@ -53,9 +53,13 @@ impl Peers {
         let Some(listener) = listener else { return Ok(Peers { node_id, announce_addr, group: None }) };
         members.retain(|(id, _)| *id != node_id);
         let greeter = Greeter { identity, client_address: announce_addr.clone() };
-        let keepalive_config = KeepaliveConfig::new(greeter.clone(), members.clone(), timing);
+        let dead_peers = DeadPeers::default();
+        let keepalive_config = KeepaliveConfig {
+            dead_peers: dead_peers.clone(),
+            ..KeepaliveConfig::new(greeter.clone(), members.clone(), timing)
+        };
         let keepalive = Keepalive::start(keepalive_config, board, inbox.clone())?;
-        let config = TransportConfig::new(greeter, members);
+        let config = TransportConfig { dead_peers, ..TransportConfig::new(greeter, members) };
         let transport = Transport::start(config, listener, inbox, Some(keepalive.handle()))?;
         Ok(Peers { node_id, announce_addr, group: Some(Group { transport, _keepalive: keepalive }) })
     }
@@ -68,11 +72,9 @@ impl Peers {
         self.group.as_ref()?.transport.client_address(node_id)
     }
 
-    /// Sends to every peer that can be reached.
-    pub fn broadcast(&mut self, frame: &Frame) {
-        if let Some(group) = &mut self.group {
-            group.transport.broadcast(frame);
-        }
+    /// Sends to every peer that can be reached. Returns how many of them have no room for the frame.
+    pub fn broadcast(&mut self, frame: &Frame) -> u64 {
+        self.group.as_mut().map_or(0, |group| group.transport.broadcast(frame))
     }
 }
 

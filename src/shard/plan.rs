@@ -195,11 +195,16 @@ impl Backlog {
         self.batches.iter().all(|gathered| gathered.items.as_slice().is_empty())
     }
 
-    /// Whom the next item belongs to, and its work, without taking it.
-    pub fn peek(&mut self) -> Option<(usize, &Item)> {
+    /// Frees batches of which everything was taken; their bytes may be many.
+    pub fn drop_taken(&mut self) {
         while self.batches.front().is_some_and(|gathered| gathered.items.as_slice().is_empty()) {
             self.batches.pop_front();
         }
+    }
+
+    /// Whom the next item belongs to, and its work, without taking it.
+    pub fn peek(&mut self) -> Option<(usize, &Item)> {
+        self.drop_taken();
         let gathered = self.batches.front()?;
         gathered.items.as_slice().first().map(|item| (gathered.worker, item))
     }

@@ -182,6 +182,7 @@ impl<D: Disk> Shard<D> {
             PeerEvent::Raft(frame) => self.node.step(from, frame, now.monotonic_ms),
             PeerEvent::Beat { term } => self.node.step_beat(from, term, now.monotonic_ms),
             PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now.monotonic_ms),
+            PeerEvent::Part => self.node.step_part(from, now.monotonic_ms),
             PeerEvent::Unreachable => self.node.report_unreachable(from),
             PeerEvent::Rejoin { log_id } => self.node.step_rejoin(from, log_id),
             PeerEvent::Account { log_id, account } => self.node.step_account(from, log_id, account),
@@ -383,6 +384,7 @@ impl<D: Disk> Shard<D> {
                 plan_item(&mut self.machine, &mut plan, next, stamp)?;
             }
         }
+        self.backlog.drop_taken();
         if self.may_free(now) {
             deaths::settle(&self.machine, &mut plan).map_err(ApplyError::from)?;
         }

@@ -17,6 +17,7 @@ mod restarts;
 mod restorable;
 mod s3;
 mod scrub;
+mod slow_link;
 mod torture;
 mod writers;
 

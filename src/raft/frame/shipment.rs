@@ -1,17 +1,18 @@
 //! The bytes of frames about a checkpoint's files; `frame.rs` has their grammar.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{FrameError, short};
 use crate::checkpoint::ship::{Ask, MAX_PIECE_BYTES, Piece, Shipment};
+use crate::raft::byte_chain::ByteChain;
 
 pub(super) const KIND_ASK: u8 = 5;
 pub(super) const KIND_PIECE: u8 = 6;
 pub(super) const KIND_GONE: u8 = 7;
 
 const ASK_BYTES: usize = 8 + 4 + 8 + 4;
-const PIECE_HEAD_BYTES: usize = 8 + 4 + 8 + 8 + 8;
+pub(super) const PIECE_HEAD_BYTES: usize = 8 + 4 + 8 + 8 + 8;
 const GONE_BYTES: usize = 8;
 
 pub(super) fn body_bytes(shipment: &Shipment) -> usize {
@@ -22,7 +23,8 @@ pub(super) fn body_bytes(shipment: &Shipment) -> usize {
     }
 }
 
-pub(super) fn put(shipment: &Shipment, out: &mut BytesMut) {
+pub(super) fn put(shipment: &Shipment, chain: &mut ByteChain) {
+    let out = chain.tail();
     match shipment {
         Shipment::Ask(Ask { index, file, offset, length }) => {
             out.put_u8(KIND_ASK);
@@ -38,7 +40,7 @@ pub(super) fn put(shipment: &Shipment, out: &mut BytesMut) {
             out.put_u64_le(*offset);
             out.put_u64_le(*total);
             out.put_u64_le(xxh3_64(bytes));
-            out.put_slice(bytes);
+            chain.share(bytes);
         }
         Shipment::Gone { index } => {
             out.put_u8(KIND_GONE);

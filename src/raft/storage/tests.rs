@@ -72,6 +72,23 @@ fn raft_finds_its_state_again_after_a_crash() -> Result<(), Box<dyn std::error::
 }
 
 #[test]
+fn a_large_entry_that_is_asked_for_again_is_read_once() -> Result<(), StorageFault> {
+    let mut storage = open(&new_disk());
+    append(&mut storage, entries(1, 1, &[2 << 20]), None)?;
+    storage.free_applied();
+    assert_eq!(storage.recent.bytes, 0, "it is not kept once it is applied");
+    let read = |storage: &LogStorage<SimDisk>| bodies(storage, 1, 2, u64::MAX).remove(0);
+    let first = read(&storage);
+    assert_eq!(first.data.as_ptr(), read(&storage).data.as_ptr());
+    storage.turn_pace(10_000, 0);
+    assert_ne!(first.data.as_ptr(), read(&storage).data.as_ptr(), "it is not kept for ever");
+    append(&mut storage, entries(1, 2, &[2 << 20]), None)?;
+    storage.free_applied();
+    assert_eq!(read(&storage).term, 2, "another took its place");
+    Ok(())
+}
+
+#[test]
 fn a_commit_alone_costs_no_write_and_goes_with_the_next_one() -> Result<(), StorageFault> {
     let disk = new_disk();
     let mut storage = open(&disk);

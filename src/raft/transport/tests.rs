@@ -12,6 +12,7 @@ use super::super::testing_net::{Order, bind, start_processes, wait_for, wait_for
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const BOUNDS: LaneBounds = LaneBounds { express: 1 << 16, freight: 1 << 20, news: 1 << 20 };
 
 fn greeter(id: NodeId) -> Greeter {
     Greeter {
@@ -31,7 +32,7 @@ fn end(id: NodeId, socket: std::net::TcpListener, peer_address: SocketAddr) -> E
     let wake = Arc::new(Notify::new());
     let inbox = Inbox::new(wake.clone());
     let peers = vec![(3 - id, peer_address.to_string())];
-    let config = TransportConfig { max_waiting_bytes: 1 << 20, ..TransportConfig::new(greeter(id), peers) };
+    let config = TransportConfig { bounds: BOUNDS, ..TransportConfig::new(greeter(id), peers) };
     End {
         transport: Transport::start(config, socket, inbox.clone(), None).expect("a transport"),
         inbox,
