@@ -93,6 +93,8 @@ pub struct IntegrityMetrics {
     pub scrub_bytes: Counter,
     pub damage_found: Counter,
     pub damage_unhealed: Level,
+    /// Files and folders that were set aside, for people to look at and to remove.
+    pub set_aside: Level,
     last: Mutex<String>,
 }
 
@@ -244,6 +246,7 @@ impl IntegrityMetrics {
             scrub_bytes: d.counter("scrub_bytes", "Bytes of them that were read again"),
             damage_found: d.counter("damage_found", "Segments and checkpoints that were found damaged"),
             damage_unhealed: d.level("damage_unhealed", "Of those found by a running node, how many it has not yet made up for"),
+            set_aside: d.level("set_aside", "Damaged files and folders that were set aside: look at them, then remove them"),
             last: Mutex::default(),
         }
     }

@@ -5,13 +5,14 @@
 //! 00000000000000001234/  a published checkpoint, by its index: RocksDB's files and MANIFEST.perdura
 //! fetch-…1234/           what has come so far of another node's checkpoint; stays, for it was dear
 //! adopting-…1234         a mark: this checkpoint came from another node, and the log does not yet go on behind it
-//! damaged-*              the last one that was found damaged: for people to look at, and to remove
+//! damaged-*              found damaged and set aside: for people to look at, and to remove
 //! tmp-*                  what is being made, lent or removed; removed at a start
 //! ```
 //!
 //! - A checkpoint appears by one rename, after everything in it was synced; it goes by one rename, too, before its files do. So a
 //!   folder with an index for a name is whole, whenever power fails.
-//! - Nothing in a published folder is ever written. Files are shared with older and newer checkpoints by hard links.
+//! - Nothing in a published folder is ever written, but that a recovery, while no node runs, exchanges the manifest as a whole
+//!   ([`Shelf::change_owner`]). Files are shared with older and newer checkpoints by hard links.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -24,11 +25,10 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::{CheckpointError, Damage, READ, Result};
 use super::manifest::{self, FileSum, Manifest};
-use crate::data_folder::create_private;
+use crate::data_folder::{DAMAGED, create_private, free_name};
 
 const WORK: &str = "work";
 const TEMPORARY: &str = "tmp-";
-const SET_ASIDE: &str = "damaged-";
 const FETCHING: &str = "fetch-";
 const ADOPTING: &str = "adopting-";
 /// Files of RocksDB that never change; all others are copied rather than linked.
@@ -233,8 +233,12 @@ impl Shelf {
 
     /// The checkpoint that came from another node and that the log may not yet go on behind.
     pub fn adopting(&self) -> Result<Option<u64>> {
+        Ok(self.marked_for_adoption()?.into_iter().max())
+    }
+
+    fn marked_for_adoption(&self) -> Result<Vec<u64>> {
         let names = self.names()?;
-        Ok(names.iter().filter_map(|name| index_of(name.strip_prefix(ADOPTING)?)).max())
+        Ok(names.iter().filter_map(|name| index_of(name.strip_prefix(ADOPTING)?)).collect())
     }
 
     /// The log goes on behind it, or never will.
@@ -270,9 +274,12 @@ impl Shelf {
         Ok(work)
     }
 
-    /// Removes all checkpoints but the newest `keep` (at least one). Returns the indexes of those removed.
+    /// Removes all checkpoints but the newest `keep` (at least one). Returns the indexes of those removed. One that came from
+    /// another node neither counts nor goes before the log goes on behind it: it may yet be dropped.
     pub fn prune(&self, keep: usize) -> Result<Vec<u64>> {
+        let adopting = self.marked_for_adoption()?;
         let mut indexes = self.list()?;
+        indexes.retain(|index| !adopting.contains(index));
         indexes.truncate(indexes.len().saturating_sub(keep.max(1)));
         for index in &indexes {
             self.remove(*index)?;
@@ -280,15 +287,24 @@ impl Shelf {
         Ok(indexes)
     }
 
-    /// Takes a damaged checkpoint off the shelf and leaves its files alone, in place of what was set aside before.
+    /// Takes a damaged checkpoint off the shelf and leaves its files alone, and what was set aside before as well.
     pub fn set_aside(&self, index: u64) -> Result<()> {
-        for name in self.names()?.iter().filter(|name| name.starts_with(SET_ASIDE)) {
-            remove_folder(&self.folder.join(name))?;
-        }
         let path = self.path(index);
-        let aside = self.folder.join(format!("{SET_ASIDE}{index:0INDEX_DIGITS$}"));
+        let aside = free_name(&self.folder, &format!("{DAMAGED}{index:0INDEX_DIGITS$}"));
         fs::rename(&path, &aside).map_err(CheckpointError::io("set aside", &path))?;
         sync(&self.folder)
+    }
+
+    /// Lets a published checkpoint belong to another cluster, for a recovery of a folder that no node runs on.
+    pub fn change_owner(&self, index: u64, cluster_id: u64, members: &[u64]) -> Result<()> {
+        let mut manifest = self.manifest(index)?;
+        (manifest.point.cluster_id, manifest.point.members) = (cluster_id, members.to_vec());
+        let (folder, new) = (self.path(index), self.folder.join(format!("{TEMPORARY}manifest")));
+        fs::write(&new, manifest.encode()).map_err(CheckpointError::io("write", &new))?;
+        sync(&new)?;
+        let file = folder.join(manifest::FILE_NAME);
+        fs::rename(&new, &file).map_err(CheckpointError::io("exchange", &file))?;
+        sync(&folder)
     }
 
     /// Removes one checkpoint.
@@ -552,6 +568,72 @@ mod tests {
         fs::write(shelf.path(5).join("000001.sst"), "sOrted").expect("it is there");
         publish(&shelf, 6, Some(&first))?;
         assert!(matches!(shelf.verify(6, |_| {}), Err(CheckpointError::Damaged { .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_set_aside_stays_when_more_is() -> Result<()> {
+        let scratch = Scratch::new();
+        let shelf = Shelf::open(scratch.path())?;
+        for _ in 0..2 {
+            publish(&shelf, 5, None)?;
+            shelf.set_aside(5)?;
+        }
+        publish(&shelf, 6, None)?;
+        shelf.set_aside(6)?;
+        let names = [
+            "damaged-00000000000000000005",
+            "damaged-00000000000000000005-2",
+            "damaged-00000000000000000006",
+        ];
+        assert_eq!(Shelf::open(scratch.path())?.names()?, names);
+        Ok(())
+    }
+
+    /// A file that can't be opened says nothing of what is in it.
+    #[test]
+    fn an_error_that_is_no_damage_ends_the_search_and_changes_nothing() -> Result<()> {
+        let scratch = Scratch::new();
+        let shelf = Shelf::open(scratch.path())?;
+        publish(&shelf, 5, None)?;
+        publish(&shelf, 6, None)?;
+        let file = shelf.path(6).join("000001.sst");
+        fs::remove_file(&file).expect("it is there");
+        std::os::unix::fs::symlink(&file, &file).expect("a link to itself can be made");
+        match shelf.newest_good(|_| {}) {
+            Err(error @ CheckpointError::Io { .. }) => assert!(!error.is_damage()),
+            other => panic!("expected an error, got {other:?}"),
+        }
+        assert_eq!(shelf.list()?, [5, 6]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_fetched_checkpoint_takes_no_place_of_ones_own_before_the_log_goes_on_behind_it() -> Result<()> {
+        let scratch = Scratch::new();
+        let shelf = Shelf::open(scratch.path())?;
+        publish(&shelf, 5, None)?;
+        let fetched = publish(&shelf, 9, None)?;
+        let staged = shelf.fetching(9);
+        fs::rename(shelf.path(9), &staged).expect("it is there");
+        shelf.publish_fetched(&staged, &fetched)?;
+        publish(&shelf, 6, None)?;
+        assert_eq!(shelf.prune(1)?, [5]);
+        // The log was faster.
+        shelf.remove(9)?;
+        shelf.end_adoption()?;
+        assert_eq!(shelf.list()?, [6]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_checkpoint_can_get_another_owner() -> Result<()> {
+        let scratch = Scratch::new();
+        let shelf = Shelf::open(scratch.path())?;
+        publish(&shelf, 5, None)?;
+        shelf.change_owner(5, 0xAB, &[2])?;
+        let point = shelf.verify(5, |_| {})?.point;
+        assert_eq!((point.cluster_id, point.members), (0xAB, vec![2]));
         Ok(())
     }
 }

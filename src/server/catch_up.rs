@@ -27,7 +27,6 @@ use crate::persistence::Persistence;
 use crate::raft::frame::Frame;
 use crate::raft::identity::NodeId;
 use crate::raft::inbox::PeerEvent;
-use crate::raft::keepalive::TurnBoard;
 use crate::raft::outbox::Outbound;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::{Now, Shard};
@@ -109,7 +108,6 @@ impl CatchUp {
         checkpoints: &mut Checkpoints,
         persistence: &Persistence,
         out: &mut impl Outbound,
-        board: &TurnBoard,
         now: Now,
     ) -> Result<(), ServerError> {
         while let Some(ask) = self.transfers.take_ask() {
@@ -133,7 +131,7 @@ impl CatchUp {
             self.placed = None;
         }
         if self.fetched.is_some() {
-            return self.put_in_place(shard, checkpoints, persistence, board, now);
+            return self.put_in_place(shard, checkpoints, persistence, now);
         }
         let offer = shard.node().offer();
         self.want(offer.map(|offer| Wanted { from: offer.from, index: offer.checkpoint.index }));
@@ -145,7 +143,6 @@ impl CatchUp {
         shard: &mut Shard<RealDisk>,
         checkpoints: &mut Checkpoints,
         persistence: &Persistence,
-        board: &TurnBoard,
         now: Now,
     ) -> Result<(), ServerError> {
         let Some(manifest) = &self.fetched else { return Ok(()) };
@@ -161,11 +158,9 @@ impl CatchUp {
         if !shard.node().has_room_to_restore() || !checkpoints.give_up() {
             return Ok(());
         }
-        let busy = board.begin_turn();
         checkpoints.adopt(shard, persistence, position.index, now)?;
         checkpoints.resume();
         shard.node_mut().restore(position);
-        drop(busy);
         (self.fetched, self.placed) = (None, Some(position.index));
         Ok(())
     }

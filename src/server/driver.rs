@@ -195,6 +195,8 @@ impl Driver {
     }
 
     fn turn(&mut self) -> Result<(), ServerError> {
+        // All of it may take long: applying, loading or removing a checkpoint, cutting the log, reading it for somebody.
+        let _busy = self.board.begin_turn();
         self.send_messages();
         self.inbox.take(&mut self.events);
         let now = self.now();
@@ -203,9 +205,7 @@ impl Driver {
         self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());
         let may_capture = self.checkpoints.may_begin() && self.shard.node().has_caught_up();
         self.shard.allow_capture(may_capture);
-        let busy = self.board.begin_turn();
         self.shard.turn(now, &mut self.events, &mut self.out)?;
-        drop(busy);
         self.out.flush();
         for Message { kind, channel, payload } in self.shard.take_published() {
             self.shared.pubsub.publish(kind, &channel, &payload);
@@ -251,8 +251,8 @@ impl Driver {
     /// Lets checkpoints come from and go to peers; puts one that has come in place of all data.
     fn carry_files(&mut self, now: Now) -> Result<(), ServerError> {
         self.catch_up.take_in(&mut self.events);
-        let Driver { catch_up, shard, checkpoints, shared, out, board, .. } = self;
-        catch_up.turn(shard, checkpoints, &shared.shard.persistence, out, board, now)
+        let Driver { catch_up, shard, checkpoints, shared, out, .. } = self;
+        catch_up.turn(shard, checkpoints, &shared.shard.persistence, out, now)
     }
 
     fn note_slow(&mut self, now: Now) {

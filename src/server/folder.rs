@@ -17,7 +17,7 @@ use crate::checkpoint::shelf::{Rejected, Shelf};
 use crate::checkpoint::store::{RocksStore, StoreConfig};
 use crate::config::Config;
 use crate::config::value::LogSync;
-use crate::data_folder::{CHECKPOINT_FOLDER, LOG_FOLDER};
+use crate::data_folder::{self, CHECKPOINT_FOLDER, LOG_FOLDER};
 use crate::env::{self, Clock};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::loading::{Loading, Stage};
@@ -66,7 +66,20 @@ impl Folder<'_> {
             wal = self.open_log(&mut None)?;
             repair.mark_loss(&mut wal, newest)?;
         }
+        self.tell_set_aside();
         Ok((wal, store))
+    }
+
+    /// Names what people may remove.
+    fn tell_set_aside(&self) {
+        let set_aside = data_folder::set_aside(&self.config.dir);
+        self.integrity.set_aside.set(set_aside.len() as u64);
+        if !set_aside.is_empty() {
+            tracing::warn!(
+                ?set_aside,
+                "these were set aside, and nothing here needs them: look at them, then remove them"
+            );
+        }
     }
 
     fn open_store(&self) -> Result<RocksStore, ServerError> {

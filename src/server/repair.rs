@@ -17,14 +17,14 @@ use perdura_wal::{Disk, Position, RealDisk, SyncMode, Wal, WalError};
 
 use super::{ServerError, open};
 use crate::config::Config;
-use crate::data_folder::LOG_FOLDER;
+use crate::data_folder::{LOG_FOLDER, free_name};
 use crate::metrics::IntegrityMetrics;
 use crate::raft::identity::Identity;
 use crate::raft::node::NodeError;
 use crate::raft::storage::{StorageFault, begin_after_loss, is_new};
 use crate::shard::turn::ShardError;
 
-/// Where a log lies that could not be used: for people to look at, and to remove. One is kept.
+/// Where a log lies that could not be used, or with a number after it: for people to look at, and to remove. All are kept.
 pub const LOG_SET_ASIDE: &str = "damaged-log";
 
 /// What a node does about damage at its start.
@@ -56,7 +56,7 @@ impl<'a> Repair<'a> {
         if !self.may_repair || !is_damage(why) {
             return Ok(false);
         }
-        let aside = self.dir.join(LOG_SET_ASIDE);
+        let aside = free_name(self.dir, LOG_SET_ASIDE);
         tracing::error!(
             reason = %why,
             set_aside = %aside.display(),
@@ -73,9 +73,6 @@ impl<'a> Repair<'a> {
     }
 
     fn move_to(&self, aside: &Path) -> io::Result<()> {
-        if aside.exists() {
-            fs::remove_dir_all(aside)?;
-        }
         fs::rename(self.dir.join(LOG_FOLDER), aside)?;
         File::open(self.dir)?.sync_all()
     }

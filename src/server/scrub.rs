@@ -26,7 +26,7 @@ use crate::checkpoint::error::{CheckpointError, Damage};
 use crate::checkpoint::shelf::{Proven, Shelf};
 use crate::checkpoint::throttle::Throttle;
 use crate::config::ScrubPolicy;
-use crate::data_folder::LOG_FOLDER;
+use crate::data_folder::{self, LOG_FOLDER};
 use crate::persistence::Persistence;
 use crate::shard::log_reads::LogReadError;
 use crate::shard::turn::{Now, Shard};
@@ -161,6 +161,8 @@ impl Scrubber {
         self.checkpoints.retain(|index| self.shelf.path(*index).exists());
         if self.checkpoints.len() < before {
             self.set_aside_at_ms = 0;
+            let set_aside = data_folder::set_aside(&self.shared.config.started_with().dir);
+            self.shared.metrics.integrity.set_aside.set(set_aside.len() as u64);
         }
         self.is_replacing &= !(checkpoints.is_idle() && checkpoints.newest() > 0);
         // While one is being written, the next turn tries again.

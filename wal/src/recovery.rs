@@ -195,7 +195,7 @@ fn skip_unusable(in_use: &[Candidate]) -> (usize, Vec<WalError>) {
     (first, damage)
 }
 
-fn missing_between(before: &Candidate, next: &Candidate) -> Option<WalError> {
+pub(crate) fn missing_between(before: &Candidate, next: &Candidate) -> Option<WalError> {
     let expected = before.sequence + 1;
     let is_missing = next.sequence != expected;
     is_missing.then(|| WalError::MissingSegment { missing: name_of(expected), found: name_of(next.sequence) })
@@ -233,7 +233,7 @@ pub(crate) fn read_candidate<D: Disk>(disk: &D, sequence: u64) -> Result<Candida
 }
 
 /// The log that the oldest sound header is of.
-fn log_id_of(candidates: &[Candidate]) -> Result<u64, WalError> {
+pub(crate) fn log_id_of(candidates: &[Candidate]) -> Result<u64, WalError> {
     let mut sound = candidates.iter().filter_map(|candidate| candidate.header.as_ref().ok());
     match (sound.next(), &candidates[0].header) {
         (Some((header, _)), _) => Ok(header.log_id),
@@ -255,7 +255,7 @@ pub(crate) fn damaged(sequence: u64, flaw: Flaw) -> WalError {
 }
 
 /// How many of the segments are in use, at least one: all up to the last one with a header of its own.
-fn count_in_use(candidates: &[Candidate], log_id: u64) -> Result<usize, WalError> {
+pub(crate) fn count_in_use(candidates: &[Candidate], log_id: u64) -> Result<usize, WalError> {
     let mut in_use = 0;
     for (position, candidate) in candidates.iter().enumerate() {
         if is_in_use(candidate, log_id)? {
@@ -282,7 +282,7 @@ fn is_in_use(candidate: &Candidate, log_id: u64) -> Result<bool, WalError> {
 }
 
 /// The header of a segment that is in use, or must be.
-fn own_header(candidate: &Candidate) -> Result<(SegmentHeader, u32), WalError> {
+pub(crate) fn own_header(candidate: &Candidate) -> Result<(SegmentHeader, u32), WalError> {
     let sequence = candidate.sequence;
     match &candidate.header {
         Ok((header, crc)) if header.sequence == sequence => Ok((*header, *crc)),

@@ -48,6 +48,10 @@ pub struct PlacedRecord {
 }
 
 impl<D: Disk> LogView<D> {
+    pub(crate) fn of(disk: D, scan: Scan<D>, lock: D::Lock) -> LogView<D> {
+        LogView { disk, scan, _lock: Some(lock) }
+    }
+
     /// Reads and checks the whole log; `None` when there is none.
     ///
     /// Fails as [`Wal::open`](crate::Wal::open) does, with [`WalError::InUse`] while a process has the log open.

@@ -62,7 +62,7 @@ impl RealDisk {
     /// and goes without.
     pub fn open(folder: impl Into<PathBuf>, mode: SyncMode) -> io::Result<RealDisk> {
         let folder = folder.into();
-        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder)?;
+        create_folder(&folder)?;
         let direct = supports_direct(&folder)?;
         if !direct && mode == SyncMode::Dsync {
             tracing::warn!(folder = %folder.display(), "no direct I/O here; the log is written through the page cache");
@@ -81,6 +81,21 @@ impl RealDisk {
     fn direct_flag(&self) -> i32 {
         if self.direct { libc::O_DIRECT } else { 0 }
     }
+}
+
+/// Makes a folder for its owner only, with those above it that are missing, so that their names survive a power failure. One that is
+/// there stays as it is.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_folder(above)?;
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        created => created?,
+    }
+    File::open(above)?.sync_all()
 }
 
 /// Whether one block can be written with direct I/O. The file systems that cannot answer `EINVAL`, some

@@ -119,6 +119,7 @@ pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
     fields.add("perdura_scrub_bytes", integrity.scrub_bytes.get());
     fields.add("perdura_damage_found", integrity.damage_found.get());
     fields.add("perdura_damage_unhealed", integrity.damage_unhealed.get());
+    fields.add("perdura_set_aside", integrity.set_aside.get());
     fields.add("perdura_damage_last", integrity.last_found());
     fields.add("perdura_checkpoint_failure", checkpoints.failure.as_deref().unwrap_or(""));
     backup(shared, fields);
