@@ -1,7 +1,7 @@
-//! The command line: `perdura serve`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `ping`.
+//! The command line: `perdura serve`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `recover`, `ping`.
 //!
 //! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`torture`, `log`, `checkpoint`, `digest`,
-//!   `backup` and `restore` have more); messages go to standard error.
+//!   `backup`, `restore` and `recover` have more); messages go to standard error.
 //! - The flags of `serve` are generated from the list of settings, so that no flag exists without its key in the file
 //!   and its name in the environment.
 
@@ -17,6 +17,7 @@ mod log;
 mod open_files;
 mod ping;
 mod privacy;
+mod recover;
 mod restore;
 mod serve;
 mod torture;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Some(("log", matches)) => log::run(matches),
         Some(("backup", matches)) => backup::run(matches),
         Some(("restore", matches)) => restore::run(matches),
+        Some(("recover", matches)) => recover::run(matches),
         _ => ExitCode::from(MISTAKE),
     }
 }
@@ -61,6 +63,7 @@ fn command() -> Command {
         .subcommand(log::command())
         .subcommand(backup::command())
         .subcommand(restore::command())
+        .subcommand(recover::command())
 }
 
 /// Says what went wrong, to a person.

@@ -218,3 +218,27 @@ fn an_accident_is_undone_as_the_page_says() {
     again.client().check("GET precious", "v");
     node.client().check("DBSIZE", ":0");
 }
+
+#[test]
+fn a_new_cluster_is_begun_as_the_page_says() {
+    let node = stopped_node();
+    let dir = node.data().to_string_lossy().into_owned();
+    let recipes = recipes("recover");
+    assert_eq!(recipes.len(), 4, "{recipes:?}");
+    let mut begun = 0;
+    for recipe in recipes {
+        // An entry that the log of this test has.
+        let (text, code) = follow(&recipe, &[("1234567", "150")], &dir);
+        if recipe.contains(&"--dry-run".to_owned()) {
+            assert!(code == Some(0) && text.contains("nothing was changed"), "{recipe:?}: {text}");
+            continue;
+        }
+        // There is no terminal to answer at.
+        assert!(code == Some(2) && text.contains("--yes"), "{recipe:?}: {text}");
+        let (text, code) = follow(&[&recipe[..], &["--yes".to_owned()]].concat(), &[], &dir);
+        assert!(code == Some(0) && text.contains("new cluster"), "{recipe:?}: {text}");
+        begun += 1;
+        assert!(node.data().join(format!("before-recovery-{begun}")).is_dir());
+    }
+    assert_eq!(begun, 2);
+}

@@ -12,6 +12,7 @@ mod hostile;
 mod kills;
 mod ledger;
 mod point_in_time;
+mod recover;
 mod repair;
 mod restarts;
 mod restorable;
