@@ -13,6 +13,9 @@ use crate::env::Clock;
 /// Under a threshold this low, in µs, everything is timed.
 const WATCHFUL_US: i64 = 1000;
 
+/// Slow commands kept until they are taken: an entry may hold hundreds of thousands, and under a threshold of 0 all are slow.
+const MAX_KEPT: usize = 1000;
+
 /// Whether a command is to be timed under a threshold in µs; a negative one times nothing.
 #[inline]
 pub fn is_timed(command: &Command, slower_than_us: i64) -> bool {
@@ -33,7 +36,7 @@ pub struct SlowRun {
 pub struct Stopwatch {
     clock: Option<Clock>,
     slower_than_us: i64,
-    /// The slow ones since they were last taken, in order.
+    /// The slow ones since they were last taken, in order; the first [`MAX_KEPT`].
     pub slow: Vec<SlowRun>,
 }
 
@@ -59,7 +62,7 @@ impl Stopwatch {
     pub fn stop(&mut self, began_ns: Option<u64>, args: &[&[u8]]) {
         if let (Some(began_ns), Some(clock)) = (began_ns, &self.clock) {
             let duration_us = (clock.monotonic_ns() - began_ns) / 1000;
-            if duration_us as i64 >= self.slower_than_us {
+            if duration_us as i64 >= self.slower_than_us && self.slow.len() < MAX_KEPT {
                 self.slow.push(SlowRun { args: shortened(args), duration_us });
             }
         }
@@ -89,6 +92,17 @@ mod tests {
         assert_eq!(slow_under(-1, "zunionstore", u64::MAX / 2000), 0);
         assert_eq!(slow_under(0, "zunionstore", 0), 1);
         assert_eq!(slow_under(0, "_freeexpired", 5000), 0);
+    }
+
+    #[test]
+    fn slow_commands_of_one_entry_take_no_more_memory_than_a_thousand() {
+        let mut stopwatch = Stopwatch::new(Clock::manual(0).0);
+        stopwatch.set_threshold_us(0);
+        for _ in 0..2 * MAX_KEPT {
+            let began_ns = stopwatch.start(lookup(b"set").expect("a command").command);
+            stopwatch.stop(began_ns, &[b"set", b"k", b"v"]);
+        }
+        assert_eq!(stopwatch.slow.len(), MAX_KEPT);
     }
 
     #[test]
