@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::{BackupError, Damage, Result};
+use super::inventory::HeldCheckpoint;
 use super::names::{self, PieceName};
 use super::object::Kind;
 use super::repository::Repository;
@@ -98,6 +99,13 @@ impl StoredCheckpoint {
     /// All its pieces, each once.
     pub fn pieces(&self) -> BTreeSet<PieceName> {
         self.files.iter().flatten().copied().collect()
+    }
+
+    /// What an inventory tells of it.
+    pub fn held(&self) -> HeldCheckpoint {
+        let (manifest, point) = (&self.manifest, &self.manifest.point);
+        let (keys, bytes) = (manifest.keys(), manifest.bytes());
+        HeldCheckpoint { index: point.index, term: point.term, stamp_ms: point.stamp_ms, keys, bytes }
     }
 
     /// How many of its pieces are not among these.

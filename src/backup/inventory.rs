@@ -1,6 +1,7 @@
 //! What a repository holds: which points in time can be restored, and which objects are needed for one.
 //!
-//! - It is made of names, and of what checkpoints say of themselves: entries are not read for it.
+//! - It is made of names, and of what checkpoints say of themselves: entries and pieces are not read for it.
+//! - A checkpoint counts if all its pieces are there. One that can't be restored keeps nobody from what can.
 //! - Objects of the log may overlap, and have the same entries where they do.
 
 use super::error::{BackupError, Result};
@@ -41,8 +42,10 @@ pub struct Span {
 pub struct Inventory {
     /// By their first entries, then by their last.
     pub logs: Vec<HeldLog>,
-    /// Oldest first.
+    /// Those that can be restored, oldest first.
     pub checkpoints: Vec<HeldCheckpoint>,
+    /// Indexes of those that lack pieces, or whose description is damaged, oldest first.
+    pub incomplete: Vec<u64>,
     /// Up to when nothing more was written.
     pub latest: Option<Latest>,
 }
@@ -154,7 +157,7 @@ mod tests {
         };
         let mut logs: Vec<_> = logs.iter().map(log).collect();
         logs.sort_by_key(|log| log.name);
-        Inventory { logs, checkpoints: checkpoints.iter().map(checkpoint).collect(), latest: None }
+        Inventory { logs, checkpoints: checkpoints.iter().map(checkpoint).collect(), ..Inventory::default() }
     }
 
     fn spans(inventory: &Inventory) -> Vec<(u64, u64)> {

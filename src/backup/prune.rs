@@ -13,8 +13,8 @@
 use std::collections::BTreeSet;
 
 use super::checkpoint::StoredCheckpoint;
-use super::error::Result;
-use super::inventory::{HeldCheckpoint, Inventory};
+use super::error::{BackupError, Result};
+use super::inventory::HeldCheckpoint;
 use super::names::{self, LogName, PieceName};
 use super::repository::Repository;
 use crate::env::{self, Clock};
@@ -63,11 +63,13 @@ impl Doomed {
 pub fn plan(repository: &Repository, keep: Keep, now_ms: i64) -> Result<Doomed> {
     let inventory = repository.inventory()?;
     let pieces = repository.pieces()?;
-    let (whole, incomplete) = sort_out(repository, &inventory, &pieces.keys().copied().collect())?;
-    let oldest = oldest_kept(&whole, keep, now_ms);
-    let is_before = |index: u64| oldest.is_some_and(|oldest| index < oldest);
-    let checkpoints: Vec<u64> =
-        inventory.checkpoints.iter().map(|one| one.index).filter(|index| is_before(*index)).collect();
+    let oldest = oldest_kept(&inventory.checkpoints, keep, now_ms);
+    let is_before = |index: &u64| oldest.is_some_and(|oldest| *index < oldest);
+    let (gone, incomplete): (Vec<u64>, Vec<u64>) =
+        inventory.incomplete.iter().partition(|index| is_before(index));
+    let whole = inventory.checkpoints.iter().map(|one| one.index).filter(is_before);
+    let mut checkpoints: Vec<u64> = whole.chain(gone).collect();
+    checkpoints.sort_unstable();
     let logs: Vec<_> =
         inventory.logs.iter().filter(|log| oldest.is_some_and(|oldest| log.name.last <= oldest)).collect();
     let storing = repository.storing_indexes()?;
@@ -84,25 +86,7 @@ pub fn plan(repository: &Repository, keep: Keep, now_ms: i64) -> Result<Doomed> 
     let bytes =
         logs.iter().map(|log| log.bytes).sum::<u64>() + pieces.iter().map(|piece| piece.bytes).sum::<u64>();
     let logs = logs.into_iter().map(|log| log.name).collect();
-    let incomplete = incomplete.into_iter().filter(|index| !is_before(*index)).collect();
     Ok(Doomed { checkpoints, logs, pieces, given_up, bytes, incomplete })
-}
-
-/// Checkpoints with all their pieces, and the indexes of the others, both oldest first.
-fn sort_out(
-    repository: &Repository,
-    inventory: &Inventory,
-    there: &BTreeSet<PieceName>,
-) -> Result<(Vec<HeldCheckpoint>, Vec<u64>)> {
-    let (mut whole, mut incomplete) = (Vec::new(), Vec::new());
-    for held in &inventory.checkpoints {
-        match repository.checkpoint(held.index)? {
-            Some(checkpoint) if checkpoint.missing(there) == 0 => whole.push(held.clone()),
-            Some(_) => incomplete.push(held.index),
-            None => {}
-        }
-    }
-    Ok((whole, incomplete))
 }
 
 /// Removes it. `progress` hears of objects.
@@ -195,7 +179,12 @@ fn pieces_of<'a>(
 ) -> Result<BTreeSet<PieceName>> {
     let mut pieces = BTreeSet::new();
     for index in indexes {
-        pieces.extend(read(repository, *index)?.iter().flat_map(StoredCheckpoint::pieces));
+        match read(repository, *index) {
+            Ok(checkpoint) => pieces.extend(checkpoint.iter().flat_map(StoredCheckpoint::pieces)),
+            // It can't be restored, whatever pieces are there. A node that stores it again stores its pieces, too.
+            Err(BackupError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(pieces)
 }

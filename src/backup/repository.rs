@@ -28,7 +28,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::checkpoint::StoredCheckpoint;
 use super::entries::Entries;
 use super::error::{BackupError, Damage, Result};
-use super::inventory::{HeldCheckpoint, HeldLog, Inventory};
+use super::inventory::{HeldLog, Inventory};
 use super::key::{Key, open_name_of};
 use super::latest::Latest;
 use super::names::{self, LogName, PieceName};
@@ -157,27 +157,28 @@ impl Repository {
         &self.store
     }
 
-    /// Everything but pieces of files.
+    /// What can be restored.
     pub fn inventory(&self) -> Result<Inventory> {
-        let mut checkpoints = Vec::new();
-        for index in self.checkpoint_indexes()? {
-            // It may have been pruned since.
-            let Some(checkpoint) = self.checkpoint(index)? else { continue };
-            let point = &checkpoint.manifest.point;
-            checkpoints.push(HeldCheckpoint {
-                index,
-                term: point.term,
-                stamp_ms: point.stamp_ms,
-                keys: checkpoint.manifest.keys(),
-                bytes: checkpoint.manifest.bytes(),
-            });
+        let (mut checkpoints, mut incomplete) = (Vec::new(), Vec::new());
+        let indexes = self.checkpoint_indexes()?;
+        let there = self.pieces()?.into_keys().collect();
+        for index in indexes {
+            match self.checkpoint(index) {
+                Ok(Some(checkpoint)) if checkpoint.missing(&there) == 0 => {
+                    checkpoints.push(checkpoint.held())
+                }
+                Ok(Some(_)) | Err(BackupError::Damaged { .. }) => incomplete.push(index),
+                // It was pruned since.
+                Ok(None) => {}
+                Err(error) => return Err(error),
+            }
         }
         let latest = match Latest::read(self) {
             // Without it everything can be restored all the same; who verifies is told.
             Err(BackupError::Damaged { .. }) => None,
             latest => latest?,
         };
-        Ok(Inventory { logs: self.logs()?, checkpoints, latest })
+        Ok(Inventory { logs: self.logs()?, checkpoints, incomplete, latest })
     }
 
     /// Objects of the log, by their first entries.

@@ -79,6 +79,6 @@ pub fn verify_sealed(repository: &Sealed, mut progress: impl FnMut(u64, u64)) ->
     // Their names have the indexes, and gaps are made of nothing else.
     let checkpoint = |index| HeldCheckpoint { index, term: 0, stamp_ms: 0, keys: 0, bytes: 0 };
     let checkpoints = indexes.into_iter().map(checkpoint).collect();
-    report.gaps = Inventory { logs, checkpoints, latest: None }.gaps();
+    report.gaps = Inventory { logs, checkpoints, ..Inventory::default() }.gaps();
     Ok(report)
 }

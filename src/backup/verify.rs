@@ -50,10 +50,10 @@ impl Report {
 /// Reads and checks everything. `progress` hears of objects, so far and in all.
 pub fn verify(repository: &Repository, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
     let mut report = Report::default();
-    let (checkpoints, pieces) = verify_checkpoints(repository, &mut report)?;
-    let there = repository.pieces()?;
+    let there: BTreeSet<PieceName> = repository.pieces()?.into_keys().collect();
+    let (checkpoints, incomplete, pieces) = verify_checkpoints(repository, &there, &mut report)?;
     let logs = repository.logs()?;
-    report.spare_pieces = there.keys().filter(|piece| !pieces.contains(piece)).count() as u64;
+    report.spare_pieces = there.iter().filter(|piece| !pieces.contains(piece)).count() as u64;
     let all = (logs.len() + pieces.len()) as u64;
     let mut done = 0;
     verify_pieces(repository, &pieces, &mut report, |_| {
@@ -65,7 +65,7 @@ pub fn verify(repository: &Repository, mut progress: impl FnMut(u64, u64)) -> Re
         progress(done, all);
     })?;
     let latest = noted(&mut report, Latest::read(repository))?.flatten();
-    let inventory = Inventory { logs, checkpoints, latest };
+    let inventory = Inventory { logs, checkpoints, incomplete, latest };
     (report.spans, report.gaps) = (inventory.spans(), inventory.gaps());
     Ok(report)
 }
@@ -82,20 +82,28 @@ fn noted<T>(report: &mut Report, result: Result<T>) -> Result<Option<T>> {
     }
 }
 
+/// Checkpoints that can be restored, the others, and the pieces that all of them name.
+type Checkpoints = (Vec<HeldCheckpoint>, Vec<u64>, BTreeSet<PieceName>);
+
 fn verify_checkpoints(
     repository: &Repository,
+    there: &BTreeSet<PieceName>,
     report: &mut Report,
-) -> Result<(Vec<HeldCheckpoint>, BTreeSet<PieceName>)> {
-    let (mut held, mut pieces) = (Vec::new(), BTreeSet::new());
+) -> Result<Checkpoints> {
+    let (mut held, mut incomplete, mut pieces) = (Vec::new(), Vec::new(), BTreeSet::new());
     for index in repository.checkpoint_indexes()? {
-        let Some(Some(checkpoint)) = noted(report, repository.checkpoint(index))? else { continue };
+        let Some(Some(checkpoint)) = noted(report, repository.checkpoint(index))? else {
+            incomplete.push(index);
+            continue;
+        };
         report.checkpoints += 1;
         pieces.extend(checkpoint.pieces());
-        let manifest = &checkpoint.manifest;
-        let (term, stamp_ms) = (manifest.point.term, manifest.point.stamp_ms);
-        held.push(HeldCheckpoint { index, term, stamp_ms, keys: manifest.keys(), bytes: manifest.bytes() });
+        match checkpoint.missing(there) {
+            0 => held.push(checkpoint.held()),
+            _ => incomplete.push(index),
+        }
     }
-    Ok((held, pieces))
+    Ok((held, incomplete, pieces))
 }
 
 fn verify_pieces(

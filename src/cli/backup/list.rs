@@ -23,6 +23,8 @@ struct Answer {
     log_id: Option<String>,
     encrypted: bool,
     checkpoints: Vec<CheckpointRow>,
+    /// Checkpoints that can't be restored: they lack pieces, or their description is damaged.
+    incomplete: Vec<u64>,
     log_objects: usize,
     log_bytes: u64,
     /// The end of the last of these.
@@ -82,6 +84,7 @@ fn answer(repository: &Repository, inventory: &Inventory) -> Answer {
         log_id: repository.owner().log_id.map(|log_id| format!("{log_id:016x}")),
         encrypted: repository.is_encrypted(),
         checkpoints: checkpoints.collect(),
+        incomplete: inventory.incomplete.clone(),
         log_objects: inventory.logs.len(),
         log_bytes: inventory.logs.iter().map(|log| log.bytes).sum(),
         latest_restorable_time: spans.last().map(|span| utc_text(span.last_ms)),
@@ -110,6 +113,9 @@ fn tell(out: &mut impl Write, repository: &Repository, answer: &Answer) -> Resul
     writeln!(out, "\n{:>20}  {:<24}  {:>12}  {:>10}", "checkpoint", "time (UTC)", "keys", "bytes")?;
     for CheckpointRow { index, time, keys, bytes, .. } in &answer.checkpoints {
         writeln!(out, "{index:>20}  {time:<24}  {keys:>12}  {:>10}", bytes_text(*bytes))?;
+    }
+    for index in &answer.incomplete {
+        writeln!(out, "INCOMPLETE: checkpoint {index} can't be restored; verify says why")?;
     }
     writeln!(out, "\nlog: {} in {} objects", bytes_text(answer.log_bytes), answer.log_objects)?;
     if let Some(time) = &answer.latest_restorable_time {

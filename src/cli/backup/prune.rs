@@ -43,7 +43,7 @@ struct Answer<'a> {
     log_objects: usize,
     pieces: usize,
     bytes: u64,
-    /// Checkpoints that stay and lack pieces.
+    /// Checkpoints that stay and can't be restored.
     incomplete: &'a [u64],
 }
 
@@ -85,7 +85,10 @@ fn tell(json: bool, dry_run: bool, out: &mut impl Write, doomed: &Doomed) -> Res
         return write_json(out, &answer);
     }
     for index in &doomed.incomplete {
-        writeln!(out, "INCOMPLETE: checkpoint {index} lacks pieces, so it counts as none that is kept")?;
+        writeln!(
+            out,
+            "INCOMPLETE: checkpoint {index} can't be restored, so it counts as none that is kept; verify says why"
+        )?;
     }
     let verb = if dry_run { "would remove" } else { "removed" };
     Ok(writeln!(out, "{verb} {}", text(doomed))?)
