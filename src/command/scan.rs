@@ -6,7 +6,7 @@
 
 use super::args::{integer, is};
 use super::error::CommandError;
-use super::glob;
+use super::glob::{self, Case, Glob};
 use crate::protocol::reply::{Reply, Resp};
 
 /// Elements per step where COUNT does not say.
@@ -37,7 +37,7 @@ impl Scanned {
 
 #[derive(Debug)]
 pub struct ScanOptions<'a> {
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Glob>,
     /// How many elements to visit, about.
     pub count: usize,
     pub type_name: Option<&'a [u8]>,
@@ -59,7 +59,7 @@ impl<'a> ScanOptions<'a> {
             if is(word, "COUNT") {
                 options.count = usize::try_from(integer(value)?).unwrap_or(0);
             } else if is(word, "MATCH") {
-                options.pattern = Some(value).filter(|pattern| !glob::matches_all(pattern)).copied();
+                options.pattern = (!glob::matches_all(value)).then(|| Glob::new(value, Case::Sensitive));
             } else if scanned == Scanned::Keys && is(word, "TYPE") {
                 options.type_name = Some(value);
             } else {
@@ -71,7 +71,7 @@ impl<'a> ScanOptions<'a> {
 
     /// Whether MATCH lets an element through.
     pub fn accepts(&self, text: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, text))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(text))
     }
 }
 

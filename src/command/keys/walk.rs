@@ -3,8 +3,9 @@
 //! - A cursor is a slot (its low 14 bits) and a position in that slot's table (the bits above); 0 is the start and the end.
 //! - A key that is there from the first step of a scan to the last is seen at least once, for that holds in every slot.
 
+use crate::command::glob::{self, Case, Glob};
 use crate::command::scan::{Page, ScanOptions, Scanned, cursor};
-use crate::command::{Args, CommandResult, ReadContext, glob};
+use crate::command::{Args, CommandResult, ReadContext};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::range::LockRange;
 use crate::keyspace::slot::{RANGES, SLOTS, SLOTS_PER_RANGE, Slot};
@@ -18,8 +19,8 @@ const RANDOM_TRIES: usize = 100;
 /// <https://redis.io/docs/latest/commands/keys/>
 pub(super) fn keys(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let mut page = Page::of(reply);
-    let all = glob::matches_all(args[1]);
-    let matching = ctx.entries().filter(|entry| all || glob::matches(args[1], entry.key()));
+    let (all, glob) = (glob::matches_all(args[1]), Glob::new(args[1], Case::Sensitive));
+    let matching = ctx.entries().filter(|entry| all || glob.matches(entry.key()));
     for entry in matching {
         if page.is_over() {
             break;

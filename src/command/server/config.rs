@@ -2,7 +2,7 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/config-get/>, <https://redis.io/docs/latest/commands/config-set/>.
 
-use super::super::glob::{Case, matches_case};
+use super::super::glob::{Case, Glob};
 use super::super::spec::Flags;
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext};
 use super::{ANYTIME, OPERATORS};
@@ -54,9 +54,8 @@ const HELP: [&str; 9] = [
 
 /// Parameters that any of the patterns matches, each once, by name.
 fn get(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let wanted = |name: &str| {
-        args[2..].iter().any(|pattern| matches_case(pattern, name.as_bytes(), Case::Insensitive))
-    };
+    let patterns: Vec<Glob> = args[2..].iter().map(|pattern| Glob::new(pattern, Case::Insensitive)).collect();
+    let wanted = |name: &str| patterns.iter().any(|pattern| pattern.matches(name.as_bytes()));
     let found: Vec<(&str, String)> =
         ctx.shared.config.parameters().filter(|(name, _)| wanted(name)).collect();
     reply.map(found.len());

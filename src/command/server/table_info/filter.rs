@@ -2,7 +2,7 @@
 
 use super::{Named, told};
 use crate::command::args::is;
-use crate::command::glob::{Case, matches_case};
+use crate::command::glob::{Case, Glob};
 use crate::command::table::category;
 use crate::command::{Args, CommandError, CommandResult, LocalContext};
 use crate::protocol::reply::Reply;
@@ -38,7 +38,8 @@ fn filter<'a>(kind: &[u8], wanted: &'a [u8]) -> Result<Fits<'a>, CommandError> {
             }))
         }
         kind if is(kind, "PATTERN") => {
-            Ok(Box::new(move |named| matches_case(wanted, named.full_name().as_bytes(), Case::Insensitive)))
+            let glob = Glob::new(wanted, Case::Insensitive);
+            Ok(Box::new(move |named| glob.matches(named.full_name().as_bytes())))
         }
         _ => Err(CommandError::Syntax),
     }
