@@ -28,8 +28,11 @@ pub const MAX_LINE_BYTES: usize = 64 * 1024;
 const KEPT_ARGS: usize = 1024;
 const KEPT_INLINE_BYTES: usize = 4096;
 
-/// Most arguments of one command, its name included.
-pub const MAX_ARGS: usize = 1024 * 1024;
+/// Most arguments of one command, its name included, as in Redis; long before them a request is too big.
+pub const MAX_ARGS: usize = i32::MAX as usize;
+
+/// What an argument takes beside its bytes while its command runs: a range, and a slice.
+const ARG_BYTES: usize = size_of::<ArgRange>() + size_of::<&[u8]>();
 
 /// What a connection may ask for before it has authenticated: enough for AUTH and HELLO.
 pub const UNAUTHENTICATED_MAX_ARGS: usize = 10;
@@ -40,7 +43,8 @@ pub const UNAUTHENTICATED_MAX_BULK_BYTES: usize = 16 * 1024;
 pub struct RequestLimits {
     /// Most bytes of one argument (`proto-max-bulk-len`).
     pub max_bulk_bytes: usize,
-    /// Most bytes of one request on the wire. Never above 4 GiB - 1: ranges are of 32 bits.
+    /// Most bytes of one request on the wire, what its arguments take beside included. Never above 4 GiB - 1: ranges are of
+    /// 32 bits.
     pub max_request_bytes: usize,
     /// Whether the connection may run commands. If not, the narrow limits above hold too.
     pub authenticated: bool,
@@ -67,14 +71,14 @@ impl RequestLimits {
         }
     }
 
-    /// Checks an argument of `len` bytes that starts `position` bytes into its request.
-    fn check_bulk(&self, len: usize, position: usize) -> Result<usize, RequestError> {
+    /// Checks an argument of `len` bytes that starts `position` bytes into its request, after `args` others.
+    fn check_bulk(&self, len: usize, position: usize, args: usize) -> Result<usize, RequestError> {
         let max_request_bytes = self.max_request_bytes.min(u32::MAX as usize);
         if len > self.max_bulk_bytes {
             Err(RequestError::InvalidBulkLength)
         } else if len > UNAUTHENTICATED_MAX_BULK_BYTES && !self.authenticated {
             Err(RequestError::UnauthenticatedBulkLength)
-        } else if len.saturating_add(position + 2) > max_request_bytes {
+        } else if len.saturating_add(position + 2 + args * ARG_BYTES) > max_request_bytes {
             Err(RequestError::RequestTooBig)
         } else {
             Ok(len)
@@ -287,7 +291,7 @@ impl RequestParser {
         }
         let len = self.read_header(buf, RequestError::BulkLengthTooLong)?;
         let len = len.and_then(|len| usize::try_from(len).ok()).ok_or(RequestError::InvalidBulkLength)?;
-        Ok(limits.check_bulk(len, self.position)?)
+        Ok(limits.check_bulk(len, self.position, self.args.len())?)
     }
 
     /// Reads the number of the header at `position` and steps over the header; none where it is no number.

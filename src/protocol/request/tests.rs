@@ -86,7 +86,7 @@ fn errors_are_worded_as_in_redis() {
     let cases: [(Vec<u8>, &str); 13] = [
         (b"*x\r\n".to_vec(), "invalid multibulk length"),
         (b"*\r\n".to_vec(), "invalid multibulk length"),
-        (b"*1048577\r\n".to_vec(), "invalid multibulk length"),
+        (b"*2147483648\r\n".to_vec(), "invalid multibulk length"),
         (b"*99999999999999999999\r\n".to_vec(), "invalid multibulk length"),
         (b"*01\r\n".to_vec(), "invalid multibulk length"),
         (b"*1\r\n$-1\r\n".to_vec(), "invalid bulk length"),
@@ -115,7 +115,7 @@ fn a_line_may_be_exactly_as_long_as_the_limit() {
 fn who_has_not_authenticated_gets_little() {
     let cases: [(&[u8], RequestError); 4] = [
         (b"*11\r\n", RequestError::UnauthenticatedArgCount),
-        (b"*1048577\r\n", RequestError::InvalidArgCount),
+        (b"*2147483648\r\n", RequestError::InvalidArgCount),
         (b"*1\r\n$16385\r\n", RequestError::UnauthenticatedBulkLength),
         (b"*1\r\n$536870913\r\n", RequestError::InvalidBulkLength),
     ];
