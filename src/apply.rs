@@ -18,7 +18,7 @@ use crate::command::context::{Effects, Executed, Stamp};
 use crate::command::random::Random;
 use crate::command::table::Row;
 use crate::command::{
-    Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, lookup, statistic_index,
+    Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, cost, lookup, statistic_index,
 };
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::changes::Generation;
@@ -300,7 +300,8 @@ pub fn read_in(
 ) -> Option<CommandError> {
     let Handler::Read(handler) = command.handler_for(args) else { return None };
     let start = reply.position();
-    let error = handler(context, args, reply).err()?;
+    let checked = cost::check_read(command, context, args);
+    let error = checked.and_then(|()| handler(context, args, reply)).err()?;
     reply.rewind(start);
     reply.error(&error.to_string());
     Some(error)

@@ -187,6 +187,8 @@ pub struct Config {
     pub proto_max_bulk_len: u64,
 
     pub dir: PathBuf,
+    /// Zero is no limit but the guard.
+    pub maxmemory: u64,
     pub log_sync: LogSync,
     /// Every batch begins in a block of its own: for disks that destroy what a torn write leaves unchanged.
     pub log_pad_to_block: bool,
@@ -240,6 +242,7 @@ impl Config {
             output_limits: settings.required("client-output-buffer-limit", output_limits)?,
             proto_max_bulk_len: settings.required("proto-max-bulk-len", parse_max_bulk_len)?,
             dir: settings.required("dir", |text| Ok(PathBuf::from(text)))?,
+            maxmemory: settings.required("maxmemory", parse_bytes)?,
             log_sync: settings.required("log-sync", parse_log_sync)?,
             log_pad_to_block: settings.required("log-pad-to-block", parse_yes_no)?,
             segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
@@ -302,10 +305,6 @@ fn check_unsupported(settings: &Settings) -> Result<(), ConfigError> {
     settings.required("databases", |text| match text.parse() {
         Ok(DATABASES) => Ok(()),
         _ => Err(format!("only {DATABASES} is supported")),
-    })?;
-    settings.required("maxmemory", |text| match parse_bytes(text)? {
-        0 => Ok(()),
-        _ => Err("only 0, no limit, is supported".to_owned()),
     })?;
     settings.required("maxmemory-policy", |text| match text {
         "noeviction" => Ok(()),

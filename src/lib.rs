@@ -15,6 +15,7 @@ pub mod env;
 pub mod keyspace;
 pub mod loading;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod monitor;
 pub mod net;

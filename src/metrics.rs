@@ -33,7 +33,7 @@ use crate::env::Clock;
 
 pub use lane::{CommandTotals, Lane, Outcome, Totals};
 pub use latency::Latencies;
-pub use memory::{Memory, memory};
+pub use memory::{Memory, memory, usage};
 pub use rates::Rates;
 
 /// A number that is set.

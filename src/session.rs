@@ -10,6 +10,7 @@
 //! A session does no input or output; its connection does.
 
 mod awaited;
+mod blocking;
 mod delay;
 mod forward;
 mod http;
@@ -27,7 +28,8 @@ use crate::client::{Client, ReplyMode};
 use crate::command::spec::{Flags, SessionCommand};
 use crate::command::{
     Args, Command, CommandError, Handler, LocalContext, ReadContext, lookup, lookup_subcommand,
-    statistic_index, statistic_name, table::NO_COMMAND,
+    statistic_index, statistic_name,
+    table::{NO_COMMAND, Row},
 };
 use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
@@ -41,6 +43,7 @@ use crate::shard::plan::Addressee;
 use crate::shard::port::Port;
 use crate::shard::turn::Now;
 use crate::shared::Shared;
+use blocking::OnceEach;
 pub use forward::Forward;
 pub use line::{Line, Mute};
 pub use migrate::Sent;
@@ -392,22 +395,33 @@ impl Session {
         if line.forwarded > 0 {
             return Verdict::Wait;
         }
+        let argc = args.len() as u32;
         let Some(blocking) = command.blocking else {
-            return self.enqueue(line, args, |bytes| Work::Write { bytes });
+            return self.enqueue(line, args, |bytes| Work::Write { bytes, command, argc });
         };
         let timeout_ms = (blocking.check)(args).and_then(|()| blocking.timeout_ms(args));
         match timeout_ms {
-            Err(error) => self.answer(line, |reply| reply.error(&error.to_string())),
-            Ok(timeout_ms) => {
-                let now_ms = self.now.monotonic_ms as i64;
-                let deadline_ms = timeout_ms.map(|timeout| now_ms.saturating_add(timeout));
-                let verdict =
-                    self.enqueue(line, args, |bytes| Work::Blocking { bytes, command, deadline_ms });
-                (line.barrier, line.blocking) = (verdict == Verdict::Taken, verdict == Verdict::Taken);
-                return verdict;
-            }
+            Err(error) => self.answer_here(line, |reply| reply.error(&error.to_string())),
+            Ok(timeout_ms) => self.propose_blocking(command, timeout_ms, args, line),
         }
-        Verdict::Taken
+    }
+
+    fn propose_blocking(
+        &mut self,
+        command: &'static Command,
+        timeout_ms: Option<i64>,
+        args: &Args<'_>,
+        line: &mut Line,
+    ) -> Verdict {
+        let now_ms = self.now.monotonic_ms as i64;
+        let deadline_ms = timeout_ms.map(|timeout| now_ms.saturating_add(timeout));
+        let once = OnceEach::of(command, args);
+        let once = once.as_ref().map(OnceEach::args);
+        let args = once.as_deref().unwrap_or(args);
+        let argc = args.len() as u32;
+        let verdict = self.enqueue(line, args, |bytes| Work::Blocking { bytes, command, argc, deadline_ms });
+        (line.barrier, line.blocking) = (verdict == Verdict::Taken, verdict == Verdict::Taken);
+        verdict
     }
 
     /// The connection is gone: ends what it left with the log and with the registry of subscribers.
@@ -439,6 +453,14 @@ impl Session {
         batch.push(self.client.connection, self.client.resp, work(bytes));
         line.pending += 1;
         Verdict::Taken
+    }
+
+    /// Lets a command of the server's own be logged for the client.
+    fn enqueue_own(&mut self, line: &mut Line, args: &Args<'_>) -> Verdict {
+        let Some(Row { command, .. }) = lookup(args[0]) else {
+            return self.answer_here(line, |reply| reply.error(&unknown_command(args)));
+        };
+        self.enqueue(line, args, |bytes| Work::Write { bytes, command, argc: args.len() as u32 })
     }
 
     fn push(&mut self, work: Work) {

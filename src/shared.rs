@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::client::ClientRegistry;
+use crate::command::cost::{self, Cost};
+use crate::command::{Args, Command, Handler};
 use crate::config::Config;
 use crate::config::runtime::RuntimeConfig;
 use crate::env::Clock;
@@ -89,6 +91,14 @@ impl Shared {
         }
         let elsewhere = self.pubsub.receivers_elsewhere(kind, channel);
         elsewhere + self.pubsub.publish(kind, channel, payload)
+    }
+
+    /// The error for a command that may need more memory by its arguments than there is, told by the primary alone.
+    pub fn memory_refusal(&self, command: &Command, args: &Args<'_>) -> Option<String> {
+        let bytes = cost::charged(command, Cost::of_args(args)).bytes();
+        let writes = matches!(command.handler_for(args), Handler::Write(_));
+        let asks = writes && bytes > 0 && self.shard.is_primary();
+        asks.then(|| self.shard.memory.refusal(self.config.maxmemory(), bytes)).flatten()
     }
 
     /// Whether this node answers clients: as the primary, or by way of one it knows.

@@ -3,6 +3,7 @@
 //! Source: <https://redis.io/docs/latest/commands/?group=server>.
 
 use super::args::{database, is};
+use super::cost::CostKind;
 use super::spec::{Categories, Flags};
 use super::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
 use crate::keyspace::DATABASES;
@@ -31,6 +32,7 @@ pub const FAMILY: Family = Family {
             "Removes all keys from the current database.",
         ),
         Command::write("swapdb", 3, swapdb)
+            .cost(CostKind::MovesValues)
             .flags(&[Flags::FAST, WHOLE])
             .categories(Categories::DANGEROUS)
             .docs("4.0.0", "O(1)", "Swaps two databases."),

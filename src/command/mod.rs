@@ -12,6 +12,7 @@
 pub mod args;
 mod connection;
 pub mod context;
+pub mod cost;
 mod database;
 mod decimal;
 #[cfg(test)]
@@ -62,6 +63,7 @@ use crate::keyspace::view::LockSet;
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
 use crate::shared::Shared;
+use cost::CostKind;
 use spec::{Categories, Docs, Flags, KeySpec, SessionCommand};
 
 /// A request's arguments, the command's name first.
@@ -164,6 +166,8 @@ pub struct Command {
     pub extra_categories: Categories,
     pub keys: &'static [KeySpec],
     pub blocking: Option<Blocking>,
+    /// What it may cost.
+    pub cost: CostKind,
     pub docs: Docs,
     pub subcommands: &'static [Command],
 }
@@ -188,6 +192,7 @@ impl Command {
             extra_categories: Categories::empty(),
             keys: &[],
             blocking: None,
+            cost: CostKind::Arguments,
             docs: Docs { summary: "", since: "1.0.0", complexity: "" },
             subcommands: &[],
         }
@@ -248,6 +253,11 @@ impl Command {
         Command { reading: Some(Reading { when, handler }), ..self }
     }
 
+    /// Says that more than its arguments decide what it costs.
+    pub const fn cost(self, cost: CostKind) -> Command {
+        Command { cost, ..self }
+    }
+
     pub const fn docs(self, since: &'static str, complexity: &'static str, summary: &'static str) -> Command {
         Command { docs: Docs { summary, since, complexity }, ..self }
     }
@@ -294,6 +304,11 @@ impl Command {
         }
         let keys = self.key_places(args).map(|place| LockSet::of_range(Slot::of(args[place]).range()));
         keys.fold(LockSet::NONE, LockSet::union)
+    }
+
+    /// Whether what one key holds may go to another.
+    pub fn moves(&self) -> bool {
+        matches!(self.cost, CostKind::MovesElements | CostKind::MovesValues)
     }
 
     /// What a request with these arguments runs, and so the way that it takes. `args` fit the row's arity.

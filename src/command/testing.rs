@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::context::{Effects, ReadContext, Stamp, WriteContext};
+use super::cost::{self, Cost, CostContext, Forecast};
 use super::error::CommandError;
 use super::{Args, Command, CommandResult, Handler, lookup, lookup_subcommand};
 use crate::keyspace::digest::{self, Digest};
@@ -108,6 +109,14 @@ impl TestDb {
 
     pub fn digest(&self) -> Digest {
         digest::of_keyspace(&self.keyspace)
+    }
+
+    /// What a command would cost now.
+    pub fn cost(&self, args: &Args<'_>, forecast: &Forecast) -> Cost {
+        let command = find(args).expect("a command");
+        let view = self.keyspace.read(command.lock_set(args));
+        let reader = ReadContext::new(&view, self.db, self.now_ms, self.seed);
+        cost::of_command(command, &CostContext::new(&reader, forecast), args)
     }
 
     fn execute(&mut self, args: &Args<'_>, out: &mut Vec<u8>) -> CommandResult {

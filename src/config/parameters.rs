@@ -11,7 +11,7 @@
 use std::sync::atomic::Ordering;
 
 use super::runtime::RuntimeConfig;
-use super::value::{LogLevel, Secret, parse_number, parse_yes_no, yes_no};
+use super::value::{LogLevel, Secret, parse_bytes, parse_number, parse_yes_no, yes_no};
 use super::{DATABASES, parse_max_bulk_len};
 use crate::keyspace::types::limits::TypeLimits;
 
@@ -85,7 +85,7 @@ pub const PARAMETERS: &[Parameter] = &[
     mutable!("loglevel", |c| c.log_level.read().redis_name().to_owned(), set_log_level),
     mutable!("masterauth", |c| secret_text(c.masterauth()), set_masterauth),
     mutable!("maxclients", |c| c.maxclients().to_string(), set_maxclients),
-    only!("maxmemory", "0"),
+    mutable!("maxmemory", |c| c.maxmemory().to_string(), set_maxmemory),
     only!("maxmemory-policy", "noeviction"),
     only!("notify-keyspace-events", ""),
     immutable!("port", |c| c.started_with().port.to_string()),
@@ -175,6 +175,11 @@ fn set_timeout(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
 fn set_tcp_keepalive(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
     let seconds = parse_number(value, 0..=i16::MAX as u64)?;
     Ok(Box::new(move |config| config.tcp_keepalive_s.store(seconds, Ordering::Relaxed)))
+}
+
+fn set_maxmemory(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let bytes = parse_bytes(value)?;
+    Ok(Box::new(move |config| config.maxmemory.store(bytes, Ordering::Relaxed)))
 }
 
 fn set_max_bulk_len(_: &RuntimeConfig, value: &str) -> Result<Change, String> {

@@ -42,6 +42,7 @@ pub struct RuntimeConfig {
     pub(super) maxclients: AtomicU64,
     pub(super) timeout_s: AtomicU64,
     pub(super) tcp_keepalive_s: AtomicU64,
+    pub(super) maxmemory: AtomicU64,
     pub(super) proto_max_bulk_len: AtomicU64,
     pub(super) slowlog_slower_than_us: AtomicI64,
     pub(super) slowlog_max_len: AtomicU64,
@@ -62,6 +63,7 @@ impl RuntimeConfig {
             maxclients: AtomicU64::new(config.maxclients),
             timeout_s: AtomicU64::new(config.timeout_s),
             tcp_keepalive_s: AtomicU64::new(config.tcp_keepalive_s),
+            maxmemory: AtomicU64::new(config.maxmemory),
             proto_max_bulk_len: AtomicU64::new(config.proto_max_bulk_len),
             slowlog_slower_than_us: AtomicI64::new(10_000),
             slowlog_max_len: AtomicU64::new(128),
@@ -128,6 +130,11 @@ impl RuntimeConfig {
     /// Zero is never.
     pub fn tcp_keepalive_s(&self) -> u64 {
         self.tcp_keepalive_s.load(Ordering::Relaxed)
+    }
+
+    /// Bytes; zero is no limit but the guard.
+    pub fn maxmemory(&self) -> u64 {
+        self.maxmemory.load(Ordering::Relaxed)
     }
 
     pub fn proto_max_bulk_len(&self) -> u64 {

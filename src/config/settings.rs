@@ -100,7 +100,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(STORAGE, "databases", "N", Some("16"),
         "Databases that SELECT reaches; 16 is the only value"),
     setting(STORAGE, "maxmemory", "BYTES", Some("0"),
-        "Limit of memory; 0, which is none, is the only value"),
+        "Refuse writes that would need more memory; 0 is no limit but the guard at 85% of the machine's memory"),
     setting(STORAGE, "maxmemory-policy", "POLICY", Some("noeviction"),
         "What goes when memory is full; noeviction is the only value"),
     setting(STORAGE, "log-sync", "dsync|fdatasync", Some("dsync"),

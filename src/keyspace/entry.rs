@@ -155,6 +155,20 @@ impl Entry {
         entry
     }
 
+    /// A string of `len` bytes that begins with `value`, which is no longer; the others are zero.
+    fn padded_string(key: &[u8], value: &[u8], len: usize, deadline_ms: Option<i64>) -> Entry {
+        assert!(value.len() <= len, "the value is to be padded");
+        let shape = Shape::new(key.len(), len, deadline_ms.is_some(), false);
+        let entry = Entry::allocate(shape, key, deadline_ms);
+        // SAFETY: the allocation has room for `len` bytes at `value_at`, and `value` is no longer.
+        unsafe {
+            let start = entry.base().add(shape.value_at());
+            copy(value, start);
+            start.add(value.len()).write_bytes(0, len - value.len());
+        }
+        entry
+    }
+
     pub fn object(key: &[u8], object: Object, deadline_ms: Option<i64>) -> Entry {
         Entry::boxed_object(key, Box::new(object), deadline_ms)
     }
@@ -308,9 +322,12 @@ impl Entry {
             self.reallocate(shape, resized);
         } else {
             let ValueRef::String(value) = self.value() else { return None };
-            let kept = &value[..value.len().min(len)];
-            let padded = [kept, &vec![0; len - kept.len()]].concat();
-            self.replace(Entry::string(self.key(), &padded, self.deadline_ms()));
+            self.replace(Entry::padded_string(
+                self.key(),
+                &value[..value.len().min(len)],
+                len,
+                self.deadline_ms(),
+            ));
         }
         // SAFETY: the entry has the resized shape now; its value's bytes are all written, and lent mutably with the entry.
         Some(unsafe { std::slice::from_raw_parts_mut(self.base().add(resized.value_at()), len) })
@@ -333,6 +350,14 @@ impl Entry {
             self.0 = pointer;
         }
         self.set_upper(upper);
+    }
+
+    /// A copy of value and deadline under another key.
+    pub fn copied(&self, key: &[u8]) -> Entry {
+        match self.value() {
+            ValueRef::String(value) => Entry::string(key, value, self.deadline_ms()),
+            ValueRef::Object(object) => Entry::object(key, object.clone(), self.deadline_ms()),
+        }
     }
 
     /// The same value and deadline under another key.
@@ -416,10 +441,7 @@ impl Drop for Entry {
 
 impl Clone for Entry {
     fn clone(&self) -> Self {
-        match self.value() {
-            ValueRef::String(value) => Entry::string(self.key(), value, self.deadline_ms()),
-            ValueRef::Object(object) => Entry::object(self.key(), object.clone(), self.deadline_ms()),
-        }
+        self.copied(self.key())
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tikv_jemalloc_ctl::{epoch, stats};
 
+use crate::memory::Usage;
+
 /// Bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -25,6 +27,18 @@ pub fn memory() -> Memory {
     }
 }
 
+/// What the process needs of the machine now.
+pub fn usage() -> Usage {
+    let Memory { allocated, active, .. } = memory();
+    let bytes = |read: Result<usize, _>| -> u64 { read.unwrap_or_default() as u64 };
+    let allocators = bytes(stats::resident::read()).max(active);
+    let [addresses, resident, shared] = statm().unwrap_or_default();
+    // Of the allocator's own pages those without allocations in them can be had again.
+    let others = resident.saturating_sub(shared).saturating_sub(allocators);
+    let spare = bytes(stats::retained::read()) + (allocators - active);
+    Usage { allocated, pages: active + others, addresses, spare_addresses: spare.min(addresses) }
+}
+
 /// Raises `peak` to what is allocated now, and returns it.
 pub(super) fn note_peak(peak: &AtomicU64) -> u64 {
     let allocated = memory().allocated;
@@ -32,7 +46,25 @@ pub(super) fn note_peak(peak: &AtomicU64) -> u64 {
 }
 
 fn resident() -> Option<u64> {
+    statm().map(|[_, resident, _]| resident)
+}
+
+/// Bytes of addresses, of resident pages, and of those that files back.
+fn statm() -> Option<[u64; 3]> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
+    let mut pages = statm.split_whitespace().map_while(|pages| pages.parse::<u64>().ok());
+    let mut bytes = || Some(pages.next()? * rustix::param::page_size() as u64);
+    Some([bytes()?, bytes()?, bytes()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allocated_is_part_of_what_is_used() {
+        let usage = usage();
+        assert!(usage.allocated > 0 && usage.pages >= usage.allocated && usage.addresses >= usage.pages);
+        assert!(usage.spare_addresses <= usage.addresses);
+    }
 }

@@ -24,10 +24,10 @@ pub struct Item {
 }
 
 pub enum Work {
-    /// A logged command; the next so many bytes are an entry's item.
-    Write { bytes: usize },
-    /// A logged command that waits where it finds nothing; bytes as for `Write`.
-    Blocking { bytes: usize, command: &'static Command, deadline_ms: Option<i64> },
+    /// A logged command of `argc` arguments, its name included; the next so many bytes are an entry's item.
+    Write { bytes: usize, command: &'static Command, argc: u32 },
+    /// A logged command that waits where it finds nothing; the rest as for `Write`.
+    Blocking { bytes: usize, command: &'static Command, argc: u32, deadline_ms: Option<i64> },
     /// A passenger: a reading command; the next so many bytes are an entry's item.
     Read { bytes: usize, command: &'static Command },
     /// A passenger: a reply that is finished and only waits for its place.

@@ -25,6 +25,7 @@
 //! Source: `rdb.c`, `listpack.c`, `ziplist.c` and `intset.c` of Redis describe themselves in their opening comments; also
 //! <https://rdb.fnordig.de/file_format.html>.
 
+mod bound;
 mod input;
 mod intset;
 mod kind;
@@ -43,6 +44,7 @@ use thiserror::Error;
 
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Object, ValueRef};
+pub use bound::{Bound, bound};
 use input::Input;
 
 /// Longest string that is read (`proto-max-bulk-len`).

@@ -61,6 +61,27 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// Passes over a string; returns how many bytes it has when it is unpacked, or more where it is an integer.
+    pub fn skip_string(&mut self) -> Result<u64> {
+        const LONGEST_INTEGER: u64 = 11;
+        let skipped = match self.byte()? {
+            INT_8 => self.take(1),
+            INT_16 => self.take(2),
+            INT_32 => self.take(4),
+            LZF => {
+                let packed_len = string_len(self.length()?)?;
+                let len = string_len(self.length()?)?;
+                self.spend(len)?;
+                return self.take(packed_len).map(|_| len as u64);
+            }
+            head => {
+                let len = string_len(self.length_after(head)?)?;
+                return self.take(len).map(|_| len as u64);
+            }
+        };
+        skipped.map(|_| LONGEST_INTEGER)
+    }
+
     fn packed_string(&mut self) -> Result<Vec<u8>> {
         let packed_len = string_len(self.length()?)?;
         let len = string_len(self.length()?)?;

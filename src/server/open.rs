@@ -29,7 +29,8 @@ use crate::data_folder;
 use crate::env::{self, Clock};
 use crate::keyspace::{DATABASES, Keyspace, Mutator};
 use crate::loading::{Loading, Stage};
-use crate::metrics::{DatabaseKeys, Metrics};
+use crate::memory::{self, MemoryLimits};
+use crate::metrics::{self, DatabaseKeys, Metrics};
 use crate::persistence::Published;
 use crate::raft::frame::Frame;
 use crate::raft::identity::{ClusterId, Identity, NodeId};
@@ -67,7 +68,17 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
     let identity = identity(&config)?;
     let metrics = Metrics::new(clock.clone(), command::statistic_names());
     let (keyspace, mutator) = Keyspace::create();
-    let handle = Arc::new(ShardHandle::new(keyspace, config.workers));
+    let memory = MemoryLimits::new(memory::machine_limits(), metrics::usage);
+    if let Some(guard) = memory.guard() {
+        let (bytes, of) = (guard.bytes(), guard.machine.name);
+        tracing::info!(
+            bytes,
+            of,
+            maxmemory = config.maxmemory,
+            "memory guard: writes that may need more are refused"
+        );
+    }
+    let handle = Arc::new(ShardHandle::new(keyspace, config.workers).with_memory(memory));
     handle.loading.begin(clock.unix_ms(), clock.monotonic_ms());
     let counted = handle.clone();
     metrics.count_keys_by(move || {

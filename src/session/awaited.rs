@@ -4,7 +4,6 @@ use super::{Line, Session, Verdict};
 use crate::command::{
     Answer, Answering, Args, CommandError, Handler, MARK, MAX_MARK_BYTES, lookup, lookup_subcommand,
 };
-use crate::propose::batch::Work;
 use crate::protocol::reply::Reply;
 
 impl Session {
@@ -49,6 +48,6 @@ impl Session {
         if line.forwarded > 0 {
             return Verdict::Wait;
         }
-        self.enqueue(line, &[MARK, args[2]], |bytes| Work::Write { bytes })
+        self.enqueue_own(line, &[MARK, args[2]])
     }
 }

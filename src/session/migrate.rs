@@ -3,7 +3,6 @@
 use super::{Line, Session, Verdict};
 use crate::command::migrate::{DELETE_MIGRATED, MigrateRequest, Migration};
 use crate::command::{Args, CommandError, ReadContext};
-use crate::propose::batch::Work;
 
 const SUPERSEDED: &str =
     "TRYAGAIN this node was not the primary all the while; the keys stay here, and the target has them too";
@@ -55,7 +54,7 @@ impl Session {
             args.extend(accepted.flat_map(|(one, _)| [&*one.key, &one.fingerprint]));
         }
         if args.len() > 2 {
-            let verdict = self.enqueue(line, &args, |bytes| Work::Write { bytes });
+            let verdict = self.enqueue_own(line, &args);
             if verdict == Verdict::Taken {
                 self.note_migration(sent);
             }

@@ -86,6 +86,11 @@ impl Session {
             self.answer(line, |reply| reply.error("ERR Command not allowed inside a transaction"));
             return Verdict::Taken;
         }
+        if let Some(refusal) = self.shared.memory_refusal(command, args) {
+            transaction.broken = true;
+            self.answer(line, |reply| reply.error(&refusal));
+            return Verdict::Taken;
+        }
         transaction.bytes += args.iter().map(|arg| arg.len() + size_of::<Box<[u8]>>()).sum::<usize>();
         if transaction.bytes > MAX_TRANSACTION_BYTES {
             transaction.broken = true;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use perdura_wal::CommitStats;
 
 use super::marks::{Fate, Mark, Marked};
-use super::plan::{Act, Addressee, Plan, Planned, Waiting};
+use super::plan::{Act, Addressee, Next, Plan, Planned, Waiting};
 use super::port::ShardHandle;
 use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
@@ -24,7 +24,7 @@ use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
 use crate::metrics::{Lane, Metrics, Outcome};
 use crate::planted::{self, Bug};
-use crate::propose::batch::Step;
+use crate::propose::batch::{Step, Work};
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ReplyBatch;
 use crate::protocol::reply::Reply;
@@ -543,6 +543,15 @@ impl Machine {
             }
         }
         plan
+    }
+
+    /// Answers an item that is not logged at its place. A refused EXEC ends its watches, as any.
+    pub fn refuse(&mut self, plan: &mut Plan, next: Next<'_>, error: &str) {
+        if matches!(next.work, Work::Transaction { .. }) {
+            self.watches.finish((next.to.worker, next.to.connection), |_| true);
+        }
+        self.gauge.metrics.error(error.split(' ').next().unwrap_or_default());
+        plan.push(next.to, Act::Literal(format!("-{error}\r\n").into_bytes()));
     }
 
     /// A waiter is not served now; its turn comes again.

@@ -4,6 +4,7 @@
 //! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks. For operators:
 //! `log_reads` and `log_cuts` reach the log, `quiet` says up to when nothing more was written, `marks` are places at which nodes are compared.
 
+mod admission;
 pub mod deaths;
 pub mod expiry;
 pub mod log_cuts;

@@ -10,13 +10,15 @@ use super::waiters::{WaitKey, WaiterId, Waiters};
 use super::watches::Watcher;
 use crate::command::Command;
 use crate::command::context::Stamp;
+use crate::command::cost::Forecast;
 use crate::propose::batch::{Batch, Item, Step, Work};
-use crate::propose::entry::EntryError;
+use crate::propose::entry::{EntryError, HEADER_BYTES};
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
+use crate::raft::node::MAX_ENTRY_BYTES;
 
 /// A plan takes no further item once its payload is this long.
-pub const MAX_ENTRY_BYTES: usize = 4 << 20;
+const FULL_BYTES: usize = 4 << 20;
 
 /// A plan takes no further item once it has so many reads: a turn answers no more of them.
 const MAX_READS: usize = 1000;
@@ -91,6 +93,12 @@ pub struct Plan {
     pub passengers: Vec<u8>,
     pub logged: usize,
     reads: usize,
+    /// What its commands may bring.
+    pub forecast: Forecast,
+    /// Elements that its commands may touch.
+    pub steps: u64,
+    /// The longest payload that the log takes.
+    max_bytes: usize,
     served: BTreeSet<WaiterId>,
     /// Who begins to watch in this plan.
     pub watching: BTreeSet<Watcher>,
@@ -99,13 +107,26 @@ pub struct Plan {
 impl Plan {
     /// Nothing yet, by this stamp. The payload is begun by the caller.
     pub fn new(stamp: Stamp) -> Plan {
-        Plan { stamp, ..Plan::default() }
+        Plan { stamp, max_bytes: MAX_ENTRY_BYTES, ..Plan::default() }
+    }
+
+    /// The same where the log takes shorter entries only.
+    pub fn limited_to(self, max_bytes: usize) -> Plan {
+        Plan { max_bytes, ..self }
+    }
+
+    /// The longest item that the log takes.
+    pub fn max_item_bytes(&self) -> usize {
+        self.max_bytes - HEADER_BYTES
+    }
+
+    /// Whether an item of this length may be logged with what is planned.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.logged == 0 || self.payload.len() + bytes <= self.max_bytes
     }
 
     pub fn is_full(&self) -> bool {
-        self.payload.len() >= MAX_ENTRY_BYTES
-            || self.passengers.len() >= MAX_ENTRY_BYTES
-            || self.reads >= MAX_READS
+        self.payload.len() >= FULL_BYTES || self.passengers.len() >= FULL_BYTES || self.reads >= MAX_READS
     }
 
     pub fn push(&mut self, to: Addressee, act: Act) {
@@ -141,20 +162,23 @@ impl Plan {
     }
 
     /// Lets a waiter's command ride along, to be served by one of its keys or by whichever it finds; nobody twice, for
-    /// the second time would take what nobody waits for any more.
+    /// the second time would take what nobody waits for any more. False where the log would not take it any more.
     pub fn serve(
         &mut self,
         waiters: &Waiters,
         id: WaiterId,
         key: Option<&WaitKey>,
-    ) -> Result<(), EntryError> {
-        let Some(waiter) = waiters.get(id) else { return Ok(()) };
-        if self.served.insert(id) {
-            let by_key = key.and_then(|key| waiter.keys.iter().position(|own| own == key));
-            self.log(&waiter.command_for(by_key)?);
-            self.push(Addressee::NOBODY, Act::Serve { id, by_key });
+    ) -> Result<bool, EntryError> {
+        let Some(waiter) = waiters.get(id).filter(|_| !self.serves(id)) else { return Ok(true) };
+        let by_key = key.and_then(|key| waiter.keys.iter().position(|own| own == key));
+        let command = waiter.command_for(by_key)?;
+        if !self.has_room_for(command.len()) {
+            return Ok(false);
         }
-        Ok(())
+        self.served.insert(id);
+        self.log(&command);
+        self.push(Addressee::NOBODY, Act::Serve { id, by_key });
+        Ok(true)
     }
 
     /// Keeps a reading passenger's bytes; returns where.
@@ -185,6 +209,13 @@ pub struct Next<'a> {
     pub encoded: &'a [u8],
 }
 
+/// The same before it is taken.
+pub struct Peeked<'a> {
+    pub worker: usize,
+    pub item: &'a Item,
+    pub encoded: &'a [u8],
+}
+
 impl Backlog {
     pub fn add(&mut self, worker: usize, batch: Batch) {
         let Batch { bytes, items } = batch;
@@ -202,11 +233,13 @@ impl Backlog {
         }
     }
 
-    /// Whom the next item belongs to, and its work, without taking it.
-    pub fn peek(&mut self) -> Option<(usize, &Item)> {
+    /// The next item, without taking it.
+    pub fn peek(&mut self) -> Option<Peeked<'_>> {
         self.drop_taken();
         let gathered = self.batches.front()?;
-        gathered.items.as_slice().first().map(|item| (gathered.worker, item))
+        let item = gathered.items.as_slice().first()?;
+        let encoded = &gathered.bytes[gathered.next_byte..][..encoded_bytes(&item.work)];
+        Some(Peeked { worker: gathered.worker, item, encoded })
     }
 
     pub fn take(&mut self) -> Option<Next<'_>> {
@@ -222,7 +255,7 @@ impl Backlog {
 
 fn encoded_bytes(work: &Work) -> usize {
     match *work {
-        Work::Write { bytes }
+        Work::Write { bytes, .. }
         | Work::Blocking { bytes, .. }
         | Work::Read { bytes, .. }
         | Work::Transaction { bytes, .. }

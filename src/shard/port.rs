@@ -19,6 +19,7 @@ use crate::backup::status::BackupStatus;
 use crate::config::output_bounds::OutputBounds;
 use crate::keyspace::Keyspace;
 use crate::loading::Loading;
+use crate::memory::MemoryLimits;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::propose::batch::Batch;
@@ -108,6 +109,7 @@ pub struct ShardHandle {
     pub pause: Pause,
     /// How far the start is.
     pub loading: Loading,
+    pub memory: MemoryLimits,
     pub persistence: Persistence,
     pub log_reads: LogReads,
     pub log_cuts: LogCuts,
@@ -143,6 +145,7 @@ impl ShardHandle {
             keyspace,
             ports: (0..workers).map(|_| Arc::new(Port::new(output_bounds.clone()))).collect(),
             loading: Loading::default(),
+            memory: MemoryLimits::none(),
             persistence: Persistence::new(driver_wake.clone()),
             log_reads: LogReads::new(driver_wake.clone()),
             log_cuts: LogCuts::new(driver_wake.clone()),
@@ -168,6 +171,11 @@ impl ShardHandle {
     /// The most bytes of replies that a connection may be owed; what is applied does not depend on it.
     pub fn reply_limit(&self) -> usize {
         self.output_bounds.replies()
+    }
+
+    /// The same where memory is limited.
+    pub fn with_memory(self, memory: MemoryLimits) -> Self {
+        ShardHandle { memory, ..self }
     }
 
     /// Requests that wait for the driver.

@@ -6,13 +6,14 @@
 //! - What became ready otherwise (a rename, a stored sort, a client too many) is served at the head of the next entry, in
 //!   the order in which its keys became ready.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::machine::Machine;
 use super::plan::{Addressee, Plan};
 use super::waiters::{Ready, WaitKey, WaiterId};
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
+use crate::command::table::Row;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
 
 /// Clients whose commands one write or one ready key carries into an entry at most.
@@ -31,8 +32,8 @@ pub fn plan_behind(machine: &Machine, plan: &mut Plan, encoded: &[u8]) -> Result
         let db = reader.command(&mut args)?;
         let Some(row) = crate::command::lookup(args[0]) else { continue };
         let elements = args.len().saturating_sub(2).max(1);
-        for place in row.command.key_places(&args) {
-            serve_by_key(machine, plan, &(db, args[place].to_vec()), elements, &mut served)?;
+        for key in distinct_keys(&row, &args) {
+            serve_by_key(machine, plan, &(db, key.to_vec()), elements, &mut served)?;
         }
     }
     while let Some(id) = served.pop_front() {
@@ -41,6 +42,12 @@ pub fn plan_behind(machine: &Machine, plan: &mut Plan, encoded: &[u8]) -> Result
         }
     }
     Ok(())
+}
+
+/// The keys of a command in their order, each once.
+fn distinct_keys<'a>(row: &Row, args: &EntryArgs<'a>) -> Vec<&'a [u8]> {
+    let mut seen = BTreeSet::new();
+    row.command.key_places(args).map(|place| args[place]).filter(|key| seen.insert(*key)).collect()
 }
 
 /// Adds the next `limit` who wait for a key.
@@ -54,7 +61,10 @@ fn serve_by_key(
     let waiting = machine.waiters.waiting_for(key).map(|(id, _)| id).filter(|id| !plan.serves(*id));
     let next: Vec<WaiterId> = waiting.take(limit.min(MAX_SERVED)).collect();
     for id in next {
-        plan.serve(&machine.waiters, id, Some(key))?;
+        // The others' turn comes once the key is found to have changed.
+        if !plan.serve(&machine.waiters, id, Some(key))? {
+            break;
+        }
         served.push_back(id);
     }
     Ok(())
@@ -63,25 +73,38 @@ fn serve_by_key(
 /// Begins a plan with those whose keys were made ready by what did not carry their commands with it.
 pub fn plan_ready(machine: &mut Machine, plan: &mut Plan, stamp: Stamp) -> Result<(), ApplyError> {
     for ready in machine.ready.take() {
-        match ready {
-            Ready::Key(key) => plan_ready_key(machine, plan, &key, stamp)?,
-            Ready::Waiter(id) => {
-                let Some(waiter) = machine.waiters.get(id) else { continue };
-                if machine.is_ready(&waiter.encoded, waiter.command, stamp)? {
-                    plan.serve(&machine.waiters, id, None)?;
+        let has_room = match &ready {
+            Ready::Key(key) => plan_ready_key(machine, plan, key, stamp)?,
+            Ready::Waiter(id) => match machine.waiters.get(*id) {
+                Some(waiter) if machine.is_ready(&waiter.encoded, waiter.command, stamp)? => {
+                    plan.serve(&machine.waiters, *id, None)?
                 }
-            }
+                _ => true,
+            },
+        };
+        if !has_room {
+            machine.ready.add(ready);
         }
     }
     Ok(())
 }
 
-fn plan_ready_key(machine: &Machine, plan: &mut Plan, key: &WaitKey, stamp: Stamp) -> Result<(), EntryError> {
-    let Some((value_type, elements)) = machine.ready_elements(key, stamp) else { return Ok(()) };
+fn plan_ready_key(
+    machine: &Machine,
+    plan: &mut Plan,
+    key: &WaitKey,
+    stamp: Stamp,
+) -> Result<bool, EntryError> {
+    let Some((value_type, elements)) = machine.ready_elements(key, stamp) else { return Ok(true) };
     let waiting = machine.waiters.waiting_for(key);
     let of_type = waiting.filter(|(_, waiter)| waiter.blocking.waits_for == value_type);
     let next: Vec<WaiterId> = of_type.map(|(id, _)| id).take(elements.min(MAX_SERVED)).collect();
-    next.into_iter().try_for_each(|id| plan.serve(&machine.waiters, id, Some(key)))
+    for id in next {
+        if !plan.serve(&machine.waiters, id, Some(key))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a connection's waiter can be ended while the plan is made: it is there, and the plan does not serve it.

@@ -14,10 +14,12 @@ use super::quiet::QuietAsks;
 use super::turn::{Now, Shard, ShardError};
 use crate::apply::Applier;
 use crate::command::testing::{show_reply, split_words};
-use crate::command::{Handler, lookup, statistic_names};
+use crate::command::{Handler, ReadContext, lookup, statistic_names};
 use crate::env::{Clock, ManualClock};
 use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, digest};
+use crate::memory::{MachineLimit, MemoryLimits, Usage};
 use crate::metrics::Metrics;
 use crate::pause::Paused;
 use crate::propose::batch::{Batch, Step, Work};
@@ -70,11 +72,29 @@ impl Rig {
         Rig::open(SimDisk::new(seed, Tear::Sectors, 4096), seed)
     }
 
+    /// The same on a machine of so much memory, of which nothing but the data of database 0 takes any.
+    pub fn with_memory(seed: u64, bytes: u64) -> Rig {
+        Rig::open_with(SimDisk::new(seed, Tear::Sectors, 4096), seed, |keyspace| {
+            let machine = MachineLimit { bytes, name: "a small machine", counts_addresses: false };
+            MemoryLimits::new([machine], move || {
+                let view = keyspace.read(LockSet::ALL);
+                let context = ReadContext::new(&view, 0, START_MS, 0);
+                let bytes = context.entries().map(|entry| entry.memory_bytes() as u64).sum();
+                Usage { allocated: bytes, pages: bytes, addresses: bytes, spare_addresses: 0 }
+            })
+        })
+    }
+
     /// The node whose log is on this disk; all that it committed is applied.
     pub fn open(disk: SimDisk, seed: u64) -> Rig {
+        Rig::open_with(disk, seed, |_| MemoryLimits::none())
+    }
+
+    fn open_with(disk: SimDisk, seed: u64, memory: impl FnOnce(Arc<Keyspace>) -> MemoryLimits) -> Rig {
         let (clock, hands) = Clock::manual(START_MS);
         let (keyspace, mutator) = Keyspace::create();
-        let handle = Arc::new(ShardHandle::new(keyspace, WORKERS));
+        let memory = memory(keyspace.clone());
+        let handle = Arc::new(ShardHandle::new(keyspace, WORKERS).with_memory(memory));
         handle.loading.begin(START_MS, 0);
         handle.loading.replay(0, u64::MAX);
         let identity = Identity::new(ClusterId(7), 1, vec![1]).expect("a valid identity");
@@ -107,6 +127,14 @@ impl Rig {
         let disk = self.disk.crash();
         drop(self);
         Rig::open(disk, seed)
+    }
+
+    pub fn limit_memory(&mut self, maxmemory: u64) {
+        self.shard.limit_memory(maxmemory);
+    }
+
+    pub fn limit_entries(&mut self, max_bytes: usize) {
+        self.shard.limit_entries(max_bytes);
     }
 
     pub fn advance_ms(&mut self, ms: u64) {
@@ -290,9 +318,12 @@ fn single(batch: &mut Batch, line: &str, deadline_ms: Option<i64>) -> Work {
     let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
     let command = lookup(args[0]).expect("a command").command;
     let bytes = batch.encode_single(0, &args);
+    let argc = args.len() as u32;
     match command.handler_for(&args) {
-        Handler::Write(_) if command.blocking.is_some() => Work::Blocking { bytes, command, deadline_ms },
-        Handler::Write(_) => Work::Write { bytes },
+        Handler::Write(_) if command.blocking.is_some() => {
+            Work::Blocking { bytes, command, argc, deadline_ms }
+        }
+        Handler::Write(_) => Work::Write { bytes, command, argc },
         _ => Work::Read { bytes, command },
     }
 }

@@ -1,5 +1,6 @@
 //! Stories of one node alone: what its disk may do to it, and in which order its clients are answered.
 
+mod admission;
 mod deaths;
 mod full_disk;
 mod marks;

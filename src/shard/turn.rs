@@ -15,11 +15,12 @@ use std::sync::atomic::Ordering;
 use perdura_wal::Disk;
 use thiserror::Error;
 
+use super::admission::{Admission, Budget, Gate};
 use super::deaths::{self, FREE_EXPIRED};
 use super::expiry::{Dead, ExpiryWalk};
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::marks::Marked;
-use super::plan::{Act, Addressee, Backlog, Next, Plan, Waiting};
+use super::plan::{Act, Addressee, Backlog, Next, Peeked, Plan, Waiting};
 use super::port::ShardHandle;
 use super::serving;
 use super::succession::Succession;
@@ -37,7 +38,7 @@ use crate::protocol::reply::Resp;
 use crate::pubsub::Message;
 use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
-use crate::raft::node::{LogPosition, Node, NodeError, ProposeError, StateMachine};
+use crate::raft::node::{LogPosition, MAX_ENTRY_BYTES, Node, NodeError, ProposeError, StateMachine};
 use crate::raft::outbox::Outbound;
 use crate::slowlog::SlowRun;
 
@@ -76,6 +77,9 @@ pub struct Shard<D: Disk> {
     /// There was no space for an entry: what this node proposes of its own accord waits until then, in monotonic ms.
     space_retry_ms: Option<u64>,
     succession: Succession,
+    budget: Budget,
+    /// The longest entry.
+    max_entry_bytes: usize,
 }
 
 impl<D: Disk> Shard<D> {
@@ -93,6 +97,8 @@ impl<D: Disk> Shard<D> {
             held_back: false,
             space_retry_ms: None,
             succession: Succession::default(),
+            budget: Budget::default(),
+            max_entry_bytes: MAX_ENTRY_BYTES,
         }
     }
 
@@ -234,6 +240,17 @@ impl<D: Disk> Shard<D> {
         self.machine.applier.effects.stopwatch.set_threshold_us(slower_than_us);
     }
 
+    /// Limits the memory of the data; 0 is no limit but the guard.
+    pub fn limit_memory(&mut self, maxmemory: u64) {
+        self.budget.set_maxmemory(maxmemory);
+    }
+
+    /// Limits the length of an entry.
+    #[cfg(test)]
+    pub fn limit_entries(&mut self, max_bytes: usize) {
+        self.max_entry_bytes = max_bytes;
+    }
+
     /// The commands that were slow, and whose they are.
     pub fn take_slow(&mut self) -> Vec<(Addressee, SlowRun)> {
         std::mem::take(&mut self.machine.slow)
@@ -369,19 +386,30 @@ impl<D: Disk> Shard<D> {
 
     fn make_plan(&mut self, now: Now) -> Result<Plan, ShardError> {
         let stamp = self.stamp(now);
-        let mut plan = Plan::new(stamp);
+        let mut plan = Plan::new(stamp).limited_to(self.max_entry_bytes);
         entry::write_header(&mut plan.payload, stamp);
+        self.budget.begin_plan(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;
         while !plan.is_full() {
-            let Some((worker, item)) = self.backlog.peek() else { break };
-            let watcher = (worker, item.connection);
-            let opens_plan = matches!(item.work, Work::Transaction { .. })
-                && (self.machine.watches.contains(watcher) || plan.watching.contains(&watcher));
-            if opens_plan && !plan.acts.is_empty() {
+            let Some(peeked) = self.backlog.peek() else { break };
+            let mut gate = Gate {
+                machine: &self.machine,
+                limits: &self.handle.memory,
+                budget: &mut self.budget,
+                stamp,
+                now_ms: now.monotonic_ms,
+            };
+            let admission = match opens_plan(&self.machine, &plan, &peeked) && !plan.acts.is_empty() {
+                true => Admission::Close,
+                false => gate.admit(&mut plan, &peeked.item.work, peeked.encoded)?,
+            };
+            if admission == Admission::Close {
                 break;
             }
-            if let Some(next) = self.backlog.take() {
-                plan_item(&mut self.machine, &mut plan, next, stamp)?;
+            let Some(next) = self.backlog.take() else { break };
+            match admission {
+                Admission::Refuse(error) => self.machine.refuse(&mut plan, next, &error),
+                _ => plan_item(&mut self.machine, &mut plan, next, stamp)?,
             }
         }
         self.backlog.drop_taken();
@@ -447,6 +475,13 @@ impl<D: Disk> Shard<D> {
             }
         }
     }
+}
+
+/// Whether an item is an EXEC under WATCH.
+fn opens_plan(machine: &Machine, plan: &Plan, peeked: &Peeked<'_>) -> bool {
+    let watcher = (peeked.worker, peeked.item.connection);
+    matches!(peeked.item.work, Work::Transaction { .. })
+        && (machine.watches.contains(watcher) || plan.watching.contains(&watcher))
 }
 
 /// Puts one item of the backlog into a plan.

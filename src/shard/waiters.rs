@@ -192,6 +192,13 @@ impl ReadyList {
         }
     }
 
+    pub fn add(&mut self, ready: Ready) {
+        match ready {
+            Ready::Key(key) => self.add_key(key),
+            Ready::Waiter(id) => self.add_waiter(id),
+        }
+    }
+
     pub fn add_waiter(&mut self, id: WaiterId) {
         if self.waiters.insert(id) {
             self.items.push(Ready::Waiter(id));

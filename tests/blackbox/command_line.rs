@@ -30,7 +30,7 @@ fn a_mistake_ends_with_two_and_the_flags_name() {
     for (args, expected) in [
         (["serve", "--port", "99999"], "perdura: --port: "),
         (["serve", "--log-sync", "never"], "perdura: --log-sync: "),
-        (["serve", "--maxmemory", "1gb"], "perdura: --maxmemory: "),
+        (["serve", "--maxmemory", "lots"], "perdura: --maxmemory: "),
         (["serve", "--config", "/no/such/file"], "perdura: --config: "),
         (["serve", "--initial-cluster", "2=127.0.0.1:9"], "perdura: --node-id: "),
         (["ping", "--addr", "nowhere"], "perdura: --addr: "),

@@ -6,6 +6,7 @@
 //! - Access times and frequencies are not kept: IDLETIME and FREQ are checked and have no effect.
 
 use crate::command::args::{integer, is};
+use crate::command::cost::{Cost, CostContext, Size};
 use crate::command::lifetime::Timing;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::value::Object;
@@ -38,6 +39,14 @@ pub(super) fn restore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut R
     }
     reply.ok();
     Ok(())
+}
+
+/// A small payload may become very many elements.
+pub(super) fn cost_of_restore(_: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let rdb::Bound { elements, bytes } =
+        args.get(3).map_or(rdb::Bound::default(), |payload| rdb::bound(payload));
+    Cost { growth: cost.growth.plus(Size { elements, bytes }), ..cost.walking(elements) }
 }
 
 fn put(ctx: &mut WriteContext<'_>, key: &[u8], value: Value, deadline_ms: Option<i64>) {

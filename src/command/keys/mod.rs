@@ -10,6 +10,7 @@ pub(super) mod sort;
 mod transfer;
 mod walk;
 
+use super::cost::{self, CostKind};
 use super::spec::{Categories, Flags, KeyFlags, key, keys};
 use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
@@ -24,7 +25,7 @@ pub const FAMILY: Family = Family {
     group: "generic",
     categories: Categories::KEYSPACE,
     commands: &[
-        Command::write("copy", -3, transfer::copy)
+        Command::write("copy", -3, transfer::copy).cost(CostKind::Compounds(cost::copy_of::<1>))
             .flags(&[Flags::DENYOOM])
             .keys(&[key(1, KeyFlags::RO_ACCESS), key(2, KeyFlags::OW_UPDATE)])
             .docs(
@@ -67,7 +68,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of keys in the database",
             "Returns all key names that match a pattern.",
         ),
-        Command::write("move", 3, transfer::move_to_database)
+        Command::write("move", 3, transfer::move_to_database).cost(CostKind::MovesValues)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE)])
             .docs("1.0.0", "O(1)", "Moves a key to another database."),
@@ -100,15 +101,17 @@ pub const FAMILY: Family = Family {
             .flags(&[WALKS])
             .docs("1.0.0", "O(1)", "Returns a random key name from the database."),
         Command::write("rename", 3, transfer::rename)
+            .cost(CostKind::MovesValues)
             .reads_when(is_own_name, transfer::rename_nothing)
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_UPDATE)])
             .docs("1.0.0", "O(1)", "Renames a key and overwrites the destination."),
         Command::write("renamenx", 3, transfer::renamenx)
+            .cost(CostKind::MovesValues)
             .reads_when(is_own_name, transfer::rename_nothing_nx)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_INSERT)])
             .docs("1.0.0", "O(1)", "Renames a key only when the target key name doesn't exist."),
-        Command::write("restore", -4, dump::restore)
+        Command::write("restore", -4, dump::restore).cost(CostKind::Measured(dump::cost_of_restore))
             .flags(&[Flags::DENYOOM])
             .categories(Categories::DANGEROUS)
             .keys(&[key(1, KeyFlags::OW_UPDATE)])

@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::command::args::integer;
+use crate::command::cost::{Cost, CostContext, CostKind, MAX_STEPS, Size};
 use crate::command::hash::live_field;
 use crate::command::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key};
 use crate::command::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
@@ -40,6 +41,7 @@ pub const FAMILY: Family = Family {
     commands: &[
         Command::write("sort", -2, sort)
             .reads_when(stores_nothing, sort_reading)
+            .cost(CostKind::Compounds(cost_of_sort))
             .flags(&[Flags::DENYOOM, Flags::MOVABLEKEYS, Flags::WHOLE_KEYSPACE])
             .keys(&[key(1, KeyFlags::RO_ACCESS), STORE_KEY])
             .docs(
@@ -48,6 +50,7 @@ pub const FAMILY: Family = Family {
                 "Sorts the elements in a list, a set, or a sorted set, optionally storing the result.",
             ),
         Command::read("sort_ro", -2, sort_ro)
+            .cost(CostKind::Measured(cost_of_sort))
             .flags(&[Flags::MOVABLEKEYS, Flags::WHOLE_KEYSPACE])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("7.0.0", COMPLEXITY, "Returns the sorted elements of a list, a set, or a sorted set."),
@@ -134,6 +137,40 @@ impl<'a> SortOptions<'a> {
 /// Whether SORT with these arguments only reads; wrong arguments change nothing.
 fn stores_nothing(args: &Args<'_>) -> bool {
     SortOptions::parse(&args[2..]).map_or(true, |options| options.store.is_none())
+}
+
+/// Every element is compared with some others, and looked up with every pattern.
+fn cost_of_sort(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let Ok(options) = SortOptions::parse(&args[2..]) else { return cost };
+    let source = context.size(args[1]);
+    let len = usize::try_from(source.elements).unwrap_or(usize::MAX);
+    let chosen = options.range(len).len() as u64;
+    let depth = if options.keeps_order() { 1 } else { u64::from(source.elements.max(2).ilog2()) };
+    let results = chosen.saturating_mul(options.get.len().max(1) as u64);
+    let cost = cost.walking(source.elements.saturating_mul(depth)).walking(results);
+    if options.store.is_none() || cost.steps > MAX_STEPS {
+        return cost;
+    }
+    let (itself, patterns): (Vec<&[u8]>, Vec<&[u8]>) =
+        options.get.iter().partition(|pattern| **pattern == b"#");
+    let copies = if options.get.is_empty() { 1 } else { itself.len() as u64 };
+    let found = if patterns.is_empty() { 0 } else { found_bytes(context, args[1], &options) };
+    let bytes = source.bytes.saturating_mul(copies).saturating_add(found);
+    cost.growing(Size { elements: results, bytes })
+}
+
+/// The bytes of all that GET finds.
+fn found_bytes(context: &CostContext<'_, '_>, key: &[u8], options: &SortOptions<'_>) -> u64 {
+    let gained = context.gained_anywhere().bytes;
+    let mut bytes = 0_u64;
+    for element in run(context.reader, key, options).unwrap_or_default() {
+        options.results(context.reader, &element, &mut |result| {
+            let found = result.map_or(0, |text| text.len() as u64);
+            bytes = bytes.saturating_add(found).saturating_add(gained);
+        });
+    }
+    bytes
 }
 
 fn sort(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {

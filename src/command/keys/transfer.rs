@@ -77,7 +77,7 @@ pub(super) fn copy(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Repl
         return Err(CommandError::other(SAME_OBJECT));
     }
     let free = replace || !exists_in(ctx, db, to);
-    let copied = ctx.entry(from).filter(|_| free).map(|entry| entry.clone().renamed(to));
+    let copied = ctx.entry(from).filter(|_| free).map(|entry| entry.copied(to));
     reply.integer(i64::from(copied.is_some()));
     if let Some(entry) = copied {
         ctx.insert_entry_in(db, entry);

@@ -12,6 +12,7 @@ mod transfer;
 use std::ops::Range;
 
 use super::args::{is, takes_none};
+use super::cost::{self, CostKind};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, CommandError, Family};
@@ -29,7 +30,7 @@ pub const FAMILY: Family = Family {
     group: "list",
     categories: Categories::LIST,
     commands: &[
-        Command::write("blmove", 6, transfer::blmove)
+        Command::write("blmove", 6, transfer::blmove).cost(CostKind::MovesElements)
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::RW_INSERT)])
             .blocking(MOVING)
@@ -63,7 +64,7 @@ pub const FAMILY: Family = Family {
                 "O(N) where N is the number of provided keys.",
                 "Removes and returns the last element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped.",
             ),
-        Command::write("brpoplpush", 4, transfer::brpoplpush)
+        Command::write("brpoplpush", 4, transfer::brpoplpush).cost(CostKind::MovesElements)
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::RW_INSERT)])
             .blocking(POPPING)
@@ -77,7 +78,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of chunks to walk to the element at index. Asking for the first or the last element of the list is O(1).",
             "Returns an element from a list by its index.",
         ),
-        Command::write("linsert", 5, edit::linsert).flags(&[DENYOOM]).keys(&[key(1, KeyFlags::RW_INSERT)]).docs(
+        Command::write("linsert", 5, edit::linsert).cost(CostKind::Measured(cost::walk)).flags(&[DENYOOM]).keys(&[key(1, KeyFlags::RW_INSERT)]).docs(
             "2.2.0",
             "O(N) where N is the number of elements to traverse before seeing the pivot.",
             "Inserts an element before or after another element in a list.",
@@ -86,7 +87,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO)])
             .docs("1.0.0", "O(1)", "Returns the length of a list."),
-        Command::write("lmove", 5, transfer::lmove)
+        Command::write("lmove", 5, transfer::lmove).cost(CostKind::MovesElements)
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::RW_INSERT)])
             .docs(
@@ -127,7 +128,7 @@ pub const FAMILY: Family = Family {
             "O(S+N) where S is the number of chunks between the nearer end and the start offset; and N is the number of elements in the specified range.",
             "Returns a range of elements from a list.",
         ),
-        Command::write("lrem", 4, edit::lrem).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
+        Command::write("lrem", 4, edit::lrem).cost(CostKind::Measured(cost::walk)).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
             "1.0.0",
             "O(N) where N is the length of the list.",
             "Removes elements from a list. Deletes the list if the last element was removed.",
@@ -147,7 +148,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of elements returned",
             "Returns and removes one or more elements from the end of a list. Deletes the list if the last element was popped.",
         ),
-        Command::write("rpoplpush", 3, transfer::rpoplpush)
+        Command::write("rpoplpush", 3, transfer::rpoplpush).cost(CostKind::MovesElements)
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::RW_INSERT)])
             .docs(

@@ -1,8 +1,13 @@
 //! SINTER SUNION SDIFF, their STORE forms, and SINTERCARD.
 //!
-//! Every source must be a set or missing, even where another source already decides the result.
+//! - Every source must be a set or missing, even where another source already decides the result.
+//! - A source that is named again costs nothing, and changes nothing.
 
-use crate::command::args::{at_least, is};
+use std::collections::BTreeSet;
+use std::ptr;
+
+use crate::command::args::{at_least, integer, is};
+use crate::command::cost::{Algebra, Cost, CostContext, of_algebra};
 use crate::command::scan::Page;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::types::limits::TypeLimits;
@@ -10,35 +15,45 @@ use crate::keyspace::types::set::{Member, Set};
 use crate::keyspace::value::Collection;
 use crate::protocol::reply::Reply;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Inter,
-    Union,
-    Diff,
-}
-
 pub fn sinter(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    answer(Operation::Inter, ctx, &args[1..], reply)
+    answer(Algebra::Inter, ctx, &args[1..], reply)
 }
 
 pub fn sunion(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    answer(Operation::Union, ctx, &args[1..], reply)
+    answer(Algebra::Union, ctx, &args[1..], reply)
 }
 
 pub fn sdiff(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    answer(Operation::Diff, ctx, &args[1..], reply)
+    answer(Algebra::Diff, ctx, &args[1..], reply)
 }
 
 pub fn sinterstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    store(Operation::Inter, ctx, args, reply)
+    store(Algebra::Inter, ctx, args, reply)
 }
 
 pub fn sunionstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    store(Operation::Union, ctx, args, reply)
+    store(Algebra::Union, ctx, args, reply)
 }
 
 pub fn sdiffstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    store(Operation::Diff, ctx, args, reply)
+    store(Algebra::Diff, ctx, args, reply)
+}
+
+/// SINTER, SUNION and SDIFF: all arguments are sources.
+pub fn cost_of<const OPERATION: u8>(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    Cost::of_args(args).and(of_algebra(Algebra::of(OPERATION), false, context, &args[1..]))
+}
+
+/// The STORE forms: the destination comes first.
+pub fn cost_of_store<const OPERATION: u8>(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    Cost::of_args(args).and(of_algebra(Algebra::of(OPERATION), false, context, &args[2..]))
+}
+
+/// SINTERCARD: a number of keys comes first.
+pub fn cost_of_card(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let count = integer(args[1]).ok().and_then(|count| usize::try_from(count).ok());
+    let keys = count.and_then(|count| args[2..].get(..count)).unwrap_or_default();
+    Cost::of_args(args).and(of_algebra(Algebra::Inter, false, context, keys))
 }
 
 /// SINTERCARD numkeys key [key …] [LIMIT limit]
@@ -52,24 +67,24 @@ pub fn sintercard(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>)
         _ => Err(CommandError::Syntax),
     })?;
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let sources = sources(ctx, keys)?;
-    reply.integer(combine(Operation::Inter, &sources).take(limit).count() as i64);
+    let sources = sources(Algebra::Inter, ctx, keys)?;
+    reply.integer(combine(Algebra::Inter, &sources).take(limit).count() as i64);
     Ok(())
 }
 
 fn answer(
-    operation: Operation,
+    operation: Algebra,
     ctx: &ReadContext<'_>,
     keys: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let sources = sources(ctx, keys)?;
+    let sources = sources(operation, ctx, keys)?;
     let mut result = Page::of(reply);
     let mut push = |member: Member<'_>| {
         result.push(&member);
         !result.is_over()
     };
-    if operation == Operation::Union {
+    if operation == Algebra::Union {
         collect(combine(operation, &sources), &TypeLimits::default()).iter().all(&mut push);
     } else {
         combine(operation, &sources).all(push);
@@ -79,19 +94,29 @@ fn answer(
 }
 
 fn store(
-    operation: Operation,
+    operation: Algebra,
     ctx: &mut WriteContext<'_>,
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let result = collect(combine(operation, &sources(&ctx.reader(), &args[2..])?), ctx.limits);
+    let result = collect(combine(operation, &sources(operation, &ctx.reader(), &args[2..])?), ctx.limits);
     reply.integer(result.len() as i64);
     ctx.insert(args[1], result.wrap(), None);
     Ok(())
 }
 
-fn sources<'a>(ctx: &ReadContext<'a>, keys: &Args<'_>) -> Result<Vec<Option<&'a Set>>, CommandError> {
-    keys.iter().map(|key| ctx.collection::<Set>(key)).collect()
+/// The sources in their order. One that was named before is left out, but for the first of a difference, which stays apart.
+fn sources<'a>(
+    operation: Algebra,
+    ctx: &ReadContext<'a>,
+    keys: &Args<'_>,
+) -> Result<Vec<Option<&'a Set>>, CommandError> {
+    let mut sources =
+        keys.iter().map(|key| ctx.collection::<Set>(key)).collect::<Result<Vec<Option<&Set>>, _>>()?;
+    let mut seen = BTreeSet::new();
+    let mut is_first = operation == Algebra::Diff;
+    sources.retain(|source| std::mem::take(&mut is_first) || seen.insert(source.map(ptr::from_ref)));
+    Ok(sources)
 }
 
 fn collect<'a>(members: impl Iterator<Item = Member<'a>>, limits: &TypeLimits) -> Set {
@@ -104,18 +129,17 @@ fn collect<'a>(members: impl Iterator<Item = Member<'a>>, limits: &TypeLimits) -
 
 /// The members of the result; those of a union come once per source that has them.
 fn combine<'a, 's: 'a>(
-    operation: Operation,
+    operation: Algebra,
     sources: &'a [Option<&'s Set>],
 ) -> Box<dyn Iterator<Item = Member<'s>> + 'a> {
     match operation {
-        Operation::Union => Box::new(sources.iter().flatten().flat_map(|set| set.iter())),
-        Operation::Diff => {
+        Algebra::Union => Box::new(sources.iter().flatten().flat_map(|set| set.iter())),
+        Algebra::Diff => {
             let (first, others) =
                 sources.split_first().map_or((None, &[][..]), |(first, others)| (*first, others));
-            let members = first.into_iter().flat_map(Set::iter);
-            Box::new(members.filter(|member| !others.iter().flatten().any(|other| other.contains(member))))
+            subtract(first, others)
         }
-        Operation::Inter => {
+        Algebra::Inter => {
             let present: Option<Vec<&Set>> = sources.iter().copied().collect();
             let mut sets = present.unwrap_or_default();
             sets.sort_by_key(|set| set.len());
@@ -123,6 +147,22 @@ fn combine<'a, 's: 'a>(
             Box::new(members.filter(move |member| sets[1..].iter().all(|other| other.contains(member))))
         }
     }
+}
+
+/// Looks each member up in every other set, or in all of them made one where that takes fewer steps.
+fn subtract<'a, 's: 'a>(
+    first: Option<&'s Set>,
+    others: &'a [Option<&'s Set>],
+) -> Box<dyn Iterator<Item = Member<'s>> + 'a> {
+    let members = first.into_iter().flat_map(Set::iter);
+    let others: Vec<&Set> = others.iter().copied().flatten().collect();
+    let all: usize = others.iter().map(|other| other.len()).sum();
+    let len = first.map_or(0, Set::len);
+    if len.saturating_mul(others.len()) > 2 * (len + all) {
+        let all = collect(others.iter().flat_map(|set| set.iter()), &TypeLimits::default());
+        return Box::new(members.filter(move |member| !all.contains(member)));
+    }
+    Box::new(members.filter(move |member| !others.iter().any(|other| other.contains(member))))
 }
 
 #[cfg(test)]
@@ -157,6 +197,10 @@ mod tests {
             ("SDIFF {t}1 {t}missing", "a b c d"),
             ("SDIFF {t}1 {t}1", ""),
             ("SDIFF {t}missing {t}1", ""),
+            ("SUNION {t}2 {t}2 {t}3 {t}2 {t}3", "a c e"),
+            ("SINTER {t}3 {t}1 {t}3 {t}1 {t}1", "a c"),
+            ("SDIFF {t}1 {t}2 {t}2 {t}2", "a b d"),
+            ("SDIFF {t}1 {t}2 {t}1", ""),
         ] {
             assert_eq!(sorted(&db.show(line)), result, "{line}");
         }
@@ -173,6 +217,16 @@ mod tests {
         assert_eq!(db.run("SUNIONSTORE {t}d {t}d {t}3"), ":3\r\n");
         assert_eq!(db.run("SDIFFSTORE {t}d {t}1 {t}d"), ":2\r\n");
         assert_eq!(sorted(&db.show("SMEMBERS {t}d")), "b d");
+    }
+
+    #[test]
+    fn a_difference_is_the_same_by_either_way() {
+        let mut db = TestDb::new();
+        let numbers = |range: std::ops::Range<u32>| range.map(|n| format!(" m{n}")).collect::<String>();
+        db.run(&format!("SADD {{t}}big{}", numbers(0..300)));
+        let others: String = (0..100).map(|n| format!(" {{t}}{n}")).collect();
+        (0..100).for_each(|n| drop(db.run(&format!("SADD {{t}}{n} m{n} x"))));
+        assert_eq!(sorted(&db.show(&format!("SDIFF {{t}}big{others}"))), sorted(numbers(100..300).trim()));
     }
 
     #[test]

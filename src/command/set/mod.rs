@@ -8,6 +8,7 @@ mod members;
 mod random;
 
 use super::args::takes_none;
+use super::cost::{Algebra, CostKind};
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Command, Family};
 
@@ -27,12 +28,12 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO)])
             .docs("1.0.0", "O(1)", "Returns the number of members in a set."),
-        Command::read("sdiff", -2, algebra::sdiff).keys(&[keys(1, -1, 1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("sdiff", -2, algebra::sdiff).cost(CostKind::Measured(algebra::cost_of::<{ Algebra::DIFF }>)).keys(&[keys(1, -1, 1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.0",
             "O(N*K) worst case where N is the cardinality of the first set and K is the number of sets.",
             "Returns the difference of multiple sets.",
         ),
-        Command::write("sdiffstore", -3, algebra::sdiffstore)
+        Command::write("sdiffstore", -3, algebra::sdiffstore).cost(CostKind::Compounds(algebra::cost_of_store::<{ Algebra::DIFF }>))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), keys(2, -1, 1, KeyFlags::RO_ACCESS)])
             .docs(
@@ -40,12 +41,12 @@ pub const FAMILY: Family = Family {
                 "O(N*K) worst case where N is the cardinality of the first set and K is the number of sets.",
                 "Stores the difference of multiple sets in a key.",
             ),
-        Command::read("sinter", -2, algebra::sinter).keys(&[keys(1, -1, 1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("sinter", -2, algebra::sinter).cost(CostKind::Measured(algebra::cost_of::<{ Algebra::INTER }>)).keys(&[keys(1, -1, 1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.0",
             "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
             "Returns the intersect of multiple sets.",
         ),
-        Command::read("sintercard", -3, algebra::sintercard)
+        Command::read("sintercard", -3, algebra::sintercard).cost(CostKind::Measured(algebra::cost_of_card))
             .flags(&[Flags::MOVABLEKEYS])
             .keys(&[numbered_keys(1, KeyFlags::RO_ACCESS)])
             .docs(
@@ -53,7 +54,7 @@ pub const FAMILY: Family = Family {
                 "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
                 "Returns the number of members of the intersect of multiple sets.",
             ),
-        Command::write("sinterstore", -3, algebra::sinterstore)
+        Command::write("sinterstore", -3, algebra::sinterstore).cost(CostKind::Compounds(algebra::cost_of_store::<{ Algebra::INTER }>))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), keys(2, -1, 1, KeyFlags::RO_ACCESS)])
             .docs(
@@ -76,6 +77,7 @@ pub const FAMILY: Family = Family {
             "Determines whether multiple members belong to a set.",
         ),
         Command::write("smove", 4, members::smove)
+            .cost(CostKind::MovesElements)
             .reads_when(|args| args[1] == args[2], members::move_nowhere)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::RW_INSERT)])
@@ -100,12 +102,12 @@ pub const FAMILY: Family = Family {
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
             "Iterates over members of a set.",
         ),
-        Command::read("sunion", -2, algebra::sunion).keys(&[keys(1, -1, 1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("sunion", -2, algebra::sunion).cost(CostKind::Measured(algebra::cost_of::<{ Algebra::UNION }>)).keys(&[keys(1, -1, 1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.0",
             "O(N) where N is the total number of elements in all given sets.",
             "Returns the union of multiple sets.",
         ),
-        Command::write("sunionstore", -3, algebra::sunionstore)
+        Command::write("sunionstore", -3, algebra::sunionstore).cost(CostKind::Compounds(algebra::cost_of_store::<{ Algebra::UNION }>))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), keys(2, -1, 1, KeyFlags::RO_ACCESS)])
             .docs(

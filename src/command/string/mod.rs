@@ -11,6 +11,7 @@ mod many;
 mod set;
 
 use super::args::{index_range, integer, string_len};
+use super::cost::{self, CostKind};
 use super::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key, keys};
 use super::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
@@ -29,7 +30,7 @@ pub const FAMILY: Family = Family {
     group: "string",
     categories: Categories::STRING,
     commands: &[
-        Command::write("append", 3, append)
+        Command::write("append", 3, append).cost(CostKind::Measured(cost::append))
             .flags(&[OOM, FAST])
             .keys(&[key(1, KeyFlags::RW_INSERT)])
             .docs("2.0.0", "O(1) amortized", "Appends a string to the value of a key. Creates the key if it doesn't exist."),
@@ -112,6 +113,7 @@ pub const FAMILY: Family = Family {
             .keys(&[key(1, KeyFlags::OW_INSERT)])
             .docs("1.0.0", "O(1)", "Sets the string value of a key only when the key doesn't exist."),
         Command::write("setrange", 4, setrange)
+            .cost(CostKind::Measured(cost::setrange))
             .reads_when(|args| args[3].is_empty(), set_empty_range)
             .flags(&[OOM])
             .keys(&[key(1, KeyFlags::RW_UPDATE)])

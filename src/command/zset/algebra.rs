@@ -3,13 +3,20 @@
 //! - A source is a sorted set, a set (every member has score 1), or missing.
 //! - A score times its weight, or a sum, that would be NaN counts as 0.
 //! - A source of another type is answered before a fault in the options, as in Redis.
+//! - A source that is named again is walked once; its scores are weighed once for each time that it is named.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::ptr;
+
+use smallvec::{SmallVec, smallvec};
 
 use super::{stored, write_entries};
 use crate::command::args::{at_least, integer, is};
+use crate::command::cost::{Algebra, Cost, CostContext, of_algebra};
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::entry::Entry;
+use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::types::set::Set;
 use crate::keyspace::types::zset::{ZSet, ZSetLimits};
 use crate::keyspace::value::{Collection, ValueRef};
@@ -18,37 +25,37 @@ use crate::protocol::reply::Reply;
 
 /// ZUNION numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]
 pub fn zunion(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    answer(ctx, args, Operation::Union, "zunion", reply)
+    answer(ctx, args, Algebra::Union, "zunion", reply)
 }
 
 /// ZINTER numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]
 pub fn zinter(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    answer(ctx, args, Operation::Inter, "zinter", reply)
+    answer(ctx, args, Algebra::Inter, "zinter", reply)
 }
 
 /// ZDIFF numkeys key [key …] [WITHSCORES]
 pub fn zdiff(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    answer(ctx, args, Operation::Diff, "zdiff", reply)
+    answer(ctx, args, Algebra::Diff, "zdiff", reply)
 }
 
 /// ZUNIONSTORE destination numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX]
 pub fn zunionstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    store(ctx, args, Operation::Union, "zunionstore", reply)
+    store(ctx, args, Algebra::Union, "zunionstore", reply)
 }
 
 /// ZINTERSTORE destination numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX]
 pub fn zinterstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    store(ctx, args, Operation::Inter, "zinterstore", reply)
+    store(ctx, args, Algebra::Inter, "zinterstore", reply)
 }
 
 /// ZDIFFSTORE destination numkeys key [key …]
 pub fn zdiffstore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    store(ctx, args, Operation::Diff, "zdiffstore", reply)
+    store(ctx, args, Algebra::Diff, "zdiffstore", reply)
 }
 
 /// ZINTERCARD numkeys key [key …] [LIMIT limit]
 pub fn zintercard(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let request = Request::parse(ctx, &args[1..], Operation::Inter, Form::Count, "zintercard")?;
+    let request = Request::parse(ctx, &args[1..], Algebra::Inter, Form::Count, "zintercard")?;
     let limit = if request.limit == 0 { usize::MAX } else { request.limit };
     let mut count = 0;
     let _ = request.run(ctx, &mut |_, _| {
@@ -59,10 +66,20 @@ pub fn zintercard(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
+/// The commands whose number of keys is the argument at `COUNT_AT`, the keys right after it.
+pub fn cost_of<const OPERATION: u8, const COUNT_AT: usize>(
+    context: &CostContext<'_, '_>,
+    args: &Args<'_>,
+) -> Cost {
+    let count = integer(args[COUNT_AT]).ok().and_then(|count| usize::try_from(count).ok());
+    let keys = count.and_then(|count| args[COUNT_AT + 1..].get(..count)).unwrap_or_default();
+    Cost::of_args(args).and(of_algebra(Algebra::of(OPERATION), true, context, keys))
+}
+
 fn answer(
     ctx: &ReadContext<'_>,
     args: &Args<'_>,
-    operation: Operation,
+    operation: Algebra,
     name: &'static str,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
@@ -75,7 +92,7 @@ fn answer(
 fn store(
     ctx: &mut WriteContext<'_>,
     args: &Args<'_>,
-    operation: Operation,
+    operation: Algebra,
     name: &'static str,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
@@ -85,13 +102,6 @@ fn store(
     reply.integer(result.len() as i64);
     ctx.insert(args[1], result.wrap(), None);
     Ok(())
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Union,
-    Inter,
-    Diff,
 }
 
 /// What becomes of the result; it decides which options there are.
@@ -128,12 +138,32 @@ impl Aggregate {
     }
 }
 
+impl Aggregate {
+    /// As [`of`](Self::of), with `score` so many times.
+    fn of_many(self, total: f64, score: f64, times: u32) -> f64 {
+        /// Below this, integers are added without rounding.
+        const EXACT: f64 = (1_u64 << 53) as f64;
+        let sum = total + score * f64::from(times);
+        let is_exact = total.fract() == 0.0 && score.fract() == 0.0 && sum.abs().max(total.abs()) < EXACT;
+        match self {
+            Aggregate::Sum if is_exact => sum,
+            // Infinities cancel each other at most once.
+            Aggregate::Sum if !score.is_finite() => {
+                (0..times.min(2)).fold(total, |total, _| self.of(total, score))
+            }
+            Aggregate::Sum => (0..times).fold(total, |total, _| self.of(total, score)),
+            Aggregate::Min | Aggregate::Max if times == 0 => total,
+            Aggregate::Min | Aggregate::Max => self.of(total, score),
+        }
+    }
+}
+
 fn or_zero(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
 
 struct Request<'a, 'b> {
-    operation: Operation,
+    operation: Algebra,
     keys: &'b Args<'a>,
     /// One per key.
     weights: Vec<f64>,
@@ -148,7 +178,7 @@ impl<'a, 'b> Request<'a, 'b> {
     fn parse(
         ctx: &ReadContext<'_>,
         args: &'b Args<'a>,
-        operation: Operation,
+        operation: Algebra,
         form: Form,
         name: &'static str,
     ) -> Result<Self, CommandError> {
@@ -160,7 +190,7 @@ impl<'a, 'b> Request<'a, 'b> {
         }
         let split = usize::try_from(key_count).ok().and_then(|count| args[1..].split_at_checked(count));
         let (keys, options) = split.ok_or(CommandError::Syntax)?;
-        keys.iter().try_for_each(|key| Source::load(ctx, key, 1.0).map(drop))?;
+        keys.iter().try_for_each(|key| Elements::load(ctx, key).map(drop))?;
         let weights = vec![1.0; keys.len()];
         let mut request =
             Request { operation, keys, weights, aggregate: Aggregate::Sum, with_scores: false, limit: 0 };
@@ -169,7 +199,7 @@ impl<'a, 'b> Request<'a, 'b> {
     }
 
     fn parse_options(&mut self, mut args: &Args<'_>, form: Form) -> CommandResult {
-        let combines_scores = self.operation != Operation::Diff && form != Form::Count;
+        let combines_scores = self.operation != Algebra::Diff && form != Form::Count;
         while let Some((option, rest)) = args.split_first() {
             args = match rest {
                 _ if is(option, "WEIGHTS") && combines_scores => {
@@ -199,7 +229,7 @@ impl<'a, 'b> Request<'a, 'b> {
 
     fn collect(&self, ctx: &ReadContext<'_>, limits: &ZSetLimits) -> Result<ZSet, CommandError> {
         let mut result = ZSet::new();
-        let union = self.operation == Operation::Union;
+        let union = self.operation == Algebra::Union;
         let _ = self.run(ctx, &mut |member, score| {
             let present = if union { result.score(member) } else { None };
             let score = present.map_or(score, |present| self.aggregate.of(present, score));
@@ -211,17 +241,42 @@ impl<'a, 'b> Request<'a, 'b> {
 
     /// Visits the elements of the result; those of a union come once per source that has them, not yet aggregated.
     fn run(&self, ctx: &ReadContext<'_>, visit: Visit<'_>) -> Result<ControlFlow<()>, CommandError> {
-        let sources =
-            self.keys.iter().zip(&self.weights).map(|(key, weight)| Source::load(ctx, key, *weight));
-        let mut sources = sources.collect::<Result<Vec<Source<'_>>, _>>()?;
-        if self.operation != Operation::Diff {
+        let mut sources = self.sources(ctx)?;
+        if self.operation != Algebra::Diff {
             sources.sort_by_key(Source::len);
         }
         Ok(match self.operation {
-            Operation::Union => sources.iter().try_for_each(|source| source.each(visit)),
-            Operation::Inter => self.intersect(&sources, visit),
-            Operation::Diff => subtract(&sources, visit),
+            Algebra::Union => sources.iter().try_for_each(|source| source.each(visit)),
+            Algebra::Inter => self.intersect(&sources, visit),
+            Algebra::Diff => subtract(&sources, visit),
         })
+    }
+
+    /// The sources in their order. One that was named before is left out, and its weight added to the other's; the first of a
+    /// difference stays apart.
+    fn sources<'k>(&self, ctx: &ReadContext<'k>) -> Result<Vec<Source<'k>>, CommandError> {
+        let mut sources: Vec<Source<'k>> = Vec::new();
+        let mut places = BTreeMap::new();
+        for (nth, (key, weight)) in self.keys.iter().zip(&self.weights).enumerate() {
+            let elements = Elements::load(ctx, key)?;
+            let stays_apart = self.operation == Algebra::Diff && nth == 0;
+            match places.get(&elements.address()) {
+                Some(place) => {
+                    let twin: &mut Source<'_> = &mut sources[*place];
+                    if self.operation != Algebra::Diff {
+                        twin.weigh_again(*weight);
+                    }
+                }
+                None => {
+                    if !stays_apart {
+                        places.insert(elements.address(), sources.len());
+                    }
+                    let (weights, aggregate) = (smallvec![(*weight, 1)], self.aggregate);
+                    sources.push(Source { elements, weights, aggregate });
+                }
+            }
+        }
+        Ok(sources)
     }
 
     /// Walks the smallest source, which comes first.
@@ -236,11 +291,26 @@ impl<'a, 'b> Request<'a, 'b> {
     }
 }
 
+/// Looks each member up in every other source, or in all of them made one set where that takes fewer steps.
 fn subtract(sources: &[Source<'_>], visit: Visit<'_>) -> ControlFlow<()> {
     let Some((first, others)) = sources.split_first() else { return ControlFlow::Continue(()) };
-    first.each(&mut |member, score| match others.iter().any(|other| other.score(member).is_some()) {
-        true => ControlFlow::Continue(()),
-        false => visit(member, score),
+    let all: usize = others.iter().map(Source::len).sum();
+    let one_set = (first.len().saturating_mul(others.len()) > 2 * (first.len() + all)).then(|| {
+        let mut set = Set::new();
+        for other in others {
+            let _ = other.each(&mut |member, _| {
+                set.insert(member, &TypeLimits::default());
+                ControlFlow::Continue(())
+            });
+        }
+        set
+    });
+    first.each(&mut |member, score| {
+        let is_taken = match &one_set {
+            Some(set) => set.contains(member),
+            None => others.iter().any(|other| other.score(member).is_some()),
+        };
+        if is_taken { ControlFlow::Continue(()) } else { visit(member, score) }
     })
 }
 
@@ -253,7 +323,9 @@ type Visit<'v> = &'v mut dyn FnMut(&[u8], f64) -> ControlFlow<()>;
 
 struct Source<'a> {
     elements: Elements<'a>,
-    weight: f64,
+    /// Weights in their order, and how often each is named without another in between.
+    weights: SmallVec<[(f64, u32); 1]>,
+    aggregate: Aggregate,
 }
 
 enum Elements<'a> {
@@ -262,20 +334,30 @@ enum Elements<'a> {
     ZSet(&'a ZSet),
 }
 
-impl<'a> Source<'a> {
-    fn load(ctx: &ReadContext<'a>, key: &[u8], weight: f64) -> Result<Self, CommandError> {
-        let elements = match ctx.entry(key).map(Entry::value) {
-            None => Elements::None,
-            Some(ValueRef::String(_)) => return Err(CommandError::WrongType),
+impl<'a> Elements<'a> {
+    fn load(ctx: &ReadContext<'a>, key: &[u8]) -> Result<Self, CommandError> {
+        match ctx.entry(key).map(Entry::value) {
+            None => Ok(Elements::None),
+            Some(ValueRef::String(_)) => Err(CommandError::WrongType),
             Some(ValueRef::Object(object)) => match (ZSet::of(object), Set::of(object)) {
-                (Some(set), _) => Elements::ZSet(set),
-                (_, Some(set)) => Elements::Set(set),
-                _ => return Err(CommandError::WrongType),
+                (Some(set), _) => Ok(Elements::ZSet(set)),
+                (_, Some(set)) => Ok(Elements::Set(set)),
+                _ => Err(CommandError::WrongType),
             },
-        };
-        Ok(Source { elements, weight })
+        }
     }
 
+    /// Tells sources apart; all that are missing are one.
+    fn address(&self) -> Option<*const ()> {
+        match self {
+            Elements::None => None,
+            Elements::Set(set) => Some(ptr::from_ref(*set).cast()),
+            Elements::ZSet(set) => Some(ptr::from_ref(*set).cast()),
+        }
+    }
+}
+
+impl Source<'_> {
     fn len(&self) -> usize {
         match self.elements {
             Elements::None => 0,
@@ -305,8 +387,20 @@ impl<'a> Source<'a> {
         }
     }
 
+    fn weigh_again(&mut self, weight: f64) {
+        match self.weights.last_mut() {
+            Some((last, times)) if last.to_bits() == weight.to_bits() => *times += 1,
+            _ => self.weights.push((weight, 1)),
+        }
+    }
+
     fn weigh(&self, score: f64) -> f64 {
-        or_zero(self.weight * score)
+        let [(first, times), others @ ..] = &self.weights[..] else { return score };
+        let first_score = or_zero(first * score);
+        let total = self.aggregate.of_many(first_score, first_score, times - 1);
+        others.iter().fold(total, |total, (weight, times)| {
+            self.aggregate.of_many(total, or_zero(weight * score), *times)
+        })
     }
 }
 
@@ -342,6 +436,16 @@ mod tests {
                 ("ZUNION 2 {t}a {t}missing WITHSCORES", "[a 1 b 2 c 3]"),
                 ("ZUNION 1 {t}missing", "[]"),
                 ("ZUNION 2 {t}a {t}a WITHSCORES", "[a 2 b 4 c 6]"),
+                ("ZUNION 4 {t}a {t}b {t}a {t}a WEIGHTS 1 1 2 3 WITHSCORES", "[d 3 a 6 b 13 c 20]"),
+                ("ZUNION 3 {t}a {t}a {t}s WEIGHTS 3 2 5 AGGREGATE MIN WITHSCORES", "[a 2 b 4 d 5 c 6]"),
+                ("ZUNION 3 {t}s {t}missing {t}missing WITHSCORES", "[a 1 d 1]"),
+                ("ZUNION 5 {t}s {t}s {t}s {t}s {t}s WITHSCORES", "[a 5 d 5]"),
+                (
+                    "ZUNION 3 {t}s {t}s {t}s WEIGHTS 0.1 0.1 0.1 WITHSCORES",
+                    "[a 0.30000000000000004 d 0.30000000000000004]",
+                ),
+                ("ZUNION 3 {t}s {t}s {t}s WEIGHTS inf inf -inf WITHSCORES", "[a 0 d 0]"),
+                ("ZUNION 4 {t}s {t}s {t}s {t}s WEIGHTS inf -inf -inf -inf WITHSCORES", "[a -inf d -inf]"),
             ],
         );
     }
@@ -357,6 +461,8 @@ mod tests {
                 ("ZINTER 2 {t}a {t}s WITHSCORES", "[a 2]"),
                 ("ZINTER 2 {t}s {t}s WITHSCORES", "[a 2 d 2]"),
                 ("ZINTER 2 {t}a {t}missing", "[]"),
+                ("ZINTER 3 {t}a {t}b {t}a WEIGHTS 1 1 2 WITHSCORES", "[b 7 c 11]"),
+                ("ZINTER 3 {t}a {t}b {t}a WEIGHTS 1 1 2 AGGREGATE MAX WITHSCORES", "[b 4 c 6]"),
                 ("ZINTERCARD 2 {t}a {t}b", "2"),
                 ("ZINTERCARD 2 {t}a {t}b LIMIT 1", "1"),
                 ("ZINTERCARD 2 {t}a {t}b LIMIT 0", "2"),
@@ -375,6 +481,7 @@ mod tests {
                 ("ZDIFF 2 {t}b {t}s WITHSCORES", "[b 1 c 2]"),
                 ("ZDIFF 1 {t}a", "[a b c]"),
                 ("ZDIFF 2 {t}a {t}a", "[]"),
+                ("ZDIFF 4 {t}a {t}s {t}s {t}s WITHSCORES", "[b 2 c 3]"),
                 ("ZDIFF 2 {t}missing {t}a", "[]"),
             ],
         );

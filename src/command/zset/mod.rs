@@ -15,6 +15,7 @@ mod read;
 mod remove;
 
 use super::args::takes_none;
+use super::cost::{self, Algebra, CostKind};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, Family};
@@ -84,12 +85,12 @@ pub const FAMILY: Family = Family {
             LOG,
             "Returns the count of members in a sorted set that have scores within a range.",
         ),
-        Command::read("zdiff", -3, algebra::zdiff).flags(&[MOVABLE]).keys(&[numbered_keys(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zdiff", -3, algebra::zdiff).cost(CostKind::Measured(algebra::cost_of::<{ Algebra::DIFF }, 1>)).flags(&[MOVABLE]).keys(&[numbered_keys(1, KeyFlags::RO_ACCESS)]).docs(
             "6.2.0",
             DIFF,
             "Returns the difference between multiple sorted sets.",
         ),
-        Command::write("zdiffstore", -4, algebra::zdiffstore)
+        Command::write("zdiffstore", -4, algebra::zdiffstore).cost(CostKind::Compounds(algebra::cost_of::<{ Algebra::DIFF }, 2>))
             .flags(&[DENYOOM, MOVABLE])
             .keys(&[key(1, KeyFlags::OW_UPDATE), numbered_keys(2, KeyFlags::RO_ACCESS)])
             .docs("6.2.0", DIFF, "Stores the difference of multiple sorted sets in a key."),
@@ -98,12 +99,12 @@ pub const FAMILY: Family = Family {
             LOG,
             "Increments the score of a member in a sorted set.",
         ),
-        Command::read("zinter", -3, algebra::zinter).flags(&[MOVABLE]).keys(&[numbered_keys(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zinter", -3, algebra::zinter).cost(CostKind::Measured(algebra::cost_of::<{ Algebra::INTER }, 1>)).flags(&[MOVABLE]).keys(&[numbered_keys(1, KeyFlags::RO_ACCESS)]).docs(
             "6.2.0",
             INTER,
             "Returns the intersect of multiple sorted sets.",
         ),
-        Command::read("zintercard", -3, algebra::zintercard)
+        Command::read("zintercard", -3, algebra::zintercard).cost(CostKind::Measured(algebra::cost_of::<{ Algebra::INTER }, 1>))
             .flags(&[MOVABLE])
             .keys(&[numbered_keys(1, KeyFlags::RO_ACCESS)])
             .docs(
@@ -111,7 +112,7 @@ pub const FAMILY: Family = Family {
                 "O(N*K) worst case with N being the smallest input sorted set, K being the number of input sorted sets.",
                 "Returns the number of members of the intersect of multiple sorted sets.",
             ),
-        Command::write("zinterstore", -4, algebra::zinterstore)
+        Command::write("zinterstore", -4, algebra::zinterstore).cost(CostKind::Compounds(algebra::cost_of::<{ Algebra::INTER }, 2>))
             .flags(&[DENYOOM, MOVABLE])
             .keys(&[key(1, KeyFlags::OW_UPDATE), numbered_keys(2, KeyFlags::RO_ACCESS)])
             .docs("2.0.0", INTER, "Stores the intersect of multiple sorted sets in a key."),
@@ -160,7 +161,7 @@ pub const FAMILY: Family = Family {
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a range of scores.",
         ),
-        Command::write("zrangestore", -5, range::zrangestore)
+        Command::write("zrangestore", -5, range::zrangestore).cost(CostKind::Compounds(cost::copy_of::<2>))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), key(2, KeyFlags::RO_ACCESS)])
             .docs(
@@ -223,12 +224,12 @@ pub const FAMILY: Family = Family {
             "O(1)",
             "Returns the score of a member in a sorted set.",
         ),
-        Command::read("zunion", -3, algebra::zunion).flags(&[MOVABLE]).keys(&[numbered_keys(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zunion", -3, algebra::zunion).cost(CostKind::Measured(algebra::cost_of::<{ Algebra::UNION }, 1>)).flags(&[MOVABLE]).keys(&[numbered_keys(1, KeyFlags::RO_ACCESS)]).docs(
             "6.2.0",
             UNION,
             "Returns the union of multiple sorted sets.",
         ),
-        Command::write("zunionstore", -4, algebra::zunionstore)
+        Command::write("zunionstore", -4, algebra::zunionstore).cost(CostKind::Compounds(algebra::cost_of::<{ Algebra::UNION }, 2>))
             .flags(&[DENYOOM, MOVABLE])
             .keys(&[key(1, KeyFlags::OW_UPDATE), numbered_keys(2, KeyFlags::RO_ACCESS)])
             .docs("2.0.0", UNION, "Stores the union of multiple sorted sets in a key."),

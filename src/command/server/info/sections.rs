@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use super::super::REDIS_VERSION;
 use super::super::replication::{active_followers, primary_address};
 use super::Fields;
-use super::host::{cpu_seconds, human_bytes, total_memory_bytes};
+use super::host::{cpu_seconds, human_bytes};
 use crate::checkpoint::ship::Progress;
 use crate::keyspace::DATABASES;
 use crate::loading;
+use crate::memory::{self, Guard};
 use crate::metrics::{self, CommandTotals};
 use crate::pause::Paused;
 use crate::pubsub::Kind;
@@ -63,8 +64,10 @@ fn pause(shared: &Shared, fields: &mut Fields) {
 
 pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     let now = metrics::memory();
+    let maxmemory = shared.config.maxmemory();
+    let guard = shared.shard.memory.guard();
     let peak = shared.metrics.peak_allocated_bytes();
-    let machine = total_memory_bytes();
+    let machine = memory::total_bytes();
     let ratio = |a: u64, b: u64| a as f64 / b.max(1) as f64;
     fields.add("used_memory", now.allocated);
     fields.add("used_memory_human", human_bytes(now.allocated));
@@ -77,9 +80,11 @@ pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     fields.add("allocator_active", now.active);
     fields.add("total_system_memory", machine);
     fields.add("total_system_memory_human", human_bytes(machine));
-    fields.add("maxmemory", 0);
-    fields.add("maxmemory_human", human_bytes(0));
+    fields.add("maxmemory", maxmemory);
+    fields.add("maxmemory_human", human_bytes(maxmemory));
     fields.add("maxmemory_policy", "noeviction");
+    fields.add("memory_guard", guard.map_or(0, Guard::bytes));
+    fields.add("memory_guard_of", guard.map_or("", |guard| guard.machine.name));
     fields.add("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, now.allocated)));
     fields.add("mem_fragmentation_bytes", now.resident.saturating_sub(now.allocated));
     fields.add("mem_allocator", "jemalloc");

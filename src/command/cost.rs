@@ -1,0 +1,223 @@
+//! What a command may cost at most, known before it is logged: every node runs what is logged, at every restart again.
+//!
+//! - A cost is an upper bound: of elements that are touched, and of bytes by which the data grows.
+//! - Mostly the arguments alone tell. For commands that read or copy what other keys hold a function of the row tells, from the sizes
+//!   that those keys have now and what they may gain by commands that are planned and not applied ([`Forecast`]).
+//! - Past [`MAX_STEPS`] a command is refused; reads are, too.
+
+mod algebra;
+mod forecast;
+
+use std::borrow::Cow;
+
+pub use algebra::{Algebra, of_algebra};
+pub use forecast::Forecast;
+
+use super::args::{MAX_STRING_BYTES, integer};
+use super::spec::Flags;
+use super::{Args, Command, CommandError, ReadContext};
+use crate::keyspace::entry::Entry;
+use crate::keyspace::value::ValueRef;
+
+/// Elements that one command, or one transaction, may touch. Redis takes seconds for so many.
+pub const MAX_STEPS: u64 = 100_000_000;
+
+/// What an element takes at most beside its own bytes.
+const ELEMENT_BYTES: u64 = 64;
+
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    pub elements: u64,
+    pub bytes: u64,
+}
+
+impl Size {
+    /// More than any machine holds.
+    const HUGE: u64 = u64::MAX / 4;
+
+    pub fn of(entry: &Entry) -> Size {
+        let elements = match entry.value() {
+            ValueRef::String(_) => 1,
+            ValueRef::Object(object) => object.len() as u64,
+        };
+        Size { elements, bytes: entry.memory_bytes() as u64 }
+    }
+
+    pub fn plus(self, other: Size) -> Size {
+        Size {
+            elements: self.elements.saturating_add(other.elements),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
+/// What a command costs at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Elements that it touches, each as often as it does.
+    pub steps: u64,
+    /// What the data gains.
+    pub growth: Size,
+    /// Bytes that it needs beside that until it has ended.
+    pub transient: u64,
+}
+
+impl Cost {
+    /// What `argc` arguments of `bytes` in all cost, the command's name included.
+    pub fn of_arguments(argc: usize, bytes: usize) -> Cost {
+        let elements = argc as u64;
+        let growth = Size { elements, bytes: bytes as u64 + elements * ELEMENT_BYTES };
+        // On its way it is copied.
+        Cost { steps: elements, growth, transient: bytes as u64 }
+    }
+
+    pub fn of_args(args: &Args<'_>) -> Cost {
+        Cost::of_arguments(args.len(), args.iter().map(|arg| arg.len()).sum())
+    }
+
+    /// The same where so many elements are touched in addition.
+    pub fn walking(self, elements: u64) -> Cost {
+        Cost { steps: self.steps.saturating_add(elements), ..self }
+    }
+
+    /// The same where the data grows by so much in addition.
+    pub fn growing(self, by: Size) -> Cost {
+        let overhead = by.elements.saturating_mul(ELEMENT_BYTES);
+        let by = Size { bytes: by.bytes.saturating_add(overhead), ..by };
+        Cost { growth: self.growth.plus(by), ..self }
+    }
+
+    /// One after the other.
+    pub fn and(self, next: Cost) -> Cost {
+        Cost {
+            steps: self.steps.saturating_add(next.steps),
+            growth: self.growth.plus(next.growth),
+            transient: self.transient.max(next.transient),
+        }
+    }
+
+    /// Bytes that must be there before it runs.
+    pub fn bytes(self) -> u64 {
+        self.growth.bytes.saturating_add(self.transient)
+    }
+
+    /// Why it is refused whatever memory there is; `what` is the command or the transaction.
+    pub fn refusal(self, what: &str) -> Option<CommandError> {
+        let Cost { steps, .. } = self;
+        let text = format!("ERR the {what} would touch {steps} elements, the limit is {MAX_STEPS}");
+        (steps > MAX_STEPS).then_some(CommandError::Other(Cow::Owned(text)))
+    }
+}
+
+pub type CostFn = fn(&CostContext<'_, '_>, &Args<'_>) -> Cost;
+
+/// Where a row's cost comes from.
+#[derive(Clone, Copy)]
+pub enum CostKind {
+    /// The arguments alone.
+    Arguments,
+    /// The arguments alone; elements may go from one key to another.
+    MovesElements,
+    /// The arguments alone; whole values may go from one key to another.
+    MovesValues,
+    /// The keys' sizes; what it puts into a key is no more than its arguments hold.
+    Measured(CostFn),
+    /// The keys' sizes; what is in keys may end up in another.
+    Compounds(CostFn),
+}
+
+impl CostKind {
+    pub fn measure(self) -> Option<CostFn> {
+        match self {
+            CostKind::Measured(measure) | CostKind::Compounds(measure) => Some(measure),
+            CostKind::Arguments | CostKind::MovesElements | CostKind::MovesValues => None,
+        }
+    }
+}
+
+/// What costs are told from.
+pub struct CostContext<'r, 'a> {
+    pub reader: &'r ReadContext<'a>,
+    forecast: &'r Forecast,
+}
+
+impl<'r, 'a> CostContext<'r, 'a> {
+    pub fn new(reader: &'r ReadContext<'a>, forecast: &'r Forecast) -> Self {
+        CostContext { reader, forecast }
+    }
+
+    /// The most that a key may hold.
+    pub fn size(&self, key: &[u8]) -> Size {
+        self.reader.entry(key).map(Size::of).unwrap_or_default().plus(self.forecast.gained(key))
+    }
+
+    /// The most that keys which no argument names may have gained.
+    pub fn gained_anywhere(&self) -> Size {
+        self.forecast.gained_anywhere()
+    }
+
+    /// The bytes that a string surely has.
+    pub fn least_string_bytes(&self, key: &[u8]) -> u64 {
+        let known = self.forecast.is_empty().then(|| self.reader.string(key).ok().flatten());
+        known.flatten().map_or(0, |string| string.len() as u64)
+    }
+}
+
+/// The cost of a command by its row, DENYOOM or not.
+pub fn of_command(command: &Command, context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = match command.cost.measure() {
+        Some(measure) => measure(context, args),
+        None => Cost::of_args(args),
+    };
+    charged(command, cost)
+}
+
+/// A command without DENYOOM is never refused for the sake of memory.
+pub fn charged(command: &Command, cost: Cost) -> Cost {
+    if command.flags.contains(Flags::DENYOOM) {
+        return cost;
+    }
+    Cost { growth: Size { bytes: 0, ..cost.growth }, transient: 0, ..cost }
+}
+
+/// Refuses a read that would touch too many elements.
+pub fn check_read(command: &Command, context: &ReadContext<'_>, args: &Args<'_>) -> Result<(), CommandError> {
+    let Some(measure) = command.cost.measure() else { return Ok(()) };
+    let cost = measure(&CostContext::new(context, &Forecast::default()), args);
+    cost.refusal("command").map_or(Ok(()), Err)
+}
+
+/// Walks all that its first key holds.
+pub fn walk(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let elements = args.get(1).map_or(0, |key| context.size(key).elements);
+    Cost::of_args(args).walking(elements)
+}
+
+/// APPEND: a string that has no room where it is goes to another place.
+pub fn append(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let bytes = args.get(1).map_or(0, |key| context.size(key).bytes);
+    let cost = Cost::of_args(args);
+    Cost { transient: cost.transient.max(bytes.min(MAX_STRING_BYTES as u64)), ..cost }
+}
+
+/// SETRANGE fills with zeros up to its offset.
+pub fn setrange(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let [_, key, offset, value, ..] = args else { return Cost::of_args(args) };
+    let offset = integer(offset).ok().and_then(|offset| u64::try_from(offset).ok());
+    let end = offset.and_then(|offset| offset.checked_add(value.len() as u64));
+    let end = end.filter(|end| !value.is_empty() && *end <= MAX_STRING_BYTES as u64).unwrap_or(0);
+    let bytes = end.saturating_sub(context.least_string_bytes(key));
+    let copied = if bytes > 0 { end - bytes } else { 0 };
+    let cost = Cost::of_args(args).growing(Size { elements: 0, bytes });
+    Cost { transient: cost.transient.max(copied), ..cost }
+}
+
+/// COPY, ZRANGESTORE: what the source holds.
+pub fn copy_of<const SOURCE: usize>(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let size = args.get(SOURCE).map_or(Size::default(), |key| context.size(key));
+    Cost::of_args(args).walking(size.elements).growing(Size { bytes: size.bytes, elements: size.elements })
+}
+
+#[cfg(test)]
+mod tests;

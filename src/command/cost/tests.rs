@@ -1,0 +1,91 @@
+//! Costs of single commands, and what a forecast makes of them.
+
+use super::*;
+use crate::command::testing::{TestDb, split_words};
+
+fn cost(db: &TestDb, forecast: &Forecast, line: &str) -> Cost {
+    let words = split_words(line);
+    let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+    db.cost(&args, forecast)
+}
+
+fn with_sets() -> TestDb {
+    let mut db = TestDb::new();
+    let members: String = (0..1000).map(|n| format!(" m{n}")).collect();
+    db.run(&format!("SADD {{t}}s{members}"));
+    db.run("SADD {t}few a b c");
+    db
+}
+
+#[test]
+fn a_set_named_again_costs_nothing() {
+    let db = with_sets();
+    let once = cost(&db, &Forecast::default(), "SUNIONSTORE d{t} {t}s");
+    let often = format!("SUNIONSTORE d{{t}}{}", " {t}s".repeat(5000));
+    let often = cost(&db, &Forecast::default(), &often);
+    assert!(once.steps >= 1000 && often.steps < once.steps + 6000, "{once:?} {often:?}");
+    let weighed = format!("ZUNIONSTORE d{{t}} 5000{}", " {t}s".repeat(5000));
+    let weighed = cost(&db, &Forecast::default(), &weighed);
+    assert!(weighed.steps < 1_000_000, "{weighed:?}");
+}
+
+#[test]
+fn each_operation_costs_what_it_walks() {
+    let db = with_sets();
+    let forecast = Forecast::default();
+    let steps = |line: &str| cost(&db, &forecast, line).steps;
+    assert!(steps("SINTERSTORE d{t} {t}s {t}few") < 20);
+    assert_eq!(steps("SINTERSTORE d{t} {t}s {t}few {t}none"), 5);
+    assert!(steps("SDIFFSTORE d{t} {t}few {t}s") > 1000);
+    assert!(steps("SORT {t}s BY nosort GET # GET # GET # STORE d{t}") > 4000);
+    assert!(steps("ZUNIONSTORE d{t} x {t}s") < 10);
+    assert!(steps("COPY {t}s d{t}") > 1000);
+}
+
+#[test]
+fn bytes_are_those_of_the_sources() {
+    let mut db = TestDb::new();
+    db.run("SETRANGE {t}a 1000000 x");
+    db.run("SET k1 0123456789");
+    db.run("RPUSH l 1 1 1");
+    let bytes = |line: &str| cost(&db, &Forecast::default(), line).bytes();
+    assert!(bytes("COPY {t}a {t}b") > 1_000_000);
+    assert!(bytes("SET {t}b x") < 1000);
+    assert_eq!(bytes("DEL {t}a"), 0);
+    assert!(bytes("SETRANGE {t}b 5000000 x") > 5_000_000);
+    assert!(bytes("SETRANGE {t}a 1 x") < 1000);
+    assert!(bytes("SETRANGE {t}b 99999999999 x") < 1000, "it will be refused");
+    assert!(bytes("APPEND {t}a x") > 1_000_000);
+    let found = bytes("SORT l GET k* STORE d") - bytes("SORT l GET no STORE d");
+    assert_eq!(found, 30);
+}
+
+#[test]
+fn what_is_planned_counts_for_what_comes_after_it() {
+    let db = TestDb::new();
+    let mut forecast = Forecast::default();
+    let filled = cost(&db, &forecast, "SETRANGE {t}a 1000000 x");
+    forecast.add(filled, [&b"{t}a"[..]].into_iter());
+    let copied = cost(&db, &forecast, "COPY {t}a {t}b");
+    assert!(copied.bytes() > 1_000_000);
+    forecast.tell_keys_apart();
+    for n in 0..40 {
+        let copied = cost(&db, &forecast, &format!("COPY {{t}}a {{t}}{n}"));
+        assert!(copied.bytes() < 1_100_000, "bounds must not double");
+        forecast.add(copied, [format!("{{t}}{n}").as_bytes()].into_iter());
+    }
+    assert!(forecast.total().bytes() > 40_000_000);
+    let again = cost(&db, &forecast, "COPY {t}39 {t}x");
+    assert!(again.bytes() > 2_000_000 && again.bytes() < 3_000_000);
+    forecast.moved_values(None);
+    assert!(cost(&db, &forecast, "COPY {t}a {t}y").refusal("command").is_some());
+}
+
+#[test]
+fn only_too_much_is_refused() {
+    let cost = |steps| Cost { steps, ..Cost::default() };
+    assert_eq!(cost(MAX_STEPS).refusal("command"), None);
+    let refused = cost(MAX_STEPS + 1).refusal("transaction").map(|error| error.to_string());
+    let text = "ERR the transaction would touch 100000001 elements, the limit is 100000000";
+    assert_eq!(refused.as_deref(), Some(text));
+}

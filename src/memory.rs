@@ -1,0 +1,204 @@
+//! How much memory the data may still take: `maxmemory`, and a guard below what the machine has.
+//!
+//! - `maxmemory` limits what the allocator has handed out (`used_memory`), as in Redis.
+//! - The guard is always there: it refuses writes before the kernel or an address space limit would end the process. It counts what
+//!   the process needs of the machine: pages with allocations in them, and memory that is not the allocator's.
+//! - Only what has not been logged yet is refused. Apply never asks: all nodes must apply what one of them has logged.
+
+mod machine;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use machine::{MachineLimit, machine_limits, total_bytes};
+
+/// The guard refuses writes above this share of the machine's memory.
+const GUARD_PERCENT: u64 = 85;
+
+/// Redis' text.
+const MAXMEMORY_REACHED: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// What the process uses, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Handed out by the allocator.
+    pub allocated: u64,
+    /// Memory that can't be taken from the process: pages with allocations in them, stacks, what other allocators hold.
+    pub pages: u64,
+    /// Addresses, those of mapped files included.
+    pub addresses: u64,
+    /// Addresses that the allocator keeps for what comes next, in pieces of any size.
+    pub spare_addresses: u64,
+}
+
+/// A limit of the machine, and the guard below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    pub machine: MachineLimit,
+}
+
+impl Guard {
+    /// Bytes above which writes are refused.
+    pub fn bytes(self) -> u64 {
+        self.machine.bytes / 100 * GUARD_PERCENT
+    }
+
+    fn room(self, usage: Usage) -> Room {
+        let bytes = |used: u64| self.bytes().saturating_sub(used);
+        let nearest = Nearest::Guard(self);
+        if self.machine.counts_addresses {
+            let spare = usage.spare_addresses;
+            return Room {
+                bytes: bytes(usage.addresses - spare),
+                at_once: bytes(usage.addresses),
+                spare,
+                nearest,
+            };
+        }
+        Room { bytes: bytes(usage.pages), ..Room { nearest, ..Room::UNLIMITED } }
+    }
+}
+
+/// Spare addresses are in pieces: what takes no more than this share of them finds a place there.
+const PLACE_IN_SPARE: u64 = 8;
+
+/// Which limit is the nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nearest {
+    None,
+    Maxmemory,
+    Guard(Guard),
+}
+
+/// What the data may still grow by.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    pub bytes: u64,
+    /// What a large piece may take; of small ones `bytes` may be taken.
+    at_once: u64,
+    spare: u64,
+    nearest: Nearest,
+}
+
+impl Room {
+    /// Room without end.
+    pub const UNLIMITED: Room = Room { bytes: u64::MAX, at_once: u64::MAX, spare: 0, nearest: Nearest::None };
+
+    /// Whether so many bytes fit, beside `spent`.
+    pub fn holds(self, spent: u64, bytes: u64) -> bool {
+        let all = spent.saturating_add(bytes);
+        all <= self.bytes && (bytes <= self.spare / PLACE_IN_SPARE || all <= self.at_once)
+    }
+
+    /// The error for a write that does not fit.
+    pub fn refusal(self) -> String {
+        match self.nearest {
+            Nearest::None | Nearest::Maxmemory => MAXMEMORY_REACHED.to_owned(),
+            Nearest::Guard(guard) => format!(
+                "OOM command not allowed: it could pass memory_guard, {} bytes, which is {GUARD_PERCENT}% of {}.",
+                guard.bytes(),
+                guard.machine.name
+            ),
+        }
+    }
+}
+
+type Measure = Box<dyn Fn() -> Usage + Send + Sync>;
+
+/// The limits of a process, and how it measures what it uses.
+pub struct MemoryLimits {
+    guards: Vec<Guard>,
+    measure: Option<Measure>,
+    /// The room that was measured last, and the `maxmemory` of that time.
+    published_room: AtomicU64,
+    published_maxmemory: AtomicU64,
+}
+
+impl fmt::Debug for MemoryLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLimits").field("guards", &self.guards).finish_non_exhaustive()
+    }
+}
+
+impl MemoryLimits {
+    /// No limit at all, for shards without a process.
+    pub fn none() -> MemoryLimits {
+        MemoryLimits {
+            guards: Vec::new(),
+            measure: None,
+            published_room: AtomicU64::new(u64::MAX),
+            published_maxmemory: AtomicU64::new(0),
+        }
+    }
+
+    pub fn new(
+        machine: impl IntoIterator<Item = MachineLimit>,
+        measure: impl Fn() -> Usage + Send + Sync + 'static,
+    ) -> MemoryLimits {
+        let guards = machine.into_iter().map(|machine| Guard { machine }).collect();
+        MemoryLimits { guards, measure: Some(Box::new(measure)), ..MemoryLimits::none() }
+    }
+
+    /// The lowest guard.
+    pub fn guard(&self) -> Option<Guard> {
+        self.guards.iter().copied().min_by_key(|guard| guard.machine.bytes)
+    }
+
+    /// Tells others than the driver what was measured.
+    pub fn publish(&self, room: Room, maxmemory: u64) {
+        self.published_room.store(room.bytes.min(room.at_once), Ordering::Relaxed);
+        self.published_maxmemory.store(maxmemory, Ordering::Relaxed);
+    }
+
+    /// The error for what needs so many bytes, if they are not there. It measures only where what was published does not suffice.
+    pub fn refusal(&self, maxmemory: u64, bytes: u64) -> Option<String> {
+        let is_of_today = self.published_maxmemory.load(Ordering::Relaxed) == maxmemory;
+        if is_of_today && bytes <= self.published_room.load(Ordering::Relaxed) {
+            return None;
+        }
+        let room = self.room(maxmemory);
+        (!room.holds(0, bytes)).then(|| room.refusal())
+    }
+
+    /// Measures what the data may still grow by. `maxmemory` is in bytes, 0 for no such limit.
+    pub fn room(&self, maxmemory: u64) -> Room {
+        let Some(measure) = &self.measure else { return Room::UNLIMITED };
+        let usage = measure();
+        let guarded = self.guards.iter().map(|guard| guard.room(usage));
+        let bytes = maxmemory.saturating_sub(usage.allocated);
+        let limited =
+            (maxmemory > 0).then_some(Room { bytes, nearest: Nearest::Maxmemory, ..Room::UNLIMITED });
+        limited
+            .into_iter()
+            .chain(guarded)
+            .min_by_key(|room| room.bytes.min(room.at_once))
+            .unwrap_or(Room::UNLIMITED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(usage: Usage) -> MemoryLimits {
+        let memory = MachineLimit { bytes: 1000, name: "the machine's memory", counts_addresses: false };
+        let addresses = MachineLimit { bytes: 2000, name: "RLIMIT_AS", counts_addresses: true };
+        MemoryLimits::new([memory, addresses], move || usage)
+    }
+
+    #[test]
+    fn the_nearest_limit_decides_and_is_named() {
+        let usage = Usage { allocated: 100, pages: 150, addresses: 1500, spare_addresses: 80 };
+        assert_eq!(limits(usage).guard().map(Guard::bytes), Some(850));
+        let room = limits(usage).room(0);
+        assert_eq!(room.bytes, 1700 - 1500 + 80);
+        assert!(room.holds(0, 200) && !room.holds(0, 201), "a large piece finds no place in spare addresses");
+        assert!(room.holds(270, 10) && !room.holds(275, 10));
+        assert!(room.refusal().contains("memory_guard, 1700 bytes, which is 85% of RLIMIT_AS"));
+        let room = limits(usage).room(120);
+        assert_eq!((room.bytes, room.refusal().as_str()), (20, MAXMEMORY_REACHED));
+        let over = Usage { allocated: 9000, pages: 9000, ..Usage::default() };
+        assert_eq!(limits(over).room(1).bytes, 0);
+        assert_eq!(MemoryLimits::none().room(1).bytes, u64::MAX);
+    }
+}

@@ -1,0 +1,106 @@
+//! Limits of memory: what does not fit is refused before it is logged, and everything goes on.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Client, Cluster, NodeSpec};
+
+use crate::perdura;
+
+const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
+const MIB: u64 = 1 << 20;
+
+/// Copies of `a`, until one is refused; returns how many there are, and the refusal.
+fn copy_until_refused(client: &mut Client, most: usize) -> (usize, String) {
+    for copy in 0..most {
+        let answer = client.run(&format!("COPY a copy{copy}")).to_string();
+        if answer != ":1" {
+            return (copy, answer);
+        }
+    }
+    panic!("{most} copies were taken");
+}
+
+#[test]
+fn setrange_and_copies_end_in_oom_answers_and_the_node_lives() {
+    let mut node = perdura().flag("maxmemory", "100mb").start();
+    let mut client = node.client();
+    assert_eq!(client.info_number("maxmemory"), 100 * MIB);
+    client.check("SETRANGE a 20971520 x", ":20971521");
+    let (copies, refusal) = copy_until_refused(&mut client, 10);
+    assert_eq!(refusal, OOM);
+    assert!((2..5).contains(&copies), "{copies} copies");
+    client.check("CONFIG SET maxmemory 10mb", "+OK");
+    client.check("SET small x", OOM);
+    client.check("PEXPIRE a 1000000", ":1");
+    client.check("CONFIG SET maxmemory 100mb", "+OK");
+    client.check("DEL copy0", ":1");
+    // What was deleted is given back by a thread.
+    wait_for("room for a copy", Duration::from_secs(5), || {
+        (client.run("COPY a again").to_string() == ":1").then_some(())
+    });
+    node.kill();
+    node.restart();
+    node.client().check("EXISTS a copy0 again", ":2");
+}
+
+#[test]
+fn copies_through_a_replica_end_in_oom_answers_of_the_primary() {
+    let cluster = Cluster::start_with(perdura().flag("maxmemory", "80mb"));
+    let mut client = cluster.client(cluster.replica());
+    client.check("SETRANGE a 10485760 x", ":10485761");
+    let (copies, refusal) = copy_until_refused(&mut client, 12);
+    assert_eq!(refusal, OOM);
+    assert!(copies > 1);
+    client.check("MULTI", "+OK");
+    client.check("COPY a b", "+QUEUED");
+    client.check("EXEC", &format!("-EXECABORT Transaction discarded because of: {}", &OOM[1..]));
+    client.check("DEL copy0", ":1");
+    cluster.agreed_digest();
+}
+
+#[test]
+fn a_transaction_is_refused_as_soon_as_its_command_is() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.check("SET k v", "+OK");
+    client.check("CONFIG SET maxmemory 1mb", "+OK");
+    assert_eq!(client.run("CONFIG GET maxmemory").items()[1].text(), (MIB).to_string());
+    client.check("MULTI", "+OK");
+    client.check("DEL k", "+QUEUED");
+    client.check("SET k w", OOM);
+    client.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.");
+    client.check("GET k", "v");
+    client.check("CONFIG SET maxmemory 0", "+OK");
+    client.check("SET k w", "+OK");
+    let refused = client.run("CONFIG SET maxmemory-policy allkeys-lru");
+    assert!(refused.is_error(), "{refused}");
+}
+
+/// A program that starts the server with so many addresses.
+fn with_addresses(mib: u64, folder: &tempfile::TempDir) -> NodeSpec {
+    let program = folder.path().join("perdura");
+    let script =
+        format!("#!/bin/sh\nulimit -v {}\nexec {} \"$@\"\n", mib << 10, env!("CARGO_BIN_EXE_perdura"));
+    std::fs::write(&program, script).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    NodeSpec::new(program)
+}
+
+/// Nobody has set a limit: the guard below what the machine lets the process have refuses.
+#[test]
+fn without_maxmemory_a_guard_below_the_machines_limit_refuses() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let node = with_addresses(2048, &folder).flag("workers", 1).start();
+    let mut client = node.client();
+    assert_eq!(client.info_number("maxmemory"), 0);
+    assert_eq!(client.info_number("memory_guard"), (2048 * MIB) / 100 * 85);
+    assert_eq!(client.info("memory_guard_of").as_deref(), Some("RLIMIT_AS"));
+    client.check("SETRANGE a 209715200 x", ":209715201");
+    let (copies, refusal) = copy_until_refused(&mut client, 10);
+    assert!(refusal.starts_with("-OOM command not allowed: it could pass memory_guard"), "{refusal}");
+    assert!(copies >= 1, "{copies} copies");
+    client.check("DEL a", ":1");
+    client.check("PING", "+PONG");
+}
