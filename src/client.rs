@@ -23,6 +23,8 @@ pub struct Client {
     pub resp: Resp,
     pub db: usize,
     pub authenticated: bool,
+    /// Wrong passwords that it has sent.
+    pub wrong_passwords: u32,
     /// READONLY: reads are answered from a replica's own data.
     pub reads_from_replica: bool,
     /// Comes from another node for one of its clients: never sent on again.
@@ -90,6 +92,7 @@ impl Client {
             resp: Resp::V2,
             db: 0,
             authenticated,
+            wrong_passwords: 0,
             reads_from_replica: false,
             forwarded: false,
             transaction: None,
@@ -208,11 +211,18 @@ impl ClientDetails {
     }
 }
 
-/// Every open connection, by id.
+/// Every open connection.
 #[derive(Debug, Default)]
 pub struct ClientRegistry {
     next_id: AtomicU64,
-    clients: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    open: Mutex<OpenClients>,
+}
+
+#[derive(Debug, Default)]
+struct OpenClients {
+    by_id: BTreeMap<u64, Arc<ClientInfo>>,
+    /// Those that have not authenticated, where they have to: oldest first.
+    strangers: BTreeSet<u64>,
 }
 
 impl ClientRegistry {
@@ -221,15 +231,35 @@ impl ClientRegistry {
     }
 
     pub fn add(&self, info: Arc<ClientInfo>) {
-        self.clients.lock().insert(info.id, info);
+        self.open.lock().by_id.insert(info.id, info);
     }
 
     pub fn remove(&self, id: u64) {
-        self.clients.lock().remove(&id);
+        let mut open = self.open.lock();
+        open.by_id.remove(&id);
+        open.strangers.remove(&id);
+    }
+
+    /// Notes whether an open connection still has to authenticate.
+    pub fn set_stranger(&self, id: u64, is_stranger: bool) {
+        let strangers = &mut self.open.lock().strangers;
+        if is_stranger {
+            strangers.insert(id)
+        } else {
+            strangers.remove(&id)
+        };
+    }
+
+    /// Ends the oldest connection that has not authenticated; false if there is none. It no longer counts.
+    pub fn end_oldest_stranger(&self) -> bool {
+        let mut open = self.open.lock();
+        let Some(oldest) = open.strangers.pop_first() else { return false };
+        open.by_id.remove(&oldest).inspect(|info| info.kill());
+        true
     }
 
     pub fn len(&self) -> usize {
-        self.clients.lock().len()
+        self.open.lock().by_id.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -237,18 +267,18 @@ impl ClientRegistry {
     }
 
     pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
-        self.clients.lock().get(&id).cloned()
+        self.open.lock().by_id.get(&id).cloned()
     }
 
     /// The open connection with this number at its worker; looks at one after the other.
     pub fn of_connection(&self, worker: usize, connection: ConnectionId) -> Option<Arc<ClientInfo>> {
-        let clients = self.clients.lock();
-        clients.values().find(|info| (info.worker, info.connection) == (worker, connection)).cloned()
+        let open = self.open.lock();
+        open.by_id.values().find(|info| (info.worker, info.connection) == (worker, connection)).cloned()
     }
 
     /// Everybody, oldest first.
     pub fn all(&self) -> Vec<Arc<ClientInfo>> {
-        self.clients.lock().values().cloned().collect()
+        self.open.lock().by_id.values().cloned().collect()
     }
 }
 

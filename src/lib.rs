@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 pub mod data_folder;
 pub mod env;
+pub mod guesses;
 pub mod keyspace;
 pub mod loading;
 pub mod logging;

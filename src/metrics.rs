@@ -105,6 +105,7 @@ pub struct ClientMetrics {
     pub blocked: Gauge,
     pub accepted: Counter,
     pub rejected: Counter,
+    pub wrong_passwords: Counter,
     pub cut_off: Counter,
     pub dropped_messages: Counter,
 }
@@ -271,6 +272,7 @@ impl ClientMetrics {
             blocked: d.metric("blocked_clients", "Clients that wait in a blocking command", Gauge::default()),
             accepted: d.counter("connections", "Connections accepted"),
             rejected: d.counter("rejected_connections", "Connections refused for want of room"),
+            wrong_passwords: d.counter("wrong_passwords", "Passwords of clients that were wrong"),
             cut_off: d.counter("output_limit_disconnections", "Clients closed because they did not read their replies"),
             dropped_messages: d.counter("pubsub_dropped_messages", "Published messages that another node was not sent, or this node did not take from one, because too many waited"),
         }

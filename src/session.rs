@@ -80,6 +80,8 @@ pub struct Session {
     pub now: Now,
     /// The primary answered reads by its lease in this burst: it must still hold once they are answered.
     pub leaned_on_lease: bool,
+    /// Wrong passwords of the client that it was delayed for, and the monotonic time until which the last delays it.
+    penalty: (u32, u64),
     /// A WAIT that is delayed.
     ack_wait: Option<delay::AckWait>,
     /// For picks of reading commands.
@@ -99,6 +101,7 @@ impl Session {
             port,
             now: Now::default(),
             leaned_on_lease: false,
+            penalty: (0, 0),
             ack_wait: None,
             seed,
             index: 0,
@@ -108,6 +111,9 @@ impl Session {
 
     /// Takes one request; `args` is not empty.
     pub fn take(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if self.is_penalized() {
+            return Verdict::Delayed;
+        }
         if self.client.reply_mode == ReplyMode::SkipNext {
             self.take_unheard(args, line)
         } else {

@@ -11,6 +11,7 @@ use crate::command::{Args, Command, Handler};
 use crate::config::Config;
 use crate::config::runtime::RuntimeConfig;
 use crate::env::Clock;
+use crate::guesses::Guesses;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
 use crate::monitor::Monitors;
@@ -31,6 +32,7 @@ pub struct Shared {
     /// Messages on their way to the other nodes.
     pub outgoing: Mutex<Outgoing>,
     pub slowlog: SlowLog,
+    pub guesses: Guesses,
     /// Held by who reads whole checkpoints to prove them.
     pub proving: Arc<tokio::sync::Mutex<()>>,
     /// Forty hexadecimal digits that differ from run to run.
@@ -70,6 +72,7 @@ impl Shared {
             shard,
             outgoing: Mutex::default(),
             slowlog: SlowLog::default(),
+            guesses: Guesses::default(),
             proving: Arc::default(),
             run_id,
             shutdown: Notify::new(),

@@ -40,6 +40,11 @@ const MAX_UNSENT_BYTES: usize = MAX_REPLY_BYTES + PAUSE_OUTPUT_BYTES;
 const MAX_WRITE_BYTES: usize = 1 << 20;
 /// Bytes read ahead of what is served. Behind them the end of the stream is seen only once it fits into the socket's buffer.
 const READ_AHEAD_BYTES: usize = 1 << 20;
+/// The same two of a connection that has not authenticated, and how long it may take to. Its requests are short.
+const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
+const UNAUTHENTICATED_READ_AHEAD_BYTES: usize = 16 << 10;
+const UNAUTHENTICATED_REQUEST_BYTES: usize = 64 << 10;
+const AUTHENTICATION_TIMEOUT_MS: u64 = 10_000;
 /// Memory made ready for bytes that were announced and have not come.
 const MAX_UNSEEN_BYTES: usize = 16 << 20;
 /// How often a connection looks at what no event tells of.
@@ -64,13 +69,16 @@ pub struct Connection {
     held: Cell<bool>,
     /// Unsent bytes past which nothing more is kept.
     hard_limit: Cell<usize>,
+    /// Unsent bytes past which nothing more is served.
+    pause_output_bytes: Cell<usize>,
 }
 
 impl Connection {
     pub fn new(id: ConnectionId, info: Arc<ClientInfo>, writer: OwnedWriteHalf) -> Self {
         let (line, sent, paused, broken, held) = Default::default();
         let hard_limit = Cell::new(MAX_UNSENT_BYTES);
-        Connection { id, info, writer, line, sent, paused, broken, held, hard_limit }
+        let pause_output_bytes = Cell::new(PAUSE_OUTPUT_BYTES);
+        Connection { id, info, writer, line, sent, paused, broken, held, hard_limit, pause_output_bytes }
     }
 
     /// Takes in answers from the log, which has applied entries up to `applied`, or messages (no answers); true if there is
@@ -159,7 +167,7 @@ impl Connection {
     }
 
     fn has_room(&self, line: &Line) -> bool {
-        line.out.len() - self.sent.get() <= PAUSE_OUTPUT_BYTES
+        line.out.len() - self.sent.get() <= self.pause_output_bytes.get()
     }
 
     /// Ends the connection without sending what is left.
@@ -224,6 +232,8 @@ pub struct ConnectionTask {
     delayed: Option<Delay>,
     /// The leadership epoch in which the burst of requests at hand began.
     epoch: u64,
+    /// Monotonic time by which the client must have authenticated, while it has not.
+    authenticate_by_ms: Option<u64>,
 }
 
 /// What the requests at hand led to.
@@ -249,6 +259,7 @@ impl ConnectionTask {
         session: Session,
     ) -> Self {
         ConnectionTask {
+            authenticate_by_ms: None,
             worker,
             connection,
             reader,
@@ -318,10 +329,13 @@ impl ConnectionTask {
     async fn wait(&mut self, progress: Progress) -> bool {
         let unsent = self.connection.unsent();
         let want_input = progress == Progress::NeedInput && !self.ended && !self.is_overloaded();
-        let read_ahead = !self.ended && self.input.len() < READ_AHEAD_BYTES;
+        let authenticated = self.session.client.authenticated;
+        let most_ahead = if authenticated { READ_AHEAD_BYTES } else { UNAUTHENTICATED_READ_AHEAD_BYTES };
+        let read_ahead = !self.ended && self.input.len() < most_ahead;
         let deaf = !self.ended && !want_input && !read_ahead;
         self.connection.paused.set(!want_input);
         let look_again = self.over_soft_limit_since_ms.is_some() || self.waits_for_primary();
+        let left_to_authenticate = self.left_to_authenticate();
         let Self { worker, connection, reader, input, upstream, session, .. } = self;
         let idle = session.shared.config.timeout_s();
         let idle_ends = idle > 0 && !session.client.is_listener() && want_input;
@@ -339,8 +353,20 @@ impl ConnectionTask {
             () = session.delay_ends(), if progress == Progress::Delayed => {}
             () = after(LOOK_AGAIN), if look_again => {}
             () = after(Duration::from_secs(idle)), if idle_ends => return false,
+            () = after(left_to_authenticate.unwrap_or_default()), if left_to_authenticate.is_some() => return false,
         }
         true
+    }
+
+    /// How long the client may still take to authenticate, where it has to.
+    fn left_to_authenticate(&mut self) -> Option<Duration> {
+        if self.session.client.authenticated {
+            self.authenticate_by_ms = None;
+            return None;
+        }
+        let now_ms = self.session.shared.clock.monotonic_ms();
+        let by_ms = *self.authenticate_by_ms.get_or_insert(now_ms + AUTHENTICATION_TIMEOUT_MS);
+        Some(Duration::from_millis(by_ms.saturating_sub(now_ms)))
     }
 
     fn note_delay(&mut self, delayed: Option<Delay>) {
@@ -427,6 +453,9 @@ impl ConnectionTask {
         let began_ns = clock.monotonic_ns();
         self.session.now = Now { monotonic_ms: began_ns / 1_000_000, unix_ms: clock.unix_ms() };
         self.session.leaned_on_lease = false;
+        let authenticated = self.session.client.authenticated;
+        let most_unsent = if authenticated { PAUSE_OUTPUT_BYTES } else { UNAUTHENTICATED_OUTPUT_BYTES };
+        self.connection.pause_output_bytes.set(most_unsent);
         self.epoch = self.session.shared.shard.leadership_epoch();
         began_ns
     }
@@ -488,10 +517,16 @@ impl ConnectionTask {
     }
 
     fn limits(&self) -> RequestLimits {
+        let authenticated = self.session.client.authenticated;
+        let usual = RequestLimits::default();
         RequestLimits {
             max_bulk_bytes: self.session.shared.config.proto_max_bulk_len() as usize,
-            authenticated: self.session.client.authenticated,
-            ..RequestLimits::default()
+            max_request_bytes: if authenticated {
+                usual.max_request_bytes
+            } else {
+                UNAUTHENTICATED_REQUEST_BYTES
+            },
+            authenticated,
         }
     }
 
@@ -639,6 +674,9 @@ impl ConnectionTask {
         let limit = if self.session.client.is_listener() { limits.pubsub } else { limits.normal };
         let hard_bytes = usize::try_from(limit.hard_bytes).ok().filter(|bytes| *bytes > 0);
         self.connection.hard_limit.set(hard_bytes.unwrap_or(MAX_UNSENT_BYTES));
+        if !self.session.client.authenticated && unsent > UNAUTHENTICATED_OUTPUT_BYTES as u64 {
+            return true;
+        }
         if self.connection.line.borrow().is_cut || limit.hard_bytes > 0 && unsent > limit.hard_bytes {
             return true;
         }

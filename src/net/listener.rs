@@ -1,10 +1,14 @@
-//! Accepting clients: who is let in, and what a connection starts with.
+//! Accepting clients: which are let in, and what a connection starts with.
+//!
+//! - Where all places are taken, the oldest connection that has not authenticated gives way: strangers keep out neither clients
+//!   nor what replicas forward.
 
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::connection::{Connection, ConnectionTask};
@@ -63,7 +67,8 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) {
 
 fn refusal(shared: &Shared, addr: SocketAddr) -> Option<&'static [u8]> {
     let config = &shared.config;
-    if shared.clients.len() as u64 >= config.maxclients() {
+    let is_full = shared.clients.len() as u64 >= config.maxclients();
+    if is_full && !shared.clients.end_oldest_stranger() {
         return Some(b"-ERR max number of clients reached\r\n");
     }
     let stranger =
@@ -71,8 +76,20 @@ fn refusal(shared: &Shared, addr: SocketAddr) -> Option<&'static [u8]> {
     stranger.then_some(PROTECTED)
 }
 
+/// Lets the system probe a silent connection every `seconds`, so that one whose client is gone ends; 0 is never.
+fn keep_alive(stream: &TcpStream, seconds: u64) -> io::Result<()> {
+    if seconds == 0 {
+        return Ok(());
+    }
+    let interval = Duration::from_secs((seconds / 3).max(1));
+    let probes =
+        TcpKeepalive::new().with_time(Duration::from_secs(seconds)).with_interval(interval).with_retries(3);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
+}
+
 fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    keep_alive(&stream, worker.shared.config.tcp_keepalive_s())?;
     let local_addr = stream.local_addr()?.to_string();
     let shared = worker.shared.clone();
     let (reader, writer) = stream.into_split();
@@ -87,6 +104,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result
     });
     shared.clients.add(connection.info.clone());
     let authenticated = shared.config.needs_no_password();
+    shared.clients.set_stranger(connection.info.id, !authenticated);
     let client = Client::new(connection.info.clone(), worker.index, connection.id, authenticated);
     let session = Session::new(client, shared, env::random_seed());
     tokio::task::spawn_local(ConnectionTask::new(worker.clone(), connection, reader, session).run());

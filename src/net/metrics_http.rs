@@ -2,9 +2,10 @@
 //!
 //! - It has a thread and a runtime of its own: a scrape delays no client, and a busy worker delays no health check.
 //! - It speaks to whoever can connect, with no password: bind it where only the monitoring reaches it.
-//! - At most [`MAX_CONNECTIONS`] at a time, each with [`HEADER_TIMEOUT`] to say what it wants; more wait in the
-//!   kernel's queue.
+//! - At most [`MAX_CONNECTIONS`] at a time; one more ends the oldest, so that silent sockets keep no health check out. Each has
+//!   [`HEADER_TIMEOUT`] to say what it wants, and [`CONNECTION_TIMEOUT`] in all.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,12 +20,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use crate::metrics::Metrics;
 
 const MAX_CONNECTIONS: usize = 32;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Long enough for a slow scrape, and for a scraper that keeps its connection from one scrape to the next.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -64,16 +67,16 @@ pub fn start(
 
 async fn accept(listener: TcpListener, source: Source) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut served: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else { return Ok(()) };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let source = source.clone();
-                tokio::spawn(async move {
-                    serve(stream, source).await;
-                    drop(place);
-                });
+                served.retain(|connection| !connection.is_finished());
+                if served.len() >= MAX_CONNECTIONS {
+                    served.pop_front().inspect(AbortHandle::abort);
+                }
+                let limited = tokio::time::timeout(CONNECTION_TIMEOUT, serve(stream, source.clone()));
+                served.push_back(tokio::spawn(limited).abort_handle());
             }
             Err(error) => {
                 tracing::warn!(%error, "a scraper can't be accepted");
@@ -153,6 +156,9 @@ mod tests {
         let ill = get(addr, "GET /healthz")?;
         assert!(ill.starts_with("HTTP/1.1 503 ") && ill.ends_with("no leader\n"), "{ill}");
         assert!(get(addr, "GET /")?.starts_with("HTTP/1.1 404 "));
+        let silent: Vec<_> = (0..2 * MAX_CONNECTIONS).map(|_| std::net::TcpStream::connect(addr)).collect();
+        assert!(silent.iter().all(Result::is_ok));
+        assert!(get(addr, "GET /healthz")?.starts_with("HTTP/1.1 503 "));
         assert!(get(addr, "POST /metrics")?.starts_with("HTTP/1.1 405 "));
         Ok(())
     }

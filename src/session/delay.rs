@@ -1,6 +1,7 @@
 //! Commands that do not begin yet: those of paused clients, and WAIT until enough followers have what was written.
 //!
 //! - A command that is delayed is offered again whenever what delays it may have ended; nothing else is kept of it.
+//! - After a wrong password a connection's next request waits a little, longer with each.
 //! - What is wrong with a command is answered at once, as in Redis; only what would be carried out is delayed.
 //! - A command is paused where its client is connected, and again where it is executed: what a replica sends on for its
 //!   clients is a client's like any other to a primary that is paused.
@@ -12,7 +13,9 @@ use super::{Line, Session, Verdict};
 use crate::client::Delay;
 use crate::command::spec::{Flags, SessionCommand};
 use crate::command::{AcksWanted, Args, Command};
+use crate::guesses;
 use crate::pause::Paused;
+use crate::shard::acks::AckWaiting;
 use crate::shard::machine::{UNBLOCKED, UNBLOCKED_BY_CLIENT};
 use crate::shard::port::StatusWatch;
 
@@ -28,6 +31,7 @@ pub(super) struct AckWait {
     epoch: u64,
     /// CLIENT UNBLOCK has ended it, with an error or not.
     unblocked: Option<bool>,
+    waiting: AckWaiting,
     /// Lets acknowledgements be told as they come.
     _watch: StatusWatch,
 }
@@ -49,6 +53,22 @@ impl Session {
         let queued = self.client.transaction.iter().flat_map(|transaction| &transaction.queued);
         let mut queued = queued.filter(|_| command.session == SessionCommand::Exec);
         command.flags.intersects(WRITING) || queued.any(|queued| queued.command.0.flags.intersects(WRITING))
+    }
+
+    /// Whether the client has to wait because of a wrong password.
+    #[inline]
+    pub(super) fn is_penalized(&mut self) -> bool {
+        let (served, until_ms) = &mut self.penalty;
+        if self.client.wrong_passwords > *served {
+            *served = self.client.wrong_passwords;
+            *until_ms = self.now.monotonic_ms + guesses::delay_ms(*served);
+        }
+        self.now.monotonic_ms < *until_ms
+    }
+
+    async fn penalty_ends(&self) {
+        let left_ms = self.penalty.1.saturating_sub(self.shared.clock.monotonic_ms());
+        tokio::time::sleep(Duration::from_millis(left_ms.max(1))).await;
     }
 
     /// WAIT and WAITAOF, outside a transaction.
@@ -90,6 +110,10 @@ impl Session {
             deadline_ms: (wanted.timeout_ms > 0).then(|| now_ms.saturating_add(wanted.timeout_ms)),
             epoch,
             unblocked: None,
+            waiting: shared
+                .shard
+                .ack_waits
+                .begin(usize::try_from(wanted.followers).unwrap_or(0), self.client.info.answered_index()),
             _watch: shared.shard.watch_status(),
         });
         wait.epoch == epoch
@@ -110,6 +134,7 @@ impl Session {
     /// Returns when what delays a command may have ended.
     pub async fn delay_ends(&self) {
         match &self.ack_wait {
+            _ if self.now.monotonic_ms < self.penalty.1 => self.penalty_ends().await,
             Some(wait) => self.ack_wait_ends(wait).await,
             None => self.shared.shard.pause.end(&self.shared.clock).await,
         }
@@ -117,13 +142,12 @@ impl Session {
 
     async fn ack_wait_ends(&self, wait: &AckWait) {
         let shared = &self.shared;
-        // Made before the look at the status: what is told in between is noticed.
-        let told = shared.shard.status_told.notified();
         if wait.unblocked.is_some() || wait.wanted.are_there(shared, &self.client.info) {
             return;
         }
-        let Some(deadline_ms) = wait.deadline_ms else { return told.await };
+        let woken = wait.waiting.woken();
+        let Some(deadline_ms) = wait.deadline_ms else { return woken.await };
         let left = Duration::from_millis(deadline_ms.saturating_sub(shared.clock.monotonic_ms()));
-        let _ = tokio::time::timeout(left, told).await;
+        let _ = tokio::time::timeout(left, woken).await;
     }
 }

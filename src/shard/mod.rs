@@ -1,9 +1,10 @@
 //! One raft group and its data.
 //!
 //! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
-//! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks. For operators:
+//! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks, `acks` for WAIT. For operators:
 //! `log_reads` and `log_cuts` reach the log, `quiet` says up to when nothing more was written, `marks` are places at which nodes are compared.
 
+pub mod acks;
 mod admission;
 pub mod deaths;
 pub mod expiry;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::acks::AckWaits;
 use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
 use super::marks::Marks;
@@ -104,6 +105,7 @@ pub struct ShardHandle {
     pub status: Mutex<Status>,
     /// Wakes those who wait for a change of the status, each time it is told.
     pub status_told: Notify,
+    pub ack_waits: Arc<AckWaits>,
     watches: AtomicUsize,
     /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
     pub pause: Pause,
@@ -123,6 +125,8 @@ pub struct ShardHandle {
     caught_up: AtomicBool,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
     leadership_epoch: AtomicU64,
+    /// The epoch when the status was told last.
+    told_epoch: AtomicU64,
     pub expired_keys: AtomicU64,
     pub changes: AtomicU64,
 }
@@ -156,6 +160,7 @@ impl ShardHandle {
             backup: Arc::default(),
             status: Mutex::default(),
             status_told: Notify::new(),
+            ack_waits: Arc::default(),
             watches: AtomicUsize::new(0),
             pause: Pause::default(),
             output_bounds,
@@ -163,6 +168,7 @@ impl ShardHandle {
             stamp_ms: AtomicI64::new(i64::MIN),
             caught_up: AtomicBool::new(false),
             leadership_epoch: AtomicU64::new(0),
+            told_epoch: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
             changes: AtomicU64::new(0),
         }
@@ -185,7 +191,16 @@ impl ShardHandle {
 
     /// Tells how the shard is.
     pub fn tell_status(&self, status: Status) {
+        let active = status.peers.iter().filter(|peer| peer.active);
+        let matched = active.map(|peer| peer.matched).collect();
         *self.status.lock() = status;
+        let epoch = self.leadership_epoch();
+        let is_same_leadership = self.told_epoch.swap(epoch, Ordering::Relaxed) == epoch;
+        if is_same_leadership && self.is_primary() {
+            self.ack_waits.note_matched(matched);
+        } else {
+            self.ack_waits.wake_all();
+        }
         self.status_told.notify_waiters();
     }
 

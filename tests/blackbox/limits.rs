@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use perdura_testkit::clock::wait_for;
+use perdura_testkit::clock::{Stopwatch, wait_for};
 use perdura_testkit::{Client, Node};
 
 use crate::perdura;
@@ -118,6 +118,69 @@ fn one_client_too_many_is_told_so() {
         (!reply.is_error()).then_some(reply)
     });
     assert_eq!(accepted.to_string(), "+PONG");
+}
+
+/// Strangers may take all places; a client of the house gets in all the same.
+#[test]
+fn silent_strangers_keep_nobody_out() {
+    let node = perdura().flag("maxclients", 5).flag("requirepass", "secret").start();
+    let silent: Vec<Client> = (0..20).map(|_| node.client()).collect();
+    let mut client = node.client();
+    client.check("AUTH secret", "+OK");
+    let more: Vec<Client> = (0..20).map(|_| node.client()).collect();
+    client.check("PING", "+PONG");
+    drop((silent, more));
+}
+
+/// Redis gives a connection 1 KB of replies before a password, too.
+#[test]
+fn a_stranger_that_reads_nothing_costs_little_and_is_closed() {
+    let node = perdura().flag("requirepass", "secret").start();
+    let before = resident_bytes(&node);
+    let mut strangers: Vec<Client> = (0..5).map(|_| node.client()).collect();
+    for stranger in &mut strangers {
+        stranger.try_send_bytes(&b"GET k\r\n".repeat(400_000)).unwrap_or_default();
+    }
+    wait_for("the strangers are closed", Duration::from_secs(20), || {
+        let mut client = node.client();
+        client.check("AUTH secret", "+OK");
+        (client.run("CLIENT LIST").text().lines().count() == 1).then_some(())
+    });
+    let closed = node.log().matches("output buffer limit reached").count();
+    assert_eq!(closed, strangers.len());
+    let cost = resident_bytes(&node).saturating_sub(before);
+    assert!(cost < 8 * MIB, "five strangers cost {cost} bytes");
+}
+
+/// Guesses are counted, and each makes its connection's next request wait longer.
+#[test]
+fn wrong_passwords_are_counted_and_slow() {
+    let node = perdura().flag("requirepass", "secret").start();
+    let mut guesser = node.client();
+    let took = Stopwatch::start();
+    for guess in 0..4 {
+        let refused = guesser.run(&format!("AUTH {guess}"));
+        assert!(refused.to_string().starts_with("-WRONGPASS"), "{refused}");
+    }
+    guesser.check("AUTH secret", "+OK");
+    assert!(took.elapsed() >= Duration::from_millis(100 + 200 + 300 + 400));
+    let info = guesser.run("INFO stats").text().to_owned();
+    assert!(info.contains("acl_access_denied_auth:4\r\n"), "{info}");
+}
+
+#[test]
+fn a_client_socket_has_the_keepalive_that_is_set() {
+    let node = perdura().flag("tcp-keepalive", 77).start();
+    let mut client = node.client();
+    client.check("PING", "+PONG");
+    let timers = std::process::Command::new("ss").args(["-tno"]).output().expect("ss runs");
+    let timers = String::from_utf8_lossy(&timers.stdout).into_owned();
+    let own = format!(":{}", node.addr().port());
+    let is_kept_alive = |line: &&str| {
+        line.split_whitespace().nth(3).is_some_and(|local| local.ends_with(&own))
+            && line.contains("timer:(keepalive,1min")
+    };
+    assert!(timers.lines().any(|line| is_kept_alive(&line)), "{timers}");
 }
 
 #[test]

@@ -25,17 +25,31 @@ const HELLO_NO_AUTH: &str = "NOAUTH HELLO must be called with the client already
 pub(super) fn auth(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     match args[1..] {
         [_] if ctx.shared.config.needs_no_password() => return Err(CommandError::other(NO_PASSWORD)),
-        [password] => check_password(ctx.shared, b"default", password)?,
-        [user, password] => check_password(ctx.shared, user, password)?,
+        [password] => check_password(ctx, b"default", password)?,
+        [user, password] => check_password(ctx, user, password)?,
         _ => return Err(CommandError::Syntax),
     }
-    ctx.client.authenticated = true;
+    let_in(ctx);
     reply.ok();
     Ok(())
 }
 
-fn check_password(shared: &Shared, user: &[u8], password: &[u8]) -> CommandResult {
-    if is_right(shared, user, password) { Ok(()) } else { Err(CommandError::other(WRONG_PASS)) }
+fn let_in(ctx: &mut LocalContext<'_>) {
+    if !ctx.client.authenticated {
+        ctx.client.authenticated = true;
+        ctx.shared.clients.set_stranger(ctx.client.info.id, false);
+    }
+}
+
+fn check_password(ctx: &mut LocalContext<'_>, user: &[u8], password: &[u8]) -> CommandResult {
+    let shared = ctx.shared;
+    if is_right(shared, user, password) {
+        return Ok(());
+    }
+    ctx.client.wrong_passwords = ctx.client.wrong_passwords.saturating_add(1);
+    shared.metrics.clients.wrong_passwords.inc();
+    shared.guesses.note(shared.clock.monotonic_ms(), &ctx.client.info.addr);
+    Err(CommandError::other(WRONG_PASS))
 }
 
 /// Without a password configured any will do, as for a `nopass` user of Redis.
@@ -63,12 +77,12 @@ struct Greeting<'a> {
 pub(super) fn hello(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let greeting = parse(&args[1..])?;
     if let Some((user, password)) = greeting.credentials {
-        check_password(ctx.shared, user, password)?;
+        check_password(ctx, user, password)?;
     } else if !ctx.client.authenticated {
         return Err(CommandError::other(HELLO_NO_AUTH));
     }
     greeting.name.map_or(Ok(()), check_name)?;
-    ctx.client.authenticated = true;
+    let_in(ctx);
     if let Some(name) = greeting.name {
         ctx.client.info.details.lock().name = name.to_vec();
     }

@@ -132,6 +132,7 @@ fn reset(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Com
     client.resp = Resp::V2;
     client.db = 0;
     client.authenticated = ctx.shared.config.needs_no_password();
+    ctx.shared.clients.set_stranger(client.info.id, !client.authenticated);
     client.transaction = None;
     client.monitors = false;
     client.reads_from_replica = false;

@@ -39,7 +39,7 @@ pub const FAMILY: Family = Family {
 /// What WAIT or WAITAOF asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcksWanted {
-    followers: i64,
+    pub followers: i64,
     /// 0 waits for ever.
     pub timeout_ms: u64,
 }

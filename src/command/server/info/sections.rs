@@ -165,6 +165,7 @@ pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     let clients = &shared.metrics.clients;
     let errors: u64 = shared.metrics.errors().iter().map(|(_, count)| count).sum();
     fields.add("total_connections_received", clients.accepted.get());
+    fields.add("acl_access_denied_auth", clients.wrong_passwords.get());
     fields.add("total_commands_processed", totals.calls);
     fields.add("instantaneous_ops_per_sec", rates.commands.round() as u64);
     fields.add("total_net_input_bytes", totals.input_bytes);
