@@ -8,11 +8,14 @@
 //!
 //! `HOSTILE_LINES=1000000 cargo test --lib hostile` is the long form; `HOSTILE_SEED=<n>` draws the same lines again.
 
+use std::collections::BTreeSet;
+
 use perdura_testkit::hostile::{Lines, Row, data};
 
 use super::random::Random;
 use super::spec::Flags;
 use super::testing::TestDb;
+use super::testing_node::TestNode;
 use super::{Command, Handler, commands};
 use crate::keyspace::slot::Slot;
 use crate::protocol::reply::Resp;
@@ -30,15 +33,15 @@ fn setting(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, and not {text}")))
 }
 
-/// Every row and subcommand that works on the keyspace.
-fn rows() -> Vec<Row> {
+/// The rows and subcommands that `belongs` lets through.
+fn rows(belongs: fn(&Command) -> bool) -> Vec<Row> {
     let mut rows = Vec::new();
     for row in commands() {
         let name = row.command.name;
-        if row.command.uses_keyspace() {
+        if belongs(row.command) {
             rows.push(Row { words: vec![name], arity: row.command.arity });
         }
-        let subs = row.command.subcommands.iter().filter(|sub| sub.uses_keyspace());
+        let subs = row.command.subcommands.iter().filter(|sub| belongs(sub));
         rows.extend(subs.map(|sub| Row { words: vec![name, sub.name], arity: sub.arity }));
     }
     rows
@@ -48,7 +51,13 @@ fn rows() -> Vec<Row> {
 struct Pair {
     asked: TestDb,
     logged: TestDb,
+    now_ms: i64,
+    /// Whatever may be a key by now.
+    words: BTreeSet<Vec<u8>>,
 }
+
+/// Databases that are selected.
+const DATABASES: usize = 3;
 
 impl Pair {
     fn new() -> Pair {
@@ -60,11 +69,20 @@ impl Pair {
         };
         let mut logged = new();
         logged.logs = true;
-        Pair { asked: new(), logged }
+        let words = ["h:mortal", "s:mortal"].map(|key| key.as_bytes().to_vec()).into();
+        Pair { asked: new(), logged, now_ms: 1_000_000, words }
     }
 
     /// Runs a line on both; true if it is answered with an error.
     fn run(&mut self, args: &[&[u8]], lines: &mut Lines) -> bool {
+        if lines.below(40) == 0 {
+            self.now_ms += lines.below(3_000) as i64;
+            self.asked.at(self.now_ms);
+            self.logged.at(self.now_ms);
+        }
+        let db = lines.below(40).saturating_sub(40 - DATABASES);
+        (self.asked.db, self.logged.db) = (db, db);
+        self.words.extend(args[1..].iter().map(|arg| arg.to_vec()));
         let resp = if lines.below(2) == 0 { Resp::V2 } else { Resp::V3 };
         (self.asked.resp, self.logged.resp) = (resp, resp);
         let most = [MOST, 0, lines.below(200)][lines.below(3)];
@@ -81,7 +99,17 @@ impl Pair {
         asked.is_some_and(|reply| reply.starts_with(b"-"))
     }
 
-    fn check(&self) {
+    /// What has died is freed first: a write may have met it where a read did not.
+    fn check(&mut self) {
+        let words = std::mem::take(&mut self.words);
+        let mut args: Vec<&[u8]> = vec![b"_freeexpired"];
+        args.extend(words.iter().map(Vec::as_slice));
+        for db in 0..DATABASES {
+            for side in [&mut self.asked, &mut self.logged] {
+                side.db = db;
+                side.run_args(&args);
+            }
+        }
         assert!(self.asked.digest() == self.logged.digest(), "data depends on what was answered");
     }
 }
@@ -141,7 +169,7 @@ impl Drop for Told<'_> {
 fn no_line_of_words_panics_or_depends_on_its_reply() {
     let seed = setting("HOSTILE_SEED").unwrap_or(12);
     let count = setting("HOSTILE_LINES").map_or(LINES, |count| count as usize);
-    let mut lines = Lines::new(seed, rows());
+    let mut lines = Lines::new(seed, rows(Command::uses_keyspace));
     let mut pair = Pair::new();
     let dumped = ["s:text", "l:small", "m:integers", "m:small", "h:small", "h:mortal", "z:small", "z:large"];
     let mut source = Pair::new().asked;
@@ -169,6 +197,31 @@ fn no_line_of_words_panics_or_depends_on_its_reply() {
         errors < count * 7 / 10,
         "too few lines do anything: {errors} of {count} are answered with an error"
     );
+}
+
+/// What concerns the connection or the node alone answers any words as well.
+#[test]
+fn no_words_panic_in_local_commands() {
+    let seed = setting("HOSTILE_SEED").unwrap_or(21);
+    let mut lines = Lines::new(seed, rows(Command::is_local));
+    let mut node = TestNode::new();
+    for number in 0..setting("HOSTILE_LINES").unwrap_or(6_000) {
+        if number % 100 == 0 {
+            node = TestNode::new();
+        }
+        let line = lines.next_line();
+        let args: Vec<&[u8]> = line.iter().map(Vec::as_slice).collect();
+        let told = Told(seed, &args);
+        if named(&args).is_some_and(Command::is_local) {
+            let reply = node.run_args(&args);
+            let mut rest = &reply[..];
+            while !rest.is_empty() {
+                let whole = whole_reply(rest).unwrap_or_else(|| panic!("no reply: {}", rest.escape_ascii()));
+                rest = &rest[whole..];
+            }
+        }
+        drop(told);
+    }
 }
 
 /// The string of a bulk reply.

@@ -58,9 +58,13 @@ impl TestNode {
     pub fn run(&mut self, line: &str) -> String {
         let words = split_words(line);
         let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        String::from_utf8_lossy(&self.run_args(&args)).into_owned()
+    }
+
+    pub fn run_args(&mut self, args: &Args<'_>) -> Vec<u8> {
         let mut out = Vec::new();
-        self.execute(&args, &mut out);
-        String::from_utf8_lossy(&out).into_owned()
+        self.execute(args, &mut out);
+        out
     }
 
     /// As [`run`](Self::run), the reply made short as `TestDb::show` does.
