@@ -1,6 +1,7 @@
 //! LCS: the longest common subsequence of two strings, by dynamic programming.
 //!
-//! - Where only the length is asked for, two rows suffice; else the whole table is kept, at most 512 MiB of it.
+//! - Two rows of lengths are kept, of the shorter string, and where more than the length is asked for a bit for each pair of bytes: at
+//!   most 16 MiB. Redis keeps four bytes for each, and refuses more than 512 MiB of them, as is done here.
 //! - Of several longest subsequences Redis' own is chosen: from the end, a tie steps back in the second string.
 //!
 //! Source: <https://redis.io/docs/latest/commands/lcs/>.
@@ -89,7 +90,7 @@ fn write_matches(table: &Table<'_>, options: &Options, reply: &mut Reply<'_>) {
         }
     }
     reply.bulk(b"len");
-    reply.integer(table.at(table.a.len(), table.b.len()).into());
+    reply.integer(table.len.into());
 }
 
 fn write_range(range: &Range<usize>, reply: &mut Reply<'_>) {
@@ -104,26 +105,30 @@ struct Match {
     in_b: Range<usize>,
 }
 
-/// For each pair of prefixes the length of their longest common subsequence.
+/// How one longest common subsequence is found from the end: a bit for each pair of prefixes, neither of them empty.
 struct Table<'a> {
     a: &'a [u8],
     b: &'a [u8],
-    cells: Vec<u32>,
+    /// Whether the longest of a pair is found by leaving out the last byte of `a`, rather than of `b`; where both end with the
+    /// same byte, it means nothing.
+    leaves_out_a: Vec<u64>,
+    len: u32,
 }
 
 impl<'a> Table<'a> {
     fn new(a: &'a [u8], b: &'a [u8]) -> Self {
-        let width = b.len() + 1;
-        let mut cells = vec![0; (a.len() + 1) * width];
-        for (row, byte) in a.iter().enumerate() {
-            let (above, current) = cells[row * width..(row + 2) * width].split_at_mut(width);
-            fill_row(*byte, b, above, current);
-        }
-        Table { a, b, cells }
+        let mut leaves_out_a = vec![0; (a.len() * b.len()).div_ceil(64)];
+        let len = fill(a, b, |pair, bit| leaves_out_a[pair / 64] |= u64::from(bit) << (pair % 64));
+        Table { a, b, leaves_out_a, len }
     }
 
-    fn at(&self, a_len: usize, b_len: usize) -> u32 {
-        self.cells[a_len * (self.b.len() + 1) + b_len]
+    /// Whether the longest of the first `i` bytes of `a` and the first `j` of `b` is found without the last of `a`.
+    fn leaves_out_a(&self, i: usize, j: usize) -> bool {
+        let pair = match self.a.len() <= self.b.len() {
+            true => (j - 1) * self.a.len() + i - 1,
+            false => (i - 1) * self.b.len() + j - 1,
+        };
+        self.leaves_out_a[pair / 64] >> (pair % 64) & 1 == 1
     }
 
     /// The runs of one longest common subsequence, the last one first.
@@ -141,7 +146,7 @@ impl<'a> Table<'a> {
                     }
                     _ => matches.push(Match { in_a: i..i + 1, in_b: j..j + 1 }),
                 }
-            } else if self.at(i - 1, j) > self.at(i, j - 1) {
+            } else if self.leaves_out_a(i, j) {
                 i -= 1;
             } else {
                 j -= 1;
@@ -152,20 +157,27 @@ impl<'a> Table<'a> {
 }
 
 fn length(a: &[u8], b: &[u8]) -> u32 {
-    let mut above = vec![0; b.len() + 1];
-    let mut current = above.clone();
-    for byte in a {
-        fill_row(*byte, b, &above, &mut current);
-        std::mem::swap(&mut above, &mut current);
-    }
-    above[b.len()]
+    fill(a, b, |_, _| ())
 }
 
-fn fill_row(byte: u8, b: &[u8], above: &[u32], current: &mut [u32]) {
-    for (column, other) in b.iter().enumerate() {
-        current[column + 1] =
-            if byte == *other { above[column] + 1 } else { above[column + 1].max(current[column]) };
+/// The length of the longest common subsequence. Calls `note` for each pair of bytes, numbered row by row of the shorter string, with
+/// whether what precedes in `a` has a longer one than what precedes in `b`. Holds two rows.
+fn fill(a: &[u8], b: &[u8], mut note: impl FnMut(usize, bool)) -> u32 {
+    let rows_of_a = a.len() <= b.len();
+    let (inner, outer) = if rows_of_a { (a, b) } else { (b, a) };
+    let mut above = vec![0; inner.len() + 1];
+    let mut current = above.clone();
+    let mut pair = 0;
+    for byte in outer {
+        for (column, other) in inner.iter().enumerate() {
+            let (left, up) = (current[column], above[column + 1]);
+            current[column + 1] = if byte == other { above[column] + 1 } else { up.max(left) };
+            note(pair, if rows_of_a { left > up } else { up > left });
+            pair += 1;
+        }
+        std::mem::swap(&mut above, &mut current);
     }
+    above[inner.len()]
 }
 
 #[cfg(test)]
@@ -189,7 +201,7 @@ mod tests {
         fn the_matches_are_common_and_as_long_as_can_be(a in "[abc]{0,8}", b in "[abc]{0,8}") {
             let (a, b) = (a.as_bytes(), b.as_bytes());
             let (table, expected) = (Table::new(a, b), by_recursion(a, b));
-            prop_assert_eq!(table.at(a.len(), b.len()), expected);
+            prop_assert_eq!(table.len, expected);
             prop_assert_eq!(length(a, b), expected);
             let matches = table.matches();
             prop_assert_eq!(matches.iter().map(|run| run.in_a.len() as u32).sum::<u32>(), expected);
@@ -211,6 +223,47 @@ mod tests {
         assert_eq!(db.show("LCS none none2 LEN"), "0");
         db.resp = crate::protocol::reply::Resp::V3;
         assert_eq!(db.show("LCS a b IDX MINMATCHLEN 9"), "{matches [] len 6}");
+    }
+
+    /// Of several longest subsequences the one that Redis' table leads to, whichever string is the longer.
+    #[test]
+    fn ties_are_broken_as_in_redis() {
+        /// Redis' own way, with the whole table.
+        fn by_table(a: &[u8], b: &[u8]) -> Vec<u8> {
+            let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+            for (i, x) in a.iter().enumerate() {
+                for (j, y) in b.iter().enumerate() {
+                    table[i + 1][j + 1] =
+                        if x == y { table[i][j] + 1 } else { table[i][j + 1].max(table[i + 1][j]) };
+                }
+            }
+            let (mut i, mut j, mut found) = (a.len(), b.len(), Vec::new());
+            while i > 0 && j > 0 {
+                if a[i - 1] == b[j - 1] {
+                    (i, j) = (i - 1, j - 1);
+                    found.push(a[i]);
+                } else if table[i - 1][j] > table[i][j - 1] {
+                    i -= 1;
+                } else {
+                    j -= 1;
+                }
+            }
+            found.reverse();
+            found
+        }
+        let mut random = crate::command::random::Random::from_seed(5);
+        for _ in 0..300 {
+            let mut word = || -> Vec<u8> {
+                let len = random.below(30);
+                (0..len).map(|_| b"abcd"[random.below(4)]).collect()
+            };
+            let (a, b) = (word(), word());
+            let found: Vec<u8> = {
+                let table = Table::new(&a, &b);
+                table.matches().iter().rev().flat_map(|run| &a[run.in_a.clone()]).copied().collect()
+            };
+            assert_eq!(found, by_table(&a, &b), "{} {}", a.escape_ascii(), b.escape_ascii());
+        }
     }
 
     #[test]
