@@ -136,6 +136,12 @@ impl Checked<'_> {
         self.header[10] & ENCRYPTED != 0
     }
 
+    /// What the object was made of; refused before memory is allocated for it where that is longer than `most` bytes.
+    pub fn content_within(&self, most: u64, key: Option<&Key>) -> Result<Vec<u8>, Damage> {
+        let bytes = number(self.header, 16);
+        if bytes > most { Err(Damage::TooLong { bytes, most }) } else { self.content(key) }
+    }
+
     /// What the object was made of.
     pub fn content(&self, key: Option<&Key>) -> Result<Vec<u8>, Damage> {
         let opened;

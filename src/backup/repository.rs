@@ -201,10 +201,17 @@ impl Repository {
     }
 
     /// Reads an object of the log; `None` if it is not there any more.
-    pub fn entries(&self, name: LogName) -> Result<Option<Entries>> {
-        let path = name.path();
-        let Some(content) = self.read(&path, Kind::Log)? else { return Ok(None) };
-        Entries::decode(name, content).map(Some).map_err(|damage| BackupError::damaged(&path, damage))
+    ///
+    /// # Errors
+    /// Content of more than `most_content` bytes is damage: [`Damage::TooLong`].
+    pub fn entries(&self, name: LogName, most_content: u64) -> Result<Option<Entries>> {
+        let most_bytes = object::most_bytes(most_content);
+        let wanted = Wanted { name: name.path(), most_bytes };
+        let Some(bytes) = self.store.get(&wanted)? else { return Ok(None) };
+        let entries = object::check(&wanted.name, Kind::Log, &bytes)
+            .and_then(|checked| checked.content_within(most_content, self.key.as_ref()))
+            .and_then(|content| Entries::decode(name, content));
+        entries.map(Some).map_err(|damage| BackupError::damaged(&wanted.name, damage))
     }
 
     /// Reads objects of the log, several at a time, and hands them to `take` in their order, one that is not there or damaged as

@@ -8,12 +8,13 @@
 //!   removes what is covered.
 //! - Before anything is shipped, the last entry in the repository is compared with the log's. Another one there means that the
 //!   histories have parted: nothing is shipped.
+//! - An object is read into memory only as far as this log can have made one: a forged one that expands to much more is refused.
 
 use bytes::Bytes;
 
 use super::checkpoint::Lent;
-use super::entries::{self, Entries, Tip};
-use super::error::{BackupError, Result};
+use super::entries::{self, Entries, HEADER_BYTES, MAX_CONTENT_BYTES, RECORD_HEADER_BYTES, Tip};
+use super::error::{BackupError, Damage, Result};
 use super::names::LogName;
 use super::object::Kind;
 use super::repository::Repository;
@@ -73,8 +74,9 @@ impl Shipper {
     /// has to close the gap.
     pub fn resume(repository: &Repository, source: &mut dyn Source) -> Result<Option<Shipper>> {
         let logs = tidy(repository)?;
+        let longest_entry = Shipper::check_end(&logs, source)?;
         // A checkpoint that is newer than the log only counts where the log can't be gone on with: it would leave a gap.
-        let furthest = Shipper::behind_log(repository, &logs)?;
+        let furthest = Shipper::behind_log(repository, &logs, longest_entry)?;
         let end = furthest.shipped.index;
         if let Some(shipper) = furthest.check(source)? {
             return Ok(Some(shipper));
@@ -96,15 +98,35 @@ impl Shipper {
         Ok(Shipper::behind(Tip { index, term, checksum: 0 }))
     }
 
+    /// Sees that the log goes as far as the newest object; bytes of the entry there, which may have made the object longer than a
+    /// full one.
+    fn check_end(logs: &[LogName], source: &mut dyn Source) -> Result<u64> {
+        let Some(LogName { last, .. }) = logs.last() else { return Ok(0) };
+        let reading = source.read(*last, 1)?;
+        if reading.last_index < *last {
+            return Err(BackupError::Behind { backup: *last, log: reading.last_index });
+        }
+        let held = reading.entries.first().filter(|entry| entry.index == *last);
+        // An entry that the log has no more may have been of any length.
+        Ok(held.map_or(MAX_CONTENT_BYTES, |entry| entry.payload.len() as u64))
+    }
+
     /// Takes the newest objects back into memory, as far as they are no full ones and are in a row.
-    fn behind_log(repository: &Repository, logs: &[LogName]) -> Result<Shipper> {
+    fn behind_log(repository: &Repository, logs: &[LogName], longest_entry: u64) -> Result<Shipper> {
         let mut tail: Vec<Entries> = Vec::new();
         for name in logs.iter().rev() {
             if tail.last().is_some_and(|behind| name.last + 1 != behind.name.first) || tail.len() > MAX_SMALL
             {
                 break;
             }
-            let Some(entries) = repository.entries(*name)? else { break };
+            let is_newest = tail.is_empty();
+            let most = most_content(name, if is_newest { longest_entry } else { 0 });
+            let entries = match repository.entries(*name, most) {
+                // It is a full one, whatever is in it.
+                Err(BackupError::Damaged { damage: Damage::TooLong { .. }, .. }) if !is_newest => break,
+                entries => entries?,
+            };
+            let Some(entries) = entries else { break };
             let is_full = entries.records().len() >= FULL_BYTES;
             if is_full && !tail.is_empty() {
                 break;
@@ -244,6 +266,13 @@ impl Shipper {
         }
         count
     }
+}
+
+/// The longest content that a shipper of a log makes: what is less than a full object, what is read at once, and the last entry.
+fn most_content(name: &LogName, longest_entry: u64) -> u64 {
+    let headers = (name.last - name.first).saturating_mul(RECORD_HEADER_BYTES as u64);
+    let usual = (HEADER_BYTES + RECORD_HEADER_BYTES + FULL_BYTES) as u64 + READ_BYTES;
+    headers.saturating_add(longest_entry).saturating_add(usual).min(MAX_CONTENT_BYTES)
 }
 
 /// The name of two in a row.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::{Lent, StoredCheckpoint, Storing};
 use super::create::create;
-use super::error::{BackupError, Result};
+use super::entries;
+use super::error::{BackupError, Damage, Result};
 use super::key::Key;
 use super::latest::Latest;
 use super::names::{self, LogName};
@@ -376,6 +377,39 @@ fn a_log_that_was_cut_goes_on_behind_a_checkpoint_and_the_gap_is_known() {
     world.assert_restores(&repository, Target::Newest, world.last());
     let error = world.restore(&repository, Target::Index(30)).expect_err("it was never shipped");
     assert!(error.to_string().contains("indexes 1 to 20"), "{error}");
+}
+
+#[test]
+fn an_object_that_expands_to_more_than_the_log_can_have_made_is_refused_without_the_memory() {
+    let mut world = World::new();
+    world.run(20);
+    back_up(&mut world);
+    let repository = world.repository();
+    let name = names(&repository)[0];
+    // It follows what is before it, and every checksum is right.
+    let mut records = Vec::new();
+    for _ in name.first..name.last {
+        entries::push_record(&mut records, 1, b"");
+    }
+    entries::push_record(&mut records, 1, &vec![0; 64 << 20]);
+    let content = entries::encode(entries::Tip::default(), name, &records);
+    let written = repository.write(&name.path(), Kind::Log, &content).expect("nothing fails");
+    assert!(written < 1 << 20, "{written} bytes stand for {}", content.len());
+    let refused = Shipper::resume(&repository, &mut world);
+    let is_too_long =
+        |error: &BackupError| matches!(error, BackupError::Damaged { damage: Damage::TooLong { .. }, .. });
+    assert!(refused.as_ref().is_err_and(is_too_long), "{refused:?}");
+    // A long entry of the log's own makes such an object, too.
+    let mut long = World::new();
+    long.run(20);
+    long.write(&[b"SET", b"long", &vec![0; 8 << 20]]);
+    back_up(&mut long);
+    let (repository, last) = (long.repository(), long.last());
+    assert_eq!(resume(&repository, &mut long).shipped_index(), last);
+    long.run(3);
+    back_up(&mut long);
+    resume(&repository, &mut long);
+    assert_good(&repository);
 }
 
 #[test]
