@@ -12,7 +12,6 @@
 //! Caveats: the segment in use is not read, and one segment is in memory while it is checked.
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -22,7 +21,7 @@ use perdura_wal::{ReadOnlyDisk, RealDisk, WalError, verify_sealed};
 
 use super::checkpoints::Checkpoints;
 use super::{ServerError, spawn};
-use crate::checkpoint::error::{CheckpointError, Damage};
+use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::shelf::{Proven, Shelf};
 use crate::checkpoint::throttle::Throttle;
 use crate::config::ScrubPolicy;
@@ -250,7 +249,7 @@ impl Reader {
             let shelf = self.shelf.clone();
             match shelf.scrub(index, &mut proven, |bytes| self.pace(bytes)) {
                 Ok(_) => {}
-                Err(error) if is_damaged_checkpoint(&error) => {
+                Err(error) if error.is_damage() => {
                     damaged += 1;
                     self.tell(Finding::Checkpoint { index, error })?;
                 }
@@ -272,7 +271,7 @@ impl Reader {
         for segment in &state.segments[..full] {
             match verify_sealed(&disk, state.log_id, segment, &mut |bytes| self.pace(bytes)) {
                 Ok(_) => {}
-                Err(error) if error.is_damage() || is_unreadable(&error) => {
+                Err(error) if error.is_damage() => {
                     damaged += 1;
                     self.tell(Finding::Segment { file: segment.file.clone(), error })?;
                 }
@@ -292,22 +291,4 @@ impl Reader {
         self.shared.shard.driver_wake.notify_one();
         told
     }
-}
-
-/// Bytes are not what they were, or the disk does not give them back.
-fn is_damaged_checkpoint(error: &CheckpointError) -> bool {
-    match error {
-        CheckpointError::Damaged { damage, .. } => !matches!(damage, Damage::Version { .. }),
-        CheckpointError::Io { source, .. } => is_medium_error(source),
-        _ => false,
-    }
-}
-
-fn is_unreadable(error: &WalError) -> bool {
-    matches!(error, WalError::Io { source, .. } if is_medium_error(source))
-}
-
-/// EIO: the disk itself could not read it.
-fn is_medium_error(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EIO)
 }

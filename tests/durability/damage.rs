@@ -197,3 +197,32 @@ fn damage_that_the_newest_whole_checkpoint_does_not_cover_is_refused() {
     flip_byte(&shelf.path(newest).join("MANIFEST.perdura"), 200);
     check_refusal(&mut node, &damaged);
 }
+
+/// A file that is cut short under its map stands for a disk that fails later: both bring SIGBUS.
+#[test]
+fn a_segment_that_goes_bad_under_a_running_node_is_named() {
+    let mut node = perdura().start();
+    let mut client = node.client();
+    let value = vec![b'v'; 10_000];
+    for n in 0..250 {
+        assert_eq!(client.call(&[b"SET", format!("key{n}").as_bytes(), &value]).to_string(), "+OK");
+    }
+    // A start reads every segment; what it has read is mapped from then on.
+    node.kill();
+    node.restart();
+    let mut client = node.client();
+    let read = |client: &mut perdura_testkit::Client, from: &[u8]| {
+        client.try_call(&[b"PERDURA", b"LOG", b"READ", from, b"20000"])
+    };
+    assert!(!read(&mut client, b"2").expect("it answers").is_error());
+    let oldest = segments(&node.data())[0].clone();
+    let file = std::fs::File::options().write(true).open(&oldest).expect("a writable segment");
+    file.set_len(8192).expect("it can be cut");
+    assert!(read(&mut client, b"50").is_err(), "the process ends");
+    assert_eq!(node.wait_for_exit().code(), Some(1));
+    let log = node.log();
+    assert!(log.contains(&format!("the disk does not give back {} at byte", file_name(&oldest))), "{log}");
+    node.spawn();
+    assert!(!node.wait_for_exit().success(), "what is needed is damaged");
+    assert!(node.log()[log.len()..].contains(&file_name(&oldest)), "{}", node.log());
+}

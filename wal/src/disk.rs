@@ -5,6 +5,7 @@
 //! - Nobody retries a failed write or sync, here or above.
 
 pub mod aligned;
+pub mod mapped;
 pub mod read_only;
 pub mod real;
 pub mod sim;

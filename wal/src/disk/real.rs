@@ -8,7 +8,7 @@
 //!   failed sync the cache may show bytes that the disk never got. What the cache holds of it is dropped then, so that
 //!   a log that was recovered from the medium is not read from the cache.
 //!
-//! Caveat: if somebody cuts a mapped file short, reading the map ends the process (SIGBUS). The lock keeps
+//! Caveat: if somebody cuts a mapped file short, reading the map ends the process (`mapped.rs`). The lock keeps
 //! other instances of this program out; nothing keeps `truncate` out.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -17,11 +17,11 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::Errno;
 
 use super::aligned::AlignedBuf;
+use super::mapped::MappedFile;
 use super::{Disk, DiskFile, ReadFailure};
 use crate::format::BLOCK_BYTES;
 
@@ -125,7 +125,7 @@ fn supports_direct(folder: &Path) -> io::Result<bool> {
 
 impl Disk for RealDisk {
     type File = RealFile;
-    type Map = Mmap;
+    type Map = MappedFile;
     type Lock = File;
 
     fn lock(&self) -> io::Result<File> {
@@ -185,12 +185,8 @@ impl Disk for RealDisk {
         File::open(&*self.folder)?.sync_all()
     }
 
-    #[allow(unsafe_code)]
-    fn map(&self, name: &str) -> io::Result<Mmap> {
-        let file = File::open(self.path(name))?;
-        // SAFETY: the folder is locked, the log never writes or cuts a segment that it has mapped, and
-        // the map is dropped before the segment's file is recycled.
-        unsafe { Mmap::map(&file) }
+    fn map(&self, name: &str) -> io::Result<MappedFile> {
+        MappedFile::open(&File::open(self.path(name))?, name)
     }
 
     fn read_cached(&self, name: &str) -> Result<AlignedBuf, ReadFailure> {
