@@ -60,8 +60,10 @@ fn check_is_end_of(found: &Model, whole: &Model) {
     assert_eq!((found.hard_state, &found.metadata), (whole.hard_state, &whole.metadata));
 }
 
+type Damage = fn(&SimDisk) -> Result;
+
 /// Ways in which the second segment is no good any more.
-fn damages() -> Vec<(&'static str, fn(&SimDisk) -> Result)> {
+fn damages() -> Vec<(&'static str, Damage)> {
     vec![
         ("a bit of a record", |disk| Ok(disk.flip_bit(SECOND, BLOCK_BYTES + 4000, 3)?)),
         ("a bit of the header", |disk| Ok(disk.flip_bit(SECOND, 17, 3)?)),
