@@ -45,12 +45,12 @@ fn set(mutator: &mut Mutator, number: u64, round: u64) {
 
 fn checkpoint(store: &mut RocksStore, mutator: &mut Mutator, index: u64) -> Report {
     let capture = mutator.begin_capture().expect("none is running");
-    let generations = capture.generations();
+    let basis = capture.basis();
     store.begin(Point { index, ..Point::default() }).expect("the disk works");
     for changes in capture {
         store.put(changes).expect("the disk works");
     }
-    store.finish(generations).expect("the disk works")
+    store.finish(basis).expect("the disk works")
 }
 
 fn show(what: &str, report: &Report) {

@@ -21,11 +21,11 @@ use crate::command::{
     Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, cost, lookup, statistic_index,
 };
 use crate::keyspace::capture::{Capture, CaptureError};
-use crate::keyspace::changes::Generation;
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::range::LockRange;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
-use crate::keyspace::{DATABASES, Keyspace, Mutator, Restoring};
+use crate::keyspace::{Basis, Keyspace, Mutator, Restoring};
 use crate::planted::{self, Bug};
 use crate::propose::batch::Step;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
@@ -76,6 +76,7 @@ impl Applier {
 
     /// Goes on behind a checkpoint, whose newest stamp was this.
     pub fn after(mutator: Mutator, limits: TypeLimits, last_stamp_ms: i64) -> Self {
+        let limits = TypeLimits { hash_seed: mutator.keyspace().hash_seed(), ..limits };
         Applier { mutator, limits, effects: Effects::default(), last_stamp_ms }
     }
 
@@ -85,17 +86,29 @@ impl Applier {
 
     /// Empties the keyspace for the content of a checkpoint, whose newest stamp was this. Returns what was in it, and who takes
     /// the entries.
-    pub fn replace(
-        &mut self,
-        databases: [Generation; DATABASES],
-        stamp_ms: i64,
-    ) -> (Vec<LockRange>, Restoring<'_>) {
+    pub fn replace(&mut self, basis: Basis, stamp_ms: i64) -> (Vec<LockRange>, Restoring<'_>) {
         let old = self.mutator.take_all();
-        self.mutator.restore_generations(databases);
+        self.mutator.restore_basis(basis);
+        self.limits.hash_seed = basis.hash_seed;
         self.last_stamp_ms = stamp_ms;
         // Whether any field has a deadline is not known: look.
         self.effects.field_deadlines = true;
         (old, self.mutator.restore())
+    }
+
+    /// The seed of all tables, none if no entry has brought it yet.
+    pub fn hash_seed(&self) -> HashSeed {
+        self.limits.hash_seed
+    }
+
+    /// Takes the seed that the log brings: the first counts, later ones change nothing.
+    fn take_hash_seed(&mut self) {
+        if let Some(seed) = self.effects.hash_seed.take()
+            && self.limits.hash_seed.is_none()
+        {
+            self.mutator.reseed(seed);
+            self.limits.hash_seed = seed;
+        }
     }
 
     /// Begins a capture of the keyspace as it is now.
@@ -193,8 +206,8 @@ impl Applier {
         let (locks, known) = row.command.locks(&args);
         let view = self.mutator.write(locks);
         let context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
-        let mut context = context.knowing(known);
-        write_in(&mut context, row, &args, reply);
+        write_in(&mut context.knowing(known), row, &args, reply);
+        self.take_hash_seed();
         Ok(())
     }
 

@@ -50,7 +50,7 @@ impl Replay {
     pub fn of_checkpoint(shelf: &Shelf, manifest: &Manifest) -> Result<Replay, ReplayError> {
         let records = Records::open_read_only(&shelf.path(manifest.point.index))?;
         let (_, mut mutator) = Keyspace::create();
-        mutator.restore_generations(manifest.databases);
+        mutator.restore_basis(manifest.basis());
         let limits = TypeLimits::default();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let restoring = mutator.restore();

@@ -63,7 +63,7 @@ fn a_long_value_is_written_in_bounded_memory() {
 
     let mut databases = [Generation(0); DATABASES];
     (0..).zip(&mut databases).for_each(|(number, generation)| *generation = Generation(number));
-    store.finish(databases).expect("nothing fails");
+    store.finish(databases.into()).expect("nothing fails");
     let loaded = store.load(&|_, _| {}).expect("what was written is read");
     assert_eq!(loaded.keys, 2);
 }

@@ -54,7 +54,7 @@ fn a_hash_shares_its_fields_and_their_deadlines() {
     for i in 0..ELEMENTS {
         hash.set(&word(i).as_bytes()[..12], b"a value", &limits());
         if i % 4 == 0 {
-            hash.set_expire_at(&word(i).as_bytes()[..12], Some(i as i64));
+            hash.set_expire_at(&word(i).as_bytes()[..12], Some(i as i64), &TypeLimits::default());
         }
     }
     assert_shared(
@@ -63,7 +63,9 @@ fn a_hash_shares_its_fields_and_their_deadlines() {
         &[
             ("a new field", |hash| assert!(hash.set(b"new", b"1", &limits()))),
             ("another value", |hash| assert!(!hash.set(&word(4).as_bytes()[..12], b"2", &limits()))),
-            ("a deadline", |hash| assert!(hash.set_expire_at(&word(5).as_bytes()[..12], Some(9)))),
+            ("a deadline", |hash| {
+                assert!(hash.set_expire_at(&word(5).as_bytes()[..12], Some(9), &TypeLimits::default()))
+            }),
             ("a removal", |hash| assert!(hash.remove(&word(8).as_bytes()[..12]))),
         ],
     );

@@ -27,6 +27,7 @@ use crate::keyspace::types::limits::TypeLimits;
 pub struct Loading<'a> {
     /// At least one is used.
     pub threads: usize,
+    /// But for the hash seed, which is the checkpoint's.
     pub limits: &'a TypeLimits,
 }
 
@@ -48,6 +49,7 @@ struct Sums {
 /// Reads all records that the manifest tells of and gives their entries to `take`.
 pub fn load(records: &Records, manifest: &Manifest, loading: &Loading<'_>, take: Take<'_>) -> Result<Loaded> {
     let portions = portions(manifest);
+    let limits = TypeLimits { hash_seed: manifest.hash_seed, ..loading.limits.clone() };
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let outcome = Mutex::new(Ok(Sums::default()));
     let work = || {
@@ -56,7 +58,7 @@ pub fn load(records: &Records, manifest: &Manifest, loading: &Loading<'_>, take:
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            if let Err(error) = load_portion(records, *portion, loading.limits, take, &mut sums) {
+            if let Err(error) = load_portion(records, *portion, &limits, take, &mut sums) {
                 stop.store(true, Ordering::Relaxed);
                 *outcome.lock() = Err(error);
                 return;

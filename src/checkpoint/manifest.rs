@@ -19,14 +19,17 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::{CheckpointError, Damage, READ};
-use crate::keyspace::DATABASES;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest::Digest;
+use crate::keyspace::hash_seed::HashSeed;
+use crate::keyspace::{Basis, DATABASES};
 
 /// The manifest's name in its folder.
 pub const FILE_NAME: &str = "MANIFEST.perdura";
-/// The version that this code writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+/// The newest version that this code reads. It writes the oldest that says everything, so that a program which knows nothing of
+/// hash seeds reads a checkpoint without one, and refuses one that has it.
+pub const VERSION: u32 = 2;
+const VERSION_WITHOUT_SEED: u32 = 1;
 /// A longer manifest than this would name a million files.
 pub const MAX_BYTES: u64 = 128 << 20;
 
@@ -84,11 +87,19 @@ pub struct Manifest {
     pub generations: BTreeMap<Generation, Tally>,
     /// Numbers of blobs from here on are free.
     pub next_blob: u64,
+    /// From version 2 on.
+    #[serde(default, skip_serializing_if = "HashSeed::is_none")]
+    pub hash_seed: HashSeed,
     /// By name.
     pub files: Vec<FileSum>,
 }
 
 impl Manifest {
+    /// What the keyspace needs to know before it is filled.
+    pub fn basis(&self) -> Basis {
+        Basis { generations: self.databases, hash_seed: self.hash_seed }
+    }
+
     pub fn keys(&self) -> u64 {
         self.generations.values().map(|tally| tally.keys).sum()
     }
@@ -113,7 +124,8 @@ impl Manifest {
         let mut body =
             serde_json::to_vec_pretty(self).expect("it has no maps but those whose keys are numbers");
         body.push(b'\n');
-        let head = format!("{MAGIC}{VERSION}");
+        let version = if self.hash_seed.is_none() { VERSION_WITHOUT_SEED } else { VERSION };
+        let head = format!("{MAGIC}{version}");
         let line = format!("{head} {:016x}\n", checksum(head.as_bytes(), &body));
         [line.as_bytes(), &body].concat()
     }
@@ -134,7 +146,7 @@ impl Manifest {
             return Err(Damage::Checksum { expected, found });
         }
         match version.parse() {
-            Ok(VERSION) => {}
+            Ok(VERSION_WITHOUT_SEED | VERSION) => {}
             Ok(found) => return Err(Damage::Version { found, supported: VERSION }),
             Err(_) => return Err(Damage::Header),
         }
@@ -221,6 +233,7 @@ mod tests {
             databases,
             generations: BTreeMap::from([(Generation(16), Tally { keys: 2, digest: u128::MAX - 1 })]),
             next_blob: 5,
+            hash_seed: HashSeed::NONE,
             files: vec![FileSum { name: "CURRENT".to_owned(), bytes: 16, xxh3: 255 }],
         }
     }
@@ -230,6 +243,17 @@ mod tests {
         let golden = include_str!("../../tests/golden/checkpoint-manifest-v1.txt");
         assert_eq!(String::from_utf8_lossy(&manifest().encode()), golden);
         assert_eq!(Manifest::decode(golden.as_bytes()), Ok(manifest()));
+        let golden = include_str!("../../tests/golden/checkpoint-manifest-v2.txt");
+        let with_seed = Manifest { hash_seed: HashSeed::new(0x89ab_cdef, 0x0123_4567), ..manifest() };
+        assert_eq!(String::from_utf8_lossy(&with_seed.encode()), golden);
+        assert_eq!(Manifest::decode(golden.as_bytes()), Ok(with_seed));
+    }
+
+    #[test]
+    fn a_program_without_seeds_does_not_take_a_manifest_with_one_for_damaged() {
+        let with_seed = Manifest { hash_seed: HashSeed::new(1, 2), ..manifest() }.encode();
+        assert!(with_seed.starts_with(b"perdura checkpoint 2 "));
+        assert!(manifest().encode().starts_with(b"perdura checkpoint 1 "));
     }
 
     #[test]
@@ -262,8 +286,8 @@ mod tests {
     #[test]
     fn a_newer_version_is_told_from_damage() {
         let body = b"{}\n";
-        let line = format!("perdura checkpoint 2 {:016x}\n", checksum(b"perdura checkpoint 2", body));
+        let line = format!("perdura checkpoint 3 {:016x}\n", checksum(b"perdura checkpoint 3", body));
         let newer = [line.as_bytes(), body].concat();
-        assert_eq!(Manifest::decode(&newer), Err(Damage::Version { found: 2, supported: VERSION }));
+        assert_eq!(Manifest::decode(&newer), Err(Damage::Version { found: 3, supported: VERSION }));
     }
 }

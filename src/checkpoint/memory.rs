@@ -19,7 +19,7 @@ use super::record::content::whole;
 use super::record::{self, Body, Encoder, Fault, Root};
 use super::tallies::Tallies;
 use super::{CheckpointStore, Loaded, Report, Take};
-use crate::keyspace::DATABASES;
+use crate::keyspace::Basis;
 use crate::keyspace::capture::SlotChanges;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest;
@@ -164,6 +164,7 @@ impl MemoryStore {
         &self,
         db: usize,
         generation: Generation,
+        limits: &TypeLimits,
         take: Take<'_>,
         loaded: &mut Loaded,
     ) -> Result<Tallies> {
@@ -172,8 +173,7 @@ impl MemoryStore {
         let of_generation = self.content.range::<[u8], _>((Bound::Included(&from[..]), Bound::Unbounded));
         let of_generation = of_generation.take_while(|(key, _)| key.starts_with(&from));
         for (key, stored) in of_generation {
-            let entry =
-                read(key, stored, &self.limits).map_err(|fault| CheckpointError::record(key, fault))?;
+            let entry = read(key, stored, limits).map_err(|fault| CheckpointError::record(key, fault))?;
             let (in_database, anywhere) = digest::of_entry_and_record(db, &entry);
             tallies.add(generation, anywhere);
             loaded.keys += 1;
@@ -247,15 +247,16 @@ impl CheckpointStore for MemoryStore {
         Ok(())
     }
 
-    fn finish(&mut self, databases: [Generation; DATABASES]) -> Result<Report> {
+    fn finish(&mut self, basis: Basis) -> Result<Report> {
         let mut report = self.run.ok_or(CheckpointError::NoRun)?;
-        self.tallies.check_all_in(&databases)?;
+        self.tallies.check_all_in(&basis.generations)?;
         self.run = None;
         let manifest = Manifest {
             point: self.point.clone(),
-            databases,
+            databases: basis.generations,
             generations: self.tallies.used(),
             next_blob: 0,
+            hash_seed: basis.hash_seed,
             files: Vec::new(),
         };
         report.keys = manifest.keys();
@@ -299,8 +300,9 @@ impl CheckpointStore for MemoryStore {
     fn load(&self, take: Take<'_>) -> Result<Loaded> {
         let Some(manifest) = &self.newest else { return Ok(Loaded::default()) };
         let (mut loaded, mut tallies) = (Loaded::default(), Tallies::default());
+        let limits = TypeLimits { hash_seed: manifest.hash_seed, ..self.limits.clone() };
         for (db, generation) in manifest.databases.iter().enumerate() {
-            tallies.merge(&self.load_database(db, *generation, take, &mut loaded)?);
+            tallies.merge(&self.load_database(db, *generation, &limits, take, &mut loaded)?);
         }
         check_sums(manifest, &tallies)?;
         Ok(loaded)

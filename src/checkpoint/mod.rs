@@ -45,7 +45,7 @@ pub mod throttle;
 use error::Result;
 use manifest::{Manifest, Point};
 
-use crate::keyspace::DATABASES;
+use crate::keyspace::Basis;
 use crate::keyspace::capture::{Capture, SlotChanges};
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest::Digest;
@@ -95,8 +95,8 @@ pub trait CheckpointStore: Send {
     /// Deletes everything that the store holds of a generation.
     fn drop_generation(&mut self, generation: Generation) -> Result<()>;
 
-    /// Publishes the checkpoint. `databases` are the generations of the databases at its index.
-    fn finish(&mut self, databases: [Generation; DATABASES]) -> Result<Report>;
+    /// Publishes the checkpoint. `basis` is that of the keyspace at its index.
+    fn finish(&mut self, basis: Basis) -> Result<Report>;
 
     /// Makes a published checkpoint, which came from another node, the store's content and its newest; what it held is
     /// forgotten, a run that had begun as well.
@@ -128,10 +128,10 @@ pub fn write(
     for generation in capture.dropped().to_vec() {
         store.drop_generation(generation)?;
     }
-    let databases = capture.generations();
+    let basis = capture.basis();
     for changes in capture.by_ref() {
         store.put(changes)?;
         pause()?;
     }
-    store.finish(databases)
+    store.finish(basis)
 }

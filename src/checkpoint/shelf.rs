@@ -446,7 +446,14 @@ mod tests {
     fn manifest(index: u64) -> Manifest {
         let point = Point { index, ..Point::default() };
         let databases = Default::default();
-        Manifest { point, databases, generations: BTreeMap::new(), next_blob: 0, files: Vec::new() }
+        Manifest {
+            point,
+            databases,
+            generations: BTreeMap::new(),
+            next_blob: 0,
+            hash_seed: Default::default(),
+            files: Vec::new(),
+        }
     }
 
     /// Publishes a checkpoint of two files, one of them taken from the one `before`.
@@ -548,7 +555,7 @@ mod tests {
         publish(&shelf, 5, None)?;
         publish(&shelf, 6, None)?;
         let body = b"{}\n";
-        let head = b"perdura checkpoint 2";
+        let head = b"perdura checkpoint 3";
         let line = format!(" {:016x}\n", xxhash_rust::xxh3::xxh3_64(&[&head[..], body].concat()));
         let newer = [&head[..], line.as_bytes(), body].concat();
         fs::write(shelf.path(6).join(manifest::FILE_NAME), newer).expect("it is there");
@@ -556,7 +563,7 @@ mod tests {
             Err(CheckpointError::Damaged { damage, .. }) => damage,
             other => panic!("expected an error, got {other:?}"),
         };
-        assert_eq!(damage, Damage::Version { found: 2, supported: manifest::VERSION });
+        assert_eq!(damage, Damage::Version { found: 3, supported: manifest::VERSION });
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use super::tallies::Tallies;
 use super::throttle::Throttle;
 use super::{CheckpointStore, Loaded, Report, Take};
 use crate::env::Clock;
-use crate::keyspace::DATABASES;
+use crate::keyspace::Basis;
 use crate::keyspace::capture::SlotChanges;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::types::limits::TypeLimits;
@@ -115,13 +115,14 @@ impl RocksStore {
     }
 
     /// Makes a folder of all records that there are now and publishes it.
-    fn publish(&self, paced: &Paced, databases: [Generation; DATABASES]) -> Result<Manifest> {
-        paced.run.tallies().check_all_in(&databases)?;
+    fn publish(&self, paced: &Paced, basis: Basis) -> Result<Manifest> {
+        paced.run.tallies().check_all_in(&basis.generations)?;
         let manifest = Manifest {
             point: paced.point.clone(),
-            databases,
+            databases: basis.generations,
             generations: paced.run.tallies().used(),
             next_blob: paced.run.next_blob(),
+            hash_seed: basis.hash_seed,
             files: Vec::new(),
         };
         let staged = self.shelf.temporary("staged")?;
@@ -173,10 +174,10 @@ impl CheckpointStore for RocksStore {
         paced.run.drop_generation(records, generation)
     }
 
-    fn finish(&mut self, databases: [Generation; DATABASES]) -> Result<Report> {
+    fn finish(&mut self, basis: Basis) -> Result<Report> {
         let mut paced = self.run.take().ok_or(CheckpointError::NoRun)?;
         let finished = self.records().and_then(|records| paced.run.finish(records));
-        let manifest = match finished.and_then(|()| self.publish(&paced, databases)) {
+        let manifest = match finished.and_then(|()| self.publish(&paced, basis)) {
             Ok(manifest) => manifest,
             Err(error) => {
                 // It stays unfinished: only a reset helps.

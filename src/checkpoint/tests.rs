@@ -91,7 +91,7 @@ impl Model {
 
     fn write(&self, store: &mut dyn CheckpointStore, index: u64, changed: &Changed) -> Result<Report> {
         self.write_unfinished(store, index, changed)?;
-        store.finish(self.databases)
+        store.finish(self.databases.into())
     }
 
     fn write_unfinished(&self, store: &mut dyn CheckpointStore, index: u64, changed: &Changed) -> Result<()> {
@@ -169,7 +169,7 @@ fn one_of_each() -> Vec<Entry> {
             list.push_back(name.as_bytes(), &limits);
             set.insert(name.as_bytes(), &limits);
             hash.set(name.as_bytes(), name.as_bytes(), &limits);
-            hash.set_expire_at(name.as_bytes(), (number % 5 == 4).then_some(number));
+            hash.set_expire_at(name.as_bytes(), (number % 5 == 4).then_some(number), &TypeLimits::default());
             zset.insert(name.as_bytes(), number as f64, &ZSetLimits::DEFAULT);
         }
         set.remove(b"element 1");
@@ -218,16 +218,16 @@ impl Model {
 fn steps_out_of_order_are_refused() -> Result<()> {
     for disk in Disk::all() {
         let mut store = disk.open();
-        assert!(matches!(store.finish(databases()), Err(CheckpointError::NoRun)));
+        assert!(matches!(store.finish(databases().into()), Err(CheckpointError::NoRun)));
         assert!(matches!(store.drop_generation(Generation(1)), Err(CheckpointError::NoRun)));
         store.begin(point(1))?;
         assert!(matches!(store.begin(point(2)), Err(CheckpointError::Unfinished)));
-        store.finish(databases())?;
+        store.finish(databases().into())?;
         assert!(matches!(store.begin(point(1)), Err(CheckpointError::Exists { index: 1 })));
         store.begin(point(2))?;
         store.reset()?;
         store.begin(point(2))?;
-        store.finish(databases())?;
+        store.finish(databases().into())?;
     }
     Ok(())
 }

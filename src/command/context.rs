@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use super::error::CommandError;
 use super::random::Random;
 use crate::keyspace::entry::Entry;
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::range::{Database, LockRange, Usage};
 use crate::keyspace::slot::{RANGES, SLOTS, Slot};
 use crate::keyspace::types::limits::TypeLimits;
@@ -160,6 +161,11 @@ impl<'a> ReadContext<'a> {
         tables.flat_map(|table| table.iter()).filter(move |entry| self.is_alive(db, entry))
     }
 
+    /// The seed of all tables, for what is put together for an answer. The command names the key.
+    pub fn hash_seed(&self, key: &[u8]) -> HashSeed {
+        self.ranges.range(slot_of(self.known, key).range()).hash_seed()
+    }
+
     /// The lock ranges under this context, for walks by slot (SCAN, RANDOMKEY).
     pub fn ranges(&self) -> &'a dyn Ranges {
         self.ranges
@@ -202,6 +208,8 @@ pub struct Effects {
     pub executed: Vec<Executed>,
     /// A mark, by its name: the keyspace is to be captured behind this entry.
     pub mark: Option<String>,
+    /// The seed of all tables from here on, unless they have one.
+    pub hash_seed: Option<HashSeed>,
     /// For the slow log.
     pub stopwatch: Stopwatch,
     /// Messages published inside a transaction.
@@ -483,6 +491,11 @@ impl<'a> WriteContext<'a> {
     /// Says that the entry is a mark, and how it is called.
     pub fn set_mark(&mut self, name: String) {
         self.effects.mark = Some(name);
+    }
+
+    /// Says that the entry brings the seed of all tables.
+    pub fn set_hash_seed(&mut self, seed: HashSeed) {
+        self.effects.hash_seed = Some(seed);
     }
 
     /// Hands a message to the subscribers of every node, once the entry is applied there.

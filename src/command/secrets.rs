@@ -1,4 +1,4 @@
-//! Which arguments of a command are secret: MONITOR and the slow log show none of them.
+//! Which arguments of a command are secret: MONITOR, the slow log and `perdura log` show none of them.
 //!
 //! - They are found by their places in the command's syntax: a host, key or name may be the word "auth".
 //! - A command that is written wrongly is shown, too. So after a credential, whatever the syntax does not know is taken for more of
@@ -52,10 +52,12 @@ const HELLO: [CommandOption; 2] = [secret("AUTH", 2), plain("SETNAME", 1)];
 const MIGRATE: [CommandOption; 5] =
     [plain("COPY", 0), plain("REPLACE", 0), secret("AUTH", 1), secret("AUTH2", 2), plain("KEYS", usize::MAX)];
 
-/// The places of a request's secret arguments: names of users and passwords.
+/// The places of a request's secret arguments: names of users, passwords, the hash seed.
 pub fn secret_places(args: &Args<'_>) -> SecretPlaces {
     match args {
-        [name, ..] if is(name, "AUTH") => SecretPlaces(std::iter::once(1..args.len()).collect()),
+        [name, ..] if is(name, "AUTH") || is(name, "_HASHSEED") => {
+            SecretPlaces(std::iter::once(1..args.len()).collect())
+        }
         [name, ..] if is(name, "HELLO") => in_options(args, options_begin(args, 1), &HELLO),
         [name, ..] if is(name, "MIGRATE") => {
             in_options(args, options_begin(args, MIGRATE_FIXED - 1), &MIGRATE)
@@ -119,6 +121,7 @@ mod tests {
     #[test]
     fn users_and_passwords_are_secret() {
         assert_eq!(secrets("auth word"), ["word"]);
+        assert_eq!(secrets("_hashseed 0123456789abcdef"), ["0123456789abcdef"]);
         assert_eq!(secrets("AUTH user word"), ["user", "word"]);
         assert_eq!(secrets("HELLO 3 auth user word SETNAME me"), ["user", "word"]);
         assert_eq!(secrets("MIGRATE host 6379 k 0 5000 COPY AUTH word"), ["word"]);

@@ -21,7 +21,8 @@ use super::changes::Generation;
 use super::entry::Entry;
 use super::range::{LockRange, Usage, Waiting};
 use super::slot::{SLOTS_PER_RANGE, Slot};
-use super::{DATABASES, Keyspace};
+use super::table::WalkPlace;
+use super::{Basis, DATABASES, Keyspace};
 use walk::{Part, SlotWalk};
 
 /// Changes of one slot in one generation. No key is in it twice, and nothing is in any order.
@@ -104,7 +105,7 @@ impl Default for Pace {
 pub struct Capture {
     keyspace: Arc<Keyspace>,
     usage: [Usage; DATABASES],
-    generations: [Generation; DATABASES],
+    basis: Basis,
     dropped: Vec<Generation>,
     parts: std::vec::IntoIter<Part>,
     part: Option<Part>,
@@ -138,7 +139,7 @@ impl Capture {
         Ok(Capture {
             keyspace: keyspace.clone(),
             usage,
-            generations,
+            basis: Basis { generations, hash_seed: keyspace.hash_seed() },
             dropped,
             parts: parts.into_iter(),
             part: None,
@@ -153,9 +154,9 @@ impl Capture {
         self.usage
     }
 
-    /// Generations of the databases at the capture's moment.
-    pub fn generations(&self) -> [Generation; DATABASES] {
-        self.generations
+    /// What else there was at the capture's moment.
+    pub fn basis(&self) -> Basis {
+        self.basis
     }
 
     /// Generations that ended since the capture before; nothing more is yielded of them.
@@ -265,7 +266,7 @@ fn forget_range(index: usize, range: &RwLock<LockRange>) {
     let budget = Pace::default().step_cost;
     for generation in generations {
         for slot in (index * SLOTS_PER_RANGE..(index + 1) * SLOTS_PER_RANGE).filter_map(Slot::new) {
-            let mut position = Some(0);
+            let mut position = Some(WalkPlace::default());
             while let Some(from) = position {
                 position = locked(range, |range| range.forget_some(generation, slot, from, budget));
             }

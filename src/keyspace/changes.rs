@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DATABASES;
 use super::entry::{Entry, Marks};
+use super::hash_seed::HashSeed;
 use super::table::SlotTable;
 
 const EPOCHS: Marks = Marks::EVEN.union(Marks::ODD);
@@ -159,9 +160,14 @@ impl Tombstones {
         self.len == 0
     }
 
-    pub fn insert(&mut self, slot: usize, key: &[u8]) {
-        let replaced = self.slots.entry(slot).or_default().insert(Entry::string(key, b"", None));
+    pub fn insert(&mut self, slot: usize, key: &[u8], seed: HashSeed) {
+        let table = self.slots.entry(slot).or_insert_with(|| SlotTable::new(seed));
+        let replaced = table.insert(Entry::string(key, b"", None));
         self.len += usize::from(replaced.is_none());
+    }
+
+    pub fn reseed(&mut self, seed: HashSeed) {
+        self.slots.values_mut().for_each(|table| table.reseed(seed));
     }
 
     /// Removes a key's tombstone; false where it has none.

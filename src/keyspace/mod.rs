@@ -10,6 +10,7 @@ pub mod capture;
 pub mod changes;
 pub mod digest;
 pub mod entry;
+pub mod hash_seed;
 pub mod range;
 pub mod slot;
 pub mod table;
@@ -18,18 +19,38 @@ pub mod value;
 pub mod view;
 
 use std::sync::Arc;
+use std::thread;
 
 use parking_lot::RwLock;
 
 use capture::{Capture, CaptureError, CaptureState};
 use changes::Generation;
 use entry::Entry;
+use hash_seed::HashSeed;
 use range::{LockRange, Usage};
 use slot::{RANGES, Slot};
 use view::{LockSet, ReadView, WriteView};
 
 /// Databases per keyspace, as SELECT numbers them.
 pub const DATABASES: usize = 16;
+
+/// What a checkpoint holds of a keyspace beside its entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Basis {
+    /// The generation of each database; all different.
+    pub generations: [Generation; DATABASES],
+    pub hash_seed: HashSeed,
+}
+
+impl From<[Generation; DATABASES]> for Basis {
+    /// Without a seed.
+    fn from(generations: [Generation; DATABASES]) -> Basis {
+        Basis { generations, hash_seed: HashSeed::NONE }
+    }
+}
+
+/// Keys that are worth several threads when all are hashed again.
+const KEYS_FOR_THREADS: usize = 100_000;
 
 /// One shard's data.
 #[derive(Debug)]
@@ -50,6 +71,11 @@ impl Keyspace {
         let ranges = (0..RANGES).map(|_| RwLock::new(LockRange::default())).collect();
         let keyspace = Arc::new(Keyspace { ranges, capture: CaptureState::default() });
         (keyspace.clone(), Mutator { keyspace })
+    }
+
+    pub fn hash_seed(&self) -> HashSeed {
+        // It is the same in every range.
+        self.ranges[0].read().hash_seed()
     }
 
     pub fn read(&self, set: LockSet) -> ReadView<'_> {
@@ -93,9 +119,28 @@ impl Mutator {
         Restoring { keyspace: &self.keyspace }
     }
 
-    /// Takes the generations of the checkpoint that the keyspace is filled from, each a different one.
-    pub fn restore_generations(&mut self, generations: [Generation; DATABASES]) {
-        self.keyspace.ranges.iter().for_each(|range| range.write().restore_generations(generations));
+    /// Takes the basis of the checkpoint that the keyspace is filled from.
+    pub fn restore_basis(&mut self, basis: Basis) {
+        self.keyspace.ranges.iter().for_each(|range| range.write().restore_basis(basis));
+    }
+
+    /// Hashes all keys, members and fields again, at once: no reader sees two seeds. How many threads do so makes no difference
+    /// to what comes out.
+    pub fn reseed(&mut self, seed: HashSeed) {
+        let mut view = self.write(LockSet::ALL);
+        let mut ranges: Vec<&mut LockRange> = view.ranges_mut().collect();
+        let keys: usize = ranges.iter().flat_map(|range| (0..DATABASES).map(|db| range.usage(db).keys)).sum();
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = if keys < KEYS_FOR_THREADS { 1 } else { cores() };
+        let reseed = |some: &mut [&mut LockRange]| some.iter_mut().for_each(|range| range.reseed(seed));
+        if threads == 1 {
+            return reseed(&mut ranges);
+        }
+        thread::scope(|scope| {
+            for some in ranges.chunks_mut(RANGES.div_ceil(threads)) {
+                scope.spawn(move || reseed(some));
+            }
+        });
     }
 }
 

@@ -12,6 +12,7 @@ use std::ops::Add;
 use super::DATABASES;
 use super::changes::{Changes, Generation, PreImages, Tombstones};
 use super::entry::{Entry, Marks};
+use super::hash_seed::HashSeed;
 use super::slot::{SLOTS_PER_RANGE, Slot};
 use super::table::SlotTable;
 use super::value::ValueRef;
@@ -19,6 +20,8 @@ pub use epoch::Waiting;
 
 #[derive(Debug, Default)]
 pub struct LockRange {
+    /// The seed of all tables that can be reached from here.
+    seed: HashSeed,
     databases: [Option<Box<Database>>; DATABASES],
     changes: Changes,
     /// Databases that were flushed before the running capture had everything of them.
@@ -42,6 +45,19 @@ pub struct Usage {
 }
 
 impl LockRange {
+    pub fn hash_seed(&self) -> HashSeed {
+        self.seed
+    }
+
+    /// Hashes everything again. A running capture goes on; cursors of scans mean nothing afterwards.
+    pub(super) fn reseed(&mut self, seed: HashSeed) {
+        self.seed = seed;
+        for database in self.databases.iter_mut().flatten() {
+            database.tables.iter_mut().for_each(|table| table.reseed(seed));
+            database.tombstones.reseed(seed);
+        }
+    }
+
     pub fn usage(&self, db: usize) -> Usage {
         self.databases[db].as_ref().map_or(Usage::default(), |database| database.usage)
     }
@@ -66,7 +82,8 @@ impl LockRange {
 
     /// Puts an entry in, in place of one with the same key; returns that one.
     pub fn insert(&mut self, db: usize, slot: Slot, mut entry: Entry) -> Option<Entry> {
-        let database = self.databases[db].get_or_insert_with(Default::default);
+        let seed = self.seed;
+        let database = self.databases[db].get_or_insert_with(|| Database::new(seed));
         let within = slot.within_range();
         let buried = database.tombstones.remove(within, entry.key());
         entry.set_marks(self.changes.current() | if buried { Marks::STORED } else { Marks::empty() });
@@ -87,7 +104,7 @@ impl LockRange {
         database.forget(&old);
         self.changes.note(&mut old, slot, &mut database.pre_images);
         if self.changes.leaves_tombstone(&old) {
-            database.tombstones.insert(slot, key);
+            database.tombstones.insert(slot, key, self.seed);
         }
         Some(old)
     }
@@ -102,7 +119,8 @@ impl LockRange {
         value: &[u8],
         deadline_ms: Option<i64>,
     ) -> Option<Entry> {
-        let database = self.databases[db].get_or_insert_with(Default::default);
+        let seed = self.seed;
+        let database = self.databases[db].get_or_insert_with(|| Database::new(seed));
         let found = database.tables[slot.within_range()].find_mut(key);
         if let Some(entry) = found.filter(|entry| matches!(entry.value(), ValueRef::String(_))) {
             self.changes.note(entry, slot.within_range(), &mut database.pre_images);
@@ -148,6 +166,15 @@ impl LockRange {
 }
 
 impl Database {
+    fn new(seed: HashSeed) -> Box<Database> {
+        Box::new(Database {
+            tables: (0..SLOTS_PER_RANGE).map(|_| SlotTable::new(seed)).collect(),
+            usage: Usage::default(),
+            tombstones: Tombstones::default(),
+            pre_images: None,
+        })
+    }
+
     fn put(&mut self, slot: Slot, entry: Entry) -> Option<Entry> {
         self.usage.keys += 1;
         self.usage.with_deadline += usize::from(entry.deadline_ms().is_some());
@@ -161,14 +188,6 @@ impl Database {
     fn forget(&mut self, old: &Entry) {
         self.usage.keys -= 1;
         self.usage.with_deadline -= usize::from(old.deadline_ms().is_some());
-    }
-}
-
-impl Default for Database {
-    fn default() -> Self {
-        let tables = (0..SLOTS_PER_RANGE).map(|_| SlotTable::default()).collect();
-        let tombstones = Tombstones::default();
-        Database { tables, usage: Usage::default(), tombstones, pre_images: None }
     }
 }
 

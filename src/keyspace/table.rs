@@ -3,18 +3,14 @@
 //! - A table is a tree by hash: a leaf is an open-addressing table of thin pointers, a branch splits by the next six bits of
 //!   the hash. A leaf that grows past [`LEAF_ENTRIES`] becomes a branch, so no change ever moves more than that many entries,
 //!   however many a slot holds.
-//! - The hash is keyed by nothing secret and is the same in every process: a scan's position, which is a place in the order of
-//!   hashes, means the same on every node and after every restart. Nothing that apply answers depends on that order.
-//!
-//! Caveat: the hash is no secret, so who may choose keys can choose collisions, and pays for them with slow lookups.
+//! - The hash is keyed by the cluster's [`HashSeed`]: a scan's position, which is a place in the order of hashes, means the
+//!   same on every node and after every restart. Nothing that apply answers depends on that order.
+//! - A table keeps the seed that its places were made with. [`SlotTable::reseed`] changes it, and what positions mean.
 
 mod leaf;
 
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::quality::FixedState;
-
 use super::entry::{Entry, TAG_BITS};
+use super::hash_seed::HashSeed;
 use leaf::Leaf;
 
 /// Bits of the hash that places are made of; from the rest comes the tag.
@@ -29,6 +25,13 @@ const BRANCH_WAYS: usize = 1 << BRANCH_BITS;
 /// Where a walk over a table goes on, below 2^48; `None` after its end.
 pub type Position = Option<u64>;
 
+/// Where a walk by [`SlotTable::walk_mut`] continues. The default is the start of every table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WalkPlace {
+    place: u64,
+    seed: HashSeed,
+}
+
 /// The hash of a key: a place of [`PLACE_BITS`] bits, and a tag of [`TAG_BITS`] that tells most entries of a place apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct KeyHash {
@@ -37,10 +40,8 @@ struct KeyHash {
 }
 
 impl KeyHash {
-    fn of(key: &[u8]) -> KeyHash {
-        let mut hasher = FixedState::default().build_hasher();
-        hasher.write(key);
-        let hash = hasher.finish();
+    fn of(key: &[u8], seed: HashSeed) -> KeyHash {
+        let hash = seed.hash(key);
         KeyHash { place: hash >> (u64::BITS - PLACE_BITS), tag: hash as u16 & ((1 << TAG_BITS) - 1) }
     }
 
@@ -50,16 +51,30 @@ impl KeyHash {
         let place = (self.place << BRANCH_BITS) & ((1 << PLACE_BITS) - 1);
         (way, KeyHash { place, ..self })
     }
+}
 
-    /// The hash as seen at some depth.
-    fn at_depth(self, depth: u32) -> KeyHash {
-        (0..depth).fold(self, |hash, _| hash.descend().1)
+/// Hashes the entries of a node at this depth again.
+#[derive(Clone, Copy)]
+struct Rehash {
+    seed: HashSeed,
+    depth: u32,
+}
+
+impl Rehash {
+    fn of(self, entry: &Entry) -> KeyHash {
+        (0..self.depth).fold(KeyHash::of(entry.key(), self.seed), |hash, _| hash.descend().1)
+    }
+
+    /// One level further down.
+    fn below(self) -> Rehash {
+        Rehash { depth: self.depth + 1, ..self }
     }
 }
 
 #[derive(Debug, Default)]
 pub struct SlotTable {
     root: Node,
+    seed: HashSeed,
 }
 
 #[derive(Debug)]
@@ -81,6 +96,41 @@ impl Default for Node {
 }
 
 impl SlotTable {
+    pub fn new(seed: HashSeed) -> SlotTable {
+        SlotTable { root: Node::default(), seed }
+    }
+
+    pub fn seed(&self) -> HashSeed {
+        self.seed
+    }
+
+    /// Moves every entry to its place under another seed, and all that its collection finds by hashes. Positions of scans
+    /// mean nothing afterwards.
+    pub fn reseed(&mut self, seed: HashSeed) {
+        if self.seed == seed {
+            return;
+        }
+        let mut old = vec![std::mem::replace(self, SlotTable::new(seed)).root];
+        while let Some(node) = old.pop() {
+            match node {
+                Node::Branch(branch) => old.extend(branch.ways),
+                Node::Leaf(leaf) => leaf.into_entries().for_each(|mut entry| {
+                    entry.object_mut().into_iter().for_each(|object| object.reseed(seed));
+                    let replaced = self.insert(entry);
+                    debug_assert!(replaced.is_none(), "no key is in a table twice");
+                }),
+            }
+        }
+    }
+
+    fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash::of(key, self.seed)
+    }
+
+    fn rehash(&self) -> Rehash {
+        Rehash { seed: self.seed, depth: 0 }
+    }
+
     pub fn len(&self) -> usize {
         self.root.len()
     }
@@ -90,7 +140,7 @@ impl SlotTable {
     }
 
     pub fn find(&self, key: &[u8]) -> Option<&Entry> {
-        let mut hash = KeyHash::of(key);
+        let mut hash = self.hash(key);
         let mut node = &self.root;
         loop {
             match node {
@@ -104,7 +154,7 @@ impl SlotTable {
     }
 
     pub fn find_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
-        let mut hash = KeyHash::of(key);
+        let mut hash = self.hash(key);
         let mut node = &mut self.root;
         loop {
             match node {
@@ -119,12 +169,13 @@ impl SlotTable {
 
     /// Puts the entry in, in place of one with the same key; returns that one.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        let hash = KeyHash::of(entry.key());
-        self.root.insert(hash, 0, entry)
+        let (hash, rehash) = (self.hash(entry.key()), self.rehash());
+        self.root.insert(hash, rehash, entry)
     }
 
     pub fn remove(&mut self, key: &[u8]) -> Option<Entry> {
-        self.root.remove(KeyHash::of(key), 0, key)
+        let (hash, rehash) = (self.hash(key), self.rehash());
+        self.root.remove(hash, rehash, key)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -149,7 +200,7 @@ impl SlotTable {
         while let Some(from) = position
             && wanted > 0
         {
-            let (visited, next) = self.root.scan(from, 0, wanted, visit);
+            let (visited, next) = self.root.scan(from, self.rehash(), wanted, visit);
             wanted = wanted.saturating_sub(visited);
             position = next;
         }
@@ -177,6 +228,18 @@ impl SlotTable {
         position
     }
 
+    /// As [`scan_mut`](Self::scan_mut), for walks beside which the table may get another seed: the walk then begins again.
+    pub fn walk_mut(
+        &mut self,
+        from: WalkPlace,
+        budget: usize,
+        visit: &mut impl FnMut(&mut Entry) -> usize,
+    ) -> Option<WalkPlace> {
+        let seed = self.seed;
+        let from = if from.seed == seed { from.place } else { 0 };
+        self.scan_mut(from, budget, visit).map(|place| WalkPlace { place, seed })
+    }
+
     /// Some entry at or behind a point of the table that `point` (any number) selects; `None` in an empty table.
     pub fn pick(&self, point: u64) -> Option<&Entry> {
         let place = point >> (u64::BITS - PLACE_BITS);
@@ -192,40 +255,40 @@ impl Node {
         }
     }
 
-    fn insert(&mut self, hash: KeyHash, depth: u32, entry: Entry) -> Option<Entry> {
+    fn insert(&mut self, hash: KeyHash, rehash: Rehash, entry: Entry) -> Option<Entry> {
         match self {
             Node::Leaf(leaf) => {
-                let old = leaf.insert(hash, depth, entry);
-                if leaf.len() > LEAF_ENTRIES && (depth + 1) * BRANCH_BITS < PLACE_BITS {
-                    self.split(depth);
+                let old = leaf.insert(hash, rehash, entry);
+                if leaf.len() > LEAF_ENTRIES && (rehash.depth + 1) * BRANCH_BITS < PLACE_BITS {
+                    self.split(rehash);
                 }
                 old
             }
             Node::Branch(branch) => {
                 let (way, below) = hash.descend();
-                let old = branch.ways[way].insert(below, depth + 1, entry);
+                let old = branch.ways[way].insert(below, rehash.below(), entry);
                 branch.len += usize::from(old.is_none());
                 old
             }
         }
     }
 
-    fn split(&mut self, depth: u32) {
+    fn split(&mut self, rehash: Rehash) {
         let Node::Leaf(leaf) = std::mem::take(self) else { return };
         let mut branch = Branch { len: leaf.len(), ways: std::array::from_fn(|_| Node::default()) };
         for entry in leaf.into_entries() {
-            let (way, below) = KeyHash::of(entry.key()).at_depth(depth).descend();
-            branch.ways[way].insert(below, depth + 1, entry);
+            let (way, below) = rehash.of(&entry).descend();
+            branch.ways[way].insert(below, rehash.below(), entry);
         }
         *self = Node::Branch(Box::new(branch));
     }
 
-    fn remove(&mut self, hash: KeyHash, depth: u32, key: &[u8]) -> Option<Entry> {
+    fn remove(&mut self, hash: KeyHash, rehash: Rehash, key: &[u8]) -> Option<Entry> {
         match self {
-            Node::Leaf(leaf) => leaf.remove(hash, depth, key),
+            Node::Leaf(leaf) => leaf.remove(hash, rehash, key),
             Node::Branch(branch) => {
                 let (way, below) = hash.descend();
-                let old = branch.ways[way].remove(below, depth + 1, key)?;
+                let old = branch.ways[way].remove(below, rehash.below(), key)?;
                 branch.len -= 1;
                 if branch.len == 0 {
                     *self = Node::default();
@@ -237,12 +300,18 @@ impl Node {
 
     /// Visits entries of one leaf from a place on; returns how many, and the place at which the walk goes on, in this
     /// node's own order.
-    fn scan(&self, from: u64, depth: u32, count: usize, visit: &mut dyn FnMut(&Entry)) -> (usize, Position) {
+    fn scan(
+        &self,
+        from: u64,
+        rehash: Rehash,
+        count: usize,
+        visit: &mut dyn FnMut(&Entry),
+    ) -> (usize, Position) {
         match self {
-            Node::Leaf(leaf) => leaf.scan(from, depth, count, visit),
+            Node::Leaf(leaf) => leaf.scan(from, rehash, count, visit),
             Node::Branch(branch) => {
                 let (way, below) = KeyHash { place: from, tag: 0 }.descend();
-                let (visited, next) = branch.ways[way].scan(below.place, depth + 1, count, visit);
+                let (visited, next) = branch.ways[way].scan(below.place, rehash.below(), count, visit);
                 (visited, ascend(way, next))
             }
         }

@@ -1,5 +1,6 @@
 //! A value of any type, as commands see it.
 
+use super::hash_seed::HashSeed;
 use super::types::hash::Hash;
 use super::types::list::List;
 use super::types::set::Set;
@@ -75,6 +76,16 @@ impl Object {
             Object::Hash(hash) => hash.memory_bytes(),
             Object::Set(set) => set.memory_bytes(),
             Object::ZSet(zset) => zset.memory_bytes(),
+        }
+    }
+
+    /// Finds elements by another seed from here on.
+    pub fn reseed(&mut self, seed: HashSeed) {
+        match self {
+            Object::List(_) => {}
+            Object::Hash(hash) => hash.reseed(seed),
+            Object::Set(set) => set.reseed(seed),
+            Object::ZSet(zset) => zset.reseed(seed),
         }
     }
 

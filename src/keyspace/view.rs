@@ -77,6 +77,10 @@ impl<'a> WriteView<'a> {
         WriteView { set, guards: set.ranges().map(|range| ranges[range].write()).collect() }
     }
 
+    pub fn ranges_mut(&mut self) -> impl Iterator<Item = &mut LockRange> {
+        self.guards.iter_mut().map(|guard| &mut **guard)
+    }
+
     pub fn range_mut(&mut self, index: usize) -> &mut LockRange {
         &mut self.guards[self.set.place_of(index)]
     }

@@ -128,7 +128,7 @@ fn hash_with_deadlines(input: &mut Input<'_>, limits: &TypeLimits) -> Result<Has
         let (field, value) = (input.string()?, input.string()?);
         add_field(&mut hash, &field, &value, limits)?;
         if let Some(behind_ms) = ttl.checked_sub(1) {
-            set_deadline(&mut hash, &field, earliest_ms.checked_add_unsigned(behind_ms))?;
+            set_deadline(&mut hash, &field, earliest_ms.checked_add_unsigned(behind_ms), limits)?;
         }
     }
     Ok(hash)
@@ -145,15 +145,15 @@ fn packed_hash_with_deadlines(input: &mut Input<'_>, limits: &TypeLimits) -> Res
         add_field(&mut hash, &field, &elements.next().ok_or(HALF)??, limits)?;
         let deadline_ms = parse_integer(&elements.next().ok_or(HALF)??);
         if deadline_ms != Some(0) {
-            set_deadline(&mut hash, &field, deadline_ms)?;
+            set_deadline(&mut hash, &field, deadline_ms, limits)?;
         }
     }
     Ok(hash)
 }
 
-fn set_deadline(hash: &mut Hash, field: &[u8], deadline_ms: Option<i64>) -> Result<()> {
+fn set_deadline(hash: &mut Hash, field: &[u8], deadline_ms: Option<i64>, limits: &TypeLimits) -> Result<()> {
     let deadline_ms = deadline_ms.filter(|deadline_ms| *deadline_ms >= 0).ok_or(DEADLINE)?;
-    hash.set_expire_at(field, Some(deadline_ms));
+    hash.set_expire_at(field, Some(deadline_ms), limits);
     Ok(())
 }
 

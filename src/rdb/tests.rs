@@ -212,7 +212,7 @@ fn what_is_written_needs_no_newer_version_than_it_must() {
     hash.set(b"f", b"1", &limits);
     let plain = dump(ValueRef::Object(&Object::Hash(hash.clone())));
     assert_eq!(plain, with_footer(b"\x04\x01\x01f\xC0\x01", 9));
-    hash.set_expire_at(b"f", Some(5));
+    hash.set_expire_at(b"f", Some(5), &TypeLimits::default());
     let with_deadline = dump(ValueRef::Object(&Object::Hash(hash)));
     assert_eq!(with_deadline, with_footer(b"\x18\x05\0\0\0\0\0\0\0\x01\x01\x01f\xC0\x01", 12));
 }
@@ -249,7 +249,7 @@ fn value() -> impl Strategy<Value = Value> {
                 let mut hash = Hash::new();
                 for (field, (value, deadline_ms)) in &fields {
                     hash.set(field, value, &TypeLimits::default());
-                    hash.set_expire_at(field, *deadline_ms);
+                    hash.set_expire_at(field, *deadline_ms, &TypeLimits::default());
                 }
                 Value::Object(Object::Hash(hash))
             }

@@ -264,7 +264,7 @@ impl Checkpoints {
         let manifest = store.adopt(index)?.clone();
         let Point { stamp_ms, term, .. } = manifest.point;
         self.newest = index;
-        let loaded = shard.replace_data(manifest.databases, stamp_ms, |restoring| {
+        let loaded = shard.replace_data(manifest.basis(), stamp_ms, |restoring| {
             store.load(&|db, entry| restoring.put(db, entry))
         })?;
         shard.node_mut().checkpoint_published(Position { index, term });

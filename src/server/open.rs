@@ -27,6 +27,7 @@ use crate::command;
 use crate::config::Config;
 use crate::data_folder;
 use crate::env::{self, Clock};
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{DATABASES, Keyspace, Mutator};
 use crate::loading::{Loading, Stage};
 use crate::memory::{self, MemoryLimits};
@@ -40,7 +41,7 @@ use crate::raft::node::{Node, NodeConfig};
 use crate::raft::outbox::Outbound;
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
-use crate::shard::turn::{Now, Shard};
+use crate::shard::turn::{Now, Seeds, Shard};
 use crate::shared::Shared;
 
 /// What runs.
@@ -141,13 +142,17 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     machine.applied = restored.index;
     machine.replay_threads = threads();
     let inbox = Inbox::new(handle.driver_wake.clone());
-    let mut shard = Shard::new(node, machine, handle.clone(), env::random_seed());
+    let mut shard = Shard::new(node, machine, handle.clone(), seeds());
     replay(&mut shard, &shared)?;
     let scrubber = Scrubber::start(shelf.clone(), &shared, restored.index)?;
     if let Some(plan) = config.backup.clone() {
         backups::start(backups::Parts { plan, owner, shelf, handle, clock })?;
     }
     Ok((Opened { shared, shard, checkpoints, catch_up, scrubber, inbox, board }, peers))
+}
+
+fn seeds() -> Seeds {
+    Seeds { stamps: env::random_seed(), hash: HashSeed::new(env::random_seed(), env::random_seed()) }
 }
 
 /// Nobody: peers are not talked to before the node is loaded.
@@ -215,7 +220,7 @@ fn restore(
     let began_ms = clock.monotonic_ms();
     let (index, keys) = (manifest.point.index, manifest.keys());
     tracing::info!(index, keys, "loading a checkpoint");
-    mutator.restore_generations(manifest.databases);
+    mutator.restore_basis(manifest.basis());
     let restoring = mutator.restore();
     let bytes_of_some = KEYS_PER_REPORT * manifest.bytes() / keys.max(1);
     let loaded = store.load(&|db, entry| {

@@ -11,11 +11,12 @@ use super::log_reads::LogReads;
 use super::machine::Machine;
 use super::port::ShardHandle;
 use super::quiet::QuietAsks;
-use super::turn::{Now, Shard, ShardError};
+use super::turn::{Now, Seeds, Shard, ShardError};
 use crate::apply::Applier;
 use crate::command::testing::{show_reply, split_words};
 use crate::command::{Handler, ReadContext, lookup, statistic_names};
 use crate::env::{Clock, ManualClock};
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, digest};
@@ -108,7 +109,7 @@ impl Rig {
             clock.clone(),
             Metrics::new(clock.clone(), statistic_names()),
         );
-        let shard = Shard::new(node, machine, handle.clone(), seed);
+        let shard = Shard::new(node, machine, handle.clone(), Seeds::of_test(seed));
         let mut rig = Rig { disk, preparer, shard, handle, clock, hands, answers: BTreeMap::new() };
         rig.settle();
         assert!(rig.handle.is_primary(), "a node alone leads");
@@ -300,6 +301,10 @@ impl Rig {
     /// The messages for this node's subscribers since the last call.
     pub fn published(&mut self) -> usize {
         self.shard.take_published().len()
+    }
+
+    pub fn hash_seed(&self) -> HashSeed {
+        self.shard.machine().applier.hash_seed()
     }
 
     pub fn applied(&self) -> u64 {

@@ -171,6 +171,7 @@ fn a_pop_behind_a_write_of_another_type_is_refused() {
 #[test]
 fn who_waits_or_is_unblocked_writes_nothing_to_the_log() {
     let mut rig = Rig::new(1);
+    rig.run(1, "SET k v");
     let applied = rig.applied();
     rig.send(1, "BLPOP l 0");
     rig.send_work(1, Work::Unblock { with_error: false });
@@ -227,6 +228,26 @@ fn dead_keys_are_freed_by_an_entry_and_replay_frees_the_same() {
     let digest = rig.digest();
     let rig = rig.restarted(2);
     assert_eq!((rig.keys(), rig.digest()), (0, digest));
+}
+
+#[test]
+fn the_first_entry_brings_a_hash_seed_that_a_restart_keeps() {
+    let mut rig = Rig::new(1);
+    let applied = rig.applied();
+    assert!(rig.hash_seed().is_none());
+    assert_eq!(rig.run(1, "SET before v"), "OK");
+    let seed = rig.hash_seed();
+    assert!(!seed.is_none());
+    assert_eq!(rig.applied(), applied + 1, "one entry has the seed and the client's write");
+    (0..100).for_each(|key| drop(rig.run(1, &format!("SET key:{key} v"))));
+    let order = rig.run(1, "SCAN 0 COUNT 1000");
+    let mut rig = rig.restarted(2);
+    assert_eq!(rig.run(1, "SET after v"), "OK");
+    assert_eq!(rig.run(1, "DEL after"), "1");
+    assert_eq!((rig.hash_seed(), rig.run(1, "SCAN 0 COUNT 1000")), (seed, order));
+    let mut other = Rig::new(3);
+    other.run(1, "SET before v");
+    assert_ne!(other.hash_seed(), seed, "every cluster has its own");
 }
 
 #[test]

@@ -25,11 +25,12 @@ use super::port::ShardHandle;
 use super::serving;
 use super::succession::Succession;
 use crate::apply::ApplyError;
+use crate::command::HASH_SEED;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
 use crate::keyspace::capture::{Capture, CaptureError};
-use crate::keyspace::changes::Generation;
-use crate::keyspace::{DATABASES, Restoring};
+use crate::keyspace::hash_seed::HashSeed;
+use crate::keyspace::{Basis, Restoring};
 use crate::pause::Paused;
 use crate::planted::{self, Bug};
 use crate::propose::batch::{Batch, Work};
@@ -47,6 +48,22 @@ use crate::slowlog::SlowRun;
 pub struct Now {
     pub monotonic_ms: u64,
     pub unix_ms: i64,
+}
+
+/// A node's own randomness.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeds {
+    /// Starts the stream of seeds that the node stamps its entries with.
+    pub stamps: u64,
+    /// Nothing that clients see may depend on it but the order of scans, so it is drawn apart from the others.
+    pub hash: HashSeed,
+}
+
+impl Seeds {
+    /// Both from one number, where nothing has to be secret.
+    pub fn of_test(seed: u64) -> Seeds {
+        Seeds { stamps: seed, hash: HashSeed::new(seed, seed.rotate_left(32) | 1) }
+    }
 }
 
 #[derive(Debug, Error)]
@@ -70,6 +87,8 @@ pub struct Shard<D: Disk> {
     /// Reads that nothing is logged with, until the lease or a round of confirmation allows them.
     stalled: Option<(Plan, Option<ReadRound>)>,
     seeds: Random,
+    /// What this node proposes if it leads and the data has no seed.
+    hash_seed: HashSeed,
     expiry: ExpiryWalk,
     next_expiry_ms: u64,
     /// The last turn answered clients and proposed nothing, so that what they send next may go along.
@@ -83,15 +102,15 @@ pub struct Shard<D: Disk> {
 }
 
 impl<D: Disk> Shard<D> {
-    /// `seed` starts the stream of seeds that this node stamps its entries with.
-    pub fn new(node: Node<D>, machine: Machine, handle: Arc<ShardHandle>, seed: u64) -> Self {
+    pub fn new(node: Node<D>, machine: Machine, handle: Arc<ShardHandle>, seeds: Seeds) -> Self {
         Shard {
             node,
             machine,
             handle,
             backlog: Backlog::default(),
             stalled: None,
-            seeds: Random::from_seed(seed),
+            seeds: Random::from_seed(seeds.stamps),
+            hash_seed: seeds.hash,
             expiry: ExpiryWalk::default(),
             next_expiry_ms: 0,
             held_back: false,
@@ -138,13 +157,13 @@ impl<D: Disk> Shard<D> {
     /// until it has gone on behind the checkpoint.
     pub fn replace_data<T, E>(
         &mut self,
-        databases: [Generation; DATABASES],
+        basis: Basis,
         stamp_ms: i64,
         fill: impl FnOnce(&Restoring<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.handle.set_caught_up(false);
         self.handle.set_stamp(stamp_ms);
-        let (old, restoring) = self.machine.applier.replace(databases, stamp_ms);
+        let (old, restoring) = self.machine.applier.replace(basis, stamp_ms);
         self.machine.garbage.push(Garbage::Ranges(old));
         fill(&restoring)
     }
@@ -389,6 +408,7 @@ impl<D: Disk> Shard<D> {
         let mut plan = Plan::new(stamp).limited_to(self.max_entry_bytes);
         entry::write_header(&mut plan.payload, stamp);
         self.budget.begin_plan(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
+        self.plan_hash_seed(&mut plan, now);
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;
         while !plan.is_full() {
             let Some(peeked) = self.backlog.peek() else { break };
@@ -417,6 +437,15 @@ impl<D: Disk> Shard<D> {
             deaths::settle(&self.machine, &mut plan).map_err(ApplyError::from)?;
         }
         Ok(plan)
+    }
+
+    /// Where no entry has brought a seed of hash tables yet, this node's first does, before anything else.
+    fn plan_hash_seed(&mut self, plan: &mut Plan, now: Now) {
+        if self.machine.applier.hash_seed().is_none() && self.may_free(now) {
+            let mut encoded = Vec::new();
+            entry::write_single(&mut encoded, 0, &[HASH_SEED, &self.hash_seed.to_bytes()]);
+            plan.begin_with(&encoded);
+        }
     }
 
     /// Whether this node may propose of its own accord that the dead be freed: not while writes are paused, nor without space.

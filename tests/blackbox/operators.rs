@@ -389,7 +389,7 @@ fn replace_content(node: &Node, index: u64) {
     let entries = vec![Entry::string(b"key0", b"something else", None)];
     let (generation, slot) = (manifest.databases[0], Slot::of(b"key0"));
     store.put(SlotChanges { generation, slot, entries, deleted: Vec::new() }).expect("space");
-    store.finish(manifest.databases).expect("space");
+    store.finish(manifest.basis()).expect("space");
 }
 
 #[test]

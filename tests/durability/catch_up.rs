@@ -62,6 +62,7 @@ fn with_replica_behind(spec: &NodeSpec, keys: u64) -> (Cluster, usize, usize) {
     let mut cluster = Cluster::start_with(spec.clone());
     let primary = cluster.primary();
     fill(&cluster.nodes[primary]);
+    fill_scores(&cluster.nodes[primary]);
     let behind = (primary + 1) % 3;
     cluster.nodes[behind].kill();
     let index = cluster.nodes[primary].client().info_number("perdura_committed_index");
@@ -70,6 +71,19 @@ fn with_replica_behind(spec: &NodeSpec, keys: u64) -> (Cluster, usize, usize) {
         wait_for_cut(&cluster.nodes[at], index);
     }
     (cluster, primary, behind)
+}
+
+/// Members of a sorted set in the order of their hashes.
+fn scan_order(node: &Node) -> String {
+    let mut client = node.client();
+    client.check("READONLY", "+OK");
+    client.run("ZSCAN scores 0 COUNT 1000").to_string()
+}
+
+/// A sorted set that is indexed by hashes.
+fn fill_scores(node: &Node) {
+    let members: Vec<String> = (0..200).map(|number| format!("1 member:{number}")).collect();
+    node.client().check(&format!("ZADD scores {}", members.join(" ")), ":200");
 }
 
 #[test]
@@ -82,10 +96,13 @@ fn a_replica_that_was_away_for_long_is_sent_a_checkpoint() {
     assert!(cluster.nodes[primary].client().info_number("perdura_checkpoint_sent_bytes") > 0);
     write(&cluster.nodes[primary], 3000..3100);
     assert_ne!(cluster.agreed_digest(), digest);
+    let order = scan_order(&cluster.nodes[primary]);
+    assert!(cluster.nodes.iter().all(|node| scan_order(node) == order), "all nodes hash by one seed");
     // What it was sent is what it starts from.
     cluster.nodes[behind].kill();
     cluster.nodes[behind].restart();
     cluster.agreed_digest();
+    assert_eq!(scan_order(&cluster.nodes[behind]), order);
     cluster.nodes[primary].kill();
     cluster.nodes[primary].restart();
     let primary = cluster.primary();

@@ -61,7 +61,7 @@ impl Checkpoints {
     ) -> (Checkpoints, Option<Start>) {
         let store = MemoryStore::open(shelf.clone(), TypeLimits::default());
         let start = store.newest().cloned().map(|manifest| {
-            mutator.restore_generations(manifest.databases);
+            mutator.restore_basis(manifest.basis());
             let restoring = mutator.restore();
             store.load(&|db, entry| restoring.put(db, entry)).expect("a simulated checkpoint is whole");
             let Point { index, term, stamp_ms, .. } = manifest.point;
@@ -143,7 +143,7 @@ impl Checkpoints {
         self.give_up(shard);
         self.store.adopt(index).expect("it is on the shelf");
         let store = &self.store;
-        let loaded = shard.replace_data(manifest.databases, stamp_ms, |restoring| {
+        let loaded = shard.replace_data(manifest.basis(), stamp_ms, |restoring| {
             store.load(&|db, entry| restoring.put(db, entry))
         });
         loaded.expect("a simulated checkpoint is whole");
@@ -198,7 +198,7 @@ impl Checkpoints {
 
     fn finish(&mut self, shard: &mut Shard<SimDisk>, plan: &Plan, members: u64) -> Result<(), ShardError> {
         let Some((capture, point)) = self.running.take() else { return Ok(()) };
-        let Report { index, .. } = self.store.finish(capture.generations()).expect("it is in memory");
+        let Report { index, .. } = self.store.finish(capture.basis()).expect("it is in memory");
         self.store.prune(plan.kept).expect("it is in memory");
         self.seen.push(Seen::CheckpointsPublished);
         shard.node_mut().checkpoint_published(Position { index, term: point.term });

@@ -23,7 +23,7 @@ use perdura::raft::status::{Leadership, LogSpace};
 use perdura::raft::storage::{begin_after_loss, is_new};
 use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
-use perdura::shard::turn::{Now, Shard, ShardError};
+use perdura::shard::turn::{Now, Seeds, Shard, ShardError};
 use perdura::shared::Shared;
 use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Wal, WalError};
 
@@ -156,7 +156,7 @@ impl Process {
         let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, shared.metrics.clone());
         machine.applied = applied;
         let process = Process {
-            shard: Shard::new(raft_node, machine, handle, seed.rotate_left(17)),
+            shard: Shard::new(raft_node, machine, handle, Seeds::of_test(seed.rotate_left(17))),
             shared,
             hands,
             pulse: Pulse::new(board.clone(), &timing, BUSY_BOUND_MS),

@@ -96,6 +96,63 @@ proptest! {
     }
 }
 
+/// Keys, members and fields in the order of scans.
+fn scanned(applier: &mut Applier) -> String {
+    let mut replies = Vec::new();
+    for line in
+        ["SCAN 0 COUNT 100000", "SSCAN s 0 COUNT 100000", "HSCAN h 0 COUNT 100000", "ZSCAN z 0 COUNT 100000"]
+    {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let command = crate::command::lookup(args[0]).expect("a command").command;
+        let stamp = Stamp { now_ms: 0, seed: 1 };
+        applier.run_read(command, 0, &args, stamp, &mut Reply::new(&mut replies, Resp::V2));
+    }
+    String::from_utf8_lossy(&replies).into_owned()
+}
+
+#[test]
+fn a_hash_seed_in_the_log_holds_for_all_that_comes_before_and_behind_it() {
+    let line = |line: String| vec![(0, line.split(' ').map(|word| word.as_bytes().to_vec()).collect())];
+    let write = |number: usize| {
+        let parts = [
+            format!("SET key:{number} v"),
+            format!("SADD s member:{number}"),
+            format!("HSET h field:{number} 1"),
+            format!("ZADD z 1 member:{number}"),
+            format!("HPEXPIRE h 1000000 FIELDS 1 field:{number}"),
+        ];
+        payload(number, &parts.map(line))
+    };
+    let seed = |word: &str| payload(0, &[line(format!("_hashseed {word}"))]);
+    let (first, second) = ("0123456789abcdef", "fedcba9876543210");
+    let mut log: Vec<Vec<u8>> = (0..600).map(write).collect();
+    let without = applied(&log, 1);
+    log.insert(300, seed(first));
+    log.insert(400, seed(second));
+    let one_by_one = applied(&log, 1);
+    assert_ne!(without.1, one_by_one.1, "the order follows the seed");
+    assert_eq!(without.0, one_by_one.0, "the content does not");
+    log.remove(400);
+    log.remove(300);
+    log.insert(0, seed(first));
+    for threads in [1, 2, 5] {
+        assert_eq!(
+            applied(&log, threads),
+            one_by_one,
+            "{threads} threads; the first seed counts from wherever"
+        );
+    }
+}
+
+/// Digest and orders of scans.
+fn applied(log: &[Vec<u8>], threads: usize) -> (Digest, String) {
+    let (keyspace, mutator) = Keyspace::create();
+    let mut applier = Applier::new(mutator, TypeLimits::default());
+    let entries: Vec<Indexed<'_>> = (1..).zip(log.iter().map(Vec::as_slice)).collect();
+    apply(&mut applier, threads, &entries).expect("it can be understood");
+    (digest::of_keyspace(&keyspace), scanned(&mut applier))
+}
+
 #[test]
 fn an_entry_that_cannot_be_understood_is_refused() {
     let (_, mutator) = Keyspace::create();

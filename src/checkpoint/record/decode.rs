@@ -110,7 +110,7 @@ fn hash<E: From<Fault>>(
             return Err(Fault::Twice.into());
         }
         if field_deadlines && let Some(deadline_ms) = field_deadline(content)? {
-            hash.set_expire_at(&field, Some(deadline_ms));
+            hash.set_expire_at(&field, Some(deadline_ms), limits);
         }
     }
     Ok(hash)

@@ -126,13 +126,13 @@ fn hashes_come_back_with_their_fields_deadlines() {
     hash.set(b"name", b"value", &limits);
     hash.set(b"other", b"", &limits);
     assert_comes_back(&object(Object::Hash(hash.clone())));
-    hash.set_expire_at(b"other", Some(123));
+    hash.set_expire_at(b"other", Some(123), &TypeLimits::default());
     assert_eq!(hash.encoding_name(), "listpackex");
     assert_comes_back(&object(Object::Hash(hash.clone())));
     for number in 0..2000 {
         let field = format!("field {number}");
         hash.set(field.as_bytes(), &[b'v'; 90], &limits);
-        hash.set_expire_at(field.as_bytes(), (number % 3 == 0).then_some(number));
+        hash.set_expire_at(field.as_bytes(), (number % 3 == 0).then_some(number), &TypeLimits::default());
     }
     assert_comes_back(&object(Object::Hash(hash.clone())));
     for number in 1..2000 {
@@ -165,7 +165,7 @@ fn a_records_bytes_never_change() {
     let mut hash = Hash::new();
     hash.set(b"f", b"v", &limits);
     hash.set(b"g", b"", &limits);
-    hash.set_expire_at(b"g", Some(258));
+    hash.set_expire_at(b"g", Some(258), &TypeLimits::default());
     let entry = Entry::object(b"key", Object::Hash(hash), Some(1));
     let mut expected = vec![1, 7, 3, 0];
     expected.extend(0xd5e002d5a88bcfb8e212f97c1f036e92_u128.to_le_bytes());
@@ -217,7 +217,7 @@ fn some_entry() -> impl Strategy<Value = Entry> {
             let mut hash = Hash::new();
             for (field, value, at) in &fields {
                 hash.set(field, value, &limits());
-                hash.set_expire_at(field, *at);
+                hash.set_expire_at(field, *at, &TypeLimits::default());
             }
             Entry::object(b"k", Object::Hash(hash), None)
         }),

@@ -21,7 +21,14 @@ const UNLIMITED: Pace = Pace { bytes_per_second: 0 };
 fn manifest_of(index: u64) -> Manifest {
     let point = Point { index, ..Point::default() };
     let databases = Default::default();
-    Manifest { point, databases, generations: BTreeMap::new(), next_blob: 0, files: Vec::new() }
+    Manifest {
+        point,
+        databases,
+        generations: BTreeMap::new(),
+        next_blob: 0,
+        hash_seed: Default::default(),
+        files: Vec::new(),
+    }
 }
 
 /// Bytes that no other seed gives.

@@ -11,6 +11,7 @@ use crate::checkpoint::testing::{Scratch, point};
 use crate::checkpoint::{CheckpointStore, Report};
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::entry::Entry;
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::slot::{RANGES, Slot};
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, Mutator};
@@ -31,7 +32,7 @@ impl Node {
         let store = disk.open();
         let (keyspace, mut mutator) = Keyspace::create();
         if let Some(newest) = store.newest() {
-            mutator.restore_generations(newest.databases);
+            mutator.restore_basis(newest.basis());
         }
         let restoring = mutator.restore();
         let loaded = store.load(&|db, entry| restoring.put(db, entry))?;
@@ -83,7 +84,7 @@ impl Node {
         let index = self.index;
         self.published = digest::of_keyspace(&self.keyspace);
         let capture = self.mutator.begin_capture().expect("none is running");
-        let databases = capture.generations();
+        let basis = capture.basis();
         self.store().begin(point(index))?;
         for generation in capture.dropped() {
             self.store().drop_generation(*generation)?;
@@ -92,7 +93,7 @@ impl Node {
             self.store().put(changes)?;
             self.set(0, number, 7);
         }
-        self.store().finish(databases)
+        self.store().finish(basis)
     }
 
     fn give_up(&mut self) -> Result<()> {
@@ -137,4 +138,22 @@ proptest! {
     fn a_node_comes_back_as_it_was_in_memory(steps in prop::collection::vec(step(), 1..60)) {
         play(Disk::Memory(MemoryShelf::default()), &steps).expect("nothing fails");
     }
+}
+
+#[test]
+fn a_node_whose_checkpoint_has_no_seed_takes_one_and_keeps_it() -> Result<()> {
+    let seed = HashSeed::new(5, 6);
+    for disk in [Disk::Folder(Scratch::new()), Disk::Memory(MemoryShelf::default())] {
+        let mut node = Node::start(disk)?;
+        (0..200).for_each(|number| node.set(1, number, 5));
+        node = node.run(&Step::Checkpoint)?.run(&Step::Crash)?;
+        assert!(node.keyspace.hash_seed().is_none(), "nothing drew one yet");
+        node.mutator.reseed(seed);
+        (100..110).for_each(|number| node.set(1, number, 9));
+        node = node.run(&Step::Remove(1, 3))?.run(&Step::Checkpoint)?.run(&Step::Crash)?;
+        assert_eq!(node.keyspace.hash_seed(), seed);
+        node = node.run(&Step::Remove(1, 4))?;
+        assert_eq!(node.keyspace.usage(1).keys, 198);
+    }
+    Ok(())
 }

@@ -46,7 +46,7 @@ fn set_deadlines(
     command: &'static str,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let (key, now_ms) = (args[1], ctx.now_ms);
+    let (key, now_ms, limits) = (args[1], ctx.now_ms, ctx.limits);
     let (words, fields) = split_fields(&args[3..], 1)?;
     let conditions = ExpireConditions::parse(words)?;
     let deadline_ms = timing.parse(args[2], 0, now_ms, command)?;
@@ -59,21 +59,21 @@ fn set_deadlines(
             hash.remove(field);
             DELETED
         } else {
-            hash.set_expire_at(field, Some(deadline_ms));
+            hash.set_expire_at(field, Some(deadline_ms), limits);
             DONE
         }
     })
 }
 
 pub(super) fn hpersist(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let fields = only_fields(args)?;
+    let (fields, limits) = (only_fields(args)?, ctx.limits);
     change_fields(ctx, args[1], fields, reply, |hash, field| {
         if !hash.contains(field) {
             NO_FIELD
         } else if hash.expire_at(field).is_none() {
             NO_DEADLINE
         } else {
-            hash.set_expire_at(field, None);
+            hash.set_expire_at(field, None, limits);
             DONE
         }
     })

@@ -9,6 +9,7 @@ use crate::command::args::{is, pairs};
 use crate::command::lifetime::{Lifetime, LifetimeOption};
 use crate::command::{Args, CommandError, CommandResult, WriteContext};
 use crate::keyspace::types::hash::Hash;
+use crate::keyspace::types::limits::TypeLimits;
 use crate::protocol::reply::Reply;
 
 /// What must hold for HSETEX to set: of the key (NX, XX) and of every field (FNX, FXX).
@@ -64,7 +65,7 @@ pub(super) fn hsetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
             let deadline_ms = lifetime.deadline_ms(|| hash.expire_at(field));
             hash.set(field, value, limits);
             if deadline_ms.is_some() {
-                hash.set_expire_at(field, deadline_ms);
+                hash.set_expire_at(field, deadline_ms, limits);
             }
         }
         ctx.touch(key);
@@ -93,19 +94,20 @@ pub(super) fn hgetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
         words = behind;
         option.take(word, &mut words)?.then_some(()).ok_or(CommandError::Syntax)?;
     }
-    let (now_ms, lifetime) = (ctx.now_ms, option.resolve(0, ctx.now_ms, "hgetex")?);
+    let (now_ms, limits) = (ctx.now_ms, ctx.limits);
+    let lifetime = option.resolve(0, now_ms, "hgetex")?;
     ctx.note_field_deadline();
-    get_and_change(ctx, args[1], fields, reply, |hash, field| live_for(hash, field, lifetime, now_ms))
+    get_and_change(ctx, args[1], fields, reply, |hash, field| live_for(hash, field, lifetime, now_ms, limits))
 }
 
 /// Gives a field another lifetime and says whether that changed anything.
-fn live_for(hash: &mut Hash, field: &[u8], lifetime: Lifetime, now_ms: i64) -> bool {
+fn live_for(hash: &mut Hash, field: &[u8], lifetime: Lifetime, now_ms: i64, limits: &TypeLimits) -> bool {
     if lifetime.has_passed(now_ms) {
         return hash.remove(field);
     }
     let old = hash.expire_at(field);
     let new = lifetime.deadline_ms(|| old);
-    new != old && hash.set_expire_at(field, new)
+    new != old && hash.set_expire_at(field, new, limits)
 }
 
 pub(super) fn hgetdel(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {

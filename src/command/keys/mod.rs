@@ -5,6 +5,7 @@
 mod dump;
 mod expire;
 mod free;
+mod hash_seed;
 mod object;
 pub(super) mod sort;
 mod transfer;
@@ -14,6 +15,7 @@ use super::cost::{self, CostKind};
 use super::spec::{Categories, Flags, KeyFlags, key, keys};
 use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
+pub use hash_seed::HASH_SEED;
 pub(in crate::command) use object::encoding_name;
 
 const FAST: Flags = Flags::FAST;
@@ -63,6 +65,7 @@ pub const FAMILY: Family = Family {
             .flags(&[Flags::INTERNAL])
             .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
             .docs("", "O(N) where N is the number of keys and fields freed", "Frees what is dead by the entry's time."),
+        hash_seed::COMMAND,
         Command::read("keys", 2, walk::keys).flags(&[WALKS]).categories(Categories::DANGEROUS).docs(
             "1.0.0",
             "O(N) where N is the number of keys in the database",

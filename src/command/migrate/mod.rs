@@ -164,7 +164,7 @@ mod tests {
         let limits = TypeLimits::default();
         let mut hash = Hash::new();
         hash.set(b"f", b"v", &limits);
-        hash.set_expire_at(b"f", Some(7));
+        hash.set_expire_at(b"f", Some(7), &TypeLimits::default());
         let mut zset = ZSet::new();
         zset.insert(b"m", 1.5, &(&limits).into());
         let mut list = List::new();

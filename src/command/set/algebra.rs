@@ -85,7 +85,8 @@ fn answer(
         !result.is_over()
     };
     if operation == Algebra::Union {
-        collect(combine(operation, &sources), &TypeLimits::default()).iter().all(&mut push);
+        let limits = TypeLimits { hash_seed: ctx.hash_seed(keys[0]), ..TypeLimits::default() };
+        collect(combine(operation, &sources), &limits).iter().all(&mut push);
     } else {
         combine(operation, &sources).all(push);
     }

@@ -84,7 +84,8 @@ fn answer(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let request = Request::parse(ctx, &args[1..], operation, Form::Answer, name)?;
-    let result = request.collect(ctx, &ZSetLimits::default())?;
+    let hash_seed = ctx.hash_seed(request.keys[0]);
+    let result = request.collect(ctx, &ZSetLimits { hash_seed, ..ZSetLimits::DEFAULT })?;
     write_entries(result.iter(), request.with_scores, reply);
     Ok(())
 }

@@ -3,6 +3,7 @@ mod world;
 use proptest::prelude::*;
 
 use super::*;
+use crate::keyspace::hash_seed::HashSeed;
 use world::{DBS, World};
 
 #[test]
@@ -107,6 +108,33 @@ fn what_is_removed_while_it_is_being_forgotten_leaves_no_tombstone() {
     assert_eq!(world.waiting().tombstones, 0);
     world.forget_stored();
     assert_eq!(world.capture_all(), (28, 0));
+}
+
+#[test]
+fn a_capture_during_which_the_seed_changes_yields_everything_once() {
+    let mut world = World::new();
+    let many = if cfg!(miri) { 200 } else { 6000 };
+    world.pace = Pace { step_cost: 12_000, keys: 100, bytes: 4000 };
+    (0..many).for_each(|key| world.set_in_one_slot(key));
+    (0..30).for_each(|key| world.push(1, key));
+    world.capture_all();
+    (0..many).for_each(|key| world.set_in_one_slot(key));
+    (0..20).for_each(|key| world.delete_in_one_slot(key));
+    world.begin();
+    for step in 1_u64.. {
+        if step.is_multiple_of(7) {
+            world.reseed(HashSeed::new(step, 1));
+        }
+        if step > 200 || !world.step() {
+            break;
+        }
+    }
+    assert_eq!(world.finish(), (many as usize - 20, 20));
+    assert_eq!(world.capture_all(), (0, 0));
+    // What is restored is found by the seed of its checkpoint.
+    world.restart();
+    world.delete_in_one_slot(25);
+    assert_eq!(world.capture_all(), (0, 1));
 }
 
 #[test]

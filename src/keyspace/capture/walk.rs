@@ -6,7 +6,7 @@ use crate::keyspace::changes::Generation;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::range::epoch::EndedDatabase;
 use crate::keyspace::slot::{SLOTS_PER_RANGE, Slot};
-use crate::keyspace::table::{Position, SlotTable};
+use crate::keyspace::table::{Position, SlotTable, WalkPlace};
 
 /// What there is to capture of one generation in one lock range.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(super) struct SlotWalk {
     /// How far the tombstones are read.
     tombstone_position: Position,
     /// How far the table is scanned.
-    table_position: Position,
+    table_position: Option<WalkPlace>,
     /// Captured, and not yet among what is found.
     captured: Vec<Entry>,
     found: SlotChanges,
@@ -65,7 +65,7 @@ impl SlotWalk {
         SlotWalk {
             tombstone_position: (!tombstones.is_empty()).then_some(0),
             tombstones,
-            table_position: database.has_entries.then_some(0),
+            table_position: database.has_entries.then(WalkPlace::default),
             captured: Vec::new(),
             found: nothing_in(database.generation, slot),
             found_bytes: 0,

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::{Database, LockRange, Usage};
-use crate::keyspace::DATABASES;
 use crate::keyspace::changes::{Generation, PreImages, Tombstones};
 use crate::keyspace::entry::{Entry, Marks};
 use crate::keyspace::slot::Slot;
-use crate::keyspace::table::Position;
+use crate::keyspace::table::WalkPlace;
+use crate::keyspace::{Basis, DATABASES};
 
 /// What one lock range had when an epoch ended.
 pub(in crate::keyspace) struct EndedEpoch {
@@ -76,14 +76,14 @@ impl LockRange {
         &mut self,
         generation: Generation,
         slot: Slot,
-        from: u64,
+        from: WalkPlace,
         budget: usize,
         captured: &mut Vec<Entry>,
-    ) -> Position {
+    ) -> Option<WalkPlace> {
         let wanted = self.changes.previous();
         let database = self.database_mut(generation)?;
         let table = &mut database.tables[slot.within_range()];
-        let rest = table.scan_mut(from, budget, &mut |entry| {
+        let rest = table.walk_mut(from, budget, &mut |entry| {
             if !entry.marks().contains(wanted) {
                 return 0;
             }
@@ -127,12 +127,12 @@ impl LockRange {
         &mut self,
         generation: Generation,
         slot: Slot,
-        from: u64,
+        from: WalkPlace,
         budget: usize,
-    ) -> Position {
+    ) -> Option<WalkPlace> {
         let current = self.changes.current();
         let database = self.database_mut(generation)?;
-        database.tables[slot.within_range()].scan_mut(from, budget, &mut |entry| {
+        database.tables[slot.within_range()].walk_mut(from, budget, &mut |entry| {
             entry.set_marks(current);
             0
         })
@@ -159,11 +159,14 @@ impl LockRange {
     /// Puts in an entry that the newest checkpoint holds as it is.
     pub(in crate::keyspace) fn restore(&mut self, db: usize, slot: Slot, mut entry: Entry) {
         entry.set_marks(Marks::STORED);
-        self.databases[db].get_or_insert_with(Default::default).put(slot, entry);
+        let seed = self.seed;
+        self.databases[db].get_or_insert_with(|| Database::new(seed)).put(slot, entry);
     }
 
-    pub(in crate::keyspace) fn restore_generations(&mut self, generations: [Generation; DATABASES]) {
-        self.changes.restore_generations(generations);
+    /// Takes what a checkpoint says of the keyspace that it is restored into, which is empty.
+    pub(in crate::keyspace) fn restore_basis(&mut self, basis: Basis) {
+        self.changes.restore_generations(basis.generations);
+        self.seed = basis.hash_seed;
     }
 
     fn database_mut(&mut self, generation: Generation) -> Option<&mut Database> {

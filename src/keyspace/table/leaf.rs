@@ -5,7 +5,7 @@
 //!   that is what a scan walks along, and why it survives growing and shrinking.
 //! - Cells grow by a quarter or less, in steps that fit the allocator's classes; at least an eighth of them stays empty.
 
-use super::{BRANCH_BITS, KeyHash, PLACE_BITS, Position};
+use super::{BRANCH_BITS, KeyHash, PLACE_BITS, Position, Rehash};
 use crate::keyspace::entry::Entry;
 
 #[derive(Debug, Default)]
@@ -30,29 +30,29 @@ impl Leaf {
         self.cells[cell].as_mut()
     }
 
-    /// Puts the entry in, in place of one with the same key; returns that one. `depth` is the leaf's, for hashing again.
-    pub fn insert(&mut self, hash: KeyHash, depth: u32, mut entry: Entry) -> Option<Entry> {
+    /// Puts the entry in, in place of one with the same key; returns that one.
+    pub fn insert(&mut self, hash: KeyHash, rehash: Rehash, mut entry: Entry) -> Option<Entry> {
         entry.set_tag(hash.tag);
         if let Some(cell) = self.find_cell(hash, entry.key()) {
             return self.cells[cell].replace(entry);
         }
         if self.len() + 1 > most_entries(self.cells.len()) {
-            self.resize(larger(self.cells.len()), depth);
+            self.resize(larger(self.cells.len()), rehash);
         }
         self.place(hash, entry);
         self.len += 1;
         None
     }
 
-    pub fn remove(&mut self, hash: KeyHash, depth: u32, key: &[u8]) -> Option<Entry> {
+    pub fn remove(&mut self, hash: KeyHash, rehash: Rehash, key: &[u8]) -> Option<Entry> {
         let cell = self.find_cell(hash, key)?;
         let old = self.cells[cell].take();
-        self.close_gap(cell, depth);
+        self.close_gap(cell, rehash);
         self.len -= 1;
         if self.len == 0 {
             self.cells = Box::default();
         } else if self.len() * 4 < self.cells.len() {
-            self.resize(fitting(self.len() + self.len() / 2), depth);
+            self.resize(fitting(self.len() + self.len() / 2), rehash);
         }
         old
     }
@@ -69,7 +69,7 @@ impl Leaf {
     pub fn scan(
         &self,
         from: u64,
-        depth: u32,
+        rehash: Rehash,
         count: usize,
         visit: &mut dyn FnMut(&Entry),
     ) -> (usize, Position) {
@@ -78,11 +78,11 @@ impl Leaf {
         }
         let first = self.home(from);
         let end = self.cells_until(first, count);
-        let bound = self.first_place_of(end, depth);
+        let bound = self.first_place_of(end, rehash.depth);
         let mut visited = 0;
         for cell in self.cells_of_homes(first, end) {
             let Some(entry) = &self.cells[cell] else { continue };
-            let place = KeyHash::of(entry.key()).at_depth(depth).place;
+            let place = rehash.of(entry).place;
             if place >= from && bound.is_none_or(|bound| place < bound) {
                 visit(entry);
                 visited += 1;
@@ -189,11 +189,11 @@ impl Leaf {
     }
 
     /// Moves entries back over a cell that has become free, so that no probe ends too early.
-    fn close_gap(&mut self, gap: usize, depth: u32) {
+    fn close_gap(&mut self, gap: usize, rehash: Rehash) {
         let mut gap = gap;
         let mut cell = self.next(gap);
         while let Some(entry) = &self.cells[cell] {
-            let home = self.home(KeyHash::of(entry.key()).at_depth(depth).place);
+            let home = self.home(rehash.of(entry).place);
             if self.distance(home, cell) >= self.distance(gap, cell) {
                 self.cells.swap(gap, cell);
                 gap = cell;
@@ -207,13 +207,12 @@ impl Leaf {
         if to >= from { to - from } else { to + self.cells.len() - from }
     }
 
-    fn resize(&mut self, cells: usize, depth: u32) {
+    fn resize(&mut self, cells: usize, rehash: Rehash) {
         let empty = std::iter::repeat_with(|| None).take(cells).collect();
         let old = std::mem::replace(&mut self.cells, empty);
         // The entries lie far from each other. A pass that only touches them waits for many at once, one that hashes them for few.
         std::hint::black_box(old.iter().flatten().fold(0, |sum, entry| sum + entry.key().len()));
-        let hash = |entry: &Entry| KeyHash::of(entry.key()).at_depth(depth);
-        let hashes: Vec<KeyHash> = old.iter().flatten().map(hash).collect();
+        let hashes: Vec<KeyHash> = old.iter().flatten().map(|entry| rehash.of(entry)).collect();
         for (entry, hash) in old.into_iter().flatten().zip(hashes) {
             self.place(hash, entry);
         }

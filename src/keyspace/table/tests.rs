@@ -39,6 +39,52 @@ fn what_is_inserted_is_found_until_it_is_removed_also_across_splits() {
     assert!(table.is_empty() && table.find(b"key:1").is_none());
 }
 
+/// Numbers in the order of a scan.
+fn order(table: &SlotTable) -> Vec<usize> {
+    let mut order = Vec::new();
+    assert_eq!(table.scan(0, usize::MAX, &mut |entry| order.push(number_in(entry))), None);
+    order
+}
+
+fn place(number: usize, seed: HashSeed) -> u64 {
+    KeyHash::of(format!("key:{number}").as_bytes(), seed).place
+}
+
+#[test]
+fn another_seed_gives_another_order_and_the_same_entries() {
+    let many = if cfg!(miri) { 100 } else { 2 * LEAF_ENTRIES };
+    let (mut table, seed) = (table(0..many), HashSeed::new(3, 4));
+    let before = order(&table);
+    table.reseed(seed);
+    let after = order(&table);
+    assert!((table.len(), after.len()) == (many, many) && after != before);
+    let places: Vec<u64> = after.iter().map(|number| place(*number, seed) >> 36).collect();
+    let moved = places.windows(2).filter(|two| two[0] > two[1]).count();
+    assert!(moved < many / 4, "{moved} are out of the seed's order, which probing alone does to few");
+    for number in 0..many {
+        assert_eq!(table.find(format!("key:{number}").as_bytes()).map(number_in), Some(number));
+    }
+}
+
+#[test]
+fn a_walk_during_which_the_seed_changes_begins_again() {
+    let mut table = table(0..500);
+    let (mut place, mut steps) = (Some(WalkPlace::default()), 0);
+    let mut seen = BTreeSet::new();
+    while let Some(from) = place {
+        if steps == 5 {
+            seen.clear();
+            table.reseed(HashSeed::new(3, 4));
+        }
+        place = table.walk_mut(from, 32, &mut |entry| {
+            seen.insert(number_in(entry));
+            0
+        });
+        steps += 1;
+    }
+    assert!(steps > 6 && seen.len() == 500, "{steps} steps, {} seen", seen.len());
+}
+
 #[test]
 fn a_pick_is_some_entry_as_long_as_there_is_one() {
     assert!(SlotTable::default().pick(7).is_none());

@@ -158,7 +158,7 @@ impl HashTwin {
 
     fn expire(&mut self, field: Vec<u8>, at_ms: i64) {
         let found = self.model.positions.contains_key(&field);
-        assert_eq!(self.hash.set_expire_at(&field, Some(at_ms)), found);
+        assert_eq!(self.hash.set_expire_at(&field, Some(at_ms), &TypeLimits::default()), found);
         if found {
             self.deadlines.insert(field, at_ms);
         }

@@ -17,14 +17,13 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{BuildHasher, Hasher};
 use std::marker::PhantomData;
-
-use foldhash::quality::FixedState;
 
 use super::segmented::{Segmented, segment_len};
 use block::{BLOCK_LEN, Block, Taken};
 use index::{Index, Place};
+
+use crate::keyspace::hash_seed::HashSeed;
 
 /// Most elements of a table.
 pub(super) const MAX_LEN: usize = u32::MAX as usize;
@@ -44,19 +43,19 @@ pub(super) struct DenseTable<R> {
     block_bytes: usize,
     index: Index,
     len: usize,
-    hasher: FixedState,
+    seed: HashSeed,
     record: PhantomData<fn() -> R>,
 }
 
 impl<R: Record> DenseTable<R> {
     /// An empty table whose hash function has this seed.
-    pub(super) fn new(hash_seed: u64) -> Self {
+    pub(super) fn new(seed: HashSeed) -> Self {
         Self {
             blocks: Blocks::default(),
             block_bytes: 0,
             index: Index::new(),
             len: 0,
-            hasher: FixedState::with_seed(hash_seed),
+            seed,
             record: PhantomData,
         }
     }
@@ -78,13 +77,13 @@ impl<R: Record> DenseTable<R> {
 
     /// The position of the record with this key.
     pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
-        self.find_at(place(&self.hasher, key), key)
+        self.find_at(place(self.seed, key), key)
     }
 
     /// Adds the concatenation of `parts`, whose key is `key`, as a record at the end. If a record with this key is
     /// there already, changes nothing and returns that record's position.
     pub(super) fn insert(&mut self, key: &[u8], parts: &[&[u8]]) -> Option<usize> {
-        let place = place(&self.hasher, key);
+        let place = place(self.seed, key);
         let found = self.find_at(place, key);
         if found.is_none() {
             self.push(place, parts);
@@ -103,7 +102,7 @@ impl<R: Record> DenseTable<R> {
         self.index.remove(removed, position as u32);
         let last = self.pop();
         if position < self.len {
-            let moved = place(&self.hasher, R::key(&last));
+            let moved = place(self.seed, R::key(&last));
             self.index.relocate(moved, self.len as u32, position as u32);
             self.edit_slot(position, |block, slot| block.put(slot, last));
         }
@@ -133,8 +132,8 @@ impl<R: Record> DenseTable<R> {
         }
         self.len += 1;
         self.edit_slot(position, |block, slot| block.set(slot, parts));
-        let (blocks, hasher) = (&self.blocks, &self.hasher);
-        self.index.insert(place, position as u32, |position| place_in::<R>(blocks, hasher, position));
+        let (blocks, seed) = (&self.blocks, self.seed);
+        self.index.insert(place, position as u32, |position| place_in::<R>(blocks, seed, position));
     }
 
     fn pop(&mut self) -> Taken {
@@ -156,17 +155,25 @@ impl<R: Record> DenseTable<R> {
         result
     }
 
+    /// Finds everything by another seed from here on. The dense order stays; positions of scans mean nothing afterwards.
+    pub(super) fn reseed(&mut self, seed: HashSeed) {
+        if self.seed != seed {
+            self.seed = seed;
+            self.rebuild_index();
+        }
+    }
+
     fn rebuild_index(&mut self) {
         self.index = Index::new();
-        let (blocks, hasher) = (&self.blocks, &self.hasher);
-        let place_of = |position| place_in::<R>(blocks, hasher, position);
+        let (blocks, seed) = (&self.blocks, self.seed);
+        let place_of = |position| place_in::<R>(blocks, seed, position);
         for position in 0..self.len as u32 {
             self.index.insert(place_of(position), position, place_of);
         }
     }
 
     fn place_at(&self, position: usize) -> Place {
-        place_in::<R>(&self.blocks, &self.hasher, position as u32)
+        place_in::<R>(&self.blocks, self.seed, position as u32)
     }
 }
 
@@ -174,12 +181,10 @@ fn record_at(blocks: &Blocks, position: usize) -> &[u8] {
     blocks.get(position / BLOCK_LEN).get(position % BLOCK_LEN)
 }
 
-fn place_in<R: Record>(blocks: &Blocks, hasher: &FixedState, position: u32) -> Place {
-    place(hasher, R::key(record_at(blocks, position as usize)))
+fn place_in<R: Record>(blocks: &Blocks, seed: HashSeed, position: u32) -> Place {
+    place(seed, R::key(record_at(blocks, position as usize)))
 }
 
-fn place(hasher: &FixedState, key: &[u8]) -> Place {
-    let mut hasher = hasher.build_hasher();
-    hasher.write(key);
-    Place::of_hash(hasher.finish())
+fn place(seed: HashSeed, key: &[u8]) -> Place {
+    Place::of_hash(seed.hash(key))
 }

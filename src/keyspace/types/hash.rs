@@ -20,6 +20,7 @@ use super::encoding::Encoding;
 use super::limits::TypeLimits;
 use super::packed::Packed;
 use super::varint;
+use crate::keyspace::hash_seed::HashSeed;
 use deadlines::Deadlines;
 
 /// A hash value.
@@ -233,12 +234,12 @@ impl Hash {
     }
 
     /// Gives a field a deadline (ms since the epoch, a negative one counts as zero) or takes it away. Returns whether there is such a field.
-    pub fn set_expire_at(&mut self, field: &[u8], deadline_ms: Option<i64>) -> bool {
+    pub fn set_expire_at(&mut self, field: &[u8], deadline_ms: Option<i64>, limits: &TypeLimits) -> bool {
         if !self.contains(field) {
             return false;
         }
         match deadline_ms {
-            Some(at_ms) => self.full().deadlines.set(field, at_ms),
+            Some(at_ms) => self.full().deadlines.set(field, at_ms, limits.hash_seed),
             None => {
                 if let Some(deadlines) = self.deadlines_mut() {
                     deadlines.remove(field);
@@ -273,6 +274,16 @@ impl Hash {
             self.remove(field);
         }
         passed.len()
+    }
+
+    /// Finds fields by another seed from here on; see [`HashSeed`].
+    pub fn reseed(&mut self, seed: HashSeed) {
+        if let Form::Full(full) = &mut self.0 {
+            full.deadlines.reseed(seed);
+            if let Fields::Table(table) = &mut full.fields {
+                table.reseed(seed);
+            }
+        }
     }
 
     fn fields(&self) -> FieldsRef<'_> {

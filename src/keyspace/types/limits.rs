@@ -2,6 +2,8 @@
 //!
 //! Apply depends on these, so they must be the same on every node and in every replay: they are no runtime settings.
 
+use crate::keyspace::hash_seed::HashSeed;
+
 /// Redis' names and defaults (`hash-max-listpack-entries` and so on).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeLimits {
@@ -14,9 +16,8 @@ pub struct TypeLimits {
     pub zset_max_listpack_value_bytes: usize,
     /// Bytes in one packed chunk of a list (`list-max-listpack-size -2`).
     pub list_max_listpack_bytes: usize,
-    /// Seed of the hash functions of big encodings. It decides the order of SCAN and no reply to a write; keep it
-    /// from clients, or they can make tables slow.
-    pub hash_seed: u64,
+    /// The seed of big encodings: that of the keyspace, whose owner keeps it up to date here.
+    pub hash_seed: HashSeed,
 }
 
 impl Default for TypeLimits {
@@ -30,7 +31,7 @@ impl Default for TypeLimits {
             zset_max_listpack_entries: 128,
             zset_max_listpack_value_bytes: 64,
             list_max_listpack_bytes: 8192,
-            hash_seed: 0,
+            hash_seed: HashSeed::NONE,
         }
     }
 }

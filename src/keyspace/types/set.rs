@@ -21,6 +21,7 @@ use super::dense_table::{DenseTable, Record};
 use super::encoding::Encoding;
 use super::limits::TypeLimits;
 use super::packed::Packed;
+use crate::keyspace::hash_seed::HashSeed;
 use intset::{IntSet, parse_canonical};
 
 /// A set value.
@@ -195,6 +196,13 @@ impl Set {
         }
         self.iter().for_each(|member| visit(&member));
         0
+    }
+
+    /// Finds members by another seed from here on; see [`HashSeed`].
+    pub fn reseed(&mut self, seed: HashSeed) {
+        if let Form::Table(table) = &mut self.0 {
+            table.reseed(seed);
+        }
     }
 
     fn may_pack(&self, limits: &TypeLimits) -> bool {

@@ -22,6 +22,7 @@ use std::iter::FusedIterator;
 use std::ops::{Bound, Range};
 
 use super::limits::TypeLimits;
+use crate::keyspace::hash_seed::HashSeed;
 use big::Big;
 use order::Cut;
 use packed::Packed;
@@ -33,23 +34,23 @@ use packed::Packed;
 pub struct ZSetLimits {
     pub max_packed_entries: usize,
     pub max_packed_member_bytes: usize,
-    /// Decides the order of a scan, and who can make members collide. One value for all nodes that must agree on scans.
-    pub hash_seed: u64,
+    /// Decides the order of a scan.
+    pub hash_seed: HashSeed,
 }
 
 impl ZSetLimits {
     /// What Redis and Valkey ship with.
     pub const DEFAULT: ZSetLimits =
-        ZSetLimits { max_packed_entries: 128, max_packed_member_bytes: 64, hash_seed: 0 };
+        ZSetLimits { max_packed_entries: 128, max_packed_member_bytes: 64, hash_seed: HashSeed::NONE };
 }
 
 impl From<&TypeLimits> for ZSetLimits {
-    /// The limits of a sorted set among those of all types, and the default seed.
+    /// The limits of a sorted set among those of all types.
     fn from(limits: &TypeLimits) -> ZSetLimits {
         ZSetLimits {
             max_packed_entries: limits.zset_max_listpack_entries,
             max_packed_member_bytes: limits.zset_max_listpack_value_bytes,
-            ..ZSetLimits::DEFAULT
+            hash_seed: limits.hash_seed,
         }
     }
 }
@@ -321,6 +322,13 @@ impl ZSet {
                 0
             }
             Encoding::Big(big) => big.scan(cursor, count, visit),
+        }
+    }
+
+    /// Finds members by another seed from here on; see [`HashSeed`]. Cursors of scans mean nothing afterwards.
+    pub fn reseed(&mut self, seed: HashSeed) {
+        if let Encoding::Big(big) = &mut self.encoding {
+            big.reseed(seed);
         }
     }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use crate::keyspace::capture::{Capture, Pace, SlotChanges, Step};
 use crate::keyspace::changes::Generation;
 use crate::keyspace::entry::Entry;
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::range::{LockRange, Usage, Waiting};
 use crate::keyspace::slot::{RANGES, Slot};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::types::list::List;
 use crate::keyspace::value::{Collection, Object, ValueRef};
 use crate::keyspace::view::{LockSet, Ranges};
-use crate::keyspace::{DATABASES, Keyspace, Mutator};
+use crate::keyspace::{Basis, DATABASES, Keyspace, Mutator};
 
 /// Databases that are written to.
 pub const DBS: usize = 3;
@@ -60,6 +61,7 @@ pub struct World {
     expected: Option<Expected>,
     given_up: bool,
     values: usize,
+    seed: HashSeed,
 }
 
 /// A key in one of three slots.
@@ -97,6 +99,7 @@ impl World {
             expected: None,
             given_up: false,
             values: 0,
+            seed: HashSeed::NONE,
         }
     }
 
@@ -237,6 +240,12 @@ impl World {
         self.now.generations.swap(a, b);
     }
 
+    /// Hashes everything by another seed.
+    pub fn reseed(&mut self, seed: HashSeed) {
+        self.mutator.reseed(seed);
+        self.seed = seed;
+    }
+
     pub fn begin_if_none_runs(&mut self) {
         if self.capture.is_none() {
             self.begin();
@@ -255,7 +264,8 @@ impl World {
         }
         let mut capture = self.mutator.begin_capture().expect("none is running");
         capture.pace = self.pace;
-        assert_eq!(capture.generations(), self.now.generations);
+        let basis = Basis { generations: self.now.generations, hash_seed: self.seed };
+        assert_eq!(capture.basis(), basis);
         assert_eq!(capture.usage(), std::array::from_fn(|db| usage(&self.now.data[db])));
         for generation in capture.dropped() {
             assert!(!self.now.generations.contains(generation));
@@ -397,7 +407,7 @@ impl World {
         }
         let Some(moment) = self.stored.clone() else { return };
         self.mutator = Keyspace::create().1;
-        self.mutator.restore_generations(moment.generations);
+        self.mutator.restore_basis(Basis { generations: moment.generations, hash_seed: self.seed });
         let restoring = &self.mutator.restore();
         std::thread::scope(|scope| {
             for (db, data) in moment.data.iter().enumerate() {

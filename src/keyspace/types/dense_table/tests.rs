@@ -13,7 +13,7 @@ impl Record for Whole {
 }
 
 fn table_of(keys: impl IntoIterator<Item = u32>) -> DenseTable<Whole> {
-    let mut table = DenseTable::new(1);
+    let mut table = DenseTable::new(HashSeed::new(1, 0));
     for key in keys {
         insert(&mut table, key);
     }

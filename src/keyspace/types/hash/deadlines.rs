@@ -8,6 +8,7 @@
 use std::ops::Bound;
 
 use super::super::zset::{Entry, ZSet, ZSetLimits};
+use crate::keyspace::hash_seed::HashSeed;
 
 /// The deadline whose score is zero: the middle of all there are.
 const MIDDLE_MS: i64 = 1 << 62;
@@ -28,12 +29,16 @@ impl Deadlines {
         self.0.score(field).map(deadline_of)
     }
 
-    pub(super) fn set(&mut self, field: &[u8], at_ms: i64) {
-        self.0.insert(field, score_of(at_ms), &ZSetLimits::DEFAULT);
+    pub(super) fn set(&mut self, field: &[u8], at_ms: i64, hash_seed: HashSeed) {
+        self.0.insert(field, score_of(at_ms), &ZSetLimits { hash_seed, ..ZSetLimits::DEFAULT });
     }
 
     pub(super) fn remove(&mut self, field: &[u8]) {
         self.0.remove(field);
+    }
+
+    pub(super) fn reseed(&mut self, seed: HashSeed) {
+        self.0.reseed(seed);
     }
 
     pub(super) fn earliest(&self) -> Option<i64> {
@@ -96,10 +101,10 @@ mod tests {
     fn fields_pass_by_deadline_then_name() {
         let mut deadlines = Deadlines::new();
         for (number, at_ms) in EDGES.into_iter().enumerate().rev() {
-            deadlines.set(format!("field:{number}").as_bytes(), at_ms);
+            deadlines.set(format!("field:{number}").as_bytes(), at_ms, HashSeed::NONE);
         }
-        deadlines.set(b"a", 2);
-        deadlines.set(b"field:0", i64::MAX);
+        deadlines.set(b"a", 2, HashSeed::NONE);
+        deadlines.set(b"field:0", i64::MAX, HashSeed::NONE);
         assert_eq!((deadlines.earliest(), deadlines.get(b"field:9")), (Some(1), Some(i64::MAX)));
         assert_eq!(deadlines.passed(2).collect::<Vec<_>>(), [&b"field:1"[..], b"a", b"field:2"]);
         assert_eq!((deadlines.passed_len(0), deadlines.passed_len(i64::MAX)), (0, 11));

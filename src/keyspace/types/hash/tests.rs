@@ -50,16 +50,16 @@ fn deadlines_follow_their_fields() {
             hash.set(field, b"1", &limits);
         }
         assert_eq!((hash.earliest_deadline(), hash.remove_expired(i64::MAX, 9)), (None, 0));
-        assert!(!hash.set_expire_at(b"nobody", Some(5)));
+        assert!(!hash.set_expire_at(b"nobody", Some(5), &TypeLimits::default()));
         for (field, at_ms) in [(b"a", 30), (b"b", 10), (b"c", 20), (b"d", 20)] {
-            assert!(hash.set_expire_at(field, Some(at_ms)));
+            assert!(hash.set_expire_at(field, Some(at_ms), &TypeLimits::default()));
         }
         assert_eq!((hash.expire_at(b"b"), hash.earliest_deadline()), (Some(10), Some(10)));
         assert_ne!(hash.encoding_name(), "listpack");
 
         hash.set_keeping_deadline(b"b", b"2", &limits);
         hash.set(b"c", b"2", &limits);
-        assert!(hash.set_expire_at(b"d", None));
+        assert!(hash.set_expire_at(b"d", None, &TypeLimits::default()));
         assert_eq!((hash.expire_at(b"c"), hash.expire_at(b"d")), (None, None));
 
         assert!(!hash.is_expired(b"b", 9) && hash.is_expired(b"b", 10));
@@ -74,7 +74,7 @@ fn deadlines_follow_their_fields() {
 fn a_removed_field_takes_its_deadline_along() {
     let mut hash = Hash::new();
     hash.set(b"f", b"1", &limits());
-    hash.set_expire_at(b"f", Some(10));
+    hash.set_expire_at(b"f", Some(10), &TypeLimits::default());
     hash.remove(b"f");
     hash.set(b"f", b"2", &limits());
     assert_eq!(hash.expire_at(b"f"), None);
@@ -84,7 +84,7 @@ fn a_removed_field_takes_its_deadline_along() {
 fn a_packed_hash_with_deadlines_becomes_a_table_and_keeps_them() {
     let mut hash = Hash::new();
     hash.set(b"f", b"1", &limits());
-    hash.set_expire_at(b"f", Some(10));
+    hash.set_expire_at(b"f", Some(10), &TypeLimits::default());
     hash.set(b"g", &[b'x'; 99], &limits());
     assert_eq!((hash.encoding(), hash.expire_at(b"f")), (Encoding::Hashtable, Some(10)));
 }
@@ -165,7 +165,7 @@ fn apply(hash: &mut Hash, model: &mut Model, op: Op) {
         }
         Op::Expire(field, at_ms) => {
             let found = model.position(&name(field));
-            assert_eq!(hash.set_expire_at(&name(field), at_ms), found.is_some());
+            assert_eq!(hash.set_expire_at(&name(field), at_ms, &TypeLimits::default()), found.is_some());
             if let Some(position) = found {
                 model.0[position].2 = at_ms;
             }

@@ -14,6 +14,7 @@ use super::index::Index;
 use super::order::Cut;
 use super::tree::{self, CountedTree, Item};
 use super::{Entry, Inserted};
+use crate::keyspace::hash_seed::HashSeed;
 
 /// Slots that a removal cleans: as many as keep pace with removals, and more where the arena is sparse all the same, for
 /// slots differ in size.
@@ -29,8 +30,19 @@ pub(super) struct Big {
 }
 
 impl Big {
-    pub(super) fn new(hash_seed: u64) -> Big {
+    pub(super) fn new(hash_seed: HashSeed) -> Big {
         Big { arena: Arena::default(), index: Index::new(hash_seed), tree: CountedTree::new() }
+    }
+
+    pub(super) fn reseed(&mut self, seed: HashSeed) {
+        if self.index.seed() == seed {
+            return;
+        }
+        self.index = Index::new(seed);
+        for Item { handle, .. } in self.tree.iter(0..self.tree.len()) {
+            let hash = self.index.hash(self.arena.member(handle));
+            self.index.insert(&self.arena, hash, handle);
+        }
     }
 
     pub(super) fn len(&self) -> usize {

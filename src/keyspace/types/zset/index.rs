@@ -10,12 +10,10 @@
 //! - Clones share buckets and directory. Whoever changes a bucket or some rows copies these first.
 //! - No result depends on a bucket's inner order; a scan goes by (hash, member), which only members and seed decide.
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use foldhash::quality::FixedState;
-
 use super::arena::{Arena, Handle};
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::types::segmented::{Segmented, segment_len};
 use crate::keyspace::types::shared::COUNTS_BYTES;
 
@@ -51,10 +49,21 @@ struct Bucket {
 type Directory = Segmented<u32, { segment_len::<u32>(4096) }>;
 type Buckets = Segmented<Arc<Bucket>, { segment_len::<Arc<Bucket>>(1024) }>;
 
+/// The hash function of an index.
+pub(super) trait Hashing {
+    fn hash(&self, member: &[u8]) -> u64;
+}
+
+impl Hashing for HashSeed {
+    fn hash(&self, member: &[u8]) -> u64 {
+        HashSeed::hash(*self, member)
+    }
+}
+
 /// The members of one arena.
 #[derive(Debug, Clone)]
-pub(super) struct Index<S = FixedState> {
-    hasher: S,
+pub(super) struct Index<S = HashSeed> {
+    hashing: S,
     /// By the top bits of a hash: the bucket's number in `buckets`.
     directory: Directory,
     depth: u8,
@@ -172,15 +181,19 @@ fn equal_bytes(tags: &[u8; 8], tag: u8) -> u64 {
 }
 
 impl Index {
-    pub(super) fn new(seed: u64) -> Index {
-        Index::with_hasher(FixedState::with_seed(seed))
+    pub(super) fn new(seed: HashSeed) -> Index {
+        Index::with_hashing(seed)
+    }
+
+    pub(super) fn seed(&self) -> HashSeed {
+        self.hashing
     }
 }
 
-impl<S: BuildHasher> Index<S> {
-    fn with_hasher(hasher: S) -> Index<S> {
+impl<S: Hashing> Index<S> {
+    fn with_hashing(hashing: S) -> Index<S> {
         let (directory, buckets) = (Directory::from_iter([0]), Buckets::from_iter([Bucket::new(0, 0)]));
-        Index { hasher, directory, depth: 0, buckets, deepest: 1, overflowing: 0 }
+        Index { hashing, directory, depth: 0, buckets, deepest: 1, overflowing: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -190,9 +203,7 @@ impl<S: BuildHasher> Index<S> {
     }
 
     pub(super) fn hash(&self, member: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(member);
-        hasher.finish()
+        self.hashing.hash(member)
     }
 
     pub(super) fn find(&self, arena: &Arena, hash: u64, member: &[u8]) -> Option<Handle> {
@@ -259,7 +270,7 @@ impl<S: BuildHasher> Index<S> {
 }
 
 /// Growing and shrinking.
-impl<S: BuildHasher> Index<S> {
+impl<S: Hashing> Index<S> {
     /// Splits the bucket behind the row; false if the directory may not grow for it.
     fn split(&mut self, arena: &Arena, row: usize) -> bool {
         let id = self.id(row);
@@ -347,7 +358,7 @@ impl<S: BuildHasher> Index<S> {
 }
 
 /// Scanning.
-impl<S: BuildHasher> Index<S> {
+impl<S: Hashing> Index<S> {
     /// Visits at least `count` records from the cursor on, if there are as many, in the order of (hash, member).
     /// Returns the cursor to go on with, 0 at the end. Whatever is in the index from the first call to the last is
     /// visited, whatever else comes and goes meanwhile.

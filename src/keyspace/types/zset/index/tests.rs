@@ -2,44 +2,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
-struct Fixture<S = FixedState> {
+struct Fixture<S = HashSeed> {
     arena: Arena,
     index: Index<S>,
     handles: BTreeMap<u32, Handle>,
 }
 
 /// Hashes all members to one of two neighbours.
-#[derive(Default)]
 struct Collide;
 
-#[derive(Default)]
-struct LastBit(u64);
-
-impl BuildHasher for Collide {
-    type Hasher = LastBit;
-
-    fn build_hasher(&self) -> LastBit {
-        LastBit::default()
-    }
-}
-
-impl Hasher for LastBit {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.last().map_or(0, |byte| u64::from(byte & 1));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+impl Hashing for Collide {
+    fn hash(&self, member: &[u8]) -> u64 {
+        member.last().map_or(0, |byte| u64::from(byte & 1))
     }
 }
 
 impl Fixture {
     fn with(count: u32) -> Fixture {
-        Fixture::filled(Index::new(1), count)
+        Fixture::filled(Index::new(HashSeed::new(1, 0)), count)
     }
 }
 
-impl<S: BuildHasher> Fixture<S> {
+impl<S: Hashing> Fixture<S> {
     fn filled(index: Index<S>, count: u32) -> Fixture<S> {
         let mut fixture = Fixture { arena: Arena::default(), index, handles: BTreeMap::new() };
         (0..count).for_each(|id| fixture.insert(id));
@@ -109,7 +93,7 @@ fn members_are_found_while_it_grows_and_shrinks() {
 
 #[test]
 fn colliding_hashes_overflow_and_come_back() {
-    let mut fixture = Fixture::filled(Index::with_hasher(Collide), 1000);
+    let mut fixture = Fixture::filled(Index::with_hashing(Collide), 1000);
     fixture.check();
     assert!(fixture.index.overflowing > 900 && fixture.index.directory.len() <= 128);
     let moved = fixture.arena.add(&7u32.to_be_bytes(), 0.0);
