@@ -141,3 +141,16 @@ impl WalError {
         move |source| WalError::Io { operation, file, offset, source: Arc::new(source) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_open_files_are_a_shortage_and_no_failed_write() {
+        let shortage =
+            |code| WalError::io("open", "0001.log", 0)(io::Error::from_raw_os_error(code)).is_no_space();
+        assert!([libc::EMFILE, libc::ENFILE, libc::ENOSPC, libc::EDQUOT].into_iter().all(shortage));
+        assert!(![libc::EIO, libc::EACCES, libc::ENOENT].into_iter().any(shortage));
+    }
+}
