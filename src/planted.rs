@@ -16,8 +16,14 @@ pub enum Bug {
     ServeWithoutOwnEntry,
     /// The lease outlasts the followers' promises and the election timeout.
     LongLease,
+    /// A leader takes its followers' promises to be as long as its own flags say.
+    AssumePromises,
     /// A leader goes on reading while the one that it hands over to is elected.
     LeaseDuringTransfer,
+    /// A second transfer of leadership makes the leader forget the first.
+    ForgetTransfers,
+    /// Reads under a lease are answered by the time at which their turn began.
+    ReadByOldClock,
     /// A restarted node forgets that it may have promised to elect nobody.
     ForgetPromises,
     /// A leader commits an entry of an older term because a majority has it.

@@ -4,6 +4,7 @@
 //! frame   = length:u32 kind:u8 body          length counts kind and body; at most MAX_FRAME_BYTES
 //! raft    = log_id:u64 flags:u8 [stamp] [echo] {message}       kind 1; flags: 1 stamp follows, 2 echo follows
 //! stamp   = term:u64 sent_at_ms:u64 round:u64
+//! echo    = stamp promise_ms:u32 sync_ms:u32
 //! message = length:u32 bytes                  an eraftpb.Message as protobuf
 //! publish = bytes                             kind 2; opaque here
 //! beat    = term:u64 busy:u8                  kind 3; on keepalive connections only
@@ -12,8 +13,10 @@
 //! piece   = index:u64 file:u32 offset:u64 total:u64 xxh3:u64 bytes   kind 6; the checksum is that of the bytes
 //! gone    = index:u64                         kind 7; there is no such checkpoint
 //! rejoin  = log_id:u64                        kind 8; the sender's log is new
-//! account = log_id:u64 term:u64 last:u64 memory:u8            kind 9; note is taken of that log
+//! account = log_id:u64 term:u64 last_term:u64 last:u64 memory:u8   kind 9; note is taken of that log
 //! part    = lane:u8 left:u32 bytes            kind 10; of a frame's kind and body, `left` bytes of it follow in further parts
+//! prove   = challenge:u64                     kind 11; the sender asks which log the receiver has
+//! proof   = log_id:u64 challenge:u64          kind 12; the sender's log, with the challenge that it was sent
 //! ```
 //! - All numbers are little-endian.
 //! - There is no checksum but that of a piece: TCP's, and the log's own CRC on what is kept, are held to be enough.
@@ -27,7 +30,8 @@ use raft::eraftpb::Message;
 use thiserror::Error;
 
 use super::byte_chain::ByteChain;
-use super::lease::Stamp;
+use super::lease::{Echo, Stamp};
+use super::memo::LogEnd;
 use crate::checkpoint::ship::Shipment;
 
 mod budget;
@@ -51,6 +55,8 @@ const KIND_ANSWER: u8 = 4;
 const KIND_REJOIN: u8 = 8;
 const KIND_ACCOUNT: u8 = 9;
 const KIND_PART: u8 = 10;
+const KIND_PROVE: u8 = 11;
+const KIND_PROOF: u8 = 12;
 const LENGTH_BYTES: usize = 4;
 /// Kind, lane, bytes left.
 const PART_HEAD_BYTES: usize = 1 + 1 + 4;
@@ -90,6 +96,15 @@ pub enum Frame {
         log_id: u64,
         account: Account,
     },
+    /// The receiver is to say which log it has, and to return this.
+    Prove {
+        challenge: u64,
+    },
+    /// The sender's log, with the challenge that it was sent: so it can be reached at this member's address.
+    Proof {
+        log_id: u64,
+        challenge: u64,
+    },
 }
 
 /// What a member tells another whose log is new.
@@ -97,7 +112,7 @@ pub enum Frame {
 pub struct Account {
     pub term: u64,
     /// Where its own log ends.
-    pub last_index: u64,
+    pub end: LogEnd,
     pub memory: Memory,
 }
 
@@ -132,7 +147,7 @@ pub struct RaftFrame {
     /// Set by leaders.
     pub stamp: Option<Stamp>,
     /// Set by followers, in frames to their leader.
-    pub echo: Option<Stamp>,
+    pub echo: Option<Echo>,
     pub messages: Vec<Message>,
 }
 
@@ -237,7 +252,9 @@ impl Frame {
             Frame::BeatAnswer { .. } => 8,
             Frame::Shipment(shipment) => shipment::body_bytes(shipment),
             Frame::Rejoin { .. } => 8,
-            Frame::Account { .. } => 25,
+            Frame::Account { .. } => 33,
+            Frame::Prove { .. } => 8,
+            Frame::Proof { .. } => 16,
         }
     }
 
@@ -263,12 +280,21 @@ impl Frame {
                 out.put_u8(KIND_REJOIN);
                 out.put_u64_le(*log_id);
             }
-            Frame::Account { log_id, account: Account { term, last_index, memory } } => {
+            Frame::Account { log_id, account: Account { term, end, memory } } => {
                 out.put_u8(KIND_ACCOUNT);
-                out.put_u64_le(*log_id);
-                out.put_u64_le(*term);
-                out.put_u64_le(*last_index);
+                for number in [*log_id, *term, end.term, end.index] {
+                    out.put_u64_le(number);
+                }
                 out.put_u8(*memory as u8);
+            }
+            Frame::Prove { challenge } => {
+                out.put_u8(KIND_PROVE);
+                out.put_u64_le(*challenge);
+            }
+            Frame::Proof { log_id, challenge } => {
+                out.put_u8(KIND_PROOF);
+                out.put_u64_le(*log_id);
+                out.put_u64_le(*challenge);
             }
         }
     }
@@ -297,6 +323,11 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
         }
         KIND_REJOIN => Frame::Rejoin { log_id: body.try_get_u64_le().map_err(|_| short("log id"))? },
         KIND_ACCOUNT => decode_account(&mut body)?,
+        KIND_PROVE => Frame::Prove { challenge: body.try_get_u64_le().map_err(|_| short("challenge"))? },
+        KIND_PROOF => Frame::Proof {
+            log_id: body.try_get_u64_le().map_err(|_| short("log id"))?,
+            challenge: body.try_get_u64_le().map_err(|_| short("challenge"))?,
+        },
         kind => return Err(FrameError::UnknownKind { kind }),
     };
     match body.len() {
@@ -307,9 +338,10 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
 
 fn decode_account(body: &mut Bytes) -> Result<Frame, FrameError> {
     let mut number = || body.try_get_u64_le().map_err(|_| short("account"));
-    let (log_id, term, last_index) = (number()?, number()?, number()?);
+    let (log_id, term) = (number()?, number()?);
+    let end = LogEnd { term: number()?, index: number()? };
     let memory = Memory::decode(body.try_get_u8().map_err(|_| short("account"))?)?;
-    Ok(Frame::Account { log_id, account: Account { term, last_index, memory } })
+    Ok(Frame::Account { log_id, account: Account { term, end, memory } })
 }
 
 fn short(part: &'static str) -> FrameError {
@@ -329,6 +361,10 @@ mod tests {
         Stamp { term: seed, sent_at_ms: seed.wrapping_mul(3), round: !seed }
     }
 
+    fn echo(seed: u64) -> Echo {
+        Echo { stamp: stamp(seed), promise_ms: 450, sync_ms: u32::MAX }
+    }
+
     fn append(data: Vec<u8>) -> Message {
         let mut entry = Entry::default();
         (entry.term, entry.index, entry.data) = (3, 9, data.into());
@@ -346,8 +382,8 @@ mod tests {
             raft(None, None, vec![]),
             raft(Some(stamp(1)), None, vec![append(vec![7; 300])]),
             raft(Some(stamp(1)), None, vec![append(vec![7; 70_000])]),
-            raft(None, Some(stamp(u64::MAX)), vec![append(vec![]); 3]),
-            raft(Some(stamp(2)), Some(stamp(3)), vec![Message::default()]),
+            raft(None, Some(echo(u64::MAX)), vec![append(vec![]); 3]),
+            raft(Some(stamp(2)), Some(echo(3)), vec![Message::default()]),
             Frame::Publish(Bytes::from_static(b"news")),
             Frame::Publish(Bytes::new()),
             busy,
@@ -357,7 +393,12 @@ mod tests {
             piece(b""),
             Frame::Shipment(Shipment::Gone { index: 8 }),
             Frame::Rejoin { log_id: 1 << 60 },
-            Frame::Account { log_id: 5, account: Account { term: 6, last_index: 7, memory: Memory::Whole } },
+            Frame::Account {
+                log_id: 5,
+                account: Account { term: 6, end: LogEnd { term: 4, index: 7 }, memory: Memory::Whole },
+            },
+            Frame::Prove { challenge: u64::MAX },
+            Frame::Proof { log_id: 8, challenge: 9 },
         ]
     }
 
@@ -479,7 +520,7 @@ mod tests {
         #[test]
         fn no_bytes_at_all_make_the_decoder_panic(
             mut body in proptest::collection::vec(any::<u8>(), 1..200),
-            kind in 0u8..12,
+            kind in 0u8..14,
         ) {
             body[0] = kind;
             let mut buffer = BytesMut::new();

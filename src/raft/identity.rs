@@ -10,6 +10,8 @@
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::memo;
+
 /// The id of a node, unique in its cluster and never zero.
 pub type NodeId = u64;
 
@@ -83,13 +85,9 @@ pub enum IdentityError {
 
 /// The most voters of one group.
 pub const MAX_MEMBERS: usize = 31;
-/// Stands for [`Identity::trusted_from`] of a node that knows to have lost a log, and has not yet heard what it may have said with
-/// it.
-pub const NOT_YET_KNOWN: u64 = u64::MAX;
+/// Of the identity alone; `memo.rs` has the versions of an identity with a memo.
 const FORMAT_VERSION: u8 = 1;
-/// The same with one number more behind the members: see [`Identity::trusted_from`].
-const DISTRUSTED_VERSION: u8 = 2;
-const HEADER_BYTES: usize = 1 + 8 + 8 + 8;
+pub(super) const HEADER_BYTES: usize = 1 + 8 + 8 + 8;
 
 impl Identity {
     /// The identity of `node_id` among `members`, which may come in any order.
@@ -123,32 +121,12 @@ impl Identity {
         bytes
     }
 
-    /// The same with the entry that this node has to know to be committed before it may vote, for it may have lost a log; 0 stands
-    /// for none.
-    pub fn encode_trusted_from(&self, index: u64) -> Vec<u8> {
-        let mut bytes = self.encode();
-        if index > 0 {
-            bytes[0] = DISTRUSTED_VERSION;
-            bytes.extend_from_slice(&index.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// The entry that [`Identity::encode_trusted_from`] put into these bytes.
-    pub fn trusted_from(bytes: &[u8]) -> u64 {
-        match (bytes.first(), bytes.last_chunk()) {
-            (Some(&DISTRUSTED_VERSION), Some(index)) => u64::from_le_bytes(*index),
-            _ => 0,
-        }
-    }
-
-    /// The identity in these bytes.
+    /// The identity in these bytes, with a memo or without.
     pub fn decode(bytes: &[u8]) -> Result<Identity, IdentityError> {
         match bytes.first() {
             Some(&FORMAT_VERSION) => {}
-            Some(&DISTRUSTED_VERSION) if bytes.len() >= HEADER_BYTES + 8 => {
-                let plain = [&[FORMAT_VERSION], &bytes[1..bytes.len() - 8]].concat();
-                return Identity::decode(&plain);
+            Some(&version) if let Some(plain) = memo::without_memo(version, bytes) => {
+                return Identity::decode(&[&[FORMAT_VERSION], &plain[1..]].concat());
             }
             Some(&found) => return Err(IdentityError::UnknownVersion { found }),
             None => return Err(wrong_length(bytes, HEADER_BYTES)),
@@ -250,10 +228,6 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(Identity::decode(&bytes[..cut]).is_err(), "cut at {cut}");
         }
-        let distrusted = identity.encode_trusted_from(77);
-        assert_eq!(Identity::decode(&distrusted)?, identity);
-        assert_eq!((Identity::trusted_from(&distrusted), Identity::trusted_from(&bytes)), (77, 0));
-        assert_eq!(identity.encode_trusted_from(0), bytes);
         let newer = [&[9], &bytes[1..]].concat();
         let refused = Identity::decode(&newer);
         assert_eq!(refused, Err(IdentityError::UnknownVersion { found: 9 }));

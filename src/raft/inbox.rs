@@ -28,6 +28,10 @@ pub enum PeerEvent {
     Rejoin { log_id: u64 },
     /// For [`Node::step_account`](super::node::Node::step_account).
     Account { log_id: u64, account: Account },
+    /// For [`Node::step_prove`](super::node::Node::step_prove).
+    Prove { challenge: u64 },
+    /// For [`Node::step_proof`](super::node::Node::step_proof).
+    Proof { log_id: u64, challenge: u64 },
     /// For whoever sends and fetches checkpoints.
     Shipment(Shipment),
     /// For [`Node::step_beat`](super::node::Node::step_beat): a leader's keepalive thread.
@@ -159,6 +163,8 @@ impl From<Frame> for PeerEvent {
             Frame::Shipment(shipment) => PeerEvent::Shipment(shipment),
             Frame::Rejoin { log_id } => PeerEvent::Rejoin { log_id },
             Frame::Account { log_id, account } => PeerEvent::Account { log_id, account },
+            Frame::Prove { challenge } => PeerEvent::Prove { challenge },
+            Frame::Proof { log_id, challenge } => PeerEvent::Proof { log_id, challenge },
             Frame::Beat { term, .. } => PeerEvent::Beat { term },
             Frame::BeatAnswer { term } => PeerEvent::BeatAnswer { term },
         }

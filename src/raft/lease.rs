@@ -2,31 +2,33 @@
 //!
 //! # The exchange
 //! A leader stamps every frame with its term, its own monotonic time and a round number. A follower that
-//! has stepped an append or heartbeat of such a frame, and agrees on leader and term, *promises* to elect nobody else
-//! for `promise_ms` of its own time, and returns the newest stamp in its frames to the leader. The leader's lease runs
-//! until `lease_ms` after the newest stamp that a majority (itself included, at the present) has returned.
+//! has stepped an append or heartbeat of such a frame, and agrees on leader and term, *promises* to elect no other leader
+//! for `promise_ms` of its own time, and returns the newest stamp with that promise's length in its frames to the leader. A
+//! stamp and a promise are worth a lease from the stamp's time on, which is shorter than the promise by the margin for drift and
+//! never longer than the leader's own flags make it ([`RaftTiming::lease_on`]). The leader's lease runs as long as those of a
+//! majority do (itself included). So nodes may run with different flags: a leader counts on what each follower has told it.
 //!
 //! # Why it is right
 //! Let leader L of term t hold a lease at time x. Then a majority M made promises, each at a moment later than the
-//! stamp s it returned, with x < s + `lease_ms`. Suppose another leader N of a later term were elected by time x. Its
-//! voters intersect M in some node F.
+//! stamp s it returned, with x < s + the lease on that promise. Suppose another leader N of a later term were elected by time x.
+//! Its voters intersect M in some node F.
 //! - F is not L: a leader ignores votes of later terms until it has stepped down, and then has no lease.
 //! - F did not vote for N after its promise: until the promise ends it drops votes and pre-votes ([`Promise::forbids`]).
-//!   Its promise ends `promise_ms` after s by its own clock, which is after s + `lease_ms` on L's as long as **the clocks'
+//!   Its promise ends `promise_ms` after s by its own clock, which is after the end of the lease on L's as long as **the clocks'
 //!   rates differ by less than the margin** ([`RaftTiming::drift_margin_percent`]): the one assumption about clocks.
 //!   Neither does F vote for itself: it campaigns only after `election_ticks` ticks without an append or heartbeat, which
-//!   take at least `promise_ms`.
+//!   take at least `promise_ms`; both are F's own flags.
 //! - F did not vote for N before its promise and make the promise afterwards: a vote moves F to N's term, and
 //!   F promises to a leader of its own term only.
-//! - F did not forget: a restarted node keeps silent for `promise_ms` from its start, as if it had promised with its last
-//!   breath. A node with an empty log and no term is free at once: either it can't have promised, or it has lost its log, and
+//! - F did not forget: a restarted node votes for no other node for as long as a promise from its start. Its log remembers the
+//!   longest promise that may still bind it (`memo.rs`), so a restart with other flags shortens none. A node with an empty log and no term is free at once: either it can't have promised, or it has lost its log, and
 //!   then it votes only after L, too, has taken note of that and forgotten what it returned (`node/rejoin.rs`).
 //! - Transferring the leadership overrides promises (the transferee's votes are forced). From its beginning L has no
 //!   lease. If it fails, the request to campaign may still be on its way, so the lease stays void until the transferee
 //!   itself has returned a later stamp of the same term: a node steps a request to campaign only if it has not yet
 //!   seen a later stamp of that leader, so from then on it never will; and had it campaigned, its term would be a later one.
 //!
-//! Whoever reads under the lease must take the value first and look at the clock afterwards: the lease says that no
+//! A reader under the lease must take the value first and look at the clock afterwards: the lease says that no
 //! other leader existed up to that look.
 //!
 //! # Rounds
@@ -40,6 +42,7 @@
 
 use super::identity::{MAX_MEMBERS, NodeId};
 use super::timing::RaftTiming;
+use crate::planted::{self, Bug};
 
 /// What a leader says of a frame, and what a follower returns of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,22 +54,36 @@ pub struct Stamp {
     pub round: u64,
 }
 
-/// A follower's side: what it has promised, and to whom it owes which echo.
+/// What a follower returns to its leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Echo {
+    /// The newest stamp that it has seen.
+    pub stamp: Stamp,
+    /// For how long it has promised to elect no other leader, in milliseconds of its own, since it saw that stamp.
+    pub promise_ms: u32,
+    /// How long its log's writes take lately, in milliseconds.
+    pub sync_ms: u32,
+}
+
+/// A follower's side: what it has promised, and which echo it owes to whom.
 #[derive(Debug)]
 pub(super) struct Promise {
     until_ms: u64,
+    /// Until then an earlier process may have promised.
+    inherited_until_ms: u64,
     newest: Option<(NodeId, Stamp)>,
 }
 
 impl Promise {
     /// No promise, as of a node that never ran.
     pub(super) fn none() -> Promise {
-        Promise { until_ms: 0, newest: None }
+        Promise { until_ms: 0, inherited_until_ms: 0, newest: None }
     }
 
-    /// The promise of a node that has just started and can't know what it promised before.
-    pub(super) fn after_restart(now_ms: u64, timing: &RaftTiming) -> Promise {
-        Promise { until_ms: now_ms + timing.promise_ms(), newest: None }
+    /// The promise of a node that has just started and can't know what it promised before, but for how long at most.
+    pub(super) fn after_restart(now_ms: u64, longest_ms: u64) -> Promise {
+        let until_ms = now_ms.saturating_add(longest_ms);
+        Promise { until_ms, inherited_until_ms: until_ms, newest: None }
     }
 
     /// Notes that a frame of the current leader has been stepped.
@@ -84,15 +101,20 @@ impl Promise {
         now_ms < self.until_ms
     }
 
-    /// What to return to `leader`, if the node is still in the term in which it heard it.
-    pub(super) fn echo_for(&self, leader: NodeId, term: u64) -> Option<Stamp> {
+    /// Whether a promise of an earlier process may still bind.
+    pub(super) fn is_inherited(&self, now_ms: u64) -> bool {
+        now_ms < self.inherited_until_ms
+    }
+
+    /// The stamp to return to `leader`, if the node is still in the term in which it heard it.
+    pub(super) fn stamp_for(&self, leader: NodeId, term: u64) -> Option<Stamp> {
         let (from, stamp) = self.newest?;
         (from == leader && stamp.term == term).then_some(stamp)
     }
 
     /// True if a frame of `leader` with this stamp has been overtaken by a later one.
     pub(super) fn is_overtaken(&self, leader: NodeId, stamp: Stamp) -> bool {
-        let newest = self.echo_for(leader, stamp.term);
+        let newest = self.stamp_for(leader, stamp.term);
         newest.is_some_and(|newest| newest.sent_at_ms > stamp.sent_at_ms)
     }
 }
@@ -119,17 +141,33 @@ pub enum RoundState {
     Lost,
 }
 
-/// A leader's side: the stamps it got back in its present term.
+/// A leader's side: what it got back in its present term.
 #[derive(Debug)]
 pub(super) struct LeaderLease {
     quorum: usize,
-    lease_ms: u64,
+    timing: RaftTiming,
     trust_clocks: bool,
     term: u64,
     round: u64,
     round_is_unsent: bool,
-    echoes: Vec<(NodeId, Option<Stamp>)>,
-    transfer: Option<Transfer>,
+    followers: Vec<Follower>,
+    /// The transfers that may still be acted on, one for each target.
+    transfers: Vec<Transfer>,
+}
+
+/// What one follower has returned in this term.
+#[derive(Clone, Copy, Debug)]
+struct Follower {
+    id: NodeId,
+    returned: Option<Returned>,
+    sync_ms: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Returned {
+    newest: Stamp,
+    /// Until when its promises are worth a lease.
+    until_ms: u64,
 }
 
 /// A transfer of leadership that may still be acted on.
@@ -144,13 +182,13 @@ impl LeaderLease {
     pub(super) fn new(others: &[NodeId], timing: &RaftTiming, trust_clocks: bool) -> LeaderLease {
         LeaderLease {
             quorum: others.len().div_ceil(2) + 1,
-            lease_ms: timing.lease_ms(),
+            timing: *timing,
             trust_clocks,
             term: 0,
             round: 0,
             round_is_unsent: false,
-            echoes: others.iter().map(|&id| (id, None)).collect(),
-            transfer: None,
+            followers: others.iter().map(|&id| Follower { id, returned: None, sync_ms: 0 }).collect(),
+            transfers: Vec::new(),
         }
     }
 
@@ -160,9 +198,9 @@ impl LeaderLease {
             return;
         }
         self.term = term;
-        self.transfer = None;
-        for (_, echo) in &mut self.echoes {
-            *echo = None;
+        self.transfers.clear();
+        for follower in &mut self.followers {
+            (follower.returned, follower.sync_ms) = (None, 0);
         }
     }
 
@@ -172,33 +210,49 @@ impl LeaderLease {
         Stamp { term: self.term, sent_at_ms: now_ms, round: self.round }
     }
 
-    /// Takes in a stamp that a follower returned.
-    pub(super) fn record_echo(&mut self, from: NodeId, echo: Stamp) {
-        if echo.term != self.term {
+    /// Takes in what a follower returned.
+    pub(super) fn record_echo(&mut self, from: NodeId, echo: Echo) {
+        let Echo { stamp, promise_ms, sync_ms } = echo;
+        if stamp.term != self.term {
             return;
         }
-        if let Some((_, known)) = self.echoes.iter_mut().find(|(id, _)| *id == from) {
-            *known = Some(known.map_or(echo, |known| later(known, echo)));
+        let promised_ms = match planted::is(Bug::AssumePromises) {
+            true => self.timing.promise_ms(),
+            false => u64::from(promise_ms),
+        };
+        let until_ms = stamp.sent_at_ms.saturating_add(self.timing.lease_on(promised_ms));
+        if let Some(follower) = self.followers.iter_mut().find(|follower| follower.id == from) {
+            let returned = Returned { newest: stamp, until_ms };
+            follower.returned = Some(follower.returned.map_or(returned, |known| Returned {
+                newest: later(known.newest, stamp),
+                until_ms: known.until_ms.max(until_ms),
+            }));
+            follower.sync_ms = sync_ms;
         }
+    }
+
+    /// How long a follower's log writes take, as it told; 0 if it did not.
+    pub(super) fn sync_ms_of(&self, follower: NodeId) -> u32 {
+        self.followers.iter().find(|known| known.id == follower).map_or(0, |known| known.sync_ms)
     }
 
     /// Forgets what a follower has returned: its promises are void.
     pub(super) fn forget(&mut self, follower: NodeId) {
-        if let Some((_, known)) = self.echoes.iter_mut().find(|(id, _)| *id == follower) {
-            *known = None;
+        if let Some(known) = self.followers.iter_mut().find(|known| known.id == follower) {
+            known.returned = None;
         }
     }
 
-    /// Until when reads may be answered without asking anybody; `None` if not even now.
+    /// Until when reads may be answered without asking the others; `None` if not even now.
     pub(super) fn valid_until_ms(&self, now_ms: u64) -> Option<u64> {
         if self.quorum == 1 {
             return Some(u64::MAX);
         }
-        if !self.trust_clocks || self.transfer.is_some() {
+        if !self.trust_clocks || !self.transfers.is_empty() {
             return None;
         }
-        let asked_ms = self.quorum_newest(|stamp| stamp.sent_at_ms)?;
-        let until_ms = asked_ms.min(now_ms) + self.lease_ms;
+        let until_ms = self.quorum_newest(|returned| returned.until_ms)?;
+        let until_ms = until_ms.min(now_ms + self.timing.lease_ms());
         (now_ms < until_ms).then_some(until_ms)
     }
 
@@ -220,7 +274,7 @@ impl LeaderLease {
             return RoundState::Lost;
         }
         let alone = self.quorum == 1;
-        let returned = self.quorum_newest(|stamp| stamp.round);
+        let returned = self.quorum_newest(|returned| returned.newest.round);
         match alone || returned.is_some_and(|round| round >= asked.round) {
             true => RoundState::Confirmed,
             false => RoundState::Pending,
@@ -228,11 +282,11 @@ impl LeaderLease {
     }
 
     /// The greatest value that a majority has returned, the leader itself counted as ahead of all.
-    fn quorum_newest(&self, value: impl Fn(&Stamp) -> u64) -> Option<u64> {
+    fn quorum_newest(&self, value: impl Fn(&Returned) -> u64) -> Option<u64> {
         let mut values = [0; MAX_MEMBERS];
         let mut count = 0;
-        for echo in self.echoes.iter().filter_map(|(_, echo)| echo.as_ref()) {
-            values[count] = value(echo);
+        for returned in self.followers.iter().filter_map(|follower| follower.returned.as_ref()) {
+            values[count] = value(returned);
             count += 1;
         }
         let values = &mut values[..count];
@@ -240,22 +294,26 @@ impl LeaderLease {
         values.get(self.quorum.checked_sub(2)?).copied()
     }
 
-    /// Voids the lease: `to` has been, or is about to be, asked to campaign.
+    /// Voids the lease: `to` has been, or is about to be, asked to campaign. It stays void until each target that was ever asked in
+    /// this term can no longer act on it.
     pub(super) fn void_for_transfer(&mut self, to: NodeId, now_ms: u64) {
-        self.transfer = Some(Transfer { to, newest_request_ms: now_ms });
+        self.transfers.retain(|transfer| transfer.to != to && !planted::is(Bug::ForgetTransfers));
+        self.transfers.push(Transfer { to, newest_request_ms: now_ms });
     }
 
-    /// To be called once the transfer is over without a new leader: restores the lease if the transferee can no
-    /// longer act on it. Returns how long the request has been unresolved, in milliseconds, if it still is.
+    /// To be called once the transfer is over without a new leader: restores the lease if no transferee can act on it any
+    /// more. Returns how long the oldest request has been unresolved, in milliseconds, if one still is.
     pub(super) fn settle_transfer(&mut self, now_ms: u64) -> Option<u64> {
-        let transfer = self.transfer?;
-        let echo = self.echoes.iter().find(|(id, _)| *id == transfer.to);
-        let returned_ms = echo.and_then(|(_, echo)| *echo).map(|e| e.sent_at_ms);
-        if returned_ms.is_some_and(|ms| ms > transfer.newest_request_ms) {
-            self.transfer = None;
-            return None;
-        }
-        Some(now_ms.saturating_sub(transfer.newest_request_ms))
+        let followers = &self.followers;
+        let returned_ms = |to: NodeId| {
+            let follower = followers.iter().find(|follower| follower.id == to)?;
+            follower.returned.map(|returned| returned.newest.sent_at_ms)
+        };
+        self.transfers.retain(|transfer| {
+            returned_ms(transfer.to).is_none_or(|returned_ms| returned_ms <= transfer.newest_request_ms)
+        });
+        let oldest_ms = self.transfers.iter().map(|transfer| transfer.newest_request_ms).min()?;
+        Some(now_ms.saturating_sub(oldest_ms))
     }
 }
 
@@ -270,6 +328,10 @@ mod tests {
         Stamp { term, sent_at_ms, round: 0 }
     }
 
+    fn echo(term: u64, sent_at_ms: u64) -> Echo {
+        Echo { stamp: stamp(term, sent_at_ms), promise_ms: 450, sync_ms: 0 }
+    }
+
     fn leader_of_five() -> LeaderLease {
         let mut lease = LeaderLease::new(&[2, 3, 4, 5], &TIMING, true);
         lease.enter_term(1);
@@ -279,13 +341,48 @@ mod tests {
     #[test]
     fn the_lease_runs_from_the_stamp_that_a_majority_returned() {
         let mut lease = leader_of_five();
-        lease.record_echo(2, stamp(1, 900));
+        lease.record_echo(2, echo(1, 900));
         assert_eq!(lease.valid_until_ms(1_000), None);
-        lease.record_echo(3, stamp(1, 800));
+        lease.record_echo(3, echo(1, 800));
         assert_eq!(lease.valid_until_ms(1_000), Some(800 + 403));
-        lease.record_echo(4, stamp(1, 950));
+        lease.record_echo(4, echo(1, 950));
         assert_eq!(lease.valid_until_ms(1_000), Some(900 + 403));
         assert_eq!(lease.valid_until_ms(1_303), None);
+    }
+
+    /// With `--election-ticks` that differ a leader of many ticks held its lease while followers of few elected another.
+    #[test]
+    fn the_lease_does_not_outlast_the_promise_of_a_follower_with_fewer_ticks() {
+        let mut lease = leader_of_five();
+        for (follower, promise_ms) in [(2, 100), (3, 450), (4, 100), (5, 100_000)] {
+            lease.record_echo(follower, Echo { promise_ms, ..echo(1, 1_000) });
+        }
+        assert_eq!(lease.valid_until_ms(1_000), Some(1_403), "no longer than its own flags allow");
+        lease.forget(5);
+        assert_eq!(lease.valid_until_ms(1_000), Some(1_088));
+        assert_eq!(lease.valid_until_ms(1_088), None);
+        lease.record_echo(2, Echo { promise_ms: 10, ..echo(1, 1_050) });
+        assert_eq!(
+            lease.valid_until_ms(1_050),
+            Some(1_088),
+            "an older promise binds for as long as it was told"
+        );
+    }
+
+    /// A second transfer made the leader forget the first, whose target could still campaign.
+    #[test]
+    fn a_second_transfer_leaves_the_first_unresolved() {
+        let mut lease = leader_of_five();
+        lease.void_for_transfer(2, 1_000);
+        lease.void_for_transfer(3, 1_100);
+        for follower in 3..=5 {
+            lease.record_echo(follower, echo(1, 1_150));
+        }
+        assert_eq!(lease.settle_transfer(1_200), Some(200), "node 2 may still be about to campaign");
+        assert_eq!(lease.valid_until_ms(1_200), None);
+        lease.record_echo(2, echo(1, 1_160));
+        assert_eq!(lease.settle_transfer(1_200), None);
+        assert_eq!(lease.valid_until_ms(1_200), Some(1_150 + 403));
     }
 
     #[test]
@@ -300,12 +397,12 @@ mod tests {
     fn echoes_of_other_terms_count_for_nothing() {
         let mut lease = leader_of_five();
         for follower in 2..=5 {
-            lease.record_echo(follower, stamp(1, 900));
+            lease.record_echo(follower, echo(1, 900));
         }
         lease.enter_term(2);
         assert_eq!(lease.valid_until_ms(900), None);
         for follower in 2..=5 {
-            lease.record_echo(follower, stamp(1, 900));
+            lease.record_echo(follower, echo(1, 900));
         }
         assert_eq!(lease.valid_until_ms(900), None);
     }
@@ -323,14 +420,14 @@ mod tests {
     fn a_transfer_voids_the_lease_until_the_transferee_answers_a_later_stamp() {
         let mut lease = leader_of_five();
         for follower in 2..=5 {
-            lease.record_echo(follower, stamp(1, 1_000));
+            lease.record_echo(follower, echo(1, 1_000));
         }
         lease.void_for_transfer(3, 1_000);
         assert_eq!(lease.valid_until_ms(1_000), None);
         assert_eq!(lease.settle_transfer(1_200), Some(200));
-        lease.record_echo(2, stamp(1, 1_150));
+        lease.record_echo(2, echo(1, 1_150));
         assert_eq!(lease.settle_transfer(1_200), Some(200));
-        lease.record_echo(3, stamp(1, 1_001));
+        lease.record_echo(3, echo(1, 1_001));
         assert_eq!(lease.settle_transfer(1_200), None);
         assert_eq!(lease.valid_until_ms(1_200), Some(1_001 + 403));
     }
@@ -345,7 +442,7 @@ mod tests {
         let sent = lease.stamp(10);
         let (third, must_send) = lease.begin_round();
         assert!(must_send && third != first);
-        lease.record_echo(2, sent);
+        lease.record_echo(2, Echo { stamp: sent, promise_ms: 450, sync_ms: 0 });
         assert_eq!(lease.round_state(first), RoundState::Confirmed);
         assert_eq!(lease.round_state(third), RoundState::Pending);
         assert_eq!(lease.valid_until_ms(11), None);
@@ -361,9 +458,9 @@ mod tests {
         assert!(promise.forbids(1_449) && !promise.forbids(1_450));
         promise.make(1, stamp(3, 76), 900, &TIMING);
         assert!(promise.forbids(1_449));
-        assert_eq!(promise.echo_for(1, 3), Some(stamp(3, 77)));
-        assert_eq!(promise.echo_for(1, 4), None);
-        assert_eq!(promise.echo_for(2, 3), None);
+        assert_eq!(promise.stamp_for(1, 3), Some(stamp(3, 77)));
+        assert_eq!(promise.stamp_for(1, 4), None);
+        assert_eq!(promise.stamp_for(2, 3), None);
         assert!(promise.is_overtaken(1, stamp(3, 76)));
         assert!(!promise.is_overtaken(1, stamp(3, 77)));
         assert!(!promise.is_overtaken(1, stamp(4, 1)));
@@ -371,8 +468,8 @@ mod tests {
 
     #[test]
     fn a_restarted_node_behaves_as_if_it_had_promised() {
-        let promise = Promise::after_restart(100, &TIMING);
+        let promise = Promise::after_restart(100, 450);
         assert!(promise.forbids(549) && !promise.forbids(550));
-        assert_eq!(promise.echo_for(1, 1), None);
+        assert_eq!(promise.stamp_for(1, 1), None);
     }
 }

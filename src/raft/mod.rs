@@ -6,7 +6,7 @@
 //! | `storage` | the log as raft sees it |
 //! | `lease` | when a leader may answer reads alone, and why that is right |
 //! | `timing` | ticks, heartbeats, election timeouts, leases |
-//! | `identity` | cluster id, node id, members |
+//! | `identity` | cluster id, node id, members; `memo`: what a log remembers of its node beside that |
 //! | `outbox` | what leaves a node |
 //! | `inbox` | what arrived and waits for the driver |
 //! | `transport`, `link`, `listener` | TCP between nodes |
@@ -26,6 +26,7 @@ pub mod lease;
 mod link;
 mod listener;
 mod logger;
+pub mod memo;
 pub mod node;
 pub mod outbox;
 #[cfg(test)]

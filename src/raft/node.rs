@@ -10,6 +10,7 @@
 //! - A node serves (reads, and writes that expect an answer) only as leader, and only once it has applied an entry of its
 //!   own term, for before that it may not know what was committed.
 //! - A member whose log is new takes part only once all others know that (`rejoin.rs`).
+//! - Nothing that a peer says is believed before the peer has proved its log (`logs.rs`).
 //! - Nothing is applied twice in one process. A new process applies the log from its checkpoint on, at first only as far as it
 //!   knows it to be committed, which may be less than the process before it had applied ([`Node::has_caught_up`]).
 //! - An error of [`Node::process`] is final: the log can't be trusted any more, or an entry can't be applied. The process
@@ -19,11 +20,11 @@
 
 use perdura_wal::{CommitStats, Disk, Position, Wal};
 use raft::eraftpb::{Entry, Message, MessageType};
-use raft::{CAMPAIGN_TRANSFER, INVALID_ID, RawNode, Ready, StateRole};
+use raft::{INVALID_ID, RawNode, Ready, StateRole};
 
-use super::frame::{Frame, RaftFrame};
-use super::identity::{Identity, NOT_YET_KNOWN, NodeId};
-use super::lease::{LeaderLease, Promise, ReadRound, RoundState, Stamp};
+use super::frame::Frame;
+use super::identity::{Identity, NodeId};
+use super::lease::{Echo, LeaderLease, Promise, ReadRound, RoundState};
 use super::logger::tracing_logger;
 use super::outbox::{self, Outbound};
 use super::status::{Leadership, NodeStatus, PeerProgress, Role};
@@ -31,19 +32,26 @@ use super::storage::{Committed, LogStorage};
 use crate::planted::{self, Bug};
 use room::Unwritten;
 
+mod admission;
 mod config;
 mod error;
+mod logs;
 mod offer;
 mod pace;
 mod rejoin;
 mod room;
+mod step;
+mod transfer;
 
+pub use admission::Refusal;
+use admission::Refusals;
 pub use config::NodeConfig;
 pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
+use logs::LogBook;
 pub use offer::Offer;
 use offer::Offers;
 use pace::Waiting;
-use rejoin::{LogBook, Standing};
+use rejoin::Standing;
 
 /// What committed entries are applied to, and who wants to know what the node is doing.
 pub trait StateMachine {
@@ -103,6 +111,13 @@ pub struct Node<D: Disk> {
     log_id: u64,
     log_book: LogBook,
     standing: Standing,
+    /// Members with a new log that have asked, and which, and were not answered yet.
+    asked: Vec<(NodeId, u64)>,
+    /// It is time to ask the others.
+    must_ask: bool,
+    /// How long the log's writes take lately.
+    sync_ms: u32,
+    refusals: Refusals,
     unwritten: Unwritten,
     /// Why the next [`Node::process`] fails.
     fatal: Option<NodeError>,
@@ -117,17 +132,15 @@ impl<D: Disk> Node<D> {
         storage.limit_pace(config.catch_up_bytes_per_second, config.timing.tick_ms);
         let is_alone = identity.members.len() == 1;
         let promised_nothing = is_alone || storage.is_brand_new() || planted::is(Bug::ForgetPromises);
+        let promise_ms = config.timing.promise_ms();
         let promise = match promised_nothing {
             true => Promise::none(),
-            false => Promise::after_restart(now_ms, &config.timing),
+            false => Promise::after_restart(now_ms, promise_ms.max(storage.promise_ms())),
         };
-        let standing = match storage.trusted_from() {
-            _ if is_alone => Standing::Full,
-            _ if storage.is_brand_new() => Standing::silent(),
-            NOT_YET_KNOWN => Standing::silent(),
-            until if until > 0 => Standing::Learning { until },
-            _ => Standing::Full,
-        };
+        let standing = Standing::of(storage.trust(), is_alone, storage.is_brand_new());
+        if !is_alone {
+            storage.lengthen_promises(promise_ms)?;
+        }
         let log_id = storage.log_id();
         let others: Vec<_> = others_of(identity).collect();
         let shown_until = storage.last_entry();
@@ -146,8 +159,12 @@ impl<D: Disk> Node<D> {
             offers: Offers::default(),
             waiting: Waiting::default(),
             log_id,
-            log_book: LogBook::default(),
+            log_book: LogBook::new(config.secret),
             standing,
+            asked: Vec::new(),
+            must_ask: false,
+            sync_ms: 0,
+            refusals: Refusals::default(),
             unwritten: Unwritten::default(),
             fatal: None,
             config,
@@ -159,102 +176,6 @@ impl<D: Disk> Node<D> {
         Ok(node)
     }
 
-    /// Takes in what a peer sent. What can't be from that peer, or breaks a promise, is dropped.
-    ///
-    /// `now_ms` must have been read after the frame arrived: the promise to the leader counts from it.
-    pub fn step(&mut self, from: NodeId, frame: RaftFrame, now_ms: u64) {
-        if !self.may_hear(from, frame.log_id) {
-            return;
-        }
-        let mut heard_leader = false;
-        for message in frame.messages {
-            let kind = message.get_msg_type();
-            let is_leaders = is_sent_by_leaders(kind);
-            let is_welcome = self.is_from_peer(from, &message)
-                && self.is_allowed(&message, frame.stamp, now_ms)
-                && self.is_possible(&message)
-                && !self.is_deaf_to(&message)
-                && self.takes_entries(&message);
-            if !is_welcome {
-                tracing::debug!(from, ?kind, "dropped a raft message");
-                continue;
-            }
-            let message = self.keep_offer(message);
-            if let Err(error) = self.raw.step(message) {
-                tracing::debug!(from, ?kind, %error, "raft refused a message");
-                continue;
-            }
-            heard_leader |= is_leaders;
-        }
-        self.after_raft_moved();
-        if let Some(stamp) = frame.stamp
-            && heard_leader
-            && self.leadership.is_follower_of(from, stamp.term)
-        {
-            self.promise.make(from, stamp, now_ms, &self.config.timing);
-        }
-        if let Some(echo) = frame.echo
-            && self.leadership.role == Role::Leader
-        {
-            self.lease.record_echo(from, echo);
-        }
-    }
-
-    /// Whether promises allow it: no votes but those that the leader itself asked for, and no late request to campaign.
-    fn is_allowed(&self, message: &Message, stamp: Option<Stamp>, now_ms: u64) -> bool {
-        match message.get_msg_type() {
-            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
-                self.may_vote() && (message.context == CAMPAIGN_TRANSFER || !self.promise.forbids(now_ms))
-            }
-            MessageType::MsgTimeoutNow => {
-                self.may_vote() && stamp.is_some_and(|stamp| !self.promise.is_overtaken(message.from, stamp))
-            }
-            _ => true,
-        }
-    }
-
-    /// Whether this log can be the one that the leader knows. If not, the node ends with the next round; but while it learns what it
-    /// lost, the message may only be older than the leader's note of that.
-    fn is_possible(&mut self, message: &Message) -> bool {
-        let raft = &self.raw.raft;
-        let last = raft.raft_log.last_index();
-        let is_heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
-        if !is_heartbeat || message.term < raft.term || message.commit <= last {
-            return true;
-        }
-        let (leader, known) = (message.from, message.commit);
-        if !self.is_learning() {
-            self.fatal = Some(NodeError::LogLost { leader, known, last });
-        }
-        false
-    }
-
-    /// Takes in a leader's sign of life that its keepalive thread sent.
-    pub fn step_beat(&mut self, from: NodeId, term: u64, now_ms: u64) {
-        self.step_sign_of_life(MessageType::MsgHeartbeat, from, term, now_ms);
-    }
-
-    /// Takes in the answer to one that this node's keepalive thread sent.
-    pub fn step_beat_answer(&mut self, from: NodeId, term: u64, now_ms: u64) {
-        self.step_sign_of_life(MessageType::MsgHeartbeatResponse, from, term, now_ms);
-    }
-
-    /// Takes in that a part of a long frame has come: from the leader that this node follows, a sign of life.
-    pub fn step_part(&mut self, from: NodeId, now_ms: u64) {
-        let term = self.raw.raft.term;
-        if self.leadership.is_follower_of(from, term) {
-            self.step_sign_of_life(MessageType::MsgHeartbeat, from, term, now_ms);
-        }
-    }
-
-    fn step_sign_of_life(&mut self, kind: MessageType, from: NodeId, term: u64, now_ms: u64) {
-        let mut message = Message::default();
-        message.set_msg_type(kind);
-        (message.from, message.to, message.term) = (from, self.id(), term);
-        let frame = RaftFrame { messages: vec![message], ..RaftFrame::default() };
-        self.step(from, frame, now_ms);
-    }
-
     /// Lets time pass: at most one tick, and none before it is due. Returns whether it ticked.
     pub fn tick(&mut self, now_ms: u64) -> bool {
         if now_ms < self.next_tick_ms {
@@ -262,6 +183,9 @@ impl<D: Disk> Node<D> {
         }
         self.next_tick_ms = now_ms + self.config.timing.tick_ms;
         self.tick_standing();
+        self.suspect_unknown_logs();
+        self.refusals.tick();
+        self.settle_promises(now_ms);
         self.seek_room();
         let acted = self.may_tick() && self.raw.tick();
         if acted && self.raw.raft.state != StateRole::Leader {
@@ -318,44 +242,6 @@ impl<D: Disk> Node<D> {
         ProposeError::NotLeader { leader }
     }
 
-    /// Begins to hand the leadership to `to`. Until the transfer ends (within an election timeout), proposals are
-    /// refused and there is no lease; see the lease's module for what follows a failed one.
-    pub fn transfer_leadership(&mut self, to: NodeId, now_ms: u64) -> Result<(), TransferError> {
-        if self.leadership.role != Role::Leader {
-            return Err(TransferError::NotLeader);
-        }
-        if !others_of(&self.config.identity).any(|id| id == to) {
-            return Err(TransferError::NotAnotherMember { to });
-        }
-        if !planted::is(Bug::LeaseDuringTransfer) {
-            self.lease.void_for_transfer(to, now_ms);
-        }
-        self.raw.transfer_leader(to);
-        Ok(())
-    }
-
-    /// The follower that could take over soonest: one heard from lately, with the most of the log.
-    pub fn best_transferee(&self) -> Option<NodeId> {
-        let peers = self.peer_progress();
-        let active = peers.iter().filter(|peer| peer.recently_active);
-        let best = active.max_by_key(|peer| (peer.matched, std::cmp::Reverse(peer.id)))?;
-        Some(best.id)
-    }
-
-    /// A transfer that failed leaves the lease void until the transferee is heard; if it is silent for
-    /// long, the leader steps down, for the next term settles everything.
-    fn settle_transfer(&mut self, now_ms: u64) {
-        let raft = &mut self.raw.raft;
-        if raft.state != StateRole::Leader || raft.lead_transferee.is_some() {
-            return;
-        }
-        let unresolved_ms = self.lease.settle_transfer(now_ms).unwrap_or(0);
-        if unresolved_ms > 3 * self.config.timing.election_ms() {
-            tracing::warn!("stepping down: a transfer of leadership failed, and its target is silent");
-            raft.become_follower(raft.term, INVALID_ID);
-        }
-    }
-
     /// Begins a round of confirmation for reads, or joins one that has not left yet; `None` if this node does not serve.
     pub fn confirm_round(&mut self) -> Option<ReadRound> {
         if !self.is_serving() {
@@ -386,7 +272,7 @@ impl<D: Disk> Node<D> {
     /// shown. Only entries on the disk are applied, and none that is applied is ever replaced.
     pub fn has_caught_up(&self) -> bool {
         let applied = self.raw.raft.raft_log.applied;
-        let knows_all = self.may_vote() && applied >= self.shown_until;
+        let knows_all = self.is_trusted() && applied >= self.shown_until;
         knows_all || planted::is(Bug::ServeHalfReplayed)
     }
 
@@ -424,6 +310,7 @@ impl<D: Disk> Node<D> {
             return Err(error);
         }
         self.publish_lease(now_ms, machine);
+        self.say_proofs(out);
         self.say_standing(out);
         self.pace_catch_up(now_ms);
         while self.raw.has_ready() {
@@ -558,10 +445,30 @@ impl<D: Disk> Node<D> {
         for (to, mut frame) in outbox::group_by_peer(messages) {
             frame.log_id = self.log_id;
             frame.stamp = stamp;
-            frame.echo = self.promise.echo_for(to, self.raw.raft.term);
+            frame.echo = self.echo_for(to);
             if !out.send(to, &Frame::Raft(frame)) {
                 self.unreachable.push(to);
             }
+        }
+    }
+
+    fn echo_for(&self, leader: NodeId) -> Option<Echo> {
+        let stamp = self.promise.stamp_for(leader, self.raw.raft.term)?;
+        let promise_ms = u32::try_from(self.config.timing.promise_ms()).unwrap_or(u32::MAX);
+        Some(Echo { stamp, promise_ms, sync_ms: self.sync_ms })
+    }
+
+    /// How long the log's writes take lately, in milliseconds: the leader is told.
+    pub fn set_sync_ms(&mut self, sync_ms: u32) {
+        self.sync_ms = sync_ms;
+    }
+
+    /// Once promises of an earlier process, which may have been longer, bind no more, the log need not remember them.
+    fn settle_promises(&mut self, now_ms: u64) {
+        let promise_ms = self.config.timing.promise_ms();
+        let is_alone = self.config.identity.members.len() == 1;
+        if !is_alone && promise_ms < self.raw.store().promise_ms() && !self.promise.is_inherited(now_ms) {
+            self.raw.mut_store().shorten_promises(promise_ms);
         }
     }
 
@@ -598,14 +505,6 @@ impl<D: Disk> Node<D> {
             raft.term,
             self.attempts,
         ));
-    }
-
-    fn is_from_peer(&self, from: NodeId, message: &Message) -> bool {
-        let is_peer = others_of(&self.config.identity).any(|id| id == from);
-        is_peer
-            && message.from == from
-            && message.to == self.id()
-            && is_spoken_between_nodes(message.get_msg_type())
     }
 
     /// The term of the last applied entry; 0 before the first.
@@ -669,6 +568,7 @@ impl<D: Disk> Node<D> {
                 matched: progress.matched,
                 lag: last_index.saturating_sub(progress.matched),
                 recently_active: progress.recent_active,
+                sync_ms: self.lease.sync_ms_of(id),
             })
             .collect()
     }
@@ -689,24 +589,6 @@ fn is_sent_by_leaders(kind: MessageType) -> bool {
 fn position_of(snapshot: &raft::eraftpb::Snapshot) -> Option<Position> {
     let metadata = snapshot.get_metadata();
     (metadata.index > 0).then_some(Position { index: metadata.index, term: metadata.term })
-}
-
-/// Proposals and reads are never forwarded, and what is local to a node never comes from another.
-fn is_spoken_between_nodes(kind: MessageType) -> bool {
-    use MessageType::*;
-    matches!(
-        kind,
-        MsgAppend
-            | MsgAppendResponse
-            | MsgRequestVote
-            | MsgRequestVoteResponse
-            | MsgRequestPreVote
-            | MsgRequestPreVoteResponse
-            | MsgHeartbeat
-            | MsgHeartbeatResponse
-            | MsgTimeoutNow
-            | MsgSnapshot
-    )
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub struct PeerProgress {
     pub lag: u64,
     /// Heard from within the last election timeout.
     pub recently_active: bool,
+    /// How long its log's writes take, as it told; 0 if it did not.
+    pub sync_ms: u32,
 }
 
 /// What the log can still take.

@@ -26,7 +26,8 @@ use thiserror::Error;
 
 use self::large::LargeEntry;
 use self::pace::Pace;
-use super::identity::{Identity, IdentityError, NOT_YET_KNOWN};
+use super::identity::{Identity, IdentityError};
+use super::memo::{LogEnd, Memo, Trust};
 use crate::planted::{self, Bug};
 use crate::propose::entry::EntryReader;
 
@@ -80,9 +81,9 @@ pub struct LogStorage<D: Disk> {
     durable_hard_state: HardState,
     recent: RecentEntries,
     identity: Identity,
-    /// As [`Identity::trusted_from`] has it, and whether that is not written yet.
-    trusted_from: u64,
-    trust_changed: bool,
+    /// What the metadata says beside the identity, and whether that is not written yet.
+    memo: Memo,
+    memo_changed: bool,
     /// The newest published checkpoint.
     checkpoint: Option<Position>,
     read_failure: RefCell<Option<WalError>>,
@@ -120,7 +121,8 @@ pub fn begin_after_loss<D: Disk>(
         wal.reset(Position { index, term })?;
         wal.stage_hard_state(HardState { term, vote: 0, commit: index })?;
     }
-    wal.stage_metadata(&identity.encode_trusted_from(NOT_YET_KNOWN))?;
+    let memo = Memo { trust: Trust::NotYetKnown, ..Memo::decode(wal.metadata()) };
+    wal.stage_metadata(&memo.encode(identity))?;
     wal.commit()?;
     Ok(())
 }
@@ -148,7 +150,7 @@ impl<D: Disk> LogStorage<D> {
             wal.commit()?;
         }
         Identity::decode(wal.metadata())?.check_same(identity)?;
-        let trusted_from = Identity::trusted_from(wal.metadata());
+        let memo = Memo::decode(wal.metadata());
         check_start(&wal, applied)?;
         let is_lost = planted::is(Bug::LoseHardState);
         let hard_state = if is_lost { HardState::default() } else { wal.hard_state() };
@@ -158,8 +160,8 @@ impl<D: Disk> LogStorage<D> {
             wal,
             recent: RecentEntries::new(cache_bytes),
             identity: identity.clone(),
-            trusted_from,
-            trust_changed: false,
+            memo,
+            memo_changed: false,
             checkpoint: None,
             read_failure: RefCell::new(None),
             pace: RefCell::new(Pace::new(0, 0)),
@@ -177,16 +179,39 @@ impl<D: Disk> LogStorage<D> {
         self.wal.log_id()
     }
 
-    /// The entry that this node has to know to be committed before it may vote; 0 if it may, [`NOT_YET_KNOWN`] if it has not
-    /// heard which.
-    pub fn trusted_from(&self) -> u64 {
-        self.trusted_from
+    /// How far the node can rely on this log.
+    pub fn trust(&self) -> Trust {
+        self.memo.trust
     }
 
-    /// Sets that entry; durable with the next commit.
-    pub fn trust_from(&mut self, index: u64) {
-        self.trust_changed |= self.trusted_from != index;
-        self.trusted_from = index;
+    /// Sets that; durable with the next commit.
+    pub fn set_trust(&mut self, trust: Trust) {
+        self.set_memo(Memo { trust, ..self.memo });
+    }
+
+    /// The longest promise that may still bind the node, in its milliseconds.
+    pub fn promise_ms(&self) -> u64 {
+        self.memo.promise_ms
+    }
+
+    /// Notes that promises are longer from now on. Durable on return.
+    pub fn lengthen_promises(&mut self, promise_ms: u64) -> Result<(), StorageFault> {
+        if promise_ms > self.memo.promise_ms {
+            self.set_memo(Memo { promise_ms, ..self.memo });
+            self.stage(&[], None)?;
+            self.wal.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Notes that no promise longer than this one binds the node any more; durable with the next commit.
+    pub fn shorten_promises(&mut self, promise_ms: u64) {
+        self.set_memo(Memo { promise_ms, ..self.memo });
+    }
+
+    fn set_memo(&mut self, memo: Memo) {
+        self.memo_changed |= self.memo != memo;
+        self.memo = memo;
     }
 
     /// Encodes entries and a hard state, where there is one, for the next [`commit`](Self::commit).
@@ -195,8 +220,8 @@ impl<D: Disk> LogStorage<D> {
         entries: &[Entry],
         hard_state: Option<&raft::eraftpb::HardState>,
     ) -> Result<(), StorageFault> {
-        if std::mem::take(&mut self.trust_changed) {
-            self.wal.stage_metadata(&self.identity.encode_trusted_from(self.trusted_from))?;
+        if std::mem::take(&mut self.memo_changed) {
+            self.wal.stage_metadata(&self.memo.encode(&self.identity))?;
         }
         for entry in entries {
             self.wal.stage(record_of(entry)?)?;
@@ -337,6 +362,12 @@ impl<D: Disk> LogStorage<D> {
     /// The index of the last entry that is durable.
     pub fn last_entry(&self) -> u64 {
         self.wal.last_index()
+    }
+
+    /// Where the durable log ends.
+    pub fn durable_end(&self) -> LogEnd {
+        let index = self.wal.last_index();
+        LogEnd { term: self.wal.term(index).unwrap_or_default(), index }
     }
 
     /// The error of a read that raft asked for and could not be told of.

@@ -151,6 +151,17 @@ struct Wire<'a> {
     network: &'a mut Network,
 }
 
+/// The way to no other node.
+pub(super) struct Nowhere;
+
+impl Outbound for Nowhere {
+    fn send(&mut self, _: NodeId, _: &Frame) -> bool {
+        false
+    }
+
+    fn flush(&mut self) {}
+}
+
 impl Outbound for Wire<'_> {
     fn send(&mut self, to: NodeId, frame: &Frame) -> bool {
         self.network.send(self.from, to, frame.clone())
@@ -163,6 +174,11 @@ impl Cluster {
     /// Nodes 1 to `size`, all of them started.
     pub(super) fn new(size: u64) -> Cluster {
         Cluster::configured(size, |_| {})
+    }
+
+    /// Nodes that start from now on have this configuration.
+    pub(super) fn reconfigure(&mut self, configure: fn(&mut NodeConfig)) {
+        self.configure = configure;
     }
 
     /// The same with a configuration of its own.
@@ -209,9 +225,14 @@ impl Cluster {
 
     pub(super) fn config_of(&self, id: NodeId) -> NodeConfig {
         let identity = Identity::new(ClusterId(7), id, self.ids()).expect("a valid identity");
-        let mut config = NodeConfig::new(identity);
+        let mut config = NodeConfig { secret: 31 * id, ..NodeConfig::new(identity) };
         (self.configure)(&mut config);
         config
+    }
+
+    /// The id of a member's log.
+    pub(super) fn log_id_of(&self, id: NodeId) -> u64 {
+        id + 100 * self.members[&id].lost_disks
     }
 
     /// Opens the member's log again.
@@ -220,7 +241,7 @@ impl Cluster {
         let options = Options {
             segment_bytes: 1 << 17,
             pad_to_block: self.pad_to_block,
-            create: Some(NewLog { log_id: id + 100 * self.members[&id].lost_disks, metadata: Vec::new() }),
+            create: Some(NewLog { log_id: self.log_id_of(id), metadata: Vec::new() }),
             ..Options::default()
         };
         Wal::open(disk, options).expect("the log opens").0
@@ -406,6 +427,8 @@ impl Cluster {
                 Frame::Raft(frame) => node.step(from, frame, now_ms),
                 Frame::Rejoin { log_id } => node.step_rejoin(from, log_id),
                 Frame::Account { log_id, account } => node.step_account(from, log_id, account),
+                Frame::Prove { challenge } => node.step_prove(from, challenge),
+                Frame::Proof { log_id, challenge } => node.step_proof(from, log_id, challenge),
                 other => panic!("nodes do not say {other:?}"),
             }
         }

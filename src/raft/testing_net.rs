@@ -203,6 +203,8 @@ impl Parts {
                 PeerEvent::Unreachable => self.node.report_unreachable(from),
                 PeerEvent::Rejoin { log_id } => self.node.step_rejoin(from, log_id),
                 PeerEvent::Account { log_id, account } => self.node.step_account(from, log_id, account),
+                PeerEvent::Prove { challenge } => self.node.step_prove(from, challenge),
+                PeerEvent::Proof { log_id, challenge } => self.node.step_proof(from, log_id, challenge),
                 PeerEvent::Shipment(_) => {}
                 PeerEvent::Publish(payload) => {
                     let applied = self.machine.texts().len() as u64;

@@ -10,7 +10,7 @@
 
 use crate::planted::{self, Bug};
 
-/// The times of a raft group. All its nodes must run with the same ones: a leader reckons with its followers' promises.
+/// A node's times. Nodes of a group may run with different ones: a leader counts on what its followers tell of their promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftTiming {
     /// Length of a tick in milliseconds.
@@ -39,12 +39,20 @@ impl RaftTiming {
         (self.election_ticks as u64).saturating_sub(1) * self.tick_ms
     }
 
-    /// For how long a leader relies on such a promise, in its own milliseconds, counted from when it asked.
-    pub fn lease_ms(&self) -> u64 {
+    /// For how long a leader relies on a follower's promise of `promise_ms`, in its own milliseconds, counted from when it asked. Never
+    /// for longer than on a promise by its own flags.
+    pub fn lease_on(&self, promise_ms: u64) -> u64 {
         let trusted_percent = 100u64.saturating_sub(self.drift_margin_percent);
-        let promised_ms =
-            if planted::is(Bug::LongLease) { 4 * self.election_ms() } else { self.promise_ms() };
+        let promised_ms = match planted::is(Bug::LongLease) {
+            true => 4 * self.election_ms(),
+            false => promise_ms.min(self.promise_ms()),
+        };
         (promised_ms * trusted_percent / 100).saturating_sub(TRUNCATION_MS)
+    }
+
+    /// The longest lease: on promises by this node's own flags.
+    pub fn lease_ms(&self) -> u64 {
+        self.lease_on(self.promise_ms())
     }
 
     /// Milliseconds between two heartbeats.

@@ -274,6 +274,7 @@ fn members(config: &Config) -> Vec<(u64, String)> {
 fn node_config(config: &Config, identity: Identity) -> NodeConfig {
     NodeConfig {
         timing: config.raft_timing,
+        secret: env::random_seed(),
         trust_clocks: !config.read_confirm,
         catch_up_bytes_per_second: config.checkpoints.catch_up_bytes_per_second,
         ..NodeConfig::new(identity)

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     fn peer(id: NodeId, lag: u64, recently_active: bool) -> PeerProgress {
-        PeerProgress { id, matched: 0, lag, recently_active }
+        PeerProgress { id, matched: 0, lag, recently_active, sync_ms: 0 }
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod replication;
 mod replies;
 mod scan;
 mod stories;
+mod strangers;
 mod transactions;
 
 use perdura_testkit::NodeSpec;

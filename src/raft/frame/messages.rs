@@ -3,7 +3,7 @@
 //! - An entry with long data is written as protobuf allows: its data last, so that the bytes can be shared.
 //! - A long message is decoded in place: its entries' data are slices of the bytes that arrived.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use raft::eraftpb::{Entry, Message, MessageType};
@@ -11,10 +11,11 @@ use raft::eraftpb::{Entry, Message, MessageType};
 use super::budget::Budget;
 use super::{FrameError, KIND_RAFT, LENGTH_BYTES, RaftFrame, short};
 use crate::raft::byte_chain::{ByteChain, SHARED_BYTES};
-use crate::raft::lease::Stamp;
+use crate::raft::lease::{Echo, Stamp};
 
 pub(super) const HAS_STAMP: u8 = 1;
 pub(super) const HAS_ECHO: u8 = 2;
+const STAMP_BYTES: usize = 24;
 /// A message of at least so many bytes is decoded in place. In a shorter one each entry's data is copied, so that it keeps no
 /// more memory than its own.
 const IN_PLACE_BYTES: usize = 64 << 10;
@@ -36,10 +37,11 @@ impl RaftFrame {
     }
 
     pub(super) fn body_bytes(&self) -> usize {
-        let stamps = usize::from(self.stamp.is_some()) + usize::from(self.echo.is_some());
+        let stamp_bytes = if self.stamp.is_some() { STAMP_BYTES } else { 0 };
+        let echo_bytes = if self.echo.is_some() { STAMP_BYTES + 8 } else { 0 };
         let messages = self.messages.iter();
         let messages: usize = messages.map(|m| LENGTH_BYTES + m.encoded_len()).sum();
-        9 + stamps * 24 + messages
+        9 + stamp_bytes + echo_bytes + messages
     }
 
     pub(super) fn put(&self, chain: &mut ByteChain) {
@@ -49,16 +51,25 @@ impl RaftFrame {
         out.put_u8(KIND_RAFT);
         out.put_u64_le(self.log_id);
         out.put_u8(stamp_flag | echo_flag);
-        for stamp in self.stamp.iter().chain(&self.echo) {
-            out.put_u64_le(stamp.term);
-            out.put_u64_le(stamp.sent_at_ms);
-            out.put_u64_le(stamp.round);
+        if let Some(stamp) = &self.stamp {
+            put_stamp(stamp, out);
+        }
+        if let Some(Echo { stamp, promise_ms, sync_ms }) = &self.echo {
+            put_stamp(stamp, out);
+            out.put_u32_le(*promise_ms);
+            out.put_u32_le(*sync_ms);
         }
         for message in &self.messages {
             chain.tail().put_u32_le(message.encoded_len() as u32);
             put_message(message, chain);
         }
     }
+}
+
+fn put_stamp(stamp: &Stamp, out: &mut BytesMut) {
+    out.put_u64_le(stamp.term);
+    out.put_u64_le(stamp.sent_at_ms);
+    out.put_u64_le(stamp.round);
 }
 
 /// Whether a message must not overtake another of this kind: a follower refuses an append that comes before its predecessor.
@@ -105,7 +116,9 @@ pub(super) fn decode(body: &mut Bytes) -> Result<RaftFrame, FrameError> {
         frame.stamp = Some(decode_stamp(body)?);
     }
     if flags & HAS_ECHO != 0 {
-        frame.echo = Some(decode_stamp(body)?);
+        let stamp = decode_stamp(body)?;
+        let mut number = || body.try_get_u32_le().map_err(|_| short("echo"));
+        frame.echo = Some(Echo { stamp, promise_ms: number()?, sync_ms: number()? });
     }
     let mut budget = Budget::default();
     while body.has_remaining() {

@@ -8,6 +8,8 @@ use crate::raft::timing::RaftTiming;
 pub struct NodeConfig {
     pub identity: Identity,
     pub timing: RaftTiming,
+    /// Known to this process alone: what its challenges follow from (`logs.rs`).
+    pub secret: u64,
     /// Entries of one append message, in bytes; a single entry may be longer.
     pub max_append_bytes: u64,
     /// Append messages under way to one follower.
@@ -31,6 +33,7 @@ impl NodeConfig {
         NodeConfig {
             identity,
             timing: RaftTiming::default(),
+            secret: 0,
             max_append_bytes: 1 << 20,
             max_inflight_appends: 32,
             max_uncommitted_bytes: 64 << 20,

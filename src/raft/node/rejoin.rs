@@ -1,17 +1,17 @@
-//! A member whose log is new: when it may take part.
+//! A member whose log is new: when it may take part, and what it may do before it knows again what it lost.
 //!
 //! A new log may be the first that the member ever had, or the one before it was lost. It can't tell, and what it said with a
 //! lost one counts elsewhere: votes, acknowledgements, promises. So each log has a random id, which every frame bears, and:
 //!
-//! - A member with a new log is silent and deaf until all others have taken note of it. Whoever takes note drops everything that
+//! - A member with a new log is silent and deaf until all others have taken note of it (`logs.rs`). Each then drops everything that
 //!   an older log of that member's said or will be heard to say: a candidate gives up its candidacy, a leader forgets what
 //!   the member had acknowledged and returned. From then on old words count nowhere, but in what has already come
 //!   of them: a leader that was elected, an entry that was committed.
-//! - Each of the others tells its term and the end of its log. The member takes the highest term as one in which it has voted, so
-//!   it never votes twice in one. And it votes for nobody, nor campaigns, before it knows everything up to the furthest end to
-//!   be committed: what was committed with its acknowledgement lies before that, in the log of whoever counted it.
-//!   Both are durable before the member says anything else.
-//! - It goes on announcing its log until it knows everything: another may restart, and hear a late word of the lost log first.
+//! - Each of the others then tells its term and where its durable log ends. The member takes the highest term as one in which it has
+//!   voted, so it never votes twice in one. It remembers the furthest end (by term, then by index, as votes compare logs). Both
+//!   are durable before the member says anything else.
+//! - Until it knows everything up to that end to be committed it *learns*: it follows, appends and acknowledges; it does not
+//!   campaign; and it votes only for a candidate whose log ends there or later.
 //! - It takes all others, not a majority: one that is not asked could be a candidate that still holds an old vote.
 //! - Each tells, too, whether it knows all that it ever said. Whatever was committed is known to a majority, so to one who has
 //!   lost nothing, as long as those who have are no majority. If they are, the member goes on waiting: what one of them had
@@ -20,28 +20,53 @@
 //!   nothing to tell, it waits for the rest no longer than [`PATIENCE_TICKS`]. A member that knows to have lost a log never
 //!   takes its group for new, and nobody does who hears of it.
 //!
+//! # Why its vote is safe
+//! Let X be the member, and E the furthest end that it was told. Raft is safe because each majority that votes holds, in one of its
+//! members, each committed entry, and that member refuses candidates whose log is not at least as up to date as its own. If X
+//! voted by its new log alone, it would be the one member of that majority that has lost the entry. So X votes as if its log
+//! ended at E or at its own end, whichever is later. That is enough:
+//!
+//! - Let e be an entry that was committed by a leader L with an acknowledgement of X's lost log. L is not X. A leader writes an entry to
+//!   its own disk before it counts an acknowledgement of it (a turn steps no message between sending and syncing, see
+//!   [`Node::process`]), so L's durable log held e when L counted. L counted before it took note of X's new log, for then it forgot what
+//!   X had acknowledged, and it took note before it told X its end. So L's log held e when it told its end, and E is at least that end.
+//! - A log that holds a committed entry never loses it by raft's rules. If L has lost its log since, then L is one of those who do not
+//!   know all that they said; X joins only while those, with X, are no majority, so another member of the majority that
+//!   acknowledged e holds it, and X was told that member's end: E is at least that.
+//! - A candidate C whose log ends at E or later holds e. This is raft's own argument (Ongaro and Ousterhout 2014, section 5.4.3) with
+//!   the log that ended at E in the place of the voter's: that log held e, and C's is at least as up to date. If both last terms are the same,
+//!   one leader wrote both ends, and C's log contains the other. If C's is later, the leader of that term held e, by induction.
+//! - What X acknowledges with its new log is in that log, and raft compares it as ever.
+//! - X votes in no term in which its lost log may have voted: those it was told, or that a member reached with its help, are not later than
+//!   the term that it took. And no lease counts a promise of the lost log: its leader forgot that promise when it took note.
+//!
+//! The same end says when X knows everything: once it knows an entry to be committed at that index or beyond, or of a later term. In
+//! the second case the leader of that term held every such e, and X's log agrees with that leader's.
+//!
+//! So a group of two that lost one disk goes on: the other has all that was committed, and gets the vote that it lacks.
+//!
 //! What others noted need not be durable: it voids what is in memory only. An old word reaches no later process, but for one of
 //! an old term.
 //!
 //! Caveat: if a majority is new to a group that is not, and the others can't be heard, that majority begins the group anew. So
 //! replace lost disks one at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use perdura_wal::Disk;
+use raft::eraftpb::Message;
 use raft::{INVALID_ID, StateRole};
 
 use super::{Node, others_of};
 use crate::raft::frame::{Account, Frame, Memory};
-use crate::raft::identity::{NOT_YET_KNOWN, NodeId};
+use crate::raft::identity::NodeId;
+use crate::raft::memo::{LogEnd, Trust};
 use crate::raft::outbox::Outbound;
 
 /// For how long those who may be there are waited for, where a whole group seems to be new.
 const PATIENCE_TICKS: u64 = 20;
 /// How often a member that can't join says so.
 const WARNING_TICKS: u64 = 1200;
-/// How many logs of one member are remembered.
-const MAX_OLDER_LOGS: usize = 16;
 
 /// What a member may do.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,71 +75,48 @@ pub(super) enum Standing {
     Full,
     /// Its log is new: what the others told it so far, and for how many ticks it has asked.
     Silent { accounts: BTreeMap<NodeId, Account>, ticks: u64 },
-    /// It votes for nobody before this entry is known to be committed.
-    Learning { until: u64 },
+    /// It votes only for candidates whose log ends here or later, until it knows all that lies before to be committed.
+    Learning { until: LogEnd },
 }
 
 impl Standing {
     pub(super) fn silent() -> Standing {
         Standing::Silent { accounts: BTreeMap::new(), ticks: 0 }
     }
-}
 
-/// The logs of another member.
-#[derive(Debug)]
-struct Logs {
-    current: u64,
-    older: VecDeque<u64>,
-}
-
-/// What a node knows of the logs of others, and owes them.
-#[derive(Debug, Default)]
-pub(super) struct LogBook {
-    logs: BTreeMap<NodeId, Logs>,
-    /// Who has asked, with which log, and was not answered yet.
-    asked: Vec<(NodeId, u64)>,
-    /// It is time to ask the others.
-    must_ask: bool,
-}
-
-impl LogBook {
-    /// Whether what is said with this log counts, and whether it is the first that is heard of it after another. Only a member that
-    /// announces its log makes it known after another, and it does before it says anything else: so other words with an unknown log
-    /// are late ones, of a log that is lost. A late announcement of such a log displaces a newer one until that is announced again.
-    fn note(&mut self, member: NodeId, log_id: u64, announced: bool) -> (bool, bool) {
-        let Some(logs) = self.logs.get_mut(&member) else {
-            self.logs.insert(member, Logs { current: log_id, older: VecDeque::new() });
-            return (true, false);
-        };
-        if logs.current == log_id {
-            return (true, false);
+    /// Where a node begins with a log of this trust.
+    pub(super) fn of(trust: Trust, is_alone: bool, is_brand_new: bool) -> Standing {
+        match trust {
+            _ if is_alone => Standing::Full,
+            _ if is_brand_new => Standing::silent(),
+            Trust::NotYetKnown => Standing::silent(),
+            Trust::Until(until) => Standing::Learning { until },
+            Trust::Whole => Standing::Full,
         }
-        if logs.older.contains(&log_id) || !announced {
-            return (false, false);
-        }
-        logs.older.push_back(std::mem::replace(&mut logs.current, log_id));
-        if logs.older.len() > MAX_OLDER_LOGS {
-            logs.older.pop_front();
-        }
-        (true, true)
     }
 }
 
 impl<D: Disk> Node<D> {
-    /// Whether a frame of this log may be heard: not one of a log that its member has lost, and none while this node is
-    /// silent.
-    pub(super) fn may_hear(&mut self, from: NodeId, log_id: u64) -> bool {
-        self.take_note(from, log_id, false) && !matches!(self.standing, Standing::Silent { .. })
-    }
-
     /// Whether this node takes part in everything; not while it has to learn what it may have lost.
     pub fn is_trusted(&self) -> bool {
-        self.may_vote()
+        self.standing == Standing::Full
     }
 
-    /// Whether this node may vote, and campaign.
-    pub(super) fn may_vote(&self) -> bool {
-        self.standing == Standing::Full
+    /// Whether this node takes part at all.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.standing, Standing::Silent { .. })
+    }
+
+    /// Whether this node may vote for the candidate that sends this request.
+    pub(super) fn may_vote_for(&self, request: &Message) -> bool {
+        match self.standing {
+            Standing::Full => true,
+            Standing::Silent { .. } => false,
+            // A term of zero was told by an older build, which did not say the end's term.
+            Standing::Learning { until } => {
+                until.term > 0 && LogEnd { term: request.log_term, index: request.index } >= until
+            }
+        }
     }
 
     /// Whether it takes part, and does not yet know all that it may have acknowledged.
@@ -122,12 +124,10 @@ impl<D: Disk> Node<D> {
         matches!(self.standing, Standing::Learning { .. })
     }
 
-    /// A member whose log is new wants note to be taken of it.
+    /// A member whose log is new asks what the others know. It is answered once it has proved that log.
     pub fn step_rejoin(&mut self, from: NodeId, log_id: u64) {
-        if self.take_note(from, log_id, true)
-            && self.log_book.asked.len() < self.config.identity.members.len()
-        {
-            self.log_book.asked.push((from, log_id));
+        if self.hears_log(from, log_id) && self.asked.len() < self.config.identity.members.len() {
+            self.asked.push((from, log_id));
         }
     }
 
@@ -141,7 +141,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// To be called with every tick, before raft's own. A node that may not vote does not campaign either.
+    /// To be called with every tick, before raft's own, which only comes for those who may campaign.
     pub(super) fn tick_standing(&mut self) {
         if let Standing::Silent { accounts, ticks } = &mut self.standing {
             *ticks += 1;
@@ -156,48 +156,47 @@ impl<D: Disk> Node<D> {
             }
         }
         self.settle_standing();
-        if !self.may_vote() {
-            self.raw.raft.election_elapsed = 0;
-            // Who has restarted since all knew may hear a late word of the lost log first, and take that for the present one.
-            self.log_book.must_ask = true;
+        match self.standing {
+            Standing::Full => {}
+            Standing::Silent { .. } => {
+                self.raw.raft.election_elapsed = 0;
+                self.must_ask = true;
+            }
+            Standing::Learning { .. } => self.tick_learner(),
+        }
+    }
+
+    /// Time passes for a member that does not campaign. As others would, it takes its leader for gone after an election timeout: raft
+    /// refuses votes until then.
+    fn tick_learner(&mut self) {
+        let raft = &mut self.raw.raft;
+        raft.election_elapsed += 1;
+        if raft.election_elapsed >= self.config.timing.election_ticks && raft.leader_id != INVALID_ID {
+            raft.become_follower(raft.term, INVALID_ID);
         }
     }
 
     /// Asks, and answers who asked.
     pub(super) fn say_standing(&mut self, out: &mut impl Outbound) {
-        let must_ask = std::mem::take(&mut self.log_book.must_ask);
-        if !must_ask && self.log_book.asked.is_empty() {
+        let asks = std::mem::take(&mut self.must_ask) && self.is_silent();
+        if !asks && self.asked.is_empty() {
             return;
         }
-        if must_ask && !self.may_vote() {
+        if asks {
             for id in others_of(&self.config.identity) {
                 out.send(id, &Frame::Rejoin { log_id: self.log_id });
             }
         }
-        let raft = &self.raw.raft;
-        let (term, last_index) = (raft.term, raft.raft_log.last_index());
-        let account = Account { term, last_index, memory: self.memory() };
-        for (to, log_id) in self.log_book.asked.drain(..) {
+        let (term, end) = (self.raw.raft.term, self.raw.store().durable_end());
+        let account = Account { term, end, memory: self.memory() };
+        for (to, log_id) in self.asked.drain(..) {
             out.send(to, &Frame::Account { log_id, account });
         }
         out.flush();
     }
 
-    /// False for what an older log says.
-    fn take_note(&mut self, from: NodeId, log_id: u64, announced: bool) -> bool {
-        // Signs of life that keepalive threads pass on bear none: they bring nothing that could count.
-        if log_id == 0 || !others_of(&self.config.identity).any(|id| id == from) {
-            return true;
-        }
-        let (counts, is_new) = self.log_book.note(from, log_id, announced);
-        if is_new {
-            tracing::warn!(node = from, "a member has a new log: what it said with the old one is void");
-            self.forget_words_of(from);
-        }
-        counts
-    }
-
-    fn forget_words_of(&mut self, member: NodeId) {
+    /// Drops what an older log of a member's has said.
+    pub(super) fn forget_words_of(&mut self, member: NodeId) {
         self.lease.forget(member);
         let raft = &mut self.raw.raft;
         match raft.state {
@@ -231,21 +230,27 @@ impl<D: Disk> Node<D> {
                 }
             }
             Standing::Learning { until } => {
-                if self.raw.raft.raft_log.committed >= *until {
+                if self.knows_up_to(*until) {
                     tracing::info!(
                         "this node knows again what it may have acknowledged with the log that it lost"
                     );
                     self.standing = Standing::Full;
-                    self.raw.mut_store().trust_from(0);
+                    self.raw.mut_store().set_trust(Trust::Whole);
                 }
             }
         }
     }
 
+    fn knows_up_to(&self, end: LogEnd) -> bool {
+        let log = &self.raw.raft.raft_log;
+        let committed_term = log.term(log.committed).unwrap_or_default();
+        log.committed >= end.index || end.term > 0 && committed_term > end.term
+    }
+
     fn memory(&self) -> Memory {
         match self.standing {
             Standing::Full => Memory::Whole,
-            Standing::Silent { .. } if self.raw.store().trusted_from() != NOT_YET_KNOWN => Memory::New,
+            Standing::Silent { .. } if self.raw.store().trust() != Trust::NotYetKnown => Memory::New,
             Standing::Silent { .. } | Standing::Learning { .. } => Memory::Lost,
         }
     }
@@ -254,23 +259,24 @@ impl<D: Disk> Node<D> {
     fn begin_learning(&mut self) {
         let Standing::Silent { accounts, .. } = &self.standing else { return };
         let term = accounts.values().map(|account| account.term).fold(0, u64::max);
-        let until = accounts.values().map(|account| account.last_index).fold(0, u64::max);
+        let until = accounts.values().map(|account| account.end).max().unwrap_or_default();
         tracing::info!(
             term,
-            until,
+            until_term = until.term,
+            until_index = until.index,
             "this node's log is new, and all other members know: it joins, and learns"
         );
         let raft = &mut self.raw.raft;
         raft.become_follower(term.max(raft.term), INVALID_ID);
         raft.vote = raft.id;
-        self.raw.mut_store().trust_from(until);
+        self.raw.mut_store().set_trust(Trust::Until(until));
         self.standing = Standing::Learning { until };
     }
 }
 
 /// Whether who tells this may be new to the group.
 fn is_of_new_group(account: &Account) -> bool {
-    (account.term, account.last_index) == (0, 0) && account.memory != Memory::Lost
+    (account.term, account.end.index) == (0, 0) && account.memory != Memory::Lost
 }
 
 #[cfg(test)]

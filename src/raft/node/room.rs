@@ -112,9 +112,9 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Whether time passes for this node: where it does not lead and can't campaign, it would only try to.
+    /// Whether raft's time passes: where the node does not lead and may not campaign, it would only try to.
     pub(super) fn may_tick(&self) -> bool {
-        self.leadership.role == Role::Leader || !self.is_out_of_room()
+        self.leadership.role == Role::Leader || self.is_trusted() && !self.is_out_of_room()
     }
 
     fn takes(&mut self, entries: usize, bytes: usize, reserve: Reserve) -> bool {

@@ -1,6 +1,8 @@
+use super::super::frame::RaftFrame;
 use super::super::identity::{ClusterId, IdentityError};
+use super::super::lease::Stamp;
 use super::super::storage::StorageFault;
-use super::super::testing::{Cluster, Ledger};
+use super::super::testing::{Cluster, Ledger, Nowhere};
 use super::*;
 
 const ELECTION_MS: u64 = 1_100;
@@ -167,7 +169,8 @@ fn a_restarted_node_keeps_silent_for_as_long_as_a_promise() {
     request.set_msg_type(MessageType::MsgRequestVote);
     (request.from, request.to, request.term) = (candidate, voter, 99);
     (request.index, request.log_term) = (1_000, 98);
-    let frame = RaftFrame { messages: vec![request], ..RaftFrame::default() };
+    let frame = RaftFrame { log_id: candidate, messages: vec![request], ..RaftFrame::default() };
+    cluster.run_until(100, |cluster| cluster.node(voter).hears_log(candidate, candidate));
     cluster.node(voter).step(candidate, frame.clone(), now_ms);
     assert_ne!(cluster.node(voter).leadership().term, 99);
     cluster.node(voter).step(candidate, frame, now_ms + 450);
@@ -237,6 +240,7 @@ fn a_request_to_campaign_that_was_overtaken_is_not_acted_on() {
         message
     };
     let frame = |kind, sent_at_ms| RaftFrame {
+        log_id: leader,
         stamp: Some(Stamp { term, sent_at_ms, round: 0 }),
         messages: vec![message(kind)],
         ..RaftFrame::default()
@@ -363,22 +367,11 @@ fn a_member_whose_log_was_cut_short_does_not_go_on() {
     let mut heartbeat = Message::default();
     heartbeat.set_msg_type(MessageType::MsgHeartbeat);
     (heartbeat.from, heartbeat.to, heartbeat.term, heartbeat.commit) = (leader, victim, 1, 99);
-    let frame = RaftFrame { messages: vec![heartbeat], ..RaftFrame::default() };
+    let frame = RaftFrame { log_id: leader, messages: vec![heartbeat], ..RaftFrame::default() };
     let node = cluster.node(victim);
     node.step(leader, frame, now_ms);
     let ended = node.process(now_ms, &mut Nowhere, &mut Ledger::default());
     assert!(matches!(ended, Err(NodeError::LogLost { known: 99, last: 2, .. })));
-}
-
-/// The way to nobody.
-struct Nowhere;
-
-impl Outbound for Nowhere {
-    fn send(&mut self, _: NodeId, _: &Frame) -> bool {
-        false
-    }
-
-    fn flush(&mut self) {}
 }
 
 #[test]
@@ -389,10 +382,14 @@ fn a_message_that_lies_about_its_sender_is_dropped() {
     let mut heartbeat = Message::default();
     heartbeat.set_msg_type(MessageType::MsgHeartbeat);
     (heartbeat.from, heartbeat.to, heartbeat.term) = (9, leader, term + 5);
-    let frame = |message: &Message| RaftFrame { messages: vec![message.clone()], ..RaftFrame::default() };
+    let other = cluster.followers_of(leader)[0];
+    let frame = |message: &Message| RaftFrame {
+        log_id: other,
+        messages: vec![message.clone()],
+        ..RaftFrame::default()
+    };
     let stranger = frame(&heartbeat);
     cluster.node(leader).step(9, stranger, 0);
-    let other = cluster.followers_of(leader)[0];
     cluster.node(leader).step(other, frame(&heartbeat), 0);
     heartbeat.from = other;
     heartbeat.set_msg_type(MessageType::MsgPropose);
@@ -453,4 +450,50 @@ fn the_state_machine_is_told_of_syncs_and_leadership() {
     assert_eq!(leaderships.len(), 1);
     assert_eq!(leaderships[0].role, Role::Leader);
     assert_eq!((*syncs, *readable_until_ms), (1, u64::MAX));
+}
+
+/// A leader of many ticks counted on promises as long as its own, and read for seconds after others had elected.
+#[test]
+fn no_stale_read_where_election_ticks_differ_between_nodes() {
+    for slow in 1..=3 {
+        let mut cluster = Cluster::configured(3, |config| {
+            if config.identity.node_id == 1 {
+                config.timing.election_ticks = 60;
+            }
+        });
+        let leader = cluster.elect();
+        cluster.run_ms(300);
+        if leader != slow {
+            let now_ms = cluster.clock_of(leader);
+            assert_eq!(cluster.node(leader).transfer_leadership(slow, now_ms), Ok(()));
+            cluster.run_until(2_000, |cluster| cluster.leader() == Some(slow));
+        }
+        cluster.run_ms(500);
+        assert!(cluster.holds_lease(slow), "it leads, and hears from the others");
+        cluster.isolate(slow);
+        // Each step checks that no lease outlives the election of another.
+        cluster.elect_other_than(slow);
+        cluster.run_ms(3_000);
+    }
+}
+
+/// A follower that is started again with fewer ticks owes its leader the promise that it gave before.
+#[test]
+fn a_restart_with_fewer_election_ticks_shortens_no_promise() {
+    let mut cluster = Cluster::configured(3, |config| config.timing.election_ticks = 60);
+    let leader = cluster.elect();
+    cluster.run_ms(1_000);
+    assert!(cluster.holds_lease(leader));
+    cluster.reconfigure(|config| config.timing.election_ticks = 10);
+    for follower in cluster.followers_of(leader) {
+        cluster.stop(follower);
+        cluster.start(follower);
+    }
+    cluster.isolate(leader);
+    cluster.run_until(5_000, |cluster| !cluster.holds_lease(leader));
+    assert_eq!(cluster.later_leaders_than(leader), 0);
+    cluster.elect_other_than(leader);
+    for follower in cluster.followers_of(leader) {
+        assert_eq!(cluster.node(follower).storage().promise_ms(), 450, "by now nothing longer binds it");
+    }
 }

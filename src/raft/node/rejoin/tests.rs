@@ -57,23 +57,10 @@ fn a_late_word_to_the_lost_log_ends_nobody() {
     let mut late = Message::default();
     late.set_msg_type(MessageType::MsgHeartbeat);
     (late.from, late.to, late.term, late.commit) = (leader, victim, term, last + 1);
-    node.step(leader, RaftFrame { messages: vec![late], ..RaftFrame::default() }, now_ms);
+    node.step(leader, RaftFrame { log_id: leader, messages: vec![late], ..RaftFrame::default() }, now_ms);
     cluster.run_ms(1_500);
     assert_eq!(cluster.texts(victim), ["a"]);
     assert!(cluster.node(victim).is_trusted());
-}
-
-/// A node that was restarted hears first of the new log, and then late words of the one that was lost.
-#[test]
-fn late_words_of_a_log_do_not_make_it_the_newest() {
-    let mut book = LogBook::default();
-    let (lost, new) = (7, 8);
-    assert_eq!(book.note(3, new, true), (true, false));
-    assert_eq!(book.note(3, lost, false), (false, false));
-    assert_eq!(book.note(3, new, false), (true, false));
-    let newer = 9;
-    assert_eq!(book.note(3, newer, true), (true, true));
-    assert_eq!(book.note(3, new, false), (false, false));
 }
 
 #[test]
@@ -148,20 +135,6 @@ fn a_new_group_does_not_wait_for_a_member_that_is_missing() {
 }
 
 #[test]
-fn what_an_older_log_said_is_not_heard() {
-    let mut book = LogBook::default();
-    assert_eq!(book.note(2, 10, true), (true, false));
-    assert_eq!(book.note(2, 10, true), (true, false));
-    assert_eq!(book.note(2, 11, true), (true, true));
-    assert_eq!(book.note(2, 10, true), (false, false));
-    assert_eq!(book.note(3, 10, true), (true, false));
-    for log_id in 12..60 {
-        assert_eq!(book.note(2, log_id, true), (true, true));
-    }
-    assert!(book.logs[&2].older.len() <= MAX_OLDER_LOGS);
-}
-
-#[test]
 fn a_leader_counts_what_a_member_acknowledged_with_its_new_log_only() {
     let mut cluster = Cluster::new(3);
     let leader = cluster.elect();
@@ -170,7 +143,11 @@ fn a_leader_counts_what_a_member_acknowledged_with_its_new_log_only() {
     let [victim, other] = cluster.followers_of(leader)[..] else { panic!("there are three") };
     cluster.isolate(other);
     cluster.lose_log(victim);
-    cluster.node(leader).step_rejoin(victim, 4_711);
+    cluster.start(victim);
+    cluster.run_until(500, |cluster| {
+        let status = cluster.node(leader).status(0);
+        status.peers.iter().any(|peer| peer.id == victim && peer.matched == 0)
+    });
     let status = cluster.node(leader).status(0);
     let matched = status.peers.iter().find(|peer| peer.id == victim).map(|peer| peer.matched);
     assert_eq!(matched, Some(0));
@@ -233,4 +210,71 @@ fn members_with_damaged_logs_do_not_begin_a_group_anew() {
     pair.iter().for_each(|id| cluster.start(*id));
     cluster.run_ms(10_000);
     assert_eq!(cluster.leader(), None);
+}
+
+/// The survivor of two has all that was committed, and lacks one vote: that of a member that votes for nobody before it has heard from
+/// a leader.
+#[test]
+fn a_group_of_two_elects_a_primary_again_after_one_has_lost_its_disk() {
+    for loses_leader in [true, false] {
+        let mut cluster = Cluster::new(2);
+        let leader = cluster.elect();
+        cluster.propose(leader, "acknowledged");
+        cluster.run_ms(300);
+        let victim = if loses_leader { leader } else { 3 - leader };
+        cluster.lose_log(victim);
+        cluster.run_ms(5_000);
+        cluster.start(victim);
+        cluster.run_until(4_000, |cluster| cluster.leader() == Some(3 - victim));
+        cluster.propose(3 - victim, "and on");
+        cluster.run_ms(500);
+        for id in 1..=2 {
+            assert_eq!(cluster.texts(id), ["acknowledged", "and on"]);
+            assert!(cluster.node(id).is_trusted());
+        }
+    }
+}
+
+#[test]
+fn a_learner_votes_only_for_logs_that_end_where_it_was_told_or_later() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.run_ms(300);
+    let [victim, candidate] = cluster.followers_of(leader)[..] else { panic!("there are three") };
+    let node = cluster.node(victim);
+    let request = |log_term, index| {
+        let mut request = Message::default();
+        request.set_msg_type(MessageType::MsgRequestVote);
+        (request.from, request.to, request.term) = (candidate, victim, 50);
+        (request.log_term, request.index) = (log_term, index);
+        request
+    };
+    node.standing = Standing::Learning { until: LogEnd { term: 4, index: 9 } };
+    for (log_term, index, may) in [(4, 9, true), (4, 8, false), (3, 99, false), (5, 2, true)] {
+        assert_eq!(node.may_vote_for(&request(log_term, index)), may, "{log_term} {index}");
+    }
+    node.standing = Standing::Learning { until: LogEnd { term: 0, index: 9 } };
+    assert!(!node.may_vote_for(&request(5, 99)), "an older build did not tell the term");
+    node.standing = Standing::silent();
+    assert!(!node.may_vote_for(&request(5, 99)));
+}
+
+/// The furthest end that a member was told may be a tail that a later leader replaces: it must not wait for that index for ever.
+#[test]
+fn a_learner_knows_everything_once_an_entry_of_a_later_term_is_committed() {
+    let mut cluster = Cluster::new(5);
+    let leader = cluster.elect();
+    cluster.propose(leader, "a");
+    cluster.run_ms(300);
+    let learner = cluster.followers_of(leader)[0];
+    let node = cluster.node(learner);
+    let term = node.raw.raft.term;
+    node.standing = Standing::Learning { until: LogEnd { term, index: 1_000 } };
+    cluster.run_ms(300);
+    assert!(!cluster.node(learner).is_trusted());
+    cluster.stop(leader);
+    let next = cluster.elect_other_than(leader);
+    assert_ne!(next, learner, "a learner does not campaign; it is not needed for this election");
+    cluster.run_ms(300);
+    assert!(cluster.node(learner).is_trusted());
 }
