@@ -207,6 +207,9 @@ impl Driver {
         let may_capture = self.checkpoints.may_begin() && self.shard.node().has_caught_up();
         self.shard.allow_capture(may_capture);
         self.shard.turn(now, &mut self.events, &mut self.out)?;
+        if let Some(ms) = self.shard.take_sync_ms() {
+            self.shard.note_write_ms(ms);
+        }
         self.out.flush();
         for Message { kind, channel, payload } in self.shard.take_published() {
             self.shared.pubsub.publish(kind, &channel, &payload);

@@ -5,13 +5,16 @@
 //! - Replies gather per worker and leave once per turn. They are bounded by the output limit of clients: a write takes effect
 //!   whether or not there is room for its reply.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use perdura_wal::CommitStats;
 
+use super::held::Answers;
 use super::marks::{Fate, Mark, Marked};
 use super::plan::{Act, Addressee, Next, Plan, Planned, Waiting};
 use super::port::ShardHandle;
+use super::slow_log::WriteTimes;
 use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
 use crate::apply::bulk::{self, MarkMet};
@@ -59,6 +62,8 @@ pub struct Machine {
     pub waiters: Waiters,
     pub watches: Watches,
     in_flight: Option<InFlight>,
+    /// What reads answered whose lease was over when they had run.
+    held: Option<Answers>,
     /// What was made ready by something that did not carry the waiters' commands with it.
     pub ready: ReadyList,
     pub replies: Vec<ReplyBatch>,
@@ -69,6 +74,10 @@ pub struct Machine {
     pub applied: u64,
     /// What entries up to here publish was heard when an earlier process applied them; it is not published again.
     pub heard_until: u64,
+    /// How long this node's log writes took.
+    pub write_times: WriteTimes,
+    /// How long they took since this was last taken, if there were any.
+    pub synced_ms: Option<u64>,
     /// Bytes of the entries applied by this process.
     pub applied_bytes: u64,
     /// Whether the keyspace is captured at a mark that comes now.
@@ -131,6 +140,7 @@ impl Machine {
             waiters: Waiters::default(),
             watches: Watches::default(),
             in_flight: None,
+            held: None,
             ready: ReadyList::default(),
             replies: (0..workers).map(|_| ReplyBatch::default()).collect(),
             published: Vec::new(),
@@ -138,6 +148,8 @@ impl Machine {
             garbage: Vec::new(),
             applied: 0,
             heard_until: 0,
+            write_times: WriteTimes::default(),
+            synced_ms: None,
             applied_bytes: 0,
             may_capture: false,
             marked: None,
@@ -258,11 +270,67 @@ impl Machine {
         self.handle.marks.meet(Mark { name, index, fate });
     }
 
-    /// Answers a plan that logs nothing. Its reads are linearizable only if the caller holds the lease.
-    pub fn run_unlogged_plan(&mut self, plan: Plan) -> Result<(), ApplyError> {
+    /// The monotonic time by this node's clock at this moment, which may be later than the turn's.
+    pub fn clock_ms(&self) -> u64 {
+        self.gauge.clock.monotonic_ms()
+    }
+
+    /// Runs a plan that logs nothing. Its reads are linearizable only if the caller holds the lease, or a round has confirmed it.
+    pub fn run_unlogged_plan(&mut self, plan: Plan) -> Result<Answers, ApplyError> {
+        let fresh = self.replies.iter().map(|_| ReplyBatch::default()).collect();
+        let earlier = std::mem::replace(&mut self.replies, fresh);
+        let mut reads = Vec::new();
+        let run = self.run_reads(plan, &mut reads);
+        let replies = std::mem::replace(&mut self.replies, earlier);
+        run.map(|()| Answers { replies, reads })
+    }
+
+    fn run_reads(&mut self, plan: Plan, reads: &mut Vec<(usize, Range<usize>)>) -> Result<(), ApplyError> {
         let mut payload = Vec::new();
         crate::propose::entry::write_header(&mut payload, plan.stamp);
-        self.run_plan(Applier::open(&payload)?, plan)
+        let mut run = Applier::open(&payload)?;
+        let Plan { acts, passengers, .. } = plan;
+        for Planned { to, act } in acts {
+            let start = self.replies[to.worker].bytes.len();
+            let depends_on_data =
+                matches!(act, Act::Read { .. } | Act::Probe(_) | Act::Watch { .. } | Act::Transaction(_));
+            self.act(&mut run, to, act, &passengers)?;
+            let end = self.replies[to.worker].bytes.len();
+            if depends_on_data && end > start {
+                reads.push((to.worker, start..end));
+            }
+            self.settle_effects();
+        }
+        self.ready.retain(&self.waiters);
+        Ok(())
+    }
+
+    /// Lets answers leave with this turn.
+    pub fn release(&mut self, answers: Answers) {
+        self.leave(answers.replies);
+    }
+
+    /// Keeps answers back until [`Machine::release_held`].
+    pub fn hold(&mut self, answers: Answers) {
+        debug_assert!(self.held.is_none(), "nothing runs while answers are held");
+        self.held = Some(answers);
+    }
+
+    pub fn holds_answers(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// What was held is confirmed.
+    pub fn release_held(&mut self) {
+        if let Some(answers) = self.held.take() {
+            self.release(answers);
+        }
+    }
+
+    fn leave(&mut self, replies: Vec<ReplyBatch>) {
+        for (own, mut later) in self.replies.iter_mut().zip(replies) {
+            own.append(&mut later);
+        }
     }
 
     fn run_logged_plan(&mut self, payload: &[u8], plan: Plan) -> Result<(), ApplyError> {
@@ -514,6 +582,9 @@ impl Machine {
 
     /// Leadership is over: whoever waits for anything is told so.
     pub fn end_leadership(&mut self) {
+        if let Some(answers) = self.held.take() {
+            self.leave(answers.refused(DID_NOT_HAPPEN));
+        }
         if let Some(flying) = self.in_flight.take() {
             let denies = planted::is(Bug::DenyWritesInFlight);
             self.fail_plan(flying.plan, if denies { DID_NOT_HAPPEN } else { IN_DOUBT });
@@ -633,7 +704,9 @@ impl StateMachine for Machine {
 
     fn sync_ended(&mut self, stats: &CommitStats) {
         let log = &self.gauge.metrics.log;
-        log.sync_seconds.observe(self.gauge.seconds_since(self.gauge.sync_began_ns));
+        let seconds = self.gauge.seconds_since(self.gauge.sync_began_ns);
+        log.sync_seconds.observe(seconds);
+        *self.synced_ms.get_or_insert_default() += (seconds * 1e3) as u64;
         log.bytes.inc_by(stats.bytes);
     }
 }

@@ -23,6 +23,7 @@ use super::marks::Marked;
 use super::plan::{Act, Addressee, Backlog, Next, Peeked, Plan, Waiting};
 use super::port::ShardHandle;
 use super::serving;
+use super::slow_log::GivingWay;
 use super::succession::Succession;
 use crate::apply::ApplyError;
 use crate::command::HASH_SEED;
@@ -99,6 +100,9 @@ pub struct Shard<D: Disk> {
     budget: Budget,
     /// The longest entry.
     max_entry_bytes: usize,
+    giving_way: GivingWay,
+    /// How often this node has handed over because its log writes were slow.
+    pub gave_way: u64,
 }
 
 impl<D: Disk> Shard<D> {
@@ -118,6 +122,8 @@ impl<D: Disk> Shard<D> {
             succession: Succession::default(),
             budget: Budget::default(),
             max_entry_bytes: MAX_ENTRY_BYTES,
+            giving_way: GivingWay::default(),
+            gave_way: 0,
         }
     }
 
@@ -211,6 +217,8 @@ impl<D: Disk> Shard<D> {
             PeerEvent::Unreachable => self.node.report_unreachable(from),
             PeerEvent::Rejoin { log_id } => self.node.step_rejoin(from, log_id),
             PeerEvent::Account { log_id, account } => self.node.step_account(from, log_id, account),
+            PeerEvent::Prove { challenge } => self.node.step_prove(from, challenge),
+            PeerEvent::Proof { log_id, challenge } => self.node.step_proof(from, log_id, challenge),
             // The caller's: a shard has no files.
             PeerEvent::Shipment(_) => {}
             PeerEvent::Publish(message) => self.machine.published.extend(Message::decode(&message)),
@@ -222,7 +230,8 @@ impl<D: Disk> Shard<D> {
         if self.held_back {
             return true;
         }
-        let idle = !self.machine.has_in_flight() && self.stalled.is_none();
+        let waits = self.machine.has_in_flight() || self.machine.holds_answers();
+        let idle = !waits && self.stalled.is_none();
         self.node.has_work() || idle && (!self.backlog.is_empty() || self.may_serve_ready())
     }
 
@@ -280,7 +289,18 @@ impl<D: Disk> Shard<D> {
         std::mem::take(&mut self.machine.garbage)
     }
 
+    /// How long this turn's log writes took by this node's clock, if there were any.
+    pub fn take_sync_ms(&mut self) -> Option<u64> {
+        self.machine.synced_ms.take()
+    }
+
+    /// Notes how long a turn's log writes took. The caller says: a simulated clock stands still during a turn.
+    pub fn note_write_ms(&mut self, ms: u64) {
+        self.machine.write_times.note(ms);
+    }
+
     fn observe_node(&mut self) {
+        self.node.set_sync_ms(self.machine.write_times.longest_ms());
         self.handle.set_caught_up(self.node.has_caught_up());
         if self.node.is_serving() {
             self.handle.set_primary(true);
@@ -297,12 +317,15 @@ impl<D: Disk> Shard<D> {
             self.refuse_backlog();
             return Ok(());
         }
-        if self.machine.has_in_flight() {
+        if self.machine.has_in_flight() || !self.settle_held() {
             return Ok(());
         }
         self.space_retry_ms = self.space_retry_ms.filter(|retry_ms| now.monotonic_ms < *retry_ms);
         self.machine.end_timed_out_waiters(self.may_free(now));
         if !self.run_stalled(now)? {
+            return Ok(());
+        }
+        if self.gives_way(now) {
             return Ok(());
         }
         self.free_expired(now);
@@ -326,7 +349,10 @@ impl<D: Disk> Shard<D> {
     fn run_stalled(&mut self, now: Now) -> Result<bool, ShardError> {
         let Some((plan, round)) = self.stalled.take() else { return Ok(true) };
         match round.map(|round| self.node.confirmed(round)) {
-            Some(RoundState::Confirmed) => self.run_reads(plan)?,
+            Some(RoundState::Confirmed) => {
+                let answers = self.machine.run_unlogged_plan(plan)?;
+                self.machine.release(answers);
+            }
             Some(RoundState::Pending) if !self.holds_lease(now) => self.stalled = Some((plan, round)),
             Some(RoundState::Lost | RoundState::Pending) | None => self.launch(plan, now)?,
         }
@@ -337,7 +363,7 @@ impl<D: Disk> Shard<D> {
         if plan.logged > 0 {
             self.propose(plan, now)?;
         } else if self.holds_lease(now) {
-            self.run_reads(plan)?;
+            self.run_under_lease(plan)?;
         } else {
             let round = self.node.confirm_round();
             self.stalled = Some((plan, round));
@@ -346,11 +372,30 @@ impl<D: Disk> Shard<D> {
     }
 
     pub(super) fn holds_lease(&self, now: Now) -> bool {
-        self.node.lease_valid_until_ms(now.monotonic_ms).is_some_and(|until| until > now.monotonic_ms)
+        self.holds_lease_at(now.monotonic_ms)
     }
 
-    fn run_reads(&mut self, plan: Plan) -> Result<(), ShardError> {
-        Ok(self.machine.run_unlogged_plan(plan)?)
+    fn holds_lease_at(&self, now_ms: u64) -> bool {
+        self.node.lease_valid_until_ms(now_ms).is_some_and(|until_ms| until_ms > now_ms)
+    }
+
+    /// Runs reads under the lease. The turn's time may be long past: what was read counts only if the lease holds after it.
+    fn run_under_lease(&mut self, plan: Plan) -> Result<(), ShardError> {
+        let answers = self.machine.run_unlogged_plan(plan)?;
+        if self.holds_lease_at(self.machine.clock_ms()) || planted::is(Bug::ReadByOldClock) {
+            self.machine.release(answers);
+        } else {
+            self.machine.hold(answers);
+        }
+        Ok(())
+    }
+
+    /// Lets answers leave that were held until the lease holds again; false while it does not.
+    fn settle_held(&mut self) -> bool {
+        if self.machine.holds_answers() && self.holds_lease_at(self.machine.clock_ms()) {
+            self.machine.release_held();
+        }
+        !self.machine.holds_answers()
     }
 
     fn propose(&mut self, mut plan: Plan, now: Now) -> Result<(), ShardError> {
@@ -395,8 +440,32 @@ impl<D: Disk> Shard<D> {
         let Some(successor) = self.succession.next(&status.peers, now.monotonic_ms) else { return };
         tracing::warn!(successor, "the disk is full: handing over to a node that may have space");
         if let Err(error) = self.node.transfer_leadership(successor, now.monotonic_ms) {
+            self.gave_way += 1;
             tracing::warn!(%error, successor, "leadership could not be handed over");
         }
+    }
+
+    /// Where this node's log writes are slow and others' are not, lets one of those lead. True if that has begun.
+    fn gives_way(&mut self, now: Now) -> bool {
+        let own_ms = self.machine.write_times.longest_ms();
+        if !self.machine.write_times.are_slow() {
+            return false;
+        }
+        let peers = self.node.status(now.monotonic_ms).peers;
+        let Some(successor) = self.giving_way.successor(&self.machine.write_times, &peers, now.monotonic_ms)
+        else {
+            return false;
+        };
+        tracing::warn!(
+            successor,
+            own_ms,
+            "this node's log writes are slow: handing over to a node whose writes are not"
+        );
+        let begun = self.node.transfer_leadership(successor, now.monotonic_ms);
+        if let Err(error) = &begun {
+            tracing::warn!(%error, successor, "leadership could not be handed over");
+        }
+        begun.is_ok()
     }
 
     fn stamp(&mut self, now: Now) -> Stamp {

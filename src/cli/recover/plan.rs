@@ -12,7 +12,8 @@ use crate::checkpoint::shelf::Shelf;
 use crate::cli::failure::Failure;
 use crate::cli::log::with_progress;
 use crate::data_folder::{CHECKPOINT_FOLDER, LOG_FOLDER};
-use crate::raft::identity::{ClusterId, Identity, NOT_YET_KNOWN};
+use crate::raft::identity::{ClusterId, Identity};
+use crate::raft::memo::{LogEnd, Memo, Trust};
 
 /// What was asked for.
 pub struct Order {
@@ -147,11 +148,11 @@ impl Plan {
             base,
         };
         plan.may_be_missing =
-            plan.missing(is_alone, held.index, view.map_or(0, trusted_from), salvage.is_none());
+            plan.missing(is_alone, held.index, view.map_or(Trust::Whole, trust), salvage.is_none());
         Ok(plan)
     }
 
-    fn missing(&self, is_alone: bool, held: u64, trusted_from: u64, is_lost: bool) -> Vec<String> {
+    fn missing(&self, is_alone: bool, held: u64, trust: Trust, is_lost: bool) -> Vec<String> {
         let mut missing = Vec::new();
         if is_lost {
             missing
@@ -177,12 +178,12 @@ impl Plan {
                 "entries after {held} that other members of the old group acknowledged to one another, if there were any"
             ));
         }
-        match trusted_from {
-            0 => {}
-            NOT_YET_KNOWN => missing
+        match trust {
+            Trust::Whole => {}
+            Trust::NotYetKnown => missing
                 .push("anything at all: this node had lost its log and had not joined again".to_owned()),
-            until => missing.push(format!(
-                "entries up to {until}: this node had lost its log, and was learning again what was in it"
+            Trust::Until(LogEnd { index, .. }) => missing.push(format!(
+                "entries up to {index}: this node had lost its log, and was learning again what was in it"
             )),
         }
         missing
@@ -217,8 +218,8 @@ impl Plan {
     }
 }
 
-fn trusted_from(view: &LogView<ReadOnlyDisk>) -> u64 {
-    Identity::trusted_from(view.metadata())
+fn trust(view: &LogView<ReadOnlyDisk>) -> Trust {
+    Memo::decode(view.metadata()).trust
 }
 
 /// Folders of one cluster that end with the same entry hold the same, and only they get the same name.
