@@ -78,7 +78,7 @@ impl QuietAsks {
 /// What is true now if this node leads, and the round that confirms it; no round under the lease.
 fn begin<D: Disk>(shard: &mut Shard<D>, now: Now) -> Option<(Quiet, Option<ReadRound>)> {
     let quiet = quiet(shard, now)?;
-    if shard.holds_lease(now) {
+    if shard.still_holds_lease() {
         return Some((quiet, None));
     }
     shard.node_mut().confirm_round().map(|round| (quiet, Some(round)))

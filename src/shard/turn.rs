@@ -371,7 +371,7 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    pub(super) fn holds_lease(&self, now: Now) -> bool {
+    fn holds_lease(&self, now: Now) -> bool {
         self.holds_lease_at(now.monotonic_ms)
     }
 
@@ -379,10 +379,15 @@ impl<D: Disk> Shard<D> {
         self.node.lease_valid_until_ms(now_ms).is_some_and(|until_ms| until_ms > now_ms)
     }
 
+    /// Whether the lease holds at this moment, which may be long after the turn's time: to be asked after a read, before its answer.
+    pub(super) fn still_holds_lease(&self) -> bool {
+        self.holds_lease_at(self.machine.clock_ms())
+    }
+
     /// Runs reads under the lease. The turn's time may be long past: what was read counts only if the lease holds after it.
     fn run_under_lease(&mut self, plan: Plan) -> Result<(), ShardError> {
         let answers = self.machine.run_unlogged_plan(plan)?;
-        if self.holds_lease_at(self.machine.clock_ms()) || planted::is(Bug::ReadByOldClock) {
+        if self.still_holds_lease() || planted::is(Bug::ReadByOldClock) {
             self.machine.release(answers);
         } else {
             self.machine.hold(answers);
@@ -392,7 +397,7 @@ impl<D: Disk> Shard<D> {
 
     /// Lets answers leave that were held until the lease holds again; false while it does not.
     fn settle_held(&mut self) -> bool {
-        if self.machine.holds_answers() && self.holds_lease_at(self.machine.clock_ms()) {
+        if self.machine.holds_answers() && self.still_holds_lease() {
             self.machine.release_held();
         }
         !self.machine.holds_answers()

@@ -220,7 +220,8 @@ impl Clients {
     }
 
     fn stir(&mut self, client: usize, stage: &mut Stage) {
-        let (bytes, wanted) = stir::request(&mut stage.chance.clients);
+        let large = stage.scenario.bandwidth.is_some();
+        let (bytes, wanted) = stir::request(&mut stage.chance.clients, large);
         self.clients[client].job =
             Some(Job { recorded: None, rounds: Vec::new(), replies: Vec::new(), wanted });
         self.send_bytes(client, bytes, stage);

@@ -40,6 +40,8 @@ pub enum FaultKind {
     DeafTransfer,
     /// A machine comes back with an empty disk.
     LoseDisk,
+    /// The primary's disk is slow for long.
+    SickDisk,
 }
 
 use FaultKind::*;
@@ -88,6 +90,8 @@ pub enum Undo {
 
 /// A pause that outlasts every election timeout.
 const LONG_PAUSE_US: Micros = 1_200 * MS;
+/// For how long a sick disk is slow.
+const SICKNESS_US: Micros = 12 * SECOND;
 /// Room that a full disk still has.
 const LAST_ROOM_BYTES: u64 = 1 << 10;
 
@@ -131,6 +135,7 @@ impl World {
             Siege => self.besiege(),
             DeafTransfer => self.hand_over_and_part(node),
             LoseDisk => self.lose_disk(node),
+            SickDisk => self.sicken_disk(),
         }
     }
 
@@ -337,12 +342,24 @@ impl World {
 
     pub fn slow_disk(&mut self, node: usize) {
         let slow_us = self.duration(5 * MS, 3 * SECOND);
+        self.slow_disk_by(node, slow_us);
+        let us = self.duration(500 * MS, 4 * SECOND);
+        self.lasts(Undo::SlowDisk(node), us);
+    }
+
+    /// The primary's disk is slow for longer than it puts up with.
+    fn sicken_disk(&mut self) {
+        let Some(primary) = self.leader() else { return };
+        let slow_us = self.duration(500 * MS, 2 * SECOND);
+        self.slow_disk_by(primary, slow_us);
+        self.lasts(Undo::SlowDisk(primary), SICKNESS_US);
+    }
+
+    fn slow_disk_by(&mut self, node: usize, slow_us: Micros) {
         self.hosts[node].disk_us = slow_us;
         self.stage.counts.add(Seen::SlowDisks);
         self.stage
             .tell(|| format!("fault: an operation of the disk of node {} takes {slow_us} us", node + 1));
-        let us = self.duration(500 * MS, 4 * SECOND);
-        self.lasts(Undo::SlowDisk(node), us);
     }
 
     pub fn pause(&mut self, node: usize) {

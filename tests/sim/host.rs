@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use perdura::checkpoint::memory::MemoryShelf;
+use perdura::raft::timing::RaftTiming;
 use perdura_wal::{Disk, SimDisk};
 
 use crate::dice::Dice;
@@ -33,6 +34,8 @@ pub struct Host {
     /// Its checkpoints: durable, and never damaged.
     pub shelf: MemoryShelf,
     pub process: Option<Process>,
+    /// The flags of its present or last process.
+    pub timing: RaftTiming,
     /// True time that one of its microseconds takes, in millionths.
     pub rate_ppm: u64,
     /// By how much its calendar is off.
@@ -64,6 +67,7 @@ impl Host {
             disk: SimDisk::new(dice.next() ^ node as u64, scenario.tear, scenario.write_granularity),
             shelf: MemoryShelf::default(),
             process: None,
+            timing: RaftTiming::default(),
             rate_ppm: MILLION - drift + dice.below(2 * drift + 1),
             calendar_ms: dice.below(2 * scenario.calendar_ms + 1) as i64 / 2
                 - scenario.calendar_ms as i64 / 2,

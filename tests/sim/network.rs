@@ -12,6 +12,8 @@ use crate::coverage::Seen;
 use crate::queue::{Event, MS, Micros, SECOND};
 use crate::stage::Stage;
 
+/// A frame that takes longer to send delays the signs of life after it.
+const SLOW_FRAME_US: Micros = 100 * MS;
 /// Packets that one end of a connection takes before it is given up.
 const MAX_HELD: usize = 4_000;
 
@@ -31,6 +33,8 @@ pub struct Wire {
     /// Arrivals that a cut holds back.
     held: u32,
     last_due: Micros,
+    /// Until then it sends what it was given.
+    busy_until: Micros,
 }
 
 /// Who is at an end of a stream.
@@ -168,13 +172,26 @@ impl Stage {
         usual / 2 + self.chance.network.below(usual) + slow + 1
     }
 
-    /// A node's frame leaves at `at`.
+    /// A node's frame leaves at `at`, or when what was sent before has left.
     pub fn send_frame(&mut self, at: Micros, wire: usize, bytes: Vec<u8>) {
+        let at = self.sent_by(at, wire, bytes.len() as u64);
         if self.scenario.ordered_wires {
             self.send_in_order(at, wire, bytes);
         } else {
             self.send_alone(at, wire, bytes);
         }
+    }
+
+    /// When the last byte of a frame leaves.
+    fn sent_by(&mut self, at: Micros, wire: usize, bytes: u64) -> Micros {
+        let Some(bandwidth) = self.scenario.bandwidth else { return at };
+        let took = bytes * SECOND / bandwidth;
+        if took > SLOW_FRAME_US {
+            self.counts.add(Seen::SlowFrames);
+        }
+        let line = &mut self.network.wires[wire];
+        line.busy_until = line.busy_until.max(at) + took;
+        line.busy_until
     }
 
     fn send_in_order(&mut self, at: Micros, wire: usize, bytes: Vec<u8>) {
@@ -248,6 +265,7 @@ impl Stage {
         line.generation += 1;
         line.packets.clear();
         line.held = 0;
+        line.busy_until = 0;
         let generation = line.generation;
         self.queue.plan(heard, Event::WireBreaks { wire, life });
         self.queue.plan(again, Event::WireMends { wire, generation });

@@ -13,6 +13,7 @@ use perdura::raft::keepalive::Heard;
 use perdura::raft::node::NodeError;
 use perdura::raft::status::Role;
 use perdura::raft::storage::StorageFault;
+use perdura::raft::timing::RaftTiming;
 use perdura::shard::turn::ShardError;
 use perdura_wal::{Recovery, WalError};
 
@@ -21,12 +22,15 @@ use crate::coverage::Seen;
 use crate::network::{End, Packet, WireKind};
 use crate::process::{Letters, OpenError, Process, encode};
 use crate::queue::{Event, MS, Micros, SECOND};
+use crate::scenario::Scenario;
 use crate::world::World;
 
 /// What a turn takes beside its disk.
 const TURN_US: Micros = 15;
 /// How often the thread that prepares segments looks for work.
 const PREPARE_US: Micros = 20 * MS;
+/// Turns that stall, of a thousand, where any do.
+const STALLS_PER_MILLE: u64 = 4;
 /// Turns longer than this outlast an election timeout.
 const LONG_TURN_US: Micros = SECOND;
 /// A slow disk delays a turn, or an opening, by so much at most: longer than its keepalive thread answers for it, and not so long that
@@ -56,9 +60,13 @@ impl World {
         host.vouch();
         let operations_before = host.disk.operations();
         let (unix_ms, seed) = (host.unix_ms(), self.stage.chance.nodes.next());
+        let timing = flags_of(&self.stage.scenario, seed);
+        if std::mem::replace(&mut host.timing, timing) != timing {
+            self.stage.counts.add(Seen::FlagsChanged);
+        }
         let opened = {
             let (disk, shelf, knows_of_loss) = (host.disk.clone(), host.shelf.clone(), host.knows_of_loss);
-            Process::open(&self.stage.scenario, node, disk, shelf, knows_of_loss, unix_ms, seed)
+            Process::open(&self.stage.scenario, node, timing, disk, shelf, knows_of_loss, unix_ms, seed)
         };
         self.stage.story.note(seed);
         match opened {
@@ -90,7 +98,7 @@ impl World {
             self.stage.close_stream(stream, end);
         }
         self.plan_turn(node, took);
-        let beat_us = self.hosts[node].true_us(self.timing.heartbeat_ms());
+        let beat_us = self.hosts[node].true_us(self.hosts[node].timing.heartbeat_ms());
         self.stage.plan_in(beat_us, Event::Beat { node, life });
         self.stage.plan_in(PREPARE_US, Event::Prepare { node, life });
     }
@@ -156,6 +164,9 @@ impl World {
     }
 
     pub fn begin_turn(&mut self, node: usize, token: u64) {
+        if self.stalls(node, token) {
+            return;
+        }
         let now = self.stage.now;
         let reachable = (0..self.hosts.len())
             .map(|to| {
@@ -176,7 +187,12 @@ impl World {
         let beats = process.inbox.iter().filter(|(_, event)| matches!(event, PeerEvent::Beat { .. })).count();
         let (letters, turned) = process.run_turn(&host.disk, reachable);
         let disk_took = (host.disk.operations() - operations_before) * operation_us;
-        let took = TURN_US + disk_took.min(LONGEST_ON_DISK_US);
+        let disk_took = disk_took.min(LONGEST_ON_DISK_US);
+        let took = TURN_US + disk_took;
+        if process.shard.take_sync_ms().is_some() {
+            // Its clock stood still.
+            process.shard.note_write_ms(disk_took / MS);
+        }
         (0..beats).for_each(|_| self.stage.counts.add(Seen::Beats));
         self.post(node, letters, operation_us);
         match turned {
@@ -192,6 +208,26 @@ impl World {
             }
             Err(error) => self.turn_failed(node, &error),
         }
+    }
+
+    /// Whether the driver stalls now, with the time and the frames of a turn in hand: the turn goes on later, by that time.
+    fn stalls(&mut self, node: usize, token: u64) -> bool {
+        let now = self.stage.now;
+        if !self.stage.scenario.stalls || !self.stage.chance.nodes.chance(STALLS_PER_MILLE) {
+            return false;
+        }
+        let host = &mut self.hosts[node];
+        host.look_at_clock(now);
+        let planned = |process: &&mut Process| process.next_turn.is_some_and(|(_, t)| t == token);
+        let Some(process) = host.process.as_mut().filter(planned) else { return false };
+        if !process.take_time() {
+            return false;
+        }
+        let us = self.stage.chance.nodes.magnitude(MS..3 * SECOND);
+        let life = self.stage.lives[node];
+        self.stage.counts.add(Seen::Stalls);
+        self.stage.plan_in(us, Event::TurnBegins { node, life, token });
+        true
     }
 
     /// Frames leave once the disk operations before them are done.
@@ -240,12 +276,15 @@ impl World {
         let Some(process) = host.process.as_mut() else { return };
         process.end_turn(node);
         let (is_short, refused) = process.take_shortage();
+        self.stage.counts.add_many(Seen::GaveWay, std::mem::take(&mut process.shard.gave_way));
         self.stage.counts.add_many(Seen::FullDisks, u64::from(is_short));
         self.stage.counts.add_many(Seen::RefusedForSpace, refused);
+        self.stage.counts.add_many(Seen::AnswersHeld, u64::from(process.shard.machine().holds_answers()));
         let is_trusted = process.shard.node().is_trusted();
         let has_data = process.shard.machine().applied > 0;
         if !std::mem::replace(&mut host.trusted, is_trusted) && is_trusted && has_data {
             self.stage.counts.add(Seen::Relearned);
+            self.stage.counts.add_many(Seen::TwoRelearned, u64::from(self.stage.scenario.nodes == 2));
         }
         for seen in std::mem::take(&mut process.checkpoints.seen) {
             self.stage.counts.add(seen);
@@ -376,7 +415,7 @@ impl World {
                 self.stage.send_frame(self.stage.now, wire, encode(&frame));
             }
         }
-        let beat_us = self.hosts[node].true_us(self.timing.heartbeat_ms());
+        let beat_us = self.hosts[node].true_us(self.hosts[node].timing.heartbeat_ms());
         self.stage.plan_in(beat_us, Event::Beat { node, life });
     }
 
@@ -535,6 +574,11 @@ impl World {
         let process = self.hosts[node].process.as_ref();
         process.is_some_and(|process| process.shard.node().leadership().role == Role::Leader)
     }
+}
+
+/// The flags of a process.
+fn flags_of(scenario: &Scenario, seed: u64) -> RaftTiming {
+    scenario.flags[seed as usize % scenario.flags.len()]
 }
 
 /// Whether a node could not start because its disk is full.

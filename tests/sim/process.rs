@@ -21,6 +21,7 @@ use perdura::raft::node::{Node, NodeConfig, NodeError};
 use perdura::raft::outbox::Outbound;
 use perdura::raft::status::{Leadership, LogSpace};
 use perdura::raft::storage::{begin_after_loss, is_new};
+use perdura::raft::timing::RaftTiming;
 use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
 use perdura::shard::turn::{Now, Seeds, Shard, ShardError};
@@ -51,6 +52,8 @@ pub struct Process {
     pub next_connection: u32,
     /// While the driver is in a turn.
     pub turn: Option<Turn>,
+    /// The time and the frames of a turn that stalls.
+    taken: Option<(Now, Vec<(NodeId, PeerEvent)>)>,
     /// When the next turn begins, and the token of its event.
     pub next_turn: Option<(Micros, u64)>,
     pub next_token: u64,
@@ -117,6 +120,7 @@ impl Process {
     pub fn open(
         scenario: &Scenario,
         node: usize,
+        timing: RaftTiming,
         disk: SimDisk,
         shelf: MemoryShelf,
         knows_of_loss: bool,
@@ -124,7 +128,7 @@ impl Process {
         seed: u64,
     ) -> Result<(Process, Recovery), OpenError> {
         let (clock, hands) = Clock::manual(unix_ms);
-        let node_config = node_config(scenario, node);
+        let node_config = NodeConfig { timing, secret: seed, ..node_config(scenario, node) };
         let log_id = seed | 1;
         let (mut wal, recovery) =
             Wal::open(disk, log_options(scenario, log_id, &node_config.identity)).map_err(OpenError::Log)?;
@@ -141,7 +145,6 @@ impl Process {
         adopted.map_err(|fault| OpenError::Node(fault.into()))?;
         let handle = Arc::new(ShardHandle::new(keyspace, scenario.workers));
         let shared = shared(scenario, node, &clock, &handle, seed);
-        let timing = node_config.timing;
         let applied = start.map_or(0, |start| start.checkpoint.index);
         let opened = Node::open(wal, node_config, applied, clock.monotonic_ms());
         let mut raft_node = opened.map_err(OpenError::Node)?;
@@ -167,6 +170,7 @@ impl Process {
             connections: BTreeMap::new(),
             next_connection: 0,
             turn: None,
+            taken: None,
             next_turn: None,
             next_token: 0,
             accepts: false,
@@ -188,18 +192,28 @@ impl Process {
         &self.shared.shard
     }
 
+    /// The driver begins a turn: it takes what has arrived, and the time. False if it has begun already.
+    pub fn take_time(&mut self) -> bool {
+        if self.taken.is_some() {
+            return false;
+        }
+        self.turn = Some(self.board.begin_turn());
+        self.taken = Some((self.now(), std::mem::take(&mut self.inbox)));
+        true
+    }
+
     /// One turn of the driver. Returns the frames that it sent, also where it failed.
     pub fn run_turn(&mut self, disk: &SimDisk, reachable: Vec<bool>) -> (Letters, Result<(), ShardError>) {
         let operations_before = disk.operations();
         let mut letters = Letters { sent: Vec::new(), disk: disk.clone(), operations_before, reachable };
-        self.turn = Some(self.board.begin_turn());
-        let now = self.now();
-        let mut shipments = self.checkpoints.take_in(&mut self.inbox, now.monotonic_ms);
+        self.take_time();
+        let (now, mut events) = self.taken.take().unwrap_or_default();
+        let mut shipments = self.checkpoints.take_in(&mut events, now.monotonic_ms);
         shipments.extend(self.checkpoints.fetch(&mut self.shard, now.monotonic_ms));
         for (to, shipment) in shipments {
             letters.send(to, &Frame::Shipment(shipment));
         }
-        let turned = self.shard.turn(now, &mut self.inbox, &mut letters);
+        let turned = self.shard.turn(now, &mut events, &mut letters);
         let turned = turned.and_then(|()| self.checkpoints.write(&mut self.shard, self.members));
         (letters, turned)
     }

@@ -3,13 +3,14 @@
 //! Not every fault strikes in every run: a run with few kinds reaches states that a run with all of them never settles
 //! into (Groce and others, "Swarm Testing", ISSTA 2012).
 
+use perdura::raft::timing::RaftTiming;
 use perdura_proof::Kind;
 use perdura_wal::disk::sim::Tear;
 
 use crate::checkpoints::Plan;
 use crate::dice::Dice;
 use crate::faults::FAULTS;
-use crate::faults::FaultKind::{self, AtElection, DeafTransfer, LoseDisk, Siege, Storm};
+use crate::faults::FaultKind::{self, AtElection, DeafTransfer, LoseDisk, SickDisk, Siege, Storm};
 use crate::queue::{MS, Micros, SECOND};
 
 #[derive(Clone, Debug)]
@@ -20,6 +21,12 @@ pub struct Scenario {
     pub ordered_wires: bool,
     /// A packet's usual time on its way.
     pub latency_us: Micros,
+    /// Bytes that a wire between nodes takes in a second; no bound without. Clients then write large values now and then.
+    pub bandwidth: Option<u64>,
+    /// The times that nodes are started with: each start draws among them.
+    pub flags: Vec<RaftTiming>,
+    /// Drivers stall, now and then, after they have taken their turn's time.
+    pub stalls: bool,
     /// The log driver blocks the workers while it turns, as it does inside a worker's loop.
     pub driver_in_worker: bool,
     pub workers: usize,
@@ -67,7 +74,11 @@ const LONG_CALENDAR_MS: u64 = 24 * 3600 * 1000;
 impl Scenario {
     pub fn draw(seed: u64) -> Scenario {
         let mut dice = Dice::of(seed, "scenario");
-        let nodes = *dice.pick(&[1, 3, 3, 3, 3, 5]);
+        let nodes = match *dice.pick(&[1, 3, 3, 3, 3, 5]) {
+            // Drawn by itself, as an ambush is.
+            3 if Dice::of(seed, "groups of two").chance(200) => 2,
+            nodes => nodes,
+        };
         let tear = *dice.pick(&[Tear::Sectors, Tear::Bytes, Tear::Blocks]);
         let kinds = kinds(&mut dice);
         let unlike_calendars = nodes > 1 && Dice::of(seed, "calendars").chance(100);
@@ -83,6 +94,9 @@ impl Scenario {
             nodes,
             ordered_wires: dice.chance(600),
             latency_us: dice.magnitude(50..8 * MS),
+            bandwidth: bandwidth(seed),
+            flags: flags(seed),
+            stalls: Dice::of(seed, "stalls").chance(300),
             driver_in_worker: dice.chance(500),
             workers: *dice.pick(&[1, 2]),
             trust_clocks: dice.chance(800),
@@ -113,6 +127,26 @@ impl Scenario {
     pub fn pads_to_block(&self) -> bool {
         self.tear == Tear::Blocks
     }
+}
+
+fn bandwidth(seed: u64) -> Option<u64> {
+    let mut dice = Dice::of(seed, "bandwidth");
+    dice.chance(250).then(|| dice.magnitude(500_000..20_000_000))
+}
+
+/// Most groups run with the same flags on all nodes.
+fn flags(seed: u64) -> Vec<RaftTiming> {
+    let mut dice = Dice::of(seed, "flags");
+    if !dice.chance(250) {
+        return vec![RaftTiming::default()];
+    }
+    let mut draw = || RaftTiming {
+        tick_ms: *dice.pick(&[20, 50, 50]),
+        heartbeat_ticks: *dice.pick(&[1, 2]),
+        election_ticks: *dice.pick(&[5, 10, 20, 50]),
+        ..RaftTiming::default()
+    };
+    vec![RaftTiming::default(), draw(), draw()]
 }
 
 /// Drawn by itself, as an ambush is.
@@ -163,8 +197,12 @@ fn faults(seed: u64, dice: &mut Dice, nodes: usize, theme: Option<FaultKind>) ->
     if nodes > 1 && Dice::of(seed, "ambush").chance(250) {
         chosen.push(AtElection);
     }
-    if nodes > 1 && Dice::of(seed, "lost disks").chance(250) {
+    let lost_disks_per_mille = if nodes == 2 { 700 } else { 250 };
+    if nodes > 1 && Dice::of(seed, "lost disks").chance(lost_disks_per_mille) {
         chosen.push(LoseDisk);
+    }
+    if nodes > 2 && Dice::of(seed, "sick disks").chance(100) {
+        chosen.push(SickDisk);
     }
     // Little else disturbs what such a seed is about.
     if let Some(theme) = theme {

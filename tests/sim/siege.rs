@@ -64,13 +64,13 @@ impl World {
         others.rotate_left(first);
         self.ambushes.slow_voters = dice.chance(500);
         self.stage.tell(|| format!("fault: a siege of node {}, {way:?}, over {spread} us", primary + 1));
-        let last = others.len() - 1;
+        let last = (others.len() - 1).max(1);
         for (place, other) in others.into_iter().enumerate() {
             let after = spread * place as u64 / last as u64;
             let parting = Parting {
                 cuts: way.cuts(primary, other),
                 us: spread - after + ends,
-                bounces: (bounces && place == last).then_some(other),
+                bounces: (bounces && place + 1 == self.hosts.len() - 1).then_some(other),
             };
             self.stage.plan_in(after, Event::Parts(parting));
         }

@@ -7,9 +7,18 @@ use crate::dice::Dice;
 
 /// Keys of each type.
 const KEYS: u64 = 3;
+/// The largest value, where wires have a bandwidth.
+const MAX_VALUE_BYTES: u64 = 200_000;
 
-/// The next request of a stirring client, in bytes, and how many replies it has.
-pub fn request(dice: &mut Dice) -> (Vec<u8>, usize) {
+/// The next request of a stirring client, in bytes, and how many replies it has; a large value now and then.
+pub fn request(dice: &mut Dice, large: bool) -> (Vec<u8>, usize) {
+    if large && dice.chance(30) {
+        let bytes = dice.magnitude(10_000..MAX_VALUE_BYTES);
+        return (
+            bytes_of(&format!("SET stir:string:{} {}", dice.below(KEYS), "x".repeat(bytes as usize))),
+            1,
+        );
+    }
     if dice.chance(150) {
         let inner: Vec<String> = (0..dice.within(2..5)).map(|_| command(dice)).collect();
         let lines = ["MULTI".to_owned()].into_iter().chain(inner).chain(["EXEC".to_owned()]);

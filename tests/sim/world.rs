@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use perdura::raft::timing::RaftTiming;
 use perdura_proof::{Options, check};
 
 use crate::ambush::Ambushes;
@@ -24,7 +23,6 @@ pub struct World {
     pub hosts: Vec<Host>,
     pub clients: Clients,
     pub invariants: Invariants,
-    pub timing: RaftTiming,
     pub trouble_ends: Micros,
     pub lasting: BTreeMap<u64, Undo>,
     pub next_fault: u64,
@@ -62,7 +60,6 @@ impl World {
             stage,
             hosts,
             invariants: Invariants::new(nodes),
-            timing: RaftTiming::default(),
             trouble_ends: 0,
             lasting: BTreeMap::new(),
             next_fault: 0,
@@ -84,6 +81,7 @@ impl World {
     }
 
     fn set_up(&mut self) -> bool {
+        self.stage.counts.add_many(Seen::GroupsOfTwo, u64::from(self.hosts.len() == 2));
         (0..self.hosts.len()).for_each(|node| self.start_node(node));
         self.clients.begin(&mut self.stage, Task::Script);
         self.await_that("the cluster comes up", |world| {
