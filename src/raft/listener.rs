@@ -56,6 +56,11 @@ impl Listener {
         }
     }
 
+    /// Closes the connection on which a peer, or someone in its name, sends.
+    pub(super) fn hang_up(&self, peer: NodeId) {
+        self.readers.lock().remove(&peer);
+    }
+
     /// Accepts until the task is dropped, which ends its connections as well.
     pub(super) async fn run(self: Arc<Listener>, socket: TcpListener) {
         let greetings = Arc::new(Semaphore::new(MAX_GREETINGS));

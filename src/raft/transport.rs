@@ -61,6 +61,7 @@ pub struct Transport {
     /// Links with frames that have not been flushed.
     touched: Vec<bool>,
     directory: Arc<Directory>,
+    listener: Arc<Listener>,
     local_address: SocketAddr,
     _tasks: JoinSet<()>,
 }
@@ -83,9 +84,16 @@ impl Transport {
             let watcher: Arc<dyn LinkWatcher> = directory.clone();
             tasks.spawn(link.clone().run(config.greeter.clone(), watcher));
         }
-        let listener = Listener::new(config.greeter, inbox, directory.clone(), keepalive);
-        tasks.spawn(Arc::new(listener).run(socket));
-        Ok(Transport { touched: vec![false; links.len()], links, directory, local_address, _tasks: tasks })
+        let listener = Arc::new(Listener::new(config.greeter, inbox, directory.clone(), keepalive));
+        tasks.spawn(listener.clone().run(socket));
+        Ok(Transport {
+            touched: vec![false; links.len()],
+            links,
+            directory,
+            listener,
+            local_address,
+            _tasks: tasks,
+        })
     }
 
     /// Where peers reach this node.
@@ -96,6 +104,11 @@ impl Transport {
     /// Where clients reach a peer, as it said itself when it was last greeted.
     pub fn client_address(&self, peer: NodeId) -> Option<String> {
         self.directory.client_addresses.lock().get(&peer).cloned()
+    }
+
+    /// Closes the connection on which a peer, or someone in its name, sends. A member dials again.
+    pub fn hang_up(&self, peer: NodeId) {
+        self.listener.hang_up(peer);
     }
 
     /// Whether frames to the peer have a connection to leave on.

@@ -210,6 +210,9 @@ impl Driver {
         if let Some(ms) = self.shard.take_sync_ms() {
             self.shard.note_write_ms(ms);
         }
+        for peer in self.shard.node_mut().take_refused() {
+            self.out.hang_up(peer);
+        }
         self.out.flush();
         for Message { kind, channel, payload } in self.shard.take_published() {
             self.shared.pubsub.publish(kind, &channel, &payload);

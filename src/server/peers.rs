@@ -72,6 +72,13 @@ impl Peers {
         self.group.as_ref()?.transport.client_address(node_id)
     }
 
+    /// Closes the connection on which a peer, or someone in its name, sends.
+    pub fn hang_up(&self, peer: u64) {
+        if let Some(group) = &self.group {
+            group.transport.hang_up(peer);
+        }
+    }
+
     /// Sends to every peer that can be reached. Returns how many of them have no room for the frame.
     pub fn broadcast(&mut self, frame: &Frame) -> u64 {
         self.group.as_mut().map_or(0, |group| group.transport.broadcast(frame))
