@@ -322,10 +322,7 @@ impl<D: Disk> Shard<D> {
         }
         self.space_retry_ms = self.space_retry_ms.filter(|retry_ms| now.monotonic_ms < *retry_ms);
         self.machine.end_timed_out_waiters(self.may_free(now));
-        if !self.run_stalled(now)? {
-            return Ok(());
-        }
-        if self.gives_way(now) {
+        if !self.run_stalled(now)? || self.machine.holds_answers() || self.gives_way(now) {
             return Ok(());
         }
         self.free_expired(now);
