@@ -1,0 +1,170 @@
+//! Stories of what is removed, and of checkpoints that are stored meanwhile: none is left without its pieces.
+
+use super::*;
+
+#[test]
+fn pruning_keeps_what_can_be_restored_from_the_oldest_kept() {
+    let mut world = World::new();
+    let mut indexes = Vec::new();
+    for _ in 0..4 {
+        world.run(30);
+        indexes.push(world.checkpoint());
+        back_up(&mut world);
+    }
+    world.run(5);
+    back_up(&mut world);
+    let (repository, clock) = (world.repository(), Clock::system());
+    let now_ms = clock.unix_ms();
+    let day_ms = 86_400_000;
+    for (keep, now_ms, gone) in [
+        (Keep::Newest(10), now_ms, 0),
+        (Keep::Newest(3), now_ms, 1),
+        (Keep::Newest(0), now_ms, 3),
+        (Keep::Days(1), World::stamp_of(indexes[1]) + day_ms, 1),
+        (Keep::Days(1), World::stamp_of(indexes[1]) + day_ms - 1, 0),
+        (Keep::Days(1), World::stamp_of(indexes[3]) + 9 * day_ms, 3),
+    ] {
+        let doomed = prune::plan(&repository, keep, now_ms).expect("it can be read");
+        assert_eq!(doomed.checkpoints, indexes[..gone], "{keep:?}");
+    }
+    let doomed = prune::plan(&repository, Keep::Newest(2), now_ms).expect("it can be read");
+    assert!(!doomed.pieces.is_empty() && !doomed.logs.is_empty(), "{doomed:?}");
+    prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
+    assert_good(&repository);
+    world.assert_restores(&repository, Target::Newest, world.last());
+    world.assert_restores(&repository, Target::Index(indexes[2] + 3), indexes[2] + 3);
+    assert!(world.restore(&repository, Target::Index(indexes[1])).is_err());
+    assert_eq!(
+        prune::plan(&repository, Keep::Newest(2), now_ms).expect("it can be read"),
+        prune::Doomed::default()
+    );
+    back_up(&mut world);
+    assert_good(&repository);
+}
+
+#[test]
+fn a_checkpoint_that_is_stored_while_its_pieces_are_pruned_has_them_in_the_end() {
+    let mut world = World::new();
+    world.run(30);
+    world.checkpoint();
+    back_up(&mut world);
+    let (repository, clock) = (world.repository(), Clock::system());
+    // The pieces of this one are known to be there, and go before its description comes.
+    world.run(2);
+    let index = world.checkpoint();
+    let lent = world.newest_checkpoint().expect("it can be read").expect("it was just made");
+    let mut is_pruned = false;
+    let mut between = |_| {
+        if !std::mem::replace(&mut is_pruned, true) {
+            for piece in repository.pieces()?.into_keys() {
+                repository.remove(&piece.path())?;
+            }
+        }
+        Ok(())
+    };
+    let mut storing =
+        Storing { repository: &repository, clock: &clock, bytes_per_second: 0, between: &mut between };
+    storing.store(&lent).expect("nothing fails");
+    assert_eq!(missing_pieces(&repository, index), Some(0));
+}
+
+/// Pieces that a checkpoint lacks; `None` where it is not described.
+fn missing_pieces(repository: &Repository, index: u64) -> Option<usize> {
+    let there = repository.pieces().expect("it can be read").into_keys().collect();
+    repository.checkpoint(index).expect("it can be read").map(|stored| stored.missing(&there))
+}
+
+/// Stores the newest checkpoint, while every piece that was there goes.
+fn store_while_pieces_go(world: &mut World, repository: &Repository) -> Result<()> {
+    let lent = world.newest_checkpoint()?.expect("there is one");
+    let mut left: Vec<PathBuf> = files(&world.folder.path().join("repository/files"));
+    let mut between = |_| {
+        // Not by the repository: the power that goes is the node's.
+        left.drain(..).for_each(|path| fs::remove_file(path).expect("it is there"));
+        Ok(())
+    };
+    let clock = Clock::system();
+    let mut storing = Storing { repository, clock: &clock, bytes_per_second: 0, between: &mut between };
+    storing.store(&lent).map(drop)
+}
+
+#[test]
+fn a_crash_while_a_checkpoint_is_stored_and_pieces_are_pruned_leaves_no_checkpoint_without_pieces() {
+    let mut changes = 0;
+    loop {
+        let mut world = World::new();
+        world.run(30);
+        world.checkpoint();
+        back_up(&mut world);
+        world.run(2);
+        let index = world.checkpoint();
+        let repository = world.repository();
+        repository.store().changes_left.set(changes);
+        let stored = store_while_pieces_go(&mut world, &repository);
+        drop(repository);
+        let repository = world.repository();
+        let missing = missing_pieces(&repository, index);
+        assert!(missing.is_none_or(|missing| missing == 0), "after {changes} changes: {missing:?}");
+        back_up(&mut world);
+        assert_eq!(missing_pieces(&repository, index), Some(0), "after {changes} changes");
+        world.assert_restores(&repository, Target::Newest, world.last());
+        if stored.is_ok() {
+            break;
+        }
+        changes += 1;
+    }
+    assert!(changes >= 4, "only {changes} changes");
+}
+
+#[test]
+fn a_checkpoint_that_lacks_pieces_is_stored_again_and_counts_as_none_that_is_kept() {
+    let mut world = World::new();
+    let mut indexes = Vec::new();
+    for _ in 0..3 {
+        world.run(30);
+        indexes.push(world.checkpoint());
+        back_up(&mut world);
+    }
+    let (repository, clock) = (world.repository(), Clock::system());
+    let stored = repository.checkpoint(indexes[2]).expect("it can be read").expect("it is there");
+    let older = repository.checkpoint(indexes[1]).expect("it can be read").expect("it is there");
+    let own: Vec<_> = stored.pieces().difference(&older.pieces()).copied().collect();
+    own.iter().for_each(|piece| repository.remove(&piece.path()).expect("it is there"));
+    assert!(!verify(&repository, |_, _| {}).expect("it can be read").is_good());
+    let doomed = prune::plan(&repository, Keep::Newest(1), clock.unix_ms()).expect("it can be read");
+    assert_eq!((&doomed.checkpoints[..], &doomed.incomplete[..]), (&indexes[..1], &indexes[2..]));
+    prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
+    // A restore begins with the checkpoint before, and so does what list offers.
+    assert_eq!(world.assert_restores(&repository, Target::Newest, world.last()), Some(indexes[1]));
+    let inventory = repository.inventory().expect("it can be read");
+    assert_eq!((inventory.spans()[0].first, &inventory.incomplete[..]), (indexes[1], &indexes[2..]));
+    back_up(&mut world);
+    assert_good(&repository);
+}
+
+#[test]
+fn pieces_of_a_checkpoint_that_is_being_stored_are_pruned_by_none() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        world.run(30);
+        world.checkpoint();
+        back_up(&mut world);
+    }
+    let (repository, clock) = (world.repository(), Clock::system());
+    let folder = world.folder.path().join("repository");
+    let newest = files(&folder.join("checkpoints")).pop().expect("there is one");
+    let index = world.last();
+    let storing = names::storing_path(index);
+    let stored = repository.checkpoint(index).expect("it can be read").expect("it is there");
+    let files = stored.files.clone();
+    let content = StoredCheckpoint { files, manifest: stored.manifest.clone() }.encode();
+    repository.write(&storing, Kind::Checkpoint, &content).expect("nothing fails");
+    fs::remove_file(newest).expect("it is there");
+    let now_ms = clock.unix_ms() + 2 * 3_600_000;
+    let doomed = prune::plan(&repository, Keep::Newest(1), now_ms).expect("it can be read");
+    assert!(doomed.pieces.iter().all(|piece| !stored.pieces().contains(piece)), "{doomed:?}");
+    let doomed = prune::plan(&repository, Keep::Newest(1), now_ms + 86_400_000).expect("it can be read");
+    assert!(doomed.given_up == [index] && !doomed.pieces.is_empty(), "{doomed:?}");
+    prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
+    assert_good(&repository);
+}
