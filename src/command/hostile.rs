@@ -3,6 +3,7 @@
 //!
 //! - Every row and subcommand that works on the keyspace, those of the server's own included, is given words that break
 //!   programs, and valid ones among them, over keys of all types, small and large.
+//! - No line makes its keys grow by more than its cost foresees.
 //! - Each line runs twice, on two databases: as a client's (a read where it only reads), and as the log would have it (a write
 //!   where its row has one), its reply stored, cut or thrown away. Data must stay equal, and so must the replies where both are whole.
 //!
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 
 use perdura_testkit::hostile::{Lines, Row, data};
 
+use super::cost::Forecast;
 use super::random::Random;
 use super::spec::Flags;
 use super::testing::TestDb;
@@ -25,6 +27,8 @@ const LINES: usize = 6_000;
 const LINES_A_ROUND: usize = 2_000;
 /// Digests are compared after so many lines.
 const LINES_A_DIGEST: usize = 200;
+/// What a value may grow beside its elements: another encoding, and room for more.
+const CONVERSION_BYTES: u64 = 256 << 10;
 /// The most bytes of a reply.
 const MOST: usize = 1 << 20;
 
@@ -74,7 +78,7 @@ impl Pair {
     }
 
     /// Runs a line on both; true if it is answered with an error.
-    fn run(&mut self, args: &[&[u8]], lines: &mut Lines) -> bool {
+    fn run(&mut self, command: &Command, args: &[&[u8]], lines: &mut Lines) -> bool {
         if lines.below(40) == 0 {
             self.now_ms += lines.below(3_000) as i64;
             self.asked.at(self.now_ms);
@@ -87,7 +91,12 @@ impl Pair {
         (self.asked.resp, self.logged.resp) = (resp, resp);
         let most = [MOST, 0, lines.below(200)][lines.below(3)];
         self.logged.most = most;
+        let cost = self.asked.cost(args, &Forecast::default());
+        let before = self.asked.bytes_of_keys(command, args);
         let asked = self.asked.run_bounded(args);
+        let growth = self.asked.bytes_of_keys(command, args).saturating_sub(before);
+        let bound = cost.growth.bytes.saturating_add(CONVERSION_BYTES);
+        assert!(growth <= bound, "{growth} bytes more, and at most {bound} were foreseen");
         let logged = self.logged.run_bounded(args);
         if let Some(reply) = &asked {
             let whole = whole_reply(reply);
@@ -184,7 +193,7 @@ fn no_line_of_words_panics_or_depends_on_its_reply() {
         let told = Told(seed, &args);
         if let Some(command) = named(&args) {
             look_at(command, &args);
-            errors += usize::from(pair.run(&args, &mut lines));
+            errors += usize::from(pair.run(command, &args, &mut lines));
         }
         if number % LINES_A_DIGEST == 0 {
             pair.check();

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::context::{Effects, ReadContext, Stamp, WriteContext};
-use super::cost::{self, Cost, CostContext, Forecast};
+use super::cost::{self, Cost, CostContext, Forecast, Size};
 use super::error::CommandError;
 use super::{Args, Command, CommandResult, Handler, lookup, lookup_subcommand};
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, Mutator};
 use crate::protocol::reply::{MAX_REPLY_BYTES, Reply, Resp};
 
@@ -109,6 +110,14 @@ impl TestDb {
 
     pub fn digest(&self) -> Digest {
         digest::of_keyspace(&self.keyspace)
+    }
+
+    /// What the keys that a line names take up.
+    pub fn bytes_of_keys(&self, command: &Command, args: &Args<'_>) -> u64 {
+        let view = self.keyspace.read(LockSet::ALL);
+        let reader = ReadContext::new(&view, self.db, self.now_ms, 0);
+        let entries = command.key_places(args).filter_map(|place| reader.entry(args[place]));
+        entries.map(|entry| Size::of(entry).bytes).sum()
     }
 
     /// What a command would cost now.
