@@ -1,8 +1,10 @@
 //! Damage that heals: a member of a group whose log or checkpoints a disk has damaged learns again from the others.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use perdura::checkpoint::shelf::Shelf;
 use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Cluster, Node, NodeSpec};
 
@@ -160,4 +162,38 @@ fn a_repair_can_be_forbidden() {
     cluster.nodes[replica].spawn();
     assert!(!cluster.nodes[replica].wait_for_exit().success());
     assert!(!cluster.nodes[replica].data().join("damaged-log").exists());
+}
+
+/// Puts a link to itself in a file's place: it can't be opened, and that says nothing of what was written.
+fn put_out_of_reach(path: &Path, kept: &Path) {
+    fs::rename(path, kept).expect("it is there");
+    std::os::unix::fs::symlink(path, path).expect("a link to itself can be made");
+}
+
+/// Too many open files, no permission: whatever keeps files from being opened, a member's log and checkpoints stay what they are.
+#[test]
+fn files_that_cannot_be_opened_end_the_start_and_change_nothing() {
+    let (mut cluster, primary, replica) =
+        with_replica_down(small_segments().flag("checkpoint-log-bytes", "512kb"));
+    let dir = cluster.nodes[replica].data();
+    let segment = segments(&dir)[0].clone();
+    let shelf = Shelf::at(&dir.join("checkpoints"));
+    let newest = shelf.list().expect("it can be listed").pop().expect("there is one");
+    let table = shelf.path(newest).join("CURRENT");
+    for path in [&segment, &table] {
+        let kept = dir.with_extension("kept");
+        put_out_of_reach(path, &kept);
+        let node = &mut cluster.nodes[replica];
+        let before = node.log().len();
+        node.spawn();
+        assert!(!node.wait_for_exit().success());
+        let said = node.log().split_off(before);
+        let name = path.file_name().expect("a file").to_string_lossy();
+        assert!(said.contains(&*name), "it names {name}: {said}");
+        assert_eq!(perdura::data_folder::set_aside(&dir), Vec::<PathBuf>::new(), "{said}");
+        fs::rename(&kept, path).expect("it is there");
+    }
+    cluster.nodes[replica].restart();
+    cluster.agreed_digest();
+    check_that_it_counts(cluster, primary);
 }
