@@ -9,7 +9,7 @@
 //!   check for a quorum counts a busy follower as alive.
 //! - Drivers step what waits for them before they tick, and tick once. So a driver that comes back from a stall finds the
 //!   beats and resets its election timeout before it can pass.
-//! - After `busy_bound_ms` of that the thread falls silent: a node that is stuck gives way.
+//! - After `busy_bound_ms` of that, and of no part of a long write to the log becoming durable, the thread falls silent: a node that is stuck gives way.
 //!
 //! A beat is a raft heartbeat without a commit index, and stepped as one. It carries no stamp, so it neither asks for
 //! a promise nor extends a lease: a stalled leader keeps its office, but answers no reads until its driver is back. A beat
@@ -52,7 +52,7 @@ const MAX_UNREAD_BYTES: usize = 256;
 /// Connections that were accepted but not yet taken over.
 const MAX_HAND_OVERS: usize = 64;
 
-/// How long a turn may last before its node falls silent, in milliseconds.
+/// How long a turn may last without progress before its node falls silent, in milliseconds.
 pub const BUSY_BOUND_MS: u64 = 10_000;
 
 /// How a keepalive thread works.
@@ -62,7 +62,7 @@ pub struct KeepaliveConfig {
     /// The other members and their peer addresses, as host:port.
     pub peers: Vec<(NodeId, String)>,
     pub timing: RaftTiming,
-    /// How long a turn may last before the node gives way, in milliseconds.
+    /// How long a turn may last without progress before the node gives way, in milliseconds.
     pub busy_bound_ms: u64,
     /// For the links of the driver, which wait longer before they take a peer for dead: its driver may be busy.
     pub dead_peers: DeadPeers,

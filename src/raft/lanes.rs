@@ -20,7 +20,7 @@ use super::frame::{Frame, FrameError, Lane, PART_BYTES, carries_log, put_part_he
 /// Slices of one write.
 pub(super) const MAX_SLICES: usize = 32;
 /// So many repetitions of a long append are left out before one is sent, for a follower that had no room for it may have by then.
-const REPETITIONS: usize = 128;
+const REPETITIONS: usize = 512;
 /// What news get of a window while freight waits.
 const NEWS_SHARE_BYTES: usize = PART_BYTES / 8;
 

@@ -15,13 +15,12 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
 use super::hello::ConnectionKind;
-use super::keepalive::BUSY_BOUND_MS;
 
 /// Beyond this a connection is taken for broken, and dialled anew.
 pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 
 /// The same for connections that a busy driver reads.
-const UNREAD: Duration = Duration::from_millis(BUSY_BOUND_MS + 2_000);
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// The bytes that the system holds and has not sent: at 100 Mbit/s, what it sends in 20 ms.
 const UNSENT_BYTES: u32 = 256 << 10;

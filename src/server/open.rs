@@ -138,6 +138,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let catch_up = CatchUp::start(shelf.clone(), pace, &handle, clock.clone())?;
     handle.persistence.found(restored.published());
     let board = TurnBoard::default();
+    node.storage_mut().wal_mut().count_parts(board.parts());
     let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock.clone(), metrics);
     machine.applied = restored.index;
     machine.replay_threads = threads();

@@ -2,7 +2,7 @@
 //!
 //! - `stage…`, `truncate_suffix`, `compact_prefix` and `reset` only append to the batch in memory; what they
 //!   did shows in `last_index` and the like after [`Wal::commit`], and it shows as a whole or not at all.
-//! - A commit is one durable write at the end of the segment in use, or one at the start of the next.
+//! - A commit is one durable write at the end of the segment in use, or one at the start of the next; several, where it is long.
 //! - Nothing is ever written over, but the last block with the same bytes and more behind them, unless
 //!   `pad_to_block` forbids even that.
 //! - After any failed write or sync every call returns that error. A full disk need not come to that: see
@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::batch::{BatchBuffer, Destination, Layout};
 use crate::disk::{Disk, DiskFile};
@@ -28,6 +29,10 @@ mod stage;
 pub use open::{NewLog, Options};
 pub use room::Needed;
 pub use stage::{MAX_BATCH_BYTES, MAX_METADATA_BYTES, Record};
+
+/// A longer batch is written in parts of so many bytes, so that others see that the disk works. To recovery a batch of which only the
+/// first parts were written is like any other torn write. It is a multiple of a block.
+const PART_BYTES: usize = 8 << 20;
 
 /// What a commit wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +71,8 @@ pub struct Wal<D: Disk> {
     staged: Staged,
     spares: Arc<Spares<D>>,
     poison: Option<WalError>,
+    /// Counts the parts of long writes that are durable.
+    parts: Arc<AtomicU64>,
     _lock: D::Lock,
 }
 
@@ -164,6 +171,11 @@ impl<D: Disk> Wal<D> {
         self.sealed.iter().map(|segment| segment.sequence)
     }
 
+    /// Counts further parts of long writes there.
+    pub fn count_parts(&mut self, parts: Arc<AtomicU64>) {
+        self.parts = parts;
+    }
+
     /// Takes the work of making and dropping segments out of commits; give it to a thread.
     pub fn take_preparer(&mut self) -> Preparer<D> {
         Preparer::new(self.spares.clone())
@@ -202,7 +214,7 @@ impl<D: Disk> Wal<D> {
         let stats = CommitStats {
             bytes: bytes.len() as u64,
             records: self.batch.record_count(),
-            write_calls: self.active.write(bytes, sealed.write_offset)?,
+            write_calls: self.active.write(bytes, sealed.write_offset, &self.parts)?,
         };
         self.active.end = sealed.next_offset;
         self.active.chain = sealed.crc;
@@ -283,9 +295,15 @@ impl<F: DiskFile> Active<F> {
         Destination { seed: self.seed, offset: self.end, previous_crc: self.chain, epoch }
     }
 
-    fn write(&self, bytes: &[u8], offset: u64) -> Result<u32, WalError> {
-        self.file
-            .write_durably(bytes, offset)
-            .map_err(|error| WalError::io("write", &name_of(self.sequence), offset)(error))
+    /// Returns the number of write calls.
+    fn write(&self, bytes: &[u8], offset: u64, parts: &AtomicU64) -> Result<u32, WalError> {
+        let (mut calls, mut offset) = (0, offset);
+        for part in bytes.chunks(PART_BYTES) {
+            let written = self.file.write_durably(part, offset);
+            calls += written.map_err(WalError::io("write", &name_of(self.sequence), offset))?;
+            offset += part.len() as u64;
+            parts.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(calls)
     }
 }

@@ -23,6 +23,8 @@ struct Board {
     turn: AtomicU64,
     /// The term in which this node leads; 0 if it does not.
     leading_term: AtomicU64,
+    /// Parts of long writes to the log that are durable.
+    parts: Arc<AtomicU64>,
     followed_leader: AtomicU64,
     followed_term: AtomicU64,
 }
@@ -42,6 +44,11 @@ impl TurnBoard {
         self.0.leading_term.store(leading_term, Ordering::Release);
         self.0.followed_leader.store(followed, Ordering::Release);
         self.0.followed_term.store(leadership.term, Ordering::Release);
+    }
+
+    /// Where the log counts the parts of long writes: a driver that waits for a disk that works is not stuck.
+    pub fn parts(&self) -> Arc<AtomicU64> {
+        self.0.parts.clone()
     }
 
     pub(super) fn turn(&self) -> u64 {
@@ -79,8 +86,12 @@ pub struct Pulse {
     board: TurnBoard,
     /// The board's turn as the last beat saw it.
     last_turn: AtomicU64,
-    /// Beats since the board last changed.
+    /// The parts that were durable then.
+    last_parts: AtomicU64,
+    /// Beats since the driver last began or ended a turn.
     busy_beats: AtomicU64,
+    /// Beats since then, or since a part of a long write was last durable.
+    stuck_beats: AtomicU64,
     bound_beats: u64,
 }
 
@@ -94,12 +105,14 @@ pub struct Heard {
 }
 
 impl Pulse {
-    /// The pulse of the node whose driver writes on `board`; it stops once the driver has been busy for `busy_bound_ms`.
+    /// The pulse of the node whose driver writes on `board`; it stops once the driver has been stuck for `busy_bound_ms`.
     pub fn new(board: TurnBoard, timing: &RaftTiming, busy_bound_ms: u64) -> Pulse {
         Pulse {
             board,
             last_turn: AtomicU64::new(0),
+            last_parts: AtomicU64::new(0),
             busy_beats: AtomicU64::new(0),
+            stuck_beats: AtomicU64::new(0),
             bound_beats: busy_bound_ms / timing.heartbeat_ms().max(1),
         }
     }
@@ -113,11 +126,15 @@ impl Pulse {
     }
 
     fn count_busy_beats(&self) {
-        let turn = self.board.turn();
-        let last_turn = self.last_turn.swap(turn, Ordering::Relaxed);
-        let is_held_up = turn == last_turn;
-        let busy_beats = if is_held_up { self.busy_beats.load(Ordering::Relaxed) + 1 } else { 0 };
-        self.busy_beats.store(busy_beats, Ordering::Relaxed);
+        let (turn, parts) = (self.board.turn(), self.board.0.parts.load(Ordering::Relaxed));
+        let is_held_up = self.last_turn.swap(turn, Ordering::Relaxed) == turn;
+        let is_stuck = self.last_parts.swap(parts, Ordering::Relaxed) == parts && is_held_up;
+        let count = |beats: &AtomicU64, counts: bool| {
+            let counted = if counts { beats.load(Ordering::Relaxed) + 1 } else { 0 };
+            beats.store(counted, Ordering::Relaxed);
+        };
+        count(&self.busy_beats, is_held_up);
+        count(&self.stuck_beats, is_stuck);
     }
 
     fn is_busy(&self) -> bool {
@@ -125,7 +142,7 @@ impl Pulse {
     }
 
     fn is_in_bound(&self) -> bool {
-        self.busy_beats.load(Ordering::Relaxed) <= self.bound_beats
+        self.stuck_beats.load(Ordering::Relaxed) <= self.bound_beats
     }
 
     /// A peer's keepalive has said something.

@@ -93,6 +93,10 @@ fn a_driver_whose_thread_is_held_up_outside_of_a_turn_is_busy_too() {
     for _ in 0..3 {
         assert_eq!(pulse.beat(), beat(true));
     }
+    board.parts().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    for _ in 0..4 {
+        assert_eq!(pulse.beat(), beat(true), "the disk works");
+    }
     assert_eq!(pulse.beat(), None, "beyond the bound it gives way");
     drop(board.begin_turn());
     assert_eq!(pulse.beat(), beat(false));

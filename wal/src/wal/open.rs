@@ -111,6 +111,7 @@ impl<D: Disk> Wal<D> {
             index: scan.index,
             spares: Arc::new(spares),
             poison: None,
+            parts: Arc::default(),
             _lock: lock,
         })
     }

@@ -5,7 +5,7 @@
 //! that one, `PERDURA_SEEDS=0..1000` soaks.
 
 use crate::common::{Model, Random, workload_step};
-use perdura_wal::{NewLog, Options, Preparer, SimDisk, Tear, Wal, WalError};
+use perdura_wal::{NewLog, Options, Preparer, Record, SimDisk, Tear, Wal, WalError};
 
 const STEPS: usize = 25;
 const LIVES: usize = 3;
@@ -193,5 +193,36 @@ fn the_simulation_repeats_itself() {
     for seed in 0..6 {
         let case = Case::from_seed(seed);
         assert_eq!(run(&case, Some(50)), run(&case, Some(50)));
+    }
+}
+
+/// Long batches are written in parts of 8 MiB; power fails in the midst of one of them.
+#[test]
+fn a_long_batch_of_which_only_parts_were_written_is_gone_after_a_crash() {
+    let options = || Options {
+        segment_bytes: 16 << 20,
+        spare_segments: 0,
+        create: Some(NewLog { log_id: 1, metadata: Vec::new() }),
+        ..Options::default()
+    };
+    let open = |disk: &SimDisk| Wal::open(disk.clone(), options()).expect("the log opens").0;
+    let long = vec![7; 9 << 20];
+    // Each part is a write and its sync.
+    for operation in [1, 2, 4] {
+        let disk = SimDisk::new(3, Tear::Sectors, 4096);
+        let mut wal = open(&disk);
+        wal.stage(Record { index: 1, term: 1, payload: b"short" }).expect("it is staged");
+        wal.commit().expect("it is written");
+        wal.stage(Record { index: 2, term: 1, payload: &long }).expect("it is staged");
+        disk.crash_at(disk.operations() + operation);
+        let written = wal.commit().map(|stats| stats.write_calls);
+        drop(wal);
+        let last = open(&disk.crash()).last_index();
+        match operation {
+            1 => assert!(written.is_err() && last == 1),
+            // Of the last part all may have survived.
+            2 => assert!(written.is_err() && (1..=2).contains(&last)),
+            _ => assert!(matches!(written, Ok(2)) && last == 2),
+        }
     }
 }
