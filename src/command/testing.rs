@@ -9,7 +9,7 @@ use super::{Args, Command, CommandResult, Handler, lookup, lookup_subcommand};
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
-use crate::keyspace::{Keyspace, Mutator};
+use crate::keyspace::{DATABASES, Keyspace, Mutator};
 use crate::protocol::reply::{MAX_REPLY_BYTES, Reply, Resp};
 
 /// One database server of the smallest kind: no log, no network, a clock that stands still until it is moved.
@@ -126,6 +126,25 @@ impl TestDb {
         let view = self.keyspace.read(command.lock_set(args));
         let reader = ReadContext::new(&view, self.db, self.now_ms, self.seed);
         cost::of_command(command, &CostContext::new(&reader, forecast), args)
+    }
+
+    /// What a command may add to the data, DENYOOM or not.
+    pub fn growth(&self, args: &Args<'_>) -> Size {
+        let command = find(args).expect("a command");
+        let Some(measure) = command.cost.measure() else { return Cost::of_args(args).growth };
+        let view = self.keyspace.read(command.lock_set(args));
+        let reader = ReadContext::new(&view, self.db, self.now_ms, self.seed);
+        measure(&CostContext::new(&reader, &Forecast::default()), args).growth
+    }
+
+    /// Bytes of all entries.
+    pub fn memory_bytes(&self) -> u64 {
+        let view = self.keyspace.read(LockSet::ALL);
+        let of_database = |db| {
+            let context = ReadContext::new(&view, db, i64::MIN, 0);
+            context.entries().map(|entry| entry.memory_bytes() as u64).sum::<u64>()
+        };
+        (0..DATABASES).map(of_database).sum()
     }
 
     fn execute(&mut self, args: &Args<'_>, out: &mut Vec<u8>) -> CommandResult {

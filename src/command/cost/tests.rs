@@ -1,7 +1,10 @@
 //! Costs of single commands, and what a forecast makes of them.
 
+use perdura_testkit::hostile::{Lines, Row, data};
+
 use super::*;
 use crate::command::testing::{TestDb, split_words};
+use crate::command::{Handler, commands};
 
 fn cost(db: &TestDb, forecast: &Forecast, line: &str) -> Cost {
     let words = split_words(line);
@@ -88,4 +91,49 @@ fn only_too_much_is_refused() {
     let refused = cost(MAX_STEPS + 1).refusal("transaction").map(|error| error.to_string());
     let text = "ERR the transaction would touch 100000001 elements, the limit is 100000000";
     assert_eq!(refused.as_deref(), Some(text));
+}
+
+/// An element more may make a small collection a big one, with an index of all that it has.
+const CONVERSION_BYTES: u64 = 64 << 10;
+/// Lines of words, and after how many of them the data is made anew.
+const LINES: usize = 300;
+const LINES_A_ROUND: usize = 150;
+
+fn filled() -> TestDb {
+    let mut db = TestDb::new();
+    data().iter().for_each(|line| drop(db.run(line)));
+    db
+}
+
+/// Elements that are moved take bytes of their own while their first place keeps them.
+#[test]
+fn no_command_grows_the_data_by_more_than_it_costs() {
+    let writes = commands().filter(|row| row.command.is_write() && !row.command.moves());
+    let rows = writes.map(|row| Row { words: vec![row.command.name], arity: row.command.arity }).collect();
+    let mut lines = Lines::new(5, rows);
+    let dumped = ["s:text", "l:small", "m:integers", "m:small", "h:small", "z:small", "z:large"];
+    let payload = |reply: Vec<u8>| {
+        let start = reply.iter().position(|byte| *byte == b'\n').expect("a bulk string's header") + 1;
+        reply[start..reply.len() - 2].to_vec()
+    };
+    let mut db = filled();
+    lines.dumps = dumped.iter().map(|key| payload(db.run_args(&[b"DUMP", key.as_bytes()]))).collect();
+    for number in 0..LINES {
+        if number % LINES_A_ROUND == 0 {
+            db = filled();
+        }
+        let line = lines.next_line();
+        let args: Vec<&[u8]> = line.iter().map(Vec::as_slice).collect();
+        let Some(command) = crate::command::lookup(args[0]).map(|row| row.command) else { continue };
+        if !command.arity_fits(args.len()) || !matches!(command.handler_for(&args), Handler::Write(_)) {
+            continue;
+        }
+        let cost = db.growth(&args);
+        let before = db.memory_bytes();
+        db.run_args(&args);
+        let grown = db.memory_bytes().saturating_sub(before);
+        let shown: Vec<String> =
+            args.iter().map(|arg| arg[..arg.len().min(60)].escape_ascii().to_string()).collect();
+        assert!(grown <= cost.bytes + CONVERSION_BYTES, "{grown} > {cost:?}: {}", shown.join(" "));
+    }
 }

@@ -5,6 +5,8 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/latency-histogram/>.
 
+use std::collections::BTreeSet;
+
 use super::super::table::{Row, commands, lookup};
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext};
 use super::{ANYTIME, OPERATORS};
@@ -101,7 +103,7 @@ fn write_distribution(totals: &CommandTotals, reply: &mut Reply<'_>) {
 }
 
 /// All where none is named. A container stands for its subcommands; what is no command is passed over.
-fn wanted_names(args: &Args<'_>) -> Option<Vec<String>> {
+fn wanted_names(args: &Args<'_>) -> Option<BTreeSet<String>> {
     if args.is_empty() {
         return None;
     }

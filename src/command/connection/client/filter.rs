@@ -1,5 +1,7 @@
 //! Which connections CLIENT LIST shows and CLIENT KILL ends: those that all given options fit.
 
+use std::collections::BTreeSet;
+
 use super::super::super::CommandError;
 use super::super::super::args::is;
 use crate::client::ClientInfo;
@@ -17,7 +19,7 @@ enum ClientType {
 #[derive(Debug, Default)]
 pub(super) struct Filter<'a> {
     client_type: Option<ClientType>,
-    ids: Option<Vec<u64>>,
+    ids: Option<BTreeSet<u64>>,
     addr: Option<&'a [u8]>,
     local_addr: Option<&'a [u8]>,
     min_age_s: Option<u64>,
@@ -64,7 +66,8 @@ impl<'a> Filter<'a> {
     fn add_kill_option(&mut self, option: &[u8], value: &'a [u8]) -> Result<(), CommandError> {
         match option {
             option if is(option, "ID") => {
-                self.ids = Some(vec![client_id(value, "ERR client-id should be greater than 0")?]);
+                self.ids =
+                    Some(BTreeSet::from([client_id(value, "ERR client-id should be greater than 0")?]));
             }
             option if is(option, "TYPE") => self.client_type = Some(client_type(value)?),
             option if is(option, "ADDR") => self.addr = Some(value),
