@@ -23,6 +23,7 @@ use crate::command::{
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::range::LockRange;
+use crate::keyspace::table::DeadSearch;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Basis, Keyspace, Mutator, Restoring};
@@ -91,8 +92,6 @@ impl Applier {
         self.mutator.restore_basis(basis);
         self.limits.hash_seed = basis.hash_seed;
         self.last_stamp_ms = stamp_ms;
-        // Whether any field has a deadline is not known: look.
-        self.effects.field_deadlines = true;
         (old, self.mutator.restore())
     }
 
@@ -109,6 +108,17 @@ impl Applier {
             self.mutator.reseed(seed);
             self.limits.hash_seed = seed;
         }
+    }
+
+    /// Finds the dead, see [`Mutator::search_dead`]. Only bounds change, which no content depends on.
+    pub fn search_dead(
+        &mut self,
+        place: (usize, usize),
+        from: usize,
+        search: &mut DeadSearch<'_>,
+        now_ms: i64,
+    ) -> Option<usize> {
+        self.mutator.search_dead(place, from, search, now_ms)
     }
 
     /// Begins a capture of the keyspace as it is now.

@@ -202,8 +202,6 @@ pub struct Effects {
     pub changes: u64,
     /// Keys that were met dead and freed.
     pub expired: u64,
-    /// A field of some hash got a deadline: hashes are to be walked for dead fields from now on.
-    pub field_deadlines: bool,
     /// Commands that ran, in order.
     pub executed: Vec<Executed>,
     /// A mark, by its name: the keyspace is to be captured behind this entry.
@@ -223,7 +221,6 @@ impl Effects {
     pub fn absorb(&mut self, other: Effects) {
         self.changes += other.changes;
         self.expired += other.expired;
-        self.field_deadlines |= other.field_deadlines;
         self.executed.extend(other.executed);
         self.published.extend(other.published);
         self.garbage.extend(other.garbage);
@@ -483,9 +480,10 @@ impl<'a> WriteContext<'a> {
         self.effects.executed.push(Executed { index, error: error.map(CommandError::code) });
     }
 
-    /// Says that a field of a hash got a deadline.
-    pub fn note_field_deadline(&mut self) {
-        self.effects.field_deadlines = true;
+    /// Says that fields of a key's hash may have got deadlines.
+    pub fn note_field_deadlines(&mut self, key: &[u8]) {
+        let slot = self.slot_of(key);
+        self.view.range_mut(slot.range()).note_deadlines(self.db, slot, key);
     }
 
     /// Says that the entry is a mark, and how it is called.

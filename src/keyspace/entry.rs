@@ -34,6 +34,9 @@ const ADDRESS_BITS: u32 = 48;
 const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
 const MARKS: usize = (Marks::all().bits() as usize) << ADDRESS_BITS;
 const TAG_SHIFT: u32 = ADDRESS_BITS + 3;
+/// A deadline that no time reaches.
+pub const NEVER_MS: i64 = i64::MAX;
+
 /// Bits of an entry's tag.
 pub const TAG_BITS: u32 = usize::BITS - TAG_SHIFT;
 
@@ -261,6 +264,16 @@ impl Entry {
         shape
             .has(DEADLINE)
             .then(|| unsafe { self.base().add(shape.deadline_at()).cast::<i64>().read_unaligned() })
+    }
+
+    /// The first deadline of the key and of a hash's fields, [`NEVER_MS`] without any.
+    #[inline]
+    pub fn first_deadline_ms(&self) -> i64 {
+        let own_ms = self.deadline_ms().unwrap_or(NEVER_MS);
+        match self.value() {
+            ValueRef::Object(Object::Hash(hash)) => own_ms.min(hash.earliest_deadline().unwrap_or(NEVER_MS)),
+            _ => own_ms,
+        }
     }
 
     pub fn is_dead_at(&self, now_ms: i64) -> bool {

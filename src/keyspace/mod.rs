@@ -29,6 +29,7 @@ use entry::Entry;
 use hash_seed::HashSeed;
 use range::{LockRange, Usage};
 use slot::{RANGES, Slot};
+use table::DeadSearch;
 use view::{LockSet, ReadView, WriteView};
 
 /// Databases per keyspace, as SELECT numbers them.
@@ -100,6 +101,22 @@ impl Mutator {
     /// The right to change the keyspace by several threads at once, for as long as nobody else has it.
     pub fn share(&mut self) -> SharedMutator<'_> {
         SharedMutator { keyspace: &self.keyspace }
+    }
+
+    /// Finds the dead of one database in one lock range, from one of its slots on; returns the slot to go on with, if any is
+    /// left. Readers are kept out only where something may be dead.
+    pub fn search_dead(
+        &mut self,
+        (db, range): (usize, usize),
+        from: usize,
+        search: &mut DeadSearch<'_>,
+        now_ms: i64,
+    ) -> Option<usize> {
+        let range = &self.keyspace.ranges[range];
+        if range.read().earliest_ms(db) > now_ms {
+            return None;
+        }
+        range.write().search_dead(db, from, search, now_ms)
     }
 
     /// Begins a capture of the keyspace as it is now. One runs at a time; apply calls this between two entries.

@@ -11,10 +11,10 @@ use std::ops::Add;
 
 use super::DATABASES;
 use super::changes::{Changes, Generation, PreImages, Tombstones};
-use super::entry::{Entry, Marks};
+use super::entry::{Entry, Marks, NEVER_MS};
 use super::hash_seed::HashSeed;
 use super::slot::{SLOTS_PER_RANGE, Slot};
-use super::table::SlotTable;
+use super::table::{DeadSearch, SlotTable};
 use super::value::ValueRef;
 pub use epoch::Waiting;
 
@@ -33,6 +33,8 @@ pub struct LockRange {
 pub struct Database {
     tables: Box<[SlotTable]>,
     usage: Usage,
+    /// No entry dies before this, nor any field of one.
+    earliest_ms: i64,
     tombstones: Tombstones,
     /// `None` where no capture wants any.
     pre_images: Option<PreImages>,
@@ -71,7 +73,7 @@ impl LockRange {
     }
 
     /// Lends an entry for a change of its value, and counts it as changed. Its deadline is changed by
-    /// [`LockRange::set_deadline`] alone.
+    /// [`LockRange::set_deadline`] alone; who gives its fields deadlines tells [`LockRange::note_deadlines`].
     pub fn find_mut(&mut self, db: usize, slot: Slot, key: &[u8]) -> Option<&mut Entry> {
         let database = self.databases[db].as_mut()?;
         let slot = slot.within_range();
@@ -121,12 +123,14 @@ impl LockRange {
     ) -> Option<Entry> {
         let seed = self.seed;
         let database = self.databases[db].get_or_insert_with(|| Database::new(seed));
-        let found = database.tables[slot.within_range()].find_mut(key);
-        if let Some(entry) = found.filter(|entry| matches!(entry.value(), ValueRef::String(_))) {
-            self.changes.note(entry, slot.within_range(), &mut database.pre_images);
-            database.usage.with_deadline -= usize::from(entry.deadline_ms().is_some());
-            database.usage.with_deadline += usize::from(deadline_ms.is_some());
-            entry.set_string(value, deadline_ms);
+        let is_set = database.change(&self.changes, slot, key, |entry| {
+            let is_string = matches!(entry.value(), ValueRef::String(_));
+            if is_string {
+                entry.set_string(value, deadline_ms);
+            }
+            is_string
+        });
+        if is_set == Some(true) {
             return None;
         }
         self.insert(db, slot, Entry::string(key, value, deadline_ms))
@@ -137,14 +141,43 @@ impl LockRange {
         let Some(database) = self.databases[db].as_mut() else {
             return false;
         };
-        let Some(entry) = database.tables[slot.within_range()].find_mut(key) else {
-            return false;
-        };
-        database.usage.with_deadline -= usize::from(entry.deadline_ms().is_some());
-        database.usage.with_deadline += usize::from(deadline_ms.is_some());
-        self.changes.note(entry, slot.within_range(), &mut database.pre_images);
-        entry.set_deadline(deadline_ms);
-        true
+        database.change(&self.changes, slot, key, |entry| entry.set_deadline(deadline_ms)).is_some()
+    }
+
+    /// Fields of a key's hash may have got deadlines.
+    pub fn note_deadlines(&mut self, db: usize, slot: Slot, key: &[u8]) {
+        let Some(database) = self.databases[db].as_mut() else { return };
+        database.tables[slot.within_range()].change(key, |_| ());
+        database.note_table(slot.within_range());
+    }
+
+    /// No entry of a database dies before this, nor any field of one.
+    pub fn earliest_ms(&self, db: usize) -> i64 {
+        self.databases[db].as_ref().map_or(NEVER_MS, |database| database.earliest_ms)
+    }
+
+    /// Finds the dead of a database, from one of the range's slots on; returns the slot to go on with, if any is left.
+    pub(super) fn search_dead(
+        &mut self,
+        db: usize,
+        from: usize,
+        search: &mut DeadSearch<'_>,
+        now_ms: i64,
+    ) -> Option<usize> {
+        let database = self.databases[db].as_mut()?;
+        let mut rest = None;
+        for (slot, table) in database.tables.iter_mut().enumerate().skip(from) {
+            if table.earliest_ms() > now_ms {
+                continue;
+            }
+            if !search.has_budget() {
+                rest = Some(slot);
+                break;
+            }
+            table.search_dead(search);
+        }
+        database.earliest_ms = database.tables.iter().map(SlotTable::earliest_ms).fold(NEVER_MS, i64::min);
+        rest
     }
 
     /// Empties a database. Returns what it held, for dropping it may take long; `None` also where a running capture still
@@ -170,15 +203,42 @@ impl Database {
         Box::new(Database {
             tables: (0..SLOTS_PER_RANGE).map(|_| SlotTable::new(seed)).collect(),
             usage: Usage::default(),
+            earliest_ms: NEVER_MS,
             tombstones: Tombstones::default(),
             pre_images: None,
         })
+    }
+
+    /// Changes an entry, counted as changed; its deadline may be another afterwards.
+    fn change<T>(
+        &mut self,
+        changes: &Changes,
+        slot: Slot,
+        key: &[u8],
+        act: impl FnOnce(&mut Entry) -> T,
+    ) -> Option<T> {
+        let Database { tables, usage, pre_images, .. } = self;
+        let result = tables[slot.within_range()].change(key, |entry| {
+            changes.note(entry, slot.within_range(), pre_images);
+            usage.with_deadline -= usize::from(entry.deadline_ms().is_some());
+            let result = act(entry);
+            usage.with_deadline += usize::from(entry.deadline_ms().is_some());
+            result
+        });
+        self.note_table(slot.within_range());
+        result
+    }
+
+    /// A deadline may have come into a table.
+    fn note_table(&mut self, table: usize) {
+        self.earliest_ms = self.earliest_ms.min(self.tables[table].earliest_ms());
     }
 
     fn put(&mut self, slot: Slot, entry: Entry) -> Option<Entry> {
         self.usage.keys += 1;
         self.usage.with_deadline += usize::from(entry.deadline_ms().is_some());
         let old = self.tables[slot.within_range()].insert(entry);
+        self.note_table(slot.within_range());
         if let Some(old) = &old {
             self.forget(old);
         }

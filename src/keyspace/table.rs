@@ -5,11 +5,13 @@
 //!   however many a slot holds.
 //! - The hash is keyed by the cluster's [`HashSeed`]: a scan's position, which is a place in the order of hashes, means the
 //!   same on every node and after every restart. Nothing that apply answers depends on that order.
+//! - Every node of the tree has a bound before which none of its entries dies, so that a search for the dead passes what has none.
 //! - A table keeps the seed that its places were made with. [`SlotTable::reseed`] changes it, and what positions mean.
 
+mod deadlines;
 mod leaf;
 
-use super::entry::{Entry, TAG_BITS};
+use super::entry::{Entry, NEVER_MS, TAG_BITS};
 use super::hash_seed::HashSeed;
 use leaf::Leaf;
 
@@ -71,10 +73,50 @@ impl Rehash {
     }
 }
 
-#[derive(Debug, Default)]
+/// A search for entries that are dead or have dead fields. It ends early once it has cost its budget: one for each entry
+/// that it looks at, and what `found` returns.
+pub struct DeadSearch<'a> {
+    now_ms: i64,
+    budget: usize,
+    looked_at: usize,
+    found: &'a mut dyn FnMut(&Entry) -> usize,
+}
+
+impl<'a> DeadSearch<'a> {
+    pub fn new(now_ms: i64, budget: usize, found: &'a mut dyn FnMut(&Entry) -> usize) -> DeadSearch<'a> {
+        DeadSearch { now_ms, budget, looked_at: 0, found }
+    }
+
+    /// What is left of the budget.
+    pub fn budget(&self) -> usize {
+        self.budget
+    }
+
+    pub fn has_budget(&self) -> bool {
+        self.budget > 0
+    }
+
+    /// Entries looked at, dead or alive.
+    pub fn looked_at(&self) -> usize {
+        self.looked_at
+    }
+
+    /// Returns the entry's first deadline.
+    fn look_at(&mut self, entry: &Entry) -> i64 {
+        let deadline_ms = entry.first_deadline_ms();
+        let cost = if deadline_ms <= self.now_ms { 1 + (self.found)(entry) } else { 1 };
+        self.looked_at += 1;
+        self.budget = self.budget.saturating_sub(cost);
+        deadline_ms
+    }
+}
+
+#[derive(Debug)]
 pub struct SlotTable {
     root: Node,
     seed: HashSeed,
+    /// The root's, where a search through many tables finds it.
+    earliest_ms: i64,
 }
 
 #[derive(Debug)]
@@ -86,7 +128,15 @@ enum Node {
 #[derive(Debug)]
 struct Branch {
     len: usize,
+    /// No entry dies before this.
+    earliest_ms: i64,
     ways: [Node; BRANCH_WAYS],
+}
+
+impl Default for SlotTable {
+    fn default() -> Self {
+        SlotTable::new(HashSeed::NONE)
+    }
 }
 
 impl Default for Node {
@@ -97,7 +147,7 @@ impl Default for Node {
 
 impl SlotTable {
     pub fn new(seed: HashSeed) -> SlotTable {
-        SlotTable { root: Node::default(), seed }
+        SlotTable { root: Node::default(), seed, earliest_ms: NEVER_MS }
     }
 
     pub fn seed(&self) -> HashSeed {
@@ -167,15 +217,39 @@ impl SlotTable {
         }
     }
 
+    /// Changes an entry. Who changes deadlines of a key or its fields comes this way, or tells of it by coming afterwards.
+    pub fn change<T>(&mut self, key: &[u8], act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let hash = self.hash(key);
+        let result = self.root.change(hash, key, act);
+        self.earliest_ms = self.root.earliest_ms();
+        result
+    }
+
+    /// No entry dies before this, nor any field of one.
+    pub fn earliest_ms(&self) -> i64 {
+        self.earliest_ms
+    }
+
+    /// Finds the dead. What the search has cost is proportional to the dead, and to bounds that have become too early since
+    /// the last.
+    pub fn search_dead(&mut self, search: &mut DeadSearch<'_>) {
+        self.root.search_dead(search);
+        self.earliest_ms = self.root.earliest_ms();
+    }
+
     /// Puts the entry in, in place of one with the same key; returns that one.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
         let (hash, rehash) = (self.hash(entry.key()), self.rehash());
-        self.root.insert(hash, rehash, entry)
+        let old = self.root.insert(hash, rehash, entry);
+        self.earliest_ms = self.root.earliest_ms();
+        old
     }
 
     pub fn remove(&mut self, key: &[u8]) -> Option<Entry> {
         let (hash, rehash) = (self.hash(key), self.rehash());
-        self.root.remove(hash, rehash, key)
+        let old = self.root.remove(hash, rehash, key);
+        self.earliest_ms = self.root.earliest_ms();
+        old
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -255,6 +329,41 @@ impl Node {
         }
     }
 
+    fn earliest_ms(&self) -> i64 {
+        match self {
+            Node::Leaf(leaf) => leaf.earliest_ms(),
+            Node::Branch(branch) => branch.earliest_ms,
+        }
+    }
+
+    fn change<T>(&mut self, hash: KeyHash, key: &[u8], act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        match self {
+            Node::Leaf(leaf) => leaf.change(hash, key, act),
+            Node::Branch(branch) => {
+                let (way, below) = hash.descend();
+                let result = branch.ways[way].change(below, key, act);
+                branch.note_way(way);
+                result
+            }
+        }
+    }
+
+    fn search_dead(&mut self, search: &mut DeadSearch<'_>) {
+        match self {
+            Node::Leaf(leaf) => leaf.search_dead(search),
+            Node::Branch(branch) => {
+                let due_ms = search.now_ms;
+                let due = branch.ways.iter_mut().filter(|way| way.earliest_ms() <= due_ms);
+                for way in due {
+                    if search.has_budget() {
+                        way.search_dead(search);
+                    }
+                }
+                branch.earliest_ms = branch.ways.iter().map(Node::earliest_ms).fold(NEVER_MS, i64::min);
+            }
+        }
+    }
+
     fn insert(&mut self, hash: KeyHash, rehash: Rehash, entry: Entry) -> Option<Entry> {
         match self {
             Node::Leaf(leaf) => {
@@ -267,6 +376,7 @@ impl Node {
             Node::Branch(branch) => {
                 let (way, below) = hash.descend();
                 let old = branch.ways[way].insert(below, rehash.below(), entry);
+                branch.note_way(way);
                 branch.len += usize::from(old.is_none());
                 old
             }
@@ -275,7 +385,8 @@ impl Node {
 
     fn split(&mut self, rehash: Rehash) {
         let Node::Leaf(leaf) = std::mem::take(self) else { return };
-        let mut branch = Branch { len: leaf.len(), ways: std::array::from_fn(|_| Node::default()) };
+        let (len, earliest_ms) = (leaf.len(), leaf.earliest_ms());
+        let mut branch = Branch { len, earliest_ms, ways: std::array::from_fn(|_| Node::default()) };
         for entry in leaf.into_entries() {
             let (way, below) = rehash.of(&entry).descend();
             branch.ways[way].insert(below, rehash.below(), entry);
@@ -344,6 +455,13 @@ impl Node {
                 here.or_else(|| branch.ways[way + 1..].iter().find_map(|node| node.first_from(0)))
             }
         }
+    }
+}
+
+impl Branch {
+    /// A deadline may have come into a way.
+    fn note_way(&mut self, way: usize) {
+        self.earliest_ms = self.earliest_ms.min(self.ways[way].earliest_ms());
     }
 }
 

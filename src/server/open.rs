@@ -128,9 +128,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     if let Some(position) = restored.position() {
         node.checkpoint_published(position);
     }
-    let mut applier = Applier::after(mutator, shared.limits.clone(), restored.stamp_ms);
-    // Whether any field of what was restored has a deadline is not known: look.
-    applier.effects.field_deadlines = restored.keys > 0;
+    let applier = Applier::after(mutator, shared.limits.clone(), restored.stamp_ms);
     let policy = config.checkpoints;
     let checkpoints =
         Checkpoints::start(Box::new(store), shelf.clone(), &handle, policy, peers.identity.clone(), now_ms)?;

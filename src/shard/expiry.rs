@@ -1,32 +1,31 @@
-//! Finds keys whose deadline has passed, so that an entry can free their space.
+//! Finds keys whose deadline has passed, and hashes with such fields, so that an entry can free their space.
 //!
-//! - The primary walks the tables round and round, some entries at a time, skipping lock ranges whose keys have no deadlines.
-//!   It only looks; whether a key is dead is decided again by the entry's stamp, on every replica alike.
-//! - Fields of hashes have deadlines of their own. Once one was set anywhere, every range is walked for them, until a whole
-//!   round has met no hash with a deadline.
+//! - The primary asks all lock ranges in turn, some entries at a time. Every level of the keyspace (range, table, branch, page of
+//!   cells) has a bound before which nothing in it dies, so work follows what dies: a page or two for each death.
+//! - It only looks; whether a key is dead is decided again by the entry's stamp, on every replica alike.
+//! - Bounds are no content: they may be too early, and differ between nodes. A node that has just become primary looks once at
+//!   each page whose entries were freed before, and makes its bound exact.
 
+use crate::apply::Applier;
+use crate::keyspace::DATABASES;
 use crate::keyspace::entry::Entry;
-use crate::keyspace::range::LockRange;
-use crate::keyspace::slot::{RANGES, SLOTS_PER_RANGE, Slot};
+use crate::keyspace::slot::RANGES;
+use crate::keyspace::table::DeadSearch;
 use crate::keyspace::value::{Object, ValueRef};
-use crate::keyspace::view::{LockSet, Ranges};
-use crate::keyspace::{DATABASES, Keyspace};
 
-/// Entries looked at in one step.
-const ENTRIES_PER_STEP: usize = 4096;
-/// Dead keys found in one step; more of them wait for the next.
-const DEAD_PER_STEP: usize = 1024;
+/// What one step may cost: an entry that is looked at costs one.
+const STEP_BUDGET: usize = 4096;
+/// What one that is dead costs beyond that: a step finds at most a thousand.
+const DEAD_COST: usize = 3;
+/// Dead fields that one command frees, which free them all if there are no more.
+const FIELDS_FREED: usize = 1000;
 
-/// The walk's place: database by database, range by range, table by table.
+/// The walk's place: database by database, range by range, slot by slot.
 #[derive(Debug, Default)]
 pub struct ExpiryWalk {
     db: usize,
     range: usize,
-    table: usize,
-    /// Some hash may have fields with deadlines.
-    fields: bool,
-    /// One was met since the round began.
-    met_fields: bool,
+    slot: usize,
 }
 
 /// Dead keys of one database, and hashes with dead fields.
@@ -36,80 +35,64 @@ pub struct Dead {
     pub keys: Vec<Vec<u8>>,
 }
 
-impl ExpiryWalk {
-    /// A field of some hash got a deadline.
-    pub fn expect_fields(&mut self) {
-        (self.fields, self.met_fields) = (true, true);
-    }
+/// What a step found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub dead: Vec<Dead>,
+    /// Another step pays at once.
+    pub more: bool,
+    /// Entries looked at, dead or alive.
+    pub looked_at: usize,
+}
 
-    /// Looks at the next entries; returns the dead among them, and whether so many were found that another step pays at once.
-    pub fn step(&mut self, keyspace: &Keyspace, now_ms: i64) -> (Vec<Dead>, bool) {
-        let mut dead: Vec<Dead> = Vec::new();
-        let (mut looked_at, mut found) = (0, 0);
+impl ExpiryWalk {
+    /// Looks for the dead, once around if that costs little.
+    pub fn step(&mut self, applier: &mut Applier, now_ms: i64) -> Found {
+        let mut found = Found::default();
+        let (mut budget, mut freed) = (STEP_BUDGET, 0);
         for _ in 0..RANGES * DATABASES {
-            let view = keyspace.read(LockSet::of_range(self.range));
-            let range = view.range(self.range);
-            let usage = range.usage(self.db);
-            if usage.with_deadline > 0 || self.fields && usage.keys > 0 {
-                self.walk_range(range, now_ms, &mut dead, &mut looked_at, &mut found);
-            } else {
-                self.table = SLOTS_PER_RANGE;
+            let mut keys = Vec::new();
+            let mut take = |entry: &Entry| {
+                keys.push(entry.key().to_vec());
+                freed += freed_at_once(entry, now_ms);
+                DEAD_COST
+            };
+            let mut search = DeadSearch::new(now_ms, budget, &mut take);
+            let rest = applier.search_dead((self.db, self.range), self.slot, &mut search, now_ms);
+            found.looked_at += search.looked_at();
+            budget = search.budget();
+            if !keys.is_empty() {
+                found.dead.push(Dead { db: self.db, keys });
             }
-            if self.table == SLOTS_PER_RANGE {
+            self.slot = rest.unwrap_or(0);
+            if rest.is_none() {
                 self.next_range();
             }
-            if looked_at >= ENTRIES_PER_STEP || found >= DEAD_PER_STEP {
+            if budget == 0 {
                 break;
             }
         }
-        (dead, found * 4 > looked_at.max(1))
-    }
-
-    fn walk_range(
-        &mut self,
-        range: &LockRange,
-        now_ms: i64,
-        dead: &mut Vec<Dead>,
-        looked_at: &mut usize,
-        found: &mut usize,
-    ) {
-        while self.table < SLOTS_PER_RANGE && *looked_at < ENTRIES_PER_STEP && *found < DEAD_PER_STEP {
-            let slot = Slot::new(self.range * SLOTS_PER_RANGE + self.table);
-            self.table += 1;
-            let Some(table) = slot.and_then(|slot| range.table(self.db, slot)) else { continue };
-            *looked_at += table.len();
-            let keys: Vec<Vec<u8>> = table
-                .iter()
-                .filter(|entry| {
-                    let fields_end_ms = first_field_deadline(entry);
-                    self.met_fields |= fields_end_ms.is_some();
-                    entry.is_dead_at(now_ms) || fields_end_ms.is_some_and(|deadline| deadline <= now_ms)
-                })
-                .take(DEAD_PER_STEP)
-                .map(|entry| entry.key().to_vec())
-                .collect();
-            *found += keys.len();
-            if !keys.is_empty() {
-                dead.push(Dead { db: self.db, keys });
-            }
-        }
+        found.more = budget == 0 || freed * 4 > found.looked_at.max(1);
+        found
     }
 
     fn next_range(&mut self) {
-        self.table = 0;
         self.range = (self.range + 1) % RANGES;
         if self.range == 0 {
             self.db = (self.db + 1) % DATABASES;
-            if self.db == 0 {
-                self.fields = std::mem::take(&mut self.met_fields);
-            }
         }
     }
 }
 
-fn first_field_deadline(entry: &Entry) -> Option<i64> {
+/// Keys and fields that one command frees of an entry.
+fn freed_at_once(entry: &Entry, now_ms: i64) -> usize {
     match entry.value() {
-        ValueRef::Object(Object::Hash(hash)) => hash.earliest_deadline(),
-        _ => None,
+        ValueRef::Object(Object::Hash(hash)) if !entry.is_dead_at(now_ms) => {
+            hash.expired_len(now_ms).min(FIELDS_FREED)
+        }
+        _ => 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

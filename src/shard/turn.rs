@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::admission::{Admission, Budget, Gate};
 use super::deaths::{self, FREE_EXPIRED};
-use super::expiry::{Dead, ExpiryWalk};
+use super::expiry::{Dead, ExpiryWalk, Found};
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::marks::Marked;
 use super::plan::{Act, Addressee, Backlog, Next, Peeked, Plan, Waiting};
@@ -533,10 +533,7 @@ impl<D: Disk> Shard<D> {
             self.next_expiry_ms = now.monotonic_ms + EXPIRY_PERIOD_MS;
             return;
         }
-        if std::mem::take(&mut self.machine.applier.effects.field_deadlines) {
-            self.expiry.expect_fields();
-        }
-        let (dead, more) = self.expiry.step(&self.handle.keyspace, now.unix_ms);
+        let Found { dead, more, .. } = self.expiry.step(&mut self.machine.applier, now.unix_ms);
         self.next_expiry_ms = now.monotonic_ms + if more { 1 } else { EXPIRY_PERIOD_MS };
         if dead.is_empty() {
             return;

@@ -150,10 +150,9 @@ impl Process {
         let mut raft_node = opened.map_err(OpenError::Node)?;
         let board = TurnBoard::default();
         let stamp_ms = start.map_or(i64::MIN, |start| start.stamp_ms);
-        let mut applier = Applier::after(mutator, TypeLimits::default(), stamp_ms);
+        let applier = Applier::after(mutator, TypeLimits::default(), stamp_ms);
         if let Some(start) = start {
             raft_node.checkpoint_published(start.checkpoint);
-            applier.effects.field_deadlines = true;
             checkpoints.seen.push(Seen::StartsFromCheckpoints);
         }
         let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, shared.metrics.clone());

@@ -50,7 +50,6 @@ fn set_deadlines(
     let (words, fields) = split_fields(&args[3..], 1)?;
     let conditions = ExpireConditions::parse(words)?;
     let deadline_ms = timing.parse(args[2], 0, now_ms, command)?;
-    ctx.note_field_deadline();
     change_fields(ctx, key, fields, reply, |hash, field| {
         let Some(_) = hash.get(field) else { return NO_FIELD };
         if !conditions.allow(hash.expire_at(field), deadline_ms) {
@@ -62,7 +61,9 @@ fn set_deadlines(
             hash.set_expire_at(field, Some(deadline_ms), limits);
             DONE
         }
-    })
+    })?;
+    ctx.note_field_deadlines(key);
+    Ok(())
 }
 
 pub(super) fn hpersist(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {

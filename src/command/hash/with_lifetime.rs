@@ -59,7 +59,6 @@ pub(super) fn hsetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
     if holds && lifetime.has_passed(ctx.now_ms) {
         remove_fields(ctx, key, pairs.map(|(field, _)| field))?;
     } else if holds {
-        ctx.note_field_deadline();
         let hash = open_or_new(ctx, key)?;
         for (field, value) in pairs {
             let deadline_ms = lifetime.deadline_ms(|| hash.expire_at(field));
@@ -69,6 +68,7 @@ pub(super) fn hsetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
             }
         }
         ctx.touch(key);
+        ctx.note_field_deadlines(key);
     }
     reply.integer(i64::from(holds));
     Ok(())
@@ -96,8 +96,11 @@ pub(super) fn hgetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
     }
     let (now_ms, limits) = (ctx.now_ms, ctx.limits);
     let lifetime = option.resolve(0, now_ms, "hgetex")?;
-    ctx.note_field_deadline();
-    get_and_change(ctx, args[1], fields, reply, |hash, field| live_for(hash, field, lifetime, now_ms, limits))
+    get_and_change(ctx, args[1], fields, reply, |hash, field| {
+        live_for(hash, field, lifetime, now_ms, limits)
+    })?;
+    ctx.note_field_deadlines(args[1]);
+    Ok(())
 }
 
 /// Gives a field another lifetime and says whether that changed anything.

@@ -57,7 +57,6 @@ fn put(ctx: &mut WriteContext<'_>, key: &[u8], value: Value, deadline_ms: Option
                 && hash.earliest_deadline().is_some()
             {
                 hash.remove_expired(ctx.now_ms, usize::MAX);
-                ctx.note_field_deadline();
             }
             ctx.insert(key, object, deadline_ms);
         }
@@ -202,10 +201,8 @@ mod tests {
         assert_eq!(restore(&mut db, "copy", "0", &payload, ""), "OK");
         assert_eq!(db.show("HPEXPIRETIME copy FIELDS 3 a b c"), "[1000010 1000020 -1]");
         db.at(1_000_010);
-        db.effects.field_deadlines = false;
         assert_eq!(restore(&mut db, "later", "0", &payload, ""), "OK");
         assert_eq!(db.show("HGETALL later"), "[b 2 c 3]");
-        assert!(db.effects.field_deadlines);
         db.show("HSET h2 a 1");
         db.show("HPEXPIRE h2 10 FIELDS 1 a");
         let payload = dumped(&mut db, "h2");

@@ -5,13 +5,16 @@
 //!   that is what a scan walks along, and why it survives growing and shrinking.
 //! - Cells grow by a quarter or less, in steps that fit the allocator's classes; at least an eighth of them stays empty.
 
+use super::DeadSearch;
+use super::deadlines::{LeafDeadlines, PAGE_CELLS};
 use super::{BRANCH_BITS, KeyHash, PLACE_BITS, Position, Rehash};
-use crate::keyspace::entry::Entry;
+use crate::keyspace::entry::{Entry, NEVER_MS};
 
 #[derive(Debug, Default)]
 pub struct Leaf {
     cells: Box<[Option<Entry>]>,
     len: u32,
+    deadlines: LeafDeadlines,
 }
 
 const SMALLEST: usize = 4;
@@ -33,15 +36,47 @@ impl Leaf {
     /// Puts the entry in, in place of one with the same key; returns that one.
     pub fn insert(&mut self, hash: KeyHash, rehash: Rehash, mut entry: Entry) -> Option<Entry> {
         entry.set_tag(hash.tag);
+        let deadline_ms = entry.first_deadline_ms();
         if let Some(cell) = self.find_cell(hash, entry.key()) {
+            self.deadlines.note(cell, self.cells.len(), deadline_ms);
             return self.cells[cell].replace(entry);
         }
         if self.len() + 1 > most_entries(self.cells.len()) {
             self.resize(larger(self.cells.len()), rehash);
         }
-        self.place(hash, entry);
+        let cell = self.place(hash, entry);
+        self.deadlines.note(cell, self.cells.len(), deadline_ms);
         self.len += 1;
         None
+    }
+
+    /// Changes an entry, whose deadlines may be others afterwards.
+    pub fn change<T>(&mut self, hash: KeyHash, key: &[u8], act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let cell = self.find_cell(hash, key)?;
+        let entry = self.cells[cell].as_mut()?;
+        let result = act(entry);
+        let deadline_ms = entry.first_deadline_ms();
+        self.deadlines.note(cell, self.cells.len(), deadline_ms);
+        Some(result)
+    }
+
+    /// No entry dies before this.
+    pub fn earliest_ms(&self) -> i64 {
+        self.deadlines.earliest_ms()
+    }
+
+    /// Looks at the entries of pages in which one may be dead.
+    pub fn search_dead(&mut self, search: &mut DeadSearch<'_>) {
+        let mut next = 0;
+        while search.has_budget()
+            && let Some(page) = self.deadlines.due_page(next, search.now_ms)
+        {
+            let cells = page * PAGE_CELLS..self.cells.len().min((page + 1) * PAGE_CELLS);
+            let deadlines_ms = self.cells[cells].iter().flatten().map(|entry| search.look_at(entry));
+            let earliest_ms = deadlines_ms.fold(NEVER_MS, i64::min);
+            self.deadlines.set_bound(page, earliest_ms);
+            next = page + 1;
+        }
     }
 
     pub fn remove(&mut self, hash: KeyHash, rehash: Rehash, key: &[u8]) -> Option<Entry> {
@@ -50,7 +85,7 @@ impl Leaf {
         self.close_gap(cell, rehash);
         self.len -= 1;
         if self.len == 0 {
-            self.cells = Box::default();
+            *self = Leaf::default();
         } else if self.len() * 4 < self.cells.len() {
             self.resize(fitting(self.len() + self.len() / 2), rehash);
         }
@@ -179,13 +214,14 @@ impl Leaf {
         if cell + 1 == self.cells.len() { 0 } else { cell + 1 }
     }
 
-    /// Puts an entry whose key is not there into the first free cell from its home on.
-    fn place(&mut self, hash: KeyHash, entry: Entry) {
+    /// Puts an entry whose key is not there into the first free cell from its home on; returns that.
+    fn place(&mut self, hash: KeyHash, entry: Entry) -> usize {
         let mut cell = self.home(hash.place);
         while self.cells[cell].is_some() {
             cell = self.next(cell);
         }
         self.cells[cell] = Some(entry);
+        cell
     }
 
     /// Moves entries back over a cell that has become free, so that no probe ends too early.
@@ -195,6 +231,8 @@ impl Leaf {
         while let Some(entry) = &self.cells[cell] {
             let home = self.home(rehash.of(entry).place);
             if self.distance(home, cell) >= self.distance(gap, cell) {
+                let deadline_ms = entry.first_deadline_ms();
+                self.deadlines.note(gap, self.cells.len(), deadline_ms);
                 self.cells.swap(gap, cell);
                 gap = cell;
             }
@@ -213,8 +251,11 @@ impl Leaf {
         // The entries lie far from each other. A pass that only touches them waits for many at once, one that hashes them for few.
         std::hint::black_box(old.iter().flatten().fold(0, |sum, entry| sum + entry.key().len()));
         let hashes: Vec<KeyHash> = old.iter().flatten().map(|entry| rehash.of(entry)).collect();
+        let had_deadlines = !std::mem::take(&mut self.deadlines).is_empty();
         for (entry, hash) in old.into_iter().flatten().zip(hashes) {
-            self.place(hash, entry);
+            let deadline_ms = if had_deadlines { entry.first_deadline_ms() } else { NEVER_MS };
+            let cell = self.place(hash, entry);
+            self.deadlines.note(cell, cells, deadline_ms);
         }
     }
 }

@@ -214,3 +214,80 @@ proptest! {
         prop_assert_eq!(distinct, model);
     }
 }
+
+/// What happens to keys with deadlines.
+#[derive(Clone, Debug)]
+enum Fate {
+    Insert(usize, Option<i64>),
+    Defer(usize, Option<i64>),
+    Remove(usize),
+    Grow(usize),
+    Shrink(usize),
+    Search(i64, usize),
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    let deadline = || prop::option::of(0..100i64);
+    prop_oneof![
+        6 => (0..300usize, deadline()).prop_map(|(number, at_ms)| Fate::Insert(number, at_ms)),
+        4 => (0..300usize, deadline()).prop_map(|(number, at_ms)| Fate::Defer(number, at_ms)),
+        4 => (0..300usize).prop_map(Fate::Remove),
+        1 => (300..9000usize).prop_map(Fate::Grow),
+        1 => (300..9000usize).prop_map(Fate::Shrink),
+        2 => (0..100i64, 1..200usize).prop_map(|(now_ms, budget)| Fate::Search(now_ms, budget)),
+    ]
+}
+
+/// Numbers of the dead that a search finds.
+fn dead_at(table: &mut SlotTable, now_ms: i64, budget: usize) -> BTreeSet<usize> {
+    let mut dead = BTreeSet::new();
+    let mut found = |entry: &Entry| {
+        dead.insert(number_in(entry));
+        0
+    };
+    table.search_dead(&mut DeadSearch::new(now_ms, budget, &mut found));
+    dead
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 64 }))]
+
+    #[test]
+    fn a_search_finds_all_that_is_dead_and_nothing_else(fates in prop::collection::vec(fate(), 1..200)) {
+        let mut table = SlotTable::default();
+        let mut model = std::collections::BTreeMap::new();
+        let key = |number: usize| format!("key:{number}").into_bytes();
+        for fate in fates {
+            match fate {
+                Fate::Insert(number, at_ms) => {
+                    table.insert(Entry::string(&key(number), &number.to_le_bytes(), at_ms));
+                    model.insert(number, at_ms);
+                }
+                Fate::Defer(number, at_ms) => {
+                    let found = table.change(&key(number), |entry| entry.set_deadline(at_ms)).is_some();
+                    prop_assert_eq!(found, model.get_mut(&number).map(|old| *old = at_ms).is_some());
+                }
+                Fate::Remove(number) => {
+                    prop_assert_eq!(table.remove(&key(number)).is_some(), model.remove(&number).is_some());
+                }
+                Fate::Grow(from) => (from..from + 3000).for_each(|number| {
+                    table.insert(entry(number));
+                    model.insert(number, None);
+                }),
+                Fate::Shrink(from) => (from..from + 3000).for_each(|number| {
+                    table.remove(&key(number));
+                    model.remove(&number);
+                }),
+                Fate::Search(now_ms, budget) => {
+                    let dead = dead_at(&mut table, now_ms, budget);
+                    prop_assert!(dead.iter().all(|number| model[number].is_some_and(|at_ms| at_ms <= now_ms)));
+                }
+            }
+        }
+        for now_ms in [30, 60, 99, 10] {
+            let dead = model.iter().filter(|(_, at_ms)| at_ms.is_some_and(|at_ms| at_ms <= now_ms));
+            let dead: BTreeSet<usize> = dead.map(|(number, _)| *number).collect();
+            prop_assert_eq!(dead_at(&mut table, now_ms, usize::MAX), dead);
+        }
+    }
+}
