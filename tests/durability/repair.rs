@@ -103,8 +103,11 @@ fn a_member_with_damage_before_its_checkpoint_keeps_its_vote_and_its_log() {
     // Nobody can help it to learn again.
     cluster.nodes[other].kill();
     cluster.nodes[replica].restart();
-    let primary = cluster.primary();
-    cluster.client(primary).check("SET after damage", "+OK");
+    // The primary may have been without a majority for long enough to step down.
+    wait_for("the two take a write", LIMIT, || {
+        let primary = cluster.primary();
+        (cluster.client(primary).run("SET after damage").to_string() == "+OK").then_some(())
+    });
     let log = cluster.nodes[replica].log();
     assert!(log.contains("DAMAGE in an old part of the log"), "{log}");
     assert!(!log.contains("THE LOG CAN'T BE USED") && !log.contains("this node's log is new"), "{log}");
