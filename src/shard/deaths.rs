@@ -76,7 +76,9 @@ fn met_by_walk(
     let view = applier.keyspace().read(command.lock_set(args));
     let context = ReadContext::new(&view, db, plan.stamp.now_ms, plan.stamp.seed);
     let context = context.settled_until(applier.last_stamp_ms());
-    read_in(&context, command, args, &mut Reply::new(&mut Vec::new(), Resp::V2));
+    // Past the bound the client is told nothing.
+    let mut told = Vec::new();
+    read_in(&context, command, args, &mut Reply::bounded(&mut told, Resp::V2, machine.reply_limit()));
     context.met_unsettled().map(|(db, key)| (db, key.to_vec()))
 }
 

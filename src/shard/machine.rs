@@ -175,6 +175,11 @@ impl Machine {
         self.replies.iter().any(|replies| !replies.is_empty())
     }
 
+    /// The most bytes of replies that a connection may be owed.
+    pub fn reply_limit(&self) -> usize {
+        self.handle.reply_limit()
+    }
+
     pub fn has_in_flight(&self) -> bool {
         self.in_flight.is_some()
     }
