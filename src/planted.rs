@@ -61,10 +61,7 @@ pub const FOUND: &[Bug] = &[
     Bug::CountUnsyncedVotes,
     Bug::ServeWithoutOwnEntry,
     Bug::LongLease,
-    Bug::AssumePromises,
     Bug::LeaseDuringTransfer,
-    Bug::ForgetTransfers,
-    Bug::ReadByOldClock,
     Bug::CommitOlderTerms,
     Bug::ApplyTwiceAfterRestart,
     Bug::LoseHardState,
@@ -79,8 +76,9 @@ pub const FOUND: &[Bug] = &[
     Bug::DenyWritesInFlight,
 ];
 
-/// Those that it has not found in three ranges of 600 seeds each: docs/testing.md says why.
-pub const MISSED: &[Bug] = &[Bug::ForgetPromises];
+/// Those that it has not found in three ranges of 600 seeds each, or that were not measured yet: docs/testing.md says which.
+pub const MISSED: &[Bug] =
+    &[Bug::ForgetPromises, Bug::AssumePromises, Bug::ForgetTransfers, Bug::ReadByOldClock];
 
 #[cfg(feature = "planted-bugs")]
 mod switch {

@@ -47,6 +47,8 @@ pub struct ServerConnection {
     /// The leadership epoch in which the burst at hand began.
     epoch: u64,
     held: Held,
+    /// When it looks again: once, however often it is asked to.
+    next_look: Micros,
 }
 
 /// Why nothing goes on.
@@ -124,6 +126,7 @@ impl ServerConnection {
             approach: None,
             epoch: 0,
             held: Held::No,
+            next_look: 0,
         }
     }
 
@@ -239,8 +242,13 @@ impl ServerConnection {
         preempted
     }
 
-    fn look_again(&self, stage: &mut Stage, place: Place, after: Micros) {
+    fn look_again(&mut self, stage: &mut Stage, place: Place, after: Micros) {
         let Place { node, life } = place;
+        let due = stage.now + after;
+        if (stage.now + 1..=due).contains(&self.next_look) {
+            return;
+        }
+        self.next_look = due;
         stage.plan_in(after, Event::LookAgain { node, life, connection: self.id.index });
     }
 
