@@ -71,9 +71,9 @@ impl Subscriptions {
             None => {}
             Some(News::Ask) => self.tell_everything(pubsub, from, out),
             Some(news) => {
-                if pubsub.take_in(from, news, now_ms) {
-                    out.send(from, &frame(&News::Ask));
-                }
+                let is_to_be_asked = pubsub.take_in(from, news, now_ms);
+                // Where it can't be asked now, the next beat asks again.
+                let _ = is_to_be_asked && out.send(from, &frame(&News::Ask));
             }
         }
     }
