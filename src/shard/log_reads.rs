@@ -197,7 +197,7 @@ fn read<D: Disk>(shard: &Shard<D>, from_index: u64, max_bytes: u64) -> Answer {
     let mut entries = Vec::new();
     if from_index <= applied_index {
         for entry in storage.read_entries(from_index, applied_index, max_bytes)? {
-            entries.push(LogEntry { index: entry.index, term: entry.term, payload: entry.data.into() });
+            entries.push(LogEntry { index: entry.index, term: entry.term, payload: entry.data });
         }
     }
     Ok(LogChunk { entries, first_index, committed_index, applied_index, last_index: storage.last_entry() })

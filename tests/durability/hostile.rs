@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::Command as Program;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use perdura::command::spec::Flags;
 use perdura::command::{Command, commands, lookup};
 use perdura_testkit::client::encode;
+use perdura_testkit::clock::Stopwatch;
 use perdura_testkit::hostile::{Lines, Row, data};
 use perdura_testkit::{Client, Cluster, Node, Reply};
 
@@ -200,7 +201,7 @@ fn no_words_end_a_node_or_part_its_data() {
     let dumps: Vec<Vec<u8>> =
         dumped.iter().map(|key| client.call(&[b"DUMP", key.as_bytes()]).bytes().to_vec()).collect();
     let led = count_in_logs(&cluster, "leadership changed");
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let attackers: Vec<_> = (0..CONNECTIONS)
         .map(|at| {
             let (addr, dumps) = (cluster.nodes[at % 3].addr(), dumps.clone());
@@ -225,7 +226,7 @@ fn no_words_end_a_node_or_part_its_data() {
     for at in 0..3 {
         let node = &mut cluster.nodes[at];
         node.kill();
-        let began = Instant::now();
+        let began = Stopwatch::start();
         node.spawn();
         bound_memory(node);
         node.wait_until_it_answers();

@@ -129,7 +129,7 @@ fn a_capture_during_which_the_seed_changes_yields_everything_once() {
             break;
         }
     }
-    assert_eq!(world.finish(), (many as usize - 20, 20));
+    assert_eq!(world.finish(), (many - 20, 20));
     assert_eq!(world.capture_all(), (0, 0));
     // What is restored is found by the seed of its checkpoint.
     world.restart();
