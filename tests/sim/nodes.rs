@@ -20,7 +20,7 @@ use perdura_wal::{Recovery, WalError};
 use crate::connection::{Outcome, Place, ServerConnection};
 use crate::coverage::Seen;
 use crate::network::{End, Packet, WireKind};
-use crate::process::{Letters, OpenError, Process, encode};
+use crate::process::{Birth, Letters, OpenError, Process, encode};
 use crate::queue::{Event, MS, Micros, SECOND};
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -64,10 +64,9 @@ impl World {
         if std::mem::replace(&mut host.timing, timing) != timing {
             self.stage.counts.add(Seen::FlagsChanged);
         }
-        let opened = {
-            let (disk, shelf, knows_of_loss) = (host.disk.clone(), host.shelf.clone(), host.knows_of_loss);
-            Process::open(&self.stage.scenario, node, timing, disk, shelf, knows_of_loss, unix_ms, seed)
-        };
+        let (disk, shelf, knows_of_loss) = (host.disk.clone(), host.shelf.clone(), host.knows_of_loss);
+        let with = Birth { timing, disk, shelf, knows_of_loss, unix_ms, seed };
+        let opened = Process::open(&self.stage.scenario, node, with);
         self.stage.story.note(seed);
         match opened {
             Ok((process, recovery)) => {

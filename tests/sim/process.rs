@@ -115,18 +115,21 @@ pub fn node_at(addr: &str) -> Option<usize> {
     id.checked_sub(1)
 }
 
+/// What a process is started with.
+pub struct Birth {
+    pub timing: RaftTiming,
+    pub disk: SimDisk,
+    pub shelf: MemoryShelf,
+    pub knows_of_loss: bool,
+    pub unix_ms: i64,
+    /// The process' randomness.
+    pub seed: u64,
+}
+
 impl Process {
-    /// Opens the log on `disk` and makes everything that stands on it. `seed` is this process' randomness.
-    pub fn open(
-        scenario: &Scenario,
-        node: usize,
-        timing: RaftTiming,
-        disk: SimDisk,
-        shelf: MemoryShelf,
-        knows_of_loss: bool,
-        unix_ms: i64,
-        seed: u64,
-    ) -> Result<(Process, Recovery), OpenError> {
+    /// Opens the log on the disk and makes everything that stands on it.
+    pub fn open(scenario: &Scenario, node: usize, with: Birth) -> Result<(Process, Recovery), OpenError> {
+        let Birth { timing, disk, shelf, knows_of_loss, unix_ms, seed } = with;
         let (clock, hands) = Clock::manual(unix_ms);
         let node_config = NodeConfig { timing, secret: seed, ..node_config(scenario, node) };
         let log_id = seed | 1;
