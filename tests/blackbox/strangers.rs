@@ -89,6 +89,7 @@ fn forged_frames_of_a_stranger_leave_nothing_behind() {
     say_to_all(&cluster, |from, to| vec![heartbeat(from, to, u64::MAX, 0)]);
     writes_go_on(&mut cluster, "term");
     for node in &mut cluster.nodes {
+        node.kill();
         node.restart();
     }
     writes_go_on(&mut cluster, "restart");
