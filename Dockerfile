@@ -6,7 +6,7 @@ ARG BASE_IMAGE=debian:bookworm-slim
 
 FROM ${BUILD_IMAGE} AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libclang-dev protobuf-compiler \
+    && apt-get install -y --no-install-recommends libclang-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .

@@ -23,11 +23,6 @@ compile_and_run_cxx() {
         "${CC:-cc}" -x c -c /dev/null -o empty.o && "${CXX:-c++}" -std=c++20 probe.cc empty.o -o probe && ./probe
 }
 
-compile_proto() {
-    printf 'syntax = "proto3";\nmessage Probe { bytes data = 1; }\n' >probe.proto &&
-        "${PROTOC:-protoc}" --descriptor_set_out=probe.pb probe.proto
-}
-
 # The files that bindgen would try, in its order: clang-sys 1.8, build/dynamic.rs and build/common.rs.
 libclang_candidates() {
     local folder file

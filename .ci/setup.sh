@@ -105,7 +105,6 @@ install_build_tools() {
         "make works make --version" \
         "curl works curl --version" \
         "ca-certificates test -e /etc/ssl/certs/ca-certificates.crt" \
-        "protobuf-compiler works_in_a_folder compile_proto" \
         "pkg-config works pkg-config --version" \
         "libclang-dev find_libclang"
     # Once more, in this shell: it exports what it found.

@@ -24,7 +24,7 @@ const REPETITIONS: usize = 512;
 /// What news get of a window while freight waits.
 const NEWS_SHARE_BYTES: usize = PART_BYTES / 8;
 
-/// The bytes that may wait in each lane, beside one frame.
+/// The bytes that may wait in each lane, beside the long frame that is leaving in parts and the one that fills the lane.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneBounds {
     pub express: usize,
@@ -80,8 +80,8 @@ impl Lanes {
         }
         let (waiting, bound) = match frame.lane() {
             Lane::Express => (self.express.len(), bounds.express),
-            Lane::Freight => (self.freight.bytes, bounds.freight),
-            Lane::News => (self.news.bytes, bounds.news),
+            Lane::Freight => (self.freight.waiting_bytes(), bounds.freight),
+            Lane::News => (self.news.waiting_bytes(), bounds.news),
         };
         if waiting >= bound {
             return Ok(false);
@@ -158,6 +158,13 @@ impl Queue {
         }
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Bytes that wait beside the long frame that is first: on a slow link that alone may be more than the bound, and small
+    /// appends after it have to find room, or raft takes the peer for unreachable.
+    fn waiting_bytes(&self) -> usize {
+        let leaving = self.waiting.front().filter(|first| matches!(first, Waiting::Parts(_)));
+        self.bytes - leaving.map_or(0, Waiting::bytes)
     }
 
     /// Moves frames and parts of frames to `leaving`, about as many bytes as `window`.
@@ -289,6 +296,14 @@ mod tests {
             assert_eq!(arrived[0], beat(), "it overtakes all that waits");
             assert_eq!(lanes.freight.bytes, 0);
         }
+    }
+
+    #[test]
+    fn small_appends_have_room_after_one_that_is_longer_than_the_bound() {
+        let mut lanes = Lanes::default();
+        assert!(push(&mut lanes, &append(1, BOUNDS.freight + 1)) && push(&mut lanes, &append(2, 10)));
+        assert!(push(&mut lanes, &append(3, BOUNDS.freight + 1)));
+        assert!(!push(&mut lanes, &append(4, 10)), "a second long one fills the lane");
     }
 
     #[test]
