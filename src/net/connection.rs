@@ -299,6 +299,10 @@ impl ConnectionTask {
             if self.is_over_output_limit() {
                 return End::OutputLimit;
             }
+            // A stranger that keeps talking never gets to wait for its time to be over.
+            if self.left_to_authenticate().is_some_and(|left| left.is_zero()) {
+                return End::Closed;
+            }
             if self.ended && (progress == Progress::Delayed || self.connection.line.borrow().blocking) {
                 return End::Closed;
             }
@@ -544,6 +548,8 @@ impl ConnectionTask {
                     if what == Forward::Transaction {
                         self.session.drop_transaction();
                     }
+                    // A WATCH among the requests that did not leave watches nothing: its EXEC must find that out.
+                    self.session.lose_forwarded_watches();
                     self.refuse(&error.to_string());
                     return;
                 }

@@ -19,8 +19,9 @@ use super::frame::{Frame, FrameError, Lane, PART_BYTES, carries_log, put_part_he
 
 /// Slices of one write.
 pub(super) const MAX_SLICES: usize = 32;
-/// So many repetitions of a long append are left out before one is sent, for a follower that had no room for it may have by then.
-const REPETITIONS: usize = 512;
+/// So many repetitions of a long append that has left are left out before one is sent, and one more for each MiB of it, for it
+/// takes time to be written: a follower that had no room for it may have by then.
+const REPETITIONS: usize = 30;
 /// What news get of a window while freight waits.
 const NEWS_SHARE_BYTES: usize = PART_BYTES / 8;
 
@@ -45,7 +46,15 @@ pub(super) struct Lanes {
     express: ByteChain,
     freight: Queue,
     news: Queue,
-    last_long: Option<(LongAppend, usize)>,
+    last_long: Option<LastLong>,
+}
+
+/// The long append that was taken last.
+#[derive(Debug)]
+struct LastLong {
+    append: LongAppend,
+    /// Repetitions that are still to be left out once it has left.
+    left_out: usize,
 }
 
 /// What tells one long append from another.
@@ -81,7 +90,7 @@ impl Lanes {
         let (waiting, bound) = match frame.lane() {
             Lane::Express => (self.express.len(), bounds.express),
             Lane::Freight => (self.freight.waiting_bytes(), bounds.freight),
-            Lane::News => (self.news.waiting_bytes(), bounds.news),
+            Lane::News => (self.news.bytes, bounds.news),
         };
         if waiting >= bound {
             return Ok(false);
@@ -92,18 +101,21 @@ impl Lanes {
             Lane::News => self.news.push(frame)?,
         }
         if let Some(long) = long {
-            self.last_long = Some((long, 0));
+            self.last_long = Some(LastLong { append: long, left_out: REPETITIONS + (frame.bytes() >> 20) });
         }
         Ok(true)
     }
 
     /// Whether this was the last long append, too, and need not be sent again yet.
     fn repeats(&mut self, long: LongAppend) -> bool {
-        let Some((_, count)) = self.last_long.as_mut().filter(|(last, _)| *last == long) else {
-            return false;
-        };
-        *count += 1;
-        *count <= REPETITIONS
+        let waits = !self.freight.waiting.is_empty() || !self.leaving.is_empty();
+        let Some(last) = self.last_long.as_mut().filter(|last| last.append == long) else { return false };
+        if waits {
+            return true;
+        }
+        let is_left_out = last.left_out > 0;
+        last.left_out = last.left_out.saturating_sub(1);
+        is_left_out
     }
 
     /// The next bytes to be written, in several places; none if nothing waits. Returns the number of slices filled.
@@ -321,9 +333,12 @@ mod tests {
     fn a_long_append_is_not_repeated_with_each_sign_of_life() {
         let mut lanes = Lanes::default();
         let long = append(1, 1 << 20);
-        let pushed = (0..=REPETITIONS).filter(|_| push(&mut lanes, &long)).count();
-        assert_eq!(pushed, 1 + REPETITIONS, "raft takes all of them for sent");
+        let pushed = (0..1000).filter(|_| push(&mut lanes, &long)).count();
+        assert_eq!(pushed, 1000, "raft takes all of them for sent");
         assert_eq!(arrivals(&mut lanes, usize::MAX).len(), 1);
+        let pushed = (0..=REPETITIONS).filter(|_| push(&mut lanes, &long)).count();
+        assert_eq!(pushed, 1 + REPETITIONS);
+        assert_eq!(arrivals(&mut lanes, usize::MAX).len(), 0, "it may not be written yet");
         assert!(push(&mut lanes, &long));
         assert_eq!(arrivals(&mut lanes, usize::MAX).len(), 1, "one is repeated in the end");
         assert!(push(&mut lanes, &append(2, 1 << 20)) && push(&mut lanes, &long));

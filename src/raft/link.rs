@@ -7,7 +7,7 @@
 //! - A broken connection loses what waited, so the frames of a lane that do arrive are always in order. The link dials again, after
 //!   a pause that doubles up to [`MAX_PAUSE`].
 
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ impl Link {
             let hello = greeter.dial(&mut stream, *kind, *peer).await?;
             Ok((stream, hello))
         });
-        let too_slow = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let too_slow = || std::io::Error::from(ErrorKind::TimedOut);
         dialled.await.unwrap_or_else(|_| Err(too_slow().into()))
     }
 
@@ -188,11 +188,17 @@ async fn until_closed(stream: &TcpStream) -> bool {
             return false;
         }
         match stream.try_read(&mut [0; 1]) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => return error.kind() == std::io::ErrorKind::TimedOut,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return is_dead_network(error.kind()),
             Ok(_) => return false,
         }
     }
+}
+
+/// Whether a connection ended because nothing comes through. The kernel tells its timeout as the reason why its last attempts
+/// failed, where it knows one: a link that is down, a route that is gone.
+fn is_dead_network(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
 
 impl Outgoing {
@@ -209,7 +215,7 @@ impl Outgoing {
             };
             match stream.try_write_vectored(&slices[..filled]) {
                 Ok(written) => self.lanes.written(written),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(_) => {
                     *self = Outgoing::default();
                     return false;
