@@ -45,7 +45,7 @@ impl<D: Disk> LogView<D> {
             Ok(Some(scan)) => (scan, Vec::new(), 0),
             Err(error @ WalError::Foreign { .. }) => return Err(error),
             Err(error) if error.is_damage() => match Salvager::read(&disk, checkpoint)? {
-                Some(found) => found,
+                Some(found) => naming(error, found),
                 None => return Ok(None),
             },
             Err(error) => return Err(error),
@@ -53,6 +53,16 @@ impl<D: Disk> LogView<D> {
         let went_on_to = went_on_to.max(scan.index.last().index);
         Ok(Some(Salvage { view: LogView::of(disk, scan, lock), damage, went_on_to }))
     }
+}
+
+/// What was found, with the reason why the log was refused among the damage: a run may end cleanly before a segment that does not
+/// count as one in use any more, because its header is damaged or the file is gone.
+fn naming<D: Disk>(refusal: WalError, (scan, mut damage, went_on_to): Found<D>) -> Found<D> {
+    let finding = refusal.finding();
+    if damage.iter().all(|error| error.finding() != finding) {
+        damage.push(refusal);
+    }
+    (scan, damage, went_on_to)
 }
 
 /// Whether entries go on after a checkpoint where it ends, and it is of this log.

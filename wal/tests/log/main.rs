@@ -7,4 +7,5 @@ mod golden;
 mod old_damage;
 mod recovery;
 mod room;
+mod salvage;
 mod view;

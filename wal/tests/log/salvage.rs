@@ -1,0 +1,68 @@
+//! What can be saved of a damaged log, and that all that is given up is named.
+
+use perdura_wal::format::BLOCK_BYTES;
+use perdura_wal::{Disk, LogView, NewLog, Options, Position, Record, Salvage, SimDisk, Tear, Wal, WalError};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const SECOND: &str = "00000000000000000002.wal";
+
+fn options() -> Options {
+    Options {
+        segment_bytes: 16 << 10,
+        spare_segments: 1,
+        create: Some(NewLog { log_id: 0x1234, metadata: Vec::new() }),
+        ..Options::default()
+    }
+}
+
+/// A log of 60 entries, each a batch of its own, and the names of its segments in use.
+fn log() -> Result<(SimDisk, Vec<String>)> {
+    let disk = SimDisk::new(7, Tear::Sectors, 1);
+    let (mut wal, _) = Wal::open(disk.clone(), options())?;
+    let preparer = wal.take_preparer();
+    for index in 1..=60 {
+        wal.stage(Record { index, term: 1, payload: &[index as u8; 900] })?;
+        wal.commit()?;
+        while preparer.step()? {}
+    }
+    let segments: Vec<_> = wal.segments().collect();
+    let last = segments.last().and_then(|segment| segment.entries).ok_or("the last one has entries")?;
+    assert!(segments.len() >= 3 && last.1 > last.0, "{segments:?}");
+    Ok((disk, segments.into_iter().map(|segment| segment.file).collect()))
+}
+
+fn salvage(disk: &SimDisk) -> Result<Salvage<SimDisk>> {
+    let nothing = Position::default();
+    Ok(LogView::salvage(disk.clone(), nothing, &mut |_| {})?.ok_or("something can be saved")?)
+}
+
+#[test]
+fn an_active_segment_that_is_given_up_is_named() -> Result {
+    type Damage = fn(&SimDisk, &str) -> Result;
+    let damages: [(&str, Damage); 3] = [
+        ("a bit of the header", |disk, last| Ok(disk.flip_bit(last, 17, 3)?)),
+        ("a header that can't be read", |disk, last| Ok(disk.fail_reads(last, 0..512)?)),
+        ("a file that is missing", |disk, last| Ok(disk.remove(last)?)),
+    ];
+    for (what, damage) in damages {
+        let (disk, segments) = log()?;
+        let last = segments.last().ok_or("it has segments")?;
+        damage(&disk, last)?;
+        let salvage = salvage(&disk)?;
+        let names: Vec<_> = salvage.damage.iter().filter_map(WalError::file).collect();
+        assert_eq!(names, [last], "{what}");
+        assert!(salvage.view.last().index < 60, "{what}");
+    }
+    Ok(())
+}
+
+#[test]
+fn damage_is_named_once() -> Result {
+    let (disk, _) = log()?;
+    disk.flip_bit(SECOND, BLOCK_BYTES + 4000, 3)?;
+    let salvage = salvage(&disk)?;
+    let names: Vec<_> = salvage.damage.iter().filter_map(WalError::file).collect();
+    assert_eq!(names, [SECOND]);
+    Ok(())
+}
