@@ -2,10 +2,12 @@
 //!
 //! - `*` any bytes, `?` any one byte, `[abc]` `[a-z]` `[^a]` one byte of (or outside) a class, `\x` the byte x itself.
 //! - A class may lack its `]` at the end of the pattern; a lone `\` at the end is a backslash; `[]` matches nothing.
-//! - A pattern is taken apart once ([`Glob`]); each element then matches a byte in constant time.
+//! - A pattern is taken apart once ([`Apart`]); each element then matches a byte in constant time.
 //! - Time is that of a few looks at each byte of the text: only the last `*` is ever taken back, which suffices because whatever
 //!   follows a `*` matches one byte at a time, and a text that takes more than [`LOOKS_PER_BYTE`] looks a byte does not match. Only
 //!   texts that nearly match at very many places take so many (Redis gives up likewise, by the depth of its recursion).
+//! - Taken apart, a pattern is up to 13 times its bytes. One of more than [`MAX_PATTERN_BYTES`] is not taken apart: it matches
+//!   itself if it has none of `*?[\`, and nothing otherwise.
 //!
 //! Source: the behaviour of `stringmatchlen` in Redis; <https://redis.io/docs/latest/commands/keys/>.
 
@@ -32,9 +34,53 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
 const LOOKS_PER_BYTE: usize = 16;
 const LOOKS_AT_LEAST: usize = 1 << 16;
 
+/// A longer pattern is not taken apart.
+const MAX_PATTERN_BYTES: usize = 64 << 10;
+
+fn is_long(pattern: &[u8]) -> bool {
+    pattern.len() > MAX_PATTERN_BYTES
+}
+
+/// Whether a long pattern, which is plain text if it matches anything, is `text`.
+fn matches_long(pattern: &[u8], text: &[u8], case: Case) -> bool {
+    let is_same = match case {
+        Case::Sensitive => pattern == text,
+        Case::Insensitive => pattern.eq_ignore_ascii_case(text),
+    };
+    is_same && !pattern.iter().any(|byte| b"*?[\\".contains(byte))
+}
+
+/// A pattern, ready to be compared with many texts.
+#[derive(Debug)]
+pub struct Glob<'p>(Form<'p>);
+
+#[derive(Debug)]
+enum Form<'p> {
+    Apart(Apart),
+    Long(&'p [u8], Case),
+}
+
+impl<'p> Glob<'p> {
+    pub fn new(pattern: &'p [u8], case: Case) -> Glob<'p> {
+        Glob(if is_long(pattern) {
+            Form::Long(pattern, case)
+        } else {
+            Form::Apart(Apart::new(pattern, case))
+        })
+    }
+
+    /// Whether the whole of `text` matches.
+    pub fn matches(&self, text: &[u8]) -> bool {
+        match &self.0 {
+            Form::Apart(apart) => apart.matches(text),
+            Form::Long(pattern, case) => matches_long(pattern, text, *case),
+        }
+    }
+}
+
 /// A pattern that was taken apart.
 #[derive(Debug)]
-pub struct Glob {
+struct Apart {
     elements: SmallVec<[Element; 64]>,
     classes: Vec<Class>,
     case: Case,
@@ -71,9 +117,9 @@ impl Class {
     }
 }
 
-impl Glob {
-    pub fn new(pattern: &[u8], case: Case) -> Glob {
-        let mut glob = Glob { elements: SmallVec::new(), classes: Vec::new(), case, tail: 0, least: 0 };
+impl Apart {
+    fn new(pattern: &[u8], case: Case) -> Apart {
+        let mut glob = Apart { elements: SmallVec::new(), classes: Vec::new(), case, tail: 0, least: 0 };
         let mut rest = pattern;
         while let Some((first, behind)) = rest.split_first() {
             rest = glob.take(*first, behind);
@@ -104,8 +150,7 @@ impl Glob {
         behind
     }
 
-    /// Whether the whole of `text` matches.
-    pub fn matches(&self, text: &[u8]) -> bool {
+    fn matches(&self, text: &[u8]) -> bool {
         if text.len() < self.least {
             return false;
         }
@@ -254,10 +299,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_pattern_of_megabytes_is_not_taken_apart() {
+        let plain = b"a".repeat(1 << 20);
+        let upper = plain.to_ascii_uppercase();
+        assert!(matches(&plain, &plain) && !matches(&plain, &upper) && !matches(&plain, &plain[1..]));
+        assert!(Glob::new(&plain, Case::Insensitive).matches(&upper));
+        for element in [&b"[a]"[..], b"a*", b"?", b"\\a"] {
+            let pattern = element.repeat(1 << 20);
+            let glob = Glob::new(&pattern, Case::Sensitive);
+            assert!(matches!(glob.0, Form::Long(..)), "it takes no memory");
+            assert!(!glob.matches(&pattern) && !glob.matches(&b"a".repeat(1 << 20)));
+        }
+        assert!(matches(&b"?".repeat(MAX_PATTERN_BYTES), &b"a".repeat(MAX_PATTERN_BYTES)));
+    }
+
     /// What matches one byte, by the pattern's text.
     fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
         let first = *pattern.first()?;
-        let mut glob = Glob::new(b"", Case::Sensitive);
+        let mut glob = Apart::new(b"", Case::Sensitive);
         let behind = glob.take(first, &pattern[1..]);
         glob.fits(glob.elements[0], byte).then_some(behind)
     }

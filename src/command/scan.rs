@@ -37,7 +37,7 @@ impl Scanned {
 
 #[derive(Debug)]
 pub struct ScanOptions<'a> {
-    pattern: Option<Glob>,
+    pattern: Option<Glob<'a>>,
     /// How many elements to visit, about.
     pub count: usize,
     pub type_name: Option<&'a [u8]>,

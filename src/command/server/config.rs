@@ -54,12 +54,16 @@ const HELP: [&str; 9] = [
 
 /// Parameters that any of the patterns matches, each once, by name.
 fn get(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let patterns: Vec<Glob> = args[2..].iter().map(|pattern| Glob::new(pattern, Case::Insensitive)).collect();
-    let wanted = |name: &str| patterns.iter().any(|pattern| pattern.matches(name.as_bytes()));
-    let found: Vec<(&str, String)> =
-        ctx.shared.config.parameters().filter(|(name, _)| wanted(name)).collect();
+    let mut found: Vec<(bool, (&str, String))> =
+        ctx.shared.config.parameters().map(|parameter| (false, parameter)).collect();
+    // One after the other: a pattern that was taken apart is larger than its bytes.
+    for pattern in &args[2..] {
+        let glob = Glob::new(pattern, Case::Insensitive);
+        found.iter_mut().for_each(|(is_wanted, (name, _))| *is_wanted |= glob.matches(name.as_bytes()));
+    }
+    found.retain(|(is_wanted, _)| *is_wanted);
     reply.map(found.len());
-    for (name, value) in found {
+    for (_, (name, value)) in found {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
     }
