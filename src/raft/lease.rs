@@ -17,11 +17,13 @@
 //!   Its promise ends `promise_ms` after s by its own clock, which is after the end of the lease on L's as long as **the clocks'
 //!   rates differ by less than the margin** ([`RaftTiming::drift_margin_percent`]): the one assumption about clocks.
 //!   Neither does F vote for itself: it campaigns only after `election_ticks` ticks without an append or heartbeat, which
-//!   take at least `promise_ms`; both are F's own flags.
+//!   take at least `promise_ms`; both are F's own flags. If an earlier process of F ran with more ticks, F counts none until
+//!   that process's promise has ended.
 //! - F did not vote for N before its promise and make the promise afterwards: a vote moves F to N's term, and
 //!   F promises to a leader of its own term only.
 //! - F did not forget: a restarted node votes for no other node for as long as a promise from its start. Its log remembers the
-//!   longest promise that may still bind it (`memo.rs`), so a restart with other flags shortens none. A node with an empty log and no term is free at once: either it can't have promised, or it has lost its log, and
+//!   longest promise that may still bind it (`memo.rs`), so a restart with other flags shortens none, neither for others
+//!   nor for F's own candidacy. A node with an empty log and no term is free at once: either it can't have promised, or it has lost its log, and
 //!   then it votes only after L, too, has taken note of that and forgotten what it returned (`node/rejoin.rs`).
 //! - Transferring the leadership overrides promises (the transferee's votes are forced). From its beginning L has no
 //!   lease. If it fails, the request to campaign may still be on its way, so the lease stays void until the transferee

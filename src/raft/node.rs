@@ -187,7 +187,7 @@ impl<D: Disk> Node<D> {
         self.refusals.tick();
         self.settle_promises(now_ms);
         self.seek_room();
-        let acted = self.may_tick() && self.raw.tick();
+        let acted = self.may_tick() && !self.owes_longer_promise(now_ms) && self.raw.tick();
         if acted && self.raw.raft.state != StateRole::Leader {
             self.attempts += 1;
         }
@@ -470,6 +470,14 @@ impl<D: Disk> Node<D> {
         if !is_alone && promise_ms < self.raw.store().promise_ms() && !self.promise.is_inherited(now_ms) {
             self.raw.mut_store().shorten_promises(promise_ms);
         }
+    }
+
+    /// Whether an earlier process may have promised for longer than this one would wait before it campaigns. A leader waits for nothing:
+    /// the leader that got the promise has sent it into office, or has seen a later term.
+    fn owes_longer_promise(&self, now_ms: u64) -> bool {
+        self.raw.raft.state != StateRole::Leader
+            && self.promise.is_inherited(now_ms)
+            && self.raw.store().promise_ms() > self.config.timing.promise_ms()
     }
 
     fn publish_lease<S: StateMachine>(&self, now_ms: u64, machine: &mut S) {

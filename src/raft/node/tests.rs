@@ -497,3 +497,23 @@ fn a_restart_with_fewer_election_ticks_shortens_no_promise() {
         assert_eq!(cluster.node(follower).storage().promise_ms(), 450, "by now nothing longer binds it");
     }
 }
+
+/// The other follower, whose promise is short, votes soon: so the promise binds the follower that gave it as a candidate, too.
+#[test]
+fn a_restart_with_fewer_election_ticks_shortens_no_promise_for_its_own_candidacy() {
+    let mut cluster = Cluster::configured(3, |config| config.timing.election_ticks = 60);
+    let leader = cluster.elect();
+    cluster.reconfigure(|config| config.timing.election_ticks = 10);
+    let [free, bound] = cluster.followers_of(leader)[..] else { panic!("three members") };
+    cluster.stop(free);
+    cluster.start(free);
+    cluster.run_ms(5_000);
+    assert_eq!(cluster.node(free).storage().promise_ms(), 450);
+    assert!(cluster.holds_lease(leader));
+    cluster.stop(bound);
+    cluster.start(bound);
+    cluster.isolate(leader);
+    // Each step checks that no lease outlives the election of another.
+    cluster.run_until(5_000, |cluster| !cluster.holds_lease(leader));
+    cluster.elect_other_than(leader);
+}
