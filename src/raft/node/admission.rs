@@ -2,6 +2,8 @@
 //! no log, acknowledgements of entries that do not exist. The raft crate takes such numbers on trust, and ends the process over some.
 //!
 //! - A frame with any such message is dropped as a whole, and its connection is to be closed ([`Node::take_refused`]). Nothing else changes.
+//! - Each message is judged again when its turn comes, for those before it in the frame may have moved the node's term, its log's end
+//!   and what it knows to be committed. If it is refused then, the rest of the frame is dropped with it.
 //! - The steps that are allowed are far beyond what an absence can bring about, and too small to come near the end of a `u64`: a term that
 //!   moves on by the largest step with each message needs 2^39 messages, each of which is synced, to get there.
 
@@ -11,7 +13,6 @@ use raft::eraftpb::{Message, MessageType};
 use thiserror::Error;
 
 use super::Node;
-use crate::raft::frame::RaftFrame;
 use crate::raft::identity::NodeId;
 
 /// Elections that a member can have missed, at most: at one a second, half a year of them.
@@ -28,6 +29,8 @@ const MAX_REFUSED: usize = 64;
 pub enum Refusal {
     #[error("it has no term")]
     NoTerm,
+    #[error("its entry {index} has no term")]
+    EntryWithoutTerm { index: u64 },
     #[error("its term {term} is too far ahead of this node's term {own}")]
     TermJumps { term: u64, own: u64 },
     #[error("its index {index} is too far ahead of this node's last entry {own}")]
@@ -81,9 +84,9 @@ impl<D: Disk> Node<D> {
         std::mem::take(&mut self.refusals.peers)
     }
 
-    /// Whether a frame is refused.
-    pub(super) fn refuses(&mut self, from: NodeId, frame: &RaftFrame) -> bool {
-        let refusal = frame.messages.iter().find_map(|message| self.refusal_of(message));
+    /// Whether any of these messages is refused.
+    pub(super) fn refuses(&mut self, from: NodeId, messages: &[Message]) -> bool {
+        let refusal = messages.iter().find_map(|message| self.refusal_of(message));
         refusal.inspect(|refusal| self.refusals.note(from, *refusal)).is_some()
     }
 
@@ -108,6 +111,9 @@ impl<D: Disk> Node<D> {
         if log_term > term {
             return Some(Refusal::LaterLog { log_term, term });
         }
+        if snapshot.index > 0 && snapshot.term == 0 {
+            return Some(Refusal::EntryWithoutTerm { index: snapshot.index });
+        }
         match message.get_msg_type() {
             MessageType::MsgAppend => self.refusal_of_entries(message),
             MessageType::MsgAppendResponse => {
@@ -123,8 +129,14 @@ impl<D: Disk> Node<D> {
         let log = &self.raw.raft.raft_log;
         let is_present = message.term >= self.raw.raft.term;
         let mut before = (message.index, message.log_term);
+        if before.0 > 0 && before.1 == 0 {
+            return Some(Refusal::EntryWithoutTerm { index: before.0 });
+        }
         for entry in &message.entries {
             let index = entry.index;
+            if entry.term == 0 {
+                return Some(Refusal::EntryWithoutTerm { index });
+            }
             if index != before.0 + 1 || entry.term < before.1 || entry.term > message.term {
                 return Some(Refusal::BrokenEntries { index });
             }

@@ -19,11 +19,14 @@ impl<D: Disk> Node<D> {
     ///
     /// `now_ms` must have been read after the frame arrived: the promise to the leader counts from it.
     pub fn step(&mut self, from: NodeId, frame: RaftFrame, now_ms: u64) {
-        if self.refuses(from, &frame) || self.is_silent() || !self.hears_log(from, frame.log_id) {
+        if self.refuses(from, &frame.messages) || self.is_silent() || !self.hears_log(from, frame.log_id) {
             return;
         }
         let mut heard_leader = false;
         for message in frame.messages {
+            if self.refuses(from, std::slice::from_ref(&message)) {
+                break;
+            }
             let is_leaders = is_sent_by_leaders(message.get_msg_type());
             heard_leader |= self.step_message(from, message, frame.stamp, now_ms) && is_leaders;
         }

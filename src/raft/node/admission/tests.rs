@@ -2,6 +2,7 @@ use raft::eraftpb::Entry;
 
 use super::super::super::testing::{Cluster, Nowhere};
 use super::*;
+use crate::raft::frame::RaftFrame;
 use crate::raft::testing::Ledger;
 
 /// A frame of the leader's, with the id of its log or with a stranger's guess at it.
@@ -69,6 +70,12 @@ fn messages_that_no_member_sends_are_refused_and_end_no_node() {
         append.set_entries(entries.collect());
         append
     };
+    let of_next_term = |mut append: Message| {
+        append.term = term + 1;
+        append
+    };
+    let mut snapshot = message(MessageType::MsgSnapshot, leader, follower, term);
+    snapshot.mut_snapshot().mut_metadata().index = last + 9;
     let mut huge_commit = message(MessageType::MsgHeartbeat, leader, follower, term);
     huge_commit.commit = u64::MAX;
     let mut without_term = message(MessageType::MsgHeartbeat, leader, follower, 0);
@@ -79,9 +86,22 @@ fn messages_that_no_member_sends_are_refused_and_end_no_node() {
         (append(u64::MAX, term, &[]), Refusal::IndexJumps { index: u64::MAX, own: last }),
         (append(last, term + 1, &[]), Refusal::LaterLog { log_term: term + 1, term }),
         (append(last, term, &[(last + 2, term)]), Refusal::BrokenEntries { index: last + 2 }),
-        (append(last, term, &[(last + 1, term), (last + 2, 0)]), Refusal::BrokenEntries { index: last + 2 }),
+        (
+            of_next_term(append(last, term, &[(last + 1, term + 1), (last + 2, term)])),
+            Refusal::BrokenEntries { index: last + 2 },
+        ),
         (append(last, term, &[(last + 1, term + 1)]), Refusal::BrokenEntries { index: last + 1 }),
-        (append(last - 1, 0, &[(last, term - 1)]), Refusal::ContradictsCommitted { index: last }),
+        (
+            of_next_term(append(last - 1, term, &[(last, term + 1)])),
+            Refusal::ContradictsCommitted { index: last },
+        ),
+        (append(last + 5, 0, &[]), Refusal::EntryWithoutTerm { index: last + 5 }),
+        (append(last, term, &[(last + 1, 0)]), Refusal::EntryWithoutTerm { index: last + 1 }),
+        (
+            append(last, term, &[(last + 1, term), (last + 2, 0)]),
+            Refusal::EntryWithoutTerm { index: last + 2 },
+        ),
+        (snapshot, Refusal::EntryWithoutTerm { index: last + 9 }),
     ];
     for (message, refusal) in refused {
         assert_eq!(cluster.node(follower).refusal_of(&message), Some(refusal), "{message:?}");
@@ -94,4 +114,24 @@ fn messages_that_no_member_sends_are_refused_and_end_no_node() {
     unknown.index = last + 9;
     let refused = cluster.node(leader).refusal_of(&unknown);
     assert_eq!(refused, Some(Refusal::UnknownAcknowledged { index: last + 9, last }));
+}
+
+/// The first append makes an entry committed, which the second one contradicts.
+#[test]
+fn a_message_that_contradicts_what_came_before_it_in_its_frame_ends_no_node() {
+    let (mut cluster, leader, follower, term) = led();
+    let last = cluster.node(follower).raw.raft.raft_log.last_index();
+    let log_id = cluster.log_id_of(leader);
+    let append = |term: u64| {
+        let mut append = message(MessageType::MsgAppend, leader, follower, term);
+        (append.index, append.log_term, append.commit) = (last, 1, last + 1);
+        append.set_entries(vec![Entry { index: last + 1, term, ..Entry::default() }].into());
+        append
+    };
+    let messages = vec![append(term), append(term + 1)];
+    let now_ms = cluster.clock_of(follower);
+    let node = cluster.node(follower);
+    node.step(leader, RaftFrame { log_id, messages, ..RaftFrame::default() }, now_ms);
+    assert_eq!(node.take_refused(), [leader]);
+    assert_eq!((node.committed(), node.leadership().term), (last + 1, term));
 }
