@@ -161,9 +161,10 @@ impl<'a> ReadContext<'a> {
         tables.flat_map(|table| table.iter()).filter(move |entry| self.is_alive(db, entry))
     }
 
-    /// The seed of all tables, for what is put together for an answer. The command names the key.
-    pub fn hash_seed(&self, key: &[u8]) -> HashSeed {
-        self.ranges.range(slot_of(self.known, key).range()).hash_seed()
+    /// The limits of what is put together for an answer: with the seed of all tables. The command names the key.
+    pub fn scratch_limits(&self, key: &[u8]) -> TypeLimits {
+        let hash_seed = self.ranges.range(slot_of(self.known, key).range()).hash_seed();
+        TypeLimits { hash_seed, ..TypeLimits::default() }
     }
 
     /// The lock ranges under this context, for walks by slot (SCAN, RANDOMKEY).

@@ -7,6 +7,7 @@ use super::cost::{self, Cost, CostContext, Forecast, Size};
 use super::error::CommandError;
 use super::{Args, Command, CommandResult, Handler, lookup, lookup_subcommand};
 use crate::keyspace::digest::{self, Digest};
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{DATABASES, Keyspace, Mutator};
@@ -52,6 +53,15 @@ impl TestDb {
             now_ms: 1_000_000,
             seed: 1,
         }
+    }
+
+    /// With a seed of its own for all hash tables.
+    pub fn seeded() -> Self {
+        let mut db = TestDb::new();
+        let seed = HashSeed::new(7, 8);
+        db.mutator.reseed(seed);
+        db.limits.hash_seed = seed;
+        db
     }
 
     pub fn resp3() -> Self {

@@ -48,7 +48,29 @@ impl HashSeed {
     /// The hash of a key, member or field.
     #[inline]
     pub fn hash(self, bytes: &[u8]) -> u64 {
+        #[cfg(test)]
+        unseeded::note(self);
         SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+    }
+}
+
+/// How many hashes this thread took without a seed.
+#[cfg(test)]
+pub mod unseeded {
+    use std::cell::Cell;
+
+    use super::HashSeed;
+
+    thread_local! {
+        static HASHES: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn note(seed: HashSeed) {
+        HASHES.set(HASHES.get() + u64::from(seed.is_none()));
+    }
+
+    pub fn hashes() -> u64 {
+        HASHES.get()
     }
 }
 

@@ -68,7 +68,8 @@ pub fn sintercard(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>)
     })?;
     let limit = if limit == 0 { usize::MAX } else { limit };
     let sources = sources(Algebra::Inter, ctx, keys)?;
-    reply.integer(combine(Algebra::Inter, &sources).take(limit).count() as i64);
+    let limits = ctx.scratch_limits(keys[0]);
+    reply.integer(combine(Algebra::Inter, &sources, &limits).take(limit).count() as i64);
     Ok(())
 }
 
@@ -84,11 +85,11 @@ fn answer(
         result.push(&member);
         !result.is_over()
     };
+    let limits = ctx.scratch_limits(keys[0]);
     if operation == Algebra::Union {
-        let limits = TypeLimits { hash_seed: ctx.hash_seed(keys[0]), ..TypeLimits::default() };
-        collect(combine(operation, &sources), &limits).iter().all(&mut push);
+        collect(combine(operation, &sources, &limits), &limits).iter().all(&mut push);
     } else {
-        combine(operation, &sources).all(push);
+        combine(operation, &sources, &limits).all(push);
     }
     result.write_set(reply);
     Ok(())
@@ -100,7 +101,8 @@ fn store(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let result = collect(combine(operation, &sources(operation, &ctx.reader(), &args[2..])?), ctx.limits);
+    let sources = sources(operation, &ctx.reader(), &args[2..])?;
+    let result = collect(combine(operation, &sources, ctx.limits), ctx.limits);
     reply.integer(result.len() as i64);
     ctx.insert(args[1], result.wrap(), None);
     Ok(())
@@ -132,13 +134,14 @@ fn collect<'a>(members: impl Iterator<Item = Member<'a>>, limits: &TypeLimits) -
 fn combine<'a, 's: 'a>(
     operation: Algebra,
     sources: &'a [Option<&'s Set>],
+    limits: &TypeLimits,
 ) -> Box<dyn Iterator<Item = Member<'s>> + 'a> {
     match operation {
         Algebra::Union => Box::new(sources.iter().flatten().flat_map(|set| set.iter())),
         Algebra::Diff => {
             let (first, others) =
                 sources.split_first().map_or((None, &[][..]), |(first, others)| (*first, others));
-            subtract(first, others)
+            subtract(first, others, limits)
         }
         Algebra::Inter => {
             let present: Option<Vec<&Set>> = sources.iter().copied().collect();
@@ -154,13 +157,14 @@ fn combine<'a, 's: 'a>(
 fn subtract<'a, 's: 'a>(
     first: Option<&'s Set>,
     others: &'a [Option<&'s Set>],
+    limits: &TypeLimits,
 ) -> Box<dyn Iterator<Item = Member<'s>> + 'a> {
     let members = first.into_iter().flat_map(Set::iter);
     let others: Vec<&Set> = others.iter().copied().flatten().collect();
     let all: usize = others.iter().map(|other| other.len()).sum();
     let len = first.map_or(0, Set::len);
     if len.saturating_mul(others.len()) > 2 * (len + all) {
-        let all = collect(others.iter().flat_map(|set| set.iter()), &TypeLimits::default());
+        let all = collect(others.iter().flat_map(|set| set.iter()), limits);
         return Box::new(members.filter(move |member| !all.contains(member)));
     }
     Box::new(members.filter(move |member| !others.iter().any(|other| other.contains(member))))
@@ -169,6 +173,7 @@ fn subtract<'a, 's: 'a>(
 #[cfg(test)]
 mod tests {
     use crate::command::testing::TestDb;
+    use crate::keyspace::hash_seed::unseeded;
 
     fn sorted(shown: &str) -> String {
         let mut members: Vec<&str> = shown.trim_matches(['[', ']']).split(' ').collect();
@@ -228,6 +233,23 @@ mod tests {
         let others: String = (0..100).map(|n| format!(" {{t}}{n}")).collect();
         (0..100).for_each(|n| drop(db.run(&format!("SADD {{t}}{n} m{n} x"))));
         assert_eq!(sorted(&db.show(&format!("SDIFF {{t}}big{others}"))), sorted(numbers(100..300).trim()));
+    }
+
+    /// A client that knows the seed can make members collide.
+    #[test]
+    fn what_a_command_puts_together_is_hashed_with_the_clusters_seed() {
+        let (mut db, before) = (TestDb::seeded(), unseeded::hashes());
+        let members = |range: std::ops::Range<u32>| range.map(|n| format!(" m{n}")).collect::<String>();
+        db.run(&format!("SADD {{t}}big{}", members(0..300)));
+        let others: String = (0..100).map(|n| format!(" {{t}}{n}")).collect();
+        (0..100).for_each(|n| drop(db.run(&format!("SADD {{t}}{n} m{n} x{n} y{n}"))));
+        for line in ["SDIFF", "SDIFFSTORE {t}d", "SUNION", "SUNIONSTORE {t}d", "SINTERSTORE {t}d"] {
+            assert!(!db.run(&format!("{line} {{t}}big{others}")).starts_with('-'), "{line}");
+        }
+        for line in ["ZDIFF", "ZDIFFSTORE {t}d", "ZUNION", "ZUNIONSTORE {t}d", "ZINTERSTORE {t}d"] {
+            assert!(!db.run(&format!("{line} 101 {{t}}big{others}")).starts_with('-'), "{line}");
+        }
+        assert_eq!(unseeded::hashes(), before);
     }
 
     #[test]

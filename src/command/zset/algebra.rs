@@ -58,7 +58,7 @@ pub fn zintercard(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>)
     let request = Request::parse(ctx, &args[1..], Algebra::Inter, Form::Count, "zintercard")?;
     let limit = if request.limit == 0 { usize::MAX } else { request.limit };
     let mut count = 0;
-    let _ = request.run(ctx, &mut |_, _| {
+    let _ = request.run(ctx, &ctx.scratch_limits(request.keys[0]), &mut |_, _| {
         count += 1;
         if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -84,8 +84,7 @@ fn answer(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let request = Request::parse(ctx, &args[1..], operation, Form::Answer, name)?;
-    let hash_seed = ctx.hash_seed(request.keys[0]);
-    let result = request.collect(ctx, &ZSetLimits { hash_seed, ..ZSetLimits::DEFAULT })?;
+    let result = request.collect(ctx, &ctx.scratch_limits(request.keys[0]))?;
     write_entries(result.iter(), request.with_scores, reply);
     Ok(())
 }
@@ -98,8 +97,7 @@ fn store(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let request = Request::parse(&ctx.reader(), &args[2..], operation, Form::Store, name)?;
-    let limits = ZSetLimits::from(ctx.limits);
-    let result = request.collect(&ctx.reader(), &limits)?;
+    let result = request.collect(&ctx.reader(), ctx.limits)?;
     reply.integer(result.len() as i64);
     ctx.insert(args[1], result.wrap(), None);
     Ok(())
@@ -228,20 +226,26 @@ impl<'a, 'b> Request<'a, 'b> {
         Ok(())
     }
 
-    fn collect(&self, ctx: &ReadContext<'_>, limits: &ZSetLimits) -> Result<ZSet, CommandError> {
+    fn collect(&self, ctx: &ReadContext<'_>, limits: &TypeLimits) -> Result<ZSet, CommandError> {
         let mut result = ZSet::new();
+        let of_result = ZSetLimits::from(limits);
         let union = self.operation == Algebra::Union;
-        let _ = self.run(ctx, &mut |member, score| {
+        let _ = self.run(ctx, limits, &mut |member, score| {
             let present = if union { result.score(member) } else { None };
             let score = present.map_or(score, |present| self.aggregate.of(present, score));
-            result.insert(member, stored(score), limits);
+            result.insert(member, stored(score), &of_result);
             ControlFlow::Continue(())
         })?;
         Ok(result)
     }
 
     /// Visits the elements of the result; those of a union come once per source that has them, not yet aggregated.
-    fn run(&self, ctx: &ReadContext<'_>, visit: Visit<'_>) -> Result<ControlFlow<()>, CommandError> {
+    fn run(
+        &self,
+        ctx: &ReadContext<'_>,
+        limits: &TypeLimits,
+        visit: Visit<'_>,
+    ) -> Result<ControlFlow<()>, CommandError> {
         let mut sources = self.sources(ctx)?;
         if self.operation != Algebra::Diff {
             sources.sort_by_key(Source::len);
@@ -249,7 +253,7 @@ impl<'a, 'b> Request<'a, 'b> {
         Ok(match self.operation {
             Algebra::Union => sources.iter().try_for_each(|source| source.each(visit)),
             Algebra::Inter => self.intersect(&sources, visit),
-            Algebra::Diff => subtract(&sources, visit),
+            Algebra::Diff => subtract(&sources, limits, visit),
         })
     }
 
@@ -293,14 +297,14 @@ impl<'a, 'b> Request<'a, 'b> {
 }
 
 /// Looks each member up in every other source, or in all of them made one set where that takes fewer steps.
-fn subtract(sources: &[Source<'_>], visit: Visit<'_>) -> ControlFlow<()> {
+fn subtract(sources: &[Source<'_>], limits: &TypeLimits, visit: Visit<'_>) -> ControlFlow<()> {
     let Some((first, others)) = sources.split_first() else { return ControlFlow::Continue(()) };
     let all: usize = others.iter().map(Source::len).sum();
     let one_set = (first.len().saturating_mul(others.len()) > 2 * (first.len() + all)).then(|| {
         let mut set = Set::new();
         for other in others {
             let _ = other.each(&mut |member, _| {
-                set.insert(member, &TypeLimits::default());
+                set.insert(member, limits);
                 ControlFlow::Continue(())
             });
         }
