@@ -86,9 +86,20 @@ pub type Result<T> = std::result::Result<T, RdbError>;
 /// The payload that DUMP answers.
 pub fn dump(value: ValueRef<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    let version = save::write_value(&mut out, value);
+    let version = save::write_value(&mut out, value, usize::MAX);
     finish(&mut out, version);
     out
+}
+
+/// As [`dump`]; `None` for a payload of more than `most` bytes, of which no more is made than an element beyond that.
+pub fn dump_within(value: ValueRef<'_>, most: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let version = save::write_value(&mut out, value, most);
+    if out.len() > most {
+        return None;
+    }
+    finish(&mut out, version);
+    Some(out)
 }
 
 fn finish(out: &mut Vec<u8>, version: u16) {

@@ -11,8 +11,9 @@ const PLAIN_VERSION: u16 = 9;
 /// The version of Redis 7.4, which brought deadlines of fields.
 const FIELD_DEADLINES_VERSION: u16 = 12;
 
-/// Writes the type and the value; returns the version of RDB that it takes to read them.
-pub fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) -> u16 {
+/// Writes the type and the value; returns the version of RDB that it takes to read them. It stops at the element that is beyond
+/// `most` bytes.
+pub fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, most: usize) -> u16 {
     match value {
         ValueRef::String(text) => {
             out.push(kind::STRING);
@@ -20,17 +21,17 @@ pub fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) -> u16 {
         }
         ValueRef::Object(Object::List(list)) => {
             begin(out, kind::LIST, list.len());
-            list.iter().for_each(|element| write_string(out, element));
+            each(out, most, list.iter(), |out, element| write_string(out, element));
         }
         ValueRef::Object(Object::Set(set)) => {
             begin(out, kind::SET, set.len());
-            set.iter().for_each(|member| write_string(out, &member));
+            each(out, most, set.iter(), |out, member| write_string(out, &member));
         }
-        ValueRef::Object(Object::ZSet(zset)) => write_zset(out, zset),
+        ValueRef::Object(Object::ZSet(zset)) => write_zset(out, zset, most),
         ValueRef::Object(Object::Hash(hash)) => match hash.earliest_deadline() {
-            None => write_hash(out, hash),
+            None => write_hash(out, hash, most),
             Some(earliest_ms) => {
-                write_hash_with_deadlines(out, hash, earliest_ms);
+                write_hash_with_deadlines(out, hash, earliest_ms, most);
                 return FIELD_DEADLINES_VERSION;
             }
         },
@@ -43,31 +44,45 @@ fn begin(out: &mut Vec<u8>, kind: u8, count: usize) {
     write_length(out, count as u64);
 }
 
-fn write_hash(out: &mut Vec<u8>, hash: &Hash) {
-    begin(out, kind::HASH, hash.len());
-    for (field, value) in hash.iter() {
-        write_string(out, field);
-        write_string(out, value);
+/// Writes each of these, until there are more than `most` bytes.
+fn each<T>(
+    out: &mut Vec<u8>,
+    most: usize,
+    mut elements: impl Iterator<Item = T>,
+    write: impl Fn(&mut Vec<u8>, T),
+) {
+    while out.len() <= most
+        && let Some(element) = elements.next()
+    {
+        write(out, element);
     }
 }
 
-fn write_hash_with_deadlines(out: &mut Vec<u8>, hash: &Hash, earliest_ms: i64) {
+fn write_hash(out: &mut Vec<u8>, hash: &Hash, most: usize) {
+    begin(out, kind::HASH, hash.len());
+    each(out, most, hash.iter(), |out, (field, value)| {
+        write_string(out, field);
+        write_string(out, value);
+    });
+}
+
+fn write_hash_with_deadlines(out: &mut Vec<u8>, hash: &Hash, earliest_ms: i64, most: usize) {
     out.push(kind::HASH_METADATA);
     out.extend_from_slice(&earliest_ms.to_le_bytes());
     write_length(out, hash.len() as u64);
-    for (field, value) in hash.iter() {
+    each(out, most, hash.iter(), |out, (field, value)| {
         let ttl = hash.expire_at(field).map_or(0, |deadline_ms| deadline_ms.abs_diff(earliest_ms) + 1);
         write_length(out, ttl);
         write_string(out, field);
         write_string(out, value);
-    }
+    });
 }
 
 /// From the highest score down, as Redis does: its skiplist is then built at its head.
-fn write_zset(out: &mut Vec<u8>, zset: &ZSet) {
+fn write_zset(out: &mut Vec<u8>, zset: &ZSet, most: usize) {
     begin(out, kind::ZSET_2, zset.len());
-    for element in zset.iter().rev() {
+    each(out, most, zset.iter().rev(), |out, element| {
         write_string(out, element.member);
         out.extend_from_slice(&element.score.to_le_bytes());
-    }
+    });
 }

@@ -270,6 +270,8 @@ proptest! {
     #[test]
     fn what_is_dumped_is_loaded_the_same(value in value()) {
         let payload = dump(value_ref(&value));
+        prop_assert_eq!(dump_within(value_ref(&value), payload.len()), Some(payload.clone()));
+        prop_assert_eq!(dump_within(value_ref(&value), 0), None);
         let again = load(&payload, &TypeLimits::default()).expect("our own payload");
         prop_assert_eq!(digest::of_value(value_ref(&again)), digest::of_value(value_ref(&value)));
         prop_assert_eq!(dump(value_ref(&again)), payload);
@@ -282,7 +284,7 @@ proptest! {
         cut in proptest::option::of(any::<prop::sample::Index>()),
     ) {
         let mut body = Vec::new();
-        save::write_value(&mut body, value_ref(&value));
+        save::write_value(&mut body, value_ref(&value), usize::MAX);
         for (at, byte) in changes {
             let at = at.index(body.len());
             body[at] = byte;

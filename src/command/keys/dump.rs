@@ -15,8 +15,12 @@ use crate::rdb::{self, RdbError, Value};
 
 /// <https://redis.io/docs/latest/commands/dump/>
 pub(super) fn dump(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    match ctx.entry(args[1]) {
-        Some(entry) => reply.bulk(&rdb::dump(entry.value())),
+    if reply.is_over() {
+        return Ok(());
+    }
+    match ctx.entry(args[1]).map(|entry| rdb::dump_within(entry.value(), reply.room())) {
+        Some(Some(payload)) => reply.bulk(&payload),
+        Some(None) => reply.give_up(),
         None => reply.null(),
     }
     Ok(())
@@ -138,6 +142,17 @@ mod tests {
         let mut args = vec![b"RESTORE", key.as_bytes(), ttl.as_bytes(), payload];
         args.extend(options.split_whitespace().map(str::as_bytes));
         show_reply(&String::from_utf8_lossy(&db.run_args(&args)))
+    }
+
+    #[test]
+    fn no_more_of_a_payload_is_made_than_a_reply_has_room_for() {
+        let mut db = TestDb::new();
+        db.show(&format!("RPUSH list{}", " element".repeat(10_000)));
+        let whole = db.run_args(&[b"DUMP", b"list"]).len();
+        for (most, fits) in [(0, false), (1000, false), (whole - 1, false), (whole, true)] {
+            db.most = most;
+            assert_eq!(db.run_bounded(&[b"DUMP", b"list"]).is_some(), fits, "{most} bytes");
+        }
     }
 
     #[test]

@@ -79,6 +79,9 @@ fn answer(
     keys: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
+    if reply.is_over() {
+        return Ok(());
+    }
     let sources = sources(operation, ctx, keys)?;
     let mut result = Page::of(reply);
     let mut push = |member: Member<'_>| {
@@ -87,7 +90,8 @@ fn answer(
     };
     let limits = ctx.scratch_limits(keys[0]);
     if operation == Algebra::Union {
-        collect(combine(operation, &sources, &limits), &limits).iter().all(&mut push);
+        let members = combine(operation, &sources, &limits);
+        collect(members, &limits, reply.room()).iter().all(&mut push);
     } else {
         combine(operation, &sources, &limits).all(push);
     }
@@ -102,7 +106,7 @@ fn store(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let sources = sources(operation, &ctx.reader(), &args[2..])?;
-    let result = collect(combine(operation, &sources, ctx.limits), ctx.limits);
+    let result = collect(combine(operation, &sources, ctx.limits), ctx.limits, usize::MAX);
     reply.integer(result.len() as i64);
     ctx.insert(args[1], result.wrap(), None);
     Ok(())
@@ -122,10 +126,16 @@ fn sources<'a>(
     Ok(sources)
 }
 
-fn collect<'a>(members: impl Iterator<Item = Member<'a>>, limits: &TypeLimits) -> Set {
-    let mut set = Set::new();
+/// The set of these members, or of the first that have more than `most` bytes.
+fn collect<'a>(members: impl Iterator<Item = Member<'a>>, limits: &TypeLimits, most: usize) -> Set {
+    let (mut set, mut bytes) = (Set::new(), 0);
     for member in members {
-        set.insert(&member, limits);
+        if set.insert(&member, limits) {
+            bytes += member.len();
+        }
+        if bytes > most {
+            break;
+        }
     }
     set
 }
@@ -164,7 +174,7 @@ fn subtract<'a, 's: 'a>(
     let all: usize = others.iter().map(|other| other.len()).sum();
     let len = first.map_or(0, Set::len);
     if len.saturating_mul(others.len()) > 2 * (len + all) {
-        let all = collect(others.iter().flat_map(|set| set.iter()), limits);
+        let all = collect(others.iter().flat_map(|set| set.iter()), limits, usize::MAX);
         return Box::new(members.filter(move |member| !all.contains(member)));
     }
     Box::new(members.filter(move |member| !others.iter().any(|other| other.contains(member))))
@@ -250,6 +260,23 @@ mod tests {
             assert!(!db.run(&format!("{line} 101 {{t}}big{others}")).starts_with('-'), "{line}");
         }
         assert_eq!(unseeded::hashes(), before);
+    }
+
+    #[test]
+    fn no_more_is_put_together_than_a_reply_has_room_for() {
+        let mut db = TestDb::new();
+        let members: String = (0..10_000).map(|n| format!(" member-{n}")).collect();
+        db.run(&format!("SADD {{t}}big{members}"));
+        for most in [0, 4000] {
+            db.most = most;
+            for line in ["SUNION {t}big {t}none", "ZUNION 2 {t}big {t}none", "ZDIFF 2 {t}big {t}none"] {
+                let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+                let before = unseeded::hashes();
+                assert!(db.run_bounded(&args).is_none());
+                let hashes = unseeded::hashes() - before;
+                assert!(hashes < 2000, "{line} for {most} bytes took {hashes} hashes");
+            }
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContex
 use crate::keyspace::entry::Entry;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::types::set::Set;
-use crate::keyspace::types::zset::{ZSet, ZSetLimits};
+use crate::keyspace::types::zset::{Inserted, ZSet, ZSetLimits};
 use crate::keyspace::value::{Collection, ValueRef};
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
@@ -83,8 +83,11 @@ fn answer(
     name: &'static str,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
+    if reply.is_over() {
+        return Ok(());
+    }
     let request = Request::parse(ctx, &args[1..], operation, Form::Answer, name)?;
-    let result = request.collect(ctx, &ctx.scratch_limits(request.keys[0]))?;
+    let result = request.collect(ctx, &ctx.scratch_limits(request.keys[0]), reply.room())?;
     write_entries(result.iter(), request.with_scores, reply);
     Ok(())
 }
@@ -97,7 +100,7 @@ fn store(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let request = Request::parse(&ctx.reader(), &args[2..], operation, Form::Store, name)?;
-    let result = request.collect(&ctx.reader(), ctx.limits)?;
+    let result = request.collect(&ctx.reader(), ctx.limits, usize::MAX)?;
     reply.integer(result.len() as i64);
     ctx.insert(args[1], result.wrap(), None);
     Ok(())
@@ -226,15 +229,18 @@ impl<'a, 'b> Request<'a, 'b> {
         Ok(())
     }
 
-    fn collect(&self, ctx: &ReadContext<'_>, limits: &TypeLimits) -> Result<ZSet, CommandError> {
-        let mut result = ZSet::new();
+    /// The result; of one whose members have more than `most` bytes, the part that was found until then.
+    fn collect(&self, ctx: &ReadContext<'_>, limits: &TypeLimits, most: usize) -> Result<ZSet, CommandError> {
+        let (mut result, mut bytes) = (ZSet::new(), 0);
         let of_result = ZSetLimits::from(limits);
         let union = self.operation == Algebra::Union;
         let _ = self.run(ctx, limits, &mut |member, score| {
             let present = if union { result.score(member) } else { None };
             let score = present.map_or(score, |present| self.aggregate.of(present, score));
-            result.insert(member, stored(score), &of_result);
-            ControlFlow::Continue(())
+            if result.insert(member, stored(score), &of_result) == Inserted::Added {
+                bytes += member.len();
+            }
+            if bytes > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         Ok(result)
     }
