@@ -14,7 +14,7 @@ use crate::format::{
 };
 use crate::index::{Group, Place};
 use crate::replay::{Flaw, Walk};
-use crate::segment::{Source, name_of, read_segment, sequence_of};
+use crate::segment::{Source, name_of, read_before, read_segment, sequence_of};
 use crate::view::SegmentView;
 use crate::wal::Wal;
 
@@ -123,7 +123,13 @@ pub fn verify_sealed<D: Disk>(
 ) -> Result<Verified, WalError> {
     let SegmentView { file, used_bytes, .. } = segment;
     let Some(sequence) = sequence_of(file) else { return Ok(Verified::default()) };
-    let bytes = disk.read_all_at_pace(file, pace).map_err(WalError::read(file))?;
+    let bytes = match disk.read_all_at_pace(file, pace).map_err(WalError::read(file)) {
+        // What is after the last batch means nothing.
+        Err(error @ WalError::Io { offset, .. }) if error.is_unreadable() && offset >= *used_bytes => {
+            read_before(disk, file, offset)?
+        }
+        read => read?,
+    };
     verify(bytes.as_ref(), log_id, sequence, *used_bytes)
 }
 

@@ -15,7 +15,9 @@
 //! | a number missing between two segments | old damage, or refused: missing segment |
 //! | entries begin later than the last recorded compaction | old damage, or refused: missing entries |
 //! | a file shorter than a header, a header that is unsound | old damage, or refused: short segment, damaged |
-//! | a sector that can't be read | as unsound bytes at that place |
+//! | a sector that can't be read | as unsound bytes at that place; in the last segment in use refused wherever it is |
+//! | the same after the end of a segment that others follow | passed over |
+//! | the same in a prepared segment with a sound header of its former life, or zeros for one | written over |
 //! | a header of another log, or of a newer version | refused: foreign, newer version |
 //! | segments that compaction no longer needs | dropped |
 //! | hard state in the torn batch | the one before it counts |
@@ -31,13 +33,14 @@
 //! Caveat: damage that reaches the very last batch can't be told from a torn write, and is cut like one.
 //! Opening writes an empty batch, so what one open accepted is cut by another only if that is hit, too.
 
+use crate::disk::aligned::AlignedBuf;
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 use crate::format::{BLOCK_BYTES, Fault, SegmentHeader, VERSION};
 use crate::index::{LogIndex, Position};
 use crate::planted::{self, Bug};
 use crate::replay::{Flaw, Walk};
-use crate::segment::{SealedSegment, list_sequences, name_of, read_segment};
+use crate::segment::{SealedSegment, list_sequences, name_of, read_readable};
 
 /// How far reading the log has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,6 +135,8 @@ pub(crate) struct Scan<D: Disk> {
     pub prepared: Vec<(u64, u64)>,
     /// A prepared segment with traces of an unfinished first batch.
     pub wipe: Option<u64>,
+    /// Prepared segments with sectors that can't be read, with their sizes: to be written over.
+    pub unreadable: Vec<(u64, u64)>,
     /// No older segment was passed over unread.
     pub knows_all: bool,
     /// Entries up to this one are to be compacted away: some of them are left out.
@@ -320,6 +325,7 @@ struct Scanner<'a, 's, D: Disk> {
     tail: Option<Tail>,
     torn: Option<TornTail>,
     wipe: Option<u64>,
+    unreadable: Vec<(u64, u64)>,
 }
 
 impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
@@ -357,6 +363,7 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
             tail: None,
             torn: None,
             wipe: None,
+            unreadable: Vec::new(),
         })
     }
 
@@ -386,18 +393,23 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
         (self.done.records, self.done.bytes) = (0, 0);
     }
 
-    /// Reads a segment that others follow: it must be sound up to the end that the next one names.
+    /// Reads a segment that others follow: it must be sound up to the end that the next one names. What is after that means nothing.
     fn read_sealed(&mut self, position: usize) -> Result<(), WalError> {
         let next = self.in_use[position + 1].header;
         let sequence = self.in_use[position].sequence;
-        let bytes = read_segment(self.disk, sequence)?;
+        let (bytes, is_whole) = read_up_to(self.disk, sequence, next.previous_end)?;
         let mut walk = self.walk(position, bytes.as_ref())?;
         while walk.offset < next.previous_end {
             self.take_batch(&mut walk, sequence).map_err(|flaw| damaged(sequence, flaw))?;
         }
         check_end(&walk, &next).map_err(|flaw| damaged(sequence, flaw))?;
         let file_bytes = self.in_use[position].file_bytes;
-        self.sealed.push(SealedSegment::verified(sequence, walk.offset, file_bytes));
+        self.sealed.push(if is_whole {
+            SealedSegment::verified(sequence, walk.offset, file_bytes)
+        } else {
+            // It can't be mapped.
+            SealedSegment::written(sequence, walk.offset, file_bytes)
+        });
         Ok(())
     }
 
@@ -447,7 +459,7 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
             return Err(damaged(sequence, flaw));
         };
         self.wipe = Some(sequence);
-        let bytes = read_segment(self.disk, before.sequence)?;
+        let (bytes, _) = read_up_to(self.disk, before.sequence, header.previous_end)?;
         self.tail =
             Some(self.tail_at(position - 1, header.previous_end, header.previous_crc, bytes.as_ref()));
         Ok(())
@@ -507,6 +519,7 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
             tail,
             prepared,
             wipe: self.wipe,
+            unreadable: self.unreadable,
             knows_all: self.knows_all,
             compact_to,
         })
@@ -565,7 +578,13 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
     /// A segment without a header of its own is unused, unless its content proves otherwise.
     fn check_unused(&mut self, candidate: &Candidate) -> Result<(), WalError> {
         let sequence = candidate.sequence;
-        let bytes = read_segment(self.disk, sequence)?;
+        let (bytes, unreadable) = read_readable(self.disk, sequence)?;
+        if let Some(error) = unreadable {
+            if !is_unbegun(candidate) {
+                return Err(error);
+            }
+            self.unreadable.push((sequence, candidate.file_bytes));
+        }
         let walk = Walk::new(bytes.as_ref(), self.log_id, sequence, 0);
         let was_begun = walk.has_batch_here();
         if walk.later_batch().is_some() || (was_begun && self.torn.is_some()) {
@@ -585,6 +604,24 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
             return Err(WalError::CommitBeyondLog { commit, last });
         }
         Ok(())
+    }
+}
+
+/// Whether the first block alone tells that a segment was not begun: a segment gets its header no later than its first batch.
+fn is_unbegun(candidate: &Candidate) -> bool {
+    match &candidate.header {
+        Ok((header, _)) => header.sequence < candidate.sequence,
+        Err(WalError::Damaged { fault, .. }) => *fault == Fault::Unwritten,
+        Err(_) => false,
+    }
+}
+
+/// A segment's bytes, those before `end` at least, and whether all its sectors can be read.
+fn read_up_to<D: Disk>(disk: &D, sequence: u64, end: u64) -> Result<(AlignedBuf, bool), WalError> {
+    let (bytes, unreadable) = read_readable(disk, sequence)?;
+    match unreadable {
+        Some(error) if (bytes.len() as u64) < end => Err(error),
+        unreadable => Ok((bytes, unreadable.is_none())),
     }
 }
 

@@ -179,6 +179,7 @@ impl<'a, D: Disk> Salvager<'a, D> {
             tail: run.tail,
             prepared: Vec::new(),
             wipe: None,
+            unreadable: Vec::new(),
             knows_all: true,
             compact_to: None,
             report,

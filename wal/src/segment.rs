@@ -103,6 +103,28 @@ pub(crate) fn read_segment<D: Disk>(disk: &D, sequence: u64) -> Result<AlignedBu
     disk.read_cached(&name).map_err(WalError::read(&name))
 }
 
+/// What a segment holds before the first sector that can't be read, and the error that tells of that sector; all that it holds
+/// where there is none.
+pub(crate) fn read_readable<D: Disk>(
+    disk: &D,
+    sequence: u64,
+) -> Result<(AlignedBuf, Option<WalError>), WalError> {
+    match read_segment(disk, sequence) {
+        Err(error @ WalError::Io { offset, .. }) if error.is_unreadable() => {
+            Ok((read_before(disk, &name_of(sequence), offset)?, Some(error)))
+        }
+        read => Ok((read?, None)),
+    }
+}
+
+/// The bytes of a file before an offset that lies inside it.
+pub(crate) fn read_before<D: Disk>(disk: &D, name: &str, offset: u64) -> Result<AlignedBuf, WalError> {
+    let mut bytes = AlignedBuf::zeroed(usize::try_from(offset).unwrap_or(usize::MAX));
+    let file = disk.open(name).map_err(WalError::io("open", name, 0))?;
+    file.read_at(bytes.as_mut(), 0).map_err(WalError::io("read", name, 0))?;
+    Ok(bytes)
+}
+
 /// An open file, borrowed or not.
 pub(crate) enum Handle<'a, F> {
     Borrowed(&'a F),

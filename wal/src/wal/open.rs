@@ -16,6 +16,8 @@ use crate::segment::{is_temporary, name_of, set_aside_name};
 use crate::spares::{Spare, Spares};
 
 const SMALLEST_SEGMENT_BYTES: u64 = 4 * BLOCK_BYTES;
+/// How much of a segment is written over at once.
+const WRITE_OVER_BYTES: u64 = 4 << 20;
 const CREATE_FILE: &str = "create.tmp";
 
 /// How to open a log.
@@ -92,6 +94,9 @@ impl<D: Disk> Wal<D> {
         layout: Layout,
         lock: D::Lock,
     ) -> Result<Wal<D>, WalError> {
+        for &(sequence, file_bytes) in &scan.unreadable {
+            write_over(&disk, sequence, file_bytes)?;
+        }
         if let Some(sequence) = scan.wipe {
             wipe(&disk, sequence)?;
         }
@@ -206,6 +211,21 @@ fn wipe<D: Disk>(disk: &D, sequence: u64) -> Result<(), WalError> {
         .and_then(|file| file.write_durably(zeros.as_ref(), 0))
         .map(|_| ())
         .map_err(WalError::io("wipe", &name, 0))
+}
+
+/// Writes zeros over a prepared segment with sectors that can't be read: a disk gives it others in their place, and a batch that
+/// ends inside one later needs to read none.
+fn write_over<D: Disk>(disk: &D, sequence: u64, file_bytes: u64) -> Result<(), WalError> {
+    let name = name_of(sequence);
+    let file = disk.open(&name).map_err(WalError::io("open", &name, 0))?;
+    let mut offset = 0;
+    while offset < file_bytes {
+        let length = (file_bytes - offset).min(WRITE_OVER_BYTES);
+        let zeros = AlignedBuf::zeroed(length as usize);
+        file.write_durably(zeros.as_ref(), offset).map_err(WalError::io("write over", &name, offset))?;
+        offset += length;
+    }
+    Ok(())
 }
 
 fn open_prepared<D: Disk>(disk: &D, prepared: &[(u64, u64)]) -> Result<VecDeque<Spare<D::File>>, WalError> {

@@ -8,4 +8,5 @@ mod old_damage;
 mod recovery;
 mod room;
 mod salvage;
+mod unreadable;
 mod view;
