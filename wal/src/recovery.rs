@@ -147,7 +147,7 @@ pub(crate) struct Scan<D: Disk> {
 /// A segment's file and what its header says.
 pub(crate) struct Candidate {
     pub sequence: u64,
-    file_bytes: u64,
+    pub file_bytes: u64,
     /// The header, or what is wrong with it.
     pub header: Result<(SegmentHeader, u32), WalError>,
 }

@@ -13,7 +13,7 @@ use crate::recovery::{
     log_id_of, missing_between, own_header, read_candidate, scan,
 };
 use crate::replay::Walk;
-use crate::segment::{SealedSegment, list_sequences, name_of, read_segment};
+use crate::segment::{SealedSegment, list_sequences, name_of, read_readable};
 use crate::view::LogView;
 
 /// What can be saved of a log.
@@ -77,6 +77,8 @@ struct Run<D: Disk> {
     index: LogIndex,
     sealed: Vec<SealedSegment<D>>,
     tail: Tail,
+    /// All sectors of the last segment can be read.
+    is_whole: bool,
     epoch: u32,
 }
 
@@ -139,7 +141,7 @@ impl<'a, D: Disk> Salvager<'a, D> {
             }
             self.run = None;
         }
-        let bytes = match read_segment(self.disk, header.sequence) {
+        let (bytes, unreadable) = match read_readable(self.disk, header.sequence) {
             Err(error) if error.is_damage() => return Ok(Err(error)),
             read => read?,
         };
@@ -150,11 +152,16 @@ impl<'a, D: Disk> Salvager<'a, D> {
         };
         let end = next.and_then(|next| own_header(next).ok()).map(|(header, _)| header);
         let taken = run.take_batches(&mut walk, header.sequence, end.as_ref());
+        run.is_whole = unreadable.is_none();
+        let taken = match unreadable {
+            Some(error) if is_cut_short(&walk, end.as_ref()) => Err(error),
+            _ => taken,
+        };
         run.tail = Tail {
             sequence: header.sequence,
             end: walk.offset,
             chain: walk.chain,
-            file_bytes: bytes.len() as u64,
+            file_bytes: candidate.file_bytes,
             lead: Vec::new(),
         };
         self.run = Some(run);
@@ -188,6 +195,11 @@ impl<'a, D: Disk> Salvager<'a, D> {
     }
 }
 
+/// Whether a walk over what stands before a sector that can't be read ended there, and not at the segment's end or at damage before it.
+fn is_cut_short(walk: &Walk<'_>, next: Option<&SegmentHeader>) -> bool {
+    next.is_none_or(|next| walk.offset < next.previous_end) && walk.later_batch().is_none()
+}
+
 /// Why a segment does not go on where the run ends.
 fn breaks<D: Disk>(run: &Run<D>, header: &SegmentHeader) -> Option<WalError> {
     let Tail { sequence, end, chain, .. } = run.tail;
@@ -211,6 +223,7 @@ impl<D: Disk> Run<D> {
                 file_bytes: 0,
                 lead: Vec::new(),
             },
+            is_whole: true,
             epoch: header.epoch,
         }
     }
@@ -218,7 +231,12 @@ impl<D: Disk> Run<D> {
     /// The segment that was the last is followed by another.
     fn going_on(mut self) -> Run<D> {
         let Tail { sequence, end, file_bytes, .. } = self.tail;
-        self.sealed.push(SealedSegment::verified(sequence, end, file_bytes));
+        self.sealed.push(if self.is_whole {
+            SealedSegment::verified(sequence, end, file_bytes)
+        } else {
+            // It can't be mapped.
+            SealedSegment::written(sequence, end, file_bytes)
+        });
         self
     }
 

@@ -1,11 +1,13 @@
 //! What can be saved of a damaged log, and that all that is given up is named.
 
-use perdura_wal::format::BLOCK_BYTES;
+use perdura_wal::format::{BLOCK_BYTES, RECORD_HEADER_BYTES};
 use perdura_wal::{Disk, LogView, NewLog, Options, Position, Record, Salvage, SimDisk, Tear, Wal, WalError};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const SECOND: &str = "00000000000000000002.wal";
+/// Of an entry of 900 bytes.
+const RECORD_BYTES: u64 = RECORD_HEADER_BYTES as u64 + 900;
 
 fn options() -> Options {
     Options {
@@ -65,4 +67,45 @@ fn damage_is_named_once() -> Result {
     let names: Vec<_> = salvage.damage.iter().filter_map(WalError::file).collect();
     assert_eq!(names, [SECOND]);
     Ok(())
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_no_entry_before_it() -> Result {
+    let (whole, segments) = log()?;
+    let all = entries(&salvage(&whole)?)?;
+    for (segment, name) in segments.iter().enumerate() {
+        for place in [BLOCK_BYTES, 9216, 12800] {
+            let (disk, _) = log()?;
+            disk.fail_reads(name, place..place + 512)?;
+            let salvage = match LogView::salvage(disk, Position::default(), &mut |_| {})? {
+                Some(salvage) => salvage,
+                // It is the very first batch that can't be read.
+                None if segment == 0 && place == BLOCK_BYTES => continue,
+                None => return Err(format!("{name}, {place}: nothing was saved").into()),
+            };
+            let found = entries(&salvage)?;
+            assert_eq!(found, all[..found.len()], "{name}, {place}");
+            let before = all.iter().filter(|entry| ends_before(entry, name, place)).count();
+            assert_eq!(found.len(), before, "{name}, {place}");
+            let errors: Vec<_> = salvage.damage.iter().map(WalError::is_unreadable).collect();
+            assert_eq!(errors, [true], "{name}, {place}: {:?}", salvage.damage);
+        }
+    }
+    Ok(())
+}
+
+/// An entry's index, and where it lies.
+type Placed = (u64, String, u64);
+
+fn entries(salvage: &Salvage<SimDisk>) -> Result<Vec<Placed>> {
+    let (view, mut all) = (&salvage.view, Vec::new());
+    view.visit_entries(view.first_index(), view.last().index, |entry| -> Result {
+        all.push((entry.index, entry.file, entry.offset));
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+fn ends_before((_, file, offset): &Placed, name: &str, place: u64) -> bool {
+    file.as_str() < name || (file == name && offset + RECORD_BYTES <= place)
 }
