@@ -633,7 +633,9 @@ fn base_under(index: &LogIndex, checkpoint: Position) -> Option<Position> {
         return None;
     }
     if checkpoint.index + 1 == held_from {
-        return Some(checkpoint);
+        // Terms never go back.
+        let follows = index.term(held_from).is_none_or(|term| term >= checkpoint.term);
+        return follows.then_some(checkpoint);
     }
     let is_same = index.term(checkpoint.index) == Some(checkpoint.term);
     let term = index.term(held_from)?;

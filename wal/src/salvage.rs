@@ -25,9 +25,15 @@ pub struct Salvage<D: Disk> {
     pub went_on_to: u64,
 }
 
+/// What there was to be saved. Either way the folder is held as long as this lives.
+pub enum Salvaged<D: Disk> {
+    Log(Salvage<D>),
+    /// Nothing after the checkpoint, or there is no log.
+    Nothing(D::Lock),
+}
+
 impl<D: Disk> LogView<D> {
-    /// Reads what a log holds after a checkpoint, which index 0 stands for the absence of; `None` if that is nothing, or there is no
-    /// log. Of a sound log that is all, of a damaged one what comes before the damage.
+    /// Reads what a log holds after a checkpoint, which index 0 stands for the absence of. Of a sound log that is all, of a damaged one what comes before the damage.
     ///
     /// # Errors
     /// The folder is in use or can't be read, or the log is of a later version, or of several logs.
@@ -35,23 +41,23 @@ impl<D: Disk> LogView<D> {
         disk: D,
         checkpoint: Position,
         progress: &mut dyn FnMut(&Progress),
-    ) -> Result<Option<Salvage<D>>, WalError> {
+    ) -> Result<Salvaged<D>, WalError> {
         let lock = lock(&disk)?;
         let mut known = || Some(checkpoint).filter(|checkpoint| checkpoint.index > 0);
         let (scan, damage, went_on_to) = match scan(&disk, &mut Sources { progress, checkpoint: &mut known })
         {
-            Ok(None) => return Ok(None),
-            Ok(Some(scan)) if !covers(&scan.index, checkpoint) => return Ok(None),
+            Ok(None) => return Ok(Salvaged::Nothing(lock)),
+            Ok(Some(scan)) if !covers(&scan.index, checkpoint) => return Ok(Salvaged::Nothing(lock)),
             Ok(Some(scan)) => (scan, Vec::new(), 0),
             Err(error @ WalError::Foreign { .. }) => return Err(error),
             Err(error) if error.is_damage() => match Salvager::read(&disk, checkpoint)? {
                 Some(found) => naming(error, found),
-                None => return Ok(None),
+                None => return Ok(Salvaged::Nothing(lock)),
             },
             Err(error) => return Err(error),
         };
         let went_on_to = went_on_to.max(scan.index.last().index);
-        Ok(Some(Salvage { view: LogView::of(disk, scan, lock), damage, went_on_to }))
+        Ok(Salvaged::Log(Salvage { view: LogView::of(disk, scan, lock), damage, went_on_to }))
     }
 }
 

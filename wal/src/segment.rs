@@ -36,9 +36,12 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.ends_with(TEMPORARY_SUFFIX)
 }
 
-/// What a segment is called once it is set aside. Sequences are never used again, so the name is free.
-pub(crate) fn set_aside_name(name: &str) -> String {
-    format!("{SET_ASIDE_PREFIX}{name}")
+/// What a segment is called once it is set aside. Where `names` has that already, because a copy took the place of the first and is
+/// damaged, too, there is a number in it.
+pub(crate) fn set_aside_name(name: &str, names: &[String]) -> String {
+    let first = format!("{SET_ASIDE_PREFIX}{name}");
+    let numbered = (2_u64..).map(|number| format!("{SET_ASIDE_PREFIX}{number}-{name}"));
+    std::iter::once(first.clone()).chain(numbered).find(|free| !names.contains(free)).unwrap_or(first)
 }
 
 /// Sequences of all segments in the folder, in order.

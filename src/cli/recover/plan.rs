@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use perdura_wal::{LogView, Position, ReadOnlyDisk, Salvage, WalError};
+use perdura_wal::{Disk, LogView, Position, ReadOnlyDisk, Salvage, Salvaged, WalError};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -57,8 +57,10 @@ pub struct Plan {
 
 /// What the new log is made of.
 pub struct Source {
-    /// None where the checkpoint is all that there is. It keeps nodes from starting on the folder.
+    /// None where the checkpoint is all that there is.
     pub log: Option<LogView<ReadOnlyDisk>>,
+    /// Keeps nodes from starting on the folder where there is no view that does.
+    pub _lock: Option<<ReadOnlyDisk as Disk>::Lock>,
 }
 
 /// Looks at the folder; changes nothing.
@@ -76,13 +78,17 @@ pub fn make(order: &Order) -> Result<(Plan, Source), Failure> {
         WalError::InUse => Failure::InUse { folder: folder.clone() },
         error => Failure::Log { folder: folder.clone(), error },
     })?;
+    let (salvage, lock) = match salvage {
+        Salvaged::Log(salvage) => (Some(salvage), None),
+        Salvaged::Nothing(lock) => (None, Some(lock)),
+    };
     if salvage.is_none() && base.index == 0 {
         let text =
             format!("{folder}: no entry can be saved, and there is no whole checkpoint; restore a backup");
         return Err(Failure::Failed(text));
     }
     let plan = Plan::of(order, base, salvage.as_ref(), others)?;
-    Ok((plan, Source { log: salvage.map(|salvage| salvage.view) }))
+    Ok((plan, Source { log: salvage.map(|salvage| salvage.view), _lock: lock }))
 }
 
 /// The newest whole checkpoint before the end, and the others.

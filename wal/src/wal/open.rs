@@ -163,12 +163,11 @@ fn remove_temporary_files<D: Disk>(disk: &D) -> Result<(), WalError> {
 
 /// Takes the segments that are left out from those of the log, oldest first, so that no number is missing after a crash.
 fn set_aside<D: Disk>(disk: &D, left_out: &LeftOut) -> Result<(), WalError> {
+    let names = disk.list().map_err(WalError::io("list", ".", 0))?;
     for name in &left_out.files {
-        disk.rename(name, &set_aside_name(name)).and_then(|()| disk.sync_dir()).map_err(WalError::io(
-            "set aside",
-            name,
-            0,
-        ))?;
+        disk.rename(name, &set_aside_name(name, &names))
+            .and_then(|()| disk.sync_dir())
+            .map_err(WalError::io("set aside", name, 0))?;
     }
     Ok(())
 }

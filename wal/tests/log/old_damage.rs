@@ -225,3 +225,31 @@ fn a_segment_that_was_not_read_since_it_was_written_is_not_mapped() -> Result {
     assert_eq!(wal.read(30..31, u64::MAX)?.len(), 1, "the log goes on");
     Ok(())
 }
+
+#[test]
+fn a_checkpoint_of_a_later_term_than_the_entry_after_it_is_of_another_history() -> Result {
+    let (disk, _) = log()?;
+    let third = {
+        let (wal, _) = Wal::open(disk.clone(), options())?;
+        let entries =
+            wal.segments().find(|segment| segment.file == THIRD).and_then(|segment| segment.entries);
+        entries.ok_or("it has entries")?.0
+    };
+    disk.flip_bit(SECOND, BLOCK_BYTES + 4000, 3)?;
+    let error = open(&disk, Some(Position { index: third - 1, term: 9 })).expect_err("terms never go back");
+    assert_eq!(error.file(), Some(SECOND), "{error}");
+    open(&disk, at(third - 1))?;
+    Ok(())
+}
+
+#[test]
+fn a_segment_that_is_set_aside_takes_the_place_of_none_that_was() -> Result {
+    let (disk, _) = log()?;
+    let before = format!("damaged-{SECOND}");
+    disk.put(&before, b"set aside before");
+    disk.flip_bit(SECOND, BLOCK_BYTES + 4000, 3)?;
+    open(&disk, at(50))?;
+    assert_eq!(disk.bytes(&before)?, b"set aside before");
+    assert!(disk.bytes(&format!("damaged-2-{SECOND}")).is_ok());
+    Ok(())
+}

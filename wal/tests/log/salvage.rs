@@ -1,7 +1,9 @@
 //! What can be saved of a damaged log, and that all that is given up is named.
 
 use perdura_wal::format::{BLOCK_BYTES, RECORD_HEADER_BYTES};
-use perdura_wal::{Disk, LogView, NewLog, Options, Position, Record, Salvage, SimDisk, Tear, Wal, WalError};
+use perdura_wal::{
+    Disk, LogView, NewLog, Options, Position, Record, Salvage, Salvaged, SimDisk, Tear, Wal, WalError,
+};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -36,7 +38,10 @@ fn log() -> Result<(SimDisk, Vec<String>)> {
 
 fn salvage(disk: &SimDisk) -> Result<Salvage<SimDisk>> {
     let nothing = Position::default();
-    Ok(LogView::salvage(disk.clone(), nothing, &mut |_| {})?.ok_or("something can be saved")?)
+    match LogView::salvage(disk.clone(), nothing, &mut |_| {})? {
+        Salvaged::Log(salvage) => Ok(salvage),
+        Salvaged::Nothing(_) => Err("something can be saved".into()),
+    }
 }
 
 #[test]
@@ -78,10 +83,10 @@ fn a_sector_that_cannot_be_read_costs_no_entry_before_it() -> Result {
             let (disk, _) = log()?;
             disk.fail_reads(name, place..place + 512)?;
             let salvage = match LogView::salvage(disk, Position::default(), &mut |_| {})? {
-                Some(salvage) => salvage,
+                Salvaged::Log(salvage) => salvage,
                 // It is the very first batch that can't be read.
-                None if segment == 0 && place == BLOCK_BYTES => continue,
-                None => return Err(format!("{name}, {place}: nothing was saved").into()),
+                Salvaged::Nothing(_) if segment == 0 && place == BLOCK_BYTES => continue,
+                Salvaged::Nothing(_) => return Err(format!("{name}, {place}: nothing was saved").into()),
             };
             let found = entries(&salvage)?;
             assert_eq!(found, all[..found.len()], "{name}, {place}");
@@ -108,4 +113,17 @@ fn entries(salvage: &Salvage<SimDisk>) -> Result<Vec<Placed>> {
 
 fn ends_before((_, file, offset): &Placed, name: &str, place: u64) -> bool {
     file.as_str() < name || (file == name && offset + RECORD_BYTES <= place)
+}
+
+#[test]
+fn the_folder_is_held_where_nothing_after_the_checkpoint_can_be_saved() -> Result {
+    let (disk, _) = log()?;
+    let checkpoint = Position { index: 61, term: 1 };
+    let salvaged = LogView::salvage(disk.clone(), checkpoint, &mut |_| {})?;
+    assert!(matches!(salvaged, Salvaged::Nothing(_)));
+    let refused = Wal::open(disk.clone(), options()).map(|_| ());
+    assert!(matches!(refused, Err(WalError::InUse)), "{refused:?}");
+    drop(salvaged);
+    Wal::open(disk, options())?;
+    Ok(())
 }
