@@ -53,6 +53,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const FULL_RETRY: Duration = Duration::from_millis(1);
 /// How long reads whose lease ran out wait before they look at it again.
 const LEASE_RETRY: Duration = Duration::from_millis(2);
+/// For how long they wait at most: a lease that has not come by then may never come.
+const LEASE_PATIENCE_MS: u64 = 10_000;
 
 /// What the worker and the connection's task share.
 pub struct Connection {
@@ -435,18 +437,25 @@ impl ConnectionTask {
 
     /// If the lease ran out before the reads at hand were done, at the monotonic time `done_ms`, they may be stale. They are
     /// sent once the lease holds again within the same leadership: then a majority has acknowledged this leader since, and
-    /// nobody else can have led before. If leadership is lost instead, the client hears of a broken connection.
+    /// nobody else can have led before. If leadership is lost instead, or no lease comes, the client hears of a broken connection.
     async fn confirm_reads(&mut self, done_ms: u64) {
         if !self.session.leaned_on_lease || self.session.shared.shard.is_readable_at(done_ms) {
             return;
         }
         let (shard, clock) = (&self.session.shared.shard, &self.session.shared.clock);
         self.connection.held.set(true);
-        while !shard.is_readable_at(clock.monotonic_ms()) && shard.leadership_epoch() == self.epoch {
+        let patient_until_ms = clock.monotonic_ms() + LEASE_PATIENCE_MS;
+        loop {
+            let now_ms = clock.monotonic_ms();
+            let is_confirmed = shard.is_readable_at(now_ms);
+            if shard.leadership_epoch() != self.epoch || !is_confirmed && now_ms >= patient_until_ms {
+                self.connection.give_up();
+                break;
+            }
+            if is_confirmed {
+                break;
+            }
             tokio::time::sleep(LEASE_RETRY).await;
-        }
-        if shard.leadership_epoch() != self.epoch {
-            self.connection.give_up();
         }
         self.connection.held.set(false);
     }

@@ -3,8 +3,9 @@
 //! A turn takes its time once, when it begins, and its thread may stall at any place after that. So the clock is looked at again after
 //! reads under a lease have run, and before their answers leave. If the lease is over by then, the answers are held:
 //!
-//! - They leave once the lease holds again in the same leadership. A majority has then acknowledged this leader after the reads,
-//!   so no other leader existed before them.
+//! - They leave once the lease holds again in the same leadership, or once a round of confirmation has ended that began after the reads.
+//!   In both cases a majority has acknowledged this leader after the reads, so no other leader existed before them. The round
+//!   needs no lease: where each way to the others is longer than a lease, none ever holds.
 //! - If the leadership ends first, each read is answered with an error at its place; what is no read keeps its answer.
 //! - Nothing that comes after them is run meanwhile, so each connection's order is kept.
 //!

@@ -87,6 +87,8 @@ pub struct Shard<D: Disk> {
     backlog: Backlog,
     /// Reads that nothing is logged with, until the lease or a round of confirmation allows them.
     stalled: Option<(Plan, Option<ReadRound>)>,
+    /// The round that confirms the answers that are held.
+    held_round: Option<ReadRound>,
     seeds: Random,
     /// What this node proposes if it leads and the data has no seed.
     hash_seed: HashSeed,
@@ -113,6 +115,7 @@ impl<D: Disk> Shard<D> {
             handle,
             backlog: Backlog::default(),
             stalled: None,
+            held_round: None,
             seeds: Random::from_seed(seeds.stamps),
             hash_seed: seeds.hash,
             expiry: ExpiryWalk::default(),
@@ -248,7 +251,8 @@ impl<D: Disk> Shard<D> {
     /// Monotonic ms at which a turn is due even if nothing happens.
     pub fn next_due_ms(&self) -> u64 {
         let due = self.node.next_tick_ms();
-        if !self.handle.is_primary() || self.machine.has_in_flight() {
+        let waits_for_others = self.stalled.is_some() || self.machine.holds_answers();
+        if !self.handle.is_primary() || self.machine.has_in_flight() || waits_for_others {
             return due;
         }
         let due = due.min(self.next_expiry_ms);
@@ -392,12 +396,23 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    /// Lets answers leave that were held until the lease holds again; false while it does not.
+    /// Lets answers leave that were held, once the lease holds again or a round that began after the reads is confirmed; false until then.
     fn settle_held(&mut self) -> bool {
-        if self.machine.holds_answers() && self.still_holds_lease() {
-            self.machine.release_held();
+        if !self.machine.holds_answers() {
+            self.held_round = None;
+            return true;
         }
-        !self.machine.holds_answers()
+        let is_confirmed = |round| self.node.confirmed(round) == RoundState::Confirmed;
+        if self.still_holds_lease() || self.held_round.is_some_and(is_confirmed) {
+            self.held_round = None;
+            self.machine.release_held();
+            return true;
+        }
+        let is_lost = |round| self.node.confirmed(round) == RoundState::Lost;
+        if self.held_round.is_none_or(is_lost) {
+            self.held_round = self.node.confirm_round();
+        }
+        false
     }
 
     fn propose(&mut self, mut plan: Plan, now: Now) -> Result<(), ShardError> {
@@ -442,7 +457,6 @@ impl<D: Disk> Shard<D> {
         let Some(successor) = self.succession.next(&status.peers, now.monotonic_ms) else { return };
         tracing::warn!(successor, "the disk is full: handing over to a node that may have space");
         if let Err(error) = self.node.transfer_leadership(successor, now.monotonic_ms) {
-            self.gave_way += 1;
             tracing::warn!(%error, successor, "leadership could not be handed over");
         }
     }
@@ -464,8 +478,9 @@ impl<D: Disk> Shard<D> {
             "this node's log writes are slow: handing over to a node whose writes are not"
         );
         let begun = self.node.transfer_leadership(successor, now.monotonic_ms);
-        if let Err(error) = &begun {
-            tracing::warn!(%error, successor, "leadership could not be handed over");
+        match &begun {
+            Ok(()) => self.gave_way += 1,
+            Err(error) => tracing::warn!(%error, successor, "leadership could not be handed over"),
         }
         begun.is_ok()
     }
@@ -641,3 +656,6 @@ fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stam
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
