@@ -21,11 +21,25 @@ fn small_segments() -> NodeSpec {
 
 /// A group with data in all types and several segments, and a replica that is down.
 fn with_replica_down(spec: NodeSpec) -> (Cluster, usize, usize) {
+    with_replica_down_after(spec, |_| {})
+}
+
+/// The same, the replica with a checkpoint of its own.
+fn with_checkpointed_replica_down(spec: NodeSpec) -> (Cluster, usize, usize) {
+    with_replica_down_after(spec.flag("checkpoint-log-bytes", "512kb"), |replica| {
+        wait_for("it has a checkpoint", LIMIT, || {
+            replica.log().contains("a checkpoint is published").then_some(())
+        });
+    })
+}
+
+fn with_replica_down_after(spec: NodeSpec, wait: impl FnOnce(&Node)) -> (Cluster, usize, usize) {
     let mut cluster = Cluster::start_with(spec);
     let primary = cluster.primary();
     fill(&cluster.nodes[primary]);
     cluster.agreed_digest();
     let replica = (primary + 1) % 3;
+    wait(&cluster.nodes[replica]);
     assert!(cluster.nodes[replica].terminate().success());
     (cluster, primary, replica)
 }
@@ -76,9 +90,8 @@ fn a_member_whose_log_is_damaged_learns_again_from_the_others() {
 
 #[test]
 fn its_own_checkpoint_saves_it_the_others() {
-    let (mut cluster, primary, replica) = with_replica_down(
-        small_segments().flag("checkpoint-log-bytes", "512kb").flag("log-keep-bytes", "1gb"),
-    );
+    let (mut cluster, primary, replica) =
+        with_checkpointed_replica_down(small_segments().flag("log-keep-bytes", "1gb"));
     damage_the_last_sealed_segment(&cluster.nodes[replica]);
     cluster.nodes[replica].spawn();
     wait_until_it_knows_all(&cluster.nodes[replica]);
@@ -118,11 +131,8 @@ fn a_member_with_damage_before_its_checkpoint_keeps_its_vote_and_its_log() {
 /// No checkpoint is whole, and the log alone does not reach back: as good as no log.
 #[test]
 fn a_member_without_a_whole_checkpoint_learns_again_from_the_others() {
-    let (mut cluster, primary, replica) = with_replica_down(
-        small_segments()
-            .flag("checkpoint-log-bytes", "512kb")
-            .flag("checkpoints-kept", 1)
-            .flag("log-keep-bytes", "64kb"),
+    let (mut cluster, primary, replica) = with_checkpointed_replica_down(
+        small_segments().flag("checkpoints-kept", 1).flag("log-keep-bytes", "64kb"),
     );
     let folder = cluster.nodes[replica].data().join("checkpoints");
     for entry in fs::read_dir(folder).expect("it has checkpoints") {
@@ -176,8 +186,7 @@ fn put_out_of_reach(path: &Path, kept: &Path) {
 /// Too many open files, no permission: whatever keeps files from being opened, a member's log and checkpoints stay what they are.
 #[test]
 fn files_that_cannot_be_opened_end_the_start_and_change_nothing() {
-    let (mut cluster, primary, replica) =
-        with_replica_down(small_segments().flag("checkpoint-log-bytes", "512kb"));
+    let (mut cluster, primary, replica) = with_checkpointed_replica_down(small_segments());
     let dir = cluster.nodes[replica].data();
     let segment = segments(&dir)[0].clone();
     let shelf = Shelf::at(&dir.join("checkpoints"));
