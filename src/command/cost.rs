@@ -34,7 +34,7 @@ pub struct Size {
 
 impl Size {
     /// More than any machine holds.
-    const HUGE: u64 = u64::MAX / 4;
+    pub const HUGE: u64 = u64::MAX / 4;
 
     pub fn of(entry: &Entry) -> Size {
         let elements = match entry.value() {
@@ -49,6 +49,11 @@ impl Size {
             elements: self.elements.saturating_add(other.elements),
             bytes: self.bytes.saturating_add(other.bytes),
         }
+    }
+
+    /// The larger of both in each respect.
+    pub fn max(self, other: Size) -> Size {
+        Size { elements: self.elements.max(other.elements), bytes: self.bytes.max(other.bytes) }
     }
 }
 
@@ -152,14 +157,14 @@ impl<'r, 'a> CostContext<'r, 'a> {
         self.reader.entry(key).map(Size::of).unwrap_or_default().plus(self.forecast.gained(key))
     }
 
-    /// The most that keys which no argument names may have gained.
-    pub fn gained_anywhere(&self) -> Size {
-        self.forecast.gained_anywhere()
+    /// Whether the command will find the data as it is now: no planned command comes before it.
+    pub fn is_exact(&self) -> bool {
+        self.forecast.is_empty()
     }
 
     /// The bytes that a string surely has.
     pub fn least_string_bytes(&self, key: &[u8]) -> u64 {
-        let known = self.forecast.is_empty().then(|| self.reader.string(key).ok().flatten());
+        let known = self.is_exact().then(|| self.reader.string(key).ok().flatten());
         known.flatten().map_or(0, |string| string.len() as u64)
     }
 }

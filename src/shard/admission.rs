@@ -122,11 +122,12 @@ impl Gate<'_> {
         if let Some(admission) = admit_length(plan, encoded.len(), "command") {
             return Ok(admission);
         }
+        let is_first = is_first(plan);
         if command.cost.measure().is_some() || plan.forecast.tells_keys_apart() {
-            return self.admit_measured(plan, encoded);
+            return self.admit_measured(plan, encoded, is_first);
         }
         let cost = cost::charged(command, Cost::of_arguments(argc as usize, encoded.len()));
-        let admission = self.weigh(plan, cost, "command");
+        let admission = self.weigh(plan, cost, is_first, "command");
         if admission == Admission::Take {
             plan.forecast.add(cost, std::iter::empty());
             note_moves(&mut plan.forecast, command, None);
@@ -134,7 +135,12 @@ impl Gate<'_> {
         Ok(admission)
     }
 
-    fn admit_measured(&mut self, plan: &mut Plan, encoded: &[u8]) -> Result<Admission, ApplyError> {
+    fn admit_measured(
+        &mut self,
+        plan: &mut Plan,
+        encoded: &[u8],
+        is_first: bool,
+    ) -> Result<Admission, ApplyError> {
         let logged = read_commands(encoded)?;
         let mut total = Cost::default();
         for one in &logged {
@@ -146,13 +152,14 @@ impl Gate<'_> {
             plan.forecast.add(cost, one.written());
             note_moves(&mut plan.forecast, one.command, None);
         }
-        Ok(self.weigh(plan, total, "command"))
+        Ok(self.weigh(plan, total, is_first, "command"))
     }
 
     fn admit_transaction(&mut self, plan: &mut Plan, encoded: &[u8]) -> Result<Admission, ApplyError> {
         if let Some(admission) = admit_length(plan, encoded.len(), "transaction") {
             return Ok(admission.of_transaction());
         }
+        let is_first = is_first(plan);
         let logged = read_commands(encoded)?;
         let is_measured = logged.iter().any(|one| one.command.cost.measure().is_some());
         if is_measured {
@@ -168,7 +175,7 @@ impl Gate<'_> {
                 .then(|| *held.get_or_insert_with(|| self.held(&logged)));
             note_moves(&mut plan.forecast, one.command, held_by_keys);
         }
-        Ok(self.weigh(plan, total, "transaction").of_transaction())
+        Ok(self.weigh(plan, total, is_first, "transaction").of_transaction())
     }
 
     /// What all keys that are named hold now.
@@ -196,8 +203,7 @@ impl Gate<'_> {
         cost::charged(one.command, measure(&CostContext::new(&reader, forecast), &one.args))
     }
 
-    fn weigh(&mut self, plan: &mut Plan, cost: Cost, what: &str) -> Admission {
-        let is_first = plan.logged == 0;
+    fn weigh(&mut self, plan: &mut Plan, cost: Cost, is_first: bool, what: &str) -> Admission {
         let refuse = |text: String| if is_first { Admission::Refuse(text) } else { Admission::Close };
         let admission = match cost.refusal(what) {
             Some(error) => refuse(error.to_string()),
@@ -245,6 +251,11 @@ fn admit_length(plan: &Plan, bytes: usize, what: &str) -> Option<Admission> {
         return Some(Admission::Refuse(text));
     }
     (!plan.has_room_for(bytes)).then_some(Admission::Close)
+}
+
+/// Whether an item would be the first that changes anything, so that its cost is exact.
+fn is_first(plan: &Plan) -> bool {
+    plan.logged == 0 && plan.forecast.is_empty()
 }
 
 fn note_moves(forecast: &mut Forecast, command: &Command, held: Option<Size>) {

@@ -160,14 +160,17 @@ fn cost_of_sort(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     cost.growing(Size { elements: results, bytes })
 }
 
-/// The bytes of all that GET finds.
+/// The bytes of all that GET finds. Planned commands may change the elements, their order, and the keys that GET names: they
+/// have to be applied first.
 fn found_bytes(context: &CostContext<'_, '_>, key: &[u8], options: &SortOptions<'_>) -> u64 {
-    let gained = context.gained_anywhere().bytes;
+    if !context.is_exact() {
+        return Size::HUGE;
+    }
     let mut bytes = 0_u64;
+    // A SORT that fails stores nothing, and it fails in the same way when it is applied.
     for element in run(context.reader, key, options).unwrap_or_default() {
         options.results(context.reader, &element, &mut |result| {
-            let found = result.map_or(0, |text| text.len() as u64);
-            bytes = bytes.saturating_add(found).saturating_add(gained);
+            bytes = bytes.saturating_add(result.map_or(0, |text| text.len() as u64));
         });
     }
     bytes

@@ -114,3 +114,41 @@ fn what_would_touch_too_many_elements_is_not_logged() {
     );
     assert_eq!(rig.applied(), applied);
 }
+
+const OOM: &str =
+    "-OOM command not allowed: it could pass memory_guard, 850000 bytes, which is 85% of a small machine.";
+
+/// What SORT finds is told from the list, the weights and the keys as SORT will find them, not as they are before the plan.
+#[test]
+fn sort_that_stores_what_get_finds_is_weighed_after_all_before_it_is_applied() {
+    let mut rig = Rig::with_memory(1, MACHINE_BYTES);
+    assert_eq!(rig.run(1, "SETRANGE big_x 100000 x"), "100001");
+    let push = format!("RPUSH l{}", " x".repeat(100));
+    let sort = "SORT l BY nosort GET big_* STORE d";
+    assert_eq!(answers(&mut rig, &[&push, sort]), [":100", OOM]);
+    assert_eq!(rig.run(1, "DEL l"), "1");
+    let exec = rig.run(1, &format!("{push} ; {sort}"));
+    assert!(exec.starts_with("EXECABORT Transaction discarded because of: OOM"), "{exec}");
+
+    let weighed = "SORT l BY w_* GET big_* STORE d";
+    assert_eq!(rig.run(1, &push), "100");
+    assert_eq!(rig.run(1, "SET w_x no"), "OK");
+    assert_eq!(answers(&mut rig, &["SET w_x 1", weighed]), ["+OK", OOM]);
+    assert_eq!(rig.run(1, "SET big_y x"), "OK");
+    assert_eq!(rig.run(1, "DEL l"), "1");
+    assert_eq!(answers(&mut rig, &["RPUSH l y", sort]), [":1", ":1"]);
+    assert_eq!(rig.run(1, "LRANGE d 0 -1"), "[x]");
+}
+
+/// What only asked and began to wait is no reason to refuse what comes after it.
+#[test]
+fn copy_after_a_move_that_waits_is_taken() {
+    let mut rig = Rig::with_memory(1, MACHINE_BYTES);
+    assert_eq!(rig.run(1, "SET {t}a x"), "OK");
+    assert_eq!(rig.run(1, "RPUSH {t}l 1"), "1");
+    rig.send(1, "BLMOVE {t}none {t}m LEFT LEFT 0");
+    rig.send(3, "COPY {t}a {t}b");
+    rig.send(5, "SORT {t}l GET {t}* STORE {t}d");
+    rig.settle();
+    assert_eq!((&*rig.answer(3), &*rig.answer(5)), (":1\r\n", ":1\r\n"));
+}
