@@ -177,6 +177,7 @@ impl Plan {
         }
         self.served.insert(id);
         self.log(&command);
+        self.forecast.served(waiter.command);
         self.push(Addressee::NOBODY, Act::Serve { id, by_key });
         Ok(true)
     }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::{Cost, Size};
+use crate::command::Command;
 
 /// What was planned so far.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ pub struct Forecast {
 
 impl Forecast {
     pub fn is_empty(&self) -> bool {
-        self.total == Cost::default()
+        self.total == Cost::default() && self.anywhere == Size::default()
     }
 
     /// Whether gains are kept by key.
@@ -66,6 +67,16 @@ impl Forecast {
         }
     }
 
+    /// A waiter's command is planned: it takes elements, and may put them into any key. Costs that depend on more than the
+    /// arguments cannot be told after it.
+    pub fn served(&mut self, command: &Command) {
+        let argument = Cost::of_arguments(1, 0);
+        self.total = self.total.and(Cost { growth: Size::default(), ..argument });
+        if command.moves() {
+            self.moved_elements();
+        }
+    }
+
     /// Elements may have gone from any key to any other.
     pub fn moved_elements(&mut self) {
         self.anywhere.bytes = Size::HUGE;
@@ -73,9 +84,11 @@ impl Forecast {
 
     /// Values may have gone from any key to any other. `held` is what all keys of the plan held at its beginning, if that is known.
     pub fn moved_values(&mut self, held: Option<Size>) {
-        self.anywhere = match held {
+        let moved = match held {
             Some(held) => held.plus(self.total.growth),
             None => Size { elements: Size::HUGE, bytes: Size::HUGE },
         };
+        // Another command may have moved more before.
+        self.anywhere = self.anywhere.max(moved);
     }
 }

@@ -140,6 +140,23 @@ fn sort_that_stores_what_get_finds_is_weighed_after_all_before_it_is_applied() {
     assert_eq!(rig.run(1, "LRANGE d 0 -1"), "[x]");
 }
 
+/// A waiter that moves an element brings to another key what a write of the same plan gave it.
+#[test]
+fn copies_of_what_a_waiter_moved_are_weighed_after_it_is_served() {
+    let mut rig = Rig::with_memory(1, MACHINE_BYTES);
+    rig.send(61, "BLMOVE {t}a {t}l LEFT LEFT 0");
+    rig.settle();
+    let push = format!("RPUSH {{t}}a {}", "x".repeat(100_000));
+    let copies: Vec<String> = (0..20).map(|n| format!("COPY {{t}}l {{t}}{n}")).collect();
+    // The first makes the plan keep what keys gain by key.
+    let first = ["COPY {t}x {t}y", &*push];
+    let lines: Vec<&str> = first.into_iter().chain(copies.iter().map(String::as_str)).collect();
+    let got = answers(&mut rig, &lines);
+    assert_eq!(got[..4], [":0", ":1", ":1", ":1"]);
+    assert!(got[12..].iter().all(|answer| answer == OOM), "{got:?}");
+    assert!(rig.answer(61).starts_with("$100000"));
+}
+
 /// What only asked and began to wait is no reason to refuse what comes after it.
 #[test]
 fn copy_after_a_move_that_waits_is_taken() {
