@@ -429,7 +429,12 @@ pub(super) fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 pub(super) fn remove_folder(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    let removed = match fs::remove_dir_all(path) {
+        // What a crash left of a manifest that was to be exchanged is a file.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(CheckpointError::io("remove", path)(error))
         }
@@ -487,6 +492,16 @@ mod tests {
         assert_eq!(shelf.prune(0)?, [10]);
         assert_eq!(shelf.list()?, [200]);
         assert_eq!(shelf.newest_good(|_| {})?.0, last);
+        Ok(())
+    }
+
+    #[test]
+    fn a_manifest_that_a_recovery_did_not_exchange_keeps_no_node_from_starting() -> Result<()> {
+        let scratch = Scratch::new();
+        let shelf = Shelf::open(scratch.path())?;
+        publish(&shelf, 5, None)?;
+        fs::write(scratch.path().join("tmp-manifest"), "left").expect("the shelf is there");
+        assert_eq!(Shelf::open(scratch.path())?.names()?, ["00000000000000000005"]);
         Ok(())
     }
 
