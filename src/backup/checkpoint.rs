@@ -80,7 +80,7 @@ impl StoredCheckpoint {
 
     pub fn decode(content: &[u8]) -> Result<StoredCheckpoint, Damage> {
         let Description { manifest, files } = serde_json::from_slice(content).map_err(Damage::content)?;
-        let manifest = Manifest::decode(manifest.as_bytes()).map_err(Damage::content)?;
+        let manifest = Manifest::decode(manifest.as_bytes()).map_err(damage_of)?;
         if files.len() != manifest.files.len() {
             return Err(Damage::content("not all files are described"));
         }
@@ -183,7 +183,8 @@ impl Storing<'_> {
         match self.repository.checkpoint(index) {
             Ok(Some(there)) if there.missing(&known) == 0 => return Ok(stored),
             // One that can't be read is described again.
-            Ok(_) | Err(BackupError::Damaged { .. }) => {}
+            Ok(_) => {}
+            Err(error) if error.is_worthless_object() => {}
             Err(error) => return Err(error),
         }
         let files = self.store_files(lent, &known, &mut stored)?;
@@ -289,6 +290,14 @@ impl Storing<'_> {
             }
             self.pause(DOOM_POLL)?;
         }
+    }
+}
+
+/// A newer version is not told as damaged content: it must be told apart.
+fn damage_of(manifest: FileDamage) -> Damage {
+    match manifest {
+        FileDamage::Version { found, supported } => Damage::Version { found, supported },
+        damage => Damage::content(damage),
     }
 }
 

@@ -119,6 +119,11 @@ impl BackupError {
         BackupError::Damaged { name: name.to_owned(), damage }
     }
 
+    /// Whether an object is worth nothing as it is. One of a newer version is sound, and a newer program's.
+    pub fn is_worthless_object(&self) -> bool {
+        matches!(self, BackupError::Damaged { damage, .. } if !matches!(damage, Damage::Version { .. }))
+    }
+
     /// Whether it says that what was backed up, or is to be, is not what was written.
     pub fn is_damage(&self) -> bool {
         match self {

@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 
 use super::checkpoint::StoredCheckpoint;
-use super::error::{BackupError, Result};
+use super::error::Result;
 use super::inventory::HeldCheckpoint;
 use super::names::{self, LogName, PieceName};
 use super::repository::Repository;
@@ -182,7 +182,7 @@ fn pieces_of<'a>(
         match read(repository, *index) {
             Ok(checkpoint) => pieces.extend(checkpoint.iter().flat_map(StoredCheckpoint::pieces)),
             // It can't be restored, whatever pieces are there. A node that stores it again stores its pieces, too.
-            Err(BackupError::Damaged { .. }) => {}
+            Err(error) if error.is_worthless_object() => {}
             Err(error) => return Err(error),
         }
     }

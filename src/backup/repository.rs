@@ -167,7 +167,8 @@ impl Repository {
                 Ok(Some(checkpoint)) if checkpoint.missing(&there) == 0 => {
                     checkpoints.push(checkpoint.held())
                 }
-                Ok(Some(_)) | Err(BackupError::Damaged { .. }) => incomplete.push(index),
+                Ok(Some(_)) => incomplete.push(index),
+                Err(error) if error.is_worthless_object() => incomplete.push(index),
                 // It was pruned since.
                 Ok(None) => {}
                 Err(error) => return Err(error),

@@ -312,7 +312,7 @@ impl Agent {
 /// What can't be read counts as not there: it is made again.
 fn unless_damaged<T>(read: Result<Option<T>>) -> Result<Option<T>> {
     match read {
-        Err(BackupError::Damaged { .. }) => Ok(None),
+        Err(error) if error.is_worthless_object() => Ok(None),
         read => read,
     }
 }

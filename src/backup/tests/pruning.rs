@@ -68,6 +68,39 @@ fn a_checkpoint_that_is_stored_while_its_pieces_are_pruned_has_them_in_the_end()
     assert_eq!(missing_pieces(&repository, index), Some(0));
 }
 
+#[test]
+fn a_checkpoint_of_a_newer_version_is_neither_pruned_nor_replaced_by_an_older_program() {
+    let mut world = World::new();
+    world.run(30);
+    let index = world.checkpoint();
+    back_up(&mut world);
+    let (repository, clock) = (world.repository(), Clock::system());
+    let (head, body) = ("perdura checkpoint 99", "{}\n");
+    let sum = xxhash_rust::xxh3::xxh3_64(format!("{head}{body}").as_bytes());
+    let manifest = format!("{head} {sum:016x}\n{body}");
+    let content = serde_json::json!({ "manifest": manifest, "files": [] }).to_string();
+    let path = names::checkpoint_path(index);
+    repository.write(&path, Kind::Checkpoint, content.as_bytes()).expect("it can be written");
+    let is_newer = |error: BackupError| {
+        matches!(error, BackupError::Damaged { damage: Damage::Version { found: 99, .. }, .. })
+    };
+    let far_ms = clock.unix_ms() + 9 * 86_400_000;
+    assert!(prune::plan(&repository, Keep::Newest(1), far_ms).is_err_and(is_newer));
+    assert!(repository.inventory().is_err_and(is_newer));
+    let lent = world.newest_checkpoint().expect("it can be read").expect("it was just made");
+    let mut between = |_| Ok(());
+    let mut storing =
+        Storing { repository: &repository, clock: &clock, bytes_per_second: 0, between: &mut between };
+    assert!(storing.store(&lent).is_err_and(is_newer));
+    assert!(repository.checkpoint(index).is_err_and(is_newer), "it is as it was");
+    // A piece is doomed only after all descriptions were read once more.
+    let pieces = repository.pieces().expect("it can be read").into_keys().collect();
+    let doomed = prune::Doomed { pieces, ..prune::Doomed::default() };
+    let count = doomed.pieces.len();
+    assert!(prune::remove(&repository, &doomed, &clock, |_| {}).is_err_and(is_newer));
+    assert_eq!(repository.pieces().expect("it can be read").len(), count);
+}
+
 /// Pieces that a checkpoint lacks; `None` where it is not described.
 fn missing_pieces(repository: &Repository, index: u64) -> Option<usize> {
     let there = repository.pieces().expect("it can be read").into_keys().collect();
