@@ -182,12 +182,43 @@ pub struct Stamp {
 }
 
 /// A command that ran, for the statistics.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executed {
     /// Its place in [`statistic_names`](super::table::statistic_names).
     pub index: usize,
     /// The code of the error that it answered.
     pub error: Option<String>,
+}
+
+/// How many commands ran, by kind: an entry of a log may have many millions of them.
+#[derive(Debug, Default)]
+pub struct Tally(Vec<(Executed, u64)>);
+
+impl Tally {
+    pub fn note(&mut self, executed: Executed, times: u64) {
+        match self.0.iter_mut().rev().find(|(known, _)| *known == executed) {
+            Some((_, count)) => *count += times,
+            None => self.0.push((executed, times)),
+        }
+    }
+
+    /// All commands together.
+    pub fn sum(&self) -> u64 {
+        self.0.iter().map(|(_, count)| count).sum()
+    }
+
+    pub fn drain(&mut self) -> impl Iterator<Item = (Executed, u64)> {
+        self.0.drain(..)
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    #[cfg(test)]
+    pub fn kinds(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// What running commands leaves to be done by the one who ran them.
@@ -203,8 +234,8 @@ pub struct Effects {
     pub changes: u64,
     /// Keys that were met dead and freed.
     pub expired: u64,
-    /// Commands that ran, in order.
-    pub executed: Vec<Executed>,
+    /// Commands that ran.
+    pub executed: Tally,
     /// A mark, by its name: the keyspace is to be captured behind this entry.
     pub mark: Option<String>,
     /// The seed of all tables from here on, unless they have one.
@@ -219,10 +250,10 @@ pub struct Effects {
 
 impl Effects {
     /// Takes in what commands left that ran elsewhere. Neither touched keys nor slow commands are among it.
-    pub fn absorb(&mut self, other: Effects) {
+    pub fn absorb(&mut self, mut other: Effects) {
         self.changes += other.changes;
         self.expired += other.expired;
-        self.executed.extend(other.executed);
+        other.executed.drain().for_each(|(executed, times)| self.executed.note(executed, times));
         self.published.extend(other.published);
         self.garbage.extend(other.garbage);
     }
@@ -478,7 +509,7 @@ impl<'a> WriteContext<'a> {
 
     /// Notes for the statistics that a command ran.
     pub fn note_executed(&mut self, index: usize, error: Option<&CommandError>) {
-        self.effects.executed.push(Executed { index, error: error.map(CommandError::code) });
+        self.effects.executed.note(Executed { index, error: error.map(CommandError::code) }, 1);
     }
 
     /// Says that fields of a key's hash may have got deadlines.

@@ -19,7 +19,7 @@ use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
 use crate::apply::bulk::{self, MarkMet};
 use crate::apply::{Applier, ApplyError, EntryRun};
-use crate::command::context::{Executed, Garbage, Stamp};
+use crate::command::context::{Executed, Garbage, Stamp, Tally};
 use crate::command::{Blocking, Command, ReadContext, statistic_index};
 use crate::env::Clock;
 use crate::keyspace::entry::Entry;
@@ -111,15 +111,18 @@ impl LogGauge {
     }
 
     /// Counts the commands of an entry; each is charged an equal part of the time that all took.
-    fn count(&self, executed: &mut Vec<Executed>, began_ns: u64) {
-        if executed.is_empty() {
+    fn count(&self, executed: &mut Tally, began_ns: u64) {
+        let sum = executed.sum();
+        if sum == 0 {
             return;
         }
-        let micros = (self.clock.monotonic_ns() - began_ns) / 1000 / executed.len() as u64;
-        for Executed { index, error } in executed.drain(..) {
+        let micros = (self.clock.monotonic_ns() - began_ns) / 1000 / sum;
+        for (Executed { index, error }, times) in executed.drain() {
             let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Done };
-            self.lane.command(index, micros, outcome);
-            error.into_iter().for_each(|code| self.metrics.error(&code));
+            for _ in 0..times {
+                self.lane.command(index, micros, outcome);
+                error.iter().for_each(|code| self.metrics.error(code));
+            }
         }
     }
 }

@@ -73,7 +73,7 @@ fn outcome(run: impl FnOnce(&mut Applier)) -> (Digest, Vec<usize>, i64, [u64; 3]
     run(&mut applier);
     let keys = (0..DATABASES).map(|db| keyspace.usage(db).keys).collect();
     let Effects { changes, expired, executed, .. } = &applier.effects;
-    let counts = [*changes, *expired, executed.len() as u64];
+    let counts = [*changes, *expired, executed.sum()];
     (digest::of_keyspace(&keyspace), keys, applier.last_stamp_ms(), counts)
 }
 
@@ -151,6 +151,39 @@ fn applied(log: &[Vec<u8>], threads: usize) -> (Digest, String) {
     let entries: Vec<Indexed<'_>> = (1..).zip(log.iter().map(Vec::as_slice)).collect();
     apply(&mut applier, threads, &entries).expect("it can be understood");
     (digest::of_keyspace(&keyspace), scanned(&mut applier))
+}
+
+/// Each noted by itself, and kept as it was read, they took more than ten times their bytes.
+#[test]
+fn the_commands_of_a_long_transaction_are_counted_and_not_kept() {
+    const COMMANDS: usize = 100_000;
+    let command =
+        |words: &[&str]| -> Words { (0, words.iter().map(|word| word.as_bytes().to_vec()).collect()) };
+    let mut transaction = vec![command(&["INCR", "n"]); COMMANDS];
+    transaction.push(command(&["RPUSH", "n", "1"]));
+    let log = payload(1, &[vec![command(&["DEL", "n"])], transaction]);
+    for is_bulk in [false, true] {
+        let (keyspace, mutator) = Keyspace::create();
+        let mut applier = Applier::new(mutator, TypeLimits::default());
+        match is_bulk {
+            true => drop(apply(&mut applier, 2, &[(1, &log)]).expect("it can be understood")),
+            false => applier.apply_unattended(&log).expect("it can be understood"),
+        }
+        let executed = &applier.effects.executed;
+        assert_eq!((executed.kinds(), executed.sum()), (3, COMMANDS as u64 + 2), "DEL, INCR, RPUSH's error");
+        assert_eq!((applier.effects.changes, keyspace.usage(0).keys), (COMMANDS as u64, 1));
+    }
+}
+
+/// Commands are read once for their locks before the first runs.
+#[test]
+fn a_transaction_that_cannot_be_understood_to_its_end_changes_nothing() {
+    let words = |line: &str| -> Words { (0, line.split(' ').map(|word| word.as_bytes().to_vec()).collect()) };
+    let (keyspace, mutator) = Keyspace::create();
+    let mut applier = Applier::new(mutator, TypeLimits::default());
+    let log = payload(1, &[vec![words("SET k v"), words("NOSUCH k")]]);
+    assert_eq!(applier.apply_unattended(&log), Err(ApplyError::UnknownCommand("NOSUCH".to_owned())));
+    assert_eq!(keyspace.usage(0).keys, 0);
 }
 
 #[test]
