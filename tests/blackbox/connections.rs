@@ -64,6 +64,20 @@ fn who_stops_sending_is_answered_to_the_last() {
     assert_eq!(answers, ":2\r\n$2\r\nvw\r\n");
 }
 
+/// The write's answer is made after RESET was read, and still belongs to the time before it.
+#[test]
+fn what_was_sent_before_a_reset_stays_unanswered() {
+    let node = perdura().start();
+    for _ in 0..20 {
+        let mut stream = std::net::TcpStream::connect(node.addr()).expect("the node accepts");
+        stream.write_all(b"CLIENT REPLY OFF\r\nSET k v\r\nRESET\r\nPING\r\n").expect("it is sent");
+        stream.shutdown(Shutdown::Write).expect("half of it is closed");
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).expect("answers and an end");
+        assert_eq!(answers, "+RESET\r\n+PONG\r\n");
+    }
+}
+
 #[test]
 fn a_slow_read_is_kept_without_passwords() {
     let node = perdura().flag("requirepass", "secret").start();

@@ -62,7 +62,7 @@ pub const FAMILY: Family = Family {
         ),
         Command::local("reset", 1, reset)
             .session(SessionCommand::Reset)
-            .flags(&[GREETING, Flags::WHILE_SUBSCRIBED])
+            .flags(&[GREETING, Flags::WHILE_SUBSCRIBED, Flags::ORDERED])
             .docs("6.2.0", "O(1)", "Resets the connection."),
         Command::local("select", 2, select)
             .session(SessionCommand::Select)
