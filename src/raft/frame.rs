@@ -90,10 +90,14 @@ pub enum Frame {
     /// The sender's log is new; it wants note to be taken of that.
     Rejoin {
         log_id: u64,
+        /// 0 until all have taken note, then 1.
+        round: u8,
     },
     /// The sender has taken note of that log.
     Account {
         log_id: u64,
+        /// The round in which it was asked.
+        round: u8,
         account: Account,
     },
     /// The receiver is to say which log it has, and to return this.
@@ -251,8 +255,8 @@ impl Frame {
             Frame::Beat { .. } => 9,
             Frame::BeatAnswer { .. } => 8,
             Frame::Shipment(shipment) => shipment::body_bytes(shipment),
-            Frame::Rejoin { .. } => 8,
-            Frame::Account { .. } => 33,
+            Frame::Rejoin { .. } => 9,
+            Frame::Account { .. } => 34,
             Frame::Prove { .. } => 8,
             Frame::Proof { .. } => 16,
         }
@@ -276,16 +280,18 @@ impl Frame {
                 out.put_u64_le(*term);
             }
             Frame::Shipment(shipment) => shipment::put(shipment, chain),
-            Frame::Rejoin { log_id } => {
+            Frame::Rejoin { log_id, round } => {
                 out.put_u8(KIND_REJOIN);
                 out.put_u64_le(*log_id);
+                out.put_u8(*round);
             }
-            Frame::Account { log_id, account: Account { term, end, memory } } => {
+            Frame::Account { log_id, round, account: Account { term, end, memory } } => {
                 out.put_u8(KIND_ACCOUNT);
                 for number in [*log_id, *term, end.term, end.index] {
                     out.put_u64_le(number);
                 }
                 out.put_u8(*memory as u8);
+                out.put_u8(*round);
             }
             Frame::Prove { challenge } => {
                 out.put_u8(KIND_PROVE);
@@ -321,7 +327,10 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
         shipment::KIND_ASK | shipment::KIND_PIECE | shipment::KIND_GONE => {
             Frame::Shipment(shipment::decode(kind, &mut body)?)
         }
-        KIND_REJOIN => Frame::Rejoin { log_id: body.try_get_u64_le().map_err(|_| short("log id"))? },
+        KIND_REJOIN => Frame::Rejoin {
+            log_id: body.try_get_u64_le().map_err(|_| short("log id"))?,
+            round: body.try_get_u8().map_err(|_| short("round"))?,
+        },
         KIND_ACCOUNT => decode_account(&mut body)?,
         KIND_PROVE => Frame::Prove { challenge: body.try_get_u64_le().map_err(|_| short("challenge"))? },
         KIND_PROOF => Frame::Proof {
@@ -341,7 +350,8 @@ fn decode_account(body: &mut Bytes) -> Result<Frame, FrameError> {
     let (log_id, term) = (number()?, number()?);
     let end = LogEnd { term: number()?, index: number()? };
     let memory = Memory::decode(body.try_get_u8().map_err(|_| short("account"))?)?;
-    Ok(Frame::Account { log_id, account: Account { term, end, memory } })
+    let round = body.try_get_u8().map_err(|_| short("round"))?;
+    Ok(Frame::Account { log_id, round, account: Account { term, end, memory } })
 }
 
 fn short(part: &'static str) -> FrameError {
@@ -392,9 +402,10 @@ mod tests {
             piece(b"content"),
             piece(b""),
             Frame::Shipment(Shipment::Gone { index: 8 }),
-            Frame::Rejoin { log_id: 1 << 60 },
+            Frame::Rejoin { log_id: 1 << 60, round: 1 },
             Frame::Account {
                 log_id: 5,
+                round: 1,
                 account: Account { term: 6, end: LogEnd { term: 4, index: 7 }, memory: Memory::Whole },
             },
             Frame::Prove { challenge: u64::MAX },

@@ -25,9 +25,9 @@ pub enum PeerEvent {
     /// A message for the local subscribers.
     Publish(Bytes),
     /// For [`Node::step_rejoin`](super::node::Node::step_rejoin).
-    Rejoin { log_id: u64 },
+    Rejoin { log_id: u64, round: u8 },
     /// For [`Node::step_account`](super::node::Node::step_account).
-    Account { log_id: u64, account: Account },
+    Account { log_id: u64, round: u8, account: Account },
     /// For [`Node::step_prove`](super::node::Node::step_prove).
     Prove { challenge: u64 },
     /// For [`Node::step_proof`](super::node::Node::step_proof).
@@ -161,8 +161,8 @@ impl From<Frame> for PeerEvent {
             Frame::Raft(frame) => PeerEvent::Raft(frame),
             Frame::Publish(payload) => PeerEvent::Publish(payload),
             Frame::Shipment(shipment) => PeerEvent::Shipment(shipment),
-            Frame::Rejoin { log_id } => PeerEvent::Rejoin { log_id },
-            Frame::Account { log_id, account } => PeerEvent::Account { log_id, account },
+            Frame::Rejoin { log_id, round } => PeerEvent::Rejoin { log_id, round },
+            Frame::Account { log_id, round, account } => PeerEvent::Account { log_id, round, account },
             Frame::Prove { challenge } => PeerEvent::Prove { challenge },
             Frame::Proof { log_id, challenge } => PeerEvent::Proof { log_id, challenge },
             Frame::Beat { term, .. } => PeerEvent::Beat { term },

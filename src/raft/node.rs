@@ -111,8 +111,8 @@ pub struct Node<D: Disk> {
     log_id: u64,
     log_book: LogBook,
     standing: Standing,
-    /// Members with a new log that have asked, and which, and were not answered yet.
-    asked: Vec<(NodeId, u64)>,
+    /// Members with a new log that have asked, and which, and in which round, and were not answered yet.
+    asked: Vec<(NodeId, u64, u8)>,
     /// It is time to ask the others.
     must_ask: bool,
     /// How long the log's writes take lately.

@@ -425,8 +425,8 @@ impl Cluster {
         for (from, frame) in member.mailbox.drain(..) {
             match frame {
                 Frame::Raft(frame) => node.step(from, frame, now_ms),
-                Frame::Rejoin { log_id } => node.step_rejoin(from, log_id),
-                Frame::Account { log_id, account } => node.step_account(from, log_id, account),
+                Frame::Rejoin { log_id, round } => node.step_rejoin(from, log_id, round),
+                Frame::Account { log_id, round, account } => node.step_account(from, log_id, round, account),
                 Frame::Prove { challenge } => node.step_prove(from, challenge),
                 Frame::Proof { log_id, challenge } => node.step_proof(from, log_id, challenge),
                 other => panic!("nodes do not say {other:?}"),

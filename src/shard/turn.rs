@@ -218,8 +218,10 @@ impl<D: Disk> Shard<D> {
             PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now.monotonic_ms),
             PeerEvent::Part => self.node.step_part(from, now.monotonic_ms),
             PeerEvent::Unreachable => self.node.report_unreachable(from),
-            PeerEvent::Rejoin { log_id } => self.node.step_rejoin(from, log_id),
-            PeerEvent::Account { log_id, account } => self.node.step_account(from, log_id, account),
+            PeerEvent::Rejoin { log_id, round } => self.node.step_rejoin(from, log_id, round),
+            PeerEvent::Account { log_id, round, account } => {
+                self.node.step_account(from, log_id, round, account)
+            }
             PeerEvent::Prove { challenge } => self.node.step_prove(from, challenge),
             PeerEvent::Proof { log_id, challenge } => self.node.step_proof(from, log_id, challenge),
             // The caller's: a shard has no files.

@@ -84,7 +84,7 @@ fn forged_frames_of_a_stranger_leave_nothing_behind() {
     let term = cluster.client(0).info_number("perdura_term");
     say_to_all(&cluster, |from, to| vec![heartbeat(from, to, term, 1_000)]);
     writes_go_on(&mut cluster, "commit");
-    say_to_all(&cluster, |_, _| vec![Frame::Rejoin { log_id: 4_711 }]);
+    say_to_all(&cluster, |_, _| vec![Frame::Rejoin { log_id: 4_711, round: 0 }]);
     writes_go_on(&mut cluster, "rejoin");
     say_to_all(&cluster, |from, to| vec![heartbeat(from, to, u64::MAX, 0)]);
     writes_go_on(&mut cluster, "term");

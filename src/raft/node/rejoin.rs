@@ -12,6 +12,7 @@
 //!   are durable before the member says anything else.
 //! - Until it knows everything up to that end to be committed it *learns*: it follows, appends and acknowledges; it does not
 //!   campaign; and it votes only for a candidate whose log ends there or later.
+//! - It asks twice, and only what it is told the second time counts: it asks again once all have answered, so once all have taken note.
 //! - It takes all others, not a majority: one that is not asked could be a candidate that still holds an old vote.
 //! - Each tells, too, whether it knows all that it ever said. Whatever was committed is known to a majority, so to one who has
 //!   lost nothing, as long as those who have are no majority. If they are, the member goes on waiting: what one of them had
@@ -31,8 +32,10 @@
 //!   [`Node::process`]), so L's durable log held e when L counted. L counted before it took note of X's new log, for then it forgot what
 //!   X had acknowledged, and it took note before it told X its end. So L's log held e when it told its end, and E is at least that end.
 //! - A log that holds a committed entry never loses it by raft's rules. If L has lost its log since, then L is one of those who do not
-//!   know all that they said; X joins only while those, with X, are no majority, so another member of the majority that
-//!   acknowledged e holds it, and X was told that member's end: E is at least that.
+//!   know all that they said; X joins only while those, with X, are no majority, so another member M of the majority that
+//!   acknowledged e holds it, and X was told that member's end: E is at least that. M held e when it told its end, for it told
+//!   it after all had taken note: L had by then counted what X acknowledged with its lost log for the last time, and M's
+//!   acknowledgement before. With one round M could have told its end before it held e, and L counted both afterwards.
 //! - A candidate C whose log ends at E or later holds e. This is raft's own argument (Ongaro and Ousterhout 2014, section 5.4.3) with
 //!   the log that ended at E in the place of the voter's: that log held e, and C's is at least as up to date. If both last terms are the same,
 //!   one leader wrote both ends, and C's log contains the other. If C's is later, the leader of that term held e, by induction.
@@ -65,6 +68,10 @@ use crate::raft::outbox::Outbound;
 
 /// For how long those who may be there are waited for, where a whole group seems to be new.
 const PATIENCE_TICKS: u64 = 20;
+/// In this round members take note of the new log.
+const FIRST_ROUND: u8 = 0;
+/// In this round, when all have, they tell what counts.
+const SECOND_ROUND: u8 = 1;
 /// How often a member that can't join says so.
 const WARNING_TICKS: u64 = 1200;
 
@@ -73,15 +80,15 @@ const WARNING_TICKS: u64 = 1200;
 pub(super) enum Standing {
     /// It takes part in everything.
     Full,
-    /// Its log is new: what the others told it so far, and for how many ticks it has asked.
-    Silent { accounts: BTreeMap<NodeId, Account>, ticks: u64 },
+    /// Its log is new: what the others told it so far in this round, for how many ticks it has asked, and the round.
+    Silent { accounts: BTreeMap<NodeId, Account>, ticks: u64, round: u8 },
     /// It votes only for candidates whose log ends here or later, until it knows all that lies before to be committed.
     Learning { until: LogEnd },
 }
 
 impl Standing {
     pub(super) fn silent() -> Standing {
-        Standing::Silent { accounts: BTreeMap::new(), ticks: 0 }
+        Standing::Silent { accounts: BTreeMap::new(), ticks: 0, round: FIRST_ROUND }
     }
 
     /// Where a node begins with a log of this trust.
@@ -125,16 +132,18 @@ impl<D: Disk> Node<D> {
     }
 
     /// A member whose log is new asks what the others know. It is answered once it has proved that log.
-    pub fn step_rejoin(&mut self, from: NodeId, log_id: u64) {
+    pub fn step_rejoin(&mut self, from: NodeId, log_id: u64, round: u8) {
         if self.hears_log(from, log_id) && self.asked.len() < self.config.identity.members.len() {
-            self.asked.push((from, log_id));
+            self.asked.push((from, log_id, round));
         }
     }
 
-    /// A member has taken note of this node's log.
-    pub fn step_account(&mut self, from: NodeId, log_id: u64, account: Account) {
+    /// A member has taken note of this node's log, before it was asked in this round.
+    pub fn step_account(&mut self, from: NodeId, log_id: u64, asked_in: u8, account: Account) {
         if log_id == self.log_id && others_of(&self.config.identity).any(|id| id == from) {
-            if let Standing::Silent { accounts, .. } = &mut self.standing {
+            if let Standing::Silent { accounts, round, .. } = &mut self.standing
+                && *round == asked_in
+            {
                 accounts.insert(from, account);
             }
             self.settle_standing();
@@ -143,7 +152,7 @@ impl<D: Disk> Node<D> {
 
     /// To be called with every tick, before raft's own, which only comes for those who may campaign.
     pub(super) fn tick_standing(&mut self) {
-        if let Standing::Silent { accounts, ticks } = &mut self.standing {
+        if let Standing::Silent { accounts, ticks, .. } = &mut self.standing {
             *ticks += 1;
             if *ticks == PATIENCE_TICKS {
                 tracing::warn!("this node's log is new: it waits until all other members know");
@@ -182,15 +191,15 @@ impl<D: Disk> Node<D> {
         if !asks && self.asked.is_empty() {
             return;
         }
-        if asks {
+        if asks && let Standing::Silent { round, .. } = self.standing {
             for id in others_of(&self.config.identity) {
-                out.send(id, &Frame::Rejoin { log_id: self.log_id });
+                out.send(id, &Frame::Rejoin { log_id: self.log_id, round });
             }
         }
         let (term, end) = (self.raw.raft.term, self.raw.store().durable_end());
         let account = Account { term, end, memory: self.memory() };
-        for (to, log_id) in self.asked.drain(..) {
-            out.send(to, &Frame::Account { log_id, account });
+        for (to, log_id, round) in self.asked.drain(..) {
+            out.send(to, &Frame::Account { log_id, round, account });
         }
         out.flush();
     }
@@ -215,9 +224,12 @@ impl<D: Disk> Node<D> {
     fn settle_standing(&mut self) {
         match &self.standing {
             Standing::Full => {}
-            Standing::Silent { accounts, ticks } => {
+            Standing::Silent { accounts, ticks, round } => {
                 let identity = &self.config.identity;
-                let is_new_group = self.memory() == Memory::New && accounts.values().all(is_of_new_group);
+                let is_first_round = *round == FIRST_ROUND;
+                // In the second round too few may have answered: the first one has shown that the group is not new.
+                let is_new_group =
+                    is_first_round && self.memory() == Memory::New && accounts.values().all(is_of_new_group);
                 let are_enough = accounts.len() + 1 >= identity.quorum();
                 let all_told = accounts.len() + 1 == identity.members.len();
                 let is_whole = |account: &&Account| account.memory == Memory::Whole;
@@ -225,6 +237,8 @@ impl<D: Disk> Node<D> {
                 let knows_all = identity.members.len() - whole < identity.quorum();
                 if is_new_group && (all_told || are_enough && *ticks >= PATIENCE_TICKS) {
                     self.standing = Standing::Full;
+                } else if all_told && knows_all && is_first_round {
+                    self.ask_again();
                 } else if all_told && knows_all {
                     self.begin_learning();
                 }
@@ -255,7 +269,16 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// All others have taken note.
+    /// All others have taken note: what they say from now on counts.
+    fn ask_again(&mut self) {
+        if let Standing::Silent { accounts, round, .. } = &mut self.standing {
+            accounts.clear();
+            *round = SECOND_ROUND;
+            self.must_ask = true;
+        }
+    }
+
+    /// All others have told their terms and ends after all had taken note.
     fn begin_learning(&mut self) {
         let Standing::Silent { accounts, .. } = &self.standing else { return };
         let term = accounts.values().map(|account| account.term).fold(0, u64::max);

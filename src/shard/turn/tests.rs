@@ -97,8 +97,8 @@ impl Group {
         let node = &mut self.others[to as usize - 2];
         match PeerEvent::from(frame) {
             PeerEvent::Raft(frame) => node.step(from, frame, self.now_ms),
-            PeerEvent::Rejoin { log_id } => node.step_rejoin(from, log_id),
-            PeerEvent::Account { log_id, account } => node.step_account(from, log_id, account),
+            PeerEvent::Rejoin { log_id, round } => node.step_rejoin(from, log_id, round),
+            PeerEvent::Account { log_id, round, account } => node.step_account(from, log_id, round, account),
             PeerEvent::Prove { challenge } => node.step_prove(from, challenge),
             PeerEvent::Proof { log_id, challenge } => node.step_proof(from, log_id, challenge),
             _ => panic!("nodes do not say this"),

@@ -38,7 +38,7 @@ fn six_rejoin_frames_of_a_stranger_leave_the_leader_in_office() {
     for (to, from) in [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)] {
         let now_ms = cluster.clock_of(to);
         let node = cluster.node(to);
-        node.step_rejoin(from, 4_711);
+        node.step_rejoin(from, 4_711, 0);
         node.step_proof(from, 4_711, 4_711);
         node.step_prove(from, 4_711);
         node.step_beat(from, u64::MAX, now_ms);

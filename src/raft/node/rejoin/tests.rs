@@ -278,3 +278,31 @@ fn a_learner_knows_everything_once_an_entry_of_a_later_term_is_committed() {
     cluster.run_ms(300);
     assert!(cluster.node(learner).is_trusted());
 }
+
+/// A member told its end before it held an entry, which a leader then counted with an acknowledgement of the lost log; the leader failed, and
+/// the end of that entry was never told.
+#[test]
+fn only_ends_that_are_told_after_all_have_taken_note_count() {
+    let mut cluster = Cluster::new(5);
+    let leader = cluster.elect();
+    cluster.propose(leader, "a");
+    cluster.run_ms(300);
+    let victim = cluster.followers_of(leader)[0];
+    cluster.isolate(victim);
+    cluster.lose_log(victim);
+    cluster.start(victim);
+    let log_id = cluster.log_id_of(victim);
+    let others: Vec<NodeId> = (1..=5).filter(|id| *id != victim).collect();
+    let node = cluster.node(victim);
+    let account = |index| Account { term: 3, end: LogEnd { term: 3, index }, memory: Memory::Whole };
+    for round in [FIRST_ROUND, FIRST_ROUND] {
+        others.iter().for_each(|id| node.step_account(*id, log_id, round, account(7)));
+        assert!(node.is_silent(), "some may have told before others had taken note");
+        assert!(node.must_ask);
+    }
+    let (last, rest) = others.split_last().expect("four others");
+    rest.iter().for_each(|id| node.step_account(*id, log_id, SECOND_ROUND, account(7)));
+    assert!(node.is_silent());
+    node.step_account(*last, log_id, SECOND_ROUND, account(8));
+    assert_eq!(node.standing, Standing::Learning { until: LogEnd { term: 3, index: 8 } });
+}
