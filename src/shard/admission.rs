@@ -23,6 +23,9 @@ use crate::propose::entry::{EntryArgs, EntryReader, Item};
 /// A plan that touches so many elements takes no more: other clients, and signs of life, come before the rest.
 const PLAN_STEPS: u64 = 4_000_000;
 
+/// The command that frees a key is longer by less than this than any command that creates the key: it has to fit as well.
+const FREEING_BYTES: usize = 16;
+
 /// Memory is measured again after so many ms, or where the plans since may have used a good part of the room.
 const MEASURE_PERIOD_MS: u64 = 20;
 const MEASURE_AT_SHARE: u64 = 16;
@@ -117,6 +120,7 @@ impl Gate<'_> {
         let (command, argc) = match *work {
             Work::Write { command, argc, .. } | Work::Blocking { command, argc, .. } => (command, argc),
             Work::Transaction { .. } if !encoded.is_empty() => return self.admit_transaction(plan, encoded),
+            Work::Internal { .. } if !plan.has_room_for(encoded.len()) => return Ok(Admission::Close),
             _ => return Ok(Admission::Take),
         };
         if let Some(admission) = admit_length(plan, encoded.len(), "command") {
@@ -245,7 +249,7 @@ impl Admission {
 
 /// Whether the log takes an item of this length, by itself and beside what is planned.
 fn admit_length(plan: &Plan, bytes: usize, what: &str) -> Option<Admission> {
-    let limit = plan.max_item_bytes();
+    let limit = plan.max_item_bytes() - FREEING_BYTES;
     if bytes > limit {
         let text = format!("ERR the {what} takes {bytes} bytes in the log, the limit is {limit}");
         return Some(Admission::Refuse(text));

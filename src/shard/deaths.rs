@@ -3,10 +3,13 @@
 //! - A key is dead to a reader of the primary once its clock has reached the deadline. If no entry's stamp has, another node may
 //!   lead next whose clock is behind, and show the key alive again: what one client was told would be untrue for the next.
 //! - So such a read has an entry logged first, which frees the key; the read is answered behind it, by its stamp, and stamps
-//!   never go back.
+//!   never go back. Any entry would do: its stamp settles every death before it, whichever keys it frees.
 //!
 //! Caveat: while writes are paused, or the disk is full, nothing is logged and reads go by the clock alone.
 
+use std::collections::BTreeSet;
+
+use super::expiry::NAMES_BYTES;
 use super::machine::Machine;
 use super::plan::{Act, Plan};
 use crate::apply::read_in;
@@ -26,7 +29,7 @@ pub fn settle(machine: &Machine, plan: &mut Plan) -> Result<(), EntryError> {
     if plan.logged > 0 || planted::is(Bug::TellUnsettledDeaths) {
         return Ok(());
     }
-    for (db, key) in unsettled(machine, plan)? {
+    for (db, key) in unsettled(machine, plan)?.keys {
         let mut encoded = Vec::new();
         entry::write_single(&mut encoded, db, &[FREE_EXPIRED, &key]);
         plan.begin_with(&encoded);
@@ -34,15 +37,38 @@ pub fn settle(machine: &Machine, plan: &mut Plan) -> Result<(), EntryError> {
     Ok(())
 }
 
+/// Databases and keys whose deaths are not settled, each once.
+#[derive(Default)]
+struct Unsettled {
+    keys: BTreeSet<(usize, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Unsettled {
+    /// Notes a key. Of names that are too long together, the walk for the dead frees the rest; if there is no other, the entry
+    /// names an empty key, for its stamp is enough.
+    fn add(&mut self, db: usize, key: &[u8]) {
+        let bytes = self.bytes + key.len();
+        let key = match bytes <= NAMES_BYTES {
+            true => key,
+            false if self.keys.is_empty() => &[],
+            false => return,
+        };
+        if self.keys.insert((db, key.to_vec())) {
+            self.bytes += key.len();
+        }
+    }
+}
+
 /// Databases and keys, as named by the plan's reads.
-fn unsettled(machine: &Machine, plan: &Plan) -> Result<Vec<(usize, Vec<u8>)>, EntryError> {
-    let mut found = Vec::new();
+fn unsettled(machine: &Machine, plan: &Plan) -> Result<Unsettled, EntryError> {
+    let mut found = Unsettled::default();
     let mut look = |db, command: &Command, args: &Args<'_>| {
         if command.flags.contains(Flags::WHOLE_KEYSPACE) {
-            found.extend(met_by_walk(machine, plan, db, command, args));
+            note_met_by_walk(machine, plan, (db, command, args), &mut found);
         }
         let keys = command.key_places(args).map(|place| args[place]);
-        found.extend(keys.filter(|key| is_unsettled(machine, plan, db, key)).map(|key| (db, key.to_vec())));
+        keys.filter(|key| is_unsettled(machine, plan, db, key)).for_each(|key| found.add(db, key));
     };
     for planned in &plan.acts {
         match &planned.act {
@@ -64,14 +90,13 @@ fn unsettled(machine: &Machine, plan: &Plan) -> Result<Vec<(usize, Vec<u8>)>, En
     Ok(found)
 }
 
-/// Database and key of an unsettled death that a command meets which names no keys (SCAN, RANDOMKEY).
-fn met_by_walk(
+/// Notes an unsettled death that a command meets which names no keys (SCAN, RANDOMKEY).
+fn note_met_by_walk(
     machine: &Machine,
     plan: &Plan,
-    db: usize,
-    command: &Command,
-    args: &Args<'_>,
-) -> Option<(usize, Vec<u8>)> {
+    (db, command, args): (usize, &Command, &Args<'_>),
+    found: &mut Unsettled,
+) {
     let applier = &machine.applier;
     let view = applier.keyspace().read(command.lock_set(args));
     let context = ReadContext::new(&view, db, plan.stamp.now_ms, plan.stamp.seed);
@@ -79,7 +104,9 @@ fn met_by_walk(
     // Past the bound the client is told nothing.
     let mut told = Vec::new();
     read_in(&context, command, args, &mut Reply::bounded(&mut told, Resp::V2, machine.reply_limit()));
-    context.met_unsettled().map(|(db, key)| (db, key.to_vec()))
+    if let Some((db, key)) = context.met_unsettled() {
+        found.add(db, key);
+    }
 }
 
 fn is_unsettled(machine: &Machine, plan: &Plan, db: usize, key: &[u8]) -> bool {
@@ -88,4 +115,22 @@ fn is_unsettled(machine: &Machine, plan: &Plan, db: usize, key: &[u8]) -> bool {
     let context = ReadContext::new(&view, db, plan.stamp.now_ms, 0).settled_until(applier.last_stamp_ms());
     context.look_for_deaths(key);
     context.met_unsettled().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_settle_deaths_are_few_bytes_and_each_is_there_once() {
+        let mut found = Unsettled::default();
+        let long = vec![b'n'; NAMES_BYTES + 1];
+        found.add(1, &long);
+        assert_eq!(found.keys.first(), Some(&(1, Vec::new())));
+        let half = vec![b'n'; NAMES_BYTES / 2];
+        (0..1000).for_each(|n| found.add(n % 8, &half));
+        found.add(0, &long);
+        let bytes: usize = found.keys.iter().map(|(_, key)| key.len()).sum();
+        assert!(bytes <= NAMES_BYTES && found.keys.len() == 3);
+    }
 }

@@ -19,6 +19,8 @@ const STEP_BUDGET: usize = 4096;
 const DEAD_COST: usize = 3;
 /// Dead fields that one command frees, which free them all if there are no more.
 const FIELDS_FREED: usize = 1000;
+/// Names of dead keys that one command and one step hold; a longer name is alone in its command.
+pub const NAMES_BYTES: usize = 1 << 20;
 
 /// The walk's place: database by database, range by range, slot by slot.
 #[derive(Debug, Default)]
@@ -28,7 +30,7 @@ pub struct ExpiryWalk {
     slot: usize,
 }
 
-/// Dead keys of one database, and hashes with dead fields.
+/// Dead keys of one database that one command frees, and hashes with dead fields.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Dead {
     pub db: usize,
@@ -49,21 +51,24 @@ impl ExpiryWalk {
     /// Looks for the dead, once around if that costs little.
     pub fn step(&mut self, applier: &mut Applier, now_ms: i64) -> Found {
         let mut found = Found::default();
-        let (mut budget, mut freed) = (STEP_BUDGET, 0);
+        let (mut budget, mut freed, mut bytes) = (STEP_BUDGET, 0, 0);
         for _ in 0..RANGES * DATABASES {
             let mut keys = Vec::new();
             let mut take = |entry: &Entry| {
+                // The search ends with the page, and another step finds the rest of it.
+                if bytes >= NAMES_BYTES {
+                    return DEAD_COST;
+                }
+                bytes += entry.key().len();
                 keys.push(entry.key().to_vec());
                 freed += freed_at_once(entry, now_ms);
-                DEAD_COST
+                if bytes >= NAMES_BYTES { STEP_BUDGET } else { DEAD_COST }
             };
             let mut search = DeadSearch::new(now_ms, budget, &mut take);
             let rest = applier.search_dead((self.db, self.range), self.slot, &mut search, now_ms);
             found.looked_at += search.looked_at();
             budget = search.budget();
-            if !keys.is_empty() {
-                found.dead.push(Dead { db: self.db, keys });
-            }
+            found.dead.extend(commands_of(self.db, keys));
             self.slot = rest.unwrap_or(0);
             if rest.is_none() {
                 self.next_range();
@@ -82,6 +87,23 @@ impl ExpiryWalk {
             self.db = (self.db + 1) % DATABASES;
         }
     }
+}
+
+/// Dead keys as several commands free them.
+fn commands_of(db: usize, keys: Vec<Vec<u8>>) -> Vec<Dead> {
+    let mut commands: Vec<Dead> = Vec::new();
+    let mut bytes = 0;
+    for key in keys {
+        bytes += key.len();
+        match commands.last_mut() {
+            Some(command) if bytes <= NAMES_BYTES => command.keys.push(key),
+            _ => {
+                bytes = key.len();
+                commands.push(Dead { db, keys: vec![key] });
+            }
+        }
+    }
+    commands
 }
 
 /// Keys and fields that one command frees of an entry.

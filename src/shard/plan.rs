@@ -122,7 +122,12 @@ impl Plan {
 
     /// Whether an item of this length may be logged with what is planned.
     pub fn has_room_for(&self, bytes: usize) -> bool {
-        self.logged == 0 || self.payload.len() + bytes <= self.max_bytes
+        self.logged == 0 || self.takes(bytes)
+    }
+
+    /// Whether the log takes an item of this length with what is planned.
+    pub fn takes(&self, bytes: usize) -> bool {
+        self.payload.len() + bytes <= self.max_bytes
     }
 
     pub fn is_full(&self) -> bool {
@@ -194,6 +199,8 @@ impl Plan {
 #[derive(Default)]
 pub struct Backlog {
     batches: VecDeque<Gathered>,
+    /// Items that this node itself proposes.
+    internal: usize,
 }
 
 struct Gathered {
@@ -220,7 +227,13 @@ pub struct Peeked<'a> {
 impl Backlog {
     pub fn add(&mut self, worker: usize, batch: Batch) {
         let Batch { bytes, items } = batch;
+        self.internal += items.iter().filter(|item| matches!(item.work, Work::Internal { .. })).count();
         self.batches.push_back(Gathered { worker, bytes, next_byte: 0, items: items.into_iter() });
+    }
+
+    /// Whether an item that this node itself proposes waits for a plan.
+    pub fn has_internal(&self) -> bool {
+        self.internal > 0
     }
 
     pub fn is_empty(&self) -> bool {
@@ -249,6 +262,7 @@ impl Backlog {
         let Item { connection, resp, work } = gathered.items.next()?;
         let start = gathered.next_byte;
         gathered.next_byte += encoded_bytes(&work);
+        self.internal -= usize::from(matches!(work, Work::Internal { .. }));
         let to = Addressee { worker: gathered.worker, connection, resp };
         Some(Next { to, work, encoded: &gathered.bytes[start..gathered.next_byte] })
     }

@@ -546,7 +546,8 @@ impl<D: Disk> Shard<D> {
         if now.monotonic_ms < self.next_expiry_ms {
             return;
         }
-        if !self.may_free(now) {
+        // What was found before would be found again.
+        if !self.may_free(now) || self.backlog.has_internal() {
             self.next_expiry_ms = now.monotonic_ms + EXPIRY_PERIOD_MS;
             return;
         }
@@ -607,10 +608,12 @@ fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stam
             plan.push(to, Act::Write);
             serving::plan_behind(machine, plan, encoded)?;
         }
-        Work::Internal { .. } => {
+        // What the log would not take would fail all that is planned with it.
+        Work::Internal { .. } if plan.takes(encoded.len()) => {
             plan.log(encoded);
             plan.push(to, Act::Internal);
         }
+        Work::Internal { .. } => {}
         Work::Blocking { command, deadline_ms, .. } => {
             let waiting = Waiting { command, encoded: encoded.into(), deadline_ms };
             if machine.is_ready(encoded, command, stamp)? {

@@ -131,3 +131,26 @@ fn many_that_die_at_once_are_found_some_at_a_time() {
     }
     assert!(steps < 20 && world.applier.keyspace().usage(0).keys == 0, "{steps} steps");
 }
+
+/// Names may be hundreds of megabytes long.
+#[test]
+fn a_step_holds_few_bytes_of_names_and_one_command_no_long_name_beside_others() {
+    let mut world = World::new();
+    let long = "n".repeat(NAMES_BYTES - 10);
+    world.apply(0, (0..4).map(|number| format!("SET {{x}}{number}{long} v PX 50")));
+    world.apply(0, (0..100).map(|number| format!("SET {{x}}{number} v PX 50")));
+    let mut freed = 0;
+    for _ in 0..20 {
+        let Found { dead, .. } = world.walk.step(&mut world.applier, 50);
+        let bytes = |dead: &Dead| dead.keys.iter().map(Vec::len).sum::<usize>();
+        assert!(dead.iter().map(bytes).sum::<usize>() <= 2 * NAMES_BYTES);
+        for command in &dead {
+            assert!(bytes(command) <= NAMES_BYTES || command.keys.len() == 1);
+            let keys: Vec<String> =
+                command.keys.iter().map(|key| String::from_utf8_lossy(key).into()).collect();
+            world.run(50, &format!("_freeexpired {}", keys.join(" ")));
+            freed += keys.len();
+        }
+    }
+    assert!(freed == 104 && world.applier.keyspace().usage(0).keys == 0, "{freed} freed");
+}

@@ -22,8 +22,8 @@ fn an_item_over_the_bound_of_the_log_fails_alone() {
     let exec = format!("SET e {} ; SET f {}", "x".repeat(600), "x".repeat(600));
     let most = format!("SET most {}", "x".repeat(700));
     let got = answers(&mut rig, &["SET a 1", &long, "SET b 1", &exec, &most, &most, &most, "GET b"]);
-    let too_long = "-ERR the command takes 2014 bytes in the log, the limit is 983";
-    let exec_too_long = "-EXECABORT Transaction discarded because of: ERR the transaction takes 1222 bytes in the log, the limit is 983";
+    let too_long = "-ERR the command takes 2014 bytes in the log, the limit is 967";
+    let exec_too_long = "-EXECABORT Transaction discarded because of: ERR the transaction takes 1222 bytes in the log, the limit is 967";
     assert_eq!(got, ["+OK", too_long, "+OK", exec_too_long, "+OK", "+OK", "+OK", "$1"]);
     assert_eq!(rig.run(1, "EXISTS a b long e f most"), "3");
 }
