@@ -56,7 +56,7 @@ pub struct Glob<'p>(Form<'p>);
 
 #[derive(Debug)]
 enum Form<'p> {
-    Apart(Apart),
+    Apart(Box<Apart>),
     Long(&'p [u8], Case),
 }
 
@@ -65,7 +65,7 @@ impl<'p> Glob<'p> {
         Glob(if is_long(pattern) {
             Form::Long(pattern, case)
         } else {
-            Form::Apart(Apart::new(pattern, case))
+            Form::Apart(Box::new(Apart::new(pattern, case)))
         })
     }
 

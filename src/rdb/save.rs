@@ -21,7 +21,7 @@ pub fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, most: usize) -> u16 {
         }
         ValueRef::Object(Object::List(list)) => {
             begin(out, kind::LIST, list.len());
-            each(out, most, list.iter(), |out, element| write_string(out, element));
+            each(out, most, list.iter(), write_string);
         }
         ValueRef::Object(Object::Set(set)) => {
             begin(out, kind::SET, set.len());

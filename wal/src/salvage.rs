@@ -27,7 +27,7 @@ pub struct Salvage<D: Disk> {
 
 /// What there was to be saved. Either way the folder is held as long as this lives.
 pub enum Salvaged<D: Disk> {
-    Log(Salvage<D>),
+    Log(Box<Salvage<D>>),
     /// Nothing after the checkpoint, or there is no log.
     Nothing(D::Lock),
 }
@@ -57,7 +57,7 @@ impl<D: Disk> LogView<D> {
             Err(error) => return Err(error),
         };
         let went_on_to = went_on_to.max(scan.index.last().index);
-        Ok(Salvaged::Log(Salvage { view: LogView::of(disk, scan, lock), damage, went_on_to }))
+        Ok(Salvaged::Log(Box::new(Salvage { view: LogView::of(disk, scan, lock), damage, went_on_to })))
     }
 }
 

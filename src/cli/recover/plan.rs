@@ -79,7 +79,7 @@ pub fn make(order: &Order) -> Result<(Plan, Source), Failure> {
         error => Failure::Log { folder: folder.clone(), error },
     })?;
     let (salvage, lock) = match salvage {
-        Salvaged::Log(salvage) => (Some(salvage), None),
+        Salvaged::Log(salvage) => (Some(*salvage), None),
         Salvaged::Nothing(lock) => (None, Some(lock)),
     };
     if salvage.is_none() && base.index == 0 {

@@ -39,7 +39,7 @@ fn log() -> Result<(SimDisk, Vec<String>)> {
 fn salvage(disk: &SimDisk) -> Result<Salvage<SimDisk>> {
     let nothing = Position::default();
     match LogView::salvage(disk.clone(), nothing, &mut |_| {})? {
-        Salvaged::Log(salvage) => Ok(salvage),
+        Salvaged::Log(salvage) => Ok(*salvage),
         Salvaged::Nothing(_) => Err("something can be saved".into()),
     }
 }
@@ -83,7 +83,7 @@ fn a_sector_that_cannot_be_read_costs_no_entry_before_it() -> Result {
             let (disk, _) = log()?;
             disk.fail_reads(name, place..place + 512)?;
             let salvage = match LogView::salvage(disk, Position::default(), &mut |_| {})? {
-                Salvaged::Log(salvage) => salvage,
+                Salvaged::Log(salvage) => *salvage,
                 // It is the very first batch that can't be read.
                 Salvaged::Nothing(_) if segment == 0 && place == BLOCK_BYTES => continue,
                 Salvaged::Nothing(_) => return Err(format!("{name}, {place}: nothing was saved").into()),

@@ -125,7 +125,7 @@ fn a_message_that_contradicts_what_came_before_it_in_its_frame_ends_no_node() {
     let append = |term: u64| {
         let mut append = message(MessageType::MsgAppend, leader, follower, term);
         (append.index, append.log_term, append.commit) = (last, 1, last + 1);
-        append.set_entries(vec![Entry { index: last + 1, term, ..Entry::default() }].into());
+        append.set_entries(vec![Entry { index: last + 1, term, ..Entry::default() }]);
         append
     };
     let messages = vec![append(term), append(term + 1)];
