@@ -37,7 +37,7 @@ mod sorted;
 pub mod store;
 mod tallies;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod throttle;

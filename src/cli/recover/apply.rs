@@ -1,7 +1,8 @@
 //! Doing what a recovery has planned, so that a crash at any moment leaves the old folder, or one that says that it must be run again.
 //!
 //! The new log is made beside the old one. From the first change of a name on a mark stands in the folder, with which no node starts
-//! and which names where the old log is; whoever runs the recovery again first puts everything back.
+//! and which names where the old log is. The next run of the recovery first puts everything back: what was moved, and the two files that
+//! get other contents (the checkpoint's manifest, the cluster's name), of which copies are kept beside the old log.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use perdura_wal::{HardState, NewLog, Options, RealDisk, Record, SyncMode, Wal, WalError};
 
 use super::plan::{Order, Plan, Source, log_folder};
+use crate::checkpoint::manifest::FILE_NAME as MANIFEST_FILE;
 use crate::checkpoint::shelf::Shelf;
 use crate::cli::failure::Failure;
 use crate::data_folder::{
@@ -19,6 +21,12 @@ use crate::env;
 
 /// The new log, until it takes the old one's place.
 const NEW_LOG: &str = "log-recovering";
+/// How the copy of the manifest is called that the checkpoint of an index had.
+const OLD_MANIFEST: &str = "manifest-";
+/// Stands for the copy of the cluster's name where the folder had none.
+const NO_CLUSTER_NAME: &str = "no-cluster-name";
+/// How the name of a copy ends that is being written.
+const UNFINISHED: &str = ".tmp";
 /// Bytes of entries that are written to the log at once.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -32,28 +40,48 @@ pub fn was_interrupted(dir: &Path) -> bool {
     dir.join(RECOVERING_FILE).exists()
 }
 
-/// Puts back what an interrupted recovery has moved.
+/// Puts back what an interrupted recovery has moved or changed. It may be interrupted itself, and run again.
 pub fn undo(dir: &Path) -> Result<(), Failure> {
     let mark = dir.join(RECOVERING_FILE);
     let text = fs::read_to_string(&mark).map_err(at(&mark))?;
     // The mark is written before anything is moved; without a name in it nothing was.
     if let Some(name) = text.lines().next().filter(|name| name.starts_with(KEPT_BY_RECOVERY)) {
         let kept = dir.join(name);
-        if kept.join(LOG_FOLDER).is_dir() {
-            let log = log_folder(dir);
-            if log.is_dir() {
-                // The new log, which nobody has used.
-                fs::remove_dir_all(&log).map_err(at(&log))?;
-            }
-            rename(&kept.join(LOG_FOLDER), &log)?;
-        }
-        put_checkpoints_back(dir, &kept)?;
-        if kept.is_dir() {
-            fs::remove_dir(&kept).map_err(at(&kept))?;
-        }
+        UNDO_STEPS.iter().try_for_each(|step| step(dir, &kept))?;
     }
     remove_new_log(dir)?;
     remove_file(&mark)?;
+    sync(dir)
+}
+
+/// Each changes nothing where it has nothing to put back.
+const UNDO_STEPS: [fn(&Path, &Path) -> Result<(), Failure>; 5] =
+    [put_manifest_back, put_cluster_name_back, put_checkpoints_back, put_log_back, remove_kept];
+
+fn put_manifest_back(dir: &Path, kept: &Path) -> Result<(), Failure> {
+    let shelf = Shelf::at(&dir.join(CHECKPOINT_FOLDER));
+    for name in names_in(kept)? {
+        let Some(index) = name.strip_prefix(OLD_MANIFEST).and_then(|index| index.parse().ok()) else {
+            continue;
+        };
+        let folder = shelf.path(index);
+        rename(&kept.join(&name), &folder.join(MANIFEST_FILE))?;
+        sync(&folder)?;
+        sync(kept)?;
+    }
+    Ok(())
+}
+
+fn put_cluster_name_back(dir: &Path, kept: &Path) -> Result<(), Failure> {
+    let (file, old, none) =
+        (dir.join(CLUSTER_NAME_FILE), kept.join(CLUSTER_NAME_FILE), kept.join(NO_CLUSTER_NAME));
+    if old.exists() {
+        rename(&old, &file)?;
+    } else if none.exists() {
+        remove_file_if_there(&file)?;
+        sync(dir)?;
+        remove_file(&none)?;
+    }
     sync(dir)
 }
 
@@ -62,57 +90,141 @@ fn put_checkpoints_back(dir: &Path, kept: &Path) -> Result<(), Failure> {
     if !folder.is_dir() {
         return Ok(());
     }
-    for entry in fs::read_dir(&folder).map_err(at(&folder))? {
-        let entry = entry.map_err(at(&folder))?;
-        rename(&entry.path(), &dir.join(CHECKPOINT_FOLDER).join(entry.file_name()))?;
+    for name in names_in(&folder)? {
+        rename(&folder.join(&name), &dir.join(CHECKPOINT_FOLDER).join(&name))?;
     }
     sync(&dir.join(CHECKPOINT_FOLDER))?;
     fs::remove_dir(&folder).map_err(at(&folder))
+}
+
+fn put_log_back(dir: &Path, kept: &Path) -> Result<(), Failure> {
+    let old = kept.join(LOG_FOLDER);
+    if !old.is_dir() {
+        return Ok(());
+    }
+    let log = log_folder(dir);
+    if log.is_dir() {
+        // The new log, which no node has used.
+        fs::remove_dir_all(&log).map_err(at(&log))?;
+    }
+    rename(&old, &log)?;
+    sync(dir)
+}
+
+/// Removes the folder, in which nothing is left but copies that were not finished.
+fn remove_kept(dir: &Path, kept: &Path) -> Result<(), Failure> {
+    if !kept.is_dir() {
+        return Ok(());
+    }
+    for name in names_in(kept)?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+        remove_file(&kept.join(name))?;
+    }
+    fs::remove_dir(kept).map_err(at(kept))?;
+    sync(dir)
+}
+
+/// What a step of a recovery works on.
+struct Work<'a> {
+    dir: &'a Path,
+    plan: &'a Plan,
+    kept: PathBuf,
 }
 
 pub fn apply(order: &Order, plan: &Plan, source: &Source) -> Result<(), Failure> {
     let dir = &order.dir;
     remove_new_log(dir)?;
     make_log(order, plan, source)?;
-    let kept = free_folder(dir);
-    let kept_name = kept.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mark = dir.join(RECOVERING_FILE);
-    write_durably(
-        &mark,
-        &format!("{kept_name}\na recovery is under way, or was not finished: run it again\n"),
-    )?;
-    sync(dir)?;
-    fs::create_dir(&kept).map_err(at(&kept))?;
-    sync(dir)?;
-    keep_checkpoints(dir, plan, &kept)?;
-    rename(&log_folder(dir), &kept.join(LOG_FOLDER))?;
-    sync(&kept)?;
-    rename(&dir.join(NEW_LOG), &log_folder(dir))?;
-    sync(dir)?;
-    write_durably(&dir.join(CLUSTER_NAME_FILE), &format!("{}\n", plan.cluster_name))?;
-    sync(dir)?;
-    remove_file(&mark)?;
-    sync(dir)
+    let work = Work { dir, plan, kept: free_folder(dir) };
+    STEPS.iter().try_for_each(|step| step(&work))
 }
 
-/// Moves all checkpoints but the one that the new log begins after, and lets that one belong to the new cluster.
-fn keep_checkpoints(dir: &Path, plan: &Plan, kept: &Path) -> Result<(), Failure> {
-    let shelf = Shelf::at(&dir.join(CHECKPOINT_FOLDER));
-    if !plan.checkpoints_kept_aside.is_empty() {
-        let folder = kept.join(CHECKPOINT_FOLDER);
-        fs::create_dir(&folder).map_err(at(&folder))?;
-        for index in &plan.checkpoints_kept_aside {
-            let from = shelf.path(*index);
-            let to = folder.join(from.file_name().unwrap_or_default());
-            rename(&from, &to)?;
-        }
-        sync(&folder)?;
-        sync(&dir.join(CHECKPOINT_FOLDER))?;
+/// After the first, and before the last has ended, the folder can be put back as it was.
+const STEPS: [fn(&Work<'_>) -> Result<(), Failure>; 8] = [
+    begin,
+    copy_cluster_name,
+    copy_manifest,
+    keep_checkpoints,
+    change_owner,
+    exchange_logs,
+    name_cluster,
+    end,
+];
+
+fn begin(work: &Work<'_>) -> Result<(), Failure> {
+    let name = work.kept.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let text = format!("{name}\na recovery is under way, or was not finished: run it again\n");
+    write_durably(&work.dir.join(RECOVERING_FILE), text.as_bytes())?;
+    sync(work.dir)?;
+    fs::create_dir(&work.kept).map_err(at(&work.kept))?;
+    sync(work.dir)
+}
+
+fn copy_cluster_name(work: &Work<'_>) -> Result<(), Failure> {
+    let file = work.dir.join(CLUSTER_NAME_FILE);
+    match fs::read(&file) {
+        Ok(name) => keep_copy(&name, &work.kept, CLUSTER_NAME_FILE),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => keep_copy(&[], &work.kept, NO_CLUSTER_NAME),
+        Err(error) => Err(at(&file)(error)),
     }
-    if plan.checkpoint > 0 {
-        shelf.change_owner(plan.checkpoint, plan.identity.cluster_id.0, &plan.members)?;
+}
+
+/// Copies the manifest of the checkpoint that the new log begins after: the checkpoint gets another owner.
+fn copy_manifest(work: &Work<'_>) -> Result<(), Failure> {
+    let index = work.plan.checkpoint;
+    if index == 0 {
+        return Ok(());
+    }
+    let file = Shelf::at(&work.dir.join(CHECKPOINT_FOLDER)).path(index).join(MANIFEST_FILE);
+    let manifest = fs::read(&file).map_err(at(&file))?;
+    keep_copy(&manifest, &work.kept, &format!("{OLD_MANIFEST}{index}"))
+}
+
+/// Moves all checkpoints but the one that the new log begins after.
+fn keep_checkpoints(work: &Work<'_>) -> Result<(), Failure> {
+    if work.plan.checkpoints_kept_aside.is_empty() {
+        return Ok(());
+    }
+    let checkpoints = work.dir.join(CHECKPOINT_FOLDER);
+    let shelf = Shelf::at(&checkpoints);
+    let folder = work.kept.join(CHECKPOINT_FOLDER);
+    fs::create_dir(&folder).map_err(at(&folder))?;
+    sync(&work.kept)?;
+    for index in &work.plan.checkpoints_kept_aside {
+        let from = shelf.path(*index);
+        let to = folder.join(from.file_name().unwrap_or_default());
+        rename(&from, &to)?;
+    }
+    sync(&folder)?;
+    sync(&checkpoints)
+}
+
+/// Lets the checkpoint that the new log begins after belong to the new cluster.
+fn change_owner(work: &Work<'_>) -> Result<(), Failure> {
+    let Plan { checkpoint, identity, members, .. } = work.plan;
+    if *checkpoint > 0 {
+        let shelf = Shelf::at(&work.dir.join(CHECKPOINT_FOLDER));
+        shelf.change_owner(*checkpoint, identity.cluster_id.0, members)?;
     }
     Ok(())
+}
+
+fn exchange_logs(work: &Work<'_>) -> Result<(), Failure> {
+    let log = log_folder(work.dir);
+    rename(&log, &work.kept.join(LOG_FOLDER))?;
+    sync(&work.kept)?;
+    rename(&work.dir.join(NEW_LOG), &log)?;
+    sync(work.dir)
+}
+
+fn name_cluster(work: &Work<'_>) -> Result<(), Failure> {
+    let text = format!("{}\n", work.plan.cluster_name);
+    write_durably(&work.dir.join(CLUSTER_NAME_FILE), text.as_bytes())?;
+    sync(work.dir)
+}
+
+fn end(work: &Work<'_>) -> Result<(), Failure> {
+    remove_file(&work.dir.join(RECOVERING_FILE))?;
+    sync(work.dir)
 }
 
 /// Makes the new log, durably, beside the old one.
@@ -168,6 +280,16 @@ fn remove_new_log(dir: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Names in a folder; none where there is no folder.
+fn names_in(folder: &Path) -> Result<Vec<String>, Failure> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(at(folder))?,
+    };
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    entries.map(name).collect::<io::Result<_>>().map_err(at(folder))
+}
+
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Failure {
     let folder = path.display().to_string();
     move |source| Failure::Folder { folder, source }
@@ -181,10 +303,25 @@ fn remove_file(path: &Path) -> Result<(), Failure> {
     fs::remove_file(path).map_err(at(path))
 }
 
-fn write_durably(path: &Path, text: &str) -> Result<(), Failure> {
+fn remove_file_if_there(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Puts bytes into a folder under a name that a file has only once it is whole and durable.
+fn keep_copy(bytes: &[u8], folder: &Path, name: &str) -> Result<(), Failure> {
+    let unfinished = folder.join(format!("{name}{UNFINISHED}"));
+    write_durably(&unfinished, bytes)?;
+    rename(&unfinished, &folder.join(name))?;
+    sync(folder)
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || -> io::Result<()> {
         let mut file = File::create(path)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(at(path))
@@ -193,3 +330,6 @@ fn write_durably(path: &Path, text: &str) -> Result<(), Failure> {
 fn sync(folder: &Path) -> Result<(), Failure> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
+
+#[cfg(test)]
+mod tests;
