@@ -8,7 +8,7 @@
 //!   can answer it. A stranger who connects to the peer port and calls himself a member learns neither a challenge nor a log's id: nothing
 //!   of what he says is stepped, and nothing of it lasts. (Someone who reads the wires is another matter.)
 //! - With each proof the member's next challenge is another. So a proof that arrives late, of a log that the member had before, is void.
-//! - A log that another has followed is never heard again.
+//! - A log that another has followed is never heard again. That a member runs on one is reported once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,13 +23,26 @@ use crate::raft::outbox::Outbound;
 /// How many logs of one member are remembered.
 const MAX_OLDER_LOGS: usize = 16;
 
+/// Words of a log that another has followed may be late for so many ticks; after that the member runs on that log again.
+const LATE_TICKS: u64 = 100;
+
 /// The logs of another member.
 #[derive(Debug, Default)]
 struct Logs {
     current: Option<u64>,
-    older: VecDeque<u64>,
+    older: VecDeque<OlderLog>,
     /// How many proofs the member has given.
     proofs: u64,
+    /// Since the member proved a log that this node did not know.
+    ticks: u64,
+}
+
+/// A log that another has followed.
+#[derive(Debug)]
+struct OlderLog {
+    id: u64,
+    /// That the member runs on it again was reported.
+    is_reported: bool,
 }
 
 /// What a node knows of the logs of others.
@@ -64,10 +77,24 @@ impl LogBook {
         if logs.current == Some(log_id) {
             return true;
         }
-        if !logs.older.contains(&log_id) {
+        if !logs.older.iter().any(|older| older.id == log_id) {
             self.suspects.insert(member);
         }
         false
+    }
+
+    /// Whether it is to be reported that a member says something with this log: another has followed it, and not just now. True once
+    /// for each return of a log.
+    fn reports_return(&mut self, member: NodeId, log_id: u64) -> bool {
+        let Some(logs) = self.logs.get_mut(&member).filter(|logs| logs.ticks >= LATE_TICKS) else {
+            return false;
+        };
+        let older = logs.older.iter_mut().find(|older| older.id == log_id);
+        older.is_some_and(|older| !std::mem::replace(&mut older.is_reported, true))
+    }
+
+    fn tick(&mut self) {
+        self.logs.values_mut().for_each(|logs| logs.ticks += 1);
     }
 
     fn has_log_of(&self, member: NodeId) -> bool {
@@ -89,7 +116,8 @@ impl LogBook {
         logs.proofs += 1;
         match logs.current.replace(log_id) {
             Some(known) if known != log_id => {
-                logs.older.push_back(known);
+                logs.ticks = 0;
+                logs.older.push_back(OlderLog { id: known, is_reported: false });
                 if logs.older.len() > MAX_OLDER_LOGS {
                     logs.older.pop_front();
                 }
@@ -103,7 +131,18 @@ impl LogBook {
 impl<D: Disk> Node<D> {
     /// Whether what a member says with this log counts.
     pub(super) fn hears_log(&mut self, from: NodeId, log_id: u64) -> bool {
-        others_of(&self.config.identity).any(|id| id == from) && self.log_book.hears(from, log_id)
+        if !others_of(&self.config.identity).any(|id| id == from) {
+            return false;
+        }
+        let hears = self.log_book.hears(from, log_id);
+        if !hears && self.log_book.reports_return(from, log_id) {
+            tracing::error!(
+                node = from,
+                "a member runs on a log that another has followed, one that was set aside or an older copy: nothing that it says \
+                 counts; stop it, and give it back its newer log or an empty folder"
+            );
+        }
+        hears
     }
 
     /// A member asks for proof of this node's log.
@@ -126,6 +165,7 @@ impl<D: Disk> Node<D> {
 
     /// To be called with every tick: members whose log is not known are asked again.
     pub(super) fn suspect_unknown_logs(&mut self) {
+        self.log_book.tick();
         for id in others_of(&self.config.identity) {
             if !self.log_book.has_log_of(id) {
                 self.log_book.suspects.insert(id);

@@ -29,6 +29,21 @@ fn what_an_older_log_said_is_not_heard() {
     assert_ne!(book.challenge(2), LogBook::new(2).challenge(2));
 }
 
+/// An operator puts a log back that was set aside: the member would be silent without a reason.
+#[test]
+fn a_log_that_was_set_aside_and_put_back_is_reported_once() {
+    let mut book = LogBook::new(1);
+    let (old, new) = (7, 8);
+    for log_id in [old, new] {
+        book.prove(3, log_id, book.challenge(3));
+    }
+    assert!(!book.reports_return(3, old), "late words are no return");
+    (0..LATE_TICKS).for_each(|_| book.tick());
+    assert!(!book.reports_return(3, new) && !book.reports_return(3, 99) && !book.reports_return(2, old));
+    assert!(book.reports_return(3, old) && !book.reports_return(3, old), "once");
+    assert!(!book.hears(3, old) && book.hears(3, new));
+}
+
 /// Frames to each of three nodes, in the name of each of the others, were enough: nobody heard the members' own logs any more.
 #[test]
 fn six_rejoin_frames_of_a_stranger_leave_the_leader_in_office() {
