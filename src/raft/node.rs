@@ -52,6 +52,7 @@ pub use offer::Offer;
 use offer::Offers;
 use pace::Waiting;
 use rejoin::Standing;
+use transfer::Hearings;
 
 /// What committed entries are applied to, and who wants to know what the node is doing.
 pub trait StateMachine {
@@ -110,6 +111,7 @@ pub struct Node<D: Disk> {
     /// This node's own log.
     log_id: u64,
     log_book: LogBook,
+    hearings: Hearings,
     standing: Standing,
     /// Members with a new log that have asked, and which, and in which round, and were not answered yet.
     asked: Vec<(NodeId, u64, u8)>,
@@ -160,6 +162,7 @@ impl<D: Disk> Node<D> {
             waiting: Waiting::default(),
             log_id,
             log_book: LogBook::new(config.secret),
+            hearings: Hearings::default(),
             standing,
             asked: Vec::new(),
             must_ask: false,
@@ -340,6 +343,8 @@ impl<D: Disk> Node<D> {
             self.send(ready.take_persisted_messages(), now_ms, out);
         }
         self.persist(&mut ready, out, machine)?;
+        // The leader may take this node for its successor by the next message.
+        self.settle_standing();
         self.send(ready.take_persisted_messages(), now_ms, out);
         let committed = ready.take_committed_entries();
         let mut light = self.raw.advance_append(ready);
@@ -576,6 +581,7 @@ impl<D: Disk> Node<D> {
                 matched: progress.matched,
                 lag: last_index.saturating_sub(progress.matched),
                 recently_active: progress.recent_active,
+                may_lead: self.may_take_over(id),
                 sync_ms: self.lease.sync_ms_of(id),
             })
             .collect()

@@ -59,6 +59,8 @@ pub struct PeerProgress {
     pub lag: u64,
     /// Heard from within the last election timeout.
     pub recently_active: bool,
+    /// It is known to learn nothing that it lost with a log, so it may be handed the leadership.
+    pub may_lead: bool,
     /// How long its log's writes take, as it told; 0 if it did not.
     pub sync_ms: u32,
 }

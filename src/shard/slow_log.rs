@@ -74,7 +74,7 @@ impl GivingWay {
         if peers.iter().filter(is_fast).count() < quorum {
             return None;
         }
-        let up_to_date = peers.iter().filter(is_fast).filter(|peer| peer.lag == 0);
+        let up_to_date = peers.iter().filter(is_fast).filter(|peer| peer.lag == 0 && peer.may_lead);
         let successor = up_to_date.min_by_key(|peer| (peer.sync_ms, peer.id))?.id;
         self.next_ms = now_ms + PAUSE_MS;
         Some(successor)
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn peer(id: NodeId, lag: u64, sync_ms: u32) -> PeerProgress {
-        PeerProgress { id, matched: 0, lag, recently_active: true, sync_ms }
+        PeerProgress { id, matched: 0, lag, recently_active: true, may_lead: true, sync_ms }
     }
 
     fn times(all: &[u64]) -> WriteTimes {
@@ -121,5 +121,7 @@ mod tests {
         assert!(none(&[peer(2, 0, 1), peer(3, 0, 0)]), "or has told nothing");
         assert!(none(&[peer(2, 9, 1), peer(3, 9, 1)]), "not before one has everything");
         assert!(!none(&[peer(2, 0, 1), peer(3, 9, 1)]));
+        let learner = PeerProgress { may_lead: false, ..peer(2, 0, 1) };
+        assert!(none(&[learner, peer(3, 9, 1)]), "one that learns does not campaign");
     }
 }

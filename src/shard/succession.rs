@@ -22,8 +22,9 @@ impl Succession {
         if now_ms < self.next_ms {
             return None;
         }
-        let may_lead =
-            |peer: &&PeerProgress| peer.recently_active && peer.lag == 0 && !self.asked.contains(&peer.id);
+        let may_lead = |peer: &&PeerProgress| {
+            peer.recently_active && peer.may_lead && peer.lag == 0 && !self.asked.contains(&peer.id)
+        };
         let successor = peers.iter().find(may_lead)?.id;
         self.asked.push(successor);
         self.next_ms = now_ms + PAUSE_MS;
@@ -45,13 +46,14 @@ mod tests {
     use super::*;
 
     fn peer(id: NodeId, lag: u64, recently_active: bool) -> PeerProgress {
-        PeerProgress { id, matched: 0, lag, recently_active, sync_ms: 0 }
+        PeerProgress { id, matched: 0, lag, recently_active, may_lead: true, sync_ms: 0 }
     }
 
     #[test]
     fn each_that_has_everything_is_tried_once_and_none_in_a_hurry() {
         let mut succession = Succession::default();
-        let peers = [peer(2, 5, true), peer(3, 0, true), peer(4, 0, false), peer(5, 0, true)];
+        let learner = PeerProgress { may_lead: false, ..peer(1, 0, true) };
+        let peers = [learner, peer(2, 5, true), peer(3, 0, true), peer(4, 0, false), peer(5, 0, true)];
         assert_eq!(succession.next(&peers, 1), Some(3));
         assert_eq!(succession.next(&peers, PAUSE_MS), None);
         assert_eq!(succession.next(&peers, 1 + PAUSE_MS), Some(5));

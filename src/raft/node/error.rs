@@ -43,6 +43,8 @@ pub enum TransferError {
     NotLeader,
     #[error("node {to} is not another member")]
     NotAnotherMember { to: NodeId },
+    #[error("node {to} may not know yet all that it has acknowledged: it does not campaign")]
+    MayBeLearning { to: NodeId },
 }
 
 /// Why a node has to end.

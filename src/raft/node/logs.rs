@@ -160,6 +160,7 @@ impl<D: Disk> Node<D> {
         if self.log_book.prove(from, log_id, challenge) == Proven::AnotherLog {
             tracing::warn!(node = from, "a member has a new log: what it said with the old one is void");
             self.forget_words_of(from);
+            self.forget_hearing_of(from);
         }
     }
 

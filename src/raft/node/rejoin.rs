@@ -221,7 +221,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// Moves on to what this node may do by now.
-    fn settle_standing(&mut self) {
+    pub(super) fn settle_standing(&mut self) {
         match &self.standing {
             Standing::Full => {}
             Standing::Silent { accounts, ticks, round } => {

@@ -41,6 +41,10 @@ impl<D: Disk> Node<D> {
             && self.leadership.role == Role::Leader
         {
             self.lease.record_echo(from, echo);
+            let raft = &self.raw.raft;
+            if echo.stamp.term == raft.term {
+                self.hearings.note(from, raft.term, raft.raft_log.last_index());
+            }
         }
     }
 
