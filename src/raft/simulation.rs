@@ -227,7 +227,7 @@ fn live(events: &[Event]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn whatever_happens_nothing_acknowledged_is_lost_and_no_read_is_stale(
@@ -250,5 +250,20 @@ fn whoever_was_sent_a_checkpoint_sends_it_to_others() {
         LoseDisk(1),
         Pass { ms: 421 },
         Transfer(2),
+    ]);
+}
+
+/// It learnt what it had lost from a leader that then lost its own disk, and forgot with a restart how far that was committed.
+#[test]
+fn a_member_whose_new_log_reaches_far_enough_campaigns_though_it_was_restarted() {
+    use Event::*;
+    live(&[
+        Transfer(2),
+        Pass { ms: 11 },
+        LoseDisk(1),
+        CutWire(2, 3),
+        Pass { ms: 326 },
+        LoseDisk(2),
+        Restart(1),
     ]);
 }

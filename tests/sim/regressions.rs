@@ -43,6 +43,11 @@ const FOUND: &[Found] = &[
                took the new log for cut short and ended.",
     },
     Found {
+        seed: 81_001_130,
+        what: "A member of two that had lost its disk waited for a commit before it was whole, and its log was the longer one: it refused \
+               the other's candidacy and had none of its own, for ever.",
+    },
+    Found {
         seed: 31_000_278,
         what: "A follower whose disk was full went on behind a checkpoint that it had fetched before: its log had no room for that, \
                and the node ended.",

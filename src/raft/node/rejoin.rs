@@ -10,8 +10,8 @@
 //! - Each of the others then tells its term and where its durable log ends. The member takes the highest term as one in which it has
 //!   voted, so it never votes twice in one. It remembers the furthest end (by term, then by index, as votes compare logs). Both
 //!   are durable before the member says anything else.
-//! - Until it knows everything up to that end to be committed it *learns*: it follows, appends and acknowledges; it does not
-//!   campaign; and it votes only for a candidate whose log ends there or later.
+//! - Until its own durable log ends there or later, or it knows everything up to there to be committed, it *learns*: it follows, appends
+//!   and acknowledges; it does not campaign; and it votes only for a candidate whose log ends there or later.
 //! - It asks twice, and only what it is told the second time counts: it asks again once all have answered, so once all have taken note.
 //! - It takes all others, not a majority: one that is not asked could be a candidate that still holds an old vote.
 //! - Each tells, too, whether it knows all that it ever said. Whatever was committed is known to a majority, so to one who has
@@ -43,8 +43,13 @@
 //! - X votes in no term in which its lost log may have voted: those it was told, or that a member reached with its help, are not later than
 //!   the term that it took. And no lease counts a promise of the lost log: its leader forgot that promise when it took note.
 //!
-//! The same end says when X knows everything: once it knows an entry to be committed at that index or beyond, or of a later term. In
-//! the second case the leader of that term held every such e, and X's log agrees with that leader's.
+//! The same end says when X knows everything:
+//!
+//! - Once its own durable log ends at E or later. What is said of C above holds for X as well: its log holds every such e, and from then on
+//!   X votes by its log as raft means it. Nothing need be committed for that. A learner that waited for a commit could wait for ever,
+//!   in a group whose other members' logs are shorter than its own: it refuses their candidacies, and has none.
+//! - Once it knows an entry to be committed at that index or beyond, or of a later term. In the second case the leader of that term
+//!   held every such e, and X's log agrees with that leader's.
 //!
 //! So a group of two that lost one disk goes on: the other has all that was committed, and gets the vote that it lacks.
 //!
@@ -255,10 +260,12 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// A term of zero was told by an older build, which did not say the end's term.
     fn knows_up_to(&self, end: LogEnd) -> bool {
         let log = &self.raw.raft.raft_log;
         let committed_term = log.term(log.committed).unwrap_or_default();
-        log.committed >= end.index || end.term > 0 && committed_term > end.term
+        let log_reaches_end = end.term > 0 && self.raw.store().durable_end() >= end;
+        log_reaches_end || log.committed >= end.index || end.term > 0 && committed_term > end.term
     }
 
     fn memory(&self) -> Memory {
