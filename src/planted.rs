@@ -66,6 +66,7 @@ pub const FOUND: &[Bug] = &[
     Bug::ApplyTwiceAfterRestart,
     Bug::LoseHardState,
     Bug::TrustTornRecords,
+    Bug::CondemnForOldDamage,
     Bug::HalfAnExec,
     Bug::IgnoreWatches,
     Bug::ExpireByLocalClock,

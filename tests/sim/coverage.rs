@@ -36,6 +36,8 @@ seen! {
     FullDisks: "nodes that had no space for another segment",
     RefusedForSpace: "writing commands refused for want of space",
     FlippedBits: "bits flipped at rest",
+    BadSectors: "sectors that can't be read any more",
+    OldDamageLeftOut: "damaged old segments left out of a log",
     DamageRefused: "damaged logs refused",
     LogsSetAside: "damaged logs set aside, to be learnt again from others",
     SlowDisks: "slow disks",

@@ -1,11 +1,13 @@
 //! Faults: what strikes, when, for how long, and how it is undone.
 //!
 //! - At most a minority of the nodes is lost for good; any number may be down at the same time.
-//! - Bits are flipped only in bytes that a later batch vouches for: damage to the very last batch can't be told from a torn
+//! - Bits are flipped, and sectors lost, only in bytes that a later batch vouches for: damage to the very last batch can't be told from a torn
 //!   write (docs/durability.md), and would be the loss of a disk.
 
 use crate::coverage::Seen;
+use crate::host::{Damage, Host};
 use crate::nodes::Ending;
+use crate::process::Process;
 use crate::queue::{Event, MS, Micros, SECOND};
 use crate::world::World;
 
@@ -30,6 +32,8 @@ pub enum FaultKind {
     Calendar,
     Drift,
     Transfer,
+    /// A sector of the log can't be read any more.
+    BadSector,
     /// Power fails right after somebody was elected.
     AtElection,
     /// For a while, whoever is elected is struck.
@@ -90,6 +94,10 @@ pub enum Undo {
 
 /// A pause that outlasts every election timeout.
 const LONG_PAUSE_US: Micros = 1_200 * MS;
+/// How the names of files begin that were set aside.
+const SET_ASIDE: &str = "damaged-";
+/// What a disk reads as a whole, or not at all.
+const SECTOR_BYTES: u64 = 512;
 /// For how long a sick disk is slow.
 const SICKNESS_US: Micros = 12 * SECOND;
 /// Room that a full disk still has.
@@ -124,7 +132,7 @@ impl World {
             Shutdown => self.shut_down(node),
             WriteError => self.fail_write(node),
             FullDisk => self.fill_disk(node),
-            FlippedBit => self.flip_bit(node),
+            FlippedBit | BadSector => self.damage_log(kind, node),
             SlowDisk => self.slow_disk(node),
             Pause => self.pause(node),
             Calendar => self.set_calendar(node),
@@ -302,7 +310,7 @@ impl World {
     }
 
     /// Damages a log, as long as no more than a minority is lost by it.
-    fn flip_bit(&mut self, node: usize) {
+    fn damage_log(&mut self, kind: FaultKind, node: usize) {
         let lost = self.hosts.iter().filter(|host| !host.is_sound()).count();
         if lost + 1 > (self.hosts.len() - 1) / 2 || self.hosts[node].excuses.damage.is_some() {
             return;
@@ -311,21 +319,41 @@ impl World {
             // Who lost a disk needs everybody.
             return;
         }
-        let dice = &mut self.stage.chance.faults;
         let host = &mut self.hosts[node];
-        let files: Vec<(String, u64)> =
-            host.vouched.iter().filter(|(_, filled)| **filled > 0).map(|(n, f)| (n.clone(), *f)).collect();
+        let dice = &mut self.stage.chance.faults;
+        let old = if kind == BadSector { old_segments(host) } else { Vec::new() };
+        // Little of a log is old, and nothing else shows whether damage there condemns it.
+        let is_aimed = !old.is_empty() && dice.chance(700);
+        let files = if is_aimed { old } else { vouched_segments(host) };
         if files.is_empty() {
             return;
         }
         let (file, filled) = dice.pick(&files).clone();
         let (offset, bit) = (dice.below(filled), dice.below(8) as u32);
-        if host.disk.flip_bit(&file, offset, bit).is_err() {
+        let sector = offset / SECTOR_BYTES * SECTOR_BYTES;
+        let damaged = match kind {
+            BadSector => host.disk.fail_reads(&file, sector..filled.min(sector + SECTOR_BYTES)),
+            _ => host.disk.flip_bit(&file, offset, bit),
+        };
+        if damaged.is_err() {
             return;
         }
-        host.excuses.damage = Some(file.clone());
-        self.stage.counts.add(Seen::FlippedBits);
-        self.stage.tell(|| format!("fault: bit {bit} of byte {offset} of {file} of node {} flips", node + 1));
+        let up_to = host.process.as_ref().and_then(|process| last_entry_in(process, &file));
+        host.excuses.damage = Some(Damage { file: file.clone(), up_to });
+        if kind == BadSector {
+            self.stage.counts.add(Seen::BadSectors);
+            self.stage.tell(|| {
+                format!("fault: the sector at {sector} of {file} of node {} can't be read", node + 1)
+            });
+            if is_aimed {
+                // Before the segment is compacted away.
+                self.kill(node);
+            }
+        } else {
+            self.stage.counts.add(Seen::FlippedBits);
+            self.stage
+                .tell(|| format!("fault: bit {bit} of byte {offset} of {file} of node {} flips", node + 1));
+        }
     }
 
     /// Takes a disk away with all that is on it, as long as all the others are sound.
@@ -405,4 +433,31 @@ impl World {
         }
         self.plan_turn(leader, 0);
     }
+}
+
+/// The segments that an opening of the log has vouched for, with the bytes that are filled.
+fn vouched_segments(host: &Host) -> Vec<(String, u64)> {
+    let is_used = |(name, filled): &(&String, &u64)| **filled > 0 && !name.starts_with(SET_ASIDE);
+    host.vouched.iter().filter(is_used).map(|(name, filled)| (name.clone(), *filled)).collect()
+}
+
+/// The segments of a running node whose entries its newest checkpoint holds, with the bytes that are used.
+fn old_segments(host: &Host) -> Vec<(String, u64)> {
+    let Some(process) = &host.process else { return Vec::new() };
+    let checkpoint = host.newest_checkpoint();
+    let is_old = |file: &str| last_entry_in(process, file).is_some_and(|last| last <= checkpoint);
+    let segments = process.shard.node().storage().wal().segments();
+    segments
+        .filter(|segment| is_old(&segment.file))
+        .map(|segment| (segment.file, segment.used_bytes))
+        .collect()
+}
+
+/// The last entry of a segment and those before it, if another segment follows that one.
+fn last_entry_in(process: &Process, file: &str) -> Option<u64> {
+    let segments: Vec<_> = process.shard.node().storage().wal().segments().collect();
+    let place = segments.iter().position(|segment| segment.file == file)?;
+    segments.get(place + 1)?;
+    let entries = segments[..=place].iter().filter_map(|segment| segment.entries);
+    Some(entries.map(|(_, last)| last).max().unwrap_or_default())
 }

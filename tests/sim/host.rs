@@ -25,8 +25,16 @@ pub struct Excuses {
     pub io: bool,
     /// The disk is full: a node may fail to start on it. One that runs goes on.
     pub full: bool,
-    /// A bit of this file was flipped.
-    pub damage: Option<String>,
+    /// Something on the disk was damaged.
+    pub damage: Option<Damage>,
+}
+
+/// What was damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub file: String,
+    /// The last entry of that segment and those before it, where a later segment follows and a process knew.
+    pub up_to: Option<u64>,
 }
 
 pub struct Host {
@@ -87,6 +95,11 @@ impl Host {
     /// Whether it will be there with everything that it ever acknowledged.
     pub fn is_sound(&self) -> bool {
         !self.lost && self.excuses.damage.is_none() && self.trusted
+    }
+
+    /// The index of its newest checkpoint, 0 without one.
+    pub fn newest_checkpoint(&self) -> u64 {
+        self.shelf.list().last().copied().unwrap_or(0)
     }
 
     /// Gives it an empty disk.

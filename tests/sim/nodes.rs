@@ -15,10 +15,11 @@ use perdura::raft::status::Role;
 use perdura::raft::storage::StorageFault;
 use perdura::raft::timing::RaftTiming;
 use perdura::shard::turn::ShardError;
-use perdura_wal::{Recovery, WalError};
+use perdura_wal::Recovery;
 
 use crate::connection::{Outcome, Place, ServerConnection};
 use crate::coverage::Seen;
+use crate::host::Damage;
 use crate::network::{End, Packet, WireKind};
 use crate::process::{Birth, Letters, OpenError, Process, encode};
 use crate::queue::{Event, MS, Micros, SECOND};
@@ -84,6 +85,11 @@ impl World {
         let life = self.stage.lives[node];
         self.invariants.node_started(node);
         self.stage.tell(|| format!("node {} starts with entries up to {}", node + 1, recovery.last_index));
+        if recovery.left_out.is_some() {
+            self.stage.counts.add(Seen::OldDamageLeftOut);
+            self.stage.tell(|| format!("node {} leaves damaged old segments out of its log", node + 1));
+            self.hosts[node].excuses.damage = None;
+        }
         if let Some(torn) = &recovery.torn_tail {
             self.stage.counts.add(Seen::TornTails);
             self.stage
@@ -108,10 +114,16 @@ impl World {
             OpenError::Node(error) => error.to_string(),
         };
         let excuses = &self.hosts[node].excuses;
-        let is_damage =
-            matches!(error, OpenError::Log(WalError::Damaged { .. } | WalError::ShortSegment { .. }));
-        if let Some(file) = excuses.damage.clone().filter(|_| is_damage) {
-            if text.contains(&file) {
+        let is_damage = matches!(error, OpenError::Log(error) if error.is_damage());
+        if let Some(Damage { file, up_to }) = excuses.damage.clone().filter(|_| is_damage) {
+            let checkpoint = self.hosts[node].newest_checkpoint();
+            if up_to.is_some_and(|last| last <= checkpoint) {
+                self.stage.find(format!(
+                    "a log condemned by old damage: node {} refuses it for {file}, which holds nothing after entry \
+                     {checkpoint} of its checkpoint: {text}",
+                    node + 1
+                ));
+            } else if text.contains(&file) {
                 self.stage.counts.add(Seen::DamageRefused);
                 self.stage.tell(|| format!("node {} refuses its log: {text}", node + 1));
             } else {
@@ -256,7 +268,7 @@ impl World {
     /// A node may end itself only for a reason that the simulation gave it.
     fn judge_end(&mut self, node: usize, text: &str) {
         let excuses = &mut self.hosts[node].excuses;
-        let damaged = excuses.damage.as_ref().is_some_and(|file| text.contains(file.as_str()));
+        let damaged = excuses.damage.as_ref().is_some_and(|damage| text.contains(damage.file.as_str()));
         if excuses.power && text.contains("machine is off") || damaged {
             return;
         }

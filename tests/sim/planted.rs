@@ -65,6 +65,7 @@ fn check_of(finding: &str) -> String {
         "committed entries change",
         "committed entries differ",
         "digests differ",
+        "a log condemned by old damage",
     ];
     match parts[..] {
         [check, ..] if own.contains(&check) => check.to_owned(),

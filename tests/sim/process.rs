@@ -26,7 +26,7 @@ use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
 use perdura::shard::turn::{Now, Seeds, Shard, ShardError};
 use perdura::shared::Shared;
-use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Wal, WalError};
+use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Sources, Wal, WalError};
 
 use crate::checkpoints::Checkpoints;
 use crate::connection::ServerConnection;
@@ -133,12 +133,14 @@ impl Process {
         let (clock, hands) = Clock::manual(unix_ms);
         let node_config = NodeConfig { timing, secret: seed, ..node_config(scenario, node) };
         let log_id = seed | 1;
-        let (mut wal, recovery) =
-            Wal::open(disk, log_options(scenario, log_id, &node_config.identity)).map_err(OpenError::Log)?;
-        let preparer = wal.take_preparer();
-        while preparer.step().map_err(OpenError::Log)? {}
         let (keyspace, mut mutator) = Keyspace::create();
         let (mut checkpoints, start) = Checkpoints::open(scenario.checkpoints, shelf, &mut mutator);
+        let mut newest = || start.map(|start| start.checkpoint);
+        let mut sources = Sources { progress: &mut |_| {}, checkpoint: &mut newest };
+        let options = log_options(scenario, log_id, &node_config.identity);
+        let (mut wal, recovery) = Wal::open_with(disk, options, &mut sources).map_err(OpenError::Log)?;
+        let preparer = wal.take_preparer();
+        while preparer.step().map_err(OpenError::Log)? {}
         if knows_of_loss && is_new(&wal) {
             let checkpoint = start.map(|start| start.checkpoint);
             let marked = begin_after_loss(&mut wal, &node_config.identity, checkpoint);

@@ -10,7 +10,7 @@ use perdura_wal::disk::sim::Tear;
 use crate::checkpoints::Plan;
 use crate::dice::Dice;
 use crate::faults::FAULTS;
-use crate::faults::FaultKind::{self, AtElection, DeafTransfer, LoseDisk, SickDisk, Siege, Storm};
+use crate::faults::FaultKind::{self, AtElection, BadSector, DeafTransfer, LoseDisk, SickDisk, Siege, Storm};
 use crate::queue::{MS, Micros, SECOND};
 
 #[derive(Clone, Debug)]
@@ -71,6 +71,10 @@ const CHECKED_CALENDAR_MS: u64 = 300;
 const UNLIKE_CALENDARS_MS: u64 = 4_000;
 const LONG_CALENDAR_MS: u64 = 24 * 3600 * 1000;
 
+const SMALLEST_SEGMENT_BYTES: u64 = 32 << 10;
+/// Log that is kept after the checkpoint that makes it needless.
+const LONG_LOG_BYTES: u64 = 256 << 10;
+
 impl Scenario {
     pub fn draw(seed: u64) -> Scenario {
         let mut dice = Dice::of(seed, "scenario");
@@ -89,7 +93,7 @@ impl Scenario {
             true => CHECKED_CALENDAR_MS,
             false => LONG_CALENDAR_MS,
         };
-        Scenario {
+        let scenario = Scenario {
             seed,
             nodes,
             ordered_wires: dice.chance(600),
@@ -107,7 +111,7 @@ impl Scenario {
             catch_up_bytes_per_second: *Dice::of(seed, "pace").pick(&[0, 20_000]),
             tear,
             write_granularity: *dice.pick(&[1, 4096]),
-            segment_bytes: *dice.pick(&[32 << 10, 64 << 10, 128 << 10]),
+            segment_bytes: *dice.pick(&[SMALLEST_SEGMENT_BYTES, 64 << 10, 128 << 10]),
             disk_us: dice.magnitude(50..4 * MS),
             drift_ppm: *dice.pick(&[0, 200, MAX_DRIFT_PPM]),
             calendar_ms,
@@ -118,9 +122,13 @@ impl Scenario {
             watchers: theme.map_or(0, |_| Dice::of(seed, "watchers").within(2..6) as usize),
             kinds,
             repairs: nodes > 1 && Dice::of(seed, "repairs").chance(800),
-            checkpoints: checkpoints(seed),
+            checkpoints: None,
             think_us: dice.magnitude(15 * MS..120 * MS),
-        }
+        };
+        let keeps_log = scenario.faults.contains(&BadSector) && Dice::of(seed, "old damage").chance(600);
+        let checkpoints = checkpoints(seed, keeps_log);
+        let segment_bytes = if keeps_log { SMALLEST_SEGMENT_BYTES } else { scenario.segment_bytes };
+        Scenario { checkpoints, segment_bytes, ..scenario }
     }
 
     /// Every batch in a block of its own: needed where a torn write destroys whole blocks.
@@ -149,16 +157,19 @@ fn flags(seed: u64) -> Vec<RaftTiming> {
     vec![RaftTiming::default(), draw(), draw()]
 }
 
-/// Drawn by itself, as an ambush is.
-fn checkpoints(seed: u64) -> Option<Plan> {
+/// Drawn by itself, as an ambush is. A log that is kept has segments of which a checkpoint holds all.
+fn checkpoints(seed: u64, keeps_log: bool) -> Option<Plan> {
     let mut dice = Dice::of(seed, "checkpoints");
-    dice.chance(600).then(|| Plan {
+    let are_taken = dice.chance(600) || keeps_log;
+    let plan = are_taken.then(|| Plan {
         every_bytes: dice.magnitude(1 << 10..48 << 10),
         kept: *dice.pick(&[1, 2]),
-        log_keep_bytes: *dice.pick(&[0, 0, 8 << 10, 256 << 10]),
+        log_keep_bytes: *dice.pick(&[0, 0, 8 << 10, LONG_LOG_BYTES]),
         slots_per_turn: *dice.pick(&[1, 4, 1000]),
         fetch_bytes_per_second: *dice.pick(&[0, 20_000]),
-    })
+    })?;
+    let log_keep_bytes = if keeps_log { LONG_LOG_BYTES } else { plan.log_keep_bytes };
+    Some(Plan { log_keep_bytes, ..plan })
 }
 
 fn kinds(dice: &mut Dice) -> Vec<Kind> {
@@ -200,6 +211,10 @@ fn faults(seed: u64, dice: &mut Dice, nodes: usize, theme: Option<FaultKind>) ->
     let lost_disks_per_mille = if nodes == 2 { 700 } else { 250 };
     if nodes > 1 && Dice::of(seed, "lost disks").chance(lost_disks_per_mille) {
         chosen.push(LoseDisk);
+    }
+    if nodes > 2 && Dice::of(seed, "bad sectors").chance(250) {
+        // Three times as likely as any other: it has to strike late enough for a segment to be old, and often enough to be seen.
+        chosen.extend([BadSector; 3]);
     }
     if nodes > 2 && Dice::of(seed, "sick disks").chance(100) {
         chosen.push(SickDisk);
