@@ -30,6 +30,7 @@ const PRIMARY_POLL: Micros = 20 * MS;
 const LOOK_AGAIN: Micros = SECOND;
 const FULL_RETRY: Micros = MS;
 const LEASE_RETRY: Micros = 2 * MS;
+const LEASE_PATIENCE_MS: u64 = 10_000;
 
 pub struct ServerConnection {
     pub id: ConnectionId,
@@ -57,8 +58,10 @@ enum Held {
     No,
     /// The worker was preempted after it had looked at the clock, and goes on at this moment.
     Preempted(Micros),
-    /// Reads wait for the lease that they were done under.
-    Unconfirmed,
+    /// Reads wait for the lease that they were done under, up to this time of their node's monotonic clock.
+    Unconfirmed {
+        patient_until_ms: u64,
+    },
 }
 
 struct OpenRelay {
@@ -201,7 +204,7 @@ impl ServerConnection {
 
     fn advance(&mut self, stage: &mut Stage, place: Place) -> Option<Progress> {
         self.attend_relay(stage, place);
-        if self.held == Held::Unconfirmed && !self.confirm_reads(stage, place) {
+        if !self.confirm_reads(stage, place) {
             return None;
         }
         if self.approach.is_some() && !self.go_on_approaching(stage, place) {
@@ -215,7 +218,7 @@ impl ServerConnection {
         let now_ms = self.session.shared.clock.monotonic_ms();
         if self.session.leaned_on_lease && !self.session.shared.shard.is_readable_at(now_ms) {
             stage.counts.add(Seen::ReadsHeld);
-            self.held = Held::Unconfirmed;
+            self.held = Held::Unconfirmed { patient_until_ms: now_ms + LEASE_PATIENCE_MS };
             self.confirm_reads(stage, place);
         }
         self.session.ended.clear();
@@ -259,17 +262,22 @@ impl ServerConnection {
         self.epoch = self.session.shared.shard.leadership_epoch();
     }
 
-    /// As the server's: reads leave once the lease holds again in the same leadership. False while they wait.
+    /// As the server's: held reads leave once the lease holds again in the same leadership, and the connection breaks where no
+    /// lease comes. False while they wait.
     fn confirm_reads(&mut self, stage: &mut Stage, place: Place) -> bool {
+        let Held::Unconfirmed { patient_until_ms } = self.held else { return true };
         let (shard, clock) = (&self.session.shared.shard, &self.session.shared.clock);
+        let now_ms = clock.monotonic_ms();
         let is_same_leadership = shard.leadership_epoch() == self.epoch;
-        if is_same_leadership && !shard.is_readable_at(clock.monotonic_ms()) {
+        let is_confirmed = shard.is_readable_at(now_ms);
+        if is_same_leadership && !is_confirmed && now_ms < patient_until_ms {
             self.look_again(stage, place, LEASE_RETRY);
             return false;
         }
-        if !is_same_leadership {
-            stage
-                .tell(|| format!("node {}: reads whose leadership is over are not answered", place.node + 1));
+        if !is_same_leadership || !is_confirmed {
+            let why = if is_same_leadership { "no lease confirms" } else { "whose leadership is over" };
+            stage.tell(|| format!("node {}: reads {why} are not answered", place.node + 1));
+            stage.counts.add_many(Seen::ReadsGivenUp, u64::from(is_same_leadership));
             self.line.out.clear();
             self.broken = true;
         }
@@ -460,7 +468,8 @@ impl ServerConnection {
 
     /// Sends what is answered.
     pub fn flush(&mut self, stage: &mut Stage) {
-        if self.held != Held::Unconfirmed && !self.line.out.is_empty() {
+        let waits_for_lease = matches!(self.held, Held::Unconfirmed { .. });
+        if !waits_for_lease && !self.line.out.is_empty() {
             let out = std::mem::take(&mut self.line.out);
             stage.send_packet(self.stream, 0, Packet::Bytes(out));
         }

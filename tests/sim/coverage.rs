@@ -1,7 +1,7 @@
 //! How often each interesting thing happened: a fault that never struck has proved nothing.
 
 /// What a thousand seeds need not show: it is counted, and not demanded.
-const RARE: [Seen; 2] = [Seen::CheckpointsGivenUp, Seen::CheckpointsOvertaken];
+const RARE: [Seen; 3] = [Seen::CheckpointsGivenUp, Seen::CheckpointsOvertaken, Seen::ReadsGivenUp];
 
 macro_rules! seen {
     ($($name:ident: $text:literal,)*) => {
@@ -63,6 +63,7 @@ seen! {
     LeadersLost: "leaders that lost their office",
     LeasesExpired: "leases that ran out under a leader",
     ReadsHeld: "reads held until a lease was confirmed",
+    ReadsGivenUp: "reads that no lease confirmed in time, so that their connection broke",
     ReadRounds: "reads without trust in clocks",
     SegmentsBegun: "logs that went on in another segment",
     Forwarded: "commands sent on to the primary",
