@@ -10,7 +10,7 @@ mod forecast;
 
 use std::borrow::Cow;
 
-pub use algebra::{Algebra, of_algebra};
+pub use algebra::{Algebra, MAX_UNITED, of_algebra};
 pub use forecast::Forecast;
 
 use super::args::{MAX_STRING_BYTES, integer};

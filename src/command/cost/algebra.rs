@@ -27,6 +27,8 @@ impl Algebra {
 
 /// To weigh a score once more costs this share of a step.
 const WEIGHINGS_PER_STEP: u64 = 8;
+/// As many sources of one size are united member by member where they are named alternately; of more each is walked each time it is named.
+pub const MAX_UNITED: usize = 8;
 
 /// A key that is named more than once is walked once; where scores are weighed, they are weighed each time.
 pub fn of_algebra(operation: Algebra, weighed: bool, context: &CostContext<'_, '_>, keys: &Args<'_>) -> Cost {
@@ -35,20 +37,40 @@ pub fn of_algebra(operation: Algebra, weighed: bool, context: &CostContext<'_, '
     keys.sort_unstable();
     let (mut total, mut weighings, mut distinct) = (Size::default(), 0_u64, 0);
     let mut smallest: Option<Size> = None;
+    let mut named = Vec::new();
     for twins in keys.chunk_by(|a, b| a == b) {
         let size = context.size(twins[0]);
         total = total.plus(size);
         if weighed {
             weighings = weighings.saturating_add(size.elements.saturating_mul(twins.len() as u64 - 1));
+            named.push((size.elements, twins.len() as u64));
         }
         smallest = Some(smallest.filter(|least| least.elements <= size.elements).unwrap_or(size));
         distinct += 1;
     }
     let smallest = smallest.unwrap_or_default();
     let (walked, result) = match operation {
-        Algebra::Union => (total.elements.saturating_mul(2), total),
+        Algebra::Union => (total.elements.saturating_mul(2).saturating_add(of_alternating(named)), total),
         Algebra::Inter => (smallest.elements.saturating_mul(distinct), smallest),
         Algebra::Diff => (total.elements.saturating_add(first.elements).saturating_mul(2), first),
     };
     Cost::default().walking(walked.saturating_add(weighings / WEIGHINGS_PER_STEP)).growing(result)
+}
+
+/// What it may cost in addition to unite sources of one size that are named again; `named` holds how many elements each has, and how
+/// often it is named.
+fn of_alternating(mut named: Vec<(u64, u64)>) -> u64 {
+    named.sort_unstable();
+    let groups = named.chunk_by(|a, b| a.0 == b.0);
+    groups.fold(0_u64, |sum, group| {
+        let (elements, sources) = (group[0].0, group.len() as u64);
+        let names = group.iter().fold(0_u64, |sum, (_, names)| sum.saturating_add(*names));
+        let walks = match names - sources {
+            0 => 0,
+            _ if sources == 1 => 0,
+            _ if group.len() <= MAX_UNITED => sources * sources,
+            again => again,
+        };
+        sum.saturating_add(elements.saturating_mul(walks))
+    })
 }

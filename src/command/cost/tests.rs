@@ -32,6 +32,24 @@ fn a_set_named_again_costs_nothing() {
     assert!(weighed.steps < 1_000_000, "{weighed:?}");
 }
 
+/// Scores are added in the order of the names, so sources of one size that are named alternately are not walked once.
+#[test]
+fn sources_of_one_size_that_alternate_cost_what_it_takes_to_unite_them() {
+    let mut db = TestDb::new();
+    for n in 0..12 {
+        for member in 0..100 {
+            db.run(&format!("ZADD {{t}}{n} 1 {member}"));
+        }
+    }
+    let steps = |sources: usize| {
+        let names: Vec<String> = (0..600).map(|n| format!("{{t}}{}", n % sources)).collect();
+        cost(&db, &Forecast::default(), &format!("ZUNIONSTORE {{t}}d 600 {}", names.join(" "))).steps
+    };
+    assert!(steps(1) < 10_000, "{}", steps(1));
+    assert!((10_000..25_000).contains(&steps(8)), "{}", steps(8));
+    assert!(steps(12) > 60_000, "{}", steps(12));
+}
+
 #[test]
 fn each_operation_costs_what_it_walks() {
     let db = with_sets();

@@ -4,16 +4,17 @@
 //! - A score times its weight, or a sum, that would be NaN counts as 0.
 //! - A source of another type is answered before a fault in the options, as in Redis.
 //! - A source that is named again is walked once; its scores are weighed once for each time that it is named.
+//! - Scores are combined in Redis's order, bit for bit: that of the names, smaller sources first.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::ptr;
 
-use smallvec::{SmallVec, smallvec};
+use scores::{Addends, Aggregate, Naming};
 
 use super::{stored, write_entries};
 use crate::command::args::{at_least, integer, is};
-use crate::command::cost::{Algebra, Cost, CostContext, of_algebra};
+use crate::command::cost::{Algebra, Cost, CostContext, MAX_UNITED, of_algebra};
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::types::limits::TypeLimits;
@@ -22,6 +23,8 @@ use crate::keyspace::types::zset::{Inserted, ZSet, ZSetLimits};
 use crate::keyspace::value::{Collection, ValueRef};
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
+
+mod scores;
 
 /// ZUNION numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]
 pub fn zunion(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
@@ -114,56 +117,6 @@ enum Form {
     Count,
 }
 
-#[derive(Clone, Copy)]
-enum Aggregate {
-    Sum,
-    Min,
-    Max,
-}
-
-impl Aggregate {
-    fn parse(arg: &[u8]) -> Result<Aggregate, CommandError> {
-        match arg {
-            _ if is(arg, "SUM") => Ok(Aggregate::Sum),
-            _ if is(arg, "MIN") => Ok(Aggregate::Min),
-            _ if is(arg, "MAX") => Ok(Aggregate::Max),
-            _ => Err(CommandError::Syntax),
-        }
-    }
-
-    fn of(self, a: f64, b: f64) -> f64 {
-        match self {
-            Aggregate::Sum => or_zero(a + b),
-            Aggregate::Min => a.min(b),
-            Aggregate::Max => a.max(b),
-        }
-    }
-}
-
-impl Aggregate {
-    /// As [`of`](Self::of), with `score` so many times.
-    fn of_many(self, total: f64, score: f64, times: u32) -> f64 {
-        /// Below this, integers are added without rounding.
-        const EXACT: f64 = (1_u64 << 53) as f64;
-        let sum = total + score * f64::from(times);
-        let is_exact = total.fract() == 0.0 && score.fract() == 0.0 && sum.abs().max(total.abs()) < EXACT;
-        match self {
-            Aggregate::Sum if is_exact => sum,
-            // Infinities cancel each other at most once.
-            Aggregate::Sum if !score.is_finite() => {
-                (0..times.min(2)).fold(total, |total, _| self.of(total, score))
-            }
-            Aggregate::Sum => (0..times).fold(total, |total, _| self.of(total, score)),
-            Aggregate::Min | Aggregate::Max if times == 0 => total,
-            Aggregate::Min | Aggregate::Max => self.of(total, score),
-        }
-    }
-}
-
-fn or_zero(score: f64) -> f64 {
-    if score.is_nan() { 0.0 } else { score }
-}
-
 struct Request<'a, 'b> {
     operation: Algebra,
     keys: &'b Args<'a>,
@@ -192,7 +145,7 @@ impl<'a, 'b> Request<'a, 'b> {
         }
         let split = usize::try_from(key_count).ok().and_then(|count| args[1..].split_at_checked(count));
         let (keys, options) = split.ok_or(CommandError::Syntax)?;
-        keys.iter().try_for_each(|key| Elements::load(ctx, key).map(drop))?;
+        keys.iter().try_for_each(|key| Source::load(ctx, key).map(drop))?;
         let weights = vec![1.0; keys.len()];
         let mut request =
             Request { operation, keys, weights, aggregate: Aggregate::Sum, with_scores: false, limit: 0 };
@@ -234,9 +187,9 @@ impl<'a, 'b> Request<'a, 'b> {
         let (mut result, mut bytes) = (ZSet::new(), 0);
         let of_result = ZSetLimits::from(limits);
         let union = self.operation == Algebra::Union;
-        let _ = self.run(ctx, limits, &mut |member, score| {
+        let _ = self.run(ctx, limits, &mut |member, addends| {
             let present = if union { result.score(member) } else { None };
-            let score = present.map_or(score, |present| self.aggregate.of(present, score));
+            let score = addends.onto(present);
             if result.insert(member, stored(score), &of_result) == Inserted::Added {
                 bytes += member.len();
             }
@@ -245,114 +198,161 @@ impl<'a, 'b> Request<'a, 'b> {
         Ok(result)
     }
 
-    /// Visits the elements of the result; those of a union come once per source that has them, not yet aggregated.
+    /// Visits the elements of the result; those of a union may come more than once, with what is to be added each time.
     fn run(
         &self,
         ctx: &ReadContext<'_>,
         limits: &TypeLimits,
         visit: Visit<'_>,
     ) -> Result<ControlFlow<()>, CommandError> {
-        let mut sources = self.sources(ctx)?;
+        let (sources, mut namings) = self.sources(ctx)?;
+        let combination = Combination { sources: &sources, aggregate: self.aggregate };
         if self.operation != Algebra::Diff {
-            sources.sort_by_key(Source::len);
+            namings.sort_by_key(|naming| sources[naming.source].len());
         }
         Ok(match self.operation {
-            Algebra::Union => sources.iter().try_for_each(|source| source.each(visit)),
-            Algebra::Inter => self.intersect(&sources, visit),
-            Algebra::Diff => subtract(&sources, limits, visit),
+            Algebra::Union => combination.unite(&Naming::joined(namings), visit),
+            Algebra::Inter => combination.intersect(&Naming::joined(namings), visit),
+            Algebra::Diff => combination.subtract(limits, visit),
         })
     }
 
-    /// The sources in their order. One that was named before is left out, and its weight added to the other's; the first of a
-    /// difference stays apart.
-    fn sources<'k>(&self, ctx: &ReadContext<'k>) -> Result<Vec<Source<'k>>, CommandError> {
-        let mut sources: Vec<Source<'k>> = Vec::new();
+    /// The sources, each once, in the order in which they are named first, and how they are named; the first of a difference
+    /// stays apart.
+    fn sources<'k>(&self, ctx: &ReadContext<'k>) -> Result<(Vec<Source<'k>>, Vec<Naming>), CommandError> {
+        let (mut sources, mut namings) = (Vec::new(), Vec::with_capacity(self.keys.len()));
         let mut places = BTreeMap::new();
         for (nth, (key, weight)) in self.keys.iter().zip(&self.weights).enumerate() {
-            let elements = Elements::load(ctx, key)?;
+            let source = Source::load(ctx, key)?;
             let stays_apart = self.operation == Algebra::Diff && nth == 0;
-            match places.get(&elements.address()) {
-                Some(place) => {
-                    let twin: &mut Source<'_> = &mut sources[*place];
-                    if self.operation != Algebra::Diff {
-                        twin.weigh_again(*weight);
-                    }
+            let known = if stays_apart { None } else { places.get(&source.address()).copied() };
+            let place = known.unwrap_or(sources.len());
+            if known.is_none() {
+                if !stays_apart {
+                    places.insert(source.address(), place);
                 }
-                None => {
-                    if !stays_apart {
-                        places.insert(elements.address(), sources.len());
-                    }
-                    let (weights, aggregate) = (smallvec![(*weight, 1)], self.aggregate);
-                    sources.push(Source { elements, weights, aggregate });
-                }
+                sources.push(source);
             }
+            namings.push(Naming { source: place, weight: *weight, times: 1 });
         }
-        Ok(sources)
-    }
-
-    /// Walks the smallest source, which comes first.
-    fn intersect(&self, sources: &[Source<'_>], visit: Visit<'_>) -> ControlFlow<()> {
-        let Some((first, others)) = sources.split_first() else { return ControlFlow::Continue(()) };
-        first.each(&mut |member, score| {
-            let total = others.iter().try_fold(score, |total, other| {
-                other.score(member).map(|score| self.aggregate.of(total, score))
-            });
-            total.map_or(ControlFlow::Continue(()), |total| visit(member, total))
-        })
+        Ok((sources, namings))
     }
 }
 
-/// Looks each member up in every other source, or in all of them made one set where that takes fewer steps.
-fn subtract(sources: &[Source<'_>], limits: &TypeLimits, visit: Visit<'_>) -> ControlFlow<()> {
-    let Some((first, others)) = sources.split_first() else { return ControlFlow::Continue(()) };
-    let all: usize = others.iter().map(Source::len).sum();
-    let one_set = (first.len().saturating_mul(others.len()) > 2 * (first.len() + all)).then(|| {
-        let mut set = Set::new();
-        for other in others {
-            let _ = other.each(&mut |member, _| {
-                set.insert(member, limits);
-                ControlFlow::Continue(())
-            });
+/// Sources that are combined.
+struct Combination<'c, 'k> {
+    sources: &'c [Source<'k>],
+    aggregate: Aggregate,
+}
+
+impl Combination<'_, '_> {
+    /// Sources of one size come in the order of their names, so one may come again after another. A few of those are united member by
+    /// member; of others each is walked again.
+    fn unite(&self, namings: &[Naming], visit: Visit<'_>) -> ControlFlow<()> {
+        let is_of_one_size =
+            |a: &Naming, b: &Naming| self.sources[a.source].len() == self.sources[b.source].len();
+        namings.chunk_by(is_of_one_size).try_for_each(|namings| {
+            let mut distinct: Vec<usize> = namings.iter().map(|naming| naming.source).collect();
+            distinct.sort_unstable();
+            distinct.dedup();
+            let is_same = |a: &Naming, b: &Naming| a.source == b.source;
+            if distinct.len() < namings.chunk_by(is_same).count() && distinct.len() <= MAX_UNITED {
+                return self.unite_by_member(&distinct, namings, visit);
+            }
+            namings
+                .chunk_by(is_same)
+                .try_for_each(|namings| self.unite_by_member(&[namings[0].source], namings, visit))
+        })
+    }
+
+    /// Visits each member of some sources once, with its scores in all of them.
+    fn unite_by_member(&self, distinct: &[usize], namings: &[Naming], visit: Visit<'_>) -> ControlFlow<()> {
+        let mut scores = vec![None; self.sources.len()];
+        for (nth, place) in distinct.iter().enumerate() {
+            let (before, after) = (&distinct[..nth], &distinct[nth + 1..]);
+            before.iter().for_each(|other| scores[*other] = None);
+            self.sources[*place].each(&mut |member, score| {
+                if before.iter().any(|other| self.sources[*other].score(member).is_some()) {
+                    return ControlFlow::Continue(());
+                }
+                scores[*place] = Some(score);
+                after.iter().for_each(|other| scores[*other] = self.sources[*other].score(member));
+                visit(member, &Addends { namings, scores: &scores, aggregate: self.aggregate })
+            })?;
         }
-        set
-    });
-    first.each(&mut |member, score| {
-        let is_taken = match &one_set {
-            Some(set) => set.contains(member),
-            None => others.iter().any(|other| other.score(member).is_some()),
+        ControlFlow::Continue(())
+    }
+
+    /// Walks the smallest source, which comes first.
+    fn intersect(&self, namings: &[Naming], visit: Visit<'_>) -> ControlFlow<()> {
+        let Some(first) = namings.first().map(|naming| naming.source) else {
+            return ControlFlow::Continue(());
         };
-        if is_taken { ControlFlow::Continue(()) } else { visit(member, score) }
-    })
+        let others: Vec<usize> = (0..self.sources.len()).filter(|place| *place != first).collect();
+        let mut scores = vec![None; self.sources.len()];
+        self.sources[first].each(&mut |member, score| {
+            scores[first] = Some(score);
+            let is_in_all = others.iter().all(|other| {
+                scores[*other] = self.sources[*other].score(member);
+                scores[*other].is_some()
+            });
+            if !is_in_all {
+                return ControlFlow::Continue(());
+            }
+            visit(member, &Addends { namings, scores: &scores, aggregate: self.aggregate })
+        })
+    }
+
+    /// Looks each member up in every other source, or in all of them made one set where that takes fewer steps.
+    fn subtract(&self, limits: &TypeLimits, visit: Visit<'_>) -> ControlFlow<()> {
+        let Some((first, others)) = self.sources.split_first() else { return ControlFlow::Continue(()) };
+        let all: usize = others.iter().map(Source::len).sum();
+        let one_set = (first.len().saturating_mul(others.len()) > 2 * (first.len() + all)).then(|| {
+            let mut set = Set::new();
+            for other in others {
+                let _ = other.each(&mut |member, _| {
+                    set.insert(member, limits);
+                    ControlFlow::Continue(())
+                });
+            }
+            set
+        });
+        let (namings, mut scores) = ([Naming { source: 0, weight: 1.0, times: 1 }], [None]);
+        first.each(&mut |member, score| {
+            let is_taken = match &one_set {
+                Some(set) => set.contains(member),
+                None => others.iter().any(|other| other.score(member).is_some()),
+            };
+            if is_taken {
+                return ControlFlow::Continue(());
+            }
+            scores[0] = Some(score);
+            visit(member, &Addends { namings: &namings, scores: &scores, aggregate: self.aggregate })
+        })
+    }
 }
 
 fn parse_weight(arg: &[u8]) -> Result<f64, CommandError> {
     parse_double(arg).ok_or(CommandError::other("ERR weight value is not a float"))
 }
 
-/// Called with member and score.
-type Visit<'v> = &'v mut dyn FnMut(&[u8], f64) -> ControlFlow<()>;
+/// Called with a member and its scores.
+type Visit<'v> = &'v mut dyn FnMut(&[u8], &Addends<'_>) -> ControlFlow<()>;
 
-struct Source<'a> {
-    elements: Elements<'a>,
-    /// Weights in their order, and how often each is named without another in between.
-    weights: SmallVec<[(f64, u32); 1]>,
-    aggregate: Aggregate,
-}
-
-enum Elements<'a> {
+enum Source<'a> {
     None,
     Set(&'a Set),
     ZSet(&'a ZSet),
 }
 
-impl<'a> Elements<'a> {
+impl<'a> Source<'a> {
     fn load(ctx: &ReadContext<'a>, key: &[u8]) -> Result<Self, CommandError> {
         match ctx.entry(key).map(Entry::value) {
-            None => Ok(Elements::None),
+            None => Ok(Source::None),
             Some(ValueRef::String(_)) => Err(CommandError::WrongType),
             Some(ValueRef::Object(object)) => match (ZSet::of(object), Set::of(object)) {
-                (Some(set), _) => Ok(Elements::ZSet(set)),
-                (_, Some(set)) => Ok(Elements::Set(set)),
+                (Some(set), _) => Ok(Source::ZSet(set)),
+                (_, Some(set)) => Ok(Source::Set(set)),
                 _ => Err(CommandError::WrongType),
             },
         }
@@ -361,57 +361,36 @@ impl<'a> Elements<'a> {
     /// Tells sources apart; all that are missing are one.
     fn address(&self) -> Option<*const ()> {
         match self {
-            Elements::None => None,
-            Elements::Set(set) => Some(ptr::from_ref(*set).cast()),
-            Elements::ZSet(set) => Some(ptr::from_ref(*set).cast()),
+            Source::None => None,
+            Source::Set(set) => Some(ptr::from_ref(*set).cast()),
+            Source::ZSet(set) => Some(ptr::from_ref(*set).cast()),
         }
     }
-}
 
-impl Source<'_> {
     fn len(&self) -> usize {
-        match self.elements {
-            Elements::None => 0,
-            Elements::Set(set) => set.len(),
-            Elements::ZSet(set) => set.len(),
+        match self {
+            Source::None => 0,
+            Source::Set(set) => set.len(),
+            Source::ZSet(set) => set.len(),
         }
     }
 
-    /// The weighted score of a member.
+    /// The score of a member, not weighed.
     fn score(&self, member: &[u8]) -> Option<f64> {
-        let score = match self.elements {
-            Elements::None => None,
-            Elements::Set(set) => set.contains(member).then_some(1.0),
-            Elements::ZSet(set) => set.score(member),
-        };
-        score.map(|score| self.weigh(score))
-    }
-
-    /// Visits every member with its weighted score.
-    fn each(&self, visit: Visit<'_>) -> ControlFlow<()> {
-        match self.elements {
-            Elements::None => ControlFlow::Continue(()),
-            Elements::Set(set) => set.iter().try_for_each(|member| visit(&member, self.weigh(1.0))),
-            Elements::ZSet(set) => {
-                set.iter().try_for_each(|entry| visit(entry.member, self.weigh(entry.score)))
-            }
+        match self {
+            Source::None => None,
+            Source::Set(set) => set.contains(member).then_some(1.0),
+            Source::ZSet(set) => set.score(member),
         }
     }
 
-    fn weigh_again(&mut self, weight: f64) {
-        match self.weights.last_mut() {
-            Some((last, times)) if last.to_bits() == weight.to_bits() => *times += 1,
-            _ => self.weights.push((weight, 1)),
+    /// Visits every member with its score.
+    fn each(&self, visit: &mut dyn FnMut(&[u8], f64) -> ControlFlow<()>) -> ControlFlow<()> {
+        match self {
+            Source::None => ControlFlow::Continue(()),
+            Source::Set(set) => set.iter().try_for_each(|member| visit(&member, 1.0)),
+            Source::ZSet(set) => set.iter().try_for_each(|entry| visit(entry.member, entry.score)),
         }
-    }
-
-    fn weigh(&self, score: f64) -> f64 {
-        let [(first, times), others @ ..] = &self.weights[..] else { return score };
-        let first_score = or_zero(first * score);
-        let total = self.aggregate.of_many(first_score, first_score, times - 1);
-        others.iter().fold(total, |total, (weight, times)| {
-            self.aggregate.of_many(total, or_zero(weight * score), *times)
-        })
     }
 }
 
