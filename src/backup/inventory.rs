@@ -86,12 +86,18 @@ impl Inventory {
                 _ => spans.push(Span { first: index.max(1), last, first_ms: stamp_ms, last_ms }),
             }
         }
-        if let Some(latest) = self.latest {
+        if let Some(latest) = self.latest.filter(|latest| !self.contradicts(latest)) {
             // Entries after a gap may be of that time.
             let held = spans.iter_mut().find(|span| (span.first..=span.last).contains(&latest.index));
             held.into_iter().for_each(|span| span.last_ms = span.last_ms.max(latest.time_ms));
         }
         spans
+    }
+
+    /// Whether a later leader, with another calendar, wrote entries in the time in which nothing was to be written: more may follow.
+    fn contradicts(&self, latest: &Latest) -> bool {
+        let is_of_that_time = |ms: u64| ms > 0 && i64::try_from(ms).is_ok_and(|ms| ms <= latest.time_ms);
+        self.logs.iter().any(|log| log.name.first > latest.index && is_of_that_time(log.name.first_ms))
     }
 
     /// The oldest timestamp in the log; a leader's first entry has none.
@@ -187,6 +193,8 @@ mod tests {
         assert_eq!(last_ms(None), [50, 120]);
         assert_eq!(last_ms(Some((12, 999))), [50, 999]);
         assert_eq!(last_ms(Some((11, 119))), [50, 120]);
+        assert_eq!(last_ms(Some((5, 89))), [89, 120], "what follows is later");
+        assert_eq!(last_ms(Some((5, 999))), [50, 120], "what follows is of that time");
         assert_eq!(last_ms(Some((13, 999))), [50, 120], "its last entry is not there");
         assert_eq!(last_ms(Some((6, 999))), [50, 120], "it lies in a gap");
     }

@@ -9,10 +9,11 @@
 //! - Entries carry the time up to the last one of them. A database that is idle ships none, so its primary writes this object in
 //!   their place, and overwrites it as time passes.
 //! - Only a leader that has just confirmed its leadership makes such a statement, see [`Quiet`](crate::shard::quiet::Quiet). A
-//!   statement of an older term, or of fewer entries, replaces no other.
+//!   statement of an older term, or of fewer entries, replaces no other, and one of the same entries does not take a moment back.
 //! - Restores go by the entries' timestamps all the same: the statement only says up to when a target may be named.
 //!
-//! Caveat: the time is the leader's calendar's. A next leader whose calendar is late may still write entries with earlier timestamps.
+//! Caveat: the time is the leader's calendar's. A next leader whose calendar is late may still write entries with earlier timestamps. Where
+//! objects show that, the statement does not count.
 
 use super::error::{BackupError, Damage, Result};
 use super::names;
@@ -52,7 +53,10 @@ impl Latest {
         if stored.is_some_and(|stored| stored.term > self.term || stored.index > self.index) {
             return Ok(0);
         }
-        repository.write(names::LATEST, Kind::Latest, &self.encode())
+        let told_ms =
+            stored.filter(|stored| stored.index == self.index).map_or(i64::MIN, |stored| stored.time_ms);
+        let latest = Latest { time_ms: self.time_ms.max(told_ms), ..*self };
+        repository.write(names::LATEST, Kind::Latest, &latest.encode())
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -275,6 +275,9 @@ fn restore_to_a_moment_after_the_last_write_of_an_idle_database_is_possible_as_f
     assert_eq!(Latest::read(&repository).expect("it can be read"), Some(latest(index, 3, later)));
     latest(index, 4, later + 1000).write(&repository).expect("nothing fails");
     world.assert_restores(&repository, Target::Time(later + 1000), index);
+    // A calendar that was set back takes no target away.
+    latest(index, 4, later).write(&repository).expect("nothing fails");
+    world.assert_restores(&repository, Target::Time(later + 1000), index);
     assert_good(&repository);
     // What can't be read takes nothing away but that.
     let path = files(&world.folder.path().join("repository"))

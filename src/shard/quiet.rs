@@ -2,10 +2,11 @@
 //!
 //! - Only a leader answers that has confirmed its leadership, by its lease or by a round of heartbeats, and only while its log
 //!   holds no entry that is not applied. A deposed leader confirms nothing.
-//! - The moment is a millisecond before the leader looked at its clock. What it logs from then on has later timestamps.
+//! - The moment is a millisecond before the leader looked at its clock, or the moment that it told before, if its calendar was set back
+//!   since. What it logs from then on has later timestamps, whatever its calendar shows ([`Shard::end_quiet`]).
 //!
-//! Caveat: leaders' calendars may differ. A next leader whose calendar is late may log entries with earlier timestamps than this
-//! moment's.
+//! Caveat: a next leader, or the next process of this one, does not know the moment. If its calendar is late, it may log entries with
+//! earlier timestamps.
 
 use std::sync::Arc;
 
@@ -78,6 +79,7 @@ impl QuietAsks {
 /// What is true now if this node leads, and the round that confirms it; no round under the lease.
 fn begin<D: Disk>(shard: &mut Shard<D>, now: Now) -> Option<(Quiet, Option<ReadRound>)> {
     let quiet = quiet(shard, now)?;
+    shard.end_quiet(quiet.until_ms);
     if shard.still_holds_lease() {
         return Some((quiet, None));
     }
@@ -86,7 +88,7 @@ fn begin<D: Disk>(shard: &mut Shard<D>, now: Now) -> Option<(Quiet, Option<ReadR
 
 fn quiet<D: Disk>(shard: &Shard<D>, now: Now) -> Option<Quiet> {
     let (node, machine) = (shard.node(), shard.machine());
-    let (index, until_ms) = (machine.applied, now.unix_ms - 1);
+    let (index, until_ms) = (machine.applied, (now.unix_ms - 1).max(shard.quiet_until_ms()));
     let is_settled = node.is_serving() && node.storage().last_entry() == index;
     let is_later = until_ms >= machine.applier.last_stamp_ms();
     (is_settled && is_later).then_some(Quiet { index, term: node.applied_term(), until_ms })
@@ -117,6 +119,25 @@ mod tests {
         rig.run(1, "SET k w");
         let third = ask(&mut rig);
         assert!(third.is_none_or(|third| third.index > second.index), "{third:?}");
+    }
+
+    /// The calendar was set back: the next entry had a timestamp of the time in which nothing was written.
+    #[test]
+    fn a_calendar_that_is_set_back_makes_no_moment_untrue_and_takes_none_back() {
+        let mut rig = Rig::new(1);
+        rig.run(1, "SET k v");
+        rig.advance_ms(5000);
+        let quiet = ask(&mut rig).expect("it leads and is idle");
+        rig.set_calendar_back_ms(3000);
+        let again = ask(&mut rig).expect("it leads and is idle");
+        assert_eq!(again, quiet, "what was told is still true");
+        rig.run(1, "SET k w");
+        let stamp_ms = rig.last_stamp_ms();
+        assert!(stamp_ms > quiet.until_ms, "{stamp_ms} {quiet:?}");
+        assert_eq!(ask(&mut rig), None, "its calendar shows a time before the last entry's");
+        rig.advance_ms(4000);
+        let later = ask(&mut rig).expect("it leads and is idle");
+        assert!(later.until_ms > stamp_ms && later.index > quiet.index);
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl Rig {
         self.hands.advance(Duration::from_millis(ms));
     }
 
+    /// Monotonic time does not notice.
+    pub fn set_calendar_back_ms(&mut self, ms: i64) {
+        self.hands.shift_unix_ms(-ms);
+    }
+
     pub fn turn(&mut self) -> Result<(), ShardError> {
         let now = self.now();
         let turned = self.shard.turn(now, &mut Vec::new(), &mut Nowhere);

@@ -103,6 +103,8 @@ pub struct Shard<D: Disk> {
     /// The longest entry.
     max_entry_bytes: usize,
     giving_way: GivingWay,
+    /// Up to then this leader has said that nothing more was written; unix ms.
+    quiet_until_ms: i64,
     /// How often this node has handed over because its log writes were slow.
     pub gave_way: u64,
 }
@@ -126,6 +128,7 @@ impl<D: Disk> Shard<D> {
             budget: Budget::default(),
             max_entry_bytes: MAX_ENTRY_BYTES,
             giving_way: GivingWay::default(),
+            quiet_until_ms: i64::MIN,
             gave_way: 0,
         }
     }
@@ -488,7 +491,17 @@ impl<D: Disk> Shard<D> {
     }
 
     fn stamp(&mut self, now: Now) -> Stamp {
-        Stamp { now_ms: now.unix_ms.max(self.machine.applier.last_stamp_ms()), seed: self.seeds.next_u64() }
+        let earliest_ms = self.machine.applier.last_stamp_ms().max(self.quiet_until_ms.saturating_add(1));
+        Stamp { now_ms: now.unix_ms.max(earliest_ms), seed: self.seeds.next_u64() }
+    }
+
+    /// What is logged from now on has later timestamps than this.
+    pub(super) fn end_quiet(&mut self, until_ms: i64) {
+        self.quiet_until_ms = self.quiet_until_ms.max(until_ms);
+    }
+
+    pub(super) fn quiet_until_ms(&self) -> i64 {
+        self.quiet_until_ms
     }
 
     fn make_plan(&mut self, now: Now) -> Result<Plan, ShardError> {
