@@ -58,6 +58,9 @@ pub enum ServerError {
     Shard(#[from] ShardError),
     #[error("{0}. The log is set aside; start the node again, and it learns from the others what was in it")]
     LogSetAside(Box<ServerError>),
+    /// Of a node that ran.
+    #[error("DAMAGE in the log of a running node: {why}. {next} (docs/operations.md, A segment is damaged)")]
+    LogDamaged { why: Box<ServerError>, next: &'static str },
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
     #[error("{flag} {addr}: {source}")]

@@ -96,8 +96,12 @@ impl<'a> Repair<'a> {
     }
 }
 
-/// What a node that ran ends with: one that has heard from its leader that its log is not what it was sets it aside.
+/// What a node that ran ends with: one that has heard from its leader that its log is not what it was sets it aside. One that could
+/// not read its log says what comes next: a start reads all of it, and decides.
 pub fn at_end(config: &Config, why: ServerError) -> ServerError {
+    if let Some(next) = after_damage(&why, config.members.len() > 1) {
+        return ServerError::LogDamaged { why: Box::new(why), next };
+    }
     if !matches!(why, ServerError::Shard(ShardError::Node(NodeError::LogLost { .. }))) {
         return why;
     }
@@ -109,6 +113,23 @@ pub fn at_end(config: &Config, why: ServerError) -> ServerError {
     }
 }
 
+/// What an operator does about a log that a running node found to be damaged.
+fn after_damage(why: &ServerError, is_member: bool) -> Option<&'static str> {
+    let ServerError::Shard(ShardError::Node(NodeError::Storage(StorageFault::Log(error)))) = why else {
+        return None;
+    };
+    error.is_damage().then_some(match is_member {
+        true => {
+            "Start the node again: what the newest whole checkpoint covers is set aside, and for the rest the node learns again from \
+             the other members; then look at the disk"
+        }
+        false => {
+            "Start the node again: what the newest whole checkpoint covers is set aside; if it does not start, put an undamaged copy of \
+             this file in its place; then look at the disk"
+        }
+    })
+}
+
 /// Whether it is proven that the log is not what was written, or does not go on where any checkpoint ends.
 fn is_damage(error: &ServerError) -> bool {
     match error {
@@ -118,5 +139,36 @@ fn is_damage(error: &ServerError) -> bool {
         }
         ServerError::Shard(ShardError::Node(NodeError::LogLost { .. })) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn ended_by(error: WalError) -> ServerError {
+        ShardError::Node(error.into()).into()
+    }
+
+    /// A running node ended with the error of the operating system and no word of what comes next.
+    #[test]
+    fn a_sector_that_a_running_node_cant_read_is_named_with_what_to_do() {
+        let source = Arc::new(io::Error::from_raw_os_error(libc::EIO));
+        let file = "00000000000000000007.wal".to_owned();
+        let failed = |operation| {
+            ended_by(WalError::Io { operation, file: file.clone(), offset: 4096, source: source.clone() })
+        };
+        for is_member in [true, false] {
+            let why = failed("read");
+            let next = after_damage(&why, is_member).expect("it is damage");
+            let text = ServerError::LogDamaged { why: Box::new(why), next }.to_string();
+            assert!(text.contains("00000000000000000007.wal at byte 4096"), "{text}");
+            assert!(text.contains("Start the node again") && text.contains("A segment is damaged"), "{text}");
+            assert_eq!(text.contains("other members"), is_member, "{text}");
+        }
+        assert_eq!(after_damage(&failed("write"), true), None, "that says nothing of what was written");
+        assert_eq!(after_damage(&ended_by(WalError::InUse), true), None);
     }
 }

@@ -19,7 +19,7 @@ use memmap2::Mmap;
 use crate::segment::sequence_of;
 
 const MAX_MAPS: usize = 4096;
-const MESSAGE_BYTES: usize = 160;
+const MESSAGE_BYTES: usize = 320;
 const FAILED: c_int = 1;
 
 /// A map that the handler knows.
@@ -180,7 +180,8 @@ fn message(sequence: u64, offset: u64) -> Message {
     message.push_number(sequence, 20);
     message.push(b".wal at byte ");
     message.push_number(offset, 1);
-    message.push(b", or the file was cut short: the process ends\n");
+    message.push(b", or the file was cut short: the process ends. Start the node again: ");
+    message.push(b"the start finds the damage, and heals it or says what to do (docs/operations.md, A segment is damaged)\n");
     message
 }
 
@@ -201,7 +202,7 @@ mod tests {
         assert!(text(7, 0).contains(" 00000000000000000007.wal at byte 0,"), "{}", text(7, 0));
         let longest = text(u64::MAX, u64::MAX);
         assert!(longest.contains("18446744073709551615.wal at byte 18446744073709551615,"), "{longest}");
-        assert!(longest.ends_with("ends\n"), "{longest}");
+        assert!(longest.ends_with("Start the node again: the start finds the damage, and heals it or says what to do (docs/operations.md, A segment is damaged)\n"), "{longest}");
     }
 
     #[test]
@@ -238,6 +239,7 @@ mod tests {
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(FAILED), "{said}");
         assert!(said.contains("00000000000000000007.wal at byte 12345,"), "{said}");
+        assert!(said.contains("Start the node again"), "{said}");
         assert!(!String::from_utf8_lossy(&ended.stdout).contains("not reached"));
         Ok(())
     }
