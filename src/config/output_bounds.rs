@@ -1,37 +1,70 @@
-//! What the output limits of clients mean for those that make replies and messages.
+//! What the output limits of clients, and the memory of the machine, mean for those that make replies and messages.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::value::OutputLimits;
 use crate::protocol::reply::MAX_REPLY_BYTES;
 
-/// The most bytes that a connection may be owed, as the output limits of clients say. What is applied does not depend on it.
+/// One reply takes no more than this share of the memory guard.
+const GUARD_SHARE: u64 = 4;
+
+/// The most bytes that a connection may be owed. What is applied does not depend on it: a client whose reply does not fit is closed.
 #[derive(Debug)]
 pub struct OutputBounds {
+    /// The longest reply of this process.
+    longest: AtomicUsize,
     replies: AtomicUsize,
     messages: AtomicUsize,
 }
 
 impl Default for OutputBounds {
     fn default() -> Self {
-        OutputBounds { replies: MAX_REPLY_BYTES.into(), messages: MAX_REPLY_BYTES.into() }
+        let [longest, replies, messages] = [MAX_REPLY_BYTES; 3].map(AtomicUsize::new);
+        OutputBounds { longest, replies, messages }
     }
 }
 
 impl OutputBounds {
-    /// Follows the limits; without one, the longest reply is the bound.
+    /// Follows the limits of clients.
     pub fn follow(&self, limits: OutputLimits) {
-        self.replies.store(limits.normal.bytes().min(MAX_REPLY_BYTES), Ordering::Relaxed);
-        self.messages.store(limits.pubsub.bytes().min(MAX_REPLY_BYTES), Ordering::Relaxed);
+        self.replies.store(limits.normal.bytes(), Ordering::Relaxed);
+        self.messages.store(limits.pubsub.bytes(), Ordering::Relaxed);
+    }
+
+    /// Follows the memory guard of this process, in bytes.
+    pub fn follow_guard(&self, guard_bytes: u64) {
+        let share = usize::try_from(guard_bytes / GUARD_SHARE).unwrap_or(usize::MAX);
+        self.longest.store(share.min(MAX_REPLY_BYTES), Ordering::Relaxed);
+    }
+
+    /// Of one reply to a client without a limit.
+    pub fn longest(&self) -> usize {
+        self.longest.load(Ordering::Relaxed)
     }
 
     /// Of replies.
     pub fn replies(&self) -> usize {
-        self.replies.load(Ordering::Relaxed)
+        self.replies.load(Ordering::Relaxed).min(self.longest())
     }
 
     /// Of messages to a subscriber or a monitor.
     pub fn messages(&self) -> usize {
-        self.messages.load(Ordering::Relaxed)
+        self.messages.load(Ordering::Relaxed).min(self.longest())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a machine of 512 MiB one reply could take all of it.
+    #[test]
+    fn a_reply_takes_no_more_than_a_quarter_of_the_memory_guard() {
+        let bounds = OutputBounds::default();
+        assert_eq!([bounds.longest(), bounds.replies(), bounds.messages()], [MAX_REPLY_BYTES; 3]);
+        bounds.follow_guard(400 << 20);
+        assert_eq!([bounds.longest(), bounds.replies(), bounds.messages()], [100 << 20; 3]);
+        bounds.follow_guard(u64::MAX);
+        assert_eq!(bounds.longest(), MAX_REPLY_BYTES);
     }
 }

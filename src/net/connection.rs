@@ -34,7 +34,7 @@ use crate::shard::turn::Now;
 const MAX_PENDING: u32 = 100_000;
 /// Unsent bytes past which nothing more is read.
 const PAUSE_OUTPUT_BYTES: usize = 1 << 20;
-/// Unsent bytes of a client without an output limit: one reply of the greatest length, and what was unsent before it.
+/// Unsent bytes of a client without an output limit, at most: one reply of the greatest length, and what was unsent before it.
 const MAX_UNSENT_BYTES: usize = MAX_REPLY_BYTES + PAUSE_OUTPUT_BYTES;
 /// Bytes written to a socket at once: a writer of a large reply lets others go in between.
 const MAX_WRITE_BYTES: usize = 1 << 20;
@@ -688,7 +688,8 @@ impl ConnectionTask {
         let limits = self.session.shared.config.output_limits();
         let limit = if self.session.client.is_listener() { limits.pubsub } else { limits.normal };
         let hard_bytes = usize::try_from(limit.hard_bytes).ok().filter(|bytes| *bytes > 0);
-        self.connection.hard_limit.set(hard_bytes.unwrap_or(MAX_UNSENT_BYTES));
+        let longest = self.session.shared.shard.output_bounds.longest();
+        self.connection.hard_limit.set(hard_bytes.unwrap_or(longest + PAUSE_OUTPUT_BYTES));
         if !self.session.client.authenticated && unsent > UNAUTHENTICATED_OUTPUT_BYTES as u64 {
             return true;
         }

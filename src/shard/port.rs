@@ -181,6 +181,9 @@ impl ShardHandle {
 
     /// The same where memory is limited.
     pub fn with_memory(self, memory: MemoryLimits) -> Self {
+        if let Some(guard) = memory.guard() {
+            self.output_bounds.follow_guard(guard.bytes());
+        }
         ShardHandle { memory, ..self }
     }
 
