@@ -10,7 +10,8 @@
 //! - A checkpoint is described last, when all its pieces are there. What was stored before a crash is found by the next attempt. One
 //!   that was described and lacks a piece all the same is stored again.
 //! - What is stored was proven: a file that is not what its manifest says is refused.
-//! - A prune may run at the same time. So a checkpoint is described under `storing/` first: from then on no prune that begins removes
+//! - A prune may run at the same time. So a checkpoint is described under `storing/` first, by each attempt under a name of its own (the same
+//!   checkpoint of another node has other files): from then on no prune that begins removes
 //!   its pieces. The node that stores it waits until no prune that began before removes any, and stores again what has gone.
 //!   [`prune`](super::prune) has the other half.
 
@@ -26,13 +27,13 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::{BackupError, Damage, Result};
 use super::inventory::HeldCheckpoint;
-use super::names::{self, PieceName};
+use super::names::{self, PieceName, StoringName};
 use super::object::Kind;
 use super::repository::Repository;
 use crate::checkpoint::error::{CheckpointError, Damage as FileDamage};
 use crate::checkpoint::manifest::{self, FileSum, Manifest};
 use crate::checkpoint::throttle::Throttle;
-use crate::env::Clock;
+use crate::env::{self, Clock};
 
 pub const PIECE_BYTES: usize = 8 << 20;
 /// The longest description: of a million pieces, 8 TiB.
@@ -190,7 +191,7 @@ impl Storing<'_> {
         let files = self.store_files(lent, &known, &mut stored)?;
         let checkpoint = StoredCheckpoint { manifest: lent.manifest.clone(), files };
         let content = checkpoint.encode();
-        let storing = names::storing_path(index);
+        let storing = StoringName { index, token: Some(env::random_seed()) }.path();
         stored.written_bytes += self.repository.write(&storing, Kind::Checkpoint, &content)?;
         self.wait_until_nothing_is_doomed()?;
         let left = self.known_pieces()?;

@@ -5,7 +5,7 @@
 //! checkpoints/<index>                                            20 decimal digits
 //! files/<hash>-<bytes>                                           32 hexadecimal digits, decimal
 //! doomed/<token>                                                 16 hexadecimal digits
-//! storing/<index>                                                20 decimal digits
+//! storing/<index>-<token>                                        20 decimal digits, 16 hexadecimal digits
 //! ```
 //!
 //! They sort as their numbers do. What has another name is nobody's of ours.
@@ -109,9 +109,34 @@ pub fn checkpoint_path(index: u64) -> String {
     format!("{CHECKPOINTS}/{index:020}")
 }
 
-/// Where a checkpoint is described that is still being stored.
-pub fn storing_path(index: u64) -> String {
-    format!("{STORING}/{index:020}")
+/// One attempt to store a checkpoint. Others may store the same checkpoint at the same time, in other pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoringName {
+    pub index: u64,
+    /// The attempt's own; `None` of an older build, whose attempts shared a name.
+    pub token: Option<u64>,
+}
+
+impl StoringName {
+    pub fn parse(name: &str) -> Option<StoringName> {
+        let Some((index, token)) = name.split_once('-') else {
+            return Some(StoringName { index: decimal(name, 20)?, token: None });
+        };
+        let parsed = StoringName { index: decimal(index, 20)?, token: u64::from_str_radix(token, 16).ok() };
+        (parsed.to_string() == name).then_some(parsed)
+    }
+
+    /// Where the checkpoint is described until the attempt has ended.
+    pub fn path(&self) -> String {
+        format!("{STORING}/{self}")
+    }
+}
+
+impl fmt::Display for StoringName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:020}", self.index)?;
+        self.token.map_or(Ok(()), |token| write!(f, "-{token:016x}"))
+    }
 }
 
 pub fn doomed_path(token: u64) -> String {
@@ -149,6 +174,19 @@ mod tests {
         assert_eq!(PieceName::parse(&long.to_string()), None);
         assert_eq!(checkpoint_index(checkpoint_path(77).split_at(12).1), Some(77));
         assert_eq!(checkpoint_index("77"), None);
+        let storing = StoringName { index: 77, token: Some(0xAB) };
+        assert_eq!(storing.path(), "storing/00000000000000000077-00000000000000ab");
+        for storing in [storing, StoringName { token: None, ..storing }] {
+            assert_eq!(StoringName::parse(&storing.to_string()), Some(storing));
+        }
+        for name in [
+            "77",
+            "00000000000000000077-",
+            "00000000000000000077-ab",
+            "00000000000000000077-00000000000000AB",
+        ] {
+            assert_eq!(StoringName::parse(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use super::checkpoint::StoredCheckpoint;
 use super::error::Result;
 use super::inventory::HeldCheckpoint;
-use super::names::{self, LogName, PieceName};
+use super::names::{self, LogName, PieceName, StoringName};
 use super::repository::Repository;
 use crate::env::{self, Clock};
 
@@ -44,8 +44,8 @@ pub struct Doomed {
     pub checkpoints: Vec<u64>,
     pub logs: Vec<LogName>,
     pub pieces: Vec<PieceName>,
-    /// Descriptions of checkpoints whose storing was given up.
-    pub given_up: Vec<u64>,
+    /// Attempts to store a checkpoint that were given up: their descriptions.
+    pub given_up: Vec<StoringName>,
     /// As they are stored, but for checkpoints' descriptions.
     pub bytes: u64,
     /// Checkpoints that stay although they lack pieces: a node may store those again.
@@ -72,9 +72,10 @@ pub fn plan(repository: &Repository, keep: Keep, now_ms: i64) -> Result<Doomed> 
     checkpoints.sort_unstable();
     let logs: Vec<_> =
         inventory.logs.iter().filter(|log| oldest.is_some_and(|oldest| log.name.last <= oldest)).collect();
-    let storing = repository.storing_indexes()?;
-    let given_up: Vec<u64> =
-        storing.iter().filter(|(_, ms)| ms + GIVEN_UP_MS <= now_ms).map(|(index, _)| *index).collect();
+    let attempts = repository.attempts()?;
+    let is_given_up = |ms: i64| ms.saturating_add(GIVEN_UP_MS) <= now_ms;
+    let given_up = attempts.into_iter().filter(|(_, ms)| is_given_up(*ms)).map(|(attempt, _)| attempt);
+    let given_up: Vec<StoringName> = given_up.collect();
     let needed = needed(repository, &checkpoints, &given_up)?;
     let is_old = |written_ms: i64| written_ms + YOUNG_MS <= now_ms;
     let dropped = pieces_of(repository, checkpoints.iter(), Repository::checkpoint)?;
@@ -100,8 +101,8 @@ pub fn remove(
         repository.remove(&names::checkpoint_path(*index))?;
         progress(1);
     }
-    for index in &doomed.given_up {
-        repository.remove(&names::storing_path(*index))?;
+    for attempt in &doomed.given_up {
+        repository.remove(&attempt.path())?;
         progress(1);
     }
     for log in &doomed.logs {
@@ -161,10 +162,10 @@ fn oldest_kept(checkpoints: &[HeldCheckpoint], keep: Keep, now_ms: i64) -> Optio
 }
 
 /// What checkpoints need, those that are being stored included, but for these.
-fn needed(repository: &Repository, without: &[u64], given_up: &[u64]) -> Result<BTreeSet<PieceName>> {
+fn needed(repository: &Repository, without: &[u64], given_up: &[StoringName]) -> Result<BTreeSet<PieceName>> {
     // First those that are being stored: one may move to the others meanwhile.
-    let storing: Vec<u64> = repository.storing_indexes()?.into_iter().map(|(index, _)| index).collect();
-    let storing = storing.iter().filter(|index| !given_up.contains(index));
+    let attempts: Vec<StoringName> = repository.attempts()?.into_iter().map(|(attempt, _)| attempt).collect();
+    let storing = attempts.iter().filter(|attempt| !given_up.contains(attempt));
     let mut needed = pieces_of(repository, storing, Repository::storing)?;
     let indexes = repository.checkpoint_indexes()?;
     let stored = indexes.iter().filter(|index| !without.contains(index));
@@ -172,14 +173,14 @@ fn needed(repository: &Repository, without: &[u64], given_up: &[u64]) -> Result<
     Ok(needed)
 }
 
-fn pieces_of<'a>(
+fn pieces_of<'a, N: Copy + 'a>(
     repository: &Repository,
-    indexes: impl Iterator<Item = &'a u64>,
-    read: impl Fn(&Repository, u64) -> Result<Option<StoredCheckpoint>>,
+    names: impl Iterator<Item = &'a N>,
+    read: impl Fn(&Repository, N) -> Result<Option<StoredCheckpoint>>,
 ) -> Result<BTreeSet<PieceName>> {
     let mut pieces = BTreeSet::new();
-    for index in indexes {
-        match read(repository, *index) {
+    for name in names {
+        match read(repository, *name) {
             Ok(checkpoint) => pieces.extend(checkpoint.iter().flat_map(StoredCheckpoint::pieces)),
             // It can't be restored, whatever pieces are there. A node that stores it again stores its pieces, too.
             Err(error) if error.is_worthless_object() => {}

@@ -31,7 +31,7 @@ use super::error::{BackupError, Damage, Result};
 use super::inventory::{HeldLog, Inventory};
 use super::key::{Key, open_name_of};
 use super::latest::Latest;
-use super::names::{self, LogName, PieceName};
+use super::names::{self, LogName, PieceName, StoringName};
 use super::object::{self, Kind};
 use super::store::{Listed, Store, Wanted};
 use crate::raft::identity::Identity;
@@ -292,18 +292,15 @@ impl Repository {
         }
     }
 
-    /// Checkpoints that are being stored, or whose storing was given up: index, and when that was written, unix ms.
-    pub fn storing_indexes(&self) -> Result<Vec<(u64, i64)>> {
+    /// Attempts to store checkpoints, those that were given up included, and when their descriptions were written, unix ms.
+    pub fn attempts(&self) -> Result<Vec<(StoringName, i64)>> {
         let listed = self.store.list(names::STORING)?;
-        Ok(listed
-            .iter()
-            .filter_map(|one| Some((names::checkpoint_index(&one.name)?, one.written_ms)))
-            .collect())
+        Ok(listed.iter().filter_map(|one| Some((StoringName::parse(&one.name)?, one.written_ms))).collect())
     }
 
-    /// Reads the description of a checkpoint that is being stored; `None` if it is not there.
-    pub fn storing(&self, index: u64) -> Result<Option<StoredCheckpoint>> {
-        self.description(index, &names::storing_path(index))
+    /// Reads the description of a checkpoint that an attempt stores; `None` if it is not there.
+    pub fn storing(&self, attempt: StoringName) -> Result<Option<StoredCheckpoint>> {
+        self.description(attempt.index, &attempt.path())
     }
 
     /// Reads an object's content; `None` if it is not there.

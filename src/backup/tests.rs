@@ -12,7 +12,7 @@ use super::entries;
 use super::error::{BackupError, Damage, Result};
 use super::key::Key;
 use super::latest::Latest;
-use super::names::{self, LogName};
+use super::names::{self, LogName, PieceName, StoringName};
 use super::object::Kind;
 use super::prune::{self, Keep};
 use super::repository::{Owner, Repository, Sealed};

@@ -107,6 +107,59 @@ fn missing_pieces(repository: &Repository, index: u64) -> Option<usize> {
     repository.checkpoint(index).expect("it can be read").map(|stored| stored.missing(&there))
 }
 
+/// A checkpoint of the same index as another, with other files, as another node's is.
+fn of_another_node(lent: &Lent, folder: &Path) -> Lent {
+    let mut manifest = lent.manifest.clone();
+    fs::create_dir(folder).expect("it can be made");
+    for sum in &mut manifest.files {
+        let mut bytes = fs::read(lent.folder.join(&sum.name)).expect("it can be read");
+        bytes.push(b'!');
+        (sum.bytes, sum.xxh3) = (bytes.len() as u64, xxhash_rust::xxh3::xxh3_64(&bytes));
+        fs::write(folder.join(&sum.name), &bytes).expect("it can be written");
+    }
+    Lent { folder: folder.to_owned(), manifest, is_temporary: false }
+}
+
+/// Two nodes stored the same checkpoint: the second took the first one's description away, and a prune its pieces.
+#[test]
+fn two_attempts_to_store_one_checkpoint_each_keep_their_pieces() {
+    let mut world = World::new();
+    world.run(30);
+    let index = world.checkpoint();
+    let (repository, clock) = (world.repository(), Clock::system());
+    let lent = world.newest_checkpoint().expect("it can be read").expect("it was just made");
+    let other = of_another_node(&lent, &world.folder.path().join("other"));
+    let all = || -> Result<Vec<PieceName>> { Ok(repository.pieces()?.into_keys().collect()) };
+    // A prune is under way, so the first attempt waits once it has described its checkpoint, and then stores its pieces again.
+    let mark = names::doomed_path(1);
+    repository.store().put(&mark, Vec::new()).expect("nothing fails");
+    let (mut has_waited, mut stored_again) = (false, 0);
+    // Each file is one piece here, and an empty one is none.
+    let pieces = lent.manifest.files.iter().filter(|file| file.bytes > 0).count();
+    let mut between = |bytes| {
+        if bytes == 0 && !has_waited {
+            all()?.iter().try_for_each(|piece| repository.remove(&piece.path()))?;
+            has_waited = true;
+            return repository.remove(&mark);
+        }
+        stored_again += usize::from(has_waited && bytes > 0);
+        if stored_again < pieces {
+            return Ok(());
+        }
+        let between = &mut |_| Ok(());
+        Storing { repository: &repository, clock: &clock, bytes_per_second: 0, between }.store(&other)?;
+        let doomed = prune::Doomed { pieces: all()?, ..prune::Doomed::default() };
+        prune::remove(&repository, &doomed, &clock, |_| {})
+    };
+    Storing { repository: &repository, clock: &clock, bytes_per_second: 0, between: &mut between }
+        .store(&lent)
+        .expect("nothing fails");
+    assert_eq!(stored_again, pieces);
+    assert_eq!(missing_pieces(&repository, index), Some(0));
+    assert!(repository.attempts().expect("it can be read").is_empty(), "both have ended");
+    assert_good(&repository);
+}
+
 /// Stores the newest checkpoint, while every piece that was there goes.
 fn store_while_pieces_go(world: &mut World, repository: &Repository) -> Result<()> {
     let lent = world.newest_checkpoint()?.expect("there is one");
@@ -187,7 +240,8 @@ fn pieces_of_a_checkpoint_that_is_being_stored_are_pruned_by_none() {
     let folder = world.folder.path().join("repository");
     let newest = files(&folder.join("checkpoints")).pop().expect("there is one");
     let index = world.last();
-    let storing = names::storing_path(index);
+    let attempt = StoringName { index, token: Some(1) };
+    let storing = attempt.path();
     let stored = repository.checkpoint(index).expect("it can be read").expect("it is there");
     let files = stored.files.clone();
     let content = StoredCheckpoint { files, manifest: stored.manifest.clone() }.encode();
@@ -197,7 +251,7 @@ fn pieces_of_a_checkpoint_that_is_being_stored_are_pruned_by_none() {
     let doomed = prune::plan(&repository, Keep::Newest(1), now_ms).expect("it can be read");
     assert!(doomed.pieces.iter().all(|piece| !stored.pieces().contains(piece)), "{doomed:?}");
     let doomed = prune::plan(&repository, Keep::Newest(1), now_ms + 86_400_000).expect("it can be read");
-    assert!(doomed.given_up == [index] && !doomed.pieces.is_empty(), "{doomed:?}");
+    assert!(doomed.given_up == [attempt] && !doomed.pieces.is_empty(), "{doomed:?}");
     prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
     assert_good(&repository);
 }
