@@ -15,7 +15,7 @@
 //! - The layout is in memory only and belongs to nobody else; nothing is written to disk in it.
 //!
 //! Caveat: this file is unsafe for the sake of those bytes. Every access goes through [`Shape`], which is read from the
-//! flags that the entry was allocated with; a change of shape is a new allocation. The tests run under AddressSanitizer.
+//! flags that the entry was allocated with; a change of shape is a new allocation, or moves the value within one that is resized. The tests run under AddressSanitizer.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::fmt;
@@ -125,6 +125,21 @@ impl Shape {
         }
     }
 
+    /// Writes header, deadline and key.
+    ///
+    /// # Safety
+    /// `base` points to an allocation of this shape's layout, and the shape is one for this key and deadline.
+    unsafe fn write_front(self, base: *mut u8, key: &[u8], deadline_ms: Option<i64>) {
+        // SAFETY: header, deadline and key lie within the allocation, which the caller vouches for.
+        unsafe {
+            self.write(base);
+            if let Some(deadline_ms) = deadline_ms {
+                base.add(self.deadline_at()).cast::<i64>().write_unaligned(deadline_ms);
+            }
+            copy(key, base.add(self.key_at()));
+        }
+    }
+
     /// Reads the header.
     ///
     /// # Safety
@@ -192,11 +207,7 @@ impl Entry {
             let base = alloc(layout);
             let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
             assert!(base.addr() <= ADDRESS, "user space addresses leave the upper 16 bits free");
-            shape.write(base);
-            if let Some(deadline_ms) = deadline_ms {
-                base.add(shape.deadline_at()).cast::<i64>().write_unaligned(deadline_ms);
-            }
-            copy(key, base.add(shape.key_at()));
+            shape.write_front(base, key, deadline_ms);
             Entry(pointer)
         }
     }
@@ -380,16 +391,37 @@ impl Entry {
         self
     }
 
-    /// Makes the entry anew with the same value.
+    /// Gives the same value another key and deadline.
     fn rebuild(&mut self, key: &[u8], deadline_ms: Option<i64>) {
-        let rebuilt = match self.take_object() {
-            Some(object) => Entry::boxed_object(key, object, deadline_ms),
-            None => match self.value() {
-                ValueRef::String(value) => Entry::string(key, value, deadline_ms),
-                ValueRef::Object(_) => return,
-            },
-        };
-        self.replace(rebuilt);
+        match self.take_object() {
+            Some(object) => self.replace(Entry::boxed_object(key, object, deadline_ms)),
+            None => self.reshape_string(key, deadline_ms),
+        }
+    }
+
+    /// The string moves within its allocation, which grows or shrinks: a large one has no room in memory for a copy.
+    fn reshape_string(&mut self, key: &[u8], deadline_ms: Option<i64>) {
+        let (old, upper) = (self.shape(), self.upper());
+        let new = Shape::new(key.len(), old.value_len, deadline_ms.is_some(), false);
+        let (old_layout, layout) = (old.layout(), new.layout());
+        // SAFETY: `base` was allocated with the old shape's layout. The value is moved while the allocation has at least the size of
+        // either shape: after it has grown, or before it shrinks. Header, deadline and key are written after that; `key` is
+        // none of this entry's bytes, for the entry is borrowed mutably.
+        unsafe {
+            let mut base = self.base();
+            if layout.size() < old_layout.size() {
+                base.add(old.value_at()).copy_to(base.add(new.value_at()), old.value_len);
+            }
+            base = realloc(base, old_layout, layout.size());
+            let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
+            assert!(base.addr() <= ADDRESS, "user space addresses leave the upper 16 bits free");
+            if layout.size() >= old_layout.size() {
+                base.add(old.value_at()).copy_to(base.add(new.value_at()), old.value_len);
+            }
+            new.write_front(base, key, deadline_ms);
+            self.0 = pointer;
+        }
+        self.set_upper(upper);
     }
 
     /// Takes the object out; the entry is an empty string afterwards, until it is replaced.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use perdura_testkit::clock::wait_for;
-use perdura_testkit::{Client, Cluster, NodeSpec};
+use perdura_testkit::{Client, Cluster, Node, NodeSpec};
 
 use crate::perdura;
 
@@ -103,4 +103,40 @@ fn without_maxmemory_a_guard_below_the_machines_limit_refuses() {
     assert!(copies >= 1, "{copies} copies");
     client.check("DEL a", ":1");
     client.check("PING", "+PONG");
+}
+
+fn resident(node: &Node, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("a live process");
+    let line = status.lines().find(|line| line.starts_with(field)).expect("a process has resident memory");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("kibibytes");
+    kib << 10
+}
+
+/// Each of these made a copy of the value, for which there may be no memory.
+#[test]
+fn a_large_string_is_not_copied_when_its_deadline_or_its_name_changes() {
+    const VALUE: u64 = 300 * MIB;
+    let node = perdura().start();
+    let mut client = node.client();
+    client.set_limit(Duration::from_secs(60));
+    client.check(&format!("SETRANGE {{k}} {} x", VALUE - 1), &format!(":{VALUE}"));
+    for (line, answer) in [
+        ("EXPIRE {k} 1000", ":1"),
+        ("PERSIST {k}", ":1"),
+        ("RENAME {k} {k}:a-longer-name", "+OK"),
+        ("PEXPIRE {k}:a-longer-name 1000000", ":1"),
+        ("RENAMENX {k}:a-longer-name {k}", ":1"),
+        ("MOVE {k} 1", ":1"),
+    ] {
+        // Begins to count the most anew.
+        std::fs::write(format!("/proc/{}/clear_refs", node.pid()), "5").expect("it is our process");
+        let before = resident(&node, "VmRSS:");
+        assert!(before > VALUE, "it is there");
+        client.check(line, answer);
+        let cost = resident(&node, "VmHWM:").saturating_sub(before);
+        assert!(cost < VALUE / 3, "{line}: {} MiB", cost / MIB);
+    }
+    client.check("SELECT 1", "+OK");
+    client.check("STRLEN {k}", &format!(":{VALUE}"));
+    assert_eq!(client.run(&format!("GETRANGE {{k}} {} -1", VALUE - 3)).text(), "\0\0x");
 }

@@ -53,6 +53,27 @@ fn a_string_grows_and_shrinks_across_widths() {
     }
 }
 
+/// Each change of shape moves the value up or down, by more or less than its own length.
+#[test]
+fn a_string_keeps_its_bytes_whatever_becomes_of_key_and_deadline() {
+    let lens = [0, 1, 7, 9, 254, 255, 256, 400];
+    for value_len in [0, 1, 11, 300, 65_535, 65_536, 70_000] {
+        let value: Vec<u8> = (0..value_len).map(|n| (n % 251) as u8).collect();
+        let mut entry = Entry::string(b"key", &value, None);
+        entry.set_marks(Marks::STORED);
+        for (nth, (from, to)) in lens.iter().flat_map(|from| lens.map(|to| (*from, to))).enumerate() {
+            for len in [from, to] {
+                let key = vec![b'a' + (nth % 26) as u8; len];
+                entry = entry.renamed(&key);
+                let deadline_ms = (nth % 3 > 0).then_some(nth as i64);
+                entry.set_deadline(deadline_ms);
+                assert_eq!((entry.key(), string_of(&entry)), (&key[..], &value[..]));
+                assert_eq!((entry.deadline_ms(), entry.marks()), (deadline_ms, Marks::STORED));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_collection_moves_along_with_its_entry() {
     let mut entry = set_entry(b"key");
