@@ -15,10 +15,11 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::command::context::{Effects, Executed, Stamp};
+use crate::command::cost::reads::ReadSteps;
 use crate::command::random::Random;
 use crate::command::table::Row;
 use crate::command::{
-    Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, cost, lookup, statistic_index,
+    Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, lookup, statistic_index,
 };
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
@@ -287,6 +288,8 @@ fn run_steps(
     reply: &mut Reply<'_>,
 ) -> Result<(), ApplyError> {
     reply.array(steps.iter().filter(|step| !matches!(step, Step::Speak(_))).count());
+    // An EXEC of more is refused before it is logged, if that can be told before its writes have run.
+    let mut read_steps = ReadSteps::of_transaction();
     for step in steps {
         match step {
             Step::Write(_) => run_logged(context, &read_logged(run)?, reply),
@@ -296,7 +299,7 @@ fn run_steps(
                 context.db = *db;
                 let args = slices(args);
                 let began_ns = context.stopwatch().start(command);
-                let error = read_in(&context.reader(), command, &args, reply);
+                let error = read_within(&mut read_steps, &context.reader(), command, &args, reply);
                 context.stopwatch().stop(began_ns, &args);
                 context.note_executed(statistic_index(&args), error.as_ref());
             }
@@ -334,9 +337,20 @@ pub fn read_in(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Option<CommandError> {
+    read_within(&mut ReadSteps::of_command(), context, command, args, reply)
+}
+
+/// The same as one of several reads, which have one bound of steps.
+fn read_within(
+    steps: &mut ReadSteps,
+    context: &ReadContext<'_>,
+    command: &Command,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Option<CommandError> {
     let Handler::Read(handler) = command.handler_for(args) else { return None };
     let start = reply.position();
-    let checked = cost::check_read(command, context, args);
+    let checked = steps.take(command, context, args);
     let error = checked.and_then(|()| handler(context, args, reply)).err()?;
     reply.rewind(start);
     reply.error(&error.to_string());

@@ -3,10 +3,11 @@
 //! - A cost is an upper bound: of elements that are touched, and of bytes by which the data grows.
 //! - Mostly the arguments alone tell. For commands that read or copy what other keys hold a function of the row tells, from the sizes
 //!   that those keys have now and what they may gain by commands that are planned and not applied ([`Forecast`]).
-//! - Past [`MAX_STEPS`] a command is refused; reads are, too.
+//! - Past [`MAX_STEPS`] a command is refused, and so is a transaction; what they only read counts, too ([`reads`]).
 
 mod algebra;
 mod forecast;
+pub mod reads;
 
 use std::borrow::Cow;
 
@@ -109,10 +110,13 @@ impl Cost {
 
     /// Why it is refused whatever memory there is; `what` is the command or the transaction.
     pub fn refusal(self, what: &str) -> Option<CommandError> {
-        let Cost { steps, .. } = self;
-        let text = format!("ERR the {what} would touch {steps} elements, the limit is {MAX_STEPS}");
-        (steps > MAX_STEPS).then_some(CommandError::Other(Cow::Owned(text)))
+        (self.steps > MAX_STEPS).then(|| too_many_steps(what, self.steps))
     }
+}
+
+fn too_many_steps(what: &str, steps: u64) -> CommandError {
+    let text = format!("ERR the {what} would touch {steps} elements, the limit is {MAX_STEPS}");
+    CommandError::Other(Cow::Owned(text))
 }
 
 pub type CostFn = fn(&CostContext<'_, '_>, &Args<'_>) -> Cost;
@@ -157,9 +161,20 @@ impl<'r, 'a> CostContext<'r, 'a> {
         self.reader.entry(key).map(Size::of).unwrap_or_default().plus(self.forecast.gained(key))
     }
 
+    /// Elements that planned commands may add to a key.
+    pub fn gained(&self, key: &[u8]) -> u64 {
+        self.forecast.gained(key).elements
+    }
+
     /// Whether the command will find the data as it is now: no planned command comes before it.
     pub fn is_exact(&self) -> bool {
         self.forecast.is_empty()
+    }
+
+    /// The most bytes that a string may have.
+    pub fn most_string_bytes(&self, key: &[u8]) -> u64 {
+        let now = self.reader.string(key).ok().flatten().map_or(0, |string| string.len() as u64);
+        now.saturating_add(self.forecast.gained(key).bytes)
     }
 
     /// The bytes that a string surely has.
@@ -184,13 +199,6 @@ pub fn charged(command: &Command, cost: Cost) -> Cost {
         return cost;
     }
     Cost { growth: Size { bytes: 0, ..cost.growth }, transient: 0, ..cost }
-}
-
-/// Refuses a read that would touch too many elements.
-pub fn check_read(command: &Command, context: &ReadContext<'_>, args: &Args<'_>) -> Result<(), CommandError> {
-    let Some(measure) = command.cost.measure() else { return Ok(()) };
-    let cost = measure(&CostContext::new(context, &Forecast::default()), args);
-    cost.refusal("command").map_or(Ok(()), Err)
 }
 
 /// Walks all that its first key holds.

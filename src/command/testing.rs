@@ -64,6 +64,10 @@ impl TestDb {
         db
     }
 
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
     pub fn resp3() -> Self {
         TestDb { resp: Resp::V3, ..TestDb::new() }
     }

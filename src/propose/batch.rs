@@ -70,6 +70,15 @@ pub enum Step {
     Speak(Resp),
 }
 
+impl Step {
+    pub fn command(&self) -> Option<&'static Command> {
+        match self {
+            Step::Write(command) | Step::Read { command, .. } => Some(command),
+            Step::Speak(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Batch {
     pub bytes: Vec<u8>,

@@ -2,29 +2,28 @@
 //!
 //! - A command that is too much by itself is refused, and nothing else with it. One that is too much beside what is planned already
 //!   waits for the next plan: then all before it is applied, and its cost can be told exactly.
+//! - What only reads has a share in the steps, and none in the rest: a plan is run in one piece, whatever it consists of.
 //! - Nothing is in flight while a plan is made, so memory in use is memory as measured and what the plan itself may need.
 //! - Followers and replays ask none of this.
-
-use smallvec::SmallVec;
 
 use super::machine::Machine;
 use super::plan::Plan;
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
-use crate::command::cost::{self, Cost, CostContext, CostKind, Forecast, Size};
+use crate::command::cost::{self, Cost, CostContext, CostKind, Forecast, MAX_STEPS, Size, reads};
 use crate::command::spec::KeyFlags;
-use crate::command::{Command, ReadContext, lookup};
+use crate::command::{Args, Command, ReadContext, lookup};
 use crate::keyspace::slot::Slot;
 use crate::keyspace::view::LockSet;
 use crate::memory::{MemoryLimits, Room};
-use crate::propose::batch::Work;
-use crate::propose::entry::{EntryArgs, EntryReader, Item};
-
-/// A plan that touches so many elements takes no more: other clients, and signs of life, come before the rest.
-const PLAN_STEPS: u64 = 4_000_000;
+use crate::propose::batch::{Step, Work};
+use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
 
 /// The command that frees a key is longer by less than this than any command that creates the key: it has to fit as well.
 const FREEING_BYTES: usize = 16;
+
+/// Steps in which a key is looked up and remembered for a client that watches it.
+const WATCH_STEPS: u64 = 4;
 
 /// Memory is measured again after so many ms, or where the plans since may have used a good part of the room.
 const MEASURE_PERIOD_MS: u64 = 20;
@@ -119,7 +118,12 @@ impl Gate<'_> {
     pub fn admit(&mut self, plan: &mut Plan, work: &Work, encoded: &[u8]) -> Result<Admission, ApplyError> {
         let (command, argc) = match *work {
             Work::Write { command, argc, .. } | Work::Blocking { command, argc, .. } => (command, argc),
-            Work::Transaction { .. } if !encoded.is_empty() => return self.admit_transaction(plan, encoded),
+            Work::Read { command, bytes } if command.cost.measure().is_none() => {
+                return Ok(admit_steps(plan, reads::of_short_read(bytes)));
+            }
+            Work::Read { command, .. } => return self.admit_read(plan, command, encoded),
+            Work::Transaction { ref steps, .. } => return self.admit_transaction(plan, steps, encoded),
+            Work::Watch { ref keys, .. } => return Ok(admit_steps(plan, keys.len() as u64 * WATCH_STEPS)),
             Work::Internal { .. } if !plan.has_room_for(encoded.len()) => return Ok(Admission::Close),
             _ => return Ok(Admission::Take),
         };
@@ -145,9 +149,9 @@ impl Gate<'_> {
         encoded: &[u8],
         is_first: bool,
     ) -> Result<Admission, ApplyError> {
-        let logged = read_commands(encoded)?;
         let mut total = Cost::default();
-        for one in &logged {
+        for one in logged_commands(encoded) {
+            let one = &one?;
             if matches!(one.command.cost, CostKind::Compounds(_)) {
                 plan.forecast.tell_keys_apart();
             }
@@ -159,42 +163,98 @@ impl Gate<'_> {
         Ok(self.weigh(plan, total, is_first, "command"))
     }
 
-    fn admit_transaction(&mut self, plan: &mut Plan, encoded: &[u8]) -> Result<Admission, ApplyError> {
-        if let Some(admission) = admit_length(plan, encoded.len(), "transaction") {
+    /// A read by its row's function. One that is too much by itself is refused where it runs.
+    fn admit_read(
+        &mut self,
+        plan: &mut Plan,
+        command: &Command,
+        encoded: &[u8],
+    ) -> Result<Admission, ApplyError> {
+        let mut args = EntryArgs::new();
+        let db = EntryReader::read_single(encoded, &mut args)?;
+        let steps = self.read_steps(&plan.forecast, command, db, &args);
+        Ok(admit_steps(plan, steps.min(MAX_STEPS)))
+    }
+
+    /// Its commands are looked at one after the other: all of them, taken apart, would be many times their bytes.
+    fn admit_transaction(
+        &mut self,
+        plan: &mut Plan,
+        steps: &[Step],
+        encoded: &[u8],
+    ) -> Result<Admission, ApplyError> {
+        if !encoded.is_empty()
+            && let Some(admission) = admit_length(plan, encoded.len(), "transaction")
+        {
             return Ok(admission.of_transaction());
         }
         let is_first = is_first(plan);
-        let logged = read_commands(encoded)?;
-        let is_measured = logged.iter().any(|one| one.command.cost.measure().is_some());
-        if is_measured {
+        let is_measured = steps.iter().filter_map(Step::command).any(|one| one.cost.measure().is_some());
+        if is_measured && !encoded.is_empty() {
             plan.forecast.tell_keys_apart();
         }
         let mut held = None;
         let mut total = Cost::default();
-        for one in &logged {
-            let cost = self.cost(&plan.forecast, one);
-            total = total.and(cost);
-            plan.forecast.add(cost, one.written());
-            let held_by_keys = (is_measured && one.command.moves() && !one.command.keys.is_empty())
-                .then(|| *held.get_or_insert_with(|| self.held(&logged)));
-            note_moves(&mut plan.forecast, one.command, held_by_keys);
+        let mut logged = logged_commands(encoded);
+        for step in steps {
+            // It will not be taken, whatever comes after this.
+            if total.steps > MAX_STEPS {
+                break;
+            }
+            match step {
+                Step::Speak(_) => {}
+                Step::Read { command, db, args } => {
+                    let args: EntryArgs<'_> = args.iter().map(|arg| &**arg).collect();
+                    total = total.walking(self.known_read_steps(&plan.forecast, command, *db, &args));
+                }
+                Step::Write(_) => {
+                    let Some(one) = logged.next().transpose()? else { break };
+                    let cost = self.cost(&plan.forecast, &one);
+                    total = total.and(cost);
+                    plan.forecast.add(cost, one.written());
+                    if is_measured && held.is_none() && one.command.moves() && !one.command.keys.is_empty() {
+                        held = Some(self.held(steps, encoded)?);
+                    }
+                    let held = held.filter(|_| !one.command.keys.is_empty());
+                    note_moves(&mut plan.forecast, one.command, held);
+                }
+            }
         }
         Ok(self.weigh(plan, total, is_first, "transaction").of_transaction())
     }
 
     /// What all keys that are named hold now.
-    fn held(&self, logged: &[Logged<'_>]) -> Size {
-        let mut keys: Vec<(usize, &[u8])> = logged
-            .iter()
-            .flat_map(|one| one.command.key_places(&one.args).map(|place| (one.db, one.args[place])))
-            .collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let sizes = keys.into_iter().map(|(db, key)| {
+    fn held(&self, steps: &[Step], encoded: &[u8]) -> Result<Size, ApplyError> {
+        let mut keys = NamedKeys::default();
+        for one in logged_commands(encoded) {
+            let one = one?;
+            one.command.key_places(&one.args).for_each(|place| keys.add(one.db, one.args[place]));
+        }
+        for step in steps {
+            let Step::Read { command, db, args } = step else { continue };
+            let args: EntryArgs<'_> = args.iter().map(|arg| &**arg).collect();
+            command.key_places(&args).for_each(|place| keys.add(*db, args[place]));
+        }
+        let sizes = keys.distinct().into_iter().map(|(db, key)| {
             let view = self.machine.applier.keyspace().read(LockSet::of_range(Slot::of(key).range()));
             ReadContext::new(&view, db, self.stamp.now_ms, 0).entry(key).map(Size::of).unwrap_or_default()
         });
-        sizes.fold(Size::default(), Size::plus)
+        Ok(sizes.fold(Size::default(), Size::plus))
+    }
+
+    /// What a read may touch at most where it runs, after what is planned.
+    fn read_steps(&self, forecast: &Forecast, command: &Command, db: usize, args: &Args<'_>) -> u64 {
+        let (locks, known) = command.locks(args);
+        let view = self.machine.applier.keyspace().read(locks);
+        let reader = ReadContext::new(&view, db, self.stamp.now_ms, 0).knowing(known);
+        reads::of_read(command, &CostContext::new(&reader, forecast), args)
+    }
+
+    /// The same where a bound must be near: if anything may be in its key by then, what it would touch now. Reads of a transaction
+    /// are counted as they run, too.
+    fn known_read_steps(&self, forecast: &Forecast, command: &Command, db: usize, args: &Args<'_>) -> u64 {
+        let most = self.read_steps(forecast, command, db, args);
+        if most < Size::HUGE { most } else { self.read_steps(&Forecast::default(), command, db, args) }
     }
 
     fn cost(&self, forecast: &Forecast, one: &Logged<'_>) -> Cost {
@@ -211,14 +271,14 @@ impl Gate<'_> {
         let refuse = |text: String| if is_first { Admission::Refuse(text) } else { Admission::Close };
         let admission = match cost.refusal(what) {
             Some(error) => refuse(error.to_string()),
-            None if !is_first && plan.steps.saturating_add(cost.steps) > PLAN_STEPS => Admission::Close,
+            None if !plan.has_steps_for(cost.steps) => Admission::Close,
             None if self.has_room(cost, is_first) => Admission::Take,
             None => refuse(self.budget.room.refusal()),
         };
         match admission {
             Admission::Take => {
                 self.budget.spend(cost.growth.bytes);
-                plan.steps = plan.steps.saturating_add(cost.steps);
+                plan.take_steps(cost.steps);
             }
             // It may have been counted for what comes after it; nothing else was.
             Admission::Refuse(_) => plan.forecast = Forecast::default(),
@@ -270,17 +330,73 @@ fn note_moves(forecast: &mut Forecast, command: &Command, held: Option<Size>) {
     }
 }
 
-/// The commands of an entry's item.
-fn read_commands(encoded: &[u8]) -> Result<SmallVec<[Logged<'_>; 1]>, ApplyError> {
+/// Takes an item that needs nothing but steps, or leaves it to the next plan.
+fn admit_steps(plan: &mut Plan, steps: u64) -> Admission {
+    if !plan.has_steps_for(steps) {
+        return Admission::Close;
+    }
+    plan.take_steps(steps);
+    Admission::Take
+}
+
+/// The commands of an entry's item, each read when its turn comes; none where there is no item.
+fn logged_commands(encoded: &[u8]) -> impl Iterator<Item = Result<Logged<'_>, EntryError>> {
     let mut reader = EntryReader::items(encoded);
-    let count = if let Some(Item::Transaction(count)) = reader.next_item()? { count } else { 1 };
-    let mut logged = SmallVec::new();
-    for _ in 0..count {
-        let mut args = EntryArgs::new();
-        let db = reader.command(&mut args)?;
-        if let Some(row) = lookup(args[0]) {
-            logged.push(Logged { command: row.command, db, args });
+    let (mut left, mut fault) = match reader.next_item() {
+        Ok(Some(Item::Transaction(count))) => (count, None),
+        Ok(Some(Item::Single)) => (1, None),
+        Ok(None) => (0, None),
+        Err(fault) => (0, Some(fault)),
+    };
+    std::iter::from_fn(move || {
+        if let Some(fault) = fault.take() {
+            return Some(Err(fault));
+        }
+        loop {
+            left = left.checked_sub(1)?;
+            let mut args = EntryArgs::new();
+            match reader.command(&mut args) {
+                Ok(db) => {
+                    let Some(row) = lookup(args[0]) else { continue };
+                    return Some(Ok(Logged { command: row.command, db, args }));
+                }
+                Err(fault) => {
+                    left = 0;
+                    return Some(Err(fault));
+                }
+            }
+        }
+    })
+}
+
+/// Keys that commands name, with their databases.
+#[derive(Default)]
+struct NamedKeys<'k> {
+    keys: Vec<(usize, &'k [u8])>,
+    /// How many of them are different, when they were looked at last.
+    distinct: usize,
+}
+
+/// So many are kept before any are looked at.
+const KEYS_AT_LEAST: usize = 1 << 12;
+
+impl<'k> NamedKeys<'k> {
+    /// A key that is named again and again takes no memory each time.
+    fn add(&mut self, db: usize, key: &'k [u8]) {
+        self.keys.push((db, key));
+        if self.keys.len() >= 2 * self.distinct.max(KEYS_AT_LEAST) {
+            self.drop_twins();
         }
     }
-    Ok(logged)
+
+    fn drop_twins(&mut self) {
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        self.distinct = self.keys.len();
+    }
+
+    fn distinct(mut self) -> Vec<(usize, &'k [u8])> {
+        self.drop_twins();
+        self.keys
+    }
 }

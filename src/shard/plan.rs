@@ -23,6 +23,10 @@ const FULL_BYTES: usize = 4 << 20;
 /// A plan takes no further item once it has so many reads: a turn answers no more of them.
 const MAX_READS: usize = 1000;
 
+/// A plan takes no further item once it touches so many elements, read or written: other clients, and signs of life, come before
+/// the rest. The first item of a plan may touch more.
+pub const PLAN_STEPS: u64 = 4_000_000;
+
 /// Whom an answer goes to, and in which protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Addressee {
@@ -95,8 +99,8 @@ pub struct Plan {
     reads: usize,
     /// What its commands may bring.
     pub forecast: Forecast,
-    /// Elements that its commands may touch.
-    pub steps: u64,
+    /// Elements that its commands may touch, those that only read included; each item counts one for itself.
+    steps: u64,
     /// The longest payload that the log takes.
     max_bytes: usize,
     served: BTreeSet<WaiterId>,
@@ -131,7 +135,20 @@ impl Plan {
     }
 
     pub fn is_full(&self) -> bool {
-        self.payload.len() >= FULL_BYTES || self.passengers.len() >= FULL_BYTES || self.reads >= MAX_READS
+        self.payload.len() >= FULL_BYTES
+            || self.passengers.len() >= FULL_BYTES
+            || self.reads >= MAX_READS
+            || self.steps >= PLAN_STEPS
+    }
+
+    /// Whether so many steps may be added to what is planned. Whatever is planned first may take any number.
+    pub fn has_steps_for(&self, steps: u64) -> bool {
+        self.acts.is_empty() || self.steps.saturating_add(steps) <= PLAN_STEPS
+    }
+
+    /// Counts steps of an item that is about to be planned.
+    pub fn take_steps(&mut self, steps: u64) {
+        self.steps = self.steps.saturating_add(steps);
     }
 
     pub fn push(&mut self, to: Addressee, act: Act) {
@@ -140,6 +157,7 @@ impl Plan {
             Act::Transaction(steps) => steps.iter().filter(|step| matches!(step, Step::Read { .. })).count(),
             _ => 0,
         };
+        self.take_steps(1);
         self.acts.push(Planned { to, act });
     }
 

@@ -4,6 +4,7 @@ mod admission;
 mod deaths;
 mod full_disk;
 mod marks;
+mod reads;
 
 use super::testing::Rig;
 use super::turn::ShardError;

@@ -5,6 +5,7 @@ use perdura_testkit::hostile::{Lines, Row, data};
 use super::*;
 use crate::command::testing::{TestDb, split_words};
 use crate::command::{Handler, commands};
+use crate::keyspace::view::LockSet;
 
 fn cost(db: &TestDb, forecast: &Forecast, line: &str) -> Cost {
     let words = split_words(line);
@@ -61,6 +62,75 @@ fn each_operation_costs_what_it_walks() {
     assert!(steps("SORT {t}s BY nosort GET # GET # GET # STORE d{t}") > 4000);
     assert!(steps("ZUNIONSTORE d{t} x {t}s") < 10);
     assert!(steps("COPY {t}s d{t}") > 1000);
+}
+
+#[test]
+fn a_read_costs_what_it_walks() {
+    let mut db = with_sets();
+    let elements: String = (0..1000).map(|n| format!(" {n} e{n}")).collect();
+    for fill in ["HSET {t}h", "ZADD {t}z"] {
+        db.run(&format!("{fill}{elements}"));
+    }
+    db.run(&format!("RPUSH {{t}}l{elements}"));
+    db.run("SETRANGE {t}string 7999 x");
+    let steps = |line: &str, forecast: &Forecast| cost(&db, forecast, line).steps;
+    let exact = Forecast::default();
+    for whole in [
+        "HGETALL {t}h",
+        "HKEYS {t}h",
+        "HVALS {t}h",
+        "SMEMBERS {t}s",
+        "LPOS {t}l none",
+        "LRANGE {t}l 0 -1",
+        "ZRANGE {t}z 0 -1",
+        "ZRANGEBYSCORE {t}z -inf +inf",
+        "ZREVRANGEBYLEX {t}z + -",
+        "SRANDMEMBER {t}s 5000",
+        "ZRANDMEMBER {t}z -5000",
+        "HSCAN {t}h 0 COUNT 1000",
+        "DUMP {t}h",
+    ] {
+        assert!(steps(whole, &exact) >= 1000, "{whole}");
+    }
+    for few in [
+        "LRANGE {t}l 0 9",
+        "LRANGE {t}l -10 -1",
+        "LPOS {t}l none MAXLEN 10",
+        "ZRANGE {t}z 0 9",
+        "ZREVRANGE {t}z 0 9",
+        "ZRANGEBYSCORE {t}z 5 9",
+        "ZRANGEBYSCORE {t}z -inf +inf LIMIT 5 10",
+        "SRANDMEMBER {t}s",
+        "HRANDFIELD {t}h 9",
+        "HGETALL {t}none",
+        "LRANGE {t}l a b",
+    ] {
+        assert!(steps(few, &exact) < 20, "{few}");
+    }
+    assert!(steps("LCS {t}string {t}string", &exact) > 7_000_000);
+    assert!(steps("SCAN 0", &exact) < 2000 && steps("KEYS *", &exact) < 2000);
+    assert!(steps(&format!("KEYS *{}*", "k".repeat(8000)), &exact) > 5000);
+    // A planned command may add to it, and what it takes away may bring other places into the range.
+    let mut added = Forecast::default();
+    added.add(Cost::of_arguments(500, 0), std::iter::empty());
+    assert!(steps("LRANGE {t}none 0 -1", &added) >= 500 && steps("KEYS *", &added) >= 1500);
+    assert!(steps("LRANGE {t}l -700 600", &added) >= 600 && steps("ZRANGE {t}z -700 600", &added) >= 600);
+}
+
+#[test]
+fn reads_of_a_transaction_are_refused_once_they_touch_too_much_together() {
+    let db = with_sets();
+    let view = db.keyspace().read(LockSet::ALL);
+    let context = ReadContext::new(&view, 0, 0, 0);
+    let command = crate::command::lookup(b"smembers").expect("a command").command;
+    let mut steps = reads::ReadSteps::of_transaction();
+    let args: [&[u8]; 2] = [b"smembers", b"{t}s"];
+    let taken = (0..MAX_STEPS).find(|_| steps.take(command, &context, &args).is_err());
+    assert!(taken.is_some_and(|taken| (99_000..100_000).contains(&taken)), "{taken:?}");
+    let refused = steps.take(command, &context, &args).map_err(|error| error.to_string());
+    let text = "ERR the transaction would touch 100000";
+    assert!(refused.is_err_and(|error| error.starts_with(text) && error.ends_with("limit is 100000000")));
+    assert!(steps.take(command, &context, &[b"smembers", b"{t}none"]).is_ok(), "others are taken");
 }
 
 #[test]

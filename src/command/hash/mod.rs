@@ -21,6 +21,7 @@ pub(super) use live::free_dead_fields;
 pub(super) use read::live_field;
 
 use super::args::{integer, is};
+use super::cost::reads;
 use super::error::CommandError;
 use super::spec::{Categories, Flags, KeyFlags, key};
 use super::{Args, Command, Family};
@@ -58,7 +59,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.0.0", "O(1)", "Returns the value of a field in a hash."),
-        Command::read("hgetall", 2, read::hgetall)
+        Command::read("hgetall", 2, read::hgetall).cost(reads::WHOLE_VALUE)
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.0.0", WHOLE_HASH, "Returns all fields and values in a hash."),
         Command::write("hgetdel", -5, with_lifetime::hgetdel)
@@ -78,7 +79,7 @@ pub const FAMILY: Family = Family {
             .flags(&[OOM, FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE)])
             .docs("2.6.0", "O(1)", "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist."),
-        Command::read("hkeys", 2, read::hkeys)
+        Command::read("hkeys", 2, read::hkeys).cost(reads::WHOLE_VALUE)
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.0.0", WHOLE_HASH, "Returns all fields in a hash."),
         Command::read("hlen", 2, read::hlen)
@@ -113,10 +114,10 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("9.0.0", PER_FIELD, "Returns the remaining time to live of hash fields in milliseconds."),
-        Command::read("hrandfield", -2, random::hrandfield)
+        Command::read("hrandfield", -2, random::hrandfield).cost(reads::PICKS)
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("6.2.0", "O(N) where N is the number of fields returned", "Returns one or more random fields from a hash."),
-        Command::read("hscan", -3, read::hscan)
+        Command::read("hscan", -3, read::hscan).cost(reads::SCAN_OF_KEY)
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.8.0", "O(1) for every call. O(N) for a complete iteration, where N is the number of fields", "Iterates over fields and values of a hash."),
         Command::write("hset", -4, write::hset)
@@ -139,7 +140,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("9.0.0", PER_FIELD, "Returns the remaining time to live of hash fields in seconds."),
-        Command::read("hvals", 2, read::hvals)
+        Command::read("hvals", 2, read::hvals).cost(reads::WHOLE_VALUE)
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.0.0", WHOLE_HASH, "Returns all values in a hash."),
     ],

@@ -11,7 +11,7 @@ pub(super) mod sort;
 mod transfer;
 mod walk;
 
-use super::cost::{self, CostKind};
+use super::cost::{self, CostKind, reads};
 use super::spec::{Categories, Flags, KeyFlags, key, keys};
 use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
@@ -40,7 +40,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of keys; large values are freed beside the command",
             "Deletes one or more keys.",
         ),
-        Command::read("dump", 2, dump::dump).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("dump", 2, dump::dump).cost(reads::DUMP).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "2.6.0",
             "O(1) to access the key and additional O(N*M) to serialize it, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1).",
             "Returns a serialized representation of the value stored at a key.",
@@ -66,7 +66,7 @@ pub const FAMILY: Family = Family {
             .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
             .docs("", "O(N) where N is the number of keys and fields freed", "Frees what is dead by the entry's time."),
         hash_seed::COMMAND,
-        Command::read("keys", 2, walk::keys).flags(&[WALKS]).categories(Categories::DANGEROUS).docs(
+        Command::read("keys", 2, walk::keys).cost(reads::KEYS).flags(&[WALKS]).categories(Categories::DANGEROUS).docs(
             "1.0.0",
             "O(N) where N is the number of keys in the database",
             "Returns all key names that match a pattern.",
@@ -100,7 +100,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.6.0", "O(1)", "Returns the expiration time in milliseconds of a key."),
-        Command::read("randomkey", 1, walk::randomkey)
+        Command::read("randomkey", 1, walk::randomkey).cost(reads::RANDOM_KEY)
             .flags(&[WALKS])
             .docs("1.0.0", "O(1)", "Returns a random key name from the database."),
         Command::write("rename", 3, transfer::rename)
@@ -123,7 +123,7 @@ pub const FAMILY: Family = Family {
                 "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N)).",
                 "Creates a key from the serialized representation of a value.",
             ),
-        Command::read("scan", -2, walk::scan).flags(&[WALKS]).docs(
+        Command::read("scan", -2, walk::scan).cost(reads::SCAN).flags(&[WALKS]).docs(
             "2.8.0",
             "O(1) for every call. O(N) for a complete iteration, where N is the number of keys in the database.",
             "Iterates over the key names in the database.",

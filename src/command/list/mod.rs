@@ -12,7 +12,7 @@ mod transfer;
 use std::ops::Range;
 
 use super::args::{is, takes_none};
-use super::cost::{self, CostKind};
+use super::cost::{self, CostKind, reads};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, CommandError, Family};
@@ -108,7 +108,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of elements returned",
             "Returns and removes one or more elements from the beginning of a list. Deletes the list if the last element was popped.",
         ),
-        Command::read("lpos", -3, read::lpos).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("lpos", -3, read::lpos).cost(reads::LIST_SEARCH).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "6.0.6",
             "O(N) where N is the number of elements in the list, for the average case. When searching for elements near the head or the tail of the list, or when the MAXLEN option is provided, the command may run in constant time.",
             "Returns the index of matching elements in a list.",
@@ -123,7 +123,7 @@ pub const FAMILY: Family = Family {
             "O(1) for each element added, so O(N) to add N elements when the command is called with multiple arguments.",
             "Prepends one or more elements to a list only when the list exists.",
         ),
-        Command::read("lrange", 4, read::lrange).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("lrange", 4, read::lrange).cost(reads::LIST_RANGE).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.0",
             "O(S+N) where S is the number of chunks between the nearer end and the start offset; and N is the number of elements in the specified range.",
             "Returns a range of elements from a list.",

@@ -4,6 +4,7 @@
 //!
 //! Source: `DEBUG HELP` of Redis 7.2.
 
+use super::super::cost::reads;
 use super::super::spec::{Flags, KeyFlags, KeySpec, keys};
 use super::super::{Args, Command, CommandError, CommandResult, LocalContext, ReadContext};
 use super::{ANYTIME, OPERATORS};
@@ -22,11 +23,15 @@ pub(super) const DEBUG: Command = Command::container(
                 "O(N) where N is the size of all data",
                 "Returns a digest of this node's data, equal on two nodes whose data is equal.",
             ),
-        Command::read("digest-value", -2, digest_value).flags(&[OPERATORS]).keys(KEYS).docs(
-            "1.0.0",
-            "O(N) where N is the size of the values",
-            "Returns a digest of the value of each key.",
-        ),
+        Command::read("digest-value", -2, digest_value)
+            .cost(reads::DIGESTS)
+            .flags(&[OPERATORS])
+            .keys(KEYS)
+            .docs(
+                "1.0.0",
+                "O(N) where N is the size of the values",
+                "Returns a digest of the value of each key.",
+            ),
         Command::local("help", 2, help).flags(&[ANYTIME]).docs(
             "1.0.0",
             "O(1)",

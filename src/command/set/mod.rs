@@ -8,7 +8,7 @@ mod members;
 mod random;
 
 use super::args::takes_none;
-use super::cost::{Algebra, CostKind};
+use super::cost::{Algebra, CostKind, reads};
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Command, Family};
 
@@ -66,7 +66,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO)])
             .docs("1.0.0", "O(1)", "Determines whether a member belongs to a set."),
-        Command::read("smembers", 2, members::smembers).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("smembers", 2, members::smembers).cost(reads::WHOLE_VALUE).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.0",
             "O(N) where N is the set cardinality.",
             "Returns all members of a set.",
@@ -87,7 +87,7 @@ pub const FAMILY: Family = Family {
             "Without the count argument O(1), otherwise O(N) where N is the value of the passed count.",
             "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.",
         ),
-        Command::read("srandmember", -2, random::srandmember).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("srandmember", -2, random::srandmember).cost(reads::PICKS).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.0",
             "Without the count argument O(1), otherwise O(N) where N is the absolute value of the passed count.",
             "Get one or multiple random members from a set",
@@ -97,7 +97,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of members to be removed.",
             "Removes one or more members from a set. Deletes the set if the last member was removed.",
         ),
-        Command::read("sscan", -3, members::sscan).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("sscan", -3, members::sscan).cost(reads::SCAN_OF_KEY).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
             "Iterates over members of a set.",

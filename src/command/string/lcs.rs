@@ -9,8 +9,15 @@
 use std::ops::Range;
 
 use crate::command::args::{MAX_STRING_BYTES, integer, is};
+use crate::command::cost::{Cost, CostContext};
 use crate::command::{Args, CommandError, CommandResult, ReadContext};
 use crate::protocol::reply::Reply;
+
+/// Pairs of bytes that are compared at most.
+const MAX_CELLS: u64 = (MAX_STRING_BYTES / size_of::<u32>()) as u64;
+
+/// So many are compared in the time in which an element is touched.
+const CELLS_PER_STEP: u64 = 8;
 
 #[derive(Debug, Default)]
 struct Options {
@@ -49,13 +56,24 @@ impl Options {
     }
 }
 
+pub(super) fn cost_of_lcs(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let [_, a, b, ..] = args else { return cost };
+    let cells = cells(context.most_string_bytes(a), context.most_string_bytes(b));
+    cost.walking(cells.min(MAX_CELLS) / CELLS_PER_STEP)
+}
+
+/// One for each pair of prefixes.
+fn cells(a: u64, b: u64) -> u64 {
+    a.saturating_add(1).saturating_mul(b.saturating_add(1))
+}
+
 pub(super) fn lcs(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let not_strings = |_| CommandError::other("ERR The specified keys must contain string values");
     let a = ctx.string(args[1]).map_err(not_strings)?.unwrap_or_default();
     let b = ctx.string(args[2]).map_err(not_strings)?.unwrap_or_default();
     let options = Options::parse(&args[3..])?;
-    let cells = (a.len() as u64 + 1) * (b.len() as u64 + 1);
-    if cells > (MAX_STRING_BYTES / size_of::<u32>()) as u64 {
+    if cells(a.len() as u64, b.len() as u64) > MAX_CELLS {
         return Err(CommandError::other(
             "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
         ));

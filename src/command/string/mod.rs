@@ -77,7 +77,7 @@ pub const FAMILY: Family = Family {
             .flags(&[OOM, FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE)])
             .docs("2.6.0", "O(1)", "Increments the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist."),
-        Command::read("lcs", -3, lcs::lcs)
+        Command::read("lcs", -3, lcs::lcs).cost(CostKind::Measured(lcs::cost_of_lcs))
             .keys(&[keys(1, 1, 1, KeyFlags::RO_ACCESS)])
             .docs("7.0.0", "O(N*M) where N and M are the lengths of the strings", "Finds the longest common subsequence of two strings."),
         Command::read("mget", -2, many::mget)

@@ -15,7 +15,7 @@ mod read;
 mod remove;
 
 use super::args::takes_none;
-use super::cost::{self, Algebra, CostKind};
+use super::cost::{self, Algebra, CostKind, reads};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, Family};
@@ -141,22 +141,22 @@ pub const FAMILY: Family = Family {
             POP_LOG,
             "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
         ),
-        Command::read("zrandmember", -2, random::zrandmember).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zrandmember", -2, random::zrandmember).cost(reads::PICKS).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "6.2.0",
             "O(M*log(N)) where M is the number of members returned",
             "Returns one or more random members from a sorted set.",
         ),
-        Command::read("zrange", -4, range::zrange).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zrange", -4, range::zrange).cost(range::COST_ANY).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "1.2.0",
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a range of indexes.",
         ),
-        Command::read("zrangebylex", -4, range::zrangebylex).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zrangebylex", -4, range::zrangebylex).cost(range::COST_BY_LEX).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "2.8.9",
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a lexicographical range.",
         ),
-        Command::read("zrangebyscore", -4, range::zrangebyscore).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zrangebyscore", -4, range::zrangebyscore).cost(range::COST_BY_SCORE).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.5",
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a range of scores.",
@@ -194,17 +194,17 @@ pub const FAMILY: Family = Family {
             LOG_PLUS_RANGE,
             "Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed.",
         ),
-        Command::read("zrevrange", -4, range::zrevrange).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zrevrange", -4, range::zrevrange).cost(range::COST_REV_BY_RANK).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "1.2.0",
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a range of indexes in reverse order.",
         ),
-        Command::read("zrevrangebylex", -4, range::zrevrangebylex).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zrevrangebylex", -4, range::zrevrangebylex).cost(range::COST_REV_BY_LEX).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "2.8.9",
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a lexicographical range in reverse order.",
         ),
-        Command::read("zrevrangebyscore", -4, range::zrevrangebyscore).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zrevrangebyscore", -4, range::zrevrangebyscore).cost(range::COST_REV_BY_SCORE).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "2.2.0",
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a range of scores in reverse order.",
@@ -214,7 +214,7 @@ pub const FAMILY: Family = Family {
             LOG,
             "Returns the index of a member in a sorted set ordered by descending scores.",
         ),
-        Command::read("zscan", -3, read::zscan).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("zscan", -3, read::zscan).cost(reads::SCAN_OF_KEY).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
             "Iterates over members and scores of a sorted set.",

@@ -5,6 +5,8 @@ use std::ops::Range;
 use super::bounds::{LexRange, ScoreRange};
 use super::write_entries;
 use crate::command::args::{index_range, integer, is};
+use crate::command::cost::reads::of_places;
+use crate::command::cost::{Cost, CostContext, CostKind};
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::types::zset::{Entry, ZSet, ZSetLimits};
 use crate::keyspace::value::Collection;
@@ -53,6 +55,33 @@ pub fn zrangestore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Repl
     reply.integer(result.len() as i64);
     ctx.insert(args[1], result.wrap(), None);
     Ok(())
+}
+
+/// What the rows cost that read a range.
+pub const COST_ANY: CostKind = CostKind::Measured(|context, args| cost_of(context, args, Options::default()));
+pub const COST_BY_SCORE: CostKind =
+    CostKind::Measured(|context, args| cost_of(context, args, Options::fixed(By::Score, false)));
+pub const COST_BY_LEX: CostKind =
+    CostKind::Measured(|context, args| cost_of(context, args, Options::fixed(By::Lex, false)));
+pub const COST_REV_BY_RANK: CostKind =
+    CostKind::Measured(|context, args| cost_of(context, args, Options::fixed(By::Rank, true)));
+pub const COST_REV_BY_SCORE: CostKind =
+    CostKind::Measured(|context, args| cost_of(context, args, Options::fixed(By::Score, true)));
+pub const COST_REV_BY_LEX: CostKind =
+    CostKind::Measured(|context, args| cost_of(context, args, Options::fixed(By::Lex, true)));
+
+/// Members from the first that is asked for to the last.
+fn cost_of(context: &CostContext<'_, '_>, args: &Args<'_>, options: Options) -> Cost {
+    let cost = Cost::of_args(args);
+    let Some(Ok(query)) = args.get(2..).map(|args| Query::parse(args, options)) else { return cost };
+    let (key, empty) = (args[1], ZSet::new());
+    let set = context.reader.collection::<ZSet>(key).ok().flatten().unwrap_or(&empty);
+    cost.walking(match query.bounds {
+        Bounds::Rank { start, stop } => of_places(context, key, (start, stop), set.len()),
+        Bounds::Score(_) | Bounds::Lex(_) => {
+            (query.ranks(set).len() as u64).saturating_add(context.gained(key))
+        }
+    })
 }
 
 fn answer(ctx: &ReadContext<'_>, args: &Args<'_>, options: Options, reply: &mut Reply<'_>) -> CommandResult {

@@ -49,3 +49,20 @@ fn while_writes_are_paused_reads_go_by_the_clock() {
     assert_eq!(rig.run(1, "GET k"), "nil");
     assert_eq!(rig.applied(), applied);
 }
+
+/// Which keys a walk would meet is not found out before it is run.
+#[test]
+fn a_walk_logs_nothing_where_nothing_can_have_died() {
+    for read in ["SCAN 0", "RANDOMKEY", "KEYS *", "SORT_RO l"] {
+        let (mut rig, applied) = with_unsettled("SET k v PX 1000");
+        rig.run(1, read);
+        assert_eq!(rig.applied(), applied, "{read}");
+    }
+}
+
+#[test]
+fn a_walk_past_the_death_of_a_field_logs_it_first() {
+    let (mut rig, applied) = with_unsettled("HSETEX h PX 10 FIELDS 1 a 1");
+    rig.run(1, "SORT_RO none BY h->a");
+    assert_eq!(rig.applied(), applied + 1);
+}

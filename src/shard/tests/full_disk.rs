@@ -143,7 +143,7 @@ fn random_history(seed: u64) -> usize {
 /// Brings the log near its end.
 fn write_random_filler(rig: &mut Rig, random: &mut Random) {
     for _ in 0..random.below(12) {
-        rig.send(9, &format!("SET filler {}", "x".repeat(1 + random.below(20_000))));
+        rig.send(9, &format!("SET filler {}", "x".repeat(1 + random.below(60_000))));
         rig.turn().expect("a full disk ends nobody");
         rig.answer(9);
     }
