@@ -21,8 +21,14 @@ use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;
 use crate::shard::machine::DID_NOT_HAPPEN;
 
-/// Queued commands of one transaction hold at most so many bytes.
+/// Queued commands of one transaction take at most so many bytes of memory, from MULTI to the answer to EXEC.
 const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+
+/// What a forecast keeps about a command at most: the key that it names and what the key gains.
+const FORECAST_BYTES: usize = 64;
+
+/// What the allocator may add to each argument.
+const ALLOCATION_BYTES: usize = 16;
 
 const NO_MONITOR: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
 
@@ -58,6 +64,15 @@ pub enum ExecEnd {
     Unintelligible,
 }
 
+/// What a queued command takes. The shortest takes many times its bytes: it is kept in pieces, becomes a step and a part, and is
+/// weighed before it is logged.
+fn queued_bytes(args: &Args<'_>) -> usize {
+    const ARGUMENT: usize = size_of::<Box<[u8]>>() + ALLOCATION_BYTES;
+    const COMMAND: usize =
+        size_of::<Queued>() + size_of::<Step>() + size_of::<Part>() + ALLOCATION_BYTES + FORECAST_BYTES;
+    COMMAND + args.iter().map(|arg| ARGUMENT + arg.len()).sum::<usize>()
+}
+
 impl Session {
     /// Whether a replica's own data answers the connection's reads. While it watches or gathers a transaction it does not: what an
     /// EXEC is judged by is the primary's.
@@ -91,7 +106,7 @@ impl Session {
             self.answer(line, |reply| reply.error(&refusal));
             return Verdict::Taken;
         }
-        transaction.bytes += args.iter().map(|arg| arg.len() + size_of::<Box<[u8]>>()).sum::<usize>();
+        transaction.bytes += queued_bytes(args);
         if transaction.bytes > MAX_TRANSACTION_BYTES {
             transaction.broken = true;
             transaction.queued.clear();
