@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use perdura_wal::CommitStats;
 
+use super::gauge::LogGauge;
 use super::held::Answers;
 use super::marks::{Fate, Mark, Marked};
 use super::plan::{Act, Addressee, Next, Plan, Planned, Waiting};
@@ -19,13 +20,13 @@ use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
 use crate::apply::bulk::{self, MarkMet};
 use crate::apply::{Applier, ApplyError, EntryRun};
-use crate::command::context::{Executed, Garbage, Stamp, Tally};
-use crate::command::{Blocking, Command, ReadContext, statistic_index};
+use crate::command::context::{Garbage, Stamp};
+use crate::command::{Blocking, Command, ReadContext};
 use crate::env::Clock;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
-use crate::metrics::{Lane, Metrics, Outcome};
+use crate::metrics::Metrics;
 use crate::planted::{self, Bug};
 use crate::propose::batch::{Step, Work};
 use crate::propose::entry::{EntryArgs, EntryReader};
@@ -95,38 +96,6 @@ pub struct Machine {
     gauge: LogGauge,
 }
 
-/// Times what the log does, for the metrics alone: nothing that is applied depends on it.
-struct LogGauge {
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    lane: Lane,
-    append_began_ns: u64,
-    sync_began_ns: u64,
-    proposed_ns: u64,
-}
-
-impl LogGauge {
-    fn seconds_since(&self, then_ns: u64) -> f64 {
-        (self.clock.monotonic_ns() - then_ns) as f64 / 1e9
-    }
-
-    /// Counts the commands of an entry; each is charged an equal part of the time that all took.
-    fn count(&self, executed: &mut Tally, began_ns: u64) {
-        let sum = executed.sum();
-        if sum == 0 {
-            return;
-        }
-        let micros = (self.clock.monotonic_ns() - began_ns) / 1000 / sum;
-        for (Executed { index, error }, times) in executed.drain() {
-            let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Done };
-            for _ in 0..times {
-                self.lane.command(index, micros, outcome);
-                error.iter().for_each(|code| self.metrics.error(code));
-            }
-        }
-    }
-}
-
 impl Machine {
     pub fn new(
         mut applier: Applier,
@@ -162,14 +131,7 @@ impl Machine {
             scratch: Vec::new(),
             handle,
             board,
-            gauge: LogGauge {
-                clock,
-                lane: metrics.lane(),
-                metrics,
-                append_began_ns: 0,
-                sync_began_ns: 0,
-                proposed_ns: 0,
-            },
+            gauge: LogGauge::new(clock, metrics),
         }
     }
 
@@ -188,8 +150,7 @@ impl Machine {
     }
 
     pub fn set_in_flight(&mut self, index: u64, term: u64, plan: Plan) {
-        self.gauge.proposed_ns = self.gauge.clock.monotonic_ns();
-        self.gauge.metrics.log.entry_commands.observe(plan.logged as f64);
+        self.gauge.proposed(plan.logged);
         self.in_flight = Some(InFlight { index, term, plan });
     }
 
@@ -205,10 +166,10 @@ impl Machine {
             return Ok(());
         }
         let began_ns = self.gauge.clock.monotonic_ns();
-        self.gauge.metrics.log.entry_bytes.observe(payload.len() as f64);
+        self.gauge.applies(payload);
         let ours = self.in_flight.take_if(|flying| flying.index == index);
         if ours.is_some() {
-            self.gauge.metrics.log.commit_seconds.observe(self.gauge.seconds_since(self.gauge.proposed_ns));
+            self.gauge.committed();
         }
         self.applier.effects.record_touched = !self.waiters.is_empty() || !self.watches.is_empty();
         let applied = match ours {
@@ -244,7 +205,7 @@ impl Machine {
         let with_commands = entries.iter().filter(|entry| !entry.payload.is_empty());
         let with_commands: Vec<_> = with_commands.map(|entry| (entry.index, entry.payload)).collect();
         for (_, payload) in &with_commands {
-            self.gauge.metrics.log.entry_bytes.observe(payload.len() as f64);
+            self.gauge.applies(payload);
             self.applied_bytes += payload.len() as u64;
         }
         for MarkMet { name, index } in bulk::apply(&mut self.applier, self.replay_threads, &with_commands)? {
@@ -569,9 +530,7 @@ impl Machine {
     /// Answers a waiter without serving it.
     pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&mut Reply<'_>)) {
         let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
-        // Not executed by any entry, it would be counted nowhere.
-        let index = statistic_index(&[waiter.command.name.as_bytes()]);
-        self.gauge.lane.command(index, 0, Outcome::Done);
+        self.gauge.ended_waiting(waiter.command);
         self.answer_with(to, write);
     }
 
@@ -607,7 +566,7 @@ impl Machine {
     /// Takes out of a plan what would have been logged, and answers it with an error at its place; the rest can be run without
     /// the log. Who waits goes on waiting.
     pub fn refuse_writes(&mut self, mut plan: Plan, error: &str) -> Plan {
-        self.gauge.metrics.log.refused_commands.inc_by(plan.logged as u64);
+        self.gauge.refused(plan.logged);
         let refusal = || Act::Literal(format!("-{error}\r\n").into_bytes());
         plan.forget_log();
         for Planned { to, act } in std::mem::take(&mut plan.acts) {
@@ -629,7 +588,7 @@ impl Machine {
         if matches!(next.work, Work::Transaction { .. }) {
             self.watches.finish((next.to.worker, next.to.connection), |_| true);
         }
-        self.gauge.metrics.error(error.split(' ').next().unwrap_or_default());
+        self.gauge.answered_error(error);
         plan.push(next.to, Act::Literal(format!("-{error}\r\n").into_bytes()));
     }
 
@@ -701,21 +660,15 @@ impl StateMachine for Machine {
     }
 
     fn append_begins(&mut self) {
-        self.gauge.append_began_ns = self.gauge.clock.monotonic_ns();
+        self.gauge.append_begins();
     }
 
     fn sync_begins(&mut self) {
-        self.gauge.sync_began_ns = self.gauge.clock.monotonic_ns();
-        let append_ns = self.gauge.sync_began_ns - self.gauge.append_began_ns;
-        self.gauge.metrics.log.append_seconds.observe(append_ns as f64 / 1e9);
+        self.gauge.sync_begins();
     }
 
     fn sync_ended(&mut self, stats: &CommitStats) {
-        let log = &self.gauge.metrics.log;
-        let seconds = self.gauge.seconds_since(self.gauge.sync_began_ns);
-        log.sync_seconds.observe(seconds);
-        *self.synced_ms.get_or_insert_default() += (seconds * 1e3) as u64;
-        log.bytes.inc_by(stats.bytes);
+        *self.synced_ms.get_or_insert_default() += self.gauge.sync_ended(stats);
     }
 }
 

@@ -1,7 +1,7 @@
 //! One raft group and its data.
 //!
 //! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
-//! clients an entry carries along, `machine` applies and answers, `turn` drives, `succession` is for full disks, `slow_log` for slow
+//! clients an entry carries along, `machine` applies and answers (`gauge` counts), `turn` drives, `succession` is for full disks, `slow_log` for slow
 //! ones; `held` keeps answers back until a lease confirms them; `acks` is for WAIT. For operators:
 //! `log_reads` and `log_cuts` reach the log, `quiet` says up to when nothing more was written, `marks` are places at which nodes are compared.
 
@@ -9,6 +9,7 @@ pub mod acks;
 mod admission;
 pub mod deaths;
 pub mod expiry;
+mod gauge;
 mod held;
 pub mod log_cuts;
 pub mod log_reads;
