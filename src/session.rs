@@ -80,6 +80,8 @@ pub struct Session {
     pub now: Now,
     /// The primary answered reads by its lease in this burst: it must still hold once they are answered.
     pub leaned_on_lease: bool,
+    /// A command has run whose time its arguments do not bound.
+    pub ran_long: bool,
     /// Wrong passwords of the client that it was delayed for, and the monotonic time until which the last delays it.
     penalty: (u32, u64),
     /// A WAIT that is delayed.
@@ -101,6 +103,7 @@ impl Session {
             port,
             now: Now::default(),
             leaned_on_lease: false,
+            ran_long: false,
             penalty: (0, 0),
             ack_wait: None,
             seed,
@@ -293,6 +296,7 @@ impl Session {
     /// Runs a local command, whose reply has at most `most` bytes; false if that was too few.
     fn call_local(&mut self, command: &Command, args: &Args<'_>, out: &mut Vec<u8>, most: usize) -> bool {
         let Handler::Local(handler) = command.handler_for(args) else { return true };
+        self.ran_long = true;
         let resp = self.client.resp;
         let timer = self.start_timer(command);
         let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
@@ -350,6 +354,7 @@ impl Session {
         let (start, most) = (line.out.len(), if line.is_muted() { 0 } else { shard.reply_limit() });
         let mut reply = Reply::bounded(&mut line.out, self.client.resp, most);
         let error = read_in(&context, command, args, &mut reply);
+        self.ran_long |= command.cost.measure().is_some();
         let is_cut = reply.is_over() && most > 0;
         let unsettled = context.met_unsettled().map(|(db, key)| (db, key.to_vec()));
         drop(view);

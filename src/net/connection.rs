@@ -1,43 +1,31 @@
 //! One client's connection: reads requests, hands them to its session, sends what is answered.
 //!
 //! - Requests are parsed where they were read; only an unfinished one is kept. What is kept is bounded by the request limits.
-//! - While too much is unanswered or unsent, nothing more is served: a client that does not read its replies stops being
-//!   served, and one that is sent messages all the same (a subscriber) is cut off at its output limit.
+//! - While too much is unanswered or unsent, nothing more is served: a client that does not read its replies stops being served.
+//! - Requests are served in bursts of bounded time; others go in between, the driver of the log first if it could not turn for a while.
 //! - While nothing is served, a little is read all the same, so that the end of the stream is seen. Who hangs up while it
 //!   waits in a blocking command, or is paused, is gone; anybody else's requests are served to the last.
-//! - Answers from the log are written to the socket by whoever delivers them; the connection's own task is woken only
-//!   where it has something to do about them. It never wakes itself.
+//! - Answers from the log come and leave beside it (`answers.rs`). It never wakes itself.
 
-use std::cell::{Cell, RefCell};
-use std::io::ErrorKind;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
 
+use super::answers::{Connection, LOOK_AGAIN, PAUSE_OUTPUT_BYTES};
 use super::migrate;
 use super::upstream::{Transfer, Upstream};
 use super::worker::{SCRATCH_BYTES, Worker};
-use crate::client::{Blocked, ClientInfo, Delay};
+use crate::client::{Blocked, Delay};
 use crate::command::Args;
-use crate::propose::reply::{ConnectionId, Span};
-use crate::protocol::reply::{MAX_REPLY_BYTES, Reply};
+use crate::protocol::reply::Reply;
 use crate::protocol::request::{Parse, RequestLimits, RequestParser};
-use crate::session::{ExecEnd, Forward, Line, Session, Verdict};
+use crate::session::{ExecEnd, Forward, Session, Verdict};
 use crate::shard::machine::IN_DOUBT;
 use crate::shard::turn::Now;
 
-/// Unanswered requests of one connection.
-const MAX_PENDING: u32 = 100_000;
-/// Unsent bytes past which nothing more is read.
-const PAUSE_OUTPUT_BYTES: usize = 1 << 20;
-/// Unsent bytes of a client without an output limit, at most: one reply of the greatest length, and what was unsent before it.
-const MAX_UNSENT_BYTES: usize = MAX_REPLY_BYTES + PAUSE_OUTPUT_BYTES;
-/// Bytes written to a socket at once: a writer of a large reply lets others go in between.
-const MAX_WRITE_BYTES: usize = 1 << 20;
 /// Bytes read ahead of what is served. Behind them the end of the stream is seen only once it fits into the socket's buffer.
 const READ_AHEAD_BYTES: usize = 1 << 20;
 /// The same two of a connection that has not authenticated, and how long it may take to. Its requests are short.
@@ -47,166 +35,15 @@ const UNAUTHENTICATED_REQUEST_BYTES: usize = 64 << 10;
 const AUTHENTICATION_TIMEOUT_MS: u64 = 10_000;
 /// Memory made ready for bytes that were announced and have not come.
 const MAX_UNSEEN_BYTES: usize = 16 << 20;
-/// How often a connection looks at what no event tells of.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a connection serves requests at once. It looks after so many commands, a power of two, and after each that may take long.
+const BURST_MS: u64 = 20;
+const LOOK_AT_CLOCK_AFTER: u64 = 64;
 /// How long a connection waits before it offers a request again to a log whose queue is full.
 const FULL_RETRY: Duration = Duration::from_millis(1);
 /// How long reads whose lease ran out wait before they look at it again.
 const LEASE_RETRY: Duration = Duration::from_millis(2);
 /// For how long they wait at most: a lease that has not come by then may never come.
 const LEASE_PATIENCE_MS: u64 = 10_000;
-
-/// What the worker and the connection's task share.
-pub struct Connection {
-    pub id: ConnectionId,
-    pub info: Arc<ClientInfo>,
-    writer: OwnedWriteHalf,
-    pub line: RefCell<Line>,
-    /// Bytes at the start of the line's output that are sent.
-    sent: Cell<usize>,
-    /// The task waits for answers rather than for bytes.
-    paused: Cell<bool>,
-    broken: Cell<bool>,
-    /// Nothing is sent: reads wait for the lease that they were done under.
-    held: Cell<bool>,
-    /// Unsent bytes past which nothing more is kept.
-    hard_limit: Cell<usize>,
-    /// Unsent bytes past which nothing more is served.
-    pause_output_bytes: Cell<usize>,
-}
-
-impl Connection {
-    pub fn new(id: ConnectionId, info: Arc<ClientInfo>, writer: OwnedWriteHalf) -> Self {
-        let (line, sent, paused, broken, held) = Default::default();
-        let hard_limit = Cell::new(MAX_UNSENT_BYTES);
-        let pause_output_bytes = Cell::new(PAUSE_OUTPUT_BYTES);
-        Connection { id, info, writer, line, sent, paused, broken, held, hard_limit, pause_output_bytes }
-    }
-
-    /// Takes in answers from the log, which has applied entries up to `applied`, or messages (no answers); true if there is
-    /// something to send.
-    pub fn answered(&self, bytes: &[u8], span: &Span, applied: u64) -> bool {
-        let mut line = self.line.borrow_mut();
-        let unsent = line.out.len() - self.sent.get();
-        line.is_cut |= span.is_cut || unsent + bytes.len() > self.hard_limit.get();
-        if span.answers == 0 {
-            if !line.is_cut {
-                line.out.extend_from_slice(bytes);
-            }
-            return true;
-        }
-        line.answer(bytes);
-        line.pending -= span.answers;
-        self.info.note_answer(applied);
-        self.settle(&mut line);
-        true
-    }
-
-    /// To be called after requests were answered.
-    fn settle(&self, line: &mut Line) {
-        let waited = line.blocking;
-        line.settle();
-        if waited && !line.blocking {
-            self.info.details.lock().blocked = Blocked::Nowhere;
-        }
-    }
-
-    /// Sends some of what can be sent; returns the bytes sent.
-    pub fn flush(&self) -> usize {
-        if self.held.get() {
-            return 0;
-        }
-        let mut line = self.line.borrow_mut();
-        let start = self.sent.get();
-        let sent = self.write(&line.out[start..]);
-        let end = start + sent;
-        if end == line.out.len() {
-            line.out.clear();
-            line.out.shrink_to(16 << 10);
-            self.sent.set(0);
-        } else if end > line.out.len() / 2 {
-            line.out.drain(..end);
-            self.sent.set(0);
-        } else {
-            self.sent.set(end);
-        }
-        sent
-    }
-
-    fn write(&self, bytes: &[u8]) -> usize {
-        let bytes = &bytes[..bytes.len().min(MAX_WRITE_BYTES)];
-        let mut sent = 0;
-        while sent < bytes.len() {
-            match self.writer.try_write(&bytes[sent..]) {
-                Ok(more @ 1..) => sent += more,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Ok(_) | Err(_) => {
-                    self.broken.set(true);
-                    break;
-                }
-            }
-        }
-        sent
-    }
-
-    /// Sends what others brought; wakes the task if something is left to it. Returns the bytes sent.
-    pub fn deliver(&self) -> usize {
-        let sent = self.flush();
-        if self.unsent() > 0 || self.paused.get() || self.broken.get() || self.line.borrow().is_cut {
-            self.info.wake.notify_one();
-        }
-        sent
-    }
-
-    fn unsent(&self) -> usize {
-        self.line.borrow().out.len() - self.sent.get()
-    }
-
-    fn is_overloaded(&self) -> bool {
-        let line = self.line.borrow();
-        line.pending > MAX_PENDING || line.forwarded > MAX_PENDING || !self.has_room(&line)
-    }
-
-    fn has_room(&self, line: &Line) -> bool {
-        line.out.len() - self.sent.get() <= self.pause_output_bytes.get()
-    }
-
-    /// Ends the connection without sending what is left.
-    fn give_up(&self) {
-        self.line.borrow_mut().out.clear();
-        self.sent.set(0);
-        self.broken.set(true);
-    }
-
-    /// Looks, after a while, whether the client has hung up although it sent more than is read.
-    async fn hung_up(&self) -> bool {
-        after(LOOK_AGAIN).await;
-        let ready = self.writer.as_ref().ready(Interest::READABLE).await;
-        ready.map_or(true, |ready| ready.is_read_closed())
-    }
-
-    /// Waits for CLIENT KILL.
-    async fn killed(&self) {
-        while !self.info.killed.load(Ordering::Acquire) {
-            self.info.wake.notified().await;
-        }
-    }
-
-    /// Sends all there is, as fast as the client takes it.
-    pub async fn send_the_rest(&self) {
-        while self.unsent() > 0 && !self.broken.get() && !self.held.get() {
-            self.writable().await;
-            self.flush();
-        }
-    }
-
-    async fn writable(&self) {
-        if self.writer.writable().await.is_err() {
-            self.broken.set(true);
-        }
-    }
-}
 
 /// Why a connection ends.
 enum End {
@@ -249,6 +86,8 @@ enum Progress {
     HeldUp,
     /// Requests are left that the session does not let begin yet.
     Delayed,
+    /// Requests are left, and others go first.
+    GivesWay,
     Full,
     Close,
 }
@@ -314,6 +153,7 @@ impl ConnectionTask {
                 }
                 Progress::Close => return self.close_gently().await,
                 Progress::Full => tokio::time::sleep(FULL_RETRY).await,
+                Progress::GivesWay => tokio::task::yield_now().await,
                 // Sending made room; others go first all the same.
                 Progress::HeldUp if !self.is_held_up() || self.has_answered_exec() => {
                     tokio::task::yield_now().await;
@@ -405,6 +245,7 @@ impl ConnectionTask {
 
     /// Does what can be done: answers of the primary, then requests.
     async fn work(&mut self) -> Progress {
+        let began_ns = self.begin_work().await;
         self.attend_unblock();
         self.attend_upstream();
         let exec_end = self.session.finish_exec(&mut self.connection.line.borrow_mut());
@@ -417,7 +258,6 @@ impl ConnectionTask {
         let mut input = std::mem::take(&mut self.input);
         let mut parser = std::mem::take(&mut self.parser);
         let mut consumed = 0;
-        let began_ns = self.begin_burst();
         let progress = self.take_requests(&mut parser, &input, &mut consumed).await;
         self.parser = parser;
         input.drain(..consumed);
@@ -458,6 +298,27 @@ impl ConnectionTask {
             tokio::time::sleep(LEASE_RETRY).await;
         }
         self.connection.held.set(false);
+    }
+
+    /// Begins a burst, once the driver of the log has turned if it shares the loop and could not for a while.
+    async fn begin_work(&mut self) -> u64 {
+        let began_ns = self.begin_burst();
+        if !self.gives_way_to_driver() {
+            return began_ns;
+        }
+        self.session.shared.shard.driver_wake.notify_one();
+        tokio::task::yield_now().await;
+        self.begin_burst()
+    }
+
+    fn gives_way_to_driver(&self) -> bool {
+        self.worker.index == 0 && self.session.shared.shard.is_turn_overdue(self.session.now.monotonic_ms)
+    }
+
+    /// Whether the burst at hand has taken long enough.
+    fn has_worked_enough(&mut self) -> bool {
+        let looks = std::mem::take(&mut self.session.ran_long) || self.commands % LOOK_AT_CLOCK_AFTER == 0;
+        looks && self.session.shared.clock.monotonic_ms() >= self.session.now.monotonic_ms + BURST_MS
     }
 
     /// Reads the clocks once for all requests at hand.
@@ -512,6 +373,9 @@ impl ConnectionTask {
                     *consumed += bytes;
                     if self.session.client.close_after_reply {
                         return Progress::Close;
+                    }
+                    if self.has_worked_enough() {
+                        return Progress::GivesWay;
                     }
                 }
             }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::connection::{Connection, ConnectionTask};
+use super::answers::Connection;
+use super::connection::ConnectionTask;
 use super::worker::Worker;
 use crate::client::{Client, ClientInfo};
 use crate::env;

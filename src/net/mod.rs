@@ -4,6 +4,7 @@
 //! Each worker is one thread with a current-thread runtime. It accepts for itself, owns its connections, and hands nothing
 //! of them to anybody: what comes back from the log is addressed by number.
 
+mod answers;
 pub mod connection;
 pub mod listener;
 pub mod metrics_http;

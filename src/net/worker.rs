@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::connection::Connection;
+use super::answers::Connection;
 use crate::metrics::Lane;
 use crate::propose::reply::{ConnectionId, ReplyBatch};
 use crate::shared::Shared;

@@ -34,6 +34,8 @@ use crate::shared::Shared;
 
 /// How often what INFO tells of the shard is brought up to date.
 const STATUS_PERIOD_MS: u64 = 20;
+/// How long a worker that shares its loop with the driver may keep it from turning, beside the command that it runs.
+const LOOP_PATIENCE_MS: u64 = 100;
 /// How often rates are sampled.
 const SAMPLE_PERIOD_MS: u64 = 1000;
 /// How often workers are polled for more requests before a round of the log, at most.
@@ -54,6 +56,8 @@ pub struct Driver {
     board: TurnBoard,
     garbage: SyncSender<Garbage>,
     subscriptions: Subscriptions,
+    /// Whether the first worker's connections run in this loop, too.
+    shares_loop: bool,
     events: Vec<(u64, PeerEvent)>,
     next_status_ms: u64,
     /// Who led, and in which epoch, when INFO was last brought up to date: a change of that is told at once.
@@ -97,7 +101,12 @@ impl Signals {
 
 impl Driver {
     /// Opens the way to the peers. Must be called within the runtime that the driver is to run in.
-    pub fn open(opened: Opened, peers: PeerPlan, garbage: SyncSender<Garbage>) -> Result<Self, ServerError> {
+    pub fn open(
+        opened: Opened,
+        peers: PeerPlan,
+        garbage: SyncSender<Garbage>,
+        shares_loop: bool,
+    ) -> Result<Self, ServerError> {
         let Opened { shard, checkpoints, catch_up, scrubber, shared, inbox, board } = opened;
         let members = peers.members.iter().map(|(id, _)| *id);
         let subscriptions = Subscriptions::new(peers.identity.node_id, members);
@@ -113,6 +122,7 @@ impl Driver {
             board,
             garbage,
             subscriptions,
+            shares_loop,
             events: Vec::new(),
             next_status_ms: 0,
             told_leadership: Default::default(),
@@ -200,6 +210,9 @@ impl Driver {
         self.send_messages();
         self.inbox.take(&mut self.events);
         let now = self.now();
+        if self.shares_loop {
+            self.shared.shard.set_turn_due(now.monotonic_ms + LOOP_PATIENCE_MS);
+        }
         self.carry_files(now)?;
         self.subscriptions.turn(&self.shared.pubsub, &mut self.events, &mut self.out, now.monotonic_ms);
         self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());

@@ -112,7 +112,7 @@ fn run_node(config: Config) -> Result<(), ServerError> {
     let loaded = load(prepared, listener)?;
     let drive = {
         let shared = shared.clone();
-        move || drive(shared, loaded, signals, garbage)
+        move || drive(shared, loaded, signals, garbage, in_worker)
     };
     let mut runtimes = runtimes.into_iter();
     let mut listeners = listeners.into_iter();
@@ -171,12 +171,13 @@ async fn drive(
     loaded: oneshot::Receiver<Loaded>,
     mut signals: Signals,
     garbage: SyncSender<Garbage>,
+    shares_loop: bool,
 ) -> Result<(), ServerError> {
     tokio::select! {
         biased;
         loaded = loaded => {
             let (opened, peers) = loaded.map_err(|_| gone("the thread that loads"))??;
-            Driver::open(opened, peers, garbage)?.run(signals).await
+            Driver::open(opened, peers, garbage, shares_loop)?.run(signals).await
         }
         () = signals.end(&shared) => {
             tracing::info!("ending before everything was loaded");

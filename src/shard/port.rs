@@ -121,6 +121,8 @@ pub struct ShardHandle {
     pub backup: Arc<BackupStatus>,
     pub output_bounds: Arc<OutputBounds>,
     readable_until_ms: AtomicU64,
+    /// By when the driver wants to turn again, in monotonic ms; never where it has a thread of its own.
+    turn_due_ms: AtomicU64,
     stamp_ms: AtomicI64,
     caught_up: AtomicBool,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
@@ -165,6 +167,7 @@ impl ShardHandle {
             pause: Pause::default(),
             output_bounds,
             readable_until_ms: AtomicU64::new(0),
+            turn_due_ms: AtomicU64::new(u64::MAX),
             stamp_ms: AtomicI64::new(i64::MIN),
             caught_up: AtomicBool::new(false),
             leadership_epoch: AtomicU64::new(0),
@@ -244,6 +247,16 @@ impl ShardHandle {
     /// Whether the primary's lease allows reads at this monotonic time.
     pub fn is_readable_at(&self, now_ms: u64) -> bool {
         now_ms < self.readable_until_ms.load(Ordering::Acquire)
+    }
+
+    /// Whether the driver shares the first worker's loop and has not turned for too long at this monotonic time: what else runs
+    /// there is to let it.
+    pub fn is_turn_overdue(&self, now_ms: u64) -> bool {
+        now_ms > self.turn_due_ms.load(Ordering::Relaxed)
+    }
+
+    pub fn set_turn_due(&self, due_ms: u64) {
+        self.turn_due_ms.store(due_ms, Ordering::Relaxed);
     }
 
     /// The newest stamp that was applied, unix ms; deaths up to it are settled.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use perdura_testkit::client::encode;
 use perdura_testkit::clock::Stopwatch;
 use perdura_testkit::{Client, Node};
 
 use crate::perdura;
+use crate::replies::memory;
 
 /// Far less than any of these took, far more than any takes.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -119,3 +121,80 @@ fn globs_of_25_kb_are_answered_at_once() {
     }
     assert!(stopwatch.elapsed() < LIMIT, "{:?}", stopwatch.elapsed());
 }
+
+/// KEYS and DEBUG DIGEST so often that they take very much longer than a client waits.
+fn walks(count: usize) -> Vec<u8> {
+    [encode(&[b"KEYS", b"none"]), encode(&[b"DEBUG", b"DIGEST"])].concat().repeat(count)
+}
+
+/// With one worker, which the driver of the log shares, all of it is done in one thread.
+#[test]
+fn keys_in_one_packet_from_20_clients_leave_the_node_to_others() {
+    let node = perdura().flag("workers", 1).flag("log-driver", "worker").start();
+    let mut other = node.client();
+    other.set_limit(Duration::from_secs(60));
+    let pairs = numbered("key:", 10_000).flat_map(|key| [key, b"v".to_vec()]);
+    assert_eq!(call(&mut other, words("MSET").into_iter().chain(pairs).collect()), "+OK");
+    let attackers: Vec<Client> = (0..20)
+        .map(|at| {
+            let mut client = node.client();
+            let first = if at % 2 == 0 { Vec::new() } else { encode(&[b"SET", b"a", b"1"]) };
+            client.send_bytes(&[first, walks(500)].concat());
+            client
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..3 {
+        let stopwatch = Stopwatch::start();
+        other.check("SET b 1", "+OK");
+        slowest = slowest.max(stopwatch.elapsed());
+    }
+    drop(attackers);
+    println!("a SET took {slowest:?}");
+    assert!(slowest < LIMIT, "a SET took {slowest:?}");
+}
+
+#[test]
+fn an_exec_of_100_000_lcs_is_refused() {
+    let node = perdura().start();
+    let mut client = node.client();
+    for key in ["{t}a", "{t}b"] {
+        client.check(&format!("SETRANGE {key} 7999 x"), ":8000");
+    }
+    let lcs = encode(&[b"LCS", b"{t}a", b"{t}b", b"LEN"]).repeat(100_000);
+    let set = encode(&[b"SET", b"c", b"1"]);
+    client.send_bytes(&[encode(&[b"MULTI"]), set, lcs, encode(&[b"EXEC"])].concat());
+    client.expect("+OK");
+    (0..100_001).for_each(|_| client.expect("+QUEUED"));
+    let refused = client.read().to_string();
+    let begin = "-EXECABORT Transaction discarded because of: ERR the transaction would touch ";
+    assert!(refused.starts_with(begin), "{refused}");
+    client.check("EXISTS c", ":0");
+}
+
+/// A MULTI of very many of the shortest commands takes many times its bytes.
+#[test]
+fn an_exec_of_very_many_short_commands_takes_what_was_charged() {
+    const COMMANDS: usize = 200_000;
+    let node = perdura().start();
+    let mut client = node.client();
+    client.set_limit(Duration::from_secs(60));
+    let before = memory(&node, "VmRSS:");
+    let short = encode(&[b"DEL", b"k"]).repeat(COMMANDS);
+    // LREM is weighed by what its key holds, and so is all that it comes with.
+    let weighed = encode(&[b"LREM", b"l", b"0", b"x"]);
+    let mut sender = client.second_handle();
+    let sending = std::thread::spawn(move || {
+        sender.send_bytes(&[encode(&[b"MULTI"]), short, weighed, encode(&[b"EXEC"])].concat());
+    });
+    client.expect("+OK");
+    (0..=COMMANDS).for_each(|_| client.expect("+QUEUED"));
+    assert_eq!(client.read().items().len(), COMMANDS + 1);
+    sending.join().expect("all is sent");
+    let cost = memory(&node, "VmHWM:").saturating_sub(before);
+    println!("{} bytes a command", cost / COMMANDS);
+    assert!(cost < COMMANDS * BYTES_A_COMMAND, "{} bytes a command", cost / COMMANDS);
+}
+
+/// Less than a command of two short arguments is charged in a MULTI.
+const BYTES_A_COMMAND: usize = 200;

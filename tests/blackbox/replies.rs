@@ -24,7 +24,7 @@ fn limited_with_values() -> Node {
 }
 
 /// Resident memory of the process, now or at most so far.
-fn memory(node: &Node, field: &str) -> usize {
+pub fn memory(node: &Node, field: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("a live process");
     let line = status.lines().find(|line| line.starts_with(field)).expect("a process has resident memory");
     let kib: usize = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("kibibytes");

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
