@@ -54,8 +54,10 @@ pub fn undo(dir: &Path) -> Result<(), Failure> {
     sync(dir)
 }
 
-/// Each changes nothing where it has nothing to put back.
-const UNDO_STEPS: [fn(&Path, &Path) -> Result<(), Failure>; 5] =
+/// Puts something back from the folder that the second path names; changes nothing where it is not there.
+type UndoStep = fn(&Path, &Path) -> Result<(), Failure>;
+
+const UNDO_STEPS: [UndoStep; 5] =
     [put_manifest_back, put_cluster_name_back, put_checkpoints_back, put_log_back, remove_kept];
 
 fn put_manifest_back(dir: &Path, kept: &Path) -> Result<(), Failure> {
@@ -138,8 +140,10 @@ pub fn apply(order: &Order, plan: &Plan, source: &Source) -> Result<(), Failure>
     STEPS.iter().try_for_each(|step| step(&work))
 }
 
+type Step = fn(&Work<'_>) -> Result<(), Failure>;
+
 /// After the first, and before the last has ended, the folder can be put back as it was.
-const STEPS: [fn(&Work<'_>) -> Result<(), Failure>; 8] = [
+const STEPS: [Step; 8] = [
     begin,
     copy_cluster_name,
     copy_manifest,

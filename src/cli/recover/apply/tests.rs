@@ -18,7 +18,7 @@ const CHECKPOINTS: [u64; 2] = [4, 7];
 fn folder(has_name: bool) -> Scratch {
     let scratch = Scratch::new();
     let dir = scratch.path();
-    let disk = RealDisk::open(&log_folder(dir), SyncMode::Fdatasync).expect("it opens");
+    let disk = RealDisk::open(log_folder(dir), SyncMode::Fdatasync).expect("it opens");
     let identity = Identity::new(ClusterId(7), 1, vec![1, 2, 3]).expect("it is a member");
     let options = Options {
         segment_bytes: 64 << 10,
