@@ -6,7 +6,7 @@
 //! - The answer to an EXEC some of whose commands run here is kept until the session has put their answers into it.
 
 use crate::client::Blocked;
-use crate::session::transaction::Part;
+use crate::session::transaction::{Merge, Part};
 
 /// Which answers are thrown away (CLIENT REPLY). Messages to a subscriber are no answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Line {
     /// A reply was left out, for it was more than the client's output limit: the client is to be closed.
     pub is_cut: bool,
     pub exec: Option<Exec>,
+    /// An EXEC that was answered, and whose commands that run here have not all run.
+    pub merge: Option<Merge>,
 }
 
 /// An EXEC some of whose commands run on this connection once the others are carried out.
@@ -81,7 +83,7 @@ impl Line {
 
     /// Whether there is an EXEC for the session to take.
     pub fn has_answered_exec(&self) -> bool {
-        self.exec.as_ref().is_some_and(|exec| exec.answer.is_some())
+        self.merge.is_some() || self.exec.as_ref().is_some_and(|exec| exec.answer.is_some())
     }
 
     /// Takes an EXEC that [`expect_exec`](Self::expect_exec) waits for, once it is answered.
@@ -100,7 +102,7 @@ impl Line {
 
     /// To be called after requests were answered: lets the next request in if it had to wait for that.
     pub fn settle(&mut self) {
-        if self.has_unanswered() || self.exec.is_some() {
+        if self.has_unanswered() || self.exec.is_some() || self.merge.is_some() {
             return;
         }
         (self.barrier, self.blocking, self.waiting_bytes) = (false, false, 0);

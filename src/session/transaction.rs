@@ -3,7 +3,7 @@
 //! - A transaction is gathered where its client is connected. At EXEC the commands that touch data travel, to the log or to the
 //!   primary, as one; those about the connection or the node (HELLO, CLIENT, SUBSCRIBE, CONFIG …) stay and are its local steps.
 //! - Local steps run after the answer to the others has come, and only if it says that those were carried out: an EXEC that fails
-//!   changes nothing anywhere. Their answers stand at their places in EXEC's array.
+//!   changes nothing anywhere. Their answers stand at their places in EXEC's array. They run some at a time: others go in between.
 //! - SELECT and HELLO are local steps, too. What they will choose is foreseen for the commands that follow them.
 //! - The answer to SUBSCRIBE and its kind is a message for each name, and each counts as an element of EXEC's array. CLIENT REPLY OFF
 //!   and SKIP answer nothing and count none; after OFF the array itself is left out.
@@ -23,6 +23,9 @@ use crate::shard::machine::DID_NOT_HAPPEN;
 
 /// Queued commands of one transaction take at most so many bytes of memory, from MULTI to the answer to EXEC.
 const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+
+/// How long local steps of one EXEC run before others go first.
+const LOCAL_STEPS_MS: u64 = 20;
 
 /// What a forecast keeps about a command at most: the key that it names and what the key gains.
 const FORECAST_BYTES: usize = 64;
@@ -274,20 +277,33 @@ impl Session {
         self.end_gathering();
     }
 
-    /// Ends an EXEC that has local steps, once the answer to the others has come. To be called whenever answers were taken.
+    /// Brings an EXEC that has local steps nearer to its end, once the answer to the others has come. To be called whenever answers
+    /// were taken, and as long as [`Line::has_answered_exec`].
     pub fn finish_exec(&mut self, line: &mut Line) -> ExecEnd {
-        let Some(Exec { parts, answer }) = line.take_answered_exec() else { return ExecEnd::Fine };
-        let answer = answer.unwrap_or_default();
-        let Some((count, rest)) = open_array(&answer) else {
-            line.answer(&answer);
-            line.settle();
-            return if is_no(&answer) { ExecEnd::Fine } else { ExecEnd::Unintelligible };
-        };
-        let own = |part: &&Part| !matches!(part, Part::Local { told: false, .. });
-        if count != parts.iter().filter(own).count() {
-            return ExecEnd::Unintelligible;
+        if let Some(Exec { parts, answer }) = line.take_answered_exec() {
+            let answer = answer.unwrap_or_default();
+            let Some((count, rest)) = open_array(&answer) else {
+                line.answer(&answer);
+                line.settle();
+                return if is_no(&answer) { ExecEnd::Fine } else { ExecEnd::Unintelligible };
+            };
+            let own = |part: &&Part| !matches!(part, Part::Local { told: false, .. });
+            if count != parts.iter().filter(own).count() {
+                return ExecEnd::Unintelligible;
+            }
+            let at = answer.len() - rest.len();
+            line.merge = Some(Merge { parts: parts.into_iter(), answer, at, merged: Merged::default() });
         }
-        let Some(merged) = self.merge(parts, rest, line) else { return ExecEnd::Unintelligible };
+        let Some(mut merge) = line.merge.take() else { return ExecEnd::Fine };
+        match self.merge(&mut merge, line) {
+            MergeEnd::Unintelligible => return ExecEnd::Unintelligible,
+            MergeEnd::GivesWay => {
+                line.merge = Some(merge);
+                return ExecEnd::Fine;
+            }
+            MergeEnd::Done => {}
+        }
+        let merged = merge.merged;
         let mut out = Vec::with_capacity(merged.bytes.len() + 16);
         Reply::new(&mut out, self.client.resp).array(merged.elements);
         out.extend_from_slice(&merged.bytes);
@@ -299,27 +315,30 @@ impl Session {
         ExecEnd::Fine
     }
 
-    /// Runs the local steps and puts their answers between the elements of the answer; `None` where that is not understood.
-    fn merge(&mut self, parts: Vec<Part>, mut rest: &[u8], line: &mut Line) -> Option<Merged> {
-        let mut merged = Merged::default();
-        for part in parts {
-            match part {
-                Part::Sent => {
-                    merged.bytes.extend_from_slice(take_reply(&mut rest)?);
-                    merged.elements += 1;
-                }
-                Part::Local { queued, told } => {
-                    if told {
-                        take_reply(&mut rest)?;
-                    }
-                    line.is_cut |= !self.run_local_step(&queued, &mut merged);
-                    if queued.command.0.session == SessionCommand::ReplyMode {
-                        self.adopt_reply_mode(line);
-                    }
-                }
+    /// Runs local steps for a while, and puts their answers between the elements of the answer.
+    fn merge(&mut self, merge: &mut Merge, line: &mut Line) -> MergeEnd {
+        let until_ms = self.shared.clock.monotonic_ms() + LOCAL_STEPS_MS;
+        while let Some(part) = merge.parts.next() {
+            let Part::Local { queued, told } = part else {
+                let Some(reply) = take_reply_at(&merge.answer, &mut merge.at) else {
+                    return MergeEnd::Unintelligible;
+                };
+                merge.merged.bytes.extend_from_slice(reply);
+                merge.merged.elements += 1;
+                continue;
+            };
+            if told && take_reply_at(&merge.answer, &mut merge.at).is_none() {
+                return MergeEnd::Unintelligible;
+            }
+            line.is_cut |= !self.run_local_step(&queued, &mut merge.merged);
+            if queued.command.0.session == SessionCommand::ReplyMode {
+                self.adopt_reply_mode(line);
+            }
+            if self.shared.clock.monotonic_ms() >= until_ms {
+                return MergeEnd::GivesWay;
             }
         }
-        rest.is_empty().then_some(merged)
+        if merge.at == merge.answer.len() { MergeEnd::Done } else { MergeEnd::Unintelligible }
     }
 
     /// False if its answer is more than there is room for.
@@ -401,8 +420,34 @@ impl Session {
     }
 }
 
+/// An EXEC that was answered, and what of its answer is put together.
+#[derive(Debug)]
+pub struct Merge {
+    parts: std::vec::IntoIter<Part>,
+    answer: Vec<u8>,
+    /// Bytes of the answer that are taken.
+    at: usize,
+    merged: Merged,
+}
+
+/// What a run of local steps led to.
+enum MergeEnd {
+    Done,
+    /// Some are left, and others go first.
+    GivesWay,
+    /// The answer does not fit what was sent.
+    Unintelligible,
+}
+
+fn take_reply_at<'a>(answer: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+    let mut rest = &answer[*at..];
+    let reply = take_reply(&mut rest)?;
+    *at = answer.len() - rest.len();
+    Some(reply)
+}
+
 /// An EXEC's answer in the making.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Merged {
     elements: usize,
     bytes: Vec<u8>,
