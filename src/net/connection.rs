@@ -288,11 +288,15 @@ impl ConnectionTask {
         loop {
             let now_ms = clock.monotonic_ms();
             let is_confirmed = shard.is_readable_at(now_ms);
-            if shard.leadership_epoch() != self.epoch || !is_confirmed && now_ms >= patient_until_ms {
-                self.connection.give_up();
+            if shard.leadership_epoch() != self.epoch {
+                self.give_up("leadership ended before its reads were confirmed");
                 break;
             }
             if is_confirmed {
+                break;
+            }
+            if now_ms >= patient_until_ms {
+                self.give_up("no lease confirmed its reads for ten seconds");
                 break;
             }
             tokio::time::sleep(LEASE_RETRY).await;
@@ -497,7 +501,7 @@ impl ConnectionTask {
         }
     }
 
-    /// Ends a connection whose answers could be those of other commands.
+    /// Ends a connection whose answers could be those of other commands, or untrue.
     fn give_up(&self, reason: &str) {
         tracing::warn!(client = self.connection.info.id, "{reason}: connection closed");
         self.connection.give_up();
