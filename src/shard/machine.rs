@@ -244,8 +244,17 @@ impl Machine {
         self.gauge.clock.monotonic_ms()
     }
 
+    /// The time by this node's calendar at this moment.
+    pub fn unix_ms(&self) -> i64 {
+        self.gauge.clock.unix_ms()
+    }
+
     /// Runs a plan that logs nothing. Its reads are linearizable only if the caller holds the lease, or a round has confirmed it.
     pub fn run_unlogged_plan(&mut self, plan: Plan) -> Result<Answers, ApplyError> {
+        debug_assert!(
+            plan.stamp.now_ms >= self.applier.last_stamp_ms(),
+            "nothing is applied between the making of a plan and its run"
+        );
         let fresh = self.replies.iter().map(|_| ReplyBatch::default()).collect();
         let earlier = std::mem::replace(&mut self.replies, fresh);
         let mut reads = Vec::new();

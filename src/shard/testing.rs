@@ -148,7 +148,11 @@ impl Rig {
     }
 
     pub fn turn(&mut self) -> Result<(), ShardError> {
-        let now = self.now();
+        self.turn_by(self.now())
+    }
+
+    /// A turn that began at this time.
+    fn turn_by(&mut self, now: Now) -> Result<(), ShardError> {
         let turned = self.shard.turn(now, &mut Vec::new(), &mut Nowhere);
         for port in &self.handle.ports {
             let replies = std::mem::take(&mut *port.replies.lock());
@@ -283,6 +287,16 @@ impl Rig {
     /// Sends, settles, and shows the answer.
     pub fn run(&mut self, connection: u32, line: &str) -> String {
         self.send(connection, line);
+        self.settle();
+        show_reply(&self.answer(connection))
+    }
+
+    /// Lets a turn begin and stall for `ms` before it gathers; the request comes at the end of that. Shows the answer.
+    pub fn run_in_stall(&mut self, ms: u64, connection: u32, line: &str) -> String {
+        let began = self.now();
+        self.advance_ms(ms);
+        self.send(connection, line);
+        self.turn_by(began).expect("a sound disk");
         self.settle();
         show_reply(&self.answer(connection))
     }

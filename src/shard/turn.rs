@@ -1,10 +1,13 @@
 //! The log driver of one raft group, turned round by round.
 //!
-//! A [`Shard`] is a plain object. It has no socket, no clock and no thread: the time, the peers' messages and a way to send
-//! come as arguments; the disk is behind the log's own trait. One turn: step what peers sent, tick, make ONE entry of all
-//! that the workers gathered, let raft write, sync, send and commit, apply, answer.
+//! A [`Shard`] is a plain object. It has no socket and no thread: the time, the peers' messages and a way to send come as
+//! arguments; the disk is behind the log's own trait. It looks at a clock itself only where the turn's time may be too old.
+//! One turn: step what peers sent, tick, make ONE entry of all that the workers gathered, let raft write, sync, send and
+//! commit, apply, answer.
 //!
 //! - At most one entry of this node's is uncommitted at a time; while it is on its way the next one gathers.
+//! - A turn may take long before it gathers (a slow disk, a stalled thread). Commands are judged by the calendar's time after they
+//!   were gathered, so that no command is judged by a time before it came.
 //! - An error from the disk or from apply ends the node: the caller must not turn a shard that has failed.
 //! - A full disk is no such error: what would have been logged is answered that it did not happen, everything else goes on,
 //!   and writes are taken again as soon as there is space.
@@ -44,7 +47,7 @@ use crate::raft::node::{LogPosition, MAX_ENTRY_BYTES, Node, NodeError, ProposeEr
 use crate::raft::outbox::Outbound;
 use crate::slowlog::SlowRun;
 
-/// A turn's time.
+/// A turn's time: when it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
     pub monotonic_ms: u64,
@@ -326,6 +329,11 @@ impl<D: Disk> Shard<D> {
             self.refuse_backlog();
             return Ok(());
         }
+        // The turn may have begun long before the commands came that it has just gathered.
+        let now = match planted::is(Bug::JudgeByOldCalendar) {
+            true => now,
+            false => Now { unix_ms: self.machine.unix_ms(), ..now },
+        };
         if self.machine.has_in_flight() || !self.settle_held() {
             return Ok(());
         }

@@ -77,6 +77,11 @@ const FOUND: &[Found] = &[
         what: "Nothing of ours: behind a slow disk a turn's frames left up to a minute late, when the turn had long been over.",
     },
     Found {
+        seed: 81_000_982,
+        what: "A driver stalled for three seconds between taking its turn's time and gathering. A read that came meanwhile was judged by \
+               that time, and saw a value two seconds after its deadline.",
+    },
+    Found {
         seed: 72_000_851,
         what: "Nothing of ours: the client that opens a bank gave up too early, and its MSET, which came late, undid what others had \
                transferred meanwhile. It is MSETNX now.",

@@ -66,3 +66,24 @@ fn a_walk_past_the_death_of_a_field_logs_it_first() {
     rig.run(1, "SORT_RO none BY h->a");
     assert_eq!(rig.applied(), applied + 1);
 }
+
+/// A driver stalled for three seconds: a read that came meanwhile saw what had died before it came.
+#[test]
+fn a_read_that_comes_while_the_driver_stalls_sees_no_value_after_its_deadline() {
+    for read in ["GET k", "GET other;GET k", "EXISTS k"] {
+        let mut rig = Rig::new(1);
+        rig.run(1, "SET k v PX 500");
+        let answer = rig.run_in_stall(3_000, 2, read);
+        assert!(!answer.contains('v') && !answer.contains('1'), "{read}: {answer}");
+    }
+}
+
+#[test]
+fn a_write_that_comes_while_the_driver_stalls_lives_from_when_it_came() {
+    let mut rig = Rig::new(1);
+    rig.run_in_stall(3_000, 1, "SET k v PX 500");
+    rig.advance_ms(490);
+    assert_eq!(rig.run(1, "GET k"), "v");
+    rig.advance_ms(20);
+    assert_eq!(rig.run(1, "GET k"), "nil");
+}
