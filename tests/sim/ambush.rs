@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use crate::coverage::Seen;
 use crate::faults::Undo;
 use crate::queue::{Event, MS, Micros, SECOND};
+use crate::siege::Astray;
 use crate::world::World;
 
 /// What is laid for the leaders to come.
@@ -19,6 +20,8 @@ pub struct Ambushes {
     pub power: bool,
     /// At the next election the disks of all others become slow.
     pub slow_voters: bool,
+    /// What becomes of the next request to campaign.
+    pub astray: Option<Astray>,
     storm_ends: Micros,
     /// The cuts of those whom the storm keeps away, the oldest first.
     away: VecDeque<u64>,

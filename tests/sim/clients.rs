@@ -51,6 +51,12 @@ struct Client {
     token: u64,
 }
 
+impl Client {
+    fn writes(&self) -> bool {
+        matches!(self.role, Role::Writer | Role::Stirrer)
+    }
+}
+
 /// An operation on its way.
 struct Job {
     /// Where it is recorded, and what it is; nothing for a stirrer's.
@@ -70,6 +76,8 @@ pub struct Clients {
     script: VecDeque<Action>,
     /// When a write was last acknowledged.
     pub last_write: Micros,
+    /// A node that writers do not reach, and until when.
+    unreached: Option<(usize, Micros)>,
 }
 
 impl Clients {
@@ -99,6 +107,7 @@ impl Clients {
             workload,
             task: Task::Script,
             last_write: 0,
+            unreached: None,
         }
     }
 
@@ -161,10 +170,25 @@ impl Clients {
         if !matches!(own.role, Role::Reader | Role::Watcher) || stage.chance.clients.chance(300) {
             own.node = stage.chance.clients.below(nodes) as usize;
         }
+        let is_reached = self.unreached.is_none_or(|(node, until)| node != own.node || stage.now >= until);
+        if !is_reached && own.writes() {
+            own.node = (own.node + 1) % nodes as usize;
+        }
         own.input.clear();
         own.ready = false;
         own.stream = Some(stage.open_stream(End::Client(client), own.node));
         self.alarm(client, stage, CONNECT_TIMEOUT);
+    }
+
+    /// Until then a node is reached by clients that only read.
+    pub fn keep_writers_from(&mut self, node: usize, until: Micros, stage: &mut Stage) {
+        self.unreached = Some((node, until));
+        for client in 0..self.clients.len() {
+            let own = &self.clients[client];
+            if own.node == node && own.writes() && own.stream.is_some() {
+                self.lose(client, "out of reach", stage);
+            }
+        }
     }
 
     /// What the client does next, if anything.

@@ -42,6 +42,8 @@ pub enum FaultKind {
     Siege,
     /// A leader hands over, and does not hear what came of it.
     DeafTransfer,
+    /// A leader hands over twice: its first request to campaign is late, the second is lost.
+    LateTransfer,
     /// A machine comes back with an empty disk.
     LoseDisk,
     /// The primary's disk is slow for long.
@@ -142,6 +144,7 @@ impl World {
             Storm => self.begin_storm(),
             Siege => self.besiege(),
             DeafTransfer => self.hand_over_and_part(node),
+            LateTransfer => self.hand_over_twice(node),
             LoseDisk => self.lose_disk(node),
             SickDisk => self.sicken_disk(),
         }

@@ -53,6 +53,8 @@ pub struct Host {
     read_at: Micros,
     /// Nothing of it runs before this moment.
     pub paused_until: Micros,
+    /// For how long its driver stalls with the next turn.
+    pub will_stall: Option<Micros>,
     /// What an operation of its disk takes.
     pub disk_us: Micros,
     pub excuses: Excuses,
@@ -82,6 +84,7 @@ impl Host {
             monotonic_ns: 0,
             read_at: 0,
             paused_until: 0,
+            will_stall: None,
             disk_us: scenario.disk_us,
             excuses: Excuses::default(),
             lost: false,

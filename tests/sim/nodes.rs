@@ -21,9 +21,10 @@ use crate::connection::{Outcome, Place, ServerConnection};
 use crate::coverage::Seen;
 use crate::host::Damage;
 use crate::network::{End, Packet, WireKind};
-use crate::process::{Birth, Letters, OpenError, Process, encode};
+use crate::process::{Birth, Letter, Letters, OpenError, Process, encode};
 use crate::queue::{Event, MS, Micros, SECOND};
 use crate::scenario::Scenario;
+use crate::siege::Fate;
 use crate::world::World;
 
 /// What a turn takes beside its disk.
@@ -224,7 +225,9 @@ impl World {
     /// Whether the driver stalls now, with the time and the frames of a turn in hand: the turn goes on later, by that time.
     fn stalls(&mut self, node: usize, token: u64) -> bool {
         let now = self.stage.now;
-        if !self.stage.scenario.stalls || !self.stage.chance.nodes.chance(STALLS_PER_MILLE) {
+        let planned_us = self.hosts[node].will_stall.take();
+        let by_chance = self.stage.scenario.stalls && self.stage.chance.nodes.chance(STALLS_PER_MILLE);
+        if planned_us.is_none() && !by_chance {
             return false;
         }
         let host = &mut self.hosts[node];
@@ -234,19 +237,25 @@ impl World {
         if !process.take_time() {
             return false;
         }
-        let us = self.stage.chance.nodes.magnitude(MS..3 * SECOND);
+        let us = planned_us.unwrap_or_else(|| self.stage.chance.nodes.magnitude(MS..3 * SECOND));
         let life = self.stage.lives[node];
         self.stage.counts.add(Seen::Stalls);
+        self.stage.tell(|| format!("node {}: its driver stalls for {us} us", node + 1));
         self.stage.plan_in(us, Event::TurnBegins { node, life, token });
         true
     }
 
     /// Frames leave once the disk operations before them are done.
     fn post(&mut self, node: usize, letters: Letters, operation_us: Micros) {
-        for (to, bytes, operations) in letters.sent {
+        for Letter { to, bytes, operations, hands_over } in letters.sent {
             let at = self.stage.now + (operations * operation_us).min(LONGEST_ON_DISK_US);
-            let wire = self.stage.network.wire(node, to as usize - 1, WireKind::Raft);
-            self.stage.send_frame(at, wire, bytes);
+            let to = to as usize - 1;
+            let wire = self.stage.network.wire(node, to, WireKind::Raft);
+            match if hands_over { self.fate_of_request(node, to) } else { Fate::Usual } {
+                Fate::Usual => self.stage.send_frame(at, wire, bytes),
+                Fate::Late(us) => self.stage.send_frame(at + us, wire, bytes),
+                Fate::Lost => self.stage.break_wire(wire),
+            }
         }
     }
 
@@ -374,6 +383,7 @@ impl World {
         host.look_at_clock(now);
         drop(host.process.take());
         host.paused_until = 0;
+        host.will_stall = None;
         host.excuses.power = false;
         host.disk = if how == Ending::Power { host.disk.crash() } else { host.disk.kill() };
         self.stage.lives[node] += 1;

@@ -27,6 +27,7 @@ use perdura::shard::port::{ShardHandle, Status};
 use perdura::shard::turn::{Now, Seeds, Shard, ShardError};
 use perdura::shared::Shared;
 use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Sources, Wal, WalError};
+use raft::eraftpb::{Message, MessageType};
 
 use crate::checkpoints::Checkpoints;
 use crate::connection::ServerConnection;
@@ -76,9 +77,19 @@ pub enum OpenError {
     Node(NodeError),
 }
 
-/// Frames of one turn, with the number of disk operations that the turn had done before each left.
+/// A frame on its way out.
+pub struct Letter {
+    pub to: NodeId,
+    pub bytes: Vec<u8>,
+    /// Disk operations that the turn had done before the frame left.
+    pub operations: u64,
+    /// Whether it asks its receiver to campaign.
+    pub hands_over: bool,
+}
+
+/// Frames of one turn.
 pub struct Letters {
-    pub sent: Vec<(NodeId, Vec<u8>, u64)>,
+    pub sent: Vec<Letter>,
     disk: SimDisk,
     operations_before: u64,
     reachable: Vec<bool>,
@@ -90,11 +101,16 @@ impl Outbound for Letters {
             return false;
         }
         let operations = self.disk.operations() - self.operations_before;
-        self.sent.push((to, encode(frame), operations));
+        self.sent.push(Letter { to, bytes: encode(frame), operations, hands_over: hands_over(frame) });
         true
     }
 
     fn flush(&mut self) {}
+}
+
+fn hands_over(frame: &Frame) -> bool {
+    let is_request = |message: &Message| message.get_msg_type() == MessageType::MsgTimeoutNow;
+    matches!(frame, Frame::Raft(frame) if frame.messages.iter().any(is_request))
 }
 
 /// A frame in the bytes in which it travels.

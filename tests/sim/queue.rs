@@ -90,8 +90,14 @@ pub enum Event {
     StormStrikes {
         leader: usize,
     },
+    /// A siege that waited for another leader begins.
+    SiegeBegins,
     /// A primary and a follower lose touch.
     Parts(Parting),
+    /// A leader whose first request to campaign is late hands over to another node.
+    HandsOverAgain {
+        to: usize,
+    },
     /// A node that is down is started.
     Restart {
         node: usize,

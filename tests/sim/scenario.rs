@@ -10,7 +10,9 @@ use perdura_wal::disk::sim::Tear;
 use crate::checkpoints::Plan;
 use crate::dice::Dice;
 use crate::faults::FAULTS;
-use crate::faults::FaultKind::{self, AtElection, BadSector, DeafTransfer, LoseDisk, SickDisk, Siege, Storm};
+use crate::faults::FaultKind::{
+    self, AtElection, BadSector, DeafTransfer, LateTransfer, LoseDisk, SickDisk, Siege, Storm,
+};
 use crate::queue::{MS, Micros, SECOND};
 
 #[derive(Clone, Debug)]
@@ -100,7 +102,7 @@ impl Scenario {
             latency_us: dice.magnitude(50..8 * MS),
             bandwidth: bandwidth(seed),
             flags: flags(seed),
-            stalls: Dice::of(seed, "stalls").chance(300),
+            stalls: Dice::of(seed, "stalls").chance(if theme == Some(Siege) { 600 } else { 300 }),
             driver_in_worker: dice.chance(500),
             workers: *dice.pick(&[1, 2]),
             trust_clocks: dice.chance(800),
@@ -191,6 +193,13 @@ fn kinds(dice: &mut Dice) -> Vec<Kind> {
 
 /// What trouble some seeds are about, drawn by itself as an ambush is.
 fn theme(seed: u64, nodes: usize) -> Option<FaultKind> {
+    if nodes > 2 && Dice::of(seed, "late transfers").chance(80) {
+        return Some(LateTransfer);
+    }
+    // What a lease rests on shows where its leader loses the others.
+    if nodes > 1 && flags(seed).len() > 1 && Dice::of(seed, "unlike flags").chance(400) {
+        return Some(Siege);
+    }
     let mut dice = Dice::of(seed, "plot");
     let themes = [Storm, Storm, Siege, Siege, DeafTransfer];
     (nodes > 1 && dice.chance(350)).then(|| *dice.pick(&themes))

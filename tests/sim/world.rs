@@ -264,7 +264,9 @@ impl World {
             Event::FaultEnds { fault } => self.end_fault(fault),
             Event::Ambush { leader, how } => self.spring_ambush(leader, how),
             Event::StormStrikes { leader } => self.strike_leader(leader),
+            Event::SiegeBegins => self.besiege(),
             Event::Parts(parting) => self.part(parting),
+            Event::HandsOverAgain { to } => self.hand_over_again(to),
             // For a process that is gone.
             Event::TurnBegins { .. }
             | Event::TurnEnds { .. }
@@ -310,7 +312,9 @@ impl World {
             | Event::FaultEnds { .. }
             | Event::Ambush { .. }
             | Event::StormStrikes { .. }
+            | Event::SiegeBegins
             | Event::Parts(_)
+            | Event::HandsOverAgain { .. }
             | Event::Restart { .. } => None,
         }
     }
@@ -340,7 +344,11 @@ impl World {
             Event::Client { client, .. } => 0xb00 + *client as u64,
             Event::Fault => 0xc00,
             Event::FaultEnds { .. } => 0xd00,
-            Event::Ambush { .. } | Event::StormStrikes { .. } | Event::Parts(_) => 0xf00,
+            Event::Ambush { .. }
+            | Event::StormStrikes { .. }
+            | Event::SiegeBegins
+            | Event::Parts(_)
+            | Event::HandsOverAgain { .. } => 0xf00,
             Event::Restart { node, .. } => 0xe00 + *node as u64,
         };
         self.stage.story.note(self.stage.now << 12 | kind);
