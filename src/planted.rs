@@ -65,6 +65,7 @@ pub const FOUND: &[Bug] = &[
     Bug::LongLease,
     Bug::LeaseDuringTransfer,
     Bug::ForgetTransfers,
+    Bug::ReadByOldClock,
     Bug::CommitOlderTerms,
     Bug::ApplyTwiceAfterRestart,
     Bug::LoseHardState,
@@ -81,8 +82,7 @@ pub const FOUND: &[Bug] = &[
 ];
 
 /// Those that it has not found in each of three ranges of 600 seeds: docs/testing.md says which.
-pub const MISSED: &[Bug] =
-    &[Bug::ForgetPromises, Bug::AssumePromises, Bug::ReadByOldClock, Bug::JudgeByOldCalendar];
+pub const MISSED: &[Bug] = &[Bug::ForgetPromises, Bug::AssumePromises, Bug::JudgeByOldCalendar];
 
 #[cfg(feature = "planted-bugs")]
 mod switch {
