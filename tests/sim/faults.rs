@@ -5,9 +5,8 @@
 //!   write (docs/durability.md), and would be the loss of a disk.
 
 use crate::coverage::Seen;
-use crate::host::{Damage, Host};
+use crate::damage::{self, Damage};
 use crate::nodes::Ending;
-use crate::process::Process;
 use crate::queue::{Event, MS, Micros, SECOND};
 use crate::world::World;
 
@@ -96,10 +95,6 @@ pub enum Undo {
 
 /// A pause that outlasts every election timeout.
 const LONG_PAUSE_US: Micros = 1_200 * MS;
-/// How the names of files begin that were set aside.
-const SET_ASIDE: &str = "damaged-";
-/// What a disk reads as a whole, or not at all.
-const SECTOR_BYTES: u64 = 512;
 /// For how long a sick disk is slow.
 const SICKNESS_US: Micros = 12 * SECOND;
 /// Room that a full disk still has.
@@ -324,39 +319,40 @@ impl World {
         }
         let host = &mut self.hosts[node];
         let dice = &mut self.stage.chance.faults;
-        let old = if kind == BadSector { old_segments(host) } else { Vec::new() };
-        // Little of a log is old, and nothing else shows whether damage there condemns it.
-        let is_aimed = !old.is_empty() && dice.chance(700);
-        let files = if is_aimed { old } else { vouched_segments(host) };
-        if files.is_empty() {
-            return;
-        }
-        let (file, filled) = dice.pick(&files).clone();
-        let (offset, bit) = (dice.below(filled), dice.below(8) as u32);
-        let sector = offset / SECTOR_BYTES * SECTOR_BYTES;
-        let damaged = match kind {
-            BadSector => host.disk.fail_reads(&file, sector..filled.min(sector + SECTOR_BYTES)),
-            _ => host.disk.flip_bit(&file, offset, bit),
+        // Little of a log is needless, and nothing else shows whether damage there condemns it.
+        let is_aimed = kind == BadSector && dice.chance(700);
+        let old = if is_aimed { damage::old(host) } else { Vec::new() };
+        let targets = match is_aimed {
+            true if old.is_empty() => damage::unused(host),
+            true => old,
+            false => damage::vouched(host),
         };
-        if damaged.is_err() {
+        if targets.is_empty() {
             return;
         }
-        let up_to = host.process.as_ref().and_then(|process| last_entry_in(process, &file));
-        host.excuses.damage = Some(Damage { file: file.clone(), up_to });
+        let target = dice.pick(&targets).clone();
+        let (offset, bit) = (dice.within(target.bytes.clone()), dice.below(8) as u32);
+        let file = target.file.clone();
         if kind == BadSector {
-            self.stage.counts.add(Seen::BadSectors);
-            self.stage.tell(|| {
-                format!("fault: the sector at {sector} of {file} of node {} can't be read", node + 1)
-            });
+            let sector = damage::sector_at(offset, &target.bytes);
+            let what = format!("bytes {sector:?} of {file} of node {} can't be read", node + 1);
+            if host.disk.fail_reads(&file, sector).is_ok() {
+                self.note_damage(node, Damage::at(target), Seen::BadSectors, &what);
+            }
             if is_aimed {
-                // Before the segment is compacted away.
+                // Before the file is removed, or written to.
                 self.kill(node);
             }
-        } else {
-            self.stage.counts.add(Seen::FlippedBits);
-            self.stage
-                .tell(|| format!("fault: bit {bit} of byte {offset} of {file} of node {} flips", node + 1));
+        } else if host.disk.flip_bit(&file, offset, bit).is_ok() {
+            let what = format!("bit {bit} of byte {offset} of {file} of node {} flips", node + 1);
+            self.note_damage(node, Damage::at(target), Seen::FlippedBits, &what);
         }
+    }
+
+    fn note_damage(&mut self, node: usize, damage: Damage, seen: Seen, what: &str) {
+        self.hosts[node].excuses.damage = Some(damage);
+        self.stage.counts.add(seen);
+        self.stage.tell(|| format!("fault: {what}"));
     }
 
     /// Takes a disk away with all that is on it, as long as all the others are sound.
@@ -436,31 +432,4 @@ impl World {
         }
         self.plan_turn(leader, 0);
     }
-}
-
-/// The segments that an opening of the log has vouched for, with the bytes that are filled.
-fn vouched_segments(host: &Host) -> Vec<(String, u64)> {
-    let is_used = |(name, filled): &(&String, &u64)| **filled > 0 && !name.starts_with(SET_ASIDE);
-    host.vouched.iter().filter(is_used).map(|(name, filled)| (name.clone(), *filled)).collect()
-}
-
-/// The segments of a running node whose entries its newest checkpoint holds, with the bytes that are used.
-fn old_segments(host: &Host) -> Vec<(String, u64)> {
-    let Some(process) = &host.process else { return Vec::new() };
-    let checkpoint = host.newest_checkpoint();
-    let is_old = |file: &str| last_entry_in(process, file).is_some_and(|last| last <= checkpoint);
-    let segments = process.shard.node().storage().wal().segments();
-    segments
-        .filter(|segment| is_old(&segment.file))
-        .map(|segment| (segment.file, segment.used_bytes))
-        .collect()
-}
-
-/// The last entry of a segment and those before it, if another segment follows that one.
-fn last_entry_in(process: &Process, file: &str) -> Option<u64> {
-    let segments: Vec<_> = process.shard.node().storage().wal().segments().collect();
-    let place = segments.iter().position(|segment| segment.file == file)?;
-    segments.get(place + 1)?;
-    let entries = segments[..=place].iter().filter_map(|segment| segment.entries);
-    Some(entries.map(|(_, last)| last).max().unwrap_or_default())
 }

@@ -7,6 +7,7 @@ use perdura::checkpoint::memory::MemoryShelf;
 use perdura::raft::timing::RaftTiming;
 use perdura_wal::{Disk, SimDisk};
 
+use crate::damage::Damage;
 use crate::dice::Dice;
 use crate::process::Process;
 use crate::queue::Micros;
@@ -27,14 +28,6 @@ pub struct Excuses {
     pub full: bool,
     /// Something on the disk was damaged.
     pub damage: Option<Damage>,
-}
-
-/// What was damaged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    pub file: String,
-    /// The last entry of that segment and those before it, where a later segment follows and a process knew.
-    pub up_to: Option<u64>,
 }
 
 pub struct Host {

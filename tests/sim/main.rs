@@ -10,7 +10,7 @@
 //! | `host`, `process`, `nodes` | machines, what runs on them, how it lives and dies |
 //! | `connection` | a node's side of a client's connection |
 //! | `clients`, `stir` | who asks, and writes down what was answered; who asks without writing it down |
-//! | `faults` | what strikes |
+//! | `faults`, `damage` | what strikes; what it can do to a log |
 //! | `ambush`, `siege` | what strikes at elections; what cuts primaries off from the others, and not from clients |
 //! | `invariants` | what must hold at every moment |
 //! | `coverage`, `story`, `runner` | what happened, for people |
@@ -22,6 +22,7 @@ mod checkpoints;
 mod clients;
 mod connection;
 mod coverage;
+mod damage;
 mod dice;
 mod faults;
 mod host;

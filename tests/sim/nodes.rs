@@ -19,7 +19,6 @@ use perdura_wal::Recovery;
 
 use crate::connection::{Outcome, Place, ServerConnection};
 use crate::coverage::Seen;
-use crate::host::Damage;
 use crate::network::{End, Packet, WireKind};
 use crate::process::{Birth, Letter, Letters, OpenError, Process, encode};
 use crate::queue::{Event, MS, Micros, SECOND};
@@ -89,8 +88,8 @@ impl World {
         if recovery.left_out.is_some() {
             self.stage.counts.add(Seen::OldDamageLeftOut);
             self.stage.tell(|| format!("node {} leaves damaged old segments out of its log", node + 1));
-            self.hosts[node].excuses.damage = None;
         }
+        self.hosts[node].note_opened(recovery.left_out.is_some());
         if let Some(torn) = &recovery.torn_tail {
             self.stage.counts.add(Seen::TornTails);
             self.stage
@@ -115,22 +114,11 @@ impl World {
             OpenError::Node(error) => error.to_string(),
         };
         let excuses = &self.hosts[node].excuses;
-        let is_damage = matches!(error, OpenError::Log(error) if error.is_damage());
-        if let Some(Damage { file, up_to }) = excuses.damage.clone().filter(|_| is_damage) {
-            let checkpoint = self.hosts[node].newest_checkpoint();
-            if up_to.is_some_and(|last| last <= checkpoint) {
-                self.stage.find(format!(
-                    "a log condemned by old damage: node {} refuses it for {file}, which holds nothing after entry \
-                     {checkpoint} of its checkpoint: {text}",
-                    node + 1
-                ));
-            } else if text.contains(&file) {
-                self.stage.counts.add(Seen::DamageRefused);
-                self.stage.tell(|| format!("node {} refuses its log: {text}", node + 1));
-            } else {
-                self.stage
-                    .find(format!("node {} was damaged in {file}, but blames another: {text}", node + 1));
-            }
+        if let OpenError::Log(error) = error
+            && error.is_damage()
+            && let Some(damage) = excuses.damage.clone()
+        {
+            self.judge_refusal(node, &damage, error);
             if self.stage.scenario.repairs {
                 self.repair_node(node);
             } else {
