@@ -61,6 +61,12 @@ fn a_walk_logs_nothing_where_nothing_can_have_died() {
 }
 
 #[test]
+fn dbsize_tells_of_no_death_and_logs_nothing() {
+    let (mut rig, applied) = with_unsettled("SET k v PX 10");
+    assert_eq!((rig.run(1, "DBSIZE").as_str(), rig.applied()), ("1", applied));
+}
+
+#[test]
 fn a_walk_past_the_death_of_a_field_logs_it_first() {
     let (mut rig, applied) = with_unsettled("HSETEX h PX 10 FIELDS 1 a 1");
     rig.run(1, "SORT_RO none BY h->a");
