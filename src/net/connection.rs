@@ -321,7 +321,8 @@ impl ConnectionTask {
 
     /// Whether the burst at hand has taken long enough.
     fn has_worked_enough(&mut self) -> bool {
-        let looks = std::mem::take(&mut self.session.ran_long) || self.commands % LOOK_AT_CLOCK_AFTER == 0;
+        let looks =
+            std::mem::take(&mut self.session.ran_long) || self.commands.is_multiple_of(LOOK_AT_CLOCK_AFTER);
         looks && self.session.shared.clock.monotonic_ms() >= self.session.now.monotonic_ms + BURST_MS
     }
 

@@ -318,7 +318,7 @@ impl Session {
     /// Runs local steps for a while, and puts their answers between the elements of the answer.
     fn merge(&mut self, merge: &mut Merge, line: &mut Line) -> MergeEnd {
         let until_ms = self.shared.clock.monotonic_ms() + LOCAL_STEPS_MS;
-        while let Some(part) = merge.parts.next() {
+        for part in merge.parts.by_ref() {
             let Part::Local { queued, told } = part else {
                 let Some(reply) = take_reply_at(&merge.answer, &mut merge.at) else {
                     return MergeEnd::Unintelligible;
