@@ -33,6 +33,8 @@
 //! Caveat: damage that reaches the very last batch can't be told from a torn write, and is cut like one.
 //! Opening writes an empty batch, so what one open accepted is cut by another only if that is hit, too.
 
+use std::ops::Range;
+
 use crate::disk::aligned::AlignedBuf;
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
@@ -135,8 +137,8 @@ pub(crate) struct Scan<D: Disk> {
     pub prepared: Vec<(u64, u64)>,
     /// A prepared segment with traces of an unfinished first batch.
     pub wipe: Option<u64>,
-    /// Prepared segments with sectors that can't be read, with their sizes: to be written over.
-    pub unreadable: Vec<(u64, u64)>,
+    /// Space that means nothing, with sectors that can't be read, by sequence: to be written over.
+    pub unreadable: Vec<(u64, Range<u64>)>,
     /// No older segment was passed over unread.
     pub knows_all: bool,
     /// Entries up to this one are to be compacted away: some of them are left out.
@@ -325,7 +327,7 @@ struct Scanner<'a, 's, D: Disk> {
     tail: Option<Tail>,
     torn: Option<TornTail>,
     wipe: Option<u64>,
-    unreadable: Vec<(u64, u64)>,
+    unreadable: Vec<(u64, Range<u64>)>,
 }
 
 impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
@@ -407,8 +409,7 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
         self.sealed.push(if is_whole {
             SealedSegment::verified(sequence, walk.offset, file_bytes)
         } else {
-            // It can't be mapped.
-            SealedSegment::written(sequence, walk.offset, file_bytes)
+            SealedSegment::unreadable_after_end(sequence, walk.offset, file_bytes)
         });
         Ok(())
     }
@@ -459,7 +460,12 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
             return Err(damaged(sequence, flaw));
         };
         self.wipe = Some(sequence);
-        let (bytes, _) = read_up_to(self.disk, before.sequence, header.previous_end)?;
+        let (bytes, is_whole) = read_up_to(self.disk, before.sequence, header.previous_end)?;
+        if !is_whole {
+            // As the last one in use it has to be readable wherever it is.
+            let from = header.previous_end.next_multiple_of(self.disk.write_granularity());
+            self.unreadable.push((before.sequence, from..before.file_bytes));
+        }
         self.tail =
             Some(self.tail_at(position - 1, header.previous_end, header.previous_crc, bytes.as_ref()));
         Ok(())
@@ -583,7 +589,7 @@ impl<'a, 's, D: Disk> Scanner<'a, 's, D> {
             if !is_unbegun(candidate) {
                 return Err(error);
             }
-            self.unreadable.push((sequence, candidate.file_bytes));
+            self.unreadable.push((sequence, 0..candidate.file_bytes));
         }
         let walk = Walk::new(bytes.as_ref(), self.log_id, sequence, 0);
         let was_begun = walk.has_batch_here();

@@ -240,8 +240,7 @@ impl<D: Disk> Run<D> {
         self.sealed.push(if self.is_whole {
             SealedSegment::verified(sequence, end, file_bytes)
         } else {
-            // It can't be mapped.
-            SealedSegment::written(sequence, end, file_bytes)
+            SealedSegment::unreadable_after_end(sequence, end, file_bytes)
         });
         self
     }

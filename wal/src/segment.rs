@@ -61,13 +61,28 @@ pub(crate) struct SealedSegment<D: Disk> {
     pub file_bytes: u64,
     /// It was read as a whole since the log was opened, and was sound.
     is_verified: AtomicBool,
+    /// No sector of it is known to be unreadable.
+    pub is_readable: bool,
     map: OnceLock<D::Map>,
 }
 
 impl<D: Disk> SealedSegment<D> {
     /// A segment that was written, and not read since.
     pub fn written(sequence: u64, end: u64, file_bytes: u64) -> SealedSegment<D> {
-        SealedSegment { sequence, end, file_bytes, is_verified: AtomicBool::new(false), map: OnceLock::new() }
+        SealedSegment {
+            sequence,
+            end,
+            file_bytes,
+            is_verified: AtomicBool::new(false),
+            is_readable: true,
+            map: OnceLock::new(),
+        }
+    }
+
+    /// A segment that was read up to its end and found sound, and has a sector after that which can't be read. It is neither mapped
+    /// nor recycled.
+    pub fn unreadable_after_end(sequence: u64, end: u64, file_bytes: u64) -> SealedSegment<D> {
+        SealedSegment { is_readable: false, ..SealedSegment::written(sequence, end, file_bytes) }
     }
 
     /// A segment that was read as a whole and found sound.

@@ -34,6 +34,8 @@ pub(crate) struct Spare<F> {
 pub(crate) struct Retired {
     pub sequence: u64,
     pub file_bytes: u64,
+    /// Otherwise it is removed: a log whose last segment has a sector that can't be read is refused.
+    pub is_readable: bool,
 }
 
 #[derive(Debug)]
@@ -217,7 +219,8 @@ impl<D: Disk> Spares<D> {
             return Ok(false);
         };
         let name = name_of(retired.sequence);
-        if state.ready.len() < self.wanted && retired.file_bytes == self.segment_bytes {
+        let is_as_new = retired.file_bytes == self.segment_bytes && retired.is_readable;
+        if state.ready.len() < self.wanted && is_as_new {
             self.publish(&name, self.segment_bytes, &mut state)?;
         } else {
             let removed = self.remove(&name);

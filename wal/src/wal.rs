@@ -264,7 +264,8 @@ impl<D: Disk> Wal<D> {
         while let Some(segment) = self.sealed.front()
             && segment.sequence < oldest_needed
         {
-            let retired = Retired { sequence: segment.sequence, file_bytes: segment.file_bytes };
+            let SealedSegment { sequence, file_bytes, is_readable, .. } = *segment;
+            let retired = Retired { sequence, file_bytes, is_readable };
             // Before its file may be recycled, its map must be gone.
             self.sealed.pop_front();
             self.spares.retire(retired)?;

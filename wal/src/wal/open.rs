@@ -1,6 +1,7 @@
 //! Opening a log: scan, repair, go on; or make a new one.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::stage::{Staged, check_metadata};
@@ -94,8 +95,8 @@ impl<D: Disk> Wal<D> {
         layout: Layout,
         lock: D::Lock,
     ) -> Result<Wal<D>, WalError> {
-        for &(sequence, file_bytes) in &scan.unreadable {
-            write_over(&disk, sequence, file_bytes)?;
+        for (sequence, bytes) in &scan.unreadable {
+            write_over(&disk, *sequence, bytes.clone())?;
         }
         if let Some(sequence) = scan.wipe {
             wipe(&disk, sequence)?;
@@ -212,14 +213,14 @@ fn wipe<D: Disk>(disk: &D, sequence: u64) -> Result<(), WalError> {
         .map_err(WalError::io("wipe", &name, 0))
 }
 
-/// Writes zeros over a prepared segment with sectors that can't be read: a disk gives it others in their place, and a batch that
-/// ends inside one later needs to read none.
-fn write_over<D: Disk>(disk: &D, sequence: u64, file_bytes: u64) -> Result<(), WalError> {
+/// Writes zeros over bytes of a segment that mean nothing, where sectors can't be read: a disk gives it others in their place, and a
+/// batch that ends inside one later needs to read none.
+fn write_over<D: Disk>(disk: &D, sequence: u64, bytes: Range<u64>) -> Result<(), WalError> {
     let name = name_of(sequence);
     let file = disk.open(&name).map_err(WalError::io("open", &name, 0))?;
-    let mut offset = 0;
-    while offset < file_bytes {
-        let length = (file_bytes - offset).min(WRITE_OVER_BYTES);
+    let mut offset = bytes.start;
+    while offset < bytes.end {
+        let length = (bytes.end - offset).min(WRITE_OVER_BYTES);
         let zeros = AlignedBuf::zeroed(length as usize);
         file.write_durably(zeros.as_ref(), offset).map_err(WalError::io("write over", &name, offset))?;
         offset += length;

@@ -110,3 +110,37 @@ fn a_sector_that_cannot_be_read_in_the_last_segment_in_use_is_refused_wherever_i
     assert!(open(&disk).expect_err("a batch may stand there").is_unreadable());
     Ok(())
 }
+
+#[test]
+fn a_segment_with_a_sector_that_cannot_be_read_is_not_recycled() -> Result {
+    let Log { disk, in_use, .. } = log(false)?;
+    let sealed = &in_use[0];
+    disk.fail_reads(&sealed.file, sealed.file_bytes - 512..sealed.file_bytes)?;
+    let (mut wal, _) = Wal::open(disk.clone(), Options { spare_segments: 3, ..options() })?;
+    let (_, last) = in_use[1].entries.ok_or("it has entries")?;
+    wal.compact_prefix(last)?;
+    wal.commit()?;
+    assert!(wal.segments().all(|segment| segment.file > in_use[1].file), "both are compacted away");
+    drop(wal);
+    let names = disk.list()?.into_iter().filter(|name| name.ends_with(".wal"));
+    let (mut count, newest) = (0, in_use.last().ok_or("it has segments")?.file.clone());
+    for name in names {
+        disk.read_cached(&name)?;
+        count += usize::from(name > newest);
+    }
+    assert_eq!(count, 2, "the other one is recycled, beside the prepared one");
+    Ok(())
+}
+
+#[test]
+fn a_log_that_falls_back_to_a_segment_with_an_unreadable_end_opens_ever_again() -> Result {
+    let Log { disk, in_use, .. } = log(false)?;
+    let [.., full, begun] = &in_use[..] else { return Err("it has segments".into()) };
+    // What a power failure leaves of the batch that began the last segment.
+    let unfinished = vec![0; (begun.used_bytes - BLOCK_BYTES) as usize];
+    disk.overwrite(&begun.file, BLOCK_BYTES, &unfinished)?;
+    disk.fail_reads(&full.file, full.file_bytes - 512..full.file_bytes)?;
+    let model = open(&disk)?;
+    assert_eq!(open(&disk.kill())?, model);
+    Ok(())
+}
