@@ -183,8 +183,9 @@ fn an_exec_of_100_000_lcs_is_refused() {
 /// A MULTI of very many of the shortest commands takes many times its bytes.
 #[test]
 fn an_exec_of_very_many_short_commands_takes_what_was_charged() {
-    const COMMANDS: usize = 200_000;
-    let node = perdura().start();
+    const COMMANDS: usize = 300_000;
+    // A new segment of the log is written once, and counts as memory that was used.
+    let node = perdura().flag("segment-bytes", "8mb").start();
     let mut client = node.client();
     client.set_limit(Duration::from_secs(60));
     let before = memory(&node, "VmRSS:");
@@ -200,12 +201,11 @@ fn an_exec_of_very_many_short_commands_takes_what_was_charged() {
     assert_eq!(client.read().items().len(), COMMANDS + 1);
     sending.join().expect("all is sent");
     let cost = memory(&node, "VmHWM:").saturating_sub(before);
-    println!("{} bytes a command", cost / COMMANDS);
     assert!(cost < COMMANDS * BYTES_A_COMMAND, "{} bytes a command", cost / COMMANDS);
 }
 
 /// Less than a command of two short arguments is charged in a MULTI.
-const BYTES_A_COMMAND: usize = 200;
+const BYTES_A_COMMAND: usize = 250;
 
 #[test]
 fn local_steps_of_an_exec_leave_the_node_to_others() {
