@@ -5,6 +5,7 @@
 //! - Each logged command gets a seed of its own, from the entry's seed and its place among the entry's logged commands, so
 //!   that what rides along unlogged (reads) does not disturb it.
 //! - A transaction holds the locks of everything it touches from its first command to its last.
+//! - An item that is too long for one entry comes in parts before it (`command/keys/staged.rs`); apply runs it where it stands as a whole.
 //! - Replies are bounded and so may be cut; what is applied does not depend on how much of a reply is stored, nor on whether any is.
 //! - An entry that can't be understood stops the node: to skip it would be to differ from the others.
 
@@ -14,12 +15,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::command::context::{Effects, Executed, Stamp};
+use crate::command::context::{Effects, Executed, Garbage, Stamp};
 use crate::command::cost::reads::ReadSteps;
 use crate::command::random::Random;
 use crate::command::table::Row;
 use crate::command::{
-    Args, Blocking, Command, CommandError, Handler, ReadContext, WriteContext, lookup, statistic_index,
+    Args, Blocking, Command, CommandError, Handler, ReadContext, STAGED, Staging, WriteContext, lookup,
+    statistic_index,
 };
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
@@ -41,6 +43,8 @@ pub enum ApplyError {
     UnknownCommand(String),
     #[error("the entry's items are not those that were proposed")]
     PlanMismatch,
+    #[error("the entry runs a command that came in parts, and not all of its parts are there")]
+    NothingStaged,
 }
 
 /// Owns the right to change the keyspace.
@@ -93,6 +97,7 @@ impl Applier {
         self.mutator.restore_basis(basis);
         self.limits.hash_seed = basis.hash_seed;
         self.last_stamp_ms = stamp_ms;
+        self.effects.staging = Staging::default();
         (old, self.mutator.restore())
     }
 
@@ -122,9 +127,17 @@ impl Applier {
         self.mutator.search_dead(place, from, search, now_ms)
     }
 
-    /// Begins a capture of the keyspace as it is now.
+    /// Begins a capture of the keyspace as it is now. What is staged belongs to no keyspace.
     pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
-        self.mutator.begin_capture()
+        match self.is_staging() {
+            true => Err(CaptureError::Staging),
+            false => self.mutator.begin_capture(),
+        }
+    }
+
+    /// Whether there are parts of an item that has not run.
+    pub fn is_staging(&self) -> bool {
+        !self.effects.staging.is_empty()
     }
 
     /// The stamp of the newest entry applied; a later entry's is not smaller.
@@ -186,10 +199,42 @@ impl Applier {
         reply: &mut Reply<'_>,
     ) -> Result<(), ApplyError> {
         let writes = steps.iter().filter(|step| matches!(step, Step::Write(_))).count();
-        if writes > 0 && run.reader.next_item()? != Some(Item::Transaction(writes)) {
-            return Err(ApplyError::PlanMismatch);
+        if writes == 0 {
+            return self.run_transaction_item(run, 0, Some(steps), reply);
         }
-        self.run_transaction_item(run, writes, Some(steps), reply)
+        match run.reader.next_item()? {
+            Some(Item::Transaction(count)) if count == writes => {
+                self.run_transaction_item(run, writes, Some(steps), reply)
+            }
+            Some(Item::Single) => {
+                let mut args = EntryArgs::new();
+                run.reader.command(&mut args)?;
+                if *args != [STAGED] {
+                    return Err(ApplyError::PlanMismatch);
+                }
+                self.run_staged(run, Some(steps), reply)
+            }
+            _ => Err(ApplyError::PlanMismatch),
+        }
+    }
+
+    /// Runs what is staged, in place of the entry's item that stands for it.
+    fn run_staged(
+        &mut self,
+        run: &mut EntryRun<'_>,
+        steps: Option<&[Step]>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), ApplyError> {
+        let item = self.effects.staging.take_item().ok_or(ApplyError::NothingStaged)?;
+        let mut inner = EntryRun { reader: EntryReader::items(&item), ..*run };
+        match inner.reader.next_item()? {
+            Some(Item::Single) if steps.is_none() => self.run_command(&mut inner, reply)?,
+            Some(Item::Transaction(count)) => self.run_transaction_item(&mut inner, count, steps, reply)?,
+            _ => return Err(ApplyError::PlanMismatch),
+        }
+        run.ordinal = inner.ordinal;
+        self.effects.garbage.push(Garbage::Bytes(item));
+        Ok(())
     }
 
     /// Runs a reading command between the entries' commands, at its place in the log.
@@ -212,6 +257,9 @@ impl Applier {
     fn run_command(&mut self, run: &mut EntryRun<'_>, reply: &mut Reply<'_>) -> Result<(), ApplyError> {
         let mut args = EntryArgs::new();
         let db = run.reader.command(&mut args)?;
+        if args[0] == STAGED {
+            return self.run_staged(run, None, reply);
+        }
         let stamp = run.next_stamp();
         let row = logged_command(args[0], args.len())?;
         let (locks, known) = row.command.locks(&args);

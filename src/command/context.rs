@@ -11,6 +11,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::error::CommandError;
+use super::keys::Staging;
 use super::random::Random;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::hash_seed::HashSeed;
@@ -240,6 +241,8 @@ pub struct Effects {
     pub mark: Option<String>,
     /// The seed of all tables from here on, unless they have one.
     pub hash_seed: Option<HashSeed>,
+    /// What has come of an item that is too long for one entry. It outlives entries, unlike the rest.
+    pub staging: Staging,
     /// For the slow log.
     pub stopwatch: Stopwatch,
     /// Messages published inside a transaction.
@@ -277,6 +280,8 @@ pub enum Garbage {
     Entry(Entry),
     /// A whole keyspace.
     Ranges(Vec<LockRange>),
+    /// An item that came in parts.
+    Bytes(Vec<u8>),
 }
 
 /// The keyspace as a writing command sees it, inside apply.
@@ -526,6 +531,11 @@ impl<'a> WriteContext<'a> {
     /// Says that the entry brings the seed of all tables.
     pub fn set_hash_seed(&mut self, seed: HashSeed) {
         self.effects.hash_seed = Some(seed);
+    }
+
+    /// Puts a part of a long item in its place; false if it does not follow what is there.
+    pub fn stage(&mut self, offset: usize, total: usize, part: &[u8]) -> bool {
+        self.effects.staging.put(offset, total, part)
     }
 
     /// Hands a message to the subscribers of every node, once the entry is applied there.

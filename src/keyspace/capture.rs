@@ -45,6 +45,8 @@ pub enum CaptureError {
     GivenUp,
     #[error("what is stored is being forgotten")]
     Forgetting,
+    #[error("a command that comes in parts has not run yet")]
+    Staging,
 }
 
 /// Whether a capture may begin.

@@ -188,7 +188,8 @@ impl Checkpoints {
                 Err(_) => Ok(()),
             };
         }
-        if self.given_up.load(Ordering::Acquire) {
+        // A long command is on its way: soon the log has one that is none of its parts.
+        if self.given_up.load(Ordering::Acquire) || shard.machine().applier.is_staging() {
             return Ok(());
         }
         let is_wanted = persistence.is_wanted();

@@ -2,7 +2,7 @@
 //!
 //! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
 //! clients an entry carries along, `machine` applies and answers (`gauge` counts), `turn` drives, `succession` is for full disks, `slow_log` for slow
-//! ones; `held` keeps answers back until a lease confirms them; `acks` is for WAIT. For operators:
+//! ones; `long_items` logs in parts what is too long for one entry; `held` keeps answers back until a lease confirms them; `acks` is for WAIT. For operators:
 //! `log_reads` and `log_cuts` reach the log, `quiet` says up to when nothing more was written, `marks` are places at which nodes are compared.
 
 pub mod acks;
@@ -13,6 +13,7 @@ mod gauge;
 mod held;
 pub mod log_cuts;
 pub mod log_reads;
+mod long_items;
 pub mod machine;
 pub mod marks;
 pub mod plan;

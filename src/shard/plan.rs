@@ -233,6 +233,8 @@ pub struct Next<'a> {
     pub to: Addressee,
     pub work: Work,
     pub encoded: &'a [u8],
+    /// What is logged of it: itself, or what stands for it.
+    pub logged: &'a [u8],
 }
 
 /// The same before it is taken.
@@ -247,6 +249,12 @@ impl Backlog {
         let Batch { bytes, items } = batch;
         self.internal += items.iter().filter(|item| matches!(item.work, Work::Internal { .. })).count();
         self.batches.push_back(Gathered { worker, bytes, next_byte: 0, items: items.into_iter() });
+    }
+
+    /// Adds what comes before everything else.
+    pub fn add_first(&mut self, worker: usize, batch: Batch) {
+        let Batch { bytes, items } = batch;
+        self.batches.push_front(Gathered { worker, bytes, next_byte: 0, items: items.into_iter() });
     }
 
     /// Whether an item that this node itself proposes waits for a plan.
@@ -274,6 +282,19 @@ impl Backlog {
         Some(Peeked { worker: gathered.worker, item, encoded })
     }
 
+    /// The next item and its bytes, which are moved, not copied.
+    pub fn take_owned(&mut self) -> Option<(Addressee, Work, Vec<u8>)> {
+        self.peek()?;
+        let gathered = self.batches.front_mut()?;
+        let Item { connection, resp, work } = gathered.items.next()?;
+        let start = std::mem::take(&mut gathered.next_byte);
+        let rest = gathered.bytes.split_off(start + encoded_bytes(&work));
+        let mut bytes = std::mem::replace(&mut gathered.bytes, rest);
+        bytes.drain(..start);
+        self.internal -= usize::from(matches!(work, Work::Internal { .. }));
+        Some((Addressee { worker: gathered.worker, connection, resp }, work, bytes))
+    }
+
     pub fn take(&mut self) -> Option<Next<'_>> {
         self.peek()?;
         let gathered = self.batches.front_mut()?;
@@ -282,7 +303,8 @@ impl Backlog {
         gathered.next_byte += encoded_bytes(&work);
         self.internal -= usize::from(matches!(work, Work::Internal { .. }));
         let to = Addressee { worker: gathered.worker, connection, resp };
-        Some(Next { to, work, encoded: &gathered.bytes[start..gathered.next_byte] })
+        let encoded = &gathered.bytes[start..gathered.next_byte];
+        Some(Next { to, work, encoded, logged: encoded })
     }
 }
 

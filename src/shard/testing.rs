@@ -16,6 +16,7 @@ use crate::apply::Applier;
 use crate::command::testing::{show_reply, split_words};
 use crate::command::{Handler, ReadContext, lookup, statistic_names};
 use crate::env::{Clock, ManualClock};
+use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
@@ -138,6 +139,26 @@ impl Rig {
         self.shard.limit_entries(max_bytes);
     }
 
+    pub fn cut_items_over(&mut self, bytes: usize) {
+        self.shard.cut_items_over(bytes);
+    }
+
+    /// Bytes of an item that comes in parts.
+    pub fn staged(&self) -> usize {
+        self.shard.machine().applier.effects.staging.len()
+    }
+
+    pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
+        self.shard.begin_capture()
+    }
+
+    /// The longest payload in the log.
+    pub fn longest_entry(&self) -> usize {
+        let storage = self.shard.node().storage();
+        let entries = storage.read_entries(storage.first_entry(), storage.last_entry(), u64::MAX);
+        entries.expect("a sound disk").iter().map(|entry| entry.data.len()).max().unwrap_or_default()
+    }
+
     pub fn advance_ms(&mut self, ms: u64) {
         self.hands.advance(Duration::from_millis(ms));
     }
@@ -184,6 +205,14 @@ impl Rig {
             self.turn().expect("a sound disk");
         }
         panic!("it finds work for ever");
+    }
+
+    /// Settles, and again after the time that the driver lets pass now and then.
+    pub fn rest(&mut self) {
+        for _ in 0..20 {
+            self.settle();
+            self.advance_ms(30);
+        }
     }
 
     pub fn log_reads(&self) -> &LogReads {
@@ -298,6 +327,15 @@ impl Rig {
         self.send(connection, line);
         self.turn_by(began).expect("a sound disk");
         self.settle();
+        show_reply(&self.answer(connection))
+    }
+
+    /// Sends, and turns until there is an answer, whatever else is on its way.
+    pub fn run_soon(&mut self, connection: u32, line: &str) -> String {
+        self.send(connection, line);
+        while self.answer_count(connection) == 0 {
+            self.turn().expect("a sound disk");
+        }
         show_reply(&self.answer(connection))
     }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod deaths;
 mod full_disk;
+mod long_items;
 mod marks;
 mod reads;
 

@@ -21,6 +21,7 @@ use thiserror::Error;
 use super::admission::{Admission, Budget, Gate};
 use super::deaths::{self, FREE_EXPIRED};
 use super::expiry::{Dead, ExpiryWalk, Found};
+use super::long_items::LongItems;
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::marks::Marked;
 use super::plan::{Act, Addressee, Backlog, Next, Peeked, Plan, Waiting};
@@ -29,9 +30,9 @@ use super::serving;
 use super::slow_log::GivingWay;
 use super::succession::Succession;
 use crate::apply::ApplyError;
-use crate::command::HASH_SEED;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
+use crate::command::{HASH_SEED, PART};
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{Basis, Restoring};
@@ -88,6 +89,7 @@ pub struct Shard<D: Disk> {
     machine: Machine,
     handle: Arc<ShardHandle>,
     backlog: Backlog,
+    long_items: LongItems,
     /// Reads that nothing is logged with, until the lease or a round of confirmation allows them.
     stalled: Option<(Plan, Option<ReadRound>)>,
     /// The round that confirms the answers that are held.
@@ -110,6 +112,9 @@ pub struct Shard<D: Disk> {
     quiet_until_ms: i64,
     /// How often this node has handed over because its log writes were slow.
     pub gave_way: u64,
+    /// Long items that were logged in parts and run, and those of which parts were forgotten.
+    pub ran_from_parts: u64,
+    pub forgot_parts: u64,
 }
 
 impl<D: Disk> Shard<D> {
@@ -119,6 +124,7 @@ impl<D: Disk> Shard<D> {
             machine,
             handle,
             backlog: Backlog::default(),
+            long_items: LongItems::default(),
             stalled: None,
             held_round: None,
             seeds: Random::from_seed(seeds.stamps),
@@ -133,6 +139,8 @@ impl<D: Disk> Shard<D> {
             giving_way: GivingWay::default(),
             quiet_until_ms: i64::MIN,
             gave_way: 0,
+            ran_from_parts: 0,
+            forgot_parts: 0,
         }
     }
 
@@ -243,7 +251,12 @@ impl<D: Disk> Shard<D> {
         }
         let waits = self.machine.has_in_flight() || self.machine.holds_answers();
         let idle = !waits && self.stalled.is_none();
-        self.node.has_work() || idle && (!self.backlog.is_empty() || self.may_serve_ready())
+        self.node.has_work() || idle && self.has_gathered()
+    }
+
+    /// Whether anything waits to be planned.
+    fn has_gathered(&self) -> bool {
+        !self.backlog.is_empty() || self.may_serve_ready() || self.long_items.has_step()
     }
 
     /// Whether anybody is to be served who was made ready by what did not carry his command with it.
@@ -263,7 +276,7 @@ impl<D: Disk> Shard<D> {
         if !self.handle.is_primary() || self.machine.has_in_flight() || waits_for_others {
             return due;
         }
-        let due = due.min(self.next_expiry_ms);
+        let due = self.long_items.due_ms().unwrap_or(due).min(due).min(self.next_expiry_ms);
         match self.machine.waiters.next_deadline_ms() {
             Some(deadline) => due.min(deadline.max(0) as u64),
             None => due,
@@ -283,6 +296,11 @@ impl<D: Disk> Shard<D> {
     /// Limits the memory of the data; 0 is no limit but the guard.
     pub fn limit_memory(&mut self, maxmemory: u64) {
         self.budget.set_maxmemory(maxmemory);
+    }
+
+    /// Logs items of more than so many bytes in parts.
+    pub fn cut_items_over(&mut self, bytes: usize) {
+        self.long_items = LongItems::over(bytes);
     }
 
     /// Limits the length of an entry.
@@ -343,7 +361,8 @@ impl<D: Disk> Shard<D> {
             return Ok(());
         }
         self.free_expired(now);
-        if self.backlog.is_empty() && !self.may_serve_ready() {
+        self.long_items.tick(now.monotonic_ms);
+        if !self.has_gathered() {
             return Ok(());
         }
         let plan = self.make_plan(now)?;
@@ -443,6 +462,7 @@ impl<D: Disk> Shard<D> {
             }
             Err(ProposeError::NoSpace) => {
                 self.space_retry_ms = Some(now.monotonic_ms + SPACE_RETRY_MS);
+                self.long_items.fail_part(DISK_FULL);
                 let rest = self.machine.refuse_writes(plan, DISK_FULL);
                 if !rest.acts.is_empty() {
                     self.launch(rest, now)?;
@@ -518,16 +538,15 @@ impl<D: Disk> Shard<D> {
         entry::write_header(&mut plan.payload, stamp);
         self.budget.begin_plan(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
         self.plan_hash_seed(&mut plan, now);
+        self.plan_long_item(&mut plan, now)?;
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;
         while !plan.is_full() {
             let Some(peeked) = self.backlog.peek() else { break };
-            let mut gate = Gate {
-                machine: &self.machine,
-                limits: &self.handle.memory,
-                budget: &mut self.budget,
-                stamp,
-                now_ms: now.monotonic_ms,
-            };
+            if self.long_items.concern(&self.machine, &peeked, stamp)? {
+                self.long_items.set_aside(&mut self.backlog, self.node.leadership().term);
+                continue;
+            }
+            let mut gate = gate(&self.machine, &self.handle, &mut self.budget, stamp, now);
             let admission = match opens_plan(&self.machine, &plan, &peeked) && !plan.acts.is_empty() {
                 true => Admission::Close,
                 false => gate.admit(&mut plan, &peeked.item.work, peeked.encoded)?,
@@ -542,6 +561,7 @@ impl<D: Disk> Shard<D> {
             }
         }
         self.backlog.drop_taken();
+        self.plan_part(&mut plan, now)?;
         if self.may_free(now) {
             deaths::settle(&self.machine, &mut plan).map_err(ApplyError::from)?;
         }
@@ -562,7 +582,7 @@ impl<D: Disk> Shard<D> {
         self.space_retry_ms.is_none() && self.handle.pause.at(now.monotonic_ms) == Paused::Nothing
     }
 
-    /// Proposes that dead keys be freed, some at a time.
+    /// Proposes that dead keys be freed, some at a time, and what was staged for nothing.
     fn free_expired(&mut self, now: Now) {
         if now.monotonic_ms < self.next_expiry_ms {
             return;
@@ -574,10 +594,17 @@ impl<D: Disk> Shard<D> {
         }
         let Found { dead, more, .. } = self.expiry.step(&mut self.machine.applier, now.unix_ms);
         self.next_expiry_ms = now.monotonic_ms + if more { 1 } else { EXPIRY_PERIOD_MS };
-        if dead.is_empty() {
+        // What nobody will run any more: its leader was overtaken, or it was refused in the end.
+        let is_stale = self.machine.applier.is_staging() && !self.long_items.has_begun();
+        if dead.is_empty() && !is_stale {
             return;
         }
         let mut batch = Batch::default();
+        if is_stale {
+            self.forgot_parts += 1;
+            let bytes = batch.encode_single(0, &[PART, b"0", b"0", b""]);
+            batch.push(Addressee::NOBODY.connection, Resp::V2, Work::Internal { bytes });
+        }
         for Dead { db, keys } in dead {
             let args: Vec<&[u8]> =
                 std::iter::once(FREE_EXPIRED).chain(keys.iter().map(Vec::as_slice)).collect();
@@ -589,6 +616,7 @@ impl<D: Disk> Shard<D> {
 
     /// Answers what was gathered while this node is not the primary.
     fn refuse_backlog(&mut self) {
+        self.long_items.refuse_all(&mut self.machine, &mut self.backlog);
         while let Some(Next { to, work, .. }) = self.backlog.take() {
             match work {
                 Work::Literal(bytes) => self.machine.answer_with(to, |reply| reply.raw(&bytes)),
@@ -613,6 +641,16 @@ impl<D: Disk> Shard<D> {
     }
 }
 
+fn gate<'a>(
+    machine: &'a Machine,
+    handle: &'a ShardHandle,
+    budget: &'a mut Budget,
+    stamp: Stamp,
+    now: Now,
+) -> Gate<'a> {
+    Gate { machine, limits: &handle.memory, budget, stamp, now_ms: now.monotonic_ms }
+}
+
 /// Whether an item is an EXEC under WATCH.
 fn opens_plan(machine: &Machine, plan: &Plan, peeked: &Peeked<'_>) -> bool {
     let watcher = (peeked.worker, peeked.item.connection);
@@ -622,10 +660,10 @@ fn opens_plan(machine: &Machine, plan: &Plan, peeked: &Peeked<'_>) -> bool {
 
 /// Puts one item of the backlog into a plan.
 fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stamp) -> Result<(), ApplyError> {
-    let Next { to, work, encoded } = next;
+    let Next { to, work, encoded, logged } = next;
     match work {
         Work::Write { .. } => {
-            plan.log(encoded);
+            plan.log(logged);
             plan.push(to, Act::Write);
             serving::plan_behind(machine, plan, encoded)?;
         }
@@ -638,7 +676,7 @@ fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stam
         Work::Blocking { command, deadline_ms, .. } => {
             let waiting = Waiting { command, encoded: encoded.into(), deadline_ms };
             if machine.is_ready(encoded, command, stamp)? {
-                plan.log(encoded);
+                plan.log(logged);
                 plan.push(to, Act::Blocking(waiting));
                 serving::plan_behind(machine, plan, encoded)?;
             } else {
@@ -657,7 +695,7 @@ fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stam
             }
             plan.push(to, Act::Transaction(steps));
             if !encoded.is_empty() {
-                plan.log(encoded);
+                plan.log(logged);
                 serving::plan_behind(machine, plan, encoded)?;
             }
         }
@@ -683,5 +721,6 @@ fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stam
     Ok(())
 }
 
+mod parts;
 #[cfg(test)]
 mod tests;

@@ -181,7 +181,8 @@ impl Checkpoints {
     fn begin(&mut self, shard: &mut Shard<SimDisk>, plan: &Plan, members: u64) {
         let (index, term) = shard.applied_position();
         let bytes = shard.machine().applied_bytes;
-        if index == self.last.0 || bytes < self.last.1 + plan.every_bytes {
+        let is_due = index > self.last.0 && bytes >= self.last.1 + plan.every_bytes;
+        if !is_due || shard.machine().applier.is_staging() {
             return;
         }
         self.last = (index, bytes);

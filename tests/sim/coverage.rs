@@ -54,6 +54,8 @@ seen! {
     AnswersHeld: "answers of a turn held until a lease confirmed them",
     FlagsChanged: "nodes started with other flags than before",
     GaveWay: "primaries with slow disks that handed over",
+    RanFromParts: "long commands that were logged in parts",
+    PartsForgotten: "parts of long commands that never ran",
     GroupsOfTwo: "groups of two",
     TwoRelearned: "members of groups of two that had lost their disk and knew everything again",
     LongTurns: "turns longer than an election",

@@ -285,6 +285,8 @@ impl World {
         process.end_turn(node);
         let (is_short, refused) = process.take_shortage();
         self.stage.counts.add_many(Seen::GaveWay, std::mem::take(&mut process.shard.gave_way));
+        self.stage.counts.add_many(Seen::RanFromParts, std::mem::take(&mut process.shard.ran_from_parts));
+        self.stage.counts.add_many(Seen::PartsForgotten, std::mem::take(&mut process.shard.forgot_parts));
         self.stage.counts.add_many(Seen::FullDisks, u64::from(is_short));
         self.stage.counts.add_many(Seen::RefusedForSpace, refused);
         self.stage.counts.add_many(Seen::AnswersHeld, u64::from(process.shard.machine().holds_answers()));

@@ -178,8 +178,10 @@ impl Process {
         }
         let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, shared.metrics.clone());
         machine.applied = applied;
+        let mut shard = Shard::new(raft_node, machine, handle, Seeds::of_test(seed.rotate_left(17)));
+        shard.cut_items_over(scenario.long_bytes);
         let process = Process {
-            shard: Shard::new(raft_node, machine, handle, Seeds::of_test(seed.rotate_left(17))),
+            shard,
             shared,
             hands,
             pulse: Pulse::new(board.clone(), &timing, BUSY_BOUND_MS),

@@ -38,6 +38,8 @@ pub struct Scenario {
     pub max_append_bytes: u64,
     pub entry_cache_bytes: usize,
     pub max_inflight_appends: usize,
+    /// Longer commands and transactions are logged in parts.
+    pub long_bytes: usize,
     pub catch_up_bytes_per_second: u64,
     pub tear: Tear,
     pub write_granularity: u64,
@@ -110,6 +112,7 @@ impl Scenario {
             max_append_bytes: *dice.pick(&[1, 300, 1 << 20]),
             entry_cache_bytes: *dice.pick(&[0, 1 << 10, 2 << 20]),
             max_inflight_appends: *dice.pick(&[2, 32]),
+            long_bytes: *Dice::of(seed, "parts").pick(&[1 << 20, 1 << 20, 20_000, 2000, 150]),
             catch_up_bytes_per_second: *Dice::of(seed, "pace").pick(&[0, 20_000]),
             tear,
             write_granularity: *dice.pick(&[1, 4096]),

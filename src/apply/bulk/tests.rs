@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::command::random::Random;
+use crate::command::{PART, STAGED};
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::{DATABASES, Keyspace};
 use crate::propose::entry;
@@ -55,15 +56,35 @@ fn payload(number: usize, items: &[Items]) -> Vec<u8> {
     let mut payload = Vec::new();
     let stamp = Stamp { now_ms: 10 * number as i64, seed: Random::from_seed(number as u64).next_u64() };
     entry::write_header(&mut payload, stamp);
-    for commands in items {
-        if let [single] = &commands[..] {
-            entry::write_single(&mut payload, single.0, &slices(single));
-            continue;
+    for (nth, commands) in items.iter().enumerate() {
+        if (number + nth).is_multiple_of(9) {
+            write_in_parts(&mut payload, &encoded(commands));
+        } else {
+            payload.extend_from_slice(&encoded(commands));
         }
-        entry::write_transaction(&mut payload, commands.len());
-        commands.iter().for_each(|one| entry::write_command(&mut payload, one.0, &slices(one)));
     }
     payload
+}
+
+fn encoded(commands: &Items) -> Vec<u8> {
+    let mut item = Vec::new();
+    if let [single] = &commands[..] {
+        entry::write_single(&mut item, single.0, &slices(single));
+        return item;
+    }
+    entry::write_transaction(&mut item, commands.len());
+    commands.iter().for_each(|one| entry::write_command(&mut item, one.0, &slices(one)));
+    item
+}
+
+fn write_in_parts(payload: &mut Vec<u8>, item: &[u8]) {
+    let mut offset = 0;
+    for part in item.chunks(item.len().div_ceil(3)) {
+        let (at, total) = (offset.to_string(), item.len().to_string());
+        entry::write_single(payload, 0, &[PART, at.as_bytes(), total.as_bytes(), part]);
+        offset += part.len();
+    }
+    entry::write_single(payload, 0, &[STAGED]);
 }
 
 /// What a log comes to: digest, keys by database, the newest stamp, and what is counted.

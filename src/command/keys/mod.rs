@@ -8,6 +8,7 @@ mod free;
 mod hash_seed;
 mod object;
 pub(super) mod sort;
+mod staged;
 mod transfer;
 mod walk;
 
@@ -17,6 +18,7 @@ use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
 pub use hash_seed::HASH_SEED;
 pub(in crate::command) use object::encoding_name;
+pub use staged::{PART, STAGED, Staging};
 
 const FAST: Flags = Flags::FAST;
 
@@ -66,6 +68,8 @@ pub const FAMILY: Family = Family {
             .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
             .docs("", "O(N) where N is the number of keys and fields freed", "Frees what is dead by the entry's time."),
         hash_seed::COMMAND,
+        staged::PART_COMMAND,
+        staged::STAGED_COMMAND,
         Command::read("keys", 2, walk::keys).cost(reads::KEYS).flags(&[WALKS]).categories(Categories::DANGEROUS).docs(
             "1.0.0",
             "O(N) where N is the number of keys in the database",
