@@ -18,13 +18,13 @@ use std::sync::atomic::Ordering;
 use perdura_wal::Disk;
 use thiserror::Error;
 
-use super::admission::{Admission, Budget, Gate};
+use super::admission::{Admission, Budget};
 use super::deaths::{self, FREE_EXPIRED};
 use super::expiry::{Dead, ExpiryWalk, Found};
 use super::long_items::LongItems;
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::marks::Marked;
-use super::plan::{Act, Addressee, Backlog, Next, Peeked, Plan, Waiting};
+use super::plan::{Addressee, Backlog, Next, Plan};
 use super::port::ShardHandle;
 use super::serving;
 use super::slow_log::GivingWay;
@@ -47,6 +47,7 @@ use crate::raft::lease::{ReadRound, RoundState};
 use crate::raft::node::{LogPosition, MAX_ENTRY_BYTES, Node, NodeError, ProposeError, StateMachine};
 use crate::raft::outbox::Outbound;
 use crate::slowlog::SlowRun;
+use items::{gate, opens_plan, plan_item};
 
 /// A turn's time: when it began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -641,86 +642,7 @@ impl<D: Disk> Shard<D> {
     }
 }
 
-fn gate<'a>(
-    machine: &'a Machine,
-    handle: &'a ShardHandle,
-    budget: &'a mut Budget,
-    stamp: Stamp,
-    now: Now,
-) -> Gate<'a> {
-    Gate { machine, limits: &handle.memory, budget, stamp, now_ms: now.monotonic_ms }
-}
-
-/// Whether an item is an EXEC under WATCH.
-fn opens_plan(machine: &Machine, plan: &Plan, peeked: &Peeked<'_>) -> bool {
-    let watcher = (peeked.worker, peeked.item.connection);
-    matches!(peeked.item.work, Work::Transaction { .. })
-        && (machine.watches.contains(watcher) || plan.watching.contains(&watcher))
-}
-
-/// Puts one item of the backlog into a plan.
-fn plan_item(machine: &mut Machine, plan: &mut Plan, next: Next<'_>, stamp: Stamp) -> Result<(), ApplyError> {
-    let Next { to, work, encoded, logged } = next;
-    match work {
-        Work::Write { .. } => {
-            plan.log(logged);
-            plan.push(to, Act::Write);
-            serving::plan_behind(machine, plan, encoded)?;
-        }
-        // What the log would not take would fail all that is planned with it.
-        Work::Internal { .. } if plan.takes(encoded.len()) => {
-            plan.log(encoded);
-            plan.push(to, Act::Internal);
-        }
-        Work::Internal { .. } => {}
-        Work::Blocking { command, deadline_ms, .. } => {
-            let waiting = Waiting { command, encoded: encoded.into(), deadline_ms };
-            if machine.is_ready(encoded, command, stamp)? {
-                plan.log(logged);
-                plan.push(to, Act::Blocking(waiting));
-                serving::plan_behind(machine, plan, encoded)?;
-            } else {
-                plan.push(to, Act::Probe(waiting));
-            }
-        }
-        Work::Read { command, .. } => {
-            let encoded = plan.keep_passenger(encoded);
-            plan.push(to, Act::Read { command, encoded });
-        }
-        Work::Literal(bytes) => plan.push(to, Act::Literal(bytes)),
-        Work::Transaction { steps, .. } => {
-            if machine.finish_watch(to, stamp) {
-                machine.answer_with(to, |reply| reply.null_array());
-                return Ok(());
-            }
-            plan.push(to, Act::Transaction(steps));
-            if !encoded.is_empty() {
-                plan.log(logged);
-                serving::plan_behind(machine, plan, encoded)?;
-            }
-        }
-        Work::Watch { db, keys } => {
-            plan.watching.insert((to.worker, to.connection));
-            plan.push(to, Act::Watch { db, keys });
-        }
-        Work::Forget => {
-            machine.watches.finish((to.worker, to.connection), |_| true);
-            if serving::may_end_now(machine, plan, to) {
-                machine.forget(to);
-            }
-            plan.push(to, Act::Forget);
-        }
-        Work::Unblock { with_error } => {
-            if serving::may_end_now(machine, plan, to) {
-                machine.unblock(to, with_error);
-            } else {
-                plan.push(to, Act::Unblock { with_error });
-            }
-        }
-    }
-    Ok(())
-}
-
+mod items;
 mod parts;
 #[cfg(test)]
 mod tests;

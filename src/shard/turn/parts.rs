@@ -8,7 +8,8 @@ use perdura_wal::Disk;
 use super::super::admission::Admission;
 use super::super::long_items::{LongStep, stand_in};
 use super::super::plan::{Act, Addressee, Next, Plan};
-use super::{Now, Shard, ShardError, gate, plan_item};
+use super::items::{gate, plan_item};
+use super::{Now, Shard, ShardError};
 use crate::apply::ApplyError;
 
 impl<D: Disk> Shard<D> {
