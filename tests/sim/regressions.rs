@@ -86,6 +86,11 @@ const FOUND: &[Found] = &[
         what: "Nothing of ours: the client that opens a bank gave up too early, and its MSET, which came late, undid what others had \
                transferred meanwhile. It is MSETNX now.",
     },
+    Found {
+        seed: 84_000_029,
+        what: "A member of a group of two lost its disk and was whole once its new log reached as far as it was told. It had not \
+               applied all of that, and replica reads showed less than it had shown with its lost log.",
+    },
 ];
 
 #[test]

@@ -255,9 +255,16 @@ impl<D: Disk> Node<D> {
                     );
                     self.standing = Standing::Full;
                     self.raw.mut_store().set_trust(Trust::Whole);
+                    self.shown_until = self.shown_until.max(self.may_have_shown());
                 }
             }
         }
+    }
+
+    /// Where the entries end that a process on the lost log may have applied, and shown: all were committed, and this node's log holds
+    /// them. It need not know yet that they are.
+    fn may_have_shown(&self) -> u64 {
+        self.raw.store().durable_end().index.max(self.raw.raft.raft_log.committed)
     }
 
     /// A term of zero was told by an older build, which did not say the end's term.

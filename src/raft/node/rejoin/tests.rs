@@ -40,6 +40,26 @@ fn a_member_that_lost_its_disk_learns_everything_again_under_the_same_leader() {
     assert_eq!(cluster.leader(), Some(leader));
 }
 
+/// The other member's log holds what was committed, but after a power failure that member need not know that it was.
+#[test]
+fn a_member_that_lost_its_disk_shows_nothing_older_than_before() {
+    let mut cluster = Cluster::new(2);
+    let leader = cluster.elect();
+    cluster.propose(leader, "a");
+    cluster.run_ms(300);
+    let victim = cluster.followers_of(leader)[0];
+    assert_eq!(cluster.texts(victim), ["a"]);
+    cluster.lose_power(leader);
+    cluster.lose_log(victim);
+    cluster.start(leader);
+    cluster.start(victim);
+    cluster.run_until(10_000, |cluster| {
+        let shows = cluster.node(victim).has_caught_up();
+        assert!(!shows || cluster.texts(victim) == ["a"], "it shows less than with its lost log");
+        shows
+    });
+}
+
 /// What a leader said to the log that was lost may come late, after all have taken note of the new one.
 #[test]
 fn a_late_word_to_the_lost_log_ends_nobody() {
