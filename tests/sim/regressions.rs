@@ -91,6 +91,11 @@ const FOUND: &[Found] = &[
         what: "A member of a group of two lost its disk and was whole once its new log reached as far as it was told. It had not \
                applied all of that, and replica reads showed less than it had shown with its lost log.",
     },
+    Found {
+        seed: 84_000_802,
+        what: "A full segment had a sector after its end that could not be read. It was recycled, and the log was refused for that sector \
+               once the file was its last segment.",
+    },
 ];
 
 #[test]
