@@ -76,8 +76,8 @@ pub struct Clients {
     script: VecDeque<Action>,
     /// When a write was last acknowledged.
     pub last_write: Micros,
-    /// A node that writers do not reach, and until when.
-    unreached: Option<(usize, Micros)>,
+    /// A node that watchers reach and writers do not, and until when.
+    parted_at: Option<(usize, Micros)>,
 }
 
 impl Clients {
@@ -107,7 +107,7 @@ impl Clients {
             workload,
             task: Task::Script,
             last_write: 0,
-            unreached: None,
+            parted_at: None,
         }
     }
 
@@ -170,9 +170,10 @@ impl Clients {
         if !matches!(own.role, Role::Reader | Role::Watcher) || stage.chance.clients.chance(300) {
             own.node = stage.chance.clients.below(nodes) as usize;
         }
-        let is_reached = self.unreached.is_none_or(|(node, until)| node != own.node || stage.now >= until);
-        if !is_reached && own.writes() {
-            own.node = (own.node + 1) % nodes as usize;
+        match self.parted_at.filter(|(_, until)| stage.now < *until) {
+            Some((node, _)) if own.role == Role::Watcher => own.node = node,
+            Some((node, _)) if own.writes() && own.node == node => own.node = (node + 1) % nodes as usize,
+            _ => {}
         }
         own.input.clear();
         own.ready = false;
@@ -180,12 +181,16 @@ impl Clients {
         self.alarm(client, stage, CONNECT_TIMEOUT);
     }
 
-    /// Until then a node is reached by clients that only read.
-    pub fn keep_writers_from(&mut self, node: usize, until: Micros, stage: &mut Stage) {
-        self.unreached = Some((node, until));
+    /// Until then watchers are at a node, and writers at the others.
+    pub fn part(&mut self, node: usize, until: Micros, stage: &mut Stage) {
+        self.parted_at = Some((node, until));
         for client in 0..self.clients.len() {
             let own = &self.clients[client];
-            if own.node == node && own.writes() && own.stream.is_some() {
+            let must_move = match own.role {
+                Role::Watcher => own.node != node,
+                _ => own.node == node && own.writes(),
+            };
+            if must_move && own.stream.is_some() {
                 self.lose(client, "out of reach", stage);
             }
         }

@@ -159,7 +159,15 @@ fn flags(seed: u64) -> Vec<RaftTiming> {
         election_ticks: *dice.pick(&[5, 10, 20, 50]),
         ..RaftTiming::default()
     };
-    vec![RaftTiming::default(), draw(), draw()]
+    let (first, second) = (draw(), draw());
+    let most_patient = RaftTiming { election_ticks: 50, ..RaftTiming::default() };
+    let last = if are_patient_besieged(seed) { most_patient } else { second };
+    vec![RaftTiming::default(), first, last]
+}
+
+/// Whether a group with different flags has sieges of the nodes that wait longest.
+fn are_patient_besieged(seed: u64) -> bool {
+    Dice::of(seed, "unlike flags").chance(600)
 }
 
 /// Drawn by itself, as an ambush is. A log that is kept has segments of which a checkpoint holds all.
@@ -200,7 +208,7 @@ fn theme(seed: u64, nodes: usize) -> Option<FaultKind> {
         return Some(LateTransfer);
     }
     // What a lease rests on shows where its leader loses the others.
-    if nodes > 1 && flags(seed).len() > 1 && Dice::of(seed, "unlike flags").chance(400) {
+    if nodes > 1 && flags(seed).len() > 1 && are_patient_besieged(seed) {
         return Some(Siege);
     }
     let mut dice = Dice::of(seed, "plot");

@@ -2,7 +2,7 @@
 //!
 //! - A siege cuts the links of a primary one after the other; its last follower may go by a restart instead. In between it
 //!   acknowledges writes that one follower has, and another does not.
-//! - A primary's driver may stall while that happens; then only clients that read still reach it.
+//! - Often only clients that read still reach it, and writers are at the other nodes; its driver may stall meanwhile.
 //! - A primary that hands over may hear nothing of what came of it; or its request to campaign comes late, after a second one
 //!   to another node was lost.
 
@@ -106,10 +106,10 @@ impl World {
         self.ambushes.slow_voters = dice.chance(500);
         let stalls = self.stage.scenario.stalls && dice.chance(500);
         let stalls = stalls.then(|| (primary, dice.within(MIN_STALL_US..MAX_STALL_US)));
-        if let Some((_, us)) = stalls {
-            // What they wrote would never commit, and reads would ride with it.
-            let until = self.stage.now + spread + us;
-            self.clients.keep_writers_from(primary, until, &mut self.stage);
+        if stalls.is_some() || dice.chance(500) {
+            // What was written there would not commit, and reads would ride with it.
+            let until = self.stage.now + spread + stalls.map_or(ends, |(_, us)| us);
+            self.clients.part(primary, until, &mut self.stage);
         }
         self.stage.tell(|| format!("fault: a siege of node {}, {way:?}, over {spread} us", primary + 1));
         let last = (others.len() - 1).max(1);
