@@ -3,6 +3,7 @@
 //! - Requests are parsed where they were read; only an unfinished one is kept. What is kept is bounded by the request limits.
 //! - While too much is unanswered or unsent, nothing more is served: a client that does not read its replies stops being served.
 //! - Requests are served in bursts of bounded time; others go in between, the driver of the log first if it could not turn for a while.
+//!   A request that waits for others ends its burst; what was read before it under the lease is confirmed before it is sent.
 //! - While nothing is served, a little is read all the same, so that the end of the stream is seen. Who hangs up while it
 //!   waits in a blocking command, or is paused, is gone; anybody else's requests are served to the last.
 //! - Answers from the log come and leave beside it (`answers.rs`). It never wakes itself.
@@ -279,10 +280,11 @@ impl ConnectionTask {
     /// sent once the lease holds again within the same leadership: then a majority has acknowledged this leader since, and
     /// nobody else can have led before. If leadership is lost instead, or no lease comes, the client hears of a broken connection.
     async fn confirm_reads(&mut self, done_ms: u64) {
-        if !self.session.leaned_on_lease || self.session.shared.shard.is_readable_at(done_ms) {
+        let (shard, clock) = (&self.session.shared.shard, &self.session.shared.clock);
+        let is_confirmed = shard.is_readable_at(done_ms) && shard.leadership_epoch() == self.epoch;
+        if !self.session.leaned_on_lease || is_confirmed {
             return;
         }
-        let (shard, clock) = (&self.session.shared.shard, &self.session.shared.clock);
         self.connection.held.set(true);
         let patient_until_ms = clock.monotonic_ms() + LEASE_PATIENCE_MS;
         loop {
@@ -328,15 +330,31 @@ impl ConnectionTask {
 
     /// Reads the clocks once for all requests at hand.
     fn begin_burst(&mut self) -> u64 {
-        let clock = &self.session.shared.clock;
-        let began_ns = clock.monotonic_ns();
-        self.session.now = Now { monotonic_ms: began_ns / 1_000_000, unix_ms: clock.unix_ms() };
+        let began_ns = self.read_clocks();
         self.session.leaned_on_lease = false;
         let authenticated = self.session.client.authenticated;
         let most_unsent = if authenticated { PAUSE_OUTPUT_BYTES } else { UNAUTHENTICATED_OUTPUT_BYTES };
         self.connection.pause_output_bytes.set(most_unsent);
         self.epoch = self.session.shared.shard.leadership_epoch();
         began_ns
+    }
+
+    fn read_clocks(&mut self) -> u64 {
+        let clock = &self.session.shared.clock;
+        let now_ns = clock.monotonic_ns();
+        self.session.now = Now { monotonic_ms: now_ns / 1_000_000, unix_ms: clock.unix_ms() };
+        now_ns
+    }
+
+    /// Sends the answers of the burst before its last request waits for others; reads under the lease are confirmed first. False
+    /// if the connection was given up.
+    async fn send_before_waiting(&mut self) -> bool {
+        let now_ms = self.read_clocks() / 1_000_000;
+        self.confirm_reads(now_ms).await;
+        self.session.leaned_on_lease = false;
+        self.flush();
+        self.read_clocks();
+        !self.connection.broken.get()
     }
 
     async fn take_requests(
@@ -365,21 +383,28 @@ impl ConnectionTask {
                 Parse::Command { consumed: bytes } => {
                     let args = parser.args().slices(&input[*consumed..]);
                     let verdict = self.session.take(&args, &mut self.connection.line.borrow_mut());
-                    match verdict {
-                        Verdict::Taken => {}
+                    // The time of the burst is over once a request has waited for others.
+                    let has_waited = match verdict {
+                        Verdict::Taken => false,
                         Verdict::Wait => return Progress::Paused,
                         Verdict::Full => return Progress::Full,
                         Verdict::Delayed => return Progress::Delayed,
                         Verdict::Forward(what) => self.forward(what, &args).await,
-                        Verdict::Migrate => self.migrate(&args).await,
-                        Verdict::Await => self.await_answer(&args).await,
-                    }
+                        Verdict::Migrate => {
+                            self.migrate(&args).await;
+                            true
+                        }
+                        Verdict::Await => {
+                            self.await_answer(&args).await;
+                            true
+                        }
+                    };
                     self.commands += 1;
                     *consumed += bytes;
                     if self.session.client.close_after_reply {
                         return Progress::Close;
                     }
-                    if self.has_worked_enough() {
+                    if has_waited || self.has_worked_enough() {
                         return Progress::GivesWay;
                     }
                 }
@@ -412,13 +437,17 @@ impl ConnectionTask {
         }
     }
 
-    /// Sends a request to the primary, connecting to it first where need be; answers the error where that fails.
-    async fn forward(&mut self, what: Forward, args: &Args<'_>) {
-        if self.upstream.is_none() {
-            self.flush();
+    /// Sends a request to the primary, connecting to it first where need be; answers the error where that fails. True
+    /// if it waited for the connection.
+    async fn forward(&mut self, what: Forward, args: &Args<'_>) -> bool {
+        let connects = self.upstream.is_none();
+        if connects {
+            if !self.send_before_waiting().await {
+                return true;
+            }
             let connected = tokio::select! {
                 connected = Upstream::connect(&self.session) => connected,
-                () = self.connection.killed() => return,
+                () = self.connection.killed() => return true,
             };
             match connected {
                 Ok(upstream) => self.upstream = Some(upstream),
@@ -429,11 +458,11 @@ impl ConnectionTask {
                     // A WATCH among the requests that did not leave watches nothing: its EXEC must find that out.
                     self.session.lose_forwarded_watches();
                     self.refuse(&error.to_string());
-                    return;
+                    return true;
                 }
             }
         }
-        let Some(upstream) = &mut self.upstream else { return };
+        let Some(upstream) = &mut self.upstream else { return connects };
         let answers = match what {
             Forward::Request => upstream.send(&self.session.client, args),
             Forward::Transaction => {
@@ -443,11 +472,14 @@ impl ConnectionTask {
             }
         };
         self.connection.line.borrow_mut().forwarded += answers;
+        connects
     }
 
     /// Carries out a MIGRATE. A client that is killed meanwhile keeps its keys, wherever they are.
     async fn migrate(&mut self, args: &Args<'_>) {
-        self.flush();
+        if !self.send_before_waiting().await {
+            return;
+        }
         let migration = match self.session.begin_migration(args) {
             Ok(migration) => migration,
             Err(error) => return self.refuse(&error.to_string()),
@@ -467,7 +499,9 @@ impl ConnectionTask {
 
     /// Answers a command whose answer takes a while.
     async fn await_answer(&mut self, args: &Args<'_>) {
-        self.flush();
+        if !self.send_before_waiting().await {
+            return;
+        }
         let answer = match self.session.begin_awaited(args) {
             Err(error) => Err(error),
             Ok(answering) => tokio::select! {

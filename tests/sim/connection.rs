@@ -216,7 +216,9 @@ impl ServerConnection {
         }
         let progress = self.take_requests(stage, place);
         let now_ms = self.session.shared.clock.monotonic_ms();
-        if self.session.leaned_on_lease && !self.session.shared.shard.is_readable_at(now_ms) {
+        let shard = &self.session.shared.shard;
+        let is_confirmed = shard.is_readable_at(now_ms) && shard.leadership_epoch() == self.epoch;
+        if self.session.leaned_on_lease && !is_confirmed {
             stage.counts.add(Seen::ReadsHeld);
             self.held = Held::Unconfirmed { patient_until_ms: now_ms + LEASE_PATIENCE_MS };
             self.confirm_reads(stage, place);

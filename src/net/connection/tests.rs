@@ -88,6 +88,46 @@ async fn a_read_within_its_lease_is_sent_at_once() -> io::Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn reads_of_a_lease_that_ended_are_not_sent_before_a_request_that_waits() -> io::Result<()> {
+    let Reader { mut task, connection, shard, clock, _client } = Reader::new().await?;
+    clock.advance(Duration::from_millis(6));
+    let (mut parser, mut consumed) = (RequestParser::new(), 0);
+    let mut taking = pin!(task.take_requests(&mut parser, b"PERDURA LOG STATUS\r\n", &mut consumed));
+    assert!(timeout(A_WHILE, &mut taking).await.is_err(), "it waits");
+    assert_eq!(connection.line.borrow().out, ANSWER);
+    shard.set_readable_until(10);
+    // Nothing turns the log here: there may never be an answer.
+    let _ = timeout(A_WHILE, &mut taking).await;
+    assert!(!connection.line.borrow().out.starts_with(ANSWER));
+    Ok(())
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn reads_of_an_earlier_leadership_are_not_confirmed_by_the_lease_of_a_later_one() -> io::Result<()> {
+    let Reader { mut task, connection, shard, clock, _client } = Reader::new().await?;
+    clock.advance(Duration::from_millis(6));
+    shard.set_primary(false);
+    shard.set_primary(true);
+    shard.set_readable_until(10);
+    task.confirm_reads(6).await;
+    assert!(connection.broken.get());
+    Ok(())
+}
+
+/// What follows is judged by the time at which it is taken, not by that before the wait.
+#[tokio::test(flavor = "current_thread")]
+async fn a_burst_ends_with_a_request_that_waited() -> io::Result<()> {
+    let Reader { mut task, clock, _client, .. } = Reader::new().await?;
+    clock.advance(Duration::from_millis(4));
+    let (migrate, mut consumed) = ("MIGRATE 127.0.0.1 1 k 0 1\r\n", 0);
+    let input = format!("{migrate}PING\r\n");
+    let progress = task.take_requests(&mut RequestParser::new(), input.as_bytes(), &mut consumed).await;
+    assert!(progress == Progress::GivesWay);
+    assert_eq!(consumed, migrate.len());
+    Ok(())
+}
+
 #[test]
 fn room_is_made_for_what_is_announced_but_never_much_more_than_has_come() {
     let mut input = vec![0; 100];
