@@ -198,7 +198,7 @@ impl Applier {
         steps: &[Step],
         reply: &mut Reply<'_>,
     ) -> Result<(), ApplyError> {
-        let writes = steps.iter().filter(|step| matches!(step, Step::Write(_))).count();
+        let writes = writes_of(steps);
         if writes == 0 {
             return self.run_transaction_item(run, 0, Some(steps), reply);
         }
@@ -229,7 +229,9 @@ impl Applier {
         let mut inner = EntryRun { reader: EntryReader::items(&item), ..*run };
         match inner.reader.next_item()? {
             Some(Item::Single) if steps.is_none() => self.run_command(&mut inner, reply)?,
-            Some(Item::Transaction(count)) => self.run_transaction_item(&mut inner, count, steps, reply)?,
+            Some(Item::Transaction(count)) if steps.is_none_or(|steps| writes_of(steps) == count) => {
+                self.run_transaction_item(&mut inner, count, steps, reply)?;
+            }
             _ => return Err(ApplyError::PlanMismatch),
         }
         run.ordinal = inner.ordinal;
@@ -409,6 +411,10 @@ fn read_within(
 fn logged_command(name: &[u8], argc: usize) -> Result<Row, ApplyError> {
     let row = lookup(name).filter(|row| row.command.is_write() && row.command.arity_fits(argc));
     row.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(name).into_owned()))
+}
+
+fn writes_of(steps: &[Step]) -> usize {
+    steps.iter().filter(|step| matches!(step, Step::Write(_))).count()
 }
 
 fn slices(args: &[Box<[u8]>]) -> EntryArgs<'_> {

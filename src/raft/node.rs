@@ -219,11 +219,16 @@ impl<D: Disk> Node<D> {
         Ok(LogPosition { index: self.raw.raft.raft_log.last_index(), term: self.raw.raft.term })
     }
 
+    /// Whether this node hands its leadership over, and takes no proposals meanwhile.
+    pub fn is_transferring(&self) -> bool {
+        self.raw.raft.lead_transferee.is_some()
+    }
+
     fn check_proposal(&self, bytes: usize) -> Result<(), ProposeError> {
         if self.leadership.role != Role::Leader {
             return Err(self.not_leader());
         }
-        if self.raw.raft.lead_transferee.is_some() {
+        if self.is_transferring() {
             return Err(ProposeError::Transferring);
         }
         if bytes == 0 {

@@ -189,7 +189,7 @@ impl Checkpoints {
             };
         }
         // A long command is on its way: soon the log has one that is none of its parts.
-        if self.given_up.load(Ordering::Acquire) || shard.machine().applier.is_staging() {
+        if self.given_up.load(Ordering::Acquire) || !shard.is_capturable() {
             return Ok(());
         }
         let is_wanted = persistence.is_wanted();

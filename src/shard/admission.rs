@@ -40,7 +40,7 @@ pub enum Admission {
 }
 
 /// What the plans since the last measurement may have used of the room for data.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Budget {
     maxmemory: u64,
     room: Room,
@@ -65,6 +65,11 @@ impl Budget {
 
     fn fits(&self, bytes: u64) -> bool {
         bytes == 0 || self.room.holds(self.spent, bytes)
+    }
+
+    /// Why no more may wait that takes so many bytes.
+    pub fn refusal(&self, bytes: u64) -> Option<String> {
+        (!self.fits(bytes)).then(|| self.room.refusal())
     }
 
     fn spend(&mut self, bytes: u64) {

@@ -4,8 +4,9 @@
 //!   are logged a part at a time, each in an entry that carries others' commands too. Once all parts are applied, an entry holds what
 //!   stands for the item. There it runs, all or nothing; and there it is admitted once more, for the data may have changed meanwhile.
 //! - What its connection sent after it waits behind it, so each connection's requests keep their order.
-//! - Items go one at a time, in the order in which they came. After each the log rests from parts, for no checkpoint begins while any
-//!   are staged.
+//! - Items go one at a time, in the order in which they came. Now and then the log rests from parts between two of them, for no checkpoint
+//!   begins while any are staged. While writes are paused it rests, too.
+//! - Where memory is short no more of them wait: they are refused at their place.
 //! - How much is staged is what apply says. If that is not what was planned, or the term is another, parts were lost with the leadership
 //!   or for want of space, and the item did not happen.
 
@@ -24,8 +25,9 @@ use crate::propose::reply::ConnectionId;
 const LONG_BYTES: usize = 1 << 20;
 /// A part that takes longer to be committed is followed by a shorter one, one that takes less than a quarter of it by a longer one.
 const SLOW_PART_MS: u64 = 100;
-/// How long the log rests after an item.
-const REST_MS: u64 = 20;
+/// How long the log rests after an item, and for how long it then goes on without a rest.
+const REST_MS: u64 = 50;
+const REST_PERIOD_MS: u64 = 1000;
 
 pub struct LongItems {
     long_bytes: usize,
@@ -37,6 +39,9 @@ pub struct LongItems {
     /// When the last part was planned.
     part_planned_ms: u64,
     rests_until_ms: Option<u64>,
+    /// When the last rest began.
+    rested_ms: u64,
+    is_paused: bool,
 }
 
 struct LongItem {
@@ -79,6 +84,8 @@ impl LongItems {
             part_bytes: long_bytes.div_ceil(2),
             part_planned_ms: 0,
             rests_until_ms: None,
+            rested_ms: 0,
+            is_paused: false,
         }
     }
 
@@ -101,14 +108,30 @@ impl LongItems {
         }
     }
 
-    /// Sets the backlog's next item aside.
-    pub fn set_aside(&mut self, backlog: &mut Backlog, term: u64) {
+    /// Sets the backlog's next item aside, or an error for it where its bytes may not wait.
+    pub fn set_aside(&mut self, backlog: &mut Backlog, term: u64, refusal: Option<String>) {
         let Some(peeked) = backlog.peek() else { return };
-        if self.is_behind(&peeked) {
+        let is_behind = self.is_behind(&peeked);
+        if is_behind || refusal.is_some() {
             let Some(Next { to, work, encoded, .. }) = backlog.take() else { return };
             let batch = self.behind.entry((to.worker, to.connection)).or_default();
-            batch.bytes.extend_from_slice(encoded);
-            batch.push(to.connection, to.resp, work);
+            match refusal.filter(|_| !encoded.is_empty()) {
+                Some(error) => {
+                    // A refused EXEC ends its watches, as any.
+                    if matches!(work, Work::Transaction { .. }) {
+                        batch.push(to.connection, to.resp, Work::Forget);
+                    }
+                    let error = Work::Literal(format!("-{error}\r\n").into_bytes());
+                    batch.push(to.connection, to.resp, error);
+                }
+                None => {
+                    batch.bytes.extend_from_slice(encoded);
+                    batch.push(to.connection, to.resp, work);
+                }
+            }
+            if !is_behind {
+                self.release((to.worker, to.connection), backlog);
+            }
         } else if let Some((to, work, bytes)) = backlog.take_owned() {
             self.behind.insert((to.worker, to.connection), Batch::default());
             let total = bytes.len();
@@ -116,9 +139,15 @@ impl LongItems {
         }
     }
 
+    /// Memory of the items that wait.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.waiting.iter().map(|item| item.bytes.capacity()).sum()
+    }
+
     /// Whether an item waits that has its turn now.
     pub fn has_step(&self) -> bool {
-        !self.waiting.is_empty() && self.rests_until_ms.is_none()
+        !self.waiting.is_empty() && self.rests_until_ms.is_none() && !self.is_paused
     }
 
     /// When the next item has its turn, if one waits for the log's rest to end.
@@ -126,7 +155,9 @@ impl LongItems {
         self.rests_until_ms.filter(|_| !self.waiting.is_empty())
     }
 
-    pub fn tick(&mut self, now_ms: u64) {
+    /// To be called before each plan; `is_paused` is whether writes are.
+    pub fn tick(&mut self, now_ms: u64, is_paused: bool) {
+        self.is_paused = is_paused;
         self.rests_until_ms = self.rests_until_ms.filter(|until_ms| now_ms < *until_ms);
     }
 
@@ -179,6 +210,12 @@ impl LongItems {
         Some(encoded)
     }
 
+    /// The next part as an entry's item takes no more.
+    pub fn most_part_bytes(&self) -> usize {
+        const HEAD_BYTES: usize = 64;
+        self.long_bytes * 2 + HEAD_BYTES
+    }
+
     fn adapt(&mut self, took_ms: u64) {
         let (least, most) = (self.long_bytes.div_ceil(16), self.long_bytes * 2);
         let bytes = match took_ms {
@@ -192,10 +229,18 @@ impl LongItems {
     /// Ends with the first item, and lets what is behind it go on. Returns whose it is, and what.
     pub fn end_first(&mut self, backlog: &mut Backlog, now_ms: u64) -> Option<(Addressee, Work)> {
         let LongItem { to, work, planned, .. } = self.waiting.pop_front()?;
-        let behind = self.behind.remove(&(to.worker, to.connection)).unwrap_or_default();
-        backlog.add_first(to.worker, behind);
-        self.rests_until_ms = (planned > 0).then_some(now_ms + REST_MS);
+        self.release((to.worker, to.connection), backlog);
+        if planned > 0 && now_ms >= self.rested_ms + REST_PERIOD_MS {
+            (self.rested_ms, self.rests_until_ms) = (now_ms, Some(now_ms + REST_MS));
+        }
         Some((to, work))
+    }
+
+    /// Gives back what waits behind an item.
+    fn release(&mut self, client: (usize, ConnectionId), backlog: &mut Backlog) {
+        if let Some(behind) = self.behind.remove(&client) {
+            backlog.add_first(client.0, behind);
+        }
     }
 
     /// This node is not the primary: none of them happens.

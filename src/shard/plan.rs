@@ -228,6 +228,24 @@ struct Gathered {
     items: std::vec::IntoIter<Item>,
 }
 
+impl Gathered {
+    /// Takes the next so many bytes. What is copied is the shorter: they, or what is behind them.
+    fn take_bytes(&mut self, count: usize) -> Vec<u8> {
+        let (start, end) = (self.next_byte, self.next_byte + count);
+        if count < self.bytes.len() - end {
+            self.next_byte = end;
+            return self.bytes[start..end].to_vec();
+        }
+        self.next_byte = 0;
+        let behind = self.bytes[end..].to_vec();
+        let mut taken = std::mem::replace(&mut self.bytes, behind);
+        taken.truncate(end);
+        taken.drain(..start);
+        taken.shrink_to_fit();
+        taken
+    }
+}
+
 /// The next item of the backlog and its bytes.
 pub struct Next<'a> {
     pub to: Addressee,
@@ -282,16 +300,13 @@ impl Backlog {
         Some(Peeked { worker: gathered.worker, item, encoded })
     }
 
-    /// The next item and its bytes, which are moved, not copied.
+    /// The next item and its bytes, which hold no more memory than they are.
     pub fn take_owned(&mut self) -> Option<(Addressee, Work, Vec<u8>)> {
         self.peek()?;
         let gathered = self.batches.front_mut()?;
         let Item { connection, resp, work } = gathered.items.next()?;
-        let start = std::mem::take(&mut gathered.next_byte);
-        let rest = gathered.bytes.split_off(start + encoded_bytes(&work));
-        let mut bytes = std::mem::replace(&mut gathered.bytes, rest);
-        bytes.drain(..start);
         self.internal -= usize::from(matches!(work, Work::Internal { .. }));
+        let bytes = gathered.take_bytes(encoded_bytes(&work));
         Some((Addressee { worker: gathered.worker, connection, resp }, work, bytes))
     }
 

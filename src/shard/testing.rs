@@ -148,6 +148,11 @@ impl Rig {
         self.shard.machine().applier.effects.staging.len()
     }
 
+    /// Memory of long items that wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.shard.long_items.capacity()
+    }
+
     pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
         self.shard.begin_capture()
     }

@@ -32,7 +32,7 @@ use super::succession::Succession;
 use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
-use crate::command::{HASH_SEED, PART};
+use crate::command::{HASH_SEED, Staging};
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{Basis, Restoring};
@@ -90,7 +90,7 @@ pub struct Shard<D: Disk> {
     machine: Machine,
     handle: Arc<ShardHandle>,
     backlog: Backlog,
-    long_items: LongItems,
+    pub(super) long_items: LongItems,
     /// Reads that nothing is logged with, until the lease or a round of confirmation allows them.
     stalled: Option<(Plan, Option<ReadRound>)>,
     /// The round that confirms the answers that are held.
@@ -157,8 +157,16 @@ impl<D: Disk> Shard<D> {
         &self.machine
     }
 
+    /// Whether the keyspace may be captured now: not while an item comes in parts.
+    pub fn is_capturable(&self) -> bool {
+        !self.machine.applier.is_staging() || self.has_dead_parts()
+    }
+
     /// Begins a capture of the keyspace as it is after the last applied entry.
     pub fn begin_capture(&mut self) -> Result<Capture, CaptureError> {
+        if self.has_dead_parts() {
+            self.machine.applier.effects.staging = Staging::default();
+        }
         self.machine.applier.begin_capture()
     }
 
@@ -257,7 +265,8 @@ impl<D: Disk> Shard<D> {
 
     /// Whether anything waits to be planned.
     fn has_gathered(&self) -> bool {
-        !self.backlog.is_empty() || self.may_serve_ready() || self.long_items.has_step()
+        let has_part = self.long_items.has_step() || self.forgets_parts();
+        !self.backlog.is_empty() || self.may_serve_ready() || has_part
     }
 
     /// Whether anybody is to be served who was made ready by what did not carry his command with it.
@@ -362,7 +371,8 @@ impl<D: Disk> Shard<D> {
             return Ok(());
         }
         self.free_expired(now);
-        self.long_items.tick(now.monotonic_ms);
+        let is_paused = self.handle.pause.at(now.monotonic_ms) != Paused::Nothing;
+        self.long_items.tick(now.monotonic_ms, is_paused);
         if !self.has_gathered() {
             return Ok(());
         }
@@ -470,7 +480,10 @@ impl<D: Disk> Shard<D> {
                 }
                 self.make_way(now);
             }
-            Err(_) => self.machine.fail_plan(plan, DID_NOT_HAPPEN),
+            Err(_) => {
+                self.long_items.fail_part(DID_NOT_HAPPEN);
+                self.machine.fail_plan(plan, DID_NOT_HAPPEN);
+            }
         }
         Ok(())
     }
@@ -539,12 +552,14 @@ impl<D: Disk> Shard<D> {
         entry::write_header(&mut plan.payload, stamp);
         self.budget.begin_plan(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
         self.plan_hash_seed(&mut plan, now);
+        self.plan_forgetting(&mut plan);
         self.plan_long_item(&mut plan, now)?;
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;
         while !plan.is_full() {
             let Some(peeked) = self.backlog.peek() else { break };
             if self.long_items.concern(&self.machine, &peeked, stamp)? {
-                self.long_items.set_aside(&mut self.backlog, self.node.leadership().term);
+                let refusal = self.budget.refusal(peeked.encoded.len() as u64);
+                self.long_items.set_aside(&mut self.backlog, self.node.leadership().term, refusal);
                 continue;
             }
             let mut gate = gate(&self.machine, &self.handle, &mut self.budget, stamp, now);
@@ -583,7 +598,7 @@ impl<D: Disk> Shard<D> {
         self.space_retry_ms.is_none() && self.handle.pause.at(now.monotonic_ms) == Paused::Nothing
     }
 
-    /// Proposes that dead keys be freed, some at a time, and what was staged for nothing.
+    /// Proposes that dead keys be freed, some at a time.
     fn free_expired(&mut self, now: Now) {
         if now.monotonic_ms < self.next_expiry_ms {
             return;
@@ -595,17 +610,10 @@ impl<D: Disk> Shard<D> {
         }
         let Found { dead, more, .. } = self.expiry.step(&mut self.machine.applier, now.unix_ms);
         self.next_expiry_ms = now.monotonic_ms + if more { 1 } else { EXPIRY_PERIOD_MS };
-        // What nobody will run any more: its leader was overtaken, or it was refused in the end.
-        let is_stale = self.machine.applier.is_staging() && !self.long_items.has_begun();
-        if dead.is_empty() && !is_stale {
+        if dead.is_empty() {
             return;
         }
         let mut batch = Batch::default();
-        if is_stale {
-            self.forgot_parts += 1;
-            let bytes = batch.encode_single(0, &[PART, b"0", b"0", b""]);
-            batch.push(Addressee::NOBODY.connection, Resp::V2, Work::Internal { bytes });
-        }
         for Dead { db, keys } in dead {
             let args: Vec<&[u8]> =
                 std::iter::once(FREE_EXPIRED).chain(keys.iter().map(Vec::as_slice)).collect();

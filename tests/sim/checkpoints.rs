@@ -182,7 +182,7 @@ impl Checkpoints {
         let (index, term) = shard.applied_position();
         let bytes = shard.machine().applied_bytes;
         let is_due = index > self.last.0 && bytes >= self.last.1 + plan.every_bytes;
-        if !is_due || shard.machine().applier.is_staging() {
+        if !is_due || !shard.is_capturable() {
             return;
         }
         self.last = (index, bytes);

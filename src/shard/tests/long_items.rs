@@ -90,7 +90,7 @@ fn a_long_exec_under_watch_does_not_run_where_the_key_changed_meanwhile() {
     rig.rest();
     assert_eq!(rig.answer(1), "*-1\r\n");
     assert_eq!((rig.run(1, "GET w"), rig.run(1, "EXISTS a")), ("2".to_owned(), "0".to_owned()));
-    assert_eq!(rig.staged(), 0, "the next walk for the dead drops it");
+    assert_eq!(rig.staged(), 0, "what was brought for nothing is forgotten");
 }
 
 #[test]
@@ -175,4 +175,67 @@ fn no_checkpoint_begins_between_the_parts() {
     assert_eq!(refused.to_string(), "a command that comes in parts has not run yet");
     rig.settle();
     assert!(rig.begin_capture().is_ok());
+}
+
+#[test]
+fn long_commands_of_one_packet_take_their_own_bytes_only() {
+    let mut rig = rig();
+    for client in (1..80).step_by(2) {
+        rig.send(client, &set(&format!("k{client}"), 3000));
+    }
+    rig.turn().expect("a sound disk");
+    assert!(rig.waiting_bytes() <= 40 * 3100, "{}", rig.waiting_bytes());
+    rig.rest();
+    assert!((1..80).step_by(2).all(|client| rig.answer(client) == "+OK\r\n"));
+}
+
+#[test]
+fn parts_that_will_never_run_keep_no_checkpoint_from_beginning() {
+    let mut rig = rig();
+    rig.watch(1, "w");
+    rig.settle();
+    rig.answer(1);
+    rig.send(1, &format!("{} ; SET w 1", set("a", 5000)));
+    stage(&mut rig, 1000);
+    rig.send(2, "SET w 2");
+    while rig.answer_count(1) == 0 {
+        rig.turn().expect("a sound disk");
+    }
+    assert!(rig.staged() > 0, "no entry has said yet that they are to be forgotten");
+    assert!(rig.begin_capture().is_ok());
+    assert_eq!(rig.staged(), 0);
+}
+
+#[test]
+fn paused_writes_hold_long_commands_as_well() {
+    let mut rig = rig();
+    rig.send(1, &set("long", 5000));
+    stage(&mut rig, 1000);
+    rig.pause_writes();
+    rig.rest();
+    assert_eq!(rig.answer_count(1), 0);
+    rig.advance_ms(60_000);
+    rig.rest();
+    assert_eq!(rig.answer(1), "+OK\r\n");
+}
+
+#[test]
+fn where_memory_is_short_no_more_long_commands_wait() {
+    let mut rig = Rig::with_memory(1, 1_000_000);
+    rig.cut_items_over(LONG_BYTES);
+    assert_eq!(rig.run(9, "SETRANGE big 150000 x"), "150001");
+    rig.limit_memory(200_000);
+    rig.watch(3, "w");
+    rig.settle();
+    rig.answer(3);
+    rig.send(1, &set("a", 20_000));
+    rig.send(3, &format!("{} ; GET w", set("b", 70_000)));
+    rig.send(3, "GET a");
+    rig.send(5, "GET a");
+    rig.rest();
+    assert_eq!(rig.answer(1), "+OK\r\n");
+    let refused = rig.answer(3);
+    assert!(refused.starts_with("-OOM command not allowed"), "{refused}");
+    assert!(!rig.watching(), "a refused EXEC ends its watches");
+    assert_eq!((rig.run(1, "EXISTS a b"), rig.answer_count(5)), ("1".to_owned(), 1));
 }

@@ -11,10 +11,35 @@ use super::super::plan::{Act, Addressee, Next, Plan};
 use super::items::{gate, plan_item};
 use super::{Now, Shard, ShardError};
 use crate::apply::ApplyError;
+use crate::command::PART;
+use crate::propose::entry;
 
 impl<D: Disk> Shard<D> {
     fn long_step(&self) -> Option<LongStep> {
         self.long_items.step(self.machine.applier.effects.staging.len(), self.node.leadership().term)
+    }
+
+    /// Whether what is staged will never run: its leader was overtaken, or it was refused in the end. No log can go on with it, for
+    /// whoever leads begins another item with its first part.
+    pub(super) fn has_dead_parts(&self) -> bool {
+        let is_staging = self.machine.applier.is_staging() && !self.long_items.has_begun();
+        is_staging && self.node.is_serving() && !self.machine.has_in_flight()
+    }
+
+    /// Whether an entry is to say so.
+    pub(super) fn forgets_parts(&self) -> bool {
+        self.has_dead_parts() && self.space_retry_ms.is_none() && !self.node.is_transferring()
+    }
+
+    /// Lets all nodes forget parts that will never run.
+    pub(super) fn plan_forgetting(&mut self, plan: &mut Plan) {
+        if self.forgets_parts() {
+            self.forgot_parts += 1;
+            let mut encoded = Vec::new();
+            entry::write_single(&mut encoded, 0, &[PART, b"0", b"0", b""]);
+            plan.log(&encoded);
+            plan.push(Addressee::NOBODY, Act::Internal);
+        }
     }
 
     /// Ends with the long item that is staged, if one is: it runs at the head of this plan, or is refused.
@@ -73,7 +98,9 @@ impl<D: Disk> Shard<D> {
         match self.long_step() {
             Some(LongStep::Begin) => {
                 let Some((work, encoded)) = self.long_items.first() else { return Ok(()) };
-                let mut gate = gate(&self.machine, &self.handle, &mut self.budget, plan.stamp, now);
+                // What it may need is spent when it runs.
+                let mut budget = self.budget.clone();
+                let mut gate = gate(&self.machine, &self.handle, &mut budget, plan.stamp, now);
                 let mut trial = Plan::new(plan.stamp).limited_to(self.max_entry_bytes);
                 if let Admission::Refuse(error) = gate.admit(&mut trial, work, encoded)? {
                     self.refuse_long_item(plan, now, &error);
@@ -82,6 +109,9 @@ impl<D: Disk> Shard<D> {
             }
             Some(LongStep::Part) => {}
             _ => return Ok(()),
+        }
+        if !plan.has_room_for(self.long_items.most_part_bytes()) {
+            return Ok(());
         }
         if let Some(encoded) = self.long_items.next_part(now.monotonic_ms, &mut self.machine.garbage) {
             plan.log(&encoded);
