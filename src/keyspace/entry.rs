@@ -3,12 +3,13 @@
 //! ```text
 //! flags:u8 | key_len:u8 value_len:u16                       (narrow), or
 //! flags:u8 pad:u8{3} key_len:u32 value_len:u32              (wide)
-//! deadline_ms:i64        if the flags say so
+//! deadline_ms:i64        if the flags say so, `NONE_MS` for none
 //! object:*mut Object     if the flags say so; then there is no value behind the key
 //! key bytes, value bytes
 //! ```
 //!
 //! - A string of 64 bytes under a key of 16 takes 84 bytes, 92 with a deadline: both fit the allocator's class of 96.
+//! - A string of [`LONG_BYTES`] or more always has the deadline's word: to set and to clear a deadline moves none of its bytes.
 //! - The pointer's upper 16 bits hold a tag for whoever keeps entries in a table, and three [`Marks`] for whoever follows
 //!   changes; user space ends below them. Both can be read without touching the allocation. They stay with an entry
 //!   whatever becomes of its value, its deadline and its key; a clone starts without them.
@@ -36,6 +37,11 @@ const MARKS: usize = (Marks::all().bits() as usize) << ADDRESS_BITS;
 const TAG_SHIFT: u32 = ADDRESS_BITS + 3;
 /// A deadline that no time reaches.
 pub const NEVER_MS: i64 = i64::MAX;
+
+/// What the deadline's word holds where there is no deadline. A deadline of this very time becomes one a ms later, which is as dead.
+const NONE_MS: i64 = i64::MIN;
+/// A string of so many bytes has a word for a deadline whether it has one or not.
+const LONG_BYTES: usize = 4 << 10;
 
 /// Bits of an entry's tag.
 pub const TAG_BITS: u32 = usize::BITS - TAG_SHIFT;
@@ -76,8 +82,9 @@ struct Shape {
 impl Shape {
     fn new(key_len: usize, value_len: usize, has_deadline: bool, is_object: bool) -> Shape {
         let narrow = u8::try_from(key_len).is_ok() && u16::try_from(value_len).is_ok();
+        let has_word = has_deadline || value_len >= LONG_BYTES;
         let flags = if narrow { 0 } else { WIDE }
-            | if has_deadline { DEADLINE } else { 0 }
+            | if has_word { DEADLINE } else { 0 }
             | if is_object { OBJECT } else { 0 };
         Shape { flags, key_len, value_len }
     }
@@ -133,11 +140,19 @@ impl Shape {
         // SAFETY: header, deadline and key lie within the allocation, which the caller vouches for.
         unsafe {
             self.write(base);
-            if let Some(deadline_ms) = deadline_ms {
-                base.add(self.deadline_at()).cast::<i64>().write_unaligned(deadline_ms);
+            if self.has(DEADLINE) {
+                self.write_deadline(base, deadline_ms);
             }
             copy(key, base.add(self.key_at()));
         }
+    }
+
+    /// # Safety
+    /// `base` points to an allocation of this shape's layout, and the shape has a word for the deadline.
+    unsafe fn write_deadline(self, base: *mut u8, deadline_ms: Option<i64>) {
+        let word = deadline_ms.map_or(NONE_MS, |deadline_ms| deadline_ms.max(NONE_MS + 1));
+        // SAFETY: the word lies within the allocation, which the caller vouches for.
+        unsafe { base.add(self.deadline_at()).cast::<i64>().write_unaligned(word) };
     }
 
     /// Reads the header.
@@ -271,10 +286,11 @@ impl Entry {
     /// Unix time in ms from which the key is dead.
     pub fn deadline_ms(&self) -> Option<i64> {
         let shape = self.shape();
-        // SAFETY: the shape says that there is a deadline, which was written when the entry got this shape.
-        shape
+        // SAFETY: the shape says that there is a word for it, which was written when the entry got this shape.
+        let word = shape
             .has(DEADLINE)
-            .then(|| unsafe { self.base().add(shape.deadline_at()).cast::<i64>().read_unaligned() })
+            .then(|| unsafe { self.base().add(shape.deadline_at()).cast::<i64>().read_unaligned() });
+        word.filter(|word| *word != NONE_MS)
     }
 
     /// The first deadline of the key and of a hash's fields, [`NEVER_MS`] without any.
@@ -310,16 +326,12 @@ impl Entry {
 
     pub fn set_deadline(&mut self, deadline_ms: Option<i64>) {
         let shape = self.shape();
-        match deadline_ms {
-            None if !shape.has(DEADLINE) => {}
-            Some(deadline_ms) if shape.has(DEADLINE) => {
-                // SAFETY: the shape has a word for the deadline.
-                unsafe { self.base().add(shape.deadline_at()).cast::<i64>().write_unaligned(deadline_ms) };
-            }
-            _ => {
-                let key = self.key().to_vec();
-                self.rebuild(&key, deadline_ms);
-            }
+        if shape != Shape::new(shape.key_len, shape.value_len, deadline_ms.is_some(), shape.has(OBJECT)) {
+            let key = self.key().to_vec();
+            self.rebuild(&key, deadline_ms);
+        } else if shape.has(DEADLINE) {
+            // SAFETY: `base` is this entry's allocation, and its shape has a word for the deadline.
+            unsafe { shape.write_deadline(self.base(), deadline_ms) };
         }
     }
 
@@ -341,7 +353,7 @@ impl Entry {
         if shape.has(OBJECT) {
             return None;
         }
-        let resized = Shape::new(shape.key_len, len, shape.has(DEADLINE), false);
+        let resized = Shape::new(shape.key_len, len, self.deadline_ms().is_some(), false);
         if resized.flags == shape.flags {
             self.reallocate(shape, resized);
         } else {

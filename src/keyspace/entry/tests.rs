@@ -26,7 +26,9 @@ fn an_entry_is_one_thin_pointer() {
 
 #[test]
 fn strings_of_every_width_keep_key_value_deadline_and_tag() {
-    for (key_len, value_len) in [(0, 0), (1, 1), (255, 65_535), (256, 0), (3, 65_536), (300, 70_000)] {
+    for (key_len, value_len) in
+        [(0, 0), (1, 1), (255, 65_535), (256, 0), (3, 65_536), (300, 70_000), (9, 4095), (9, 4096)]
+    {
         let (key, value) = (vec![b'k'; key_len], vec![b'v'; value_len]);
         let mut entry = Entry::string(&key, &value, None);
         entry.set_tag(0x1EEF);
@@ -38,11 +40,30 @@ fn strings_of_every_width_keep_key_value_deadline_and_tag() {
     }
 }
 
+/// EXPIRE and PERSIST of a string of 500 MB moved it each time.
+#[test]
+fn a_long_string_stays_where_it_is_while_its_deadline_comes_and_goes() {
+    for value_len in [LONG_BYTES, 70_000] {
+        let mut entry = Entry::string(b"key", &vec![b'v'; value_len], None);
+        let at = (string_of(&entry).as_ptr(), entry.allocated_bytes());
+        for deadline_ms in [Some(5), None, None, Some(i64::MIN + 1), Some(i64::MAX), None] {
+            entry.set_deadline(deadline_ms);
+            assert_eq!(entry.deadline_ms(), deadline_ms);
+            assert_eq!((string_of(&entry).as_ptr(), entry.allocated_bytes()), at);
+        }
+        assert_eq!(entry.first_deadline_ms(), NEVER_MS);
+        assert_eq!((entry.clone().deadline_ms(), entry.renamed(b"other").deadline_ms()), (None, None));
+    }
+    let mut earliest = Entry::string(b"key", &[b'v'; LONG_BYTES], Some(i64::MIN));
+    assert!(earliest.is_dead_at(i64::MIN + 1));
+    assert!(earliest.resize_string(LONG_BYTES - 1).is_some() && earliest.is_dead_at(0));
+}
+
 #[test]
 fn a_string_grows_and_shrinks_across_widths() {
     let mut entry = Entry::string(b"key", b"abc", Some(9));
     entry.set_tag(7);
-    for len in [5, 70_000, 70_001, 2, 0, 65_535, 65_536, 1] {
+    for len in [5, 70_000, 70_001, 2, 0, 65_535, 65_536, 1, 4095, 4096, 4095, 4097] {
         let before = string_of(&entry).to_vec();
         let lent = entry.resize_string(len).expect("it is a string");
         let kept = before.len().min(len);
@@ -57,7 +78,7 @@ fn a_string_grows_and_shrinks_across_widths() {
 #[test]
 fn a_string_keeps_its_bytes_whatever_becomes_of_key_and_deadline() {
     let lens = [0, 1, 7, 9, 254, 255, 256, 400];
-    for value_len in [0, 1, 11, 300, 65_535, 65_536, 70_000] {
+    for value_len in [0, 1, 11, 300, 4096, 65_535, 65_536, 70_000] {
         let value: Vec<u8> = (0..value_len).map(|n| (n % 251) as u8).collect();
         let mut entry = Entry::string(b"key", &value, None);
         entry.set_marks(Marks::STORED);
