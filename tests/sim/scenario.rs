@@ -173,13 +173,15 @@ fn are_patient_besieged(seed: u64) -> bool {
 /// Drawn by itself, as an ambush is. A log that is kept has segments of which a checkpoint holds all.
 fn checkpoints(seed: u64, keeps_log: bool) -> Option<Plan> {
     let mut dice = Dice::of(seed, "checkpoints");
+    // Where values are large, a checkpoint has some 600 kB, and nodes have to agree 30 s after the last fault.
+    let slow = if bandwidth(seed).is_some() { 200_000 } else { 20_000 };
     let are_taken = dice.chance(600) || keeps_log;
     let plan = are_taken.then(|| Plan {
         every_bytes: dice.magnitude(1 << 10..48 << 10),
         kept: *dice.pick(&[1, 2]),
         log_keep_bytes: *dice.pick(&[0, 0, 8 << 10, LONG_LOG_BYTES]),
         slots_per_turn: *dice.pick(&[1, 4, 1000]),
-        fetch_bytes_per_second: *dice.pick(&[0, 20_000]),
+        fetch_bytes_per_second: *dice.pick(&[0, slow]),
     })?;
     let log_keep_bytes = if keeps_log { LONG_LOG_BYTES } else { plan.log_keep_bytes };
     Some(Plan { log_keep_bytes, ..plan })
