@@ -23,6 +23,9 @@ use crate::keyspace::value::ValueRef;
 /// Elements that one command, or one transaction, may touch. Redis takes seconds for so many.
 pub const MAX_STEPS: u64 = 100_000_000;
 
+/// Bytes that are copied, moved, encoded or hashed in the time in which an element is touched.
+const BYTES_PER_STEP: u64 = 64;
+
 /// What an element takes at most beside its own bytes.
 const ELEMENT_BYTES: u64 = 64;
 
@@ -128,8 +131,10 @@ pub enum CostKind {
     Arguments,
     /// The arguments alone; elements may go from one key to another.
     MovesElements,
-    /// The arguments alone; whole values may go from one key to another.
+    /// The arguments alone; whole values may go from any key to any other.
     MovesValues,
+    /// The keys' sizes; the value of the first key may go to the others.
+    Carries(CostFn),
     /// The keys' sizes; what it puts into a key is no more than its arguments hold.
     Measured(CostFn),
     /// The keys' sizes; what is in keys may end up in another.
@@ -139,7 +144,9 @@ pub enum CostKind {
 impl CostKind {
     pub fn measure(self) -> Option<CostFn> {
         match self {
-            CostKind::Measured(measure) | CostKind::Compounds(measure) => Some(measure),
+            CostKind::Measured(measure) | CostKind::Compounds(measure) | CostKind::Carries(measure) => {
+                Some(measure)
+            }
             CostKind::Arguments | CostKind::MovesElements | CostKind::MovesValues => None,
         }
     }
@@ -149,21 +156,38 @@ impl CostKind {
 pub struct CostContext<'r, 'a> {
     pub reader: &'r ReadContext<'a>,
     forecast: &'r Forecast,
+    is_counted: bool,
 }
 
 impl<'r, 'a> CostContext<'r, 'a> {
     pub fn new(reader: &'r ReadContext<'a>, forecast: &'r Forecast) -> Self {
-        CostContext { reader, forecast }
+        CostContext { reader, forecast, is_counted: false }
+    }
+
+    /// The same for reads that are counted again as they run: what other keys may have brought to a key is left to that.
+    pub fn of_counted_reads(self) -> Self {
+        CostContext { is_counted: true, ..self }
     }
 
     /// The most that a key may hold.
     pub fn size(&self, key: &[u8]) -> Size {
-        self.reader.entry(key).map(Size::of).unwrap_or_default().plus(self.forecast.gained(key))
+        self.grown(key, self.reader.entry(key).map(Size::of).unwrap_or_default())
+    }
+
+    /// The most that a key may hold that holds so much now.
+    fn grown(&self, key: &[u8], now: Size) -> Size {
+        if self.is_counted { now.plus(self.forecast.added(key)) } else { self.forecast.size(key, now) }
     }
 
     /// Elements that planned commands may add to a key.
     pub fn gained(&self, key: &[u8]) -> u64 {
-        self.forecast.gained(key).elements
+        let gained = if self.is_counted { self.forecast.added(key) } else { self.forecast.gained(key) };
+        gained.elements
+    }
+
+    /// The most that planned commands may add to any key.
+    pub fn gained_anywhere(&self) -> Size {
+        if self.is_counted { self.forecast.added_anywhere() } else { self.forecast.gained_anywhere() }
     }
 
     /// Whether the command will find the data as it is now: no planned command comes before it.
@@ -173,14 +197,17 @@ impl<'r, 'a> CostContext<'r, 'a> {
 
     /// The most bytes that a string may have.
     pub fn most_string_bytes(&self, key: &[u8]) -> u64 {
-        let now = self.reader.string(key).ok().flatten().map_or(0, |string| string.len() as u64);
-        now.saturating_add(self.forecast.gained(key).bytes)
+        let most = self.grown(key, Size { elements: 1, bytes: self.string_bytes_now(key) }).bytes;
+        most.min(MAX_STRING_BYTES as u64)
+    }
+
+    fn string_bytes_now(&self, key: &[u8]) -> u64 {
+        self.reader.string(key).ok().flatten().map_or(0, |string| string.len() as u64)
     }
 
     /// The bytes that a string surely has.
     pub fn least_string_bytes(&self, key: &[u8]) -> u64 {
-        let known = self.is_exact().then(|| self.reader.string(key).ok().flatten());
-        known.flatten().map_or(0, |string| string.len() as u64)
+        if self.is_exact() { self.string_bytes_now(key) } else { 0 }
     }
 }
 
@@ -207,11 +234,38 @@ pub fn walk(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     Cost::of_args(args).walking(elements)
 }
 
+/// What it takes to copy, move, encode or hash so many bytes.
+pub fn of_bytes(bytes: u64) -> u64 {
+    bytes / BYTES_PER_STEP
+}
+
+/// RENAME, RENAMENX: a string moves within its allocation, for a longer or shorter key before it.
+pub fn rename(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let bytes = args.get(1).map_or(0, |key| context.most_string_bytes(key));
+    Cost::of_args(args).walking(of_bytes(bytes))
+}
+
+/// MOVE: the value stays where it is in memory.
+pub fn move_to_database(_: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    Cost::of_args(args)
+}
+
 /// APPEND: a string that has no room where it is goes to another place.
 pub fn append(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
-    let bytes = args.get(1).map_or(0, |key| context.size(key).bytes);
     let cost = Cost::of_args(args);
-    Cost { transient: cost.transient.max(bytes.min(MAX_STRING_BYTES as u64)), ..cost }
+    let [_, key, tail, ..] = args else { return cost };
+    let most = context.most_string_bytes(key);
+    let now = context.string_bytes_now(key).saturating_add(context.forecast.added_alone(key).bytes);
+    let is_moved = size_class(now) < size_class(most.saturating_add(tail.len() as u64));
+    let cost = cost.walking(if is_moved { of_bytes(most) } else { 0 });
+    Cost { transient: cost.transient.max(most), ..cost }
+}
+
+/// The allocator has four sizes from one power of two to the next, and a string that grows within one of them stays where it is. That
+/// key and header are not counted shifts where strings move, not how often.
+fn size_class(bytes: u64) -> u64 {
+    let top = bytes.max(4).ilog2();
+    u64::from(top) << 2 | (bytes >> (top - 2)) & 3
 }
 
 /// SETRANGE fills with zeros up to its offset.
@@ -221,15 +275,17 @@ pub fn setrange(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     let end = offset.and_then(|offset| offset.checked_add(value.len() as u64));
     let end = end.filter(|end| !value.is_empty() && *end <= MAX_STRING_BYTES as u64).unwrap_or(0);
     let bytes = end.saturating_sub(context.least_string_bytes(key));
-    let copied = if bytes > 0 { end - bytes } else { 0 };
-    let cost = Cost::of_args(args).growing(Size { elements: 0, bytes });
+    let copied = if bytes > 0 { context.most_string_bytes(key).min(end) } else { 0 };
+    let touched = of_bytes(copied.saturating_add(bytes));
+    let cost = Cost::of_args(args).growing(Size { elements: 0, bytes }).walking(touched);
     Cost { transient: cost.transient.max(copied), ..cost }
 }
 
 /// COPY, ZRANGESTORE: what the source holds.
 pub fn copy_of<const SOURCE: usize>(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     let size = args.get(SOURCE).map_or(Size::default(), |key| context.size(key));
-    Cost::of_args(args).walking(size.elements).growing(Size { bytes: size.bytes, elements: size.elements })
+    let steps = size.elements.saturating_add(of_bytes(size.bytes));
+    Cost::of_args(args).walking(steps).growing(Size { bytes: size.bytes, elements: size.elements })
 }
 
 #[cfg(test)]

@@ -309,7 +309,7 @@ impl Command {
 
     /// Whether what one key holds may go to another.
     pub fn moves(&self) -> bool {
-        matches!(self.cost, CostKind::MovesElements | CostKind::MovesValues)
+        matches!(self.cost, CostKind::MovesElements | CostKind::MovesValues | CostKind::Carries(_))
     }
 
     /// What a request with these arguments runs, and so the way that it takes. `args` fit the row's arity.

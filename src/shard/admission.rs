@@ -143,7 +143,7 @@ impl Gate<'_> {
         let admission = self.weigh(plan, cost, is_first, "command");
         if admission == Admission::Take {
             plan.forecast.add(cost, std::iter::empty());
-            note_moves(&mut plan.forecast, command, None);
+            note_moves(&mut plan.forecast, command.cost, None);
         }
         Ok(admission)
     }
@@ -157,13 +157,12 @@ impl Gate<'_> {
         let mut total = Cost::default();
         for one in logged_commands(encoded) {
             let one = &one?;
-            if matches!(one.command.cost, CostKind::Compounds(_)) {
+            if matches!(one.command.cost, CostKind::Compounds(_) | CostKind::Carries(_)) {
                 plan.forecast.tell_keys_apart();
             }
             let cost = self.cost(&plan.forecast, one);
             total = total.and(cost);
-            plan.forecast.add(cost, one.written());
-            note_moves(&mut plan.forecast, one.command, None);
+            self.note(&mut plan.forecast, one, cost, None);
         }
         Ok(self.weigh(plan, total, is_first, "command"))
     }
@@ -210,18 +209,17 @@ impl Gate<'_> {
                 Step::Speak(_) => {}
                 Step::Read { command, db, args } => {
                     let args: EntryArgs<'_> = args.iter().map(|arg| &**arg).collect();
-                    total = total.walking(self.known_read_steps(&plan.forecast, command, *db, &args));
+                    total = total.walking(self.counted_read_steps(&plan.forecast, command, *db, &args));
                 }
                 Step::Write(_) => {
                     let Some(one) = logged.next().transpose()? else { break };
                     let cost = self.cost(&plan.forecast, &one);
                     total = total.and(cost);
-                    plan.forecast.add(cost, one.written());
-                    if is_measured && held.is_none() && one.command.moves() && !one.command.keys.is_empty() {
+                    let moves_elements = matches!(one.command.cost, CostKind::MovesElements);
+                    if is_measured && held.is_none() && moves_elements {
                         held = Some(self.held(steps, encoded)?);
                     }
-                    let held = held.filter(|_| !one.command.keys.is_empty());
-                    note_moves(&mut plan.forecast, one.command, held);
+                    self.note(&mut plan.forecast, &one, cost, held);
                 }
             }
         }
@@ -249,27 +247,49 @@ impl Gate<'_> {
 
     /// What a read may touch at most where it runs, after what is planned.
     fn read_steps(&self, forecast: &Forecast, command: &Command, db: usize, args: &Args<'_>) -> u64 {
-        let (locks, known) = command.locks(args);
-        let view = self.machine.applier.keyspace().read(locks);
-        let reader = ReadContext::new(&view, db, self.stamp.now_ms, 0).knowing(known);
-        reads::of_read(command, &CostContext::new(&reader, forecast), args)
+        self.with_reader(command, db, args, |reader| {
+            reads::of_read(command, &CostContext::new(reader, forecast), args)
+        })
     }
 
-    /// The same where a bound must be near: if anything may be in its key by then, what it would touch now. Reads of a transaction
-    /// are counted as they run, too.
-    fn known_read_steps(&self, forecast: &Forecast, command: &Command, db: usize, args: &Args<'_>) -> u64 {
-        let most = self.read_steps(forecast, command, db, args);
-        if most < Size::HUGE { most } else { self.read_steps(&Forecast::default(), command, db, args) }
+    /// What a read of a transaction may touch, for all that is known: it is counted again as it runs.
+    fn counted_read_steps(&self, forecast: &Forecast, command: &Command, db: usize, args: &Args<'_>) -> u64 {
+        self.with_reader(command, db, args, |reader| {
+            reads::of_read(command, &CostContext::new(reader, forecast).of_counted_reads(), args)
+        })
+    }
+
+    fn with_reader<T>(
+        &self,
+        command: &Command,
+        db: usize,
+        args: &Args<'_>,
+        act: impl FnOnce(&ReadContext<'_>) -> T,
+    ) -> T {
+        let (locks, known) = command.locks(args);
+        let view = self.machine.applier.keyspace().read(locks);
+        act(&ReadContext::new(&view, db, self.stamp.now_ms, 0).knowing(known))
     }
 
     fn cost(&self, forecast: &Forecast, one: &Logged<'_>) -> Cost {
         let Some(measure) = one.command.cost.measure() else {
             return cost::charged(one.command, Cost::of_args(&one.args));
         };
-        let (locks, known) = one.command.locks(&one.args);
-        let view = self.machine.applier.keyspace().read(locks);
-        let reader = ReadContext::new(&view, one.db, self.stamp.now_ms, 0).knowing(known);
-        cost::charged(one.command, measure(&CostContext::new(&reader, forecast), &one.args))
+        self.with_reader(one.command, one.db, &one.args, |reader| {
+            cost::charged(one.command, measure(&CostContext::new(reader, forecast), &one.args))
+        })
+    }
+
+    /// A command is planned; `held` is what all keys of its transaction hold now, if that is known.
+    fn note(&self, forecast: &mut Forecast, one: &Logged<'_>, cost: Cost, held: Option<Size>) {
+        forecast.add(cost, one.written());
+        note_moves(forecast, one.command.cost, held);
+        if matches!(one.command.cost, CostKind::Carries(_)) {
+            let (key, now_ms) = (one.args[1], self.stamp.now_ms);
+            let view = self.machine.applier.keyspace().read(LockSet::of_key(key));
+            let now = ReadContext::new(&view, one.db, now_ms, 0).entry(key).map(Size::of).unwrap_or_default();
+            forecast.carried(key, now, one.written());
+        }
     }
 
     fn weigh(&mut self, plan: &mut Plan, cost: Cost, is_first: bool, what: &str) -> Admission {
@@ -327,11 +347,11 @@ fn is_first(plan: &Plan) -> bool {
     plan.logged == 0 && plan.forecast.is_empty()
 }
 
-fn note_moves(forecast: &mut Forecast, command: &Command, held: Option<Size>) {
-    match command.cost {
-        CostKind::MovesElements if held.is_none() => forecast.moved_elements(),
-        CostKind::MovesElements | CostKind::MovesValues => forecast.moved_values(held),
-        CostKind::Arguments | CostKind::Measured(_) | CostKind::Compounds(_) => {}
+fn note_moves(forecast: &mut Forecast, kind: CostKind, held: Option<Size>) {
+    match kind {
+        CostKind::MovesElements => forecast.moved_elements(held),
+        CostKind::MovesValues => forecast.moved_values(),
+        CostKind::Arguments | CostKind::Measured(_) | CostKind::Compounds(_) | CostKind::Carries(_) => {}
     }
 }
 

@@ -3,8 +3,9 @@
 //! - As long as nothing needs better, every key may have gained all that was planned.
 //! - A command that puts what keys hold into another would double that bound each time. From the first such command on what keys
 //!   gain is kept by key.
-//! - A command that moves values makes bounds by key void: where it is told what the keys of all commands hold, any of them may hold
-//!   all of that, else anything at all.
+//! - RENAME and MOVE take a value from one key to another: the other holds what the first held, or what it held itself.
+//! - Elements that LMOVE or SMOVE take are one a command, but their bytes may be any that keys hold. After SWAPDB a key may hold
+//!   anything.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +18,24 @@ pub struct Forecast {
     total: Cost,
     /// What any key may have gained, beside what is kept by key.
     anywhere: Size,
+    /// What any key may have got from other keys.
+    moved: Size,
     /// By key, whatever its database.
-    by_key: Option<BTreeMap<Box<[u8]>, Size>>,
+    by_key: Option<BTreeMap<Box<[u8]>, Gain>>,
+}
+
+/// What one key may have got.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gain {
+    /// Beside what it holds.
+    added: Size,
+    /// In place of what it holds.
+    carried: Size,
 }
 
 impl Forecast {
     pub fn is_empty(&self) -> bool {
-        self.total == Cost::default() && self.anywhere == Size::default()
+        self.total == Cost::default() && self.anywhere == Size::default() && self.moved == Size::default()
     }
 
     /// Whether gains are kept by key.
@@ -36,23 +48,47 @@ impl Forecast {
         self.total
     }
 
+    fn of_key(&self, key: &[u8]) -> Gain {
+        self.by_key.as_ref().and_then(|by_key| by_key.get(key)).copied().unwrap_or_default()
+    }
+
+    /// What was surely added to this key and to no other.
+    pub fn added_alone(&self, key: &[u8]) -> Size {
+        self.of_key(key).added
+    }
+
+    /// The most that commands may have added to a key, without what they took from other keys.
+    pub fn added(&self, key: &[u8]) -> Size {
+        match &self.by_key {
+            None => self.added_anywhere(),
+            Some(_) => self.anywhere.plus(self.of_key(key).added),
+        }
+    }
+
     /// The most that a key may have gained.
     pub fn gained(&self, key: &[u8]) -> Size {
-        match &self.by_key {
-            None => self.gained_anywhere(),
-            Some(by_key) => self.anywhere.plus(by_key.get(key).copied().unwrap_or_default()),
-        }
+        self.added(key).plus(self.moved).plus(self.of_key(key).carried)
+    }
+
+    /// The most that a key may hold that holds so much now.
+    pub fn size(&self, key: &[u8], now: Size) -> Size {
+        now.max(self.of_key(key).carried).plus(self.added(key)).plus(self.moved)
+    }
+
+    /// The most that commands may have added to any key.
+    pub fn added_anywhere(&self) -> Size {
+        self.anywhere.plus(self.total.growth)
     }
 
     /// The most that any key may have gained.
     pub fn gained_anywhere(&self) -> Size {
-        self.anywhere.plus(self.total.growth)
+        self.added_anywhere().plus(self.moved)
     }
 
     /// From here on gains are kept by key.
     pub fn tell_keys_apart(&mut self) {
         if self.by_key.is_none() {
-            self.anywhere = self.gained_anywhere();
+            self.anywhere = self.added_anywhere();
             self.by_key = Some(BTreeMap::new());
         }
     }
@@ -62,8 +98,8 @@ impl Forecast {
         self.total = self.total.and(cost);
         let Some(by_key) = &mut self.by_key else { return };
         for key in grown {
-            let gained = by_key.entry(Box::from(key)).or_default();
-            *gained = gained.plus(cost.growth);
+            let gain = by_key.entry(Box::from(key)).or_default();
+            gain.added = gain.added.plus(cost.growth);
         }
     }
 
@@ -73,22 +109,33 @@ impl Forecast {
         let argument = Cost::of_arguments(1, 0);
         self.total = self.total.and(Cost { growth: Size::default(), ..argument });
         if command.moves() {
-            self.moved_elements();
+            self.moved_elements(None);
         }
     }
 
-    /// Elements may have gone from any key to any other.
-    pub fn moved_elements(&mut self) {
-        self.anywhere.bytes = Size::HUGE;
+    /// An element may have gone from any key to any other; that it is one more there was counted with its command. `held` is what
+    /// all keys of the plan held at its beginning, if that is known.
+    pub fn moved_elements(&mut self, held: Option<Size>) {
+        let bytes = held.map_or(Size::HUGE, |held| held.plus(self.total.growth).bytes);
+        self.moved.bytes = self.moved.bytes.max(bytes);
     }
 
-    /// Values may have gone from any key to any other. `held` is what all keys of the plan held at its beginning, if that is known.
-    pub fn moved_values(&mut self, held: Option<Size>) {
-        let moved = match held {
-            Some(held) => held.plus(self.total.growth),
-            None => Size { elements: Size::HUGE, bytes: Size::HUGE },
-        };
-        // Another command may have moved more before.
-        self.anywhere = self.anywhere.max(moved);
+    /// Values may have gone from any key to any other.
+    pub fn moved_values(&mut self) {
+        self.moved = Size { elements: Size::HUGE, bytes: Size::HUGE };
+    }
+
+    /// The value of a key, which holds so much `now`, may have gone to other keys.
+    pub fn carried<'k>(&mut self, from: &[u8], now: Size, to: impl Iterator<Item = &'k [u8]>) {
+        let source = self.of_key(from);
+        let carried = now.max(source.carried);
+        let Some(by_key) = &mut self.by_key else { return self.moved_values() };
+        for key in to.filter(|key| *key != from) {
+            let gain = by_key.entry(Box::from(key)).or_default();
+            *gain = Gain { added: gain.added.max(source.added), carried: gain.carried.max(carried) };
+        }
+        // In another database it is a key of the same name.
+        let gain = by_key.entry(Box::from(from)).or_default();
+        gain.carried = carried;
     }
 }

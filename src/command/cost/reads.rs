@@ -13,8 +13,6 @@ use crate::keyspace::types::list::List;
 
 /// Bytes of arguments that are looked up within a step. An argument takes two bytes at least.
 const ARGUMENT_BYTES_PER_STEP: u64 = 4;
-/// Bytes of a value that are encoded or hashed within a step.
-const VALUE_BYTES_PER_STEP: u64 = 64;
 /// Bytes of a pattern that are compared with a text within a step.
 const PATTERN_BYTES_PER_STEP: u64 = 8;
 /// Steps in which all slots are passed.
@@ -96,7 +94,7 @@ pub const DIGESTS: CostKind = CostKind::Measured(values::<2>);
 fn keys_of(context: &CostContext<'_, '_>) -> u64 {
     let reader = context.reader;
     let keys = reader.usage(reader.db).keys as u64;
-    keys.saturating_add(context.forecast.gained_anywhere().elements)
+    keys.saturating_add(context.gained_anywhere().elements)
 }
 
 /// What it takes to compare a text with a pattern of so many bytes.
@@ -185,6 +183,6 @@ fn list_search(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
 /// What the keys from a place on hold, with its bytes.
 fn values<const FROM: usize>(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     let sizes = args.get(FROM..).unwrap_or_default().iter().map(|key| context.size(key));
-    let steps = sizes.map(|size| size.elements.saturating_add(size.bytes / VALUE_BYTES_PER_STEP));
+    let steps = sizes.map(|size| size.elements.saturating_add(super::of_bytes(size.bytes)));
     Cost::of_args(args).walking(steps.fold(0, u64::saturating_add))
 }

@@ -168,8 +168,34 @@ fn what_is_planned_counts_for_what_comes_after_it() {
     assert!(forecast.total().bytes() > 40_000_000);
     let again = cost(&db, &forecast, "COPY {t}39 {t}x");
     assert!(again.bytes() > 2_000_000 && again.bytes() < 3_000_000);
-    forecast.moved_values(None);
+    forecast.moved_values();
     assert!(cost(&db, &forecast, "COPY {t}a {t}y").refusal("command").is_some());
+}
+
+/// Steps counted no bytes: what moves 500 MB each time took as many as what moves one.
+#[test]
+fn what_moves_a_long_string_costs_its_bytes() {
+    let mut db = TestDb::new();
+    db.run("SETRANGE {t}a 6399999 x");
+    db.run("RPUSH {t}l a b c");
+    let exact = Forecast::default();
+    let steps = |line: &str, forecast: &Forecast| cost(&db, forecast, line).steps;
+    for line in ["RENAME {t}a {t}bb", "RENAMENX {t}a {t}bb", "COPY {t}a {t}b", "SETRANGE {t}b 6400000 x"] {
+        assert!((100_000..101_000).contains(&steps(line, &exact)), "{line}: {}", steps(line, &exact));
+    }
+    assert!(steps("SETRANGE {t}a 6400000 x", &exact) >= 100_000);
+    let class = "x".repeat(1_000_000);
+    assert!(steps(&format!("APPEND {{t}}a {class}"), &exact) >= 100_000);
+    for line in ["RENAME {t}l {t}m", "MOVE {t}a 1", "APPEND {t}a x", "SETRANGE {t}a 0 x", "GETSET {t}a x"] {
+        assert!(steps(line, &exact) < 10, "{line}: {}", steps(line, &exact));
+    }
+    // Where it is planned that it goes to another key, it is there that it is long.
+    let mut carried = Forecast::default();
+    carried.tell_keys_apart();
+    let now = Size { elements: 1, bytes: 6_400_000 };
+    carried.carried(b"{t}a", now, [&b"{t}a"[..], b"{t}bb"].into_iter());
+    assert!(steps("RENAME {t}bb {t}a", &carried) >= 100_000);
+    assert!(steps("RENAME {t}c {t}d", &carried) < 10);
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of keys in the database",
             "Returns all key names that match a pattern.",
         ),
-        Command::write("move", 3, transfer::move_to_database).cost(CostKind::MovesValues)
+        Command::write("move", 3, transfer::move_to_database).cost(CostKind::Carries(cost::move_to_database))
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE)])
             .docs("1.0.0", "O(1)", "Moves a key to another database."),
@@ -108,12 +108,12 @@ pub const FAMILY: Family = Family {
             .flags(&[WALKS])
             .docs("1.0.0", "O(1)", "Returns a random key name from the database."),
         Command::write("rename", 3, transfer::rename)
-            .cost(CostKind::MovesValues)
+            .cost(CostKind::Carries(cost::rename))
             .reads_when(is_own_name, transfer::rename_nothing)
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_UPDATE)])
             .docs("1.0.0", "O(1)", "Renames a key and overwrites the destination."),
         Command::write("renamenx", 3, transfer::renamenx)
-            .cost(CostKind::MovesValues)
+            .cost(CostKind::Carries(cost::rename))
             .reads_when(is_own_name, transfer::rename_nothing_nx)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::OW_INSERT)])

@@ -99,6 +99,25 @@ fn an_exec_of_100_000_lcs_is_refused_before_anything_of_it_is_done() {
     assert_eq!(rig.run(1, "SET {t}a x ; SET {t}b xy ; LCS {t}a {t}b LEN"), "[OK OK 1]");
 }
 
+/// Each read after a move was weighed as if its key held all that any key of the EXEC held.
+#[test]
+fn an_exec_that_reads_small_keys_after_it_moved_from_a_large_one_is_taken() {
+    let mut rig = Rig::new(1);
+    let elements: String = (0..100_000).map(|n| format!(" {n}")).collect();
+    let reads = " ; HGETALL {t}h ; LRANGE {t}p 0 -1 ; RENAME {t}x {t}y ; COPY {t}h {t}i".repeat(1_000);
+    for (fill, moves) in [
+        ("RPUSH", "LMOVE {t}q {t}p LEFT LEFT"),
+        ("RPUSH", "RPOPLPUSH {t}q {t}p"),
+        ("SADD", "SMOVE {t}q {t}s 7"),
+        ("RPUSH", "RENAME {t}q {t}r"),
+    ] {
+        assert_eq!(rig.run(1, &format!("{fill} {{t}}q{elements}")), "100000");
+        let taken = rig.run(1, &format!("SET {{t}}x 1 ; {moves}{reads}"));
+        assert!(taken.starts_with("[OK "), "{moves}: {}", &taken[..taken.len().min(200)]);
+        rig.run(1, "DEL {t}q {t}p {t}s {t}r {t}y");
+    }
+}
+
 /// What may be anywhere after SWAPDB is no reason to refuse what reads it.
 #[test]
 fn an_exec_that_swaps_databases_and_reads_is_taken() {
