@@ -60,11 +60,11 @@ impl Connection {
     /// something to send.
     pub fn answered(&self, bytes: &[u8], span: &Span, applied: u64) -> bool {
         let mut line = self.line.borrow_mut();
-        let unsent = line.out.len() - self.sent.get();
+        let unsent = line.out.len() - self.sent.get() + line.waiting_message_bytes();
         line.is_cut |= span.is_cut || unsent + bytes.len() > self.hard_limit.get();
         if span.answers == 0 {
             if !line.is_cut {
-                line.out.extend_from_slice(bytes);
+                line.message(bytes);
             }
             return true;
         }

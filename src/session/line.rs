@@ -3,7 +3,8 @@
 //! - A request is unanswered while the log or the primary has it; answers come in the order of requests.
 //! - Replies are bounded by the client's output limit; one that is not is left out, and the client is closed.
 //! - What CLIENT REPLY turns off is thrown away where it would be written, so what was written before is sent all the same.
-//! - The answer to an EXEC some of whose commands run here is kept until the session has put their answers into it.
+//! - The answer to an EXEC some of whose commands run here is kept until the session has put their answers into it. Messages that
+//!   come meanwhile are kept, too: they follow it.
 
 use crate::client::Blocked;
 use crate::session::transaction::{Merge, Part};
@@ -98,6 +99,19 @@ impl Line {
         } else if !self.is_muted() && !self.is_cut {
             self.out.extend_from_slice(bytes);
         }
+    }
+
+    /// Takes a message to a subscriber, which is no answer.
+    pub fn message(&mut self, bytes: &[u8]) {
+        match &mut self.merge {
+            Some(merge) => merge.later_messages.extend_from_slice(bytes),
+            None => self.out.extend_from_slice(bytes),
+        }
+    }
+
+    /// Bytes of messages that wait for the answer to an EXEC.
+    pub fn waiting_message_bytes(&self) -> usize {
+        self.merge.as_ref().map_or(0, |merge| merge.later_messages.len())
     }
 
     /// To be called after requests were answered: lets the next request in if it had to wait for that.

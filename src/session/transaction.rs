@@ -292,7 +292,8 @@ impl Session {
                 return ExecEnd::Unintelligible;
             }
             let at = answer.len() - rest.len();
-            line.merge = Some(Merge { parts: parts.into_iter(), answer, at, merged: Merged::default() });
+            let (merged, later_messages) = Default::default();
+            line.merge = Some(Merge { parts: parts.into_iter(), answer, at, merged, later_messages });
         }
         let Some(mut merge) = line.merge.take() else { return ExecEnd::Fine };
         match self.merge(&mut merge, line) {
@@ -311,6 +312,7 @@ impl Session {
             true => line.out.extend_from_slice(&merged.messages),
             false => line.answer(&out),
         }
+        line.message(&merge.later_messages);
         line.settle();
         ExecEnd::Fine
     }
@@ -318,7 +320,7 @@ impl Session {
     /// Runs local steps for a while, and puts their answers between the elements of the answer.
     fn merge(&mut self, merge: &mut Merge, line: &mut Line) -> MergeEnd {
         let until_ms = self.shared.clock.monotonic_ms() + LOCAL_STEPS_MS;
-        for part in merge.parts.by_ref() {
+        while let Some(part) = merge.parts.next() {
             let Part::Local { queued, told } = part else {
                 let Some(reply) = take_reply_at(&merge.answer, &mut merge.at) else {
                     return MergeEnd::Unintelligible;
@@ -334,7 +336,7 @@ impl Session {
             if queued.command.0.session == SessionCommand::ReplyMode {
                 self.adopt_reply_mode(line);
             }
-            if self.shared.clock.monotonic_ms() >= until_ms {
+            if merge.parts.len() > 0 && self.shared.clock.monotonic_ms() >= until_ms {
                 return MergeEnd::GivesWay;
             }
         }
@@ -428,6 +430,8 @@ pub struct Merge {
     /// Bytes of the answer that are taken.
     at: usize,
     merged: Merged,
+    /// Messages that came since a local step subscribed to them: they follow the answer.
+    pub(super) later_messages: Vec<u8>,
 }
 
 /// What a run of local steps led to.

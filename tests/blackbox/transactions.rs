@@ -1,5 +1,9 @@
 //! Transactions between clients: what is watched, and that nobody sees a half.
 
+use std::time::Duration;
+
+use perdura_testkit::client::encode;
+use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Client, Cluster, Node};
 
 use crate::perdura;
@@ -173,4 +177,39 @@ fn who_watches_a_key_that_is_not_there_does_not_mind_a_flush() {
         other.check(change, "+OK");
         check_all(&mut one, &[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "[+PONG]")]);
     }
+}
+
+/// Local steps of an EXEC that take seconds: DEBUG DIGEST of 10,000 keys, again and again.
+const DIGESTS: usize = 100;
+
+fn node_with_keys() -> Node {
+    let node = perdura().start();
+    let pairs: Vec<String> = (0..10_000).flat_map(|n| [format!("key:{n}"), String::from("v")]).collect();
+    let args: Vec<&[u8]> =
+        ["MSET"].into_iter().chain(pairs.iter().map(String::as_str)).map(str::as_bytes).collect();
+    assert_eq!(node.client().call(&args).to_string(), "+OK");
+    node
+}
+
+/// Sends MULTI, what is given with many digests between, and EXEC; returns once all is queued.
+fn send_slow_exec(client: &mut Client, first: &str, last: &str) {
+    check_all(client, &[("MULTI", "+OK"), (first, "+QUEUED")]);
+    client.send_bytes(&encode(&[b"DEBUG", b"DIGEST"]).repeat(DIGESTS));
+    (0..DIGESTS).for_each(|_| client.expect("+QUEUED"));
+    client.check(last, "+QUEUED");
+    client.send_line("EXEC");
+}
+
+/// In RESP2 a message that came before the array would be taken for the answer, and so on for ever.
+#[test]
+fn a_message_that_comes_during_an_exec_follows_its_answer() {
+    let node = node_with_keys();
+    let (mut subscriber, mut publisher) = (node.client(), node.client());
+    send_slow_exec(&mut subscriber, "SUBSCRIBE c", "SET x 1");
+    wait_for("the step has subscribed", Duration::from_secs(20), || {
+        (publisher.run("PUBLISH c m").integer() == 1).then_some(())
+    });
+    let answer = subscriber.read();
+    assert_eq!(answer.items().len(), 2 + DIGESTS, "{answer}");
+    subscriber.expect("[message c m]");
 }

@@ -150,7 +150,7 @@ impl ServerConnection {
     /// Takes in answers from the log.
     pub fn answered(&mut self, bytes: &[u8], answers: u32) {
         if answers == 0 {
-            self.line.out.extend_from_slice(bytes);
+            self.line.message(bytes);
             return;
         }
         self.line.answer(bytes);
