@@ -46,6 +46,9 @@ const LEASE_RETRY: Duration = Duration::from_millis(2);
 /// For how long they wait at most: a lease that has not come by then may never come.
 const LEASE_PATIENCE_MS: u64 = 10_000;
 
+/// For how long a connection that ends waits at most: for answers that it is owed, and for its client to take them.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Why a connection ends.
 enum End {
     Closed,
@@ -121,6 +124,7 @@ impl ConnectionTask {
     /// Serves until the connection ends.
     pub async fn run(mut self) {
         let end = self.serve().await;
+        self.finish_exec().await;
         if matches!(end, End::OutputLimit) {
             self.session.shared.metrics.clients.cut_off.inc();
             tracing::warn!(
@@ -249,10 +253,7 @@ impl ConnectionTask {
         let began_ns = self.begin_work().await;
         self.attend_unblock();
         self.attend_upstream();
-        let exec_end = self.session.finish_exec(&mut self.connection.line.borrow_mut());
-        if exec_end == ExecEnd::Unintelligible {
-            self.give_up("an EXEC's answer does not fit what was sent");
-        }
+        self.run_local_steps();
         if self.connection.broken.get() || self.session.client.close_after_reply {
             return Progress::Close;
         }
@@ -274,6 +275,40 @@ impl ConnectionTask {
             self.account(ended_ns - began_ns, consumed);
         }
         progress
+    }
+
+    /// Brings an EXEC that was answered nearer to its end.
+    fn run_local_steps(&mut self) {
+        let exec_end = self.session.finish_exec(&mut self.connection.line.borrow_mut());
+        if exec_end == ExecEnd::Unintelligible {
+            self.give_up("an EXEC's answer does not fit what was sent");
+        }
+    }
+
+    /// Finishes an EXEC that is under way, whatever ends its connection: its local steps are carried out with the others, or none is.
+    async fn finish_exec(&mut self) {
+        if self.connection.line.borrow().exec.is_some() {
+            let _ = tokio::time::timeout(CLOSING_PATIENCE, self.exec_is_answered()).await;
+        }
+        while self.has_answered_exec() {
+            self.run_local_steps();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn exec_is_answered(&mut self) {
+        self.connection.paused.set(true);
+        loop {
+            self.attend_upstream();
+            if self.has_answered_exec() || !self.connection.line.borrow().has_unanswered() {
+                return;
+            }
+            let has_room = self.connection.unsent() <= PAUSE_OUTPUT_BYTES;
+            tokio::select! {
+                () = self.connection.info.wake.notified() => {}
+                () = Upstream::ready(&mut self.upstream), if has_room => {}
+            }
+        }
     }
 
     /// If the lease ran out before the reads at hand were done, at the monotonic time `done_ms`, they may be stale. They are
@@ -610,6 +645,7 @@ impl ConnectionTask {
 
     /// Sends what is still owed, within a bound, then closes.
     async fn close_gently(&mut self) -> End {
+        self.finish_exec().await;
         let drained = async {
             while !self.connection.broken.get() {
                 self.connection.flush();
@@ -624,7 +660,7 @@ impl ConnectionTask {
                 }
             }
         };
-        let _ = tokio::time::timeout(Duration::from_secs(5), drained).await;
+        let _ = tokio::time::timeout(CLOSING_PATIENCE, drained).await;
         End::Closed
     }
 }

@@ -46,7 +46,7 @@ pub struct Line {
 pub struct Exec {
     /// One for each queued command.
     pub parts: Vec<Part>,
-    /// What the log or the primary has answered.
+    /// What the log or the primary has answered; nothing where the answer was left out.
     pub answer: Option<Vec<u8>>,
 }
 

@@ -44,6 +44,14 @@ pub enum Part {
     Local { queued: Queued, told: bool },
 }
 
+impl Part {
+    fn was_not_told(&mut self) {
+        if let Part::Local { told, .. } = self {
+            *told = false;
+        }
+    }
+}
+
 /// What the next command of a transaction runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Chosen {
@@ -280,9 +288,15 @@ impl Session {
     /// Brings an EXEC that has local steps nearer to its end, once the answer to the others has come. To be called whenever answers
     /// were taken, and as long as [`Line::has_answered_exec`].
     pub fn finish_exec(&mut self, line: &mut Line) -> ExecEnd {
-        if let Some(Exec { parts, answer }) = line.take_answered_exec() {
+        if let Some(Exec { mut parts, answer }) = line.take_answered_exec() {
             let answer = answer.unwrap_or_default();
-            let Some((count, rest)) = open_array(&answer) else {
+            if answer.is_empty() {
+                // It was left out, and its client is closed: the others were carried out.
+                parts.retain(|part| matches!(part, Part::Local { .. }));
+                parts.iter_mut().for_each(Part::was_not_told);
+            }
+            let opened = if answer.is_empty() { Some((0, &answer[..])) } else { open_array(&answer) };
+            let Some((count, rest)) = opened else {
                 line.answer(&answer);
                 line.settle();
                 return if is_no(&answer) { ExecEnd::Fine } else { ExecEnd::Unintelligible };
@@ -332,7 +346,8 @@ impl Session {
             if told && take_reply_at(&merge.answer, &mut merge.at).is_none() {
                 return MergeEnd::Unintelligible;
             }
-            line.is_cut |= !self.run_local_step(&queued, &mut merge.merged);
+            let room = if line.is_cut { 0 } else { self.reply_limit() };
+            line.is_cut |= !self.run_local_step(&queued, &mut merge.merged, room);
             if queued.command.0.session == SessionCommand::ReplyMode {
                 self.adopt_reply_mode(line);
             }
@@ -343,8 +358,8 @@ impl Session {
         if merge.at == merge.answer.len() { MergeEnd::Done } else { MergeEnd::Unintelligible }
     }
 
-    /// False if its answer is more than there is room for.
-    fn run_local_step(&mut self, queued: &Queued, merged: &mut Merged) -> bool {
+    /// False if that leaves the answer longer than `most` bytes.
+    fn run_local_step(&mut self, queued: &Queued, merged: &mut Merged, most: usize) -> bool {
         let QueuedCommand(command) = queued.command;
         let start = merged.bytes.len();
         let mut fits = true;
@@ -352,7 +367,7 @@ impl Session {
             // Its lines would come between the transaction's replies.
             SessionCommand::Monitor => Reply::new(&mut merged.bytes, self.client.resp).error(NO_MONITOR),
             _ => {
-                let room = self.reply_limit().saturating_sub(start);
+                let room = most.saturating_sub(start);
                 fits = self.call_local(command, &queued.slices(), &mut merged.bytes, room);
             }
         }
