@@ -112,7 +112,7 @@ impl Scenario {
             max_append_bytes: *dice.pick(&[1, 300, 1 << 20]),
             entry_cache_bytes: *dice.pick(&[0, 1 << 10, 2 << 20]),
             max_inflight_appends: *dice.pick(&[2, 32]),
-            long_bytes: *Dice::of(seed, "parts").pick(&[1 << 20, 1 << 20, 20_000, 2000, 150]),
+            long_bytes: long_bytes(seed),
             catch_up_bytes_per_second: *Dice::of(seed, "pace").pick(&[0, 20_000]),
             tear,
             write_granularity: *dice.pick(&[1, 4096]),
@@ -145,6 +145,15 @@ impl Scenario {
 fn bandwidth(seed: u64) -> Option<u64> {
     let mut dice = Dice::of(seed, "bandwidth");
     dice.chance(250).then(|| dice.magnitude(500_000..20_000_000))
+}
+
+/// So long that a large value has no more than some twenty parts.
+fn long_bytes(seed: u64) -> usize {
+    let mut dice = Dice::of(seed, "parts");
+    match bandwidth(seed) {
+        Some(_) => *dice.pick(&[1 << 20, 10_000]),
+        None => *dice.pick(&[1 << 20, 2000, 150]),
+    }
 }
 
 /// Most groups run with the same flags on all nodes.
