@@ -54,6 +54,24 @@ fn sunionstore_of_the_same_set_15_000_times_costs_as_one() {
     assert!(stopwatch.elapsed() < LIMIT, "{:?}", stopwatch.elapsed());
 }
 
+/// All scores were made anew for each name.
+#[test]
+fn zunionstore_of_60_000_sets_of_one_member_takes_a_moment() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.set_limit(Duration::from_secs(60));
+    let keys: Vec<Vec<u8>> = numbered("z", 60_000).collect();
+    let mut sender = client.second_handle();
+    let adds: Vec<u8> = keys.iter().flat_map(|key| encode(&[b"ZADD", key, b"1", key])).collect();
+    let sending = std::thread::spawn(move || sender.send_bytes(&adds));
+    keys.iter().for_each(|_| client.expect(":1"));
+    sending.join().expect("all is sent");
+    let stopwatch = Stopwatch::start();
+    let args = words("ZUNIONSTORE d 60000").into_iter().chain(keys).collect();
+    assert_eq!(call(&mut client, args), ":60000");
+    assert!(stopwatch.elapsed() < LIMIT, "{:?}", stopwatch.elapsed());
+}
+
 #[test]
 fn what_would_touch_too_many_elements_is_refused_and_not_logged() {
     let (_node, mut client) = node_with_a_set();

@@ -27,6 +27,8 @@ impl Algebra {
 
 /// To weigh a score once more costs this share of a step.
 const WEIGHINGS_PER_STEP: u64 = 8;
+/// To add to the score of a member that is in the result takes a search, and a place in the order that is left and one that is found.
+const STEPS_PER_SCORE_AGAIN: u64 = 8;
 /// As many sources of one size are united member by member where they are named alternately; of more each is walked each time it is named.
 pub const MAX_UNITED: usize = 8;
 
@@ -69,7 +71,7 @@ fn of_alternating(mut named: Vec<(u64, u64)>) -> u64 {
             0 => 0,
             _ if sources == 1 => 0,
             _ if group.len() <= MAX_UNITED => sources * sources,
-            again => again,
+            again => again.saturating_mul(STEPS_PER_SCORE_AGAIN),
         };
         sum.saturating_add(elements.saturating_mul(walks))
     })

@@ -52,7 +52,7 @@ impl Forecast {
         self.by_key.as_ref().and_then(|by_key| by_key.get(key)).copied().unwrap_or_default()
     }
 
-    /// What was surely added to this key and to no other.
+    /// What commands may have added to this key since keys are told apart.
     pub fn added_alone(&self, key: &[u8]) -> Size {
         self.of_key(key).added
     }

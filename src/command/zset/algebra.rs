@@ -251,23 +251,30 @@ impl Combination<'_, '_> {
     fn unite(&self, namings: &[Naming], visit: Visit<'_>) -> ControlFlow<()> {
         let is_of_one_size =
             |a: &Naming, b: &Naming| self.sources[a.source].len() == self.sources[b.source].len();
+        let mut scores = vec![None; self.sources.len()];
         namings.chunk_by(is_of_one_size).try_for_each(|namings| {
             let mut distinct: Vec<usize> = namings.iter().map(|naming| naming.source).collect();
             distinct.sort_unstable();
             distinct.dedup();
             let is_same = |a: &Naming, b: &Naming| a.source == b.source;
             if distinct.len() < namings.chunk_by(is_same).count() && distinct.len() <= MAX_UNITED {
-                return self.unite_by_member(&distinct, namings, visit);
+                return self.unite_by_member(&distinct, namings, &mut scores, visit);
             }
-            namings
-                .chunk_by(is_same)
-                .try_for_each(|namings| self.unite_by_member(&[namings[0].source], namings, visit))
+            namings.chunk_by(is_same).try_for_each(|namings| {
+                self.unite_by_member(&[namings[0].source], namings, &mut scores, visit)
+            })
         })
     }
 
-    /// Visits each member of some sources once, with its scores in all of them.
-    fn unite_by_member(&self, distinct: &[usize], namings: &[Naming], visit: Visit<'_>) -> ControlFlow<()> {
-        let mut scores = vec![None; self.sources.len()];
+    /// Visits each member of some sources once, with its scores in all of them; these are written to their places in `scores`. No
+    /// other source is touched: there may be very many.
+    fn unite_by_member(
+        &self,
+        distinct: &[usize],
+        namings: &[Naming],
+        scores: &mut [Option<f64>],
+        visit: Visit<'_>,
+    ) -> ControlFlow<()> {
         for (nth, place) in distinct.iter().enumerate() {
             let (before, after) = (&distinct[..nth], &distinct[nth + 1..]);
             before.iter().for_each(|other| scores[*other] = None);
@@ -277,7 +284,7 @@ impl Combination<'_, '_> {
                 }
                 scores[*place] = Some(score);
                 after.iter().for_each(|other| scores[*other] = self.sources[*other].score(member));
-                visit(member, &Addends { namings, scores: &scores, aggregate: self.aggregate })
+                visit(member, &Addends { namings, scores, aggregate: self.aggregate })
             })?;
         }
         ControlFlow::Continue(())
