@@ -101,6 +101,17 @@ impl Line {
         }
     }
 
+    /// As [`answer`](Self::answer), without a copy where nothing is unsent.
+    pub fn answer_long(&mut self, bytes: Vec<u8>) {
+        if self.is_muted() || self.is_cut {
+            return;
+        }
+        match self.out.is_empty() {
+            true => self.out = bytes,
+            false => self.out.extend_from_slice(&bytes),
+        }
+    }
+
     /// Takes a message to a subscriber, which is no answer.
     pub fn message(&mut self, bytes: &[u8]) {
         match &mut self.merge {

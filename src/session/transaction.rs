@@ -33,6 +33,12 @@ const FORECAST_BYTES: usize = 64;
 /// What the allocator may add to each argument.
 const ALLOCATION_BYTES: usize = 16;
 
+/// The longest header of an array: a type, twenty digits, the end of a line.
+const HEADER_ROOM: usize = 23;
+
+/// Of a longer answer than this, what is taken is freed before the rest is.
+const LONG_ANSWER_BYTES: usize = 1 << 20;
+
 const NO_MONITOR: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
 
 /// A queued command of a transaction whose EXEC is under way.
@@ -306,8 +312,7 @@ impl Session {
                 return ExecEnd::Unintelligible;
             }
             let at = answer.len() - rest.len();
-            let (merged, later_messages) = Default::default();
-            line.merge = Some(Merge { parts: parts.into_iter(), answer, at, merged, later_messages });
+            line.merge = Some(Merge::new(parts, answer, at));
         }
         let Some(mut merge) = line.merge.take() else { return ExecEnd::Fine };
         match self.merge(&mut merge, line) {
@@ -318,15 +323,12 @@ impl Session {
             }
             MergeEnd::Done => {}
         }
-        let merged = merge.merged;
-        let mut out = Vec::with_capacity(merged.bytes.len() + 16);
-        Reply::new(&mut out, self.client.resp).array(merged.elements);
-        out.extend_from_slice(&merged.bytes);
+        let Merge { merged, later_messages, .. } = merge;
         match line.is_muted() {
             true => line.out.extend_from_slice(&merged.messages),
-            false => line.answer(&out),
+            false => line.answer_long(merged.into_array(self.client.resp)),
         }
-        line.message(&merge.later_messages);
+        line.message(&later_messages);
         line.settle();
         ExecEnd::Fine
     }
@@ -336,14 +338,12 @@ impl Session {
         let until_ms = self.shared.clock.monotonic_ms() + LOCAL_STEPS_MS;
         while let Some(part) = merge.parts.next() {
             let Part::Local { queued, told } = part else {
-                let Some(reply) = take_reply_at(&merge.answer, &mut merge.at) else {
+                if !merge.take_reply() {
                     return MergeEnd::Unintelligible;
-                };
-                merge.merged.bytes.extend_from_slice(reply);
-                merge.merged.elements += 1;
+                }
                 continue;
             };
-            if told && take_reply_at(&merge.answer, &mut merge.at).is_none() {
+            if told && !merge.pass_over_reply() {
                 return MergeEnd::Unintelligible;
             }
             let room = if line.is_cut { 0 } else { self.reply_limit() };
@@ -449,6 +449,46 @@ pub struct Merge {
     pub(super) later_messages: Vec<u8>,
 }
 
+impl Merge {
+    /// `at` is where the replies of an answer begin.
+    fn new(parts: Vec<Part>, answer: Vec<u8>, at: usize) -> Merge {
+        // Memory that is not written costs nothing; what grows is copied again and again.
+        let mut bytes = Vec::with_capacity(HEADER_ROOM + answer.len());
+        bytes.resize(HEADER_ROOM, 0);
+        let merged = Merged { elements: 0, bytes, messages: Vec::new() };
+        Merge { parts: parts.into_iter(), answer, at, merged, later_messages: Vec::new() }
+    }
+
+    fn next_reply(&self) -> Option<std::ops::Range<usize>> {
+        let reply = take_reply(&mut &self.answer[self.at..])?;
+        Some(self.at..self.at + reply.len())
+    }
+
+    /// Moves the next reply of the answer; false where there is none.
+    fn take_reply(&mut self) -> bool {
+        let Some(reply) = self.next_reply() else { return false };
+        self.at = reply.end;
+        self.merged.bytes.extend_from_slice(&self.answer[reply]);
+        self.merged.elements += 1;
+        self.drop_taken();
+        true
+    }
+
+    fn pass_over_reply(&mut self) -> bool {
+        let next = self.next_reply();
+        self.at = next.as_ref().map_or(self.at, |reply| reply.end);
+        next.is_some()
+    }
+
+    /// Frees what is taken of a long answer, each time that it is half.
+    fn drop_taken(&mut self) {
+        if self.at > LONG_ANSWER_BYTES && self.at > self.answer.len() / 2 {
+            self.answer.drain(..std::mem::take(&mut self.at));
+            self.answer.shrink_to_fit();
+        }
+    }
+}
+
 /// What a run of local steps led to.
 enum MergeEnd {
     Done,
@@ -458,20 +498,26 @@ enum MergeEnd {
     Unintelligible,
 }
 
-fn take_reply_at<'a>(answer: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
-    let mut rest = &answer[*at..];
-    let reply = take_reply(&mut rest)?;
-    *at = answer.len() - rest.len();
-    Some(reply)
-}
-
 /// An EXEC's answer in the making.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Merged {
     elements: usize,
+    /// Room for the array's header, then its elements.
     bytes: Vec<u8>,
     /// Those of the answers that CLIENT REPLY does not turn off.
     messages: Vec<u8>,
+}
+
+impl Merged {
+    /// The array, in the same memory.
+    fn into_array(mut self, resp: Resp) -> Vec<u8> {
+        let mut header = Vec::with_capacity(HEADER_ROOM);
+        Reply::new(&mut header, resp).array(self.elements);
+        let start = HEADER_ROOM - header.len();
+        self.bytes[start..HEADER_ROOM].copy_from_slice(&header);
+        self.bytes.drain(..start);
+        self.bytes
+    }
 }
 
 fn expect_local_steps(parts: Vec<Part>, line: &mut Line) {

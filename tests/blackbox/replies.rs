@@ -233,3 +233,29 @@ fn a_pipeline_of_large_reads_is_answered_to_a_client_that_reads() {
     }
     sending.join().expect("all is sent");
 }
+
+/// The answer of an EXEC some of whose commands run on its connection is put together there.
+#[test]
+fn a_long_answer_of_an_exec_with_local_steps_is_not_kept_five_times() {
+    const VALUES: usize = 100;
+    let node = perdura().start();
+    assert_eq!(node.client().call(&[b"SET", b"k", &vec![b'v'; MIB]]).to_string(), "+OK");
+    let mut client = node.client();
+    let transaction = [
+        encode(&[b"MULTI"]),
+        encode(&[b"CLIENT", b"ID"]),
+        repeated(&[b"GET", b"k"], VALUES),
+        encode(&[b"ECHO", b"last"]),
+    ];
+    client.send_bytes(&transaction.concat());
+    client.expect("+OK");
+    (0..VALUES + 2).for_each(|_| client.expect("+QUEUED"));
+    let before = memory(&node, "VmRSS:");
+    client.send_line("EXEC");
+    let answer = client.read();
+    let cost = memory(&node, "VmHWM:").saturating_sub(before);
+    assert_eq!(answer.items().len(), VALUES + 2);
+    assert_eq!(answer.items()[VALUES].text().len(), MIB);
+    assert_eq!(answer.items()[VALUES + 1].text(), "last");
+    assert!(cost < 3 * VALUES * MIB, "the reply cost {} MiB", cost / MIB);
+}
