@@ -260,7 +260,8 @@ impl Session {
             return Verdict::Wait;
         }
         let mut encoded = Vec::new();
-        line.is_cut |= !self.call_local(command, args, &mut encoded, self.reply_limit());
+        let fits = self.call_local(command, args, &mut encoded, self.reply_limit());
+        line.is_cut |= !fits && !line.is_muted();
         match command.session {
             SessionCommand::Reset => {
                 if self.client.watching_epoch.take().is_some() {
@@ -492,7 +493,7 @@ impl Session {
             let start = line.out.len();
             let mut reply = Reply::bounded(&mut line.out, self.client.resp, self.reply_limit());
             write(&mut reply);
-            line.is_cut |= reply.is_over();
+            line.is_cut |= reply.is_over() && !line.is_muted();
             if line.is_muted() || line.is_cut {
                 line.out.truncate(start);
             }

@@ -61,7 +61,8 @@ impl Connection {
     pub fn answered(&self, bytes: &[u8], span: &Span, applied: u64) -> bool {
         let mut line = self.line.borrow_mut();
         let unsent = line.out.len() - self.sent.get() + line.waiting_message_bytes();
-        line.is_cut |= span.is_cut || unsent + bytes.len() > self.hard_limit.get();
+        let is_thrown_away = span.answers > 0 && line.is_muted();
+        line.is_cut |= !is_thrown_away && (span.is_cut || unsent + bytes.len() > self.hard_limit.get());
         if span.answers == 0 {
             if !line.is_cut {
                 line.message(bytes);

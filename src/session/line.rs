@@ -34,7 +34,8 @@ pub struct Line {
     pub mute: Mute,
     /// Bytes of finished replies that wait for their place.
     pub waiting_bytes: usize,
-    /// A reply was left out, for it was more than the client's output limit: the client is to be closed.
+    /// A reply was left out, for it was more than the client's output limit: the client is to be closed. One that is thrown away
+    /// may be longer.
     pub is_cut: bool,
     pub exec: Option<Exec>,
     /// An EXEC that was answered, and whose commands that run here have not all run.

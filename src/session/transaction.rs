@@ -297,7 +297,7 @@ impl Session {
         if let Some(Exec { mut parts, answer }) = line.take_answered_exec() {
             let answer = answer.unwrap_or_default();
             if answer.is_empty() {
-                // It was left out, and its client is closed: the others were carried out.
+                // It was left out as too long, so the others were carried out; its client is closed, or wants no answer.
                 parts.retain(|part| matches!(part, Part::Local { .. }));
                 parts.iter_mut().for_each(Part::was_not_told);
             }
@@ -324,6 +324,7 @@ impl Session {
             MergeEnd::Done => {}
         }
         let Merge { merged, later_messages, .. } = merge;
+        line.is_cut |= merged.is_cut && !line.is_muted();
         match line.is_muted() {
             true => line.out.extend_from_slice(&merged.messages),
             false => line.answer_long(merged.into_array(self.client.resp)),
@@ -346,8 +347,8 @@ impl Session {
             if told && !merge.pass_over_reply() {
                 return MergeEnd::Unintelligible;
             }
-            let room = if line.is_cut { 0 } else { self.reply_limit() };
-            line.is_cut |= !self.run_local_step(&queued, &mut merge.merged, room);
+            let most = if merge.merged.is_cut { 0 } else { self.reply_limit() };
+            merge.merged.is_cut |= !self.run_local_step(&queued, &mut merge.merged, most);
             if queued.command.0.session == SessionCommand::ReplyMode {
                 self.adopt_reply_mode(line);
             }
@@ -455,7 +456,7 @@ impl Merge {
         // Memory that is not written costs nothing; what grows is copied again and again.
         let mut bytes = Vec::with_capacity(HEADER_ROOM + answer.len());
         bytes.resize(HEADER_ROOM, 0);
-        let merged = Merged { elements: 0, bytes, messages: Vec::new() };
+        let merged = Merged { elements: 0, is_cut: answer.is_empty(), bytes, messages: Vec::new() };
         Merge { parts: parts.into_iter(), answer, at, merged, later_messages: Vec::new() }
     }
 
@@ -502,6 +503,8 @@ enum MergeEnd {
 #[derive(Debug)]
 struct Merged {
     elements: usize,
+    /// Some of it was left out, for it was too long.
+    is_cut: bool,
     /// Room for the array's header, then its elements.
     bytes: Vec<u8>,
     /// Those of the answers that CLIENT REPLY does not turn off.

@@ -259,3 +259,31 @@ fn a_long_answer_of_an_exec_with_local_steps_is_not_kept_five_times() {
     assert_eq!(answer.items()[VALUES + 1].text(), "last");
     assert!(cost < 3 * VALUES * MIB, "the reply cost {} MiB", cost / MIB);
 }
+
+/// Replies that nobody is sent are bounded, too, and no reason to close the connection.
+#[test]
+fn large_reads_of_a_client_that_wants_no_replies_do_not_close_it() {
+    let node = limited_with_values();
+    let mut client = node.client();
+    let exec = [
+        encode(&[b"MULTI"]),
+        repeated(&[b"GETEX", b"k"], 60),
+        encode(&[b"CLIENT", b"ID"]),
+        encode(&[b"EXEC"]),
+    ];
+    let parts = [
+        encode(&[b"CLIENT", b"REPLY", b"OFF"]),
+        encode(&[b"SET", b"x", b"1"]),
+        repeated(&[b"GET", b"k"], 100),
+        exec.concat(),
+        encode(&[b"CLIENT", b"REPLY", b"ON"]),
+    ];
+    client.send_bytes(&parts.concat());
+    client.expect("+OK");
+    client.check("GET x", "1");
+    // Its array would lack what was left out before replies were wanted again.
+    let lines =
+        [encode(&[b"CLIENT", b"REPLY", b"OFF"]), encode(&[b"MULTI"]), repeated(&[b"GETEX", b"k"], 60)];
+    client.send_bytes(&[lines.concat(), encode(&[b"CLIENT", b"REPLY", b"ON"]), encode(&[b"EXEC"])].concat());
+    assert_eq!(client.read_to_end(), b"");
+}
