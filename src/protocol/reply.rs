@@ -16,6 +16,8 @@ pub const MAX_REPLY_BYTES: usize = (512 << 20) + (1 << 20);
 
 /// Past this a buffer grows by a quarter, for there is seldom memory for twice as much.
 const LARGE_BYTES: usize = 1 << 20;
+/// Past this it grows fourfold, but not past its bound: the smaller buffers that it leaves together would take many times its memory.
+const HUGE_BYTES: usize = 16 << 20;
 
 /// The version of the protocol that a connection chose with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +90,8 @@ impl<'a> Reply<'a> {
         }
         let len = self.out.len();
         if len > LARGE_BYTES && self.out.capacity() - len < bytes.len() {
-            self.out.reserve_exact(bytes.len().max(len / 4));
+            let more = if len > HUGE_BYTES { (3 * len).min(self.end - len) } else { len / 4 };
+            self.out.reserve_exact(bytes.len().max(more));
         }
         self.out.extend_from_slice(bytes);
     }
