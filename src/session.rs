@@ -16,6 +16,7 @@ mod forward;
 mod http;
 mod line;
 mod migrate;
+mod reply_size;
 mod show;
 mod slow;
 mod transaction;
@@ -337,7 +338,7 @@ impl Session {
         }
         let readable = !primary || shard.is_readable_at(self.now.monotonic_ms);
         if line.pending > 0 || !readable {
-            return self.enqueue(line, args, |bytes| Work::Read { bytes, command });
+            return self.enqueue_read(command, args, line);
         }
         let timer = self.start_timer(command);
         let (locks, known) = command.locks(args);
@@ -367,7 +368,10 @@ impl Session {
         self.stop_timer(timer, command, args);
         if is_cut {
             line.out.truncate(start);
-            line.is_cut = true;
+            match self.shared.shard.output_bounds.refusal() {
+                Some(refusal) => Reply::new(&mut line.out, self.client.resp).error(&refusal),
+                None => line.is_cut = true,
+            }
         }
         self.note_end(self.index, error);
         Verdict::Taken
@@ -394,7 +398,16 @@ impl Session {
         let bytes = batch.encode_single(db, &[FREE_EXPIRED, &key]);
         batch.push(Addressee::NOBODY.connection, Resp::V2, Work::Internal { bytes });
         drop(batch);
-        self.enqueue(line, args, |bytes| Work::Read { bytes, command })
+        self.enqueue_read(command, args, line)
+    }
+
+    fn enqueue_read(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let Some(owed_bytes) = self.owed_by_read(line, command, args) else { return Verdict::Wait };
+        let verdict = self.enqueue(line, args, |bytes| Work::Read { bytes, command });
+        if verdict == Verdict::Taken {
+            line.owed_bytes = line.owed_bytes.saturating_add(owed_bytes);
+        }
+        verdict
     }
 
     fn propose(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
@@ -462,7 +475,11 @@ impl Session {
             return Verdict::Full;
         }
         let bytes = batch.encode_single(self.client.db, args);
-        batch.push(self.client.connection, self.client.resp, work(bytes));
+        let work = work(bytes);
+        if !matches!(work, Work::Read { .. }) {
+            line.longest_written = line.longest_written.max(bytes);
+        }
+        batch.push(self.client.connection, self.client.resp, work);
         line.pending += 1;
         Verdict::Taken
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::value::OutputLimits;
-use crate::protocol::reply::MAX_REPLY_BYTES;
+use crate::protocol::reply::{MAX_REPLY_BYTES, Reply};
 
 /// One reply takes no more than this share of the memory guard.
 const GUARD_SHARE: u64 = 4;
@@ -47,6 +47,26 @@ impl OutputBounds {
         self.replies.load(Ordering::Relaxed).min(self.longest())
     }
 
+    /// The error in place of a reply that is too long by the bounds of this process; `None` where it is its client's own output limit
+    /// that is lower, which closes the client.
+    pub fn refusal(&self) -> Option<String> {
+        let longest = self.longest();
+        let is_own = self.replies.load(Ordering::Relaxed) > longest;
+        is_own.then(|| {
+            format!("ERR the reply is too long: this node sends a client at most {longest} bytes at once")
+        })
+    }
+
+    /// Puts that error in place of a reply that began at `start` and has no room.
+    pub fn refuse_too_long(&self, reply: &mut Reply<'_>, start: usize) {
+        if reply.is_over()
+            && let Some(refusal) = self.refusal()
+        {
+            reply.rewind(start);
+            reply.error(&refusal);
+        }
+    }
+
     /// Of messages to a subscriber or a monitor.
     pub fn messages(&self) -> usize {
         self.messages.load(Ordering::Relaxed).min(self.longest())
@@ -64,6 +84,10 @@ mod tests {
         assert_eq!([bounds.longest(), bounds.replies(), bounds.messages()], [MAX_REPLY_BYTES; 3]);
         bounds.follow_guard(400 << 20);
         assert_eq!([bounds.longest(), bounds.replies(), bounds.messages()], [100 << 20; 3]);
+        let text = "ERR the reply is too long: this node sends a client at most 104857600 bytes at once";
+        assert_eq!(bounds.refusal().as_deref(), Some(text));
+        bounds.replies.store(1 << 20, Ordering::Relaxed);
+        assert_eq!(bounds.refusal(), None);
         bounds.follow_guard(u64::MAX);
         assert_eq!(bounds.longest(), MAX_REPLY_BYTES);
     }

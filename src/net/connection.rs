@@ -12,13 +12,13 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::answers::{Connection, LOOK_AGAIN, PAUSE_OUTPUT_BYTES};
 use super::migrate;
+use super::reading::{Read, read_some, reserve_ahead};
 use super::upstream::{Transfer, Upstream};
-use super::worker::{SCRATCH_BYTES, Worker};
+use super::worker::Worker;
 use crate::client::{Blocked, Delay};
 use crate::command::Args;
 use crate::protocol::reply::Reply;
@@ -34,8 +34,6 @@ const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
 const UNAUTHENTICATED_READ_AHEAD_BYTES: usize = 16 << 10;
 const UNAUTHENTICATED_REQUEST_BYTES: usize = 64 << 10;
 const AUTHENTICATION_TIMEOUT_MS: u64 = 10_000;
-/// Memory made ready for bytes that were announced and have not come.
-const MAX_UNSEEN_BYTES: usize = 16 << 20;
 /// How long a connection serves requests at once. It looks after so many commands, a power of two, and after each that may take long.
 const BURST_MS: u64 = 20;
 const LOOK_AT_CLOCK_AFTER: u64 = 64;
@@ -52,7 +50,13 @@ const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
 /// Why a connection ends.
 enum End {
     Closed,
-    OutputLimit,
+    OutputLimit(OutputLimit),
+}
+
+/// Which limit of unsent bytes was reached.
+struct OutputLimit {
+    name: &'static str,
+    bytes: u64,
 }
 
 /// A connection's task.
@@ -125,10 +129,12 @@ impl ConnectionTask {
     pub async fn run(mut self) {
         let end = self.serve().await;
         self.finish_exec().await;
-        if matches!(end, End::OutputLimit) {
+        if let End::OutputLimit(OutputLimit { name, bytes }) = end {
             self.session.shared.metrics.clients.cut_off.inc();
             tracing::warn!(
                 client = self.connection.info.id,
+                limit = name,
+                bytes,
                 "output buffer limit reached: connection closed"
             );
         }
@@ -142,8 +148,8 @@ impl ConnectionTask {
             if self.connection.broken.get() || self.connection.info.killed.load(Ordering::Acquire) {
                 return End::Closed;
             }
-            if self.is_over_output_limit() {
-                return End::OutputLimit;
+            if let Some(limit) = self.reached_output_limit() {
+                return End::OutputLimit(limit);
             }
             // A stranger that keeps talking never gets to wait for its time to be over.
             if self.left_to_authenticate().is_some_and(|left| left.is_zero()) {
@@ -621,7 +627,8 @@ impl ConnectionTask {
         self.commands = 0;
     }
 
-    fn is_over_output_limit(&mut self) -> bool {
+    fn reached_output_limit(&mut self) -> Option<OutputLimit> {
+        const SETTING: &str = "client-output-buffer-limit";
         let unsent = self.connection.unsent() as u64;
         let limits = self.session.shared.config.output_limits();
         let limit = if self.session.client.is_listener() { limits.pubsub } else { limits.normal };
@@ -629,18 +636,26 @@ impl ConnectionTask {
         let longest = self.session.shared.shard.output_bounds.longest();
         self.connection.hard_limit.set(hard_bytes.unwrap_or(longest + PAUSE_OUTPUT_BYTES));
         if !self.session.client.authenticated && unsent > UNAUTHENTICATED_OUTPUT_BYTES as u64 {
-            return true;
+            let bytes = UNAUTHENTICATED_OUTPUT_BYTES as u64;
+            return Some(OutputLimit { name: "of clients that have not authenticated", bytes });
+        }
+        if self.connection.line.borrow().is_cut && hard_bytes.is_none_or(|bytes| bytes > longest) {
+            return Some(OutputLimit {
+                name: "a quarter of memory_guard, or 513 MiB",
+                bytes: longest as u64,
+            });
         }
         if self.connection.line.borrow().is_cut || limit.hard_bytes > 0 && unsent > limit.hard_bytes {
-            return true;
+            return Some(OutputLimit { name: SETTING, bytes: limit.hard_bytes });
         }
         if limit.soft_bytes == 0 || unsent <= limit.soft_bytes {
             self.over_soft_limit_since_ms = None;
-            return false;
+            return None;
         }
         let now_ms = self.session.shared.clock.monotonic_ms();
         let since_ms = *self.over_soft_limit_since_ms.get_or_insert(now_ms);
-        now_ms - since_ms > limit.soft_seconds * 1000
+        let is_over = now_ms - since_ms > limit.soft_seconds * 1000;
+        is_over.then_some(OutputLimit { name: SETTING, bytes: limit.soft_bytes })
     }
 
     /// Sends what is still owed, within a bound, then closes.
@@ -665,42 +680,9 @@ impl ConnectionTask {
     }
 }
 
-/// Makes room for an unfinished request of which `wanted` bytes are announced: all of them, or as many again as have come.
-fn reserve_ahead(input: &mut Vec<u8>, wanted: usize) {
-    let ahead = wanted.saturating_sub(input.len()).min(input.len().max(MAX_UNSEEN_BYTES));
-    if ahead > SCRATCH_BYTES {
-        input.reserve_exact(ahead);
-    }
-}
-
 /// A wait that looks at the clock only once it is waited for.
 async fn after(duration: Duration) {
     tokio::time::sleep(duration).await;
-}
-
-/// What came of reading.
-enum Read {
-    Some,
-    End,
-    Broken,
-}
-
-/// Reads once. What was read is appended to `input`.
-async fn read_some(worker: &Worker, reader: &mut OwnedReadHalf, input: &mut Vec<u8>) -> Read {
-    let read = std::future::poll_fn(|context| {
-        let mut scratch = worker.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        let reader = std::pin::Pin::new(&mut *reader);
-        reader.poll_read(context, &mut buffer).map(|result| {
-            input.extend_from_slice(buffer.filled());
-            match result {
-                Ok(()) if buffer.filled().is_empty() => Read::End,
-                Ok(()) => Read::Some,
-                Err(_) => Read::Broken,
-            }
-        })
-    });
-    read.await
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod listener;
 pub mod metrics_http;
 mod migrate;
+mod reading;
 pub mod relay;
 pub mod upstream;
 pub mod worker;

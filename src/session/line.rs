@@ -34,6 +34,10 @@ pub struct Line {
     pub mute: Mute,
     /// Bytes of finished replies that wait for their place.
     pub waiting_bytes: usize,
+    /// Bytes that the log is to answer to reads, as far as can be told.
+    pub owed_bytes: usize,
+    /// The longest request that the log has and has not answered, but for those that only read.
+    pub longest_written: usize,
     /// A reply was left out, for it was more than the client's output limit: the client is to be closed. One that is thrown away
     /// may be longer.
     pub is_cut: bool,
@@ -131,7 +135,8 @@ impl Line {
         if self.has_unanswered() || self.exec.is_some() || self.merge.is_some() {
             return;
         }
-        (self.barrier, self.blocking, self.waiting_bytes) = (false, false, 0);
+        (self.barrier, self.blocking) = (false, false);
+        (self.waiting_bytes, self.owed_bytes, self.longest_written) = (0, 0, 0);
         if self.mute == Mute::Next {
             self.mute = Mute::Nothing;
         }

@@ -244,6 +244,7 @@ impl Session {
             batch.bytes.extend_from_slice(&commands);
         }
         let bytes = batch.bytes.len() - start;
+        line.longest_written = line.longest_written.max(bytes);
         let steps = steps.into_boxed_slice();
         batch.push(self.client.connection, self.client.resp, Work::Transaction { bytes, steps });
         line.pending += 1;

@@ -344,11 +344,12 @@ impl Machine {
             Act::Read { command, encoded } => {
                 let mut args = EntryArgs::new();
                 let db = EntryReader::read_single(&passengers[encoded], &mut args)?;
-                let stamp = run.stamp();
-                self.answer(to, |applier, reply| {
-                    applier.run_read(command, db, &args, stamp, reply);
-                    Ok(())
-                })?;
+                let Machine { applier, replies, handle, .. } = self;
+                replies[to.worker].answer(to.connection, to.resp, handle.reply_limit(), |reply| {
+                    let start = reply.position();
+                    applier.run_read(command, db, &args, run.stamp(), reply);
+                    handle.output_bounds.refuse_too_long(reply, start);
+                });
             }
             Act::Literal(bytes) => self.answer_with(to, |reply| reply.raw(&bytes)),
             Act::Transaction(steps) => {

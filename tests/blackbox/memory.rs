@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use perdura_testkit::client::encode;
 use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Client, Cluster, Node, NodeSpec};
 
@@ -103,6 +104,30 @@ fn without_maxmemory_a_guard_below_the_machines_limit_refuses() {
     assert!(copies >= 1, "{copies} copies");
     client.check("DEL a", ":1");
     client.check("PING", "+PONG");
+}
+
+/// A quarter of the guard bounds a reply: the client hears that, before its connection is of no use any more.
+#[test]
+fn a_read_whose_reply_is_too_long_for_the_machine_answers_an_error() {
+    const READS: usize = 2000;
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let node = with_addresses(2048, &folder).flag("workers", 1).start();
+    let mut client = node.client();
+    client.set_limit(Duration::from_secs(60));
+    let refusal = format!(
+        "-ERR the reply is too long: this node sends a client at most {} bytes at once",
+        2048 * MIB / 100 * 85 / 4
+    );
+    client.check("SETRANGE v 255999 x", ":256000");
+    let args: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain(vec![&b"v"[..]; READS]).collect();
+    assert_eq!(client.call(&args).to_string(), refusal);
+    let set = encode(&[b"SET", b"a", b"1"]);
+    client.send_bytes(&[set.clone(), encode(&args)].concat());
+    client.expect("+OK");
+    client.expect(&refusal);
+    client.send_bytes(&[set, encode(&[b"GET", b"v"]).repeat(READS)].concat());
+    client.expect("+OK");
+    (0..READS).for_each(|_| assert_eq!(client.read().text().len(), 256_000));
 }
 
 fn resident(node: &Node, field: &str) -> u64 {
