@@ -9,12 +9,14 @@
 //!   themselves. WATCH and the blocking commands live by it.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Add;
 
 use super::error::CommandError;
 use super::keys::Staging;
 use super::random::Random;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::hash_seed::HashSeed;
+use crate::keyspace::names::LongNames;
 use crate::keyspace::range::{Database, LockRange, Usage};
 use crate::keyspace::slot::{RANGES, SLOTS, Slot};
 use crate::keyspace::types::limits::TypeLimits;
@@ -151,6 +153,12 @@ impl<'a> ReadContext<'a> {
     /// Keys of a database, the dead that are not yet freed included. The command locks the whole keyspace.
     pub fn usage(&self, db: usize) -> Usage {
         (0..RANGES).map(|range| self.ranges.range(range).usage(db)).sum()
+    }
+
+    /// The long names among those of the selected database's keys. The command locks the whole keyspace.
+    pub fn long_names(&self) -> LongNames {
+        let ranges = (0..RANGES).map(|range| self.ranges.range(range).long_names(self.db));
+        ranges.fold(LongNames::default(), LongNames::add)
     }
 
     /// Every live entry of the selected database, by slot. The command locks the whole keyspace.

@@ -26,6 +26,9 @@ pub const MAX_STEPS: u64 = 100_000_000;
 /// Bytes that are copied, moved, encoded or hashed in the time in which an element is touched.
 const BYTES_PER_STEP: u64 = 64;
 
+/// The same where they are compared with a pattern: each is looked at up to 16 times.
+const MATCHED_BYTES_PER_STEP: u64 = 4;
+
 /// What an element takes at most beside its own bytes.
 const ELEMENT_BYTES: u64 = 64;
 
@@ -195,6 +198,11 @@ impl<'r, 'a> CostContext<'r, 'a> {
         self.forecast.is_empty()
     }
 
+    /// Whether the command will find this key as it is now.
+    pub fn is_exact_for(&self, key: &[u8]) -> bool {
+        self.forecast.leaves(key)
+    }
+
     /// The most bytes that a string may have.
     pub fn most_string_bytes(&self, key: &[u8]) -> u64 {
         let most = self.grown(key, Size { elements: 1, bytes: self.string_bytes_now(key) }).bytes;
@@ -226,6 +234,25 @@ pub fn charged(command: &Command, cost: Cost) -> Cost {
         return cost;
     }
     Cost { growth: Size { bytes: 0, ..cost.growth }, transient: 0, ..cost }
+}
+
+impl Size {
+    /// What it takes to visit all elements and to hash, compare or copy each; a short one is no more than a step.
+    pub fn steps(self) -> u64 {
+        self.elements.max(of_bytes(self.bytes))
+    }
+}
+
+/// Walks all that its first key holds, and compares it with a text of the arguments.
+pub fn search(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let size = args.get(1).map_or(Size::default(), |key| context.size(key));
+    Cost::of_args(args).walking(size.elements).walking(of_comparing(size, args))
+}
+
+/// What it takes to compare elements with an argument: as many bytes of each as that has.
+fn of_comparing(size: Size, args: &Args<'_>) -> u64 {
+    let longest = args.iter().map(|arg| arg.len()).max().unwrap_or(0) as u64;
+    of_bytes(size.bytes).min(size.elements.saturating_mul(of_bytes(longest)))
 }
 
 /// Walks all that its first key holds.
@@ -281,11 +308,10 @@ pub fn setrange(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     Cost { transient: cost.transient.max(copied), ..cost }
 }
 
-/// COPY, ZRANGESTORE: what the source holds.
-pub fn copy_of<const SOURCE: usize>(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
-    let size = args.get(SOURCE).map_or(Size::default(), |key| context.size(key));
-    let steps = size.elements.saturating_add(of_bytes(size.bytes));
-    Cost::of_args(args).walking(steps).growing(Size { bytes: size.bytes, elements: size.elements })
+/// COPY: what the source holds.
+pub fn copy(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let size = args.get(1).map_or(Size::default(), |key| context.size(key));
+    Cost::of_args(args).walking(size.steps()).growing(Size { bytes: size.bytes, elements: size.elements })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod changes;
 pub mod digest;
 pub mod entry;
 pub mod hash_seed;
+pub mod names;
 pub mod range;
 pub mod slot;
 pub mod table;

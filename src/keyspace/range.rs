@@ -13,6 +13,7 @@ use super::DATABASES;
 use super::changes::{Changes, Generation, PreImages, Tombstones};
 use super::entry::{Entry, Marks, NEVER_MS};
 use super::hash_seed::HashSeed;
+use super::names::LongNames;
 use super::slot::{SLOTS_PER_RANGE, Slot};
 use super::table::{DeadSearch, SlotTable};
 use super::value::ValueRef;
@@ -33,6 +34,7 @@ pub struct LockRange {
 pub struct Database {
     tables: Box<[SlotTable]>,
     usage: Usage,
+    long_names: LongNames,
     /// No entry dies before this, nor any field of one.
     earliest_ms: i64,
     tombstones: Tombstones,
@@ -62,6 +64,11 @@ impl LockRange {
 
     pub fn usage(&self, db: usize) -> Usage {
         self.databases[db].as_ref().map_or(Usage::default(), |database| database.usage)
+    }
+
+    /// The long names of a database's keys.
+    pub fn long_names(&self, db: usize) -> LongNames {
+        self.databases[db].as_ref().map_or(LongNames::default(), |database| database.long_names)
     }
 
     pub fn table(&self, db: usize, slot: Slot) -> Option<&SlotTable> {
@@ -203,6 +210,7 @@ impl Database {
         Box::new(Database {
             tables: (0..SLOTS_PER_RANGE).map(|_| SlotTable::new(seed)).collect(),
             usage: Usage::default(),
+            long_names: LongNames::default(),
             earliest_ms: NEVER_MS,
             tombstones: Tombstones::default(),
             pre_images: None,
@@ -236,6 +244,7 @@ impl Database {
 
     fn put(&mut self, slot: Slot, entry: Entry) -> Option<Entry> {
         self.usage.keys += 1;
+        self.long_names.insert(entry.key());
         self.usage.with_deadline += usize::from(entry.deadline_ms().is_some());
         let old = self.tables[slot.within_range()].insert(entry);
         self.note_table(slot.within_range());
@@ -247,6 +256,7 @@ impl Database {
 
     fn forget(&mut self, old: &Entry) {
         self.usage.keys -= 1;
+        self.long_names.remove(old.key());
         self.usage.with_deadline -= usize::from(old.deadline_ms().is_some());
     }
 }

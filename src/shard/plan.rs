@@ -165,6 +165,7 @@ impl Plan {
     pub fn log(&mut self, encoded: &[u8]) {
         self.payload.extend_from_slice(encoded);
         self.logged += 1;
+        self.forecast.logged(encoded.len());
     }
 
     /// Lets a command of the server's own go before everything else; `encoded` as for an entry. Only where nothing else is logged.

@@ -1,6 +1,6 @@
 //! What it costs to combine sets and sorted sets.
 
-use super::{Cost, CostContext, Size};
+use super::{Cost, CostContext, Size, of_bytes};
 use crate::command::Args;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,27 +45,39 @@ pub fn of_algebra(operation: Algebra, weighed: bool, context: &CostContext<'_, '
         total = total.plus(size);
         if weighed {
             weighings = weighings.saturating_add(size.elements.saturating_mul(twins.len() as u64 - 1));
-            named.push((size.elements, twins.len() as u64));
+            named.push((size, twins.len() as u64));
         }
         smallest = Some(smallest.filter(|least| least.elements <= size.elements).unwrap_or(size));
         distinct += 1;
     }
     let smallest = smallest.unwrap_or_default();
     let (walked, result) = match operation {
-        Algebra::Union => (total.elements.saturating_mul(2).saturating_add(of_alternating(named)), total),
-        Algebra::Inter => (smallest.elements.saturating_mul(distinct), smallest),
-        Algebra::Diff => (total.elements.saturating_add(first.elements).saturating_mul(2), first),
+        Algebra::Union => (total.steps().saturating_mul(2).saturating_add(of_alternating(named)), total),
+        Algebra::Inter => (smallest.steps().saturating_mul(distinct), smallest),
+        Algebra::Diff => {
+            let looked_up = of_bytes(first.bytes).saturating_mul(lookups(context, first, total, distinct));
+            let walked = total.steps().saturating_add(first.elements);
+            (walked.saturating_mul(2).saturating_add(looked_up), first)
+        }
     };
     Cost::default().walking(walked.saturating_add(weighings / WEIGHINGS_PER_STEP)).growing(result)
 }
 
-/// What it may cost in addition to unite sources of one size that are named again; `named` holds how many elements each has, and how
-/// often it is named.
-fn of_alternating(mut named: Vec<(u64, u64)>) -> u64 {
-    named.sort_unstable();
-    let groups = named.chunk_by(|a, b| a.0 == b.0);
+/// How often each member of a difference's first source is looked up: in every other source, or in all of them made one set where that
+/// takes fewer steps.
+fn lookups(context: &CostContext<'_, '_>, first: Size, total: Size, distinct: u64) -> u64 {
+    let takes_one_set = first.elements.saturating_mul(distinct) > total.elements.saturating_mul(4);
+    if takes_one_set && context.is_exact() { 1 } else { distinct }
+}
+
+/// What it may cost in addition to unite sources of one size that are named again; `named` holds how much each has, and how often
+/// it is named.
+fn of_alternating(mut named: Vec<(Size, u64)>) -> u64 {
+    named.sort_unstable_by_key(|(size, _)| size.elements);
+    let groups = named.chunk_by(|a, b| a.0.elements == b.0.elements);
     groups.fold(0_u64, |sum, group| {
-        let (elements, sources) = (group[0].0, group.len() as u64);
+        let steps = group.iter().map(|(size, _)| size.steps()).max().unwrap_or_default();
+        let sources = group.len() as u64;
         let names = group.iter().fold(0_u64, |sum, (_, names)| sum.saturating_add(*names));
         let walks = match names - sources {
             0 => 0,
@@ -73,6 +85,6 @@ fn of_alternating(mut named: Vec<(u64, u64)>) -> u64 {
             _ if group.len() <= MAX_UNITED => sources * sources,
             again => again.saturating_mul(STEPS_PER_SCORE_AGAIN),
         };
-        sum.saturating_add(elements.saturating_mul(walks))
+        sum.saturating_add(steps.saturating_mul(walks))
     })
 }

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use super::{Cost, Size};
 use crate::command::Command;
 
+/// Of each logged item so many bytes are told apart from the rest.
+const SHORT_BYTES: u64 = 1 << 10;
+
 /// What was planned so far.
 #[derive(Debug, Default)]
 pub struct Forecast {
@@ -20,6 +23,9 @@ pub struct Forecast {
     anywhere: Size,
     /// What any key may have got from other keys.
     moved: Size,
+    /// Bytes of all that is logged, and of what is beyond [`SHORT_BYTES`] of each item.
+    logged_bytes: u64,
+    long_bytes: u64,
     /// By key, whatever its database.
     by_key: Option<BTreeMap<Box<[u8]>, Gain>>,
 }
@@ -36,6 +42,13 @@ struct Gain {
 impl Forecast {
     pub fn is_empty(&self) -> bool {
         self.total == Cost::default() && self.anywhere == Size::default() && self.moved == Size::default()
+    }
+
+    /// Whether nothing that is planned touches this key.
+    pub fn leaves(&self, key: &[u8]) -> bool {
+        let is_apart = self.anywhere == Size::default() && self.moved == Size::default();
+        let is_other = |by_key: &BTreeMap<_, Gain>| is_apart && !by_key.contains_key(key);
+        self.is_empty() || self.by_key.as_ref().is_some_and(is_other)
     }
 
     /// Whether gains are kept by key.
@@ -101,6 +114,17 @@ impl Forecast {
             let gain = by_key.entry(Box::from(key)).or_default();
             gain.added = gain.added.plus(cost.growth);
         }
+    }
+
+    /// An item of so many bytes is logged.
+    pub fn logged(&mut self, bytes: usize) {
+        self.logged_bytes = self.logged_bytes.saturating_add(bytes as u64);
+        self.long_bytes = self.long_bytes.saturating_add((bytes as u64).saturating_sub(SHORT_BYTES));
+    }
+
+    /// The most bytes that so many of the names may have that are planned.
+    pub fn bytes_of_names(&self, names: u64) -> u64 {
+        names.saturating_mul(SHORT_BYTES).saturating_add(self.long_bytes).min(self.logged_bytes)
     }
 
     /// A waiter's command is planned: it takes elements, and may put them into any key. Costs that depend on more than the

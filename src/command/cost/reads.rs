@@ -2,14 +2,18 @@
 //!
 //! - A row without a function of its own looks up what its arguments name: their bytes tell ([`of_short_read`]).
 //! - Work on bytes is counted in steps, too: a step is about the time in which an element is touched.
+//! - A text that is compared with a pattern is charged by its bytes: a glob looks at each up to 16 times.
 //! - Where commands are planned before the read and not applied, the cost is told for the most that they may add.
 
-use super::{Cost, CostContext, CostKind, MAX_STEPS, too_many_steps};
+use super::{Cost, CostContext, CostKind, MATCHED_BYTES_PER_STEP, MAX_STEPS, Size, of_bytes, too_many_steps};
 use crate::command::args::{index_range, integer, is};
+use crate::command::glob::matches_all;
 use crate::command::{Args, Command, CommandError, ReadContext};
-use crate::keyspace::slot::SLOTS;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::slot::{RANGES, SLOTS};
 use crate::keyspace::types::hash::Hash;
 use crate::keyspace::types::list::List;
+use crate::keyspace::value::{Object, ValueRef};
 
 /// Bytes of arguments that are looked up within a step. An argument takes two bytes at least.
 const ARGUMENT_BYTES_PER_STEP: u64 = 4;
@@ -19,6 +23,8 @@ const PATTERN_BYTES_PER_STEP: u64 = 8;
 const WALK_OF_SLOTS: u64 = SLOTS as u64 / 16;
 /// Elements that a collection has in one piece at most: a scan visits all of a piece.
 const PIECE: u64 = 512;
+/// A short element takes no more, with what keeps it in place.
+const SHORT_ELEMENT_BYTES: u64 = 128;
 /// Elements that a scan visits where COUNT does not say.
 const SCANNED: u64 = 10;
 
@@ -105,7 +111,19 @@ fn matching(pattern_bytes: usize) -> u64 {
 fn keys(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     let pattern_bytes = args.get(1).map_or(0, |pattern| pattern.len());
     let walked = keys_of(context).saturating_mul(matching(pattern_bytes));
-    Cost::of_args(args).walking(walked).walking(WALK_OF_SLOTS)
+    let names =
+        args.get(1).filter(|pattern| !matches_all(pattern)).map_or(0, |_| of_names(context, u64::MAX));
+    Cost::of_args(args).walking(walked).walking(names).walking(WALK_OF_SLOTS)
+}
+
+/// What it takes to compare so many names of keys with a pattern, beside what it takes to compare short ones.
+fn of_names(context: &CostContext<'_, '_>, names: u64) -> u64 {
+    let now = context.reader.long_names().most_bytes(names);
+    now.saturating_add(context.forecast.bytes_of_names(names)) / MATCHED_BYTES_PER_STEP
+}
+
+fn has_pattern(options: &Args<'_>) -> bool {
+    options.windows(2).any(|pair| is(pair[0], "MATCH") && !matches_all(pair[1]))
 }
 
 /// The greatest number that comes after a word.
@@ -121,22 +139,64 @@ fn scanned(options: &Args<'_>) -> (u64, u64) {
 }
 
 fn scan(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
-    let (count, each) = scanned(args.get(2..).unwrap_or_default());
+    let options = args.get(2..).unwrap_or_default();
+    let (count, each) = scanned(options);
     let visited = if count > WALK_OF_SLOTS { count.min(keys_of(context)) } else { count };
-    Cost::of_args(args).walking(visited.saturating_mul(each)).walking(WALK_OF_SLOTS)
+    let names = if has_pattern(options) { of_names(context, visited) } else { 0 };
+    Cost::of_args(args).walking(visited.saturating_mul(each)).walking(names).walking(WALK_OF_SLOTS)
 }
 
 /// Where it meets nothing but the dead, it looks through all keys for one that lives.
 fn random_key(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
-    let usage = context.reader.usage(context.reader.db);
+    let reader = context.reader;
+    let usage = reader.usage(reader.db);
     let cost = Cost::of_args(args).walking(WALK_OF_SLOTS);
-    if usage.with_deadline < usage.keys { cost } else { cost.walking(usage.keys as u64) }
+    let may_meet_dead =
+        || (0..RANGES).any(|range| reader.ranges().range(range).earliest_ms(reader.db) <= reader.now_ms);
+    let may_all_be_dead = usage.with_deadline == usage.keys && may_meet_dead();
+    if may_all_be_dead { cost.walking(usage.keys as u64) } else { cost }
 }
 
 fn scan_of_key(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
-    let (count, each) = scanned(args.get(3..).unwrap_or_default());
-    let size = args.get(1).map_or(0, |key| context.size(key).elements);
-    Cost::of_args(args).walking(size.min(count.max(PIECE)).saturating_mul(each))
+    let options = args.get(3..).unwrap_or_default();
+    let (count, each) = scanned(options);
+    let size = args.get(1).map_or(Size::default(), |key| context.size(key));
+    let visited = size.elements.min(count.max(PIECE));
+    let cost = Cost::of_args(args).walking(visited.saturating_mul(each));
+    // Each visited element may be a short text.
+    if !has_pattern(options) || size.bytes / MATCHED_BYTES_PER_STEP <= visited {
+        return cost;
+    }
+    cost.walking(matched_bytes(context, args, size, visited) / MATCHED_BYTES_PER_STEP)
+}
+
+/// Bytes of the fields or members that a scan will visit. What is planned may add some, and may let it come by others.
+fn matched_bytes(context: &CostContext<'_, '_>, args: &Args<'_>, size: Size, visited: u64) -> u64 {
+    let [_, key, cursor, options @ ..] = args else { return 0 };
+    let entry = context.reader.entry(key);
+    let count = greatest(options, "COUNT").and_then(|count| usize::try_from(count).ok());
+    let cursor = crate::command::scan::cursor(cursor).unwrap_or_default();
+    let now = entry.map_or(0, |entry| scanned_bytes(entry, cursor, count.unwrap_or(SCANNED as usize).max(1)));
+    if context.is_exact_for(key) {
+        return now;
+    }
+    let long = size.bytes.saturating_sub(size.elements.saturating_mul(SHORT_ELEMENT_BYTES));
+    let held = entry.map_or(0, |entry| Size::of(entry).bytes);
+    let others = if size.elements <= visited { size.bytes.saturating_sub(held) } else { long };
+    now.saturating_add(others)
+}
+
+/// Bytes of fields or members from a cursor on.
+fn scanned_bytes(entry: &Entry, cursor: u64, count: usize) -> u64 {
+    let mut bytes = 0_u64;
+    let mut add = |text: &[u8]| bytes += text.len() as u64;
+    match entry.value() {
+        ValueRef::Object(Object::Hash(hash)) => drop(hash.scan(cursor, count, |field, _| add(field))),
+        ValueRef::Object(Object::Set(set)) => drop(set.scan(cursor, count, add)),
+        ValueRef::Object(Object::ZSet(set)) => drop(set.scan(cursor, count, |entry| add(entry.member))),
+        ValueRef::Object(Object::List(_)) | ValueRef::String(_) => {}
+    }
+    bytes
 }
 
 /// Where fields of a hash are dead, the others are gathered first.
@@ -150,6 +210,7 @@ fn picks(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
         false => 0,
     };
     let picked = match args.get(2).map(|count| integer(count)) {
+        _ if context.size(key) == Size::default() => 0,
         Some(Ok(count @ 0..)) => context.size(key).elements.min(count as u64),
         Some(Ok(count)) => count.unsigned_abs(),
         Some(Err(_)) | None => 1,
@@ -175,14 +236,15 @@ pub fn of_places(context: &CostContext<'_, '_>, key: &[u8], (start, stop): (i64,
 }
 
 fn list_search(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
-    let size = args.get(1).map_or(0, |key| context.size(key).elements);
+    let size = args.get(1).map_or(Size::default(), |key| context.size(key));
     let most = greatest(args.get(3..).unwrap_or_default(), "MAXLEN").filter(|most| *most > 0);
-    Cost::of_args(args).walking(size.min(most.unwrap_or(u64::MAX)))
+    let size = Size { elements: size.elements.min(most.unwrap_or(u64::MAX)), ..size };
+    Cost::of_args(args).walking(size.elements).walking(super::of_comparing(size, args))
 }
 
 /// What the keys from a place on hold, with its bytes.
 fn values<const FROM: usize>(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     let sizes = args.get(FROM..).unwrap_or_default().iter().map(|key| context.size(key));
-    let steps = sizes.map(|size| size.elements.saturating_add(super::of_bytes(size.bytes)));
+    let steps = sizes.map(|size| size.elements.saturating_add(of_bytes(size.bytes)));
     Cost::of_args(args).walking(steps.fold(0, u64::saturating_add))
 }

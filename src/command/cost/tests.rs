@@ -198,6 +198,84 @@ fn what_moves_a_long_string_costs_its_bytes() {
     assert!(steps("RENAME {t}c {t}d", &carried) < 10);
 }
 
+/// Patterns were charged by keys and elements: a name of 1 MB is looked at for 16 ms each time.
+#[test]
+fn what_looks_at_long_texts_costs_their_bytes() {
+    let mut db = TestDb::new();
+    let long = "a".repeat(1_000_000);
+    let exact = Forecast::default();
+    let steps = |db: &TestDb, line: &str, forecast: &Forecast| cost(db, forecast, line).steps;
+    let pattern = "*aaaaaaaaaaaaaaab";
+    let of_names = [format!("KEYS {pattern}"), format!("SCAN 0 MATCH {pattern}")];
+    assert!(of_names.iter().all(|line| steps(&db, line, &exact) < 2000));
+    let mut planned = Forecast::default();
+    planned.logged(1_000_000);
+    assert!(of_names.iter().all(|line| steps(&db, line, &planned) > 200_000));
+    db.run(&format!("SET {long} x"));
+    assert!(of_names.iter().all(|line| steps(&db, line, &exact) > 250_000));
+    assert!(["KEYS *", "SCAN 0", "SCAN 0 MATCH **"].iter().all(|line| steps(&db, line, &exact) < 2000));
+    db.run(&format!("DEL {long}"));
+    assert!(of_names.iter().all(|line| steps(&db, line, &exact) < 2000));
+    let members: String = (0..2000).map(|n| format!(" {n} member:{n}")).collect();
+    for (fill, scan) in
+        [("HSET {t}h", "HSCAN {t}h 0"), ("SADD {t}s", "SSCAN {t}s 0"), ("ZADD {t}z", "ZSCAN {t}z 0")]
+    {
+        let matching = format!("{scan} COUNT 100000 MATCH {pattern}");
+        db.run(&format!("{fill}{members}"));
+        assert!(steps(&db, &matching, &exact) < 40_000, "{scan}: {}", steps(&db, &matching, &exact));
+        db.run(&format!("{fill} 0 {long}"));
+        let is_value = scan.starts_with('H');
+        assert_eq!(steps(&db, &matching, &exact) > 250_000, !is_value, "{scan}");
+        db.run(&format!("HSET {{t}}h {long} 0"));
+        assert!(steps(&db, &matching, &exact) > 250_000, "{scan}");
+        assert!(steps(&db, &format!("{scan} COUNT 10"), &exact) < 2000, "{scan}");
+    }
+    db.run(&format!("RPUSH {{t}}l {long} {long} c"));
+    for line in [
+        "SINTERCARD 2 {t}s {t}s",
+        "SUNIONSTORE {t}d {t}s",
+        "SDIFF {t}s {t}h",
+        "ZUNION 1 {t}z",
+        "SORT_RO {t}l ALPHA",
+        "SORT_RO {t}l BY nosort GET #",
+    ] {
+        assert!(steps(&db, line, &exact) > 15_000, "{line}: {}", steps(&db, line, &exact));
+    }
+    for line in ["LPOS {t}l TEXT", "LREM {t}l 0 TEXT", "LINSERT {t}l BEFORE TEXT x"] {
+        assert!(steps(&db, &line.replace("TEXT", "c"), &exact) < 20, "{line}");
+        assert!(steps(&db, &line.replace("TEXT", &long), &exact) > 30_000, "{line}");
+    }
+}
+
+#[test]
+fn randomkey_walks_all_keys_only_where_some_may_be_dead() {
+    let mut db = TestDb::new();
+    (0..5000).for_each(|n| drop(db.run(&format!("SET key:{n} x PX 1000"))));
+    assert!(cost(&db, &Forecast::default(), "RANDOMKEY").steps < 2000);
+    db.at(1_001_000);
+    assert!(cost(&db, &Forecast::default(), "RANDOMKEY").steps > 5000);
+}
+
+#[test]
+fn zrangestore_costs_what_it_takes() {
+    let mut db = TestDb::new();
+    let members: String = (0..1000).map(|n| format!(" {n} member:{n}")).collect();
+    db.run(&format!("ZADD {{t}}z{members}"));
+    let whole = cost(&db, &Forecast::default(), "ZRANGESTORE {t}d {t}z 0 -1");
+    assert!(whole.steps >= 1000 && whole.bytes() > 9000, "{whole:?}");
+    let few = cost(&db, &Forecast::default(), "ZRANGESTORE {t}d {t}z 5 9 BYSCORE");
+    assert!(few.steps < 30 && few.bytes() < 2000, "{few:?}");
+    let mut planned = Forecast::default();
+    planned.add(Cost::of_arguments(3, 30), std::iter::empty());
+    let few = cost(&db, &planned, "ZRANGESTORE {t}d {t}z 0 9");
+    assert!(few.steps < whole.steps && few.bytes() > 9000, "{few:?}");
+    let mut apart = Forecast::default();
+    apart.tell_keys_apart();
+    apart.add(Cost::of_arguments(3, 30), [&b"{t}other"[..]].into_iter());
+    let few = cost(&db, &apart, "ZRANGESTORE {t}d {t}z 0 9");
+    assert!(few.steps < 30 && few.bytes() < 2000, "{few:?}");
+}
+
 #[test]
 fn only_too_much_is_refused() {
     let cost = |steps| Cost { steps, ..Cost::default() };

@@ -29,7 +29,7 @@ pub const FAMILY: Family = Family {
     group: "generic",
     categories: Categories::KEYSPACE,
     commands: &[
-        Command::write("copy", -3, transfer::copy).cost(CostKind::Compounds(cost::copy_of::<1>))
+        Command::write("copy", -3, transfer::copy).cost(CostKind::Compounds(cost::copy))
             .flags(&[Flags::DENYOOM])
             .keys(&[key(1, KeyFlags::RO_ACCESS), key(2, KeyFlags::OW_UPDATE)])
             .docs(

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::command::args::integer;
-use crate::command::cost::{Cost, CostContext, CostKind, MAX_STEPS, Size};
+use crate::command::cost::{Cost, CostContext, CostKind, MAX_STEPS, Size, of_bytes};
 use crate::command::hash::live_field;
 use crate::command::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key};
 use crate::command::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
@@ -147,8 +147,14 @@ fn cost_of_sort(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     let len = usize::try_from(source.elements).unwrap_or(usize::MAX);
     let chosen = options.range(len).len() as u64;
     let depth = if options.keeps_order() { 1 } else { u64::from(source.elements.max(2).ilog2()) };
-    let results = chosen.saturating_mul(options.get.len().max(1) as u64);
-    let cost = cost.walking(source.elements.saturating_mul(depth)).walking(results);
+    let gets = options.get.len().max(1) as u64;
+    let results = chosen.saturating_mul(gets);
+    let long = source.steps() - source.elements;
+    let patterns = options.get.iter().chain(&options.by).filter(|pattern| **pattern != b"#");
+    let patterns = patterns.map(|pattern| pattern.len() as u64).sum();
+    let names = source.elements.saturating_mul(of_bytes(patterns));
+    let cost = cost.walking(source.steps().saturating_mul(depth)).walking(results);
+    let cost = cost.walking(long.saturating_mul(gets)).walking(names);
     if options.store.is_none() || cost.steps > MAX_STEPS {
         return cost;
     }

@@ -78,7 +78,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of chunks to walk to the element at index. Asking for the first or the last element of the list is O(1).",
             "Returns an element from a list by its index.",
         ),
-        Command::write("linsert", 5, edit::linsert).cost(CostKind::Measured(cost::walk)).flags(&[DENYOOM]).keys(&[key(1, KeyFlags::RW_INSERT)]).docs(
+        Command::write("linsert", 5, edit::linsert).cost(CostKind::Measured(cost::search)).flags(&[DENYOOM]).keys(&[key(1, KeyFlags::RW_INSERT)]).docs(
             "2.2.0",
             "O(N) where N is the number of elements to traverse before seeing the pivot.",
             "Inserts an element before or after another element in a list.",
@@ -128,7 +128,7 @@ pub const FAMILY: Family = Family {
             "O(S+N) where S is the number of chunks between the nearer end and the start offset; and N is the number of elements in the specified range.",
             "Returns a range of elements from a list.",
         ),
-        Command::write("lrem", 4, edit::lrem).cost(CostKind::Measured(cost::walk)).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
+        Command::write("lrem", 4, edit::lrem).cost(CostKind::Measured(cost::search)).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
             "1.0.0",
             "O(N) where N is the length of the list.",
             "Removes elements from a list. Deletes the list if the last element was removed.",

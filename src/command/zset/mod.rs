@@ -15,7 +15,7 @@ mod read;
 mod remove;
 
 use super::args::takes_none;
-use super::cost::{self, Algebra, CostKind, reads};
+use super::cost::{Algebra, CostKind, reads};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, Family};
@@ -161,7 +161,7 @@ pub const FAMILY: Family = Family {
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a range of scores.",
         ),
-        Command::write("zrangestore", -5, range::zrangestore).cost(CostKind::Compounds(cost::copy_of::<2>))
+        Command::write("zrangestore", -5, range::zrangestore).cost(CostKind::Compounds(range::cost_of_store))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), key(2, KeyFlags::RO_ACCESS)])
             .docs(

@@ -6,7 +6,7 @@ use super::bounds::{LexRange, ScoreRange};
 use super::write_entries;
 use crate::command::args::{index_range, integer, is};
 use crate::command::cost::reads::of_places;
-use crate::command::cost::{Cost, CostContext, CostKind};
+use crate::command::cost::{Cost, CostContext, CostKind, Size, of_bytes};
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::types::zset::{Entry, ZSet, ZSetLimits};
 use crate::keyspace::value::Collection;
@@ -82,6 +82,25 @@ fn cost_of(context: &CostContext<'_, '_>, args: &Args<'_>, options: Options) -> 
             (query.ranks(set).len() as u64).saturating_add(context.gained(key))
         }
     })
+}
+
+/// ZRANGESTORE: the members that it takes. After planned commands these may be others.
+pub fn cost_of_store(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let storing = || Options { storing: true, ..Options::default() };
+    let Some(source_args) = args.get(1..).filter(|args| args.len() > 3) else { return cost };
+    let taken = cost_of(context, source_args, storing()).steps;
+    let all = context.size(source_args[1]);
+    let mut bytes = all.bytes;
+    if context.is_exact_for(source_args[1])
+        && let Ok(query) = Query::parse(&source_args[2..], storing())
+    {
+        let set = context.reader.collection::<ZSet>(source_args[1]).ok().flatten();
+        let members = set.into_iter().flat_map(|set| set.by_rank(query.ranks(set)));
+        bytes = members.map(|entry| entry.member.len() as u64).sum();
+    }
+    let elements = taken.min(all.elements);
+    cost.walking(taken.max(of_bytes(bytes))).growing(Size { elements, bytes })
 }
 
 fn answer(ctx: &ReadContext<'_>, args: &Args<'_>, options: Options, reply: &mut Reply<'_>) -> CommandResult {
