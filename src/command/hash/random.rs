@@ -1,7 +1,7 @@
 //! HRANDFIELD: <https://redis.io/docs/latest/commands/hrandfield/>.
 
 use super::live::LiveHash;
-use crate::command::args::{integer, is};
+use crate::command::args::{is, signed_count};
 use crate::command::random::Random;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, sample};
 use crate::protocol::reply::{Reply, Resp};
@@ -33,15 +33,16 @@ impl<'a> Places<'a> {
 pub(super) fn hrandfield(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let (count, with_values) = match args[2..] {
         [] => return pick_one(ctx, args[1], reply),
-        [count] => (integer(count)?, false),
-        [count, word] if is(word, "WITHVALUES") => (integer(count)?, true),
+        [count] => (signed_count(count)?, false),
+        [count, word] if is(word, "WITHVALUES") => (signed_count(count)?, true),
         _ => return Err(CommandError::Syntax),
     };
-    let repetitions = sample::repetitions(count, 1 + usize::from(with_values))?;
+    sample::in_range(count, if with_values { 2 } else { 1 })?;
     let Some(hash) = LiveHash::of(ctx, args[1])? else {
         reply.array(0);
         return Ok(());
     };
+    let repetitions = sample::repetitions(count, 1 + usize::from(with_values))?;
     let (places, mut random) = (Places::of(hash), ctx.random.borrow_mut());
     match repetitions {
         Some(wanted) => write_repeated(&places, wanted, with_values, &mut random, reply),
@@ -152,6 +153,10 @@ mod tests {
         assert_eq!(db.show("HRANDFIELD none 5"), "[]");
         assert_eq!(db.show("HRANDFIELD none x"), "ERR value is not an integer or out of range");
         assert_eq!(db.show("HRANDFIELD none 5 WITH"), "ERR syntax error");
-        assert_eq!(db.show("HRANDFIELD none -9223372036854775808"), "ERR value is out of range");
+        assert_eq!(db.show("HRANDFIELD none -9223372036854775807"), "[]");
+        let out_of_range = "ERR value is out of range";
+        assert!(db.show("HRANDFIELD none -9223372036854775808").starts_with(out_of_range));
+        assert_eq!(db.show("HRANDFIELD none -9223372036854775807 WITHVALUES"), out_of_range);
+        assert_eq!(db.show("ZRANDMEMBER none -9223372036854775807 WITHSCORES"), out_of_range);
     }
 }

@@ -83,11 +83,11 @@ fn pick_one(ctx: &ReadContext<'_>, key: &[u8], reply: &mut Reply<'_>) -> Command
 }
 
 fn pick_many(ctx: &ReadContext<'_>, key: &[u8], count: i64, reply: &mut Reply<'_>) -> CommandResult {
-    let repetitions = sample::repetitions(count, 1)?;
     let Some(set) = ctx.collection::<Set>(key)? else {
         reply.array(0);
         return Ok(());
     };
+    let repetitions = sample::repetitions(count, 1)?;
     let mut random = ctx.random.borrow_mut();
     if let Some(wanted) = repetitions {
         pick_repeatedly(set, wanted, &mut random, reply);
@@ -110,6 +110,7 @@ fn pick_repeatedly(set: &Set, wanted: usize, random: &mut Random, reply: &mut Re
 mod tests {
     use std::collections::BTreeSet;
 
+    use crate::command::cost::Forecast;
     use crate::command::testing::TestDb;
 
     fn members(shown: &str) -> Vec<String> {
@@ -182,6 +183,11 @@ mod tests {
         let mut db = TestDb::new();
         assert_eq!(db.run("SRANDMEMBER s"), "$-1\r\n");
         assert_eq!(db.run("SRANDMEMBER s 3"), "*0\r\n");
+        for pick in ["SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER"] {
+            assert_eq!(db.run(&format!("{pick} s -200000000")), "*0\r\n", "{pick}");
+            let missing = [pick.as_bytes(), b"s", b"-200000000"];
+            assert!(db.cost(&missing, &Forecast::default()).steps < 10, "{pick}");
+        }
         db.run("SADD s a");
         assert_eq!(db.run("SRANDMEMBER s -9223372036854775807"), "-ERR value is out of range\r\n");
         assert_eq!(

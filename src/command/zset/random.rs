@@ -33,11 +33,12 @@ fn pick_many(
     with_scores: bool,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let repetitions = sample::repetitions(count, if with_scores { 2 } else { 1 })?;
+    sample::in_range(count, if with_scores { 2 } else { 1 })?;
     let Some(set) = ctx.collection::<ZSet>(key)? else {
         reply.array(0);
         return Ok(());
     };
+    let repetitions = sample::repetitions(count, if with_scores { 2 } else { 1 })?;
     let mut random = ctx.random.borrow_mut();
     if let Some(wanted) = repetitions {
         pick_repeatedly(set, wanted, with_scores, &mut random, reply);
