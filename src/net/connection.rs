@@ -312,7 +312,7 @@ impl ConnectionTask {
             let has_room = self.connection.unsent() <= PAUSE_OUTPUT_BYTES;
             tokio::select! {
                 () = self.connection.info.wake.notified() => {}
-                () = Upstream::ready(&mut self.upstream), if has_room => {}
+                () = Upstream::ready(&self.upstream), if has_room => {}
             }
         }
     }
