@@ -222,6 +222,41 @@ fn an_exec_of_very_many_short_commands_takes_what_was_charged() {
     assert!(cost < COMMANDS * BYTES_A_COMMAND, "{} bytes a command", cost / COMMANDS);
 }
 
+/// Each of them moved all bytes of the string.
+#[test]
+fn expire_and_persist_20_000_times_of_a_string_of_100_mb_take_a_moment() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.set_limit(Duration::from_secs(60));
+    client.check("SETRANGE {t}k 99999999 x", ":100000000");
+    let stopwatch = Stopwatch::start();
+    let both = [encode(&[b"EXPIRE", b"{t}k", b"1000"]), encode(&[b"PERSIST", b"{t}k"])].concat();
+    let mut sender = client.second_handle();
+    let sending = std::thread::spawn(move || sender.send_bytes(&both.repeat(20_000)));
+    (0..40_000).for_each(|_| client.expect(":1"));
+    sending.join().expect("all is sent");
+    assert!(stopwatch.elapsed() < LIMIT, "{:?}", stopwatch.elapsed());
+    let renames = [encode(&[b"RENAME", b"{t}k", b"{t}kk"]), encode(&[b"RENAME", b"{t}kk", b"{t}k"])].concat();
+    client.send_bytes(&[encode(&[b"MULTI"]), renames.repeat(50), encode(&[b"EXEC"])].concat());
+    client.expect("+OK");
+    (0..100).for_each(|_| client.expect("+QUEUED"));
+    let refused = client.read().to_string();
+    assert!(refused.starts_with("-EXECABORT Transaction discarded because of: ERR"), "{refused}");
+    client.check("STRLEN {t}k", ":100000000");
+}
+
+#[test]
+fn keys_that_look_at_a_name_of_1_mb_leave_the_node_to_others() {
+    let node = perdura().flag("workers", 1).flag("log-driver", "worker").start();
+    let (mut attacker, mut other) = (node.client(), node.client());
+    other.set_limit(Duration::from_secs(60));
+    assert_eq!(attacker.call(&[b"SET", &b"a".repeat(1_000_000), b"x"]).to_string(), "+OK");
+    attacker.send_bytes(&encode(&[b"KEYS", b"*aaaaaaaaaaaaaaab"]).repeat(1_000));
+    let slowest = slowest_set(&mut other);
+    drop(attacker);
+    assert!(slowest < LIMIT, "a SET took {slowest:?}");
+}
+
 /// Less than a command of two short arguments is charged in a MULTI.
 const BYTES_A_COMMAND: usize = 250;
 
