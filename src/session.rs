@@ -350,7 +350,7 @@ impl Session {
         }
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let stamp_ms = shard.stamp_ms();
-        let now_ms = self.now.unix_ms.max(stamp_ms);
+        let now_ms = shard.reading_ms(self.now.unix_ms);
         let context = ReadContext::new(&view, self.client.db, now_ms, self.seed).knowing(known);
         let context = if primary { context.settled_until(stamp_ms) } else { context };
         let (start, most) = (line.out.len(), if line.is_muted() { 0 } else { shard.reply_limit() });
@@ -360,9 +360,13 @@ impl Session {
         let is_cut = reply.is_over() && most > 0;
         let unsettled = context.met_unsettled().map(|(db, key)| (db, key.to_vec()));
         drop(view);
-        if let Some(dead) = unsettled.filter(|_| self.may_settle()) {
-            line.out.truncate(start);
-            return self.read_behind_death(dead, command, args, line);
+        match unsettled {
+            Some(dead) if self.may_settle() => {
+                line.out.truncate(start);
+                return self.read_behind_death(dead, command, args, line);
+            }
+            Some(_) if primary => shard.note_told(now_ms),
+            _ => {}
         }
         self.leaned_on_lease |= primary;
         self.stop_timer(timer, command, args);

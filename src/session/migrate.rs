@@ -39,7 +39,7 @@ impl Session {
         let (request, epoch) = (parsed?, self.shared.shard.leadership_epoch());
         let view = self.shared.shard.keyspace.read(request.lock_set());
         self.leaned_on_lease = true;
-        let now_ms = self.now.unix_ms.max(self.shared.shard.stamp_ms());
+        let now_ms = self.shared.shard.reading_ms(self.now.unix_ms);
         let context = ReadContext::new(&view, self.client.db, now_ms, self.seed);
         Ok(Migration::pack(request, epoch, &context))
     }

@@ -7,7 +7,11 @@
 //! - A read that walks is not run to see which dead keys it meets: if anything in its database may have died by now, and no stamp
 //!   has got there, it counts as met.
 //!
-//! Caveat: while writes are paused, or the disk is full, nothing is logged and reads go by the clock alone.
+//! Caveat: while writes are paused, or the disk is full, nothing is logged and reads go by the clock alone. This process takes no such
+//! death back, though its calendar may be set back: later reads and entries have no earlier time ([`note_told`]). The next primary, or
+//! the next process, does not know of it.
+//!
+//! [`note_told`]: super::port::ShardHandle::note_told
 
 use std::collections::BTreeSet;
 

@@ -124,6 +124,8 @@ pub struct ShardHandle {
     /// By when the driver wants to turn again, in monotonic ms; never where it has a thread of its own.
     turn_due_ms: AtomicU64,
     stamp_ms: AtomicI64,
+    /// The latest time by which a read told of deaths that no entry has.
+    told_ms: AtomicI64,
     caught_up: AtomicBool,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
     leadership_epoch: AtomicU64,
@@ -169,6 +171,7 @@ impl ShardHandle {
             readable_until_ms: AtomicU64::new(0),
             turn_due_ms: AtomicU64::new(u64::MAX),
             stamp_ms: AtomicI64::new(i64::MIN),
+            told_ms: AtomicI64::new(i64::MIN),
             caught_up: AtomicBool::new(false),
             leadership_epoch: AtomicU64::new(0),
             told_epoch: AtomicU64::new(0),
@@ -262,6 +265,20 @@ impl ShardHandle {
     /// The newest stamp that was applied, unix ms; deaths up to it are settled.
     pub fn stamp_ms(&self) -> i64 {
         self.stamp_ms.load(Ordering::Acquire)
+    }
+
+    /// The time by which reads are judged, where the calendar shows this: it never goes back behind what was told.
+    pub fn reading_ms(&self, unix_ms: i64) -> i64 {
+        unix_ms.max(self.stamp_ms()).max(self.told_ms())
+    }
+
+    pub(super) fn told_ms(&self) -> i64 {
+        self.told_ms.load(Ordering::Acquire)
+    }
+
+    /// Notes that a read told of deaths by this time which no entry has, since none could be logged.
+    pub fn note_told(&self, now_ms: i64) {
+        self.told_ms.fetch_max(now_ms, Ordering::AcqRel);
     }
 
     pub(super) fn set_stamp(&self, stamp_ms: i64) {

@@ -476,6 +476,7 @@ impl<D: Disk> Shard<D> {
                 self.long_items.fail_part(DISK_FULL);
                 let rest = self.machine.refuse_writes(plan, DISK_FULL);
                 if !rest.acts.is_empty() {
+                    self.handle.note_told(rest.stamp.now_ms);
                     self.launch(rest, now)?;
                 }
                 self.make_way(now);
@@ -534,6 +535,7 @@ impl<D: Disk> Shard<D> {
 
     fn stamp(&mut self, now: Now) -> Stamp {
         let earliest_ms = self.machine.applier.last_stamp_ms().max(self.quiet_until_ms.saturating_add(1));
+        let earliest_ms = earliest_ms.max(self.handle.told_ms());
         Stamp { now_ms: now.unix_ms.max(earliest_ms), seed: self.seeds.next_u64() }
     }
 
@@ -580,6 +582,8 @@ impl<D: Disk> Shard<D> {
         self.plan_part(&mut plan, now)?;
         if self.may_free(now) {
             deaths::settle(&self.machine, &mut plan).map_err(ApplyError::from)?;
+        } else {
+            self.handle.note_told(stamp.now_ms);
         }
         Ok(plan)
     }

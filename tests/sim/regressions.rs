@@ -87,6 +87,11 @@ const FOUND: &[Found] = &[
                transferred meanwhile. It is MSETNX now.",
     },
     Found {
+        seed: 85_000_832,
+        what: "On a full disk a read told of a death that no entry could have; then the node's calendar was set back, and a later read \
+               showed the key alive again.",
+    },
+    Found {
         seed: 84_000_029,
         what: "A member of a group of two lost its disk and was whole once its new log reached as far as it was told. It had not \
                applied all of that, and replica reads showed less than it had shown with its lost log.",

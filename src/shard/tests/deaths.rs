@@ -50,6 +50,20 @@ fn while_writes_are_paused_reads_go_by_the_clock() {
     assert_eq!(rig.applied(), applied);
 }
 
+#[test]
+fn a_death_that_was_told_while_nothing_could_be_logged_is_not_taken_back() {
+    let (mut rig, applied) = with_unsettled("SET k v PX 10");
+    rig.pause_writes();
+    assert_eq!(rig.run(1, "GET k"), "nil");
+    rig.set_calendar_back_ms(1000);
+    assert_eq!(rig.run(1, "GET k"), "nil", "though its calendar was set back");
+    assert_eq!(rig.applied(), applied);
+    rig.advance_ms(60_000);
+    rig.set_calendar_back_ms(60_000);
+    assert_eq!(rig.run(1, "SET l v PX 10"), "OK");
+    assert_eq!(rig.run(1, "EXISTS k"), "0", "nor by an entry");
+}
+
 /// Which keys a walk would meet is not found out before it is run.
 #[test]
 fn a_walk_logs_nothing_where_nothing_can_have_died() {
