@@ -145,6 +145,10 @@ impl LongItems {
         self.waiting.iter().map(|item| item.bytes.capacity()).sum()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Whether an item waits that has its turn now.
     pub fn has_step(&self) -> bool {
         !self.waiting.is_empty() && self.rests_until_ms.is_none() && !self.is_paused

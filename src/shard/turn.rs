@@ -560,7 +560,9 @@ impl<D: Disk> Shard<D> {
         while !plan.is_full() {
             let Some(peeked) = self.backlog.peek() else { break };
             if self.long_items.concern(&self.machine, &peeked, stamp)? {
-                let refusal = self.budget.refusal(peeked.encoded.len() as u64);
+                // The first is judged by what it does: it may be one that frees memory.
+                let may_wait = self.long_items.is_empty();
+                let refusal = self.budget.refusal(peeked.encoded.len() as u64).filter(|_| !may_wait);
                 self.long_items.set_aside(&mut self.backlog, self.node.leadership().term, refusal);
                 continue;
             }

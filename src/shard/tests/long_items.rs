@@ -239,3 +239,14 @@ fn where_memory_is_short_no_more_long_commands_wait() {
     assert!(!rig.watching(), "a refused EXEC ends its watches");
     assert_eq!((rig.run(1, "EXISTS a b"), rig.answer_count(5)), ("1".to_owned(), 1));
 }
+
+#[test]
+fn a_long_command_that_frees_memory_is_taken_where_there_is_none() {
+    let mut rig = Rig::with_memory(1, 1_000_000);
+    rig.cut_items_over(LONG_BYTES);
+    assert_eq!(rig.run(1, "SETRANGE big 150000 x"), "150001");
+    rig.limit_memory(1);
+    let keys: String = (0..100).map(|n| format!(" none{n}")).collect();
+    assert!(rig.run(1, "SET a 1").starts_with("OOM"));
+    assert_eq!(rig.run(1, &format!("DEL big{keys}")), "1");
+}
