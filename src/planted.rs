@@ -28,6 +28,8 @@ pub enum Bug {
     JudgeByOldCalendar,
     /// A restarted node forgets that it may have promised to elect nobody.
     ForgetPromises,
+    /// A leader counts what a follower acknowledges without looking whether its own entry there is the same.
+    CountAheadAsMatched,
     /// A leader commits an entry of an older term because a majority has it.
     CommitOlderTerms,
     /// The last entry of a replay is applied once more.

@@ -17,6 +17,7 @@
 //! part    = lane:u8 left:u32 bytes            kind 10; of a frame's kind and body, `left` bytes of it follow in further parts
 //! prove   = challenge:u64                     kind 11; the sender asks which log the receiver has
 //! proof   = log_id:u64 challenge:u64          kind 12; the sender's log, with the challenge that it was sent
+//! dispute = log_id:u64 term:u64 index:u64 entry_term:u64 last:u64   kind 13; the leader's entry in place of one that was acknowledged
 //! ```
 //! - All numbers are little-endian.
 //! - There is no checksum but that of a piece: TCP's, and the log's own CRC on what is kept, are held to be enough.
@@ -57,6 +58,7 @@ const KIND_ACCOUNT: u8 = 9;
 const KIND_PART: u8 = 10;
 const KIND_PROVE: u8 = 11;
 const KIND_PROOF: u8 = 12;
+const KIND_DISPUTE: u8 = 13;
 const LENGTH_BYTES: usize = 4;
 /// Kind, lane, bytes left.
 const PART_HEAD_BYTES: usize = 1 + 1 + 4;
@@ -109,6 +111,23 @@ pub enum Frame {
         log_id: u64,
         challenge: u64,
     },
+    /// The sender leads, and has another entry than the one that the receiver acknowledged.
+    Dispute {
+        log_id: u64,
+        dispute: Dispute,
+    },
+}
+
+/// A leader's entry in the place of another that was acknowledged to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dispute {
+    /// In which the sender leads.
+    pub term: u64,
+    pub index: u64,
+    /// Of the leader's own entry there; 0 if it has none.
+    pub entry_term: u64,
+    /// The leader's last entry.
+    pub last: u64,
 }
 
 /// What a member tells another whose log is new.
@@ -259,6 +278,7 @@ impl Frame {
             Frame::Account { .. } => 34,
             Frame::Prove { .. } => 8,
             Frame::Proof { .. } => 16,
+            Frame::Dispute { .. } => 40,
         }
     }
 
@@ -296,6 +316,12 @@ impl Frame {
             Frame::Prove { challenge } => {
                 out.put_u8(KIND_PROVE);
                 out.put_u64_le(*challenge);
+            }
+            Frame::Dispute { log_id, dispute: Dispute { term, index, entry_term, last } } => {
+                out.put_u8(KIND_DISPUTE);
+                for number in [log_id, term, index, entry_term, last] {
+                    out.put_u64_le(*number);
+                }
             }
             Frame::Proof { log_id, challenge } => {
                 out.put_u8(KIND_PROOF);
@@ -337,6 +363,7 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
             log_id: body.try_get_u64_le().map_err(|_| short("log id"))?,
             challenge: body.try_get_u64_le().map_err(|_| short("challenge"))?,
         },
+        KIND_DISPUTE => decode_dispute(&mut body)?,
         kind => return Err(FrameError::UnknownKind { kind }),
     };
     match body.len() {
@@ -352,6 +379,13 @@ fn decode_account(body: &mut Bytes) -> Result<Frame, FrameError> {
     let memory = Memory::decode(body.try_get_u8().map_err(|_| short("account"))?)?;
     let round = body.try_get_u8().map_err(|_| short("round"))?;
     Ok(Frame::Account { log_id, round, account: Account { term, end, memory } })
+}
+
+fn decode_dispute(body: &mut Bytes) -> Result<Frame, FrameError> {
+    let mut number = || body.try_get_u64_le().map_err(|_| short("dispute"));
+    let log_id = number()?;
+    let dispute = Dispute { term: number()?, index: number()?, entry_term: number()?, last: number()? };
+    Ok(Frame::Dispute { log_id, dispute })
 }
 
 fn short(part: &'static str) -> FrameError {
@@ -410,6 +444,7 @@ mod tests {
             },
             Frame::Prove { challenge: u64::MAX },
             Frame::Proof { log_id: 8, challenge: 9 },
+            Frame::Dispute { log_id: 8, dispute: Dispute { term: 7, index: 6, entry_term: 5, last: 9 } },
         ]
     }
 
@@ -531,7 +566,7 @@ mod tests {
         #[test]
         fn no_bytes_at_all_make_the_decoder_panic(
             mut body in proptest::collection::vec(any::<u8>(), 1..200),
-            kind in 0u8..14,
+            kind in 0u8..15,
         ) {
             body[0] = kind;
             let mut buffer = BytesMut::new();

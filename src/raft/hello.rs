@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::identity::{ClusterId, Identity, NodeId};
 
 /// The version of everything nodes say to each other.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 const MAGIC: [u8; 8] = *b"PERDURA>";
 const HEADER_BYTES: usize = 8 + 2 + 2;
@@ -343,7 +343,7 @@ mod tests {
         };
         let golden = [
             &b"PERDURA>"[..],
-            &[4, 0, 29, 0, 0, 2],
+            &[5, 0, 29, 0, 0, 2],
             &[2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0],
             &[4, 0, 0, 0, 0, 0, 0, 0],
             b"a:1",

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::frame::{Account, Frame, RaftFrame};
+use super::frame::{Account, Dispute, Frame, RaftFrame};
 use super::identity::NodeId;
 use crate::checkpoint::ship::Shipment;
 
@@ -32,6 +32,8 @@ pub enum PeerEvent {
     Prove { challenge: u64 },
     /// For [`Node::step_proof`](super::node::Node::step_proof).
     Proof { log_id: u64, challenge: u64 },
+    /// For [`Node::step_dispute`](super::node::Node::step_dispute).
+    Dispute { log_id: u64, dispute: Dispute },
     /// For whoever sends and fetches checkpoints.
     Shipment(Shipment),
     /// For [`Node::step_beat`](super::node::Node::step_beat): a leader's keepalive thread.
@@ -165,6 +167,7 @@ impl From<Frame> for PeerEvent {
             Frame::Account { log_id, round, account } => PeerEvent::Account { log_id, round, account },
             Frame::Prove { challenge } => PeerEvent::Prove { challenge },
             Frame::Proof { log_id, challenge } => PeerEvent::Proof { log_id, challenge },
+            Frame::Dispute { log_id, dispute } => PeerEvent::Dispute { log_id, dispute },
             Frame::Beat { term, .. } => PeerEvent::Beat { term },
             Frame::BeatAnswer { term } => PeerEvent::BeatAnswer { term },
         }

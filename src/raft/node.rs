@@ -11,6 +11,7 @@
 //!   own term, for before that it may not know what was committed.
 //! - A member whose log is new takes part only once all others know that (`rejoin.rs`).
 //! - Nothing that a peer says is believed before the peer has proved its log (`logs.rs`).
+//! - A node ends itself when its leader lacks what the node knows was committed (`contradiction.rs`).
 //! - Nothing is applied twice in one process. A new process applies the log from its checkpoint on, at first only as far as it
 //!   knows it to be committed, which may be less than the process before it had applied ([`Node::has_caught_up`]).
 //! - An error of [`Node::process`] is final: the log can't be trusted any more, or an entry can't be applied. The process
@@ -34,6 +35,7 @@ use room::Unwritten;
 
 mod admission;
 mod config;
+mod contradiction;
 mod error;
 mod logs;
 mod offer;
@@ -46,6 +48,7 @@ mod transfer;
 pub use admission::Refusal;
 use admission::Refusals;
 pub use config::NodeConfig;
+use contradiction::Contradictions;
 pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
 use logs::LogBook;
 pub use offer::Offer;
@@ -120,6 +123,7 @@ pub struct Node<D: Disk> {
     /// How long the log's writes take lately.
     sync_ms: u32,
     refusals: Refusals,
+    contradictions: Contradictions,
     unwritten: Unwritten,
     /// Why the next [`Node::process`] fails.
     fatal: Option<NodeError>,
@@ -168,6 +172,7 @@ impl<D: Disk> Node<D> {
             must_ask: false,
             sync_ms: 0,
             refusals: Refusals::default(),
+            contradictions: Contradictions::default(),
             unwritten: Unwritten::default(),
             fatal: None,
             config,
@@ -188,6 +193,7 @@ impl<D: Disk> Node<D> {
         self.tick_standing();
         self.suspect_unknown_logs();
         self.refusals.tick();
+        self.contradictions.tick();
         self.settle_promises(now_ms);
         self.seek_room();
         let acted = self.may_tick() && !self.owes_longer_promise(now_ms) && self.raw.tick();
@@ -320,6 +326,7 @@ impl<D: Disk> Node<D> {
         self.publish_lease(now_ms, machine);
         self.say_proofs(out);
         self.say_standing(out);
+        self.say_disputes(out);
         self.pace_catch_up(now_ms);
         while self.raw.has_ready() {
             self.process_ready(now_ms, out, machine)?;
@@ -440,10 +447,11 @@ impl<D: Disk> Node<D> {
         })
     }
 
-    fn send(&mut self, messages: Vec<Message>, now_ms: u64, out: &mut impl Outbound) {
+    fn send(&mut self, mut messages: Vec<Message>, now_ms: u64, out: &mut impl Outbound) {
         if messages.is_empty() {
             return;
         }
+        messages.iter_mut().for_each(|message| self.name_acknowledged(message));
         let leads = self.raw.raft.state == StateRole::Leader;
         for message in messages.iter().filter(|_| leads) {
             let hands_over = message.get_msg_type() == MessageType::MsgTimeoutNow;
@@ -459,6 +467,13 @@ impl<D: Disk> Node<D> {
             if !out.send(to, &Frame::Raft(frame)) {
                 self.unreachable.push(to);
             }
+        }
+    }
+
+    /// Lets an acknowledgement bear the term of its entry: the leader compares that with its own entry.
+    fn name_acknowledged(&self, message: &mut Message) {
+        if message.get_msg_type() == MessageType::MsgAppendResponse && !message.reject {
+            message.log_term = self.raw.raft.raft_log.term(message.index).unwrap_or_default();
         }
     }
 

@@ -14,9 +14,10 @@ use perdura_wal::{Disk, NewLog, Options, Position, Preparer, Wal};
 
 use super::frame::Frame;
 use super::identity::{ClusterId, Identity, NodeId};
+use super::inbox::PeerEvent;
 use super::node::{Node, NodeConfig, StateMachine};
 use super::outbox::Outbound;
-use super::status::{Leadership, Role};
+use super::status::{Leadership, PeerProgress, Role};
 use super::storage::{begin_after_loss, is_new, restart_log_at};
 
 pub(super) const STEP_MS: u64 = 5;
@@ -79,6 +80,9 @@ pub(super) struct Member {
     shelf: Shelf,
     /// Its disk will fail at a planned moment.
     power_fails: bool,
+    /// It may end itself; why it did.
+    pub may_end: bool,
+    pub ended: Option<String>,
     mailbox: Vec<(NodeId, Frame)>,
     /// How many disks, or logs, it has lost.
     lost_disks: u64,
@@ -199,6 +203,8 @@ impl Cluster {
                 fetches_nothing: false,
                 shelf: Shelf::default(),
                 power_fails: false,
+                may_end: false,
+                ended: None,
                 mailbox: Vec::new(),
                 lost_disks: 0,
                 knows_of_loss: false,
@@ -313,7 +319,7 @@ impl Cluster {
         self.end(id, SimDisk::crash);
     }
 
-    fn end(&mut self, id: NodeId, how: fn(&SimDisk) -> SimDisk) {
+    fn end(&mut self, id: NodeId, how: impl Fn(&SimDisk) -> SimDisk) {
         let member = self.member(id);
         member.node = None;
         member.preparer = None;
@@ -321,6 +327,21 @@ impl Cluster {
         member.stalled = false;
         member.power_fails = false;
         member.disk = how(&member.disk);
+    }
+
+    /// A copy of what a member's disk holds now.
+    pub(super) fn copy_of(&self, id: NodeId) -> SimDisk {
+        let disk = &self.members[&id].disk;
+        let copy = SimDisk::new(id + 50, Tear::Sectors, 4096);
+        for name in disk.list().expect("a sound disk").iter().filter(|name| name.as_str() != "LOCK") {
+            copy.put(name, &disk.bytes(name).expect("a file"));
+        }
+        copy
+    }
+
+    /// Kills a member and gives it this disk.
+    pub(super) fn set_back(&mut self, id: NodeId, disk: SimDisk) {
+        self.end(id, |_| disk.clone());
     }
 
     /// Kills a member and gives it an empty disk.
@@ -423,14 +444,8 @@ impl Cluster {
             preparer.step().expect("a sound disk");
         }
         for (from, frame) in member.mailbox.drain(..) {
-            match frame {
-                Frame::Raft(frame) => node.step(from, frame, now_ms),
-                Frame::Rejoin { log_id, round } => node.step_rejoin(from, log_id, round),
-                Frame::Account { log_id, round, account } => node.step_account(from, log_id, round, account),
-                Frame::Prove { challenge } => node.step_prove(from, challenge),
-                Frame::Proof { log_id, challenge } => node.step_proof(from, log_id, challenge),
-                other => panic!("nodes do not say {other:?}"),
-            }
+            let left = node.hear(from, PeerEvent::from(frame), now_ms);
+            assert_eq!(left, None, "nodes do not say this");
         }
         node.tick(now_ms);
         self.fetch(id);
@@ -446,7 +461,8 @@ impl Cluster {
             member.shelf.is_fetched = false;
         }
         if let Err(error) = processed {
-            assert!(member.power_fails, "node {id} ended: {error}");
+            assert!(member.power_fails || member.may_end, "node {id} ended: {error}");
+            member.ended = Some(error.to_string());
             self.lose_power(id);
         }
     }
@@ -515,6 +531,18 @@ impl Cluster {
         self.leaders().iter().filter(|(_, t)| *t > term).count()
     }
 
+    /// How a leader's followers stand.
+    pub(super) fn peers_of(&mut self, id: NodeId) -> Vec<PeerProgress> {
+        let now_ms = self.clock_of(id);
+        self.node(id).status(now_ms).peers
+    }
+
+    /// What leaders have applied before is no longer expected of others: a majority is set back. Members that are down count no more.
+    pub(super) fn forget_acknowledged(&mut self) {
+        self.acknowledged = 0;
+        self.members.values_mut().for_each(|member| member.machine = Ledger::default());
+    }
+
     /// Whether the member's node would publish a lease now.
     pub(super) fn node_has_lease(&mut self, id: NodeId) -> bool {
         let now_ms = self.clock_of(id);
@@ -566,7 +594,8 @@ impl Cluster {
     }
 
     fn check_ledgers(&self) {
-        let ledgers: Vec<_> = self.members.values().map(|m| &m.machine.entries).collect();
+        let agreeing = self.members.values().filter(|member| !member.may_end);
+        let ledgers: Vec<_> = agreeing.map(|member| &member.machine.entries).collect();
         let Some(longest) = ledgers.iter().max_by_key(|entries| entries.len()) else {
             return;
         };

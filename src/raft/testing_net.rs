@@ -195,23 +195,9 @@ impl Parts {
         self.inbox.take(&mut events);
         let now_ms = self.clock.monotonic_ms();
         for (from, event) in events {
-            match event {
-                PeerEvent::Raft(frame) => self.node.step(from, frame, now_ms),
-                PeerEvent::Beat { term } => self.node.step_beat(from, term, now_ms),
-                PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now_ms),
-                PeerEvent::Part => self.node.step_part(from, now_ms),
-                PeerEvent::Unreachable => self.node.report_unreachable(from),
-                PeerEvent::Rejoin { log_id, round } => self.node.step_rejoin(from, log_id, round),
-                PeerEvent::Account { log_id, round, account } => {
-                    self.node.step_account(from, log_id, round, account)
-                }
-                PeerEvent::Prove { challenge } => self.node.step_prove(from, challenge),
-                PeerEvent::Proof { log_id, challenge } => self.node.step_proof(from, log_id, challenge),
-                PeerEvent::Shipment(_) => {}
-                PeerEvent::Publish(payload) => {
-                    let applied = self.machine.texts().len() as u64;
-                    tracing::debug!(from, applied, bytes = payload.len(), "published");
-                }
+            if let Some(PeerEvent::Publish(payload)) = self.node.hear(from, event, now_ms) {
+                let applied = self.machine.texts().len() as u64;
+                tracing::debug!(from, applied, bytes = payload.len(), "published");
             }
         }
     }

@@ -235,21 +235,9 @@ impl<D: Disk> Shard<D> {
     }
 
     fn take_in(&mut self, from: u64, event: PeerEvent, now: Now) {
-        match event {
-            PeerEvent::Raft(frame) => self.node.step(from, frame, now.monotonic_ms),
-            PeerEvent::Beat { term } => self.node.step_beat(from, term, now.monotonic_ms),
-            PeerEvent::BeatAnswer { term } => self.node.step_beat_answer(from, term, now.monotonic_ms),
-            PeerEvent::Part => self.node.step_part(from, now.monotonic_ms),
-            PeerEvent::Unreachable => self.node.report_unreachable(from),
-            PeerEvent::Rejoin { log_id, round } => self.node.step_rejoin(from, log_id, round),
-            PeerEvent::Account { log_id, round, account } => {
-                self.node.step_account(from, log_id, round, account)
-            }
-            PeerEvent::Prove { challenge } => self.node.step_prove(from, challenge),
-            PeerEvent::Proof { log_id, challenge } => self.node.step_proof(from, log_id, challenge),
-            // The caller's: a shard has no files.
-            PeerEvent::Shipment(_) => {}
-            PeerEvent::Publish(message) => self.machine.published.extend(Message::decode(&message)),
+        // Shipments are the caller's: a shard has no files.
+        if let Some(PeerEvent::Publish(message)) = self.node.hear(from, event, now.monotonic_ms) {
+            self.machine.published.extend(Message::decode(&message));
         }
     }
 

@@ -43,6 +43,8 @@ pub enum Refusal {
     ContradictsCommitted { index: u64 },
     #[error("it acknowledges entry {index}, but this leader's log ends with {last}")]
     UnknownAcknowledged { index: u64, last: u64 },
+    #[error("it acknowledges entry {index} of term {found}, but this leader's entry is of term {own}")]
+    OtherAcknowledged { index: u64, found: u64, own: u64 },
 }
 
 /// What was refused lately.
@@ -86,8 +88,13 @@ impl<D: Disk> Node<D> {
 
     /// Whether any of these messages is refused.
     pub(super) fn refuses(&mut self, from: NodeId, messages: &[Message]) -> bool {
-        let refusal = messages.iter().find_map(|message| self.refusal_of(message));
-        refusal.inspect(|refusal| self.refusals.note(from, *refusal)).is_some()
+        let refused = messages.iter().find_map(|message| Some((message, self.refusal_of(message)?)));
+        let Some((message, refusal)) = refused else { return false };
+        if matches!(refusal, Refusal::UnknownAcknowledged { .. } | Refusal::OtherAcknowledged { .. }) {
+            self.dispute(from, message);
+        }
+        self.refusals.note(from, refusal);
+        true
     }
 
     fn refusal_of(&self, message: &Message) -> Option<Refusal> {
@@ -116,18 +123,28 @@ impl<D: Disk> Node<D> {
         }
         match message.get_msg_type() {
             MessageType::MsgAppend => self.refusal_of_entries(message),
-            MessageType::MsgAppendResponse => {
-                let counts = raft.state == StateRole::Leader && term == own;
-                (counts && message.index > last)
-                    .then_some(Refusal::UnknownAcknowledged { index: message.index, last })
+            MessageType::MsgAppendResponse => self.refusal_of_answer(message),
+            MessageType::MsgSnapshot => {
+                self.contradicted_by(message).map(|index| Refusal::ContradictsCommitted { index })
             }
             _ => None,
         }
     }
 
+    /// An acknowledgement of an entry that is not this leader's is no progress.
+    fn refusal_of_answer(&self, answer: &Message) -> Option<Refusal> {
+        let raft = &self.raw.raft;
+        if raft.state != StateRole::Leader || answer.term != raft.term {
+            return None;
+        }
+        let (index, found) = (answer.index, answer.log_term);
+        self.disputed_by(answer).map(|own| match own {
+            0 => Refusal::UnknownAcknowledged { index, last: raft.raft_log.last_index() },
+            own => Refusal::OtherAcknowledged { index, found, own },
+        })
+    }
+
     fn refusal_of_entries(&self, message: &Message) -> Option<Refusal> {
-        let log = &self.raw.raft.raft_log;
-        let is_present = message.term >= self.raw.raft.term;
         let mut before = (message.index, message.log_term);
         if before.0 > 0 && before.1 == 0 {
             return Some(Refusal::EntryWithoutTerm { index: before.0 });
@@ -141,12 +158,8 @@ impl<D: Disk> Node<D> {
                 return Some(Refusal::BrokenEntries { index });
             }
             before = (index, entry.term);
-            let is_committed = index <= log.committed && index >= log.first_index();
-            if is_present && is_committed && log.term(index).is_ok_and(|known| known != entry.term) {
-                return Some(Refusal::ContradictsCommitted { index });
-            }
         }
-        None
+        self.contradicted_by(message).map(|index| Refusal::ContradictsCommitted { index })
     }
 }
 

@@ -60,6 +60,12 @@ pub enum NodeError {
          restore its log from a backup"
     )]
     LogLost { leader: NodeId, known: u64, last: u64 },
+    #[error(
+        "node {leader} leads and lacks entries {first} to {last}, which this node knows were committed: a majority runs on older \
+         copies of its logs, or on others. This node ends, and its folder stays as it is. Stop all members and give each its newest \
+         folder back; if those are lost, `perdura recover` begins a new cluster from this folder"
+    )]
+    LeaderLacksCommitted { leader: NodeId, first: u64, last: u64 },
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
 }

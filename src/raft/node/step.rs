@@ -11,15 +11,38 @@ use raft::eraftpb::{Message, MessageType};
 use super::{Node, NodeError, is_sent_by_leaders, others_of};
 use crate::raft::frame::RaftFrame;
 use crate::raft::identity::NodeId;
+use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::Stamp;
 use crate::raft::status::Role;
 
 impl<D: Disk> Node<D> {
+    /// Takes in what a peer said, as far as it is for this node; returns what is for others.
+    pub fn hear(&mut self, from: NodeId, event: PeerEvent, now_ms: u64) -> Option<PeerEvent> {
+        match event {
+            PeerEvent::Raft(frame) => self.step(from, frame, now_ms),
+            PeerEvent::Beat { term } => self.step_beat(from, term, now_ms),
+            PeerEvent::BeatAnswer { term } => self.step_beat_answer(from, term, now_ms),
+            PeerEvent::Part => self.step_part(from, now_ms),
+            PeerEvent::Unreachable => self.report_unreachable(from),
+            PeerEvent::Rejoin { log_id, round } => self.step_rejoin(from, log_id, round),
+            PeerEvent::Account { log_id, round, account } => self.step_account(from, log_id, round, account),
+            PeerEvent::Prove { challenge } => self.step_prove(from, challenge),
+            PeerEvent::Proof { log_id, challenge } => self.step_proof(from, log_id, challenge),
+            PeerEvent::Dispute { log_id, dispute } => self.step_dispute(from, log_id, dispute),
+            other @ (PeerEvent::Shipment(_) | PeerEvent::Publish(_)) => return Some(other),
+        }
+        None
+    }
+
     /// Takes in what a peer sent. What can't be from that peer, or breaks a promise, is dropped.
     ///
     /// `now_ms` must have been read after the frame arrived: the promise to the leader counts from it.
     pub fn step(&mut self, from: NodeId, frame: RaftFrame, now_ms: u64) {
-        if self.refuses(from, &frame.messages) || self.is_silent() || !self.hears_log(from, frame.log_id) {
+        if self.refuses(from, &frame.messages) {
+            self.note_contradiction(from, &frame);
+            return;
+        }
+        if self.is_silent() || !self.hears_log(from, frame.log_id) {
             return;
         }
         let mut heard_leader = false;

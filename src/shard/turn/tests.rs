@@ -95,14 +95,8 @@ impl Group {
 
     fn hear(&mut self, from: NodeId, to: NodeId, frame: Frame) {
         let node = &mut self.others[to as usize - 2];
-        match PeerEvent::from(frame) {
-            PeerEvent::Raft(frame) => node.step(from, frame, self.now_ms),
-            PeerEvent::Rejoin { log_id, round } => node.step_rejoin(from, log_id, round),
-            PeerEvent::Account { log_id, round, account } => node.step_account(from, log_id, round, account),
-            PeerEvent::Prove { challenge } => node.step_prove(from, challenge),
-            PeerEvent::Proof { log_id, challenge } => node.step_proof(from, log_id, challenge),
-            _ => panic!("nodes do not say this"),
-        }
+        let left = node.hear(from, PeerEvent::from(frame), self.now_ms);
+        assert_eq!(left, None, "nodes do not say this");
     }
 
     fn run_until(&mut self, limit_ms: u64, done: impl Fn(&Group) -> bool) {
