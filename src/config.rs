@@ -19,6 +19,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::backup::key::Key;
+use crate::backup::prune::Keep;
 use crate::backup::store::check_url;
 use crate::raft::timing::RaftTiming;
 use passwords::Passwords;
@@ -83,7 +85,8 @@ pub struct CheckpointPolicy {
 /// Where a node backs up to, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupPlan {
-    pub url: String,
+    /// At least one, each once.
+    pub urls: Vec<String>,
     pub key_file: Option<PathBuf>,
     pub interval_ms: u64,
     /// Between two checkpoints.
@@ -92,6 +95,8 @@ pub struct BackupPlan {
     pub bytes_per_second: u64,
     /// Bytes of the log that stay for a backup that is behind.
     pub log_keep_bytes: u64,
+    /// What the primary keeps when it removes what is old; nothing is removed where it says nothing.
+    pub keep: Keep,
 }
 
 /// Whom a data folder is for.
@@ -455,20 +460,53 @@ fn checkpoint_policy(settings: &Settings) -> Result<CheckpointPolicy, ConfigErro
 }
 
 fn backup_plan(settings: &Settings) -> Result<Option<BackupPlan>, ConfigError> {
-    let url = settings.optional("backup-to", parse_backup_url)?;
+    let urls = settings.optional("backup-to", parse_backup_urls)?;
+    let is_on = urls.is_some();
+    let keep_checkpoints = number(settings, "backup-keep-checkpoints", 0, 1_000_000)? as usize;
+    let keep_days = number(settings, "backup-keep-days", 0, 36_500)?;
     let plan = BackupPlan {
-        url: url.clone().unwrap_or_default(),
-        key_file: settings.optional("backup-key-file", parse_path)?,
+        urls: urls.unwrap_or_default(),
+        key_file: settings.optional("backup-key-file", parse_key_file)?,
         interval_ms: number(settings, "backup-interval-ms", 10, 600_000)?,
         checkpoint_s: number(settings, "backup-checkpoint-seconds", 1, MAX_INTERVAL_S)?,
         bytes_per_second: settings.required("backup-bytes-per-second", parse_checkpoint_rate)?,
         log_keep_bytes: settings.required("backup-log-keep-bytes", parse_bytes)?,
+        keep: Keep {
+            checkpoints: (keep_checkpoints > 0).then_some(keep_checkpoints),
+            days: (keep_days > 0).then_some(keep_days),
+        },
     };
-    Ok(url.map(|_| plan))
+    Ok(is_on.then_some(plan))
 }
 
-fn parse_backup_url(text: &str) -> Result<String, String> {
-    check_url(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+/// URLs one after the other, parted by commas or spaces. A folder's name may have both in it, but not before another URL.
+fn parse_backup_urls(text: &str) -> Result<Vec<String>, String> {
+    let begins = |at: &usize| {
+        let is_first = text[..*at].chars().next_back().is_none_or(|before| matches!(before, ' ' | ','));
+        is_first && ["file://", "s3://"].iter().any(|scheme| text[*at..].starts_with(scheme))
+    };
+    let mut starts: Vec<usize> = text.char_indices().map(|(at, _)| at).filter(begins).collect();
+    if starts.first() != Some(&0) {
+        starts.insert(0, 0);
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let mut urls: Vec<String> = Vec::new();
+    for (start, end) in starts.iter().zip(ends) {
+        let url = text[*start..end].trim_end_matches([' ', ',']);
+        check_url(url).map_err(|error| error.to_string())?;
+        let is_same = |known: &String| known.trim_end_matches('/') == url.trim_end_matches('/');
+        if urls.iter().any(is_same) {
+            return Err(format!("{url} is given twice"));
+        }
+        urls.push(url.to_owned());
+    }
+    Ok(urls)
+}
+
+/// A key that can't be read would be missed when the first backup is to be made, which may be at night.
+fn parse_key_file(text: &str) -> Result<PathBuf, String> {
+    let path = parse_path(text)?;
+    Key::read(&path).map(|_| path).map_err(|error| error.to_string())
 }
 
 fn parse_path(text: &str) -> Result<PathBuf, String> {

@@ -12,6 +12,8 @@ pub const LOG_FOLDER: &str = "log";
 pub const CHECKPOINT_FOLDER: &str = "checkpoints";
 /// The cluster's name, on one line, where a restore gave it one: what `cluster-name` is unless somebody says otherwise.
 pub const CLUSTER_NAME_FILE: &str = "cluster-name";
+/// The backups that the node has shipped to, see `backup::places`.
+pub const BACKUP_PLACES_FILE: &str = "backup-places";
 /// A recovery has begun here and is not finished.
 pub const RECOVERING_FILE: &str = "RECOVERING";
 /// A restore has begun here and is not finished.

@@ -115,6 +115,7 @@ pub struct BackupMetrics {
     pub shipped_index: Level,
     pub lag_seconds: Level,
     pub missing_pieces: Level,
+    pub gap_entries: Level,
     pub bytes: Counter,
     pub failures: Counter,
 }
@@ -200,6 +201,7 @@ impl BackupMetrics {
             shipped_index: d.level("backup_shipped_index", "Index of the last entry that the backup is known to have"),
             lag_seconds: d.level("backup_lag_seconds", "On the primary: for how long something applied has waited to be backed up, at most"),
             missing_pieces: d.level("backup_missing_pieces", "On the primary: pieces that the newest checkpoint in the backup lacks"),
+            gap_entries: d.level("backup_gap_entries", "On the primary: entries that the backup lacks and the log has no more; no time in them can be restored"),
             bytes: d.counter("backup_bytes", "Bytes written to the backup"),
             failures: d.counter("backup_failures", "Attempts to back up that failed"),
         }

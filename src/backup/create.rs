@@ -3,7 +3,7 @@
 use super::checkpoint::{Stored, Storing};
 use super::error::{BackupError, Result};
 use super::repository::Repository;
-use super::ship::{Shipper, Source};
+use super::ship::{Shipper, Source, fill_gaps};
 use crate::env::Clock;
 
 /// What was stored.
@@ -44,6 +44,7 @@ pub fn create(
     created.index_before = shipper.shipped_index();
     let (_, bytes) = shipper.catch_up(repository, source)?;
     created.log_bytes = bytes + shipper.flush(repository)?;
+    created.log_bytes += fill_gaps(repository, source)?;
     created.index = shipper.shipped_index();
     Ok(created)
 }

@@ -23,8 +23,25 @@ pub enum BackupError {
     Store { operation: &'static str, name: String, source: object_store::Error },
     #[error("could not {operation} {}: {source}", path.display())]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
-    #[error("{url}: there is no backup")]
+    #[error("{url}: there is no backup; is its disk or share mounted? (`perdura backup init` begins one)")]
     NoRepository { url: String },
+    /// A backup that this node has shipped to.
+    #[error(
+        "{url}: the backup (repository {repository_id:016x}) is not there, and nothing is written there until it is: mount its disk \
+         or share again; to begin another backup in its place, run `perdura backup init --at {url} --addr ADDRESS`"
+    )]
+    Gone { url: String, repository_id: u64 },
+    /// Something took the place of an open repository.
+    #[error(
+        "{url}: the backup there is another (repository {found:016x}) than a moment ago ({expected:016x})"
+    )]
+    OtherRepository { url: String, expected: u64, found: u64 },
+    /// A member of a group does not know whether there was one.
+    #[error(
+        "{url}: there is no backup, and this log does not go back to the first entry, so that others may have shipped there: mount the \
+         backup's disk or share, or begin one with `perdura backup init --at {url} --addr ADDRESS`"
+    )]
+    NotBegun { url: String },
     /// An object of the repository is not what was written.
     #[error("{name} is damaged: {damage}")]
     Damaged { name: String, damage: Damage },
@@ -52,8 +69,13 @@ pub enum BackupError {
     )]
     Gap { next: u64, first_index: u64 },
     /// What was asked for is not in the backup.
-    #[error("{wanted} is not in the backup, which holds {}", held(spans))]
-    NotHeld { wanted: String, spans: Vec<Span> },
+    #[error("{wanted} is not in the backup, which holds {}{}{way_out}", held(spans), if way_out.is_empty() { "" } else { "; " })]
+    NotHeld { wanted: String, spans: Vec<Span>, way_out: String },
+    /// What was asked for can't be restored without objects that are damaged.
+    #[error("{damaged}: {wanted} can't be restored without it. {way_out}")]
+    Lost { damaged: String, wanted: String, way_out: String },
+    #[error("{wanted}: nothing had been written by then. {way_out}")]
+    NothingYet { wanted: String, way_out: String },
     #[error("entries {first} to {last} are missing from the backup")]
     Missing { first: u64, last: u64 },
     #[error("{}: it is not empty", dir.display())]
@@ -89,6 +111,9 @@ pub enum BackupError {
 pub enum Damage {
     #[error("it is missing")]
     Missing,
+    /// Of a checkpoint.
+    #[error("it lacks {missing} of its pieces")]
+    Pieces { missing: usize },
     #[error("it does not begin as it must")]
     Header,
     #[error("format version {found}; this program reads up to {supported}")]
@@ -127,7 +152,10 @@ impl BackupError {
     /// Whether it says that what was backed up, or is to be, is not what was written.
     pub fn is_damage(&self) -> bool {
         match self {
-            BackupError::Damaged { .. } | BackupError::Missing { .. } | BackupError::Differs { .. } => true,
+            BackupError::Damaged { .. }
+            | BackupError::Missing { .. }
+            | BackupError::Differs { .. }
+            | BackupError::Lost { .. } => true,
             BackupError::Checkpoint(error) | BackupError::Replay(ReplayError::Checkpoint(error)) => {
                 error.is_damage()
             }

@@ -4,9 +4,10 @@
 //! - A checkpoint counts if all its pieces are there. One that can't be restored keeps nobody from what can.
 //! - Objects of the log may overlap, and have the same entries where they do.
 
-use super::error::{BackupError, Result};
+use super::error::{BackupError, Damage, Result};
 use super::latest::Latest;
-use super::names::LogName;
+use super::names::{self, LogName};
+use super::repository::Repository;
 
 /// An object of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +39,101 @@ pub struct Span {
     pub last_ms: i64,
 }
 
+/// A checkpoint that can't be restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    pub index: u64,
+    pub why: Damage,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     /// By their first entries, then by their last.
     pub logs: Vec<HeldLog>,
     /// Those that can be restored, oldest first.
     pub checkpoints: Vec<HeldCheckpoint>,
-    /// Indexes of those that lack pieces, or whose description is damaged, oldest first.
-    pub incomplete: Vec<u64>,
+    /// Those that lack pieces, or whose description can't be read, oldest first.
+    pub unusable: Vec<Unusable>,
     /// Up to when nothing more was written.
     pub latest: Option<Latest>,
+    /// Objects of the log that were found to be damaged. They are not among `logs`.
+    pub damaged: Vec<LogName>,
 }
 
 impl Inventory {
+    /// What the names of objects tell: enough for gaps.
+    pub fn of_names(repository: &Repository) -> Result<Inventory> {
+        let checkpoint = |index| HeldCheckpoint { index, term: 0, stamp_ms: 0, keys: 0, bytes: 0 };
+        let checkpoints = repository.checkpoint_indexes()?.into_iter().map(checkpoint).collect();
+        Ok(Inventory { logs: repository.logs()?, checkpoints, ..Inventory::default() })
+    }
+
+    /// Goes on without an object that was found to be damaged, or without the checkpoint that needs it. False if none is known by
+    /// that name.
+    pub fn leave_out(&mut self, path: &str, why: &Damage, checkpoint: Option<u64>) -> bool {
+        // What the object shows of the latest restorable time must not be forgotten with it.
+        self.latest = self.latest.filter(|latest| !self.contradicts(latest));
+        if let Some(at) = self.logs.iter().position(|log| log.name.path() == path) {
+            self.damaged.push(self.logs.remove(at).name);
+            return true;
+        }
+        let own =
+            self.checkpoints.iter().map(|one| one.index).find(|index| names::checkpoint_path(*index) == path);
+        let of_piece = checkpoint.filter(|_| path.starts_with(names::FILES));
+        let Some(index) = own.or(of_piece) else { return false };
+        let before = self.checkpoints.len();
+        self.checkpoints.retain(|one| one.index != index);
+        self.unusable.push(Unusable { index, why: why.clone() });
+        self.checkpoints.len() < before
+    }
+
+    /// Entries of damaged objects that no other object has.
+    pub fn lost(&self) -> Vec<(u64, u64)> {
+        let mut damaged = self.damaged.clone();
+        damaged.sort_unstable();
+        let mut lost: Vec<(u64, u64)> = Vec::new();
+        let mut next = 0;
+        for name in damaged {
+            next = next.max(name.first);
+            while next <= name.last {
+                if let Some(best) = self.reaching_furthest_from(next) {
+                    next = best.last + 1;
+                    continue;
+                }
+                let following = self.logs.iter().map(|log| log.name.first).find(|first| *first > next);
+                let last = following.map_or(name.last, |first| name.last.min(first - 1));
+                match lost.last_mut() {
+                    Some(before) if before.1 + 1 == next => before.1 = last,
+                    _ => lost.push((next, last)),
+                }
+                next = last + 1;
+            }
+        }
+        lost
+    }
+
+    /// How many entries are missing, see [`Inventory::gaps`].
+    pub fn missing_entries(&self) -> u64 {
+        self.gaps().iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Of the gaps what a log with this first entry can fill so that it can be restored: a whole gap, or the entries after a checkpoint.
+    pub fn fillable_gaps(&self, first_index: u64) -> Vec<(u64, u64)> {
+        let begins = |first: u64, last: u64| match first >= first_index {
+            true => Some(first),
+            false => {
+                let bases = self.checkpoints.iter().map(|one| one.index);
+                bases.filter(|index| (first_index..=last).contains(&(index + 1))).map(|index| index + 1).min()
+            }
+        };
+        self.gaps().into_iter().filter_map(|(first, last)| Some((begins(first, last)?, last))).collect()
+    }
+
+    /// The last entry that a backup needs no log up to, of a log with this first entry.
+    pub fn whole_until(&self, first_index: u64) -> u64 {
+        self.fillable_gaps(first_index).first().map_or(self.last_index(), |(first, _)| first - 1)
+    }
+
     /// As few objects as hold all entries from `first` to `last`.
     ///
     /// # Errors
@@ -215,6 +298,31 @@ mod tests {
         {
             assert_eq!(whole.gaps(), []);
         }
+    }
+
+    #[test]
+    fn a_gap_is_filled_from_its_first_entry_or_from_a_checkpoint_in_it() {
+        let held = inventory(&[(1, 5), (9, 12), (21, 22)], &[15]);
+        assert_eq!(held.fillable_gaps(1), [(6, 8), (13, 20)]);
+        assert_eq!((held.fillable_gaps(6), held.whole_until(6)), (vec![(6, 8), (13, 20)], 5));
+        assert_eq!((held.fillable_gaps(7), held.whole_until(7)), (vec![(13, 20)], 12));
+        assert_eq!((held.fillable_gaps(14), held.fillable_gaps(16)), (vec![(16, 20)], vec![(16, 20)]));
+        assert_eq!((held.fillable_gaps(17), held.whole_until(17)), (vec![], 22));
+    }
+
+    #[test]
+    fn entries_of_damaged_objects_are_lost_unless_another_object_has_them() {
+        let mut held = inventory(&[(1, 3), (2, 8), (9, 12), (13, 14), (15, 20)], &[5]);
+        let names: Vec<LogName> = held.logs.iter().map(|log| log.name).collect();
+        for name in [names[4], names[2], names[3]] {
+            assert!(held.leave_out(&name.path(), &Damage::Header, None));
+        }
+        assert_eq!(held.lost(), [(9, 20)]);
+        assert_eq!((spans(&held), held.gaps()), (vec![(1, 8)], vec![]));
+        assert!(held.leave_out(&names[0].path(), &Damage::Header, None));
+        assert_eq!((spans(&held), held.lost()), (vec![(5, 8)], vec![(1, 1), (9, 20)]));
+        assert!(!held.leave_out(&names[0].path(), &Damage::Header, None), "it is gone already");
+        assert!(held.leave_out("files/x", &Damage::Missing, Some(5)) && spans(&held).is_empty());
     }
 
     #[test]

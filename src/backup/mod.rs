@@ -11,9 +11,11 @@
 //! | `store` | where objects are put: a folder, or S3 |
 //! | `key`, `object`, `names` | an object: encryption, bytes, name |
 //! | `entries`, `checkpoint` | what is in one |
-//! | `repository`, `inventory` | whose they are; what can be restored |
+//! | `header`, `repository`, `inventory` | which one it is, and whose; its objects; what can be restored |
+//! | `places` | which repositories a node has shipped to |
 //! | `ship`, `create`, `folder` | how they come there: the log as it grows; all at once; from a folder |
 //! | `latest` | up to when it is known that nothing more was written |
+//! | `probe` | whether a place can be written, read and removed from |
 //! | `status` | what a running node tells of its backups |
 //! | `verify`, `sealed`, `prune` | whether they are whole, with the key and without; which go |
 //! | `restore` | a data folder as of then |
@@ -23,11 +25,14 @@ pub mod create;
 pub mod entries;
 pub mod error;
 pub mod folder;
+pub mod header;
 pub mod inventory;
 pub mod key;
 pub mod latest;
 pub mod names;
 pub mod object;
+pub mod places;
+pub mod probe;
 pub mod prune;
 pub mod repository;
 pub mod restore;

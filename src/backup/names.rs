@@ -6,6 +6,7 @@
 //! files/<hash>-<bytes>                                           32 hexadecimal digits, decimal
 //! doomed/<token>                                                 16 hexadecimal digits
 //! storing/<index>-<token>                                        20 decimal digits, 16 hexadecimal digits
+//! PROBE-<token>                                                  16 hexadecimal digits; there for a moment
 //! ```
 //!
 //! They sort as their numbers do. What has another name is nobody's of ours.
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::PIECE_BYTES;
 
 pub const HEADER: &str = "HEADER.perdura";
+/// The same bytes once more.
+pub const HEADER_COPY: &str = "HEADER-COPY.perdura";
 pub const LATEST: &str = "LATEST.perdura";
 pub const LOG: &str = "log";
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -141,6 +144,11 @@ impl fmt::Display for StoringName {
 
 pub fn doomed_path(token: u64) -> String {
     format!("{DOOMED}/{token:016x}")
+}
+
+/// What a check writes and removes again.
+pub fn probe_path(token: u64) -> String {
+    format!("PROBE-{token:016x}")
 }
 
 fn decimal(text: &str, digits: usize) -> Option<u64> {

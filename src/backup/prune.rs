@@ -29,13 +29,28 @@ const MS_PER_DAY: i64 = 86_400_000;
 /// A checkpoint that has been described under `storing/` for so long was given up: its pieces were there when that was written.
 const GIVEN_UP_MS: i64 = MS_PER_DAY;
 
-/// What is to be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// So many checkpoints, at least one.
-    Newest(usize),
+/// What is to be kept. What either of both keeps stays; where neither is said, everything does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The newest checkpoints, at least one.
+    pub checkpoints: Option<usize>,
     /// Everything that it takes to go back so many days.
-    Days(u64),
+    pub days: Option<u64>,
+}
+
+impl Keep {
+    pub fn newest(checkpoints: usize) -> Keep {
+        Keep { checkpoints: Some(checkpoints), days: None }
+    }
+
+    pub fn days(days: u64) -> Keep {
+        Keep { checkpoints: None, days: Some(days) }
+    }
+
+    /// Whether anything may go.
+    pub fn is_limit(&self) -> bool {
+        *self != Keep::default()
+    }
 }
 
 /// What goes.
@@ -66,7 +81,7 @@ pub fn plan(repository: &Repository, keep: Keep, now_ms: i64) -> Result<Doomed> 
     let oldest = oldest_kept(&inventory.checkpoints, keep, now_ms);
     let is_before = |index: &u64| oldest.is_some_and(|oldest| *index < oldest);
     let (gone, incomplete): (Vec<u64>, Vec<u64>) =
-        inventory.incomplete.iter().partition(|index| is_before(index));
+        inventory.unusable.iter().map(|one| one.index).partition(is_before);
     let whole = inventory.checkpoints.iter().map(|one| one.index).filter(is_before);
     let mut checkpoints: Vec<u64> = whole.chain(gone).collect();
     checkpoints.sort_unstable();
@@ -90,24 +105,24 @@ pub fn plan(repository: &Repository, keep: Keep, now_ms: i64) -> Result<Doomed> 
     Ok(Doomed { checkpoints, logs, pieces, given_up, bytes, incomplete })
 }
 
-/// Removes it. `progress` hears of objects.
+/// Removes it. `progress` hears of objects, and may end the work.
 pub fn remove(
     repository: &Repository,
     doomed: &Doomed,
     clock: &Clock,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     for index in &doomed.checkpoints {
         repository.remove(&names::checkpoint_path(*index))?;
-        progress(1);
+        progress(1)?;
     }
     for attempt in &doomed.given_up {
         repository.remove(&attempt.path())?;
-        progress(1);
+        progress(1)?;
     }
     for log in &doomed.logs {
         repository.remove(&log.path())?;
-        progress(1);
+        progress(1)?;
     }
     let mut left = &doomed.pieces[..];
     while !left.is_empty() {
@@ -123,10 +138,21 @@ fn remove_under_mark(
     repository: &Repository,
     pieces: &[PieceName],
     clock: &Clock,
-    progress: &mut impl FnMut(u64),
+    progress: &mut impl FnMut(u64) -> Result<()>,
 ) -> Result<usize> {
     let mark = names::doomed_path(env::random_seed());
     repository.store().put(&mark, b"pieces are being removed\n".to_vec())?;
+    let removed = remove_marked(repository, pieces, clock, progress);
+    // A mark that stays makes others wait.
+    repository.remove(&mark).and(removed)
+}
+
+fn remove_marked(
+    repository: &Repository,
+    pieces: &[PieceName],
+    clock: &Clock,
+    progress: &mut impl FnMut(u64) -> Result<()>,
+) -> Result<usize> {
     let ends_ms = clock.monotonic_ms() + MARK_MS;
     let needed = needed(repository, &[], &[])?;
     let mut done = 0;
@@ -138,9 +164,8 @@ fn remove_under_mark(
             repository.remove(&piece.path())?;
         }
         done += 1;
-        progress(1);
+        progress(1)?;
     }
-    repository.remove(&mark)?;
     Ok(done)
 }
 
@@ -148,16 +173,15 @@ fn remove_under_mark(
 fn oldest_kept(checkpoints: &[HeldCheckpoint], keep: Keep, now_ms: i64) -> Option<u64> {
     let count = checkpoints.len();
     let newest = count.checked_sub(1)?;
-    let place = match keep {
-        Keep::Newest(keep) => count - keep.clamp(1, count),
-        Keep::Days(days) => {
-            let since_ms =
-                now_ms.saturating_sub(MS_PER_DAY.saturating_mul(i64::try_from(days).unwrap_or(i64::MAX)));
-            // The last one before that moment is where going back to it begins.
-            let before = checkpoints.partition_point(|checkpoint| checkpoint.stamp_ms <= since_ms);
-            before.saturating_sub(1).min(newest)
-        }
-    };
+    let by_count = keep.checkpoints.map(|keep| count - keep.clamp(1, count));
+    let by_days = keep.days.map(|days| {
+        let since_ms =
+            now_ms.saturating_sub(MS_PER_DAY.saturating_mul(i64::try_from(days).unwrap_or(i64::MAX)));
+        // The last one before that moment is where going back to it begins.
+        let before = checkpoints.partition_point(|checkpoint| checkpoint.stamp_ms <= since_ms);
+        before.saturating_sub(1).min(newest)
+    });
+    let place = by_count.into_iter().chain(by_days).min().unwrap_or(0);
     checkpoints.get(place).map(|checkpoint| checkpoint.index)
 }
 

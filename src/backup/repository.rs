@@ -1,45 +1,36 @@
 //! A repository: the backups of one cluster, or of one node alone, in one place.
 //!
 //! ```text
-//! HEADER.perdura     whose backups these are, and how they are encrypted
+//! HEADER.perdura     which repository it is, whose backups these are, and how they are encrypted, see `header`; HEADER-COPY.perdura
+//!                    has the same bytes
 //! LATEST.perdura     up to when it is known that nothing more was written, see `latest`
 //! log/…              committed entries
 //! checkpoints/…      what a checkpoint's manifest says, and of which pieces its files are made
 //! files/…            pieces of files, by what is in them: what two checkpoints share is there once
 //! doomed/…           for the moment in which pieces are removed, see `prune`
 //! storing/…          a checkpoint's description until all its pieces are there, see `checkpoint`
-//!
-//! HEADER.perdura
-//! line 1   = "perdura backup " version " " checksum LF        as in a checkpoint's manifest
-//! the rest = JSON
-//!   cluster_id   of the cluster
-//!   log_id       of a node alone, which has no cluster to tell it from others; else null
-//!   encryption   null, or the cipher, and what tells the right key
 //! ```
+//!
+//! - The place of a repository is made once, when the repository is begun ([`Repository::begin`]), and by nothing else: an
+//!   empty folder in its place is one whose disk is not mounted, and stays empty.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::checkpoint::StoredCheckpoint;
 use super::entries::Entries;
 use super::error::{BackupError, Damage, Result};
-use super::inventory::{HeldLog, Inventory};
+use super::header::{Header, StoredHeader};
+use super::inventory::{HeldLog, Inventory, Unusable};
 use super::key::{Key, open_name_of};
 use super::latest::Latest;
 use super::names::{self, LogName, PieceName, StoringName};
 use super::object::{self, Kind};
 use super::store::{Listed, Store, Wanted};
+use crate::env;
 use crate::raft::identity::Identity;
-
-const VERSION: u32 = 1;
-const MAGIC: &str = "perdura backup ";
-const CIPHER: &str = "AES-256-GCM";
-const MAX_HEADER_BYTES: u64 = 64 << 10;
 
 /// Whose backups they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,21 +54,6 @@ impl fmt::Display for Owner {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    cluster_id: String,
-    log_id: Option<String>,
-    encryption: Option<Encryption>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Encryption {
-    cipher: String,
-    key_check: String,
-}
-
 /// An encrypted repository of which the key is not at hand: names and checksums can be looked at, contents can't.
 #[derive(Debug)]
 pub struct Sealed(Repository);
@@ -86,8 +62,9 @@ impl Sealed {
     /// Opens what is at a URL; `None` if it is not encrypted.
     pub fn open(url: &str) -> Result<Option<Sealed>> {
         let store = Store::open(url, false)?;
-        let (owner, encryption) = read_header(&store)?;
-        Ok(encryption.map(|_| Sealed(Repository { store, key: None, owner })))
+        let header = StoredHeader::read(&store)?;
+        let is_encrypted = header.header.encryption.is_some();
+        Ok(is_encrypted.then_some(Sealed(Repository { store, key: None, header })))
     }
 
     pub(super) fn repository(&self) -> &Repository {
@@ -100,7 +77,7 @@ impl Sealed {
 pub struct Repository {
     store: Store,
     key: Option<Key>,
-    owner: Owner,
+    header: StoredHeader,
 }
 
 impl Repository {
@@ -110,43 +87,77 @@ impl Repository {
         Repository::of(store, key_file.map(Key::read).transpose()?)
     }
 
-    /// Opens what is at a URL, for this owner; begins it if there is nothing.
-    pub fn open_or_begin(url: &str, key_file: Option<&Path>, owner: &Owner) -> Result<Repository> {
-        let key = key_file.map(Key::read).transpose()?;
-        let store = Store::open(url, true)?;
-        if store.get(&header())?.is_none() {
-            // Somebody else may begin it at the same time: what is there counts.
-            store.create(names::HEADER, encode_header(owner, key.as_ref()))?;
-        }
-        let repository = Repository::of(store, key)?;
-        if repository.owner != *owner {
-            let (stored, own) = (repository.owner.to_string(), owner.to_string());
+    /// Opens what is at a URL, for this owner to write to; mends its header.
+    pub fn open_for(url: &str, key_file: Option<&Path>, owner: &Owner) -> Result<Repository> {
+        let mut repository = Repository::open(url, key_file)?;
+        if repository.owner() != owner {
+            let (stored, own) = (repository.owner().to_string(), owner.to_string());
             return Err(BackupError::OtherOwner { stored, own });
+        }
+        if let Some(problem) = repository.header.problem() {
+            tracing::warn!(%problem, url, "the header of the backup is mended from its other copy");
+        }
+        if repository.header.flaw.take().is_some() {
+            repository.header.mend(&repository.store)?;
         }
         Ok(repository)
     }
 
-    fn of(store: Store, key: Option<Key>) -> Result<Repository> {
-        let (owner, encryption) = read_header(&store)?;
-        match (&encryption, &key) {
-            (None, None) => {}
-            (None, Some(_)) => return Err(BackupError::KeyNotNeeded),
-            (Some(_), None) => return Err(BackupError::KeyNeeded),
-            (Some(encryption), Some(key)) if encryption.cipher == CIPHER => {
-                if encryption.key_check != key.check() {
-                    return Err(BackupError::WrongKey);
-                }
-            }
-            (Some(other), Some(_)) => {
-                let damage = Damage::content(format_args!("its cipher is '{}'", other.cipher));
-                return Err(BackupError::damaged(names::HEADER, damage));
-            }
+    /// Begins a repository at a URL, if there is none, and opens it for this owner.
+    pub fn begin(url: &str, key_file: Option<&Path>, owner: &Owner) -> Result<Repository> {
+        match Repository::open_for(url, key_file, owner) {
+            Err(BackupError::NoRepository { .. }) => {}
+            opened => return opened,
         }
-        Ok(Repository { store, key, owner })
+        let key = key_file.map(Key::read).transpose()?;
+        let store = Store::open(url, true)?;
+        let header = Header::new(env::random_seed(), owner, key.as_ref());
+        // Another node may begin it at the same time: what is there counts.
+        store.create(names::HEADER, header.encode())?;
+        Repository::open_for(url, key_file, owner)
+    }
+
+    fn of(mut store: Store, key: Option<Key>) -> Result<Repository> {
+        let header = StoredHeader::read(&store)?;
+        header.header.check_key(key.as_ref())?;
+        store.write_only_beside([names::HEADER, names::HEADER_COPY]);
+        Ok(Repository { store, key, header })
+    }
+
+    /// Sees that the place still has this repository, and mends a header that has lost one of its objects.
+    ///
+    /// # Errors
+    /// [`BackupError::Gone`] and [`BackupError::OtherRepository`].
+    pub fn check_is_there(&self) -> Result<()> {
+        if self.header.is_first_in(&self.store)? {
+            return Ok(());
+        }
+        let (url, expected) = (self.store.url().to_owned(), self.id());
+        let found = match StoredHeader::read(&self.store) {
+            Err(BackupError::NoRepository { .. }) => {
+                return Err(BackupError::Gone { url, repository_id: expected });
+            }
+            found => found?.header.repository_id,
+        };
+        if found != expected {
+            return Err(BackupError::OtherRepository { url, expected, found });
+        }
+        tracing::warn!(url, "the header of the backup is mended from its other copy");
+        self.header.mend(&self.store)
+    }
+
+    /// Tells it from every other repository.
+    pub fn id(&self) -> u64 {
+        self.header.header.repository_id
     }
 
     pub fn owner(&self) -> &Owner {
-        &self.owner
+        &self.header.header.owner
+    }
+
+    /// What is wrong with its header, of which one object is enough.
+    pub fn header_problem(&self) -> Option<BackupError> {
+        self.header.problem()
     }
 
     pub fn is_encrypted(&self) -> bool {
@@ -159,16 +170,16 @@ impl Repository {
 
     /// What can be restored.
     pub fn inventory(&self) -> Result<Inventory> {
-        let (mut checkpoints, mut incomplete) = (Vec::new(), Vec::new());
+        let (mut checkpoints, mut unusable) = (Vec::new(), Vec::new());
         let indexes = self.checkpoint_indexes()?;
         let there = self.pieces()?.into_keys().collect();
         for index in indexes {
             match self.checkpoint(index) {
-                Ok(Some(checkpoint)) if checkpoint.missing(&there) == 0 => {
-                    checkpoints.push(checkpoint.held())
-                }
-                Ok(Some(_)) => incomplete.push(index),
-                Err(error) if error.is_worthless_object() => incomplete.push(index),
+                Ok(Some(checkpoint)) => match checkpoint.missing(&there) {
+                    0 => checkpoints.push(checkpoint.held()),
+                    missing => unusable.push(Unusable { index, why: Damage::Pieces { missing } }),
+                },
+                Err(BackupError::Damaged { damage, .. }) => unusable.push(Unusable { index, why: damage }),
                 // It was pruned since.
                 Ok(None) => {}
                 Err(error) => return Err(error),
@@ -179,7 +190,7 @@ impl Repository {
             Err(BackupError::Damaged { .. }) => None,
             latest => latest?,
         };
-        Ok(Inventory { logs: self.logs()?, checkpoints, incomplete, latest })
+        Ok(Inventory { logs: self.logs()?, checkpoints, unusable, latest, damaged: Vec::new() })
     }
 
     /// Objects of the log, by their first entries.
@@ -213,6 +224,18 @@ impl Repository {
             .and_then(|checked| checked.content_within(most_content, self.key.as_ref()))
             .and_then(|content| Entries::decode(name, content));
         entries.map(Some).map_err(|damage| BackupError::damaged(&wanted.name, damage))
+    }
+
+    /// Whether an object of the log is there, and its checksum is right. Costs no more memory than what is stored.
+    pub fn has_sound(&self, name: LogName) -> Result<bool> {
+        let wanted = of_kind(name.path(), Kind::Log);
+        match self.store.get(&wanted) {
+            Ok(bytes) => {
+                Ok(bytes.is_some_and(|bytes| object::check(&wanted.name, Kind::Log, &bytes).is_ok()))
+            }
+            Err(error) if error.is_worthless_object() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads objects of the log, several at a time, and hands them to `take` in their order, one that is not there or damaged as
@@ -323,85 +346,15 @@ impl Repository {
     }
 }
 
-fn read_header(store: &Store) -> Result<(Owner, Option<Encryption>)> {
-    let bytes = store.get(&header())?;
-    let bytes = bytes.ok_or_else(|| BackupError::NoRepository { url: store.url().to_owned() })?;
-    let damaged = |damage| BackupError::damaged(names::HEADER, damage);
-    let Header { cluster_id, log_id, encryption } = decode_header(&bytes).map_err(damaged)?;
-    let number = |text: &String| {
-        u64::from_str_radix(text, 16).map_err(|_| damaged(Damage::content("an id is no number")))
-    };
-    let owner = Owner { cluster_id: number(&cluster_id)?, log_id: log_id.as_ref().map(number).transpose()? };
-    Ok((owner, encryption))
-}
-
-fn header() -> Wanted {
-    Wanted { name: names::HEADER.to_owned(), most_bytes: MAX_HEADER_BYTES }
-}
-
 fn of_kind(name: String, kind: Kind) -> Wanted {
     Wanted { name, most_bytes: kind.most_bytes() }
-}
-
-fn encode_header(owner: &Owner, key: Option<&Key>) -> Vec<u8> {
-    let header = Header {
-        cluster_id: format!("{:016x}", owner.cluster_id),
-        log_id: owner.log_id.map(|log_id| format!("{log_id:016x}")),
-        encryption: key.map(|key| Encryption { cipher: CIPHER.to_owned(), key_check: key.check() }),
-    };
-    let mut body = serde_json::to_vec_pretty(&header).expect("it is made of texts");
-    body.push(b'\n');
-    let head = format!("{MAGIC}{VERSION}");
-    let line = format!("{head} {:016x}\n", xxh3_64(&[head.as_bytes(), &body].concat()));
-    [line.as_bytes(), &body].concat()
-}
-
-fn decode_header(bytes: &[u8]) -> Result<Header, Damage> {
-    let line_end = bytes.iter().take(100).position(|byte| *byte == b'\n').ok_or(Damage::Header)?;
-    let (line, body) = (&bytes[..line_end], &bytes[line_end + 1..]);
-    let line = std::str::from_utf8(line).map_err(|_| Damage::Header)?;
-    let (head, expected) = line.rsplit_once(' ').ok_or(Damage::Header)?;
-    let version = head.strip_prefix(MAGIC).ok_or(Damage::Header)?;
-    let found = format!("{:016x}", xxh3_64(&[head.as_bytes(), body].concat()));
-    if found != expected {
-        let number = |text: &str| u128::from_str_radix(text, 16).unwrap_or(0);
-        return Err(Damage::Checksum { expected: number(expected), found: number(&found) });
-    }
-    match version.parse() {
-        Ok(VERSION) => serde_json::from_slice(body).map_err(Damage::content),
-        Ok(found) => Err(Damage::Version { found, supported: VERSION }),
-        Err(_) => Err(Damage::Header),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::key::testing::key;
 
     const OWNER: Owner = Owner { cluster_id: 0xAB, log_id: Some(1) };
-
-    #[test]
-    fn the_header_is_what_it_was_in_the_first_release() {
-        let expected = "perdura backup 1 0c38d15dcbb94f36\n{\n  \"cluster_id\": \"00000000000000ab\",\n  \
-                        \"log_id\": \"0000000000000001\",\n  \"encryption\": null\n}\n";
-        assert_eq!(String::from_utf8_lossy(&encode_header(&OWNER, None)), expected);
-        let sealed = encode_header(&OWNER, Some(&key(1)));
-        let decoded = decode_header(&sealed).expect("it was just made");
-        assert_eq!(decoded.encryption.map(|encryption| encryption.key_check), Some(key(1).check()));
-    }
-
-    #[test]
-    fn a_header_with_any_bit_flipped_is_refused() {
-        let header = encode_header(&OWNER, Some(&key(1)));
-        for at in 0..header.len() {
-            for bit in 0..8 {
-                let mut damaged = header.clone();
-                damaged[at] ^= 1 << bit;
-                assert!(decode_header(&damaged).is_err(), "bit {bit} of byte {at}");
-            }
-        }
-    }
 
     #[test]
     fn a_repository_belongs_to_one_owner_and_one_key() -> Result<()> {
@@ -410,13 +363,13 @@ mod tests {
         let keys = ["a", "b"].map(|name| folder.path().join(name));
         keys.iter().try_for_each(|path| Key::create(path))?;
         let other = Owner { log_id: Some(2), ..OWNER };
-        Repository::open_or_begin(&url("plain"), None, &OWNER)?;
-        Repository::open_or_begin(&url("plain"), None, &OWNER)?;
-        let refused = Repository::open_or_begin(&url("plain"), None, &other);
+        Repository::begin(&url("plain"), None, &OWNER)?;
+        Repository::begin(&url("plain"), None, &OWNER)?;
+        let refused = Repository::begin(&url("plain"), None, &other);
         assert!(matches!(refused, Err(BackupError::OtherOwner { .. })));
         let refused = Repository::open(&url("plain"), Some(&keys[0]));
         assert!(matches!(refused, Err(BackupError::KeyNotNeeded)));
-        Repository::open_or_begin(&url("sealed"), Some(&keys[0]), &OWNER)?;
+        Repository::begin(&url("sealed"), Some(&keys[0]), &OWNER)?;
         assert!(Repository::open(&url("sealed"), Some(&keys[0]))?.is_encrypted());
         assert!(matches!(Repository::open(&url("sealed"), Some(&keys[1])), Err(BackupError::WrongKey)));
         assert!(matches!(Repository::open(&url("sealed"), None), Err(BackupError::KeyNeeded)));

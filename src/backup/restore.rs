@@ -4,6 +4,8 @@
 //!   target. What comes after the target is not in the folder at all.
 //! - The folder gets a cluster identity, a log id and a name of its own: a node on it can't take part in the cluster that was
 //!   backed up. Run with the same name on several machines it makes nodes of one group.
+//! - A damaged object costs no more than itself: another checkpoint, or another object with the same entries, takes its place. Where none
+//!   can, the restore ends, and says up to which entry one is possible. It never ends earlier than what was asked for.
 //! - The folder has a mark from before the first file until everything is durable. A node refuses a folder with that mark; a
 //!   restore that finds it removes what the last one left, and begins again.
 //! - Everything that is read is checked: objects by their checksums, entries by the chain, files by their manifest. Then what
@@ -77,6 +79,8 @@ pub struct Restored {
     pub cluster_id: ClusterId,
     /// Where it was replayed.
     pub replayed: Option<Replayed>,
+    /// Damaged objects that were not needed after all, and how.
+    pub done_without: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +122,49 @@ pub fn restore(
     order: &Order,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored> {
-    let inventory = repository.inventory()?;
-    let plan = plan(&inventory, order)?;
+    let mut inventory = repository.inventory()?;
+    let first_plan = plan(&inventory, order)?;
+    // The newest entry is the one that was the newest before anything was found damaged.
+    let order = &match order.target {
+        Target::Newest => Order { target: Target::Index(first_plan.last), ..order.clone() },
+        _ => order.clone(),
+    };
+    let mut done_without: Vec<String> = Vec::new();
+    loop {
+        let planned = match plan(&inventory, order) {
+            Err(error) if !done_without.is_empty() => {
+                return Err(lost(&inventory, order, &done_without, error));
+            }
+            planned => planned?,
+        };
+        match restore_as_planned(repository, order, &inventory, &planned, progress) {
+            Ok(restored) => return Ok(Restored { done_without, ..restored }),
+            Err(error) => {
+                let BackupError::Damaged { name, damage } = &error else { return Err(error) };
+                if !error.is_worthless_object() || !inventory.leave_out(name, damage, planned.checkpoint) {
+                    return Err(error);
+                }
+                done_without.push(error.to_string());
+            }
+        }
+    }
+}
+
+/// Why what was asked for is not possible any more, with the first thing that was found.
+fn lost(inventory: &Inventory, order: &Order, damaged: &[String], error: BackupError) -> BackupError {
+    let BackupError::NotHeld { wanted, .. } = error else { return error };
+    let spans = inventory.spans();
+    let way_out = way_out(&spans, order.target);
+    BackupError::Lost { damaged: damaged.join("; "), wanted, way_out }
+}
+
+fn restore_as_planned(
+    repository: &Repository,
+    order: &Order,
+    inventory: &Inventory,
+    plan: &Plan,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Restored> {
     let cluster_id = ClusterId::named(&order.cluster_name, &order.members);
     let identity = Identity::new(cluster_id, order.node_id, order.members.clone())?;
     begin(&order.dir)?;
@@ -127,17 +172,21 @@ pub fn restore(
         Some(index) => restore_checkpoint(repository, &order.dir, index, &identity, progress)?,
         None => Position::default(),
     };
-    let last = restore_log(repository, order, &plan, base, &identity, progress)?;
-    let replayed = if order.replay { Some(replay(&order.dir, &plan, last.index, progress)?) } else { None };
+    let last = restore_log(repository, order, inventory, plan, base, &identity, progress)?;
+    let replayed = if order.replay { Some(replay(&order.dir, plan, last.index, progress)?) } else { None };
     let entries = last.index - base.index;
     finish(order)?;
     let Position { index, term } = last;
-    Ok(Restored { checkpoint: plan.checkpoint, index, term, entries, cluster_id, replayed })
+    let done_without = Vec::new();
+    Ok(Restored { checkpoint: plan.checkpoint, index, term, entries, cluster_id, replayed, done_without })
 }
 
 fn plan(inventory: &Inventory, order: &Order) -> Result<Plan> {
     let spans = inventory.spans();
-    let not_held = |wanted: String| BackupError::NotHeld { wanted, spans: spans.clone() };
+    let not_held = |wanted: String| {
+        let way_out = way_out(&spans, order.target);
+        BackupError::NotHeld { wanted, spans: spans.clone(), way_out }
+    };
     let find = |holds: &dyn Fn(&Span) -> bool| spans.iter().rev().find(|span| holds(span)).copied();
     let (span, wanted) = match order.target {
         Target::Newest => (find(&|_| true), "anything".to_owned()),
@@ -164,7 +213,55 @@ fn plan(inventory: &Inventory, order: &Order) -> Result<Plan> {
             Some(found.ok_or_else(|| not_held(format!("checkpoint {from} before the target")))?)
         }
     };
+    if checkpoint.is_none() && until_ms < i64::MAX {
+        check_something_was_written(inventory, until_ms)?;
+    }
     Ok(Plan { checkpoint, last, until_ms })
+}
+
+/// What begins with nothing is empty up to the first write. Whoever names such a moment means another one.
+fn check_something_was_written(inventory: &Inventory, until_ms: i64) -> Result<()> {
+    let first_ms = inventory.logs.iter().map(|log| log.name.first_ms).filter(|ms| *ms > 0).min();
+    let first_ms = first_ms.and_then(|ms| i64::try_from(ms).ok());
+    if first_ms.is_some_and(|first_ms| first_ms <= until_ms) {
+        return Ok(());
+    }
+    let way_out = match first_ms {
+        Some(first_ms) => {
+            format!("The first write is of {}: name that time or a later one", utc_text(first_ms))
+        }
+        None => "The backup holds no write at all; leave --to-time out for an empty database".to_owned(),
+    };
+    Err(BackupError::NothingYet { wanted: utc_text(until_ms), way_out })
+}
+
+/// What an operator can do where a target is not held.
+fn way_out(spans: &[Span], target: Target) -> String {
+    let (before, after): (Vec<&Span>, Vec<&Span>) = match target {
+        Target::Newest => return String::new(),
+        Target::Index(index) => spans.iter().partition(|span| span.last < index),
+        Target::Time(ms) => spans.iter().partition(|span| span.last_ms < ms),
+    };
+    let before = before.last().map(|span| (span.last, span.last_ms));
+    let after = after.first().map(|span| (span.first, span.first_ms));
+    let flags = |(index, ms): (u64, i64)| match target {
+        Target::Time(_) => format!("--to-time {} (entry {index})", utc_text(ms)),
+        _ => format!("--to-index {index} ({})", utc_text(ms)),
+    };
+    match (before, after) {
+        (None, None) => String::new(),
+        (None, Some(after)) => format!("the earliest that can be restored is {}", flags(after)),
+        (Some(before), Some(after)) => {
+            format!("it lies in a gap: take {} before it or {} after it", flags(before), flags(after))
+        }
+        (Some(before), None) if matches!(target, Target::Time(_)) => format!(
+            "the newest that can be restored is {}. While nothing is written, a primary that runs moves that time on every ten \
+             seconds: try again in a moment. Where no primary runs any more, leave --to-time out: that restores all there is, up to entry {}",
+            flags(before),
+            before.0
+        ),
+        (Some(before), None) => format!("the newest that can be restored is {}", flags(before)),
+    }
 }
 
 /// Puts the mark into an empty folder, or into one that a restore did not finish.
@@ -243,6 +340,7 @@ fn restore_checkpoint(
 fn restore_log(
     repository: &Repository,
     order: &Order,
+    held: &Inventory,
     plan: &Plan,
     base: Position,
     identity: &Identity,
@@ -251,7 +349,8 @@ fn restore_log(
     let mut log = NewWal::create(order, base, identity)?;
     let mut lists = 0;
     while log.tip.index < plan.last && !log.is_at_end {
-        let logs = repository.logs()?;
+        let mut logs = repository.logs()?;
+        logs.retain(|log| !held.damaged.contains(&log.name));
         let inventory = Inventory { logs, ..Inventory::default() };
         let names = wanted(inventory.cover(log.tip.index + 1, plan.last)?, plan.until_ms);
         if names.is_empty() {

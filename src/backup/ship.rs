@@ -8,13 +8,16 @@
 //!   removes what is covered.
 //! - Before anything is shipped, the last entry in the repository is compared with the log's. Another one there means that the
 //!   histories have parted: nothing is shipped.
+//! - A damaged object at the end of the repository counts as none: its entries are shipped again, where the log has them. So are
+//!   entries that are missing between two objects ([`fill_gaps`]).
 //! - An object is read into memory only as far as this log can have made one: a forged one that expands to much more is refused.
 
 use bytes::Bytes;
 
 use super::checkpoint::Lent;
 use super::entries::{self, Entries, HEADER_BYTES, MAX_CONTENT_BYTES, RECORD_HEADER_BYTES, Tip};
-use super::error::{BackupError, Damage, Result};
+use super::error::{BackupError, Result};
+use super::inventory::Inventory;
 use super::names::LogName;
 use super::object::Kind;
 use super::repository::Repository;
@@ -122,8 +125,13 @@ impl Shipper {
             let is_newest = tail.is_empty();
             let most = most_content(name, if is_newest { longest_entry } else { 0 });
             let entries = match repository.entries(*name, most) {
-                // It is a full one, whatever is in it.
-                Err(BackupError::Damaged { damage: Damage::TooLong { .. }, .. }) if !is_newest => break,
+                // The log has its entries, or a checkpoint closes the gap.
+                Err(error) if error.is_worthless_object() && is_newest => {
+                    tracing::warn!(%error, "an object of the backup is damaged: what was in it is shipped again, if the log has it");
+                    continue;
+                }
+                // A full one, or worth nothing in memory.
+                Err(error) if error.is_worthless_object() => break,
                 entries => entries?,
             };
             let Some(entries) = entries else { break };
@@ -286,20 +294,112 @@ fn followed(first: LogName, second: LogName) -> LogName {
     }
 }
 
-/// Removes objects of the log whose entries are all in one other; returns the rest, by their first entries.
+/// Removes objects of the log whose entries are all in one other that is sound; returns the rest, by their first entries.
 pub fn tidy(repository: &Repository) -> Result<Vec<LogName>> {
     let all: Vec<LogName> = repository.logs()?.into_iter().map(|log| log.name).collect();
-    let mut kept: Vec<LogName> = Vec::new();
+    let (mut kept, mut looked_at): (Vec<LogName>, Option<(LogName, bool)>) = (Vec::new(), None);
     // Among those with the same first entry the longest comes last.
     for (at, name) in all.iter().enumerate() {
-        let by_next = all.get(at + 1).is_some_and(|next| next.covers(name));
-        if by_next || kept.last().is_some_and(|before| before.covers(name)) {
+        let next = all.get(at + 1).filter(|next| next.covers(name));
+        let covering = next.or_else(|| kept.last().filter(|before| before.covers(name))).copied();
+        let Some(covering) = covering else {
+            kept.push(*name);
+            continue;
+        };
+        let is_sound = match looked_at {
+            Some((known, is_sound)) if known == covering => is_sound,
+            _ => repository.has_sound(covering)?,
+        };
+        looked_at = Some((covering, is_sound));
+        if is_sound {
             repository.remove(&name.path())?;
         } else {
             kept.push(*name);
         }
     }
     Ok(kept)
+}
+
+/// Ships entries that are missing between two objects of the repository and that the log still has: what one node shipped elsewhere, or what
+/// was removed. Bytes that were written.
+pub fn fill_gaps(repository: &Repository, source: &mut dyn Source) -> Result<u64> {
+    let held = Inventory::of_names(repository)?;
+    let end = held.logs.iter().map(|log| log.name.last).max().unwrap_or(0);
+    let mut written = 0;
+    // What comes after the last object is the shipper's.
+    let first_index = source.read(1, 1)?.first_index;
+    for (first, last) in held.fillable_gaps(first_index).into_iter().filter(|(_, last)| *last < end) {
+        if let Some(before) = tip_before(repository, &held, source, first)? {
+            written += ship_range(repository, source, before, last)?;
+        }
+    }
+    Ok(written)
+}
+
+/// What the entry before a gap is: the log has it, or the repository does.
+fn tip_before(
+    repository: &Repository,
+    held: &Inventory,
+    source: &mut dyn Source,
+    first: u64,
+) -> Result<Option<Tip>> {
+    let index = first - 1;
+    if let Some(tip) = tip_at(source, index)? {
+        return Ok(Some(tip));
+    }
+    if held.checkpoints.iter().any(|one| one.index == index) {
+        return Ok(unless_damaged(repository.checkpoint(index))?.map(|checkpoint| Tip {
+            index,
+            term: checkpoint.manifest.point.term,
+            checksum: 0,
+        }));
+    }
+    match held.logs.iter().map(|log| log.name).find(|name| name.last == index) {
+        Some(name) => {
+            Ok(unless_damaged(repository.entries(name, MAX_CONTENT_BYTES))?.map(|entries| entries.last))
+        }
+        None => Ok(None),
+    }
+}
+
+/// What can't be read counts as not there: it is made again.
+pub fn unless_damaged<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(error) if error.is_worthless_object() => Ok(None),
+        read => read,
+    }
+}
+
+/// Where the log has this entry; also before the first.
+fn tip_at(source: &mut dyn Source, index: u64) -> Result<Option<Tip>> {
+    if index == 0 {
+        return Ok(Some(Tip::default()));
+    }
+    let reading = source.read(index, 1)?;
+    let held = reading.entries.first().filter(|entry| entry.index == index);
+    Ok(held.map(|entry| Tip::of(entry.index, entry.term, &entry.payload)))
+}
+
+/// Ships the entries after `before`, up to `last`.
+fn ship_range(repository: &Repository, source: &mut dyn Source, before: Tip, last: u64) -> Result<u64> {
+    let (mut shipper, mut written) = (Shipper::behind(before), 0);
+    while shipper.next_index() <= last {
+        let next = shipper.next_index();
+        let reading = source.read(next, READ_BYTES)?;
+        reading.entries.iter().filter(|entry| entry.index <= last).for_each(|entry| shipper.take(entry));
+        if shipper.next_index() == next {
+            break;
+        }
+        if shipper.records.len() >= FULL_BYTES {
+            written += shipper.flush(repository)?;
+        }
+    }
+    tracing::info!(
+        first = before.index + 1,
+        last = shipper.next_index() - 1,
+        "entries that were missing in the backup are shipped"
+    );
+    Ok(written + shipper.flush(repository)?)
 }
 
 /// Entries as a log read yields them, from a record's parts.

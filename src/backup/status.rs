@@ -1,6 +1,9 @@
 //! How a running node's backups stand: what INFO tells of them, and what they keep of the log.
 //!
-//! A thread does the work and reports here; nobody is kept waiting by it.
+//! - A thread for each place does the work and reports here; no client waits for it.
+//! - The log is kept for the place that lags most, up to one bound for all.
+
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -9,10 +12,17 @@ const MAX_REASON_CHARS: usize = 500;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct BackupStatus(Mutex<State>);
+pub struct BackupStatus(Mutex<Vec<Arc<PlaceStatus>>>);
 
+/// How the backup at one place stands.
+#[derive(Debug, Default)]
+pub struct PlaceStatus(Mutex<State>);
+
+/// Of one place, or of all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
+    /// Empty of all.
+    pub url: String,
     /// The node is to make backups.
     pub is_on: bool,
     /// This node ships: it is the primary.
@@ -23,6 +33,8 @@ pub struct State {
     pub checkpoint_index: u64,
     /// Pieces that it lacks, as far as is known here.
     pub missing_pieces: u64,
+    /// Entries that the backup lacks and the log has no more.
+    pub gap_entries: u64,
     /// The latest restorable time that this node has written, unix ms; 0 where it has written none.
     pub latest_ms: i64,
     /// Bytes written by this process.
@@ -40,23 +52,58 @@ impl State {
     pub fn lag_s(&self, now_ms: u64) -> u64 {
         if self.is_shipping { now_ms.saturating_sub(self.current_at_ms) / 1000 } else { 0 }
     }
+
+    /// Both together: what is behind most, sums of what is counted.
+    fn with(self, other: &State) -> State {
+        State {
+            url: String::new(),
+            is_on: self.is_on || other.is_on,
+            is_shipping: self.is_shipping || other.is_shipping,
+            shipped_index: self.shipped_index.min(other.shipped_index),
+            checkpoint_index: self.checkpoint_index.min(other.checkpoint_index),
+            missing_pieces: self.missing_pieces + other.missing_pieces,
+            gap_entries: self.gap_entries + other.gap_entries,
+            latest_ms: self.latest_ms.min(other.latest_ms),
+            bytes: self.bytes + other.bytes,
+            failures: self.failures + other.failures,
+            failure: self.failure.or_else(|| other.failure.clone()),
+            log_keep_bytes: self.log_keep_bytes.max(other.log_keep_bytes),
+            current_at_ms: self.current_at_ms.min(other.current_at_ms),
+        }
+    }
 }
 
 impl BackupStatus {
+    /// All places as one.
     pub fn state(&self) -> State {
-        self.0.lock().clone()
+        self.places().into_iter().reduce(|all, one| all.with(&one)).unwrap_or_default()
+    }
+
+    /// Each place by itself.
+    pub fn places(&self) -> Vec<State> {
+        self.0.lock().iter().map(|place| place.state()).collect()
     }
 
     /// The last entry that the log may be cut behind for all that backups need, and the bytes of the log that they may keep at
     /// most; `None` where there are none.
     pub fn keeps(&self) -> Option<(u64, u64)> {
-        let state = self.0.lock();
+        let state = self.state();
         state.is_on.then_some((state.shipped_index, state.log_keep_bytes))
     }
 
-    pub fn turn_on(&self, log_keep_bytes: u64, now_ms: u64) {
-        let mut state = self.0.lock();
-        (state.is_on, state.log_keep_bytes, state.current_at_ms) = (true, log_keep_bytes, now_ms);
+    /// The node is to back up to this place.
+    pub fn add(&self, url: &str, log_keep_bytes: u64, now_ms: u64) -> Arc<PlaceStatus> {
+        let (url, is_on, current_at_ms) = (url.to_owned(), true, now_ms);
+        let state = State { url, is_on, log_keep_bytes, current_at_ms, ..State::default() };
+        let place = Arc::new(PlaceStatus(Mutex::new(state)));
+        self.0.lock().push(place.clone());
+        place
+    }
+}
+
+impl PlaceStatus {
+    pub fn state(&self) -> State {
+        self.0.lock().clone()
     }
 
     /// Whether this node ships. Who begins to is up to date until something shows otherwise.
@@ -75,12 +122,20 @@ impl BackupStatus {
         (state.current_at_ms, state.failure) = (as_of_ms, None);
     }
 
-    /// The backup has entries up to this one, whoever shipped them.
-    pub fn has(&self, index: u64, checkpoint_index: u64) {
+    /// The backup was looked at, and needs no entry of the log up to this one. That may be less than what it had before.
+    pub fn has_until(&self, index: u64) {
+        self.0.lock().shipped_index = index;
+    }
+
+    /// The newest checkpoint in the backup.
+    pub fn has_checkpoint(&self, index: u64) {
         let mut state = self.0.lock();
-        state.shipped_index = state.shipped_index.max(index);
-        state.checkpoint_index = checkpoint_index;
-        state.failure = None;
+        state.checkpoint_index = index;
+    }
+
+    /// A look at the backup found nothing wrong.
+    pub fn is_reachable(&self) {
+        self.0.lock().failure = None;
     }
 
     /// The newest checkpoint was looked at: pieces that it lacks. Whether that is news, and bad.
@@ -89,6 +144,12 @@ impl BackupStatus {
         let is_new = state.missing_pieces != missing_pieces;
         state.missing_pieces = missing_pieces;
         is_new && missing_pieces > 0
+    }
+
+    /// Entries that the backup lacks and the log has no more. Whether those are more than were known.
+    pub fn has_gap(&self, entries: u64) -> bool {
+        let mut state = self.0.lock();
+        entries > std::mem::replace(&mut state.gap_entries, entries)
     }
 
     /// Up to then nothing more was written than what is in the backup; unix ms.
@@ -121,33 +182,48 @@ mod tests {
     fn a_node_without_backups_keeps_nothing_for_them() {
         let status = BackupStatus::default();
         assert_eq!(status.keeps(), None);
-        status.turn_on(99, 0);
+        let place = status.add("file:///a", 99, 0);
         assert_eq!(status.keeps(), Some((0, 99)));
-        status.is_current(7, 5);
-        status.has(5, 3);
+        place.is_current(7, 5);
+        place.has_checkpoint(3);
         assert_eq!((status.keeps(), status.state().checkpoint_index), (Some((7, 99)), 3));
+        place.has_until(5);
+        assert_eq!(status.keeps(), Some((5, 99)), "another backup was found there");
+    }
+
+    #[test]
+    fn the_log_is_kept_for_the_place_that_lags_most() {
+        let status = BackupStatus::default();
+        let (one, other) = (status.add("file:///a", 99, 0), status.add("file:///b", 99, 0));
+        [&one, &other].iter().for_each(|place| place.set_shipping(true, 0));
+        one.is_current(7, 60_000);
+        other.is_current(4, 50_000);
+        assert!(other.failed("no") && other.has_gap(3) && !other.has_gap(3));
+        let all = status.state();
+        assert_eq!((all.shipped_index, all.lag_s(60_000), all.failures, all.gap_entries), (4, 10, 1, 3));
+        assert_eq!((all.failure.as_deref(), status.keeps()), (Some("no"), Some((4, 99))));
     }
 
     #[test]
     fn lag_grows_only_while_this_node_is_to_ship() {
         let status = BackupStatus::default();
-        status.turn_on(99, 0);
+        let place = status.add("file:///a", 99, 0);
         assert_eq!(status.state().lag_s(50_000), 0);
-        status.set_shipping(true, 50_000);
-        status.set_shipping(true, 60_000);
+        place.set_shipping(true, 50_000);
+        place.set_shipping(true, 60_000);
         assert_eq!(status.state().lag_s(61_999), 11);
-        status.is_current(1, 61_000);
+        place.is_current(1, 61_000);
         assert_eq!(status.state().lag_s(61_999), 0);
-        status.set_shipping(false, 70_000);
+        place.set_shipping(false, 70_000);
         assert_eq!(status.state().lag_s(99_000), 0);
     }
 
     #[test]
     fn the_same_failure_is_new_once() {
-        let status = BackupStatus::default();
-        assert!(status.failed("no") && !status.failed("no"));
-        status.is_current(1, 0);
-        assert!(status.failed("no"));
-        assert_eq!(status.state().failures, 3);
+        let place = PlaceStatus::default();
+        assert!(place.failed("no") && !place.failed("no"));
+        place.is_current(1, 0);
+        assert!(place.failed("no"));
+        assert_eq!(place.state().failures, 3);
     }
 }

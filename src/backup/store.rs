@@ -41,6 +41,8 @@ pub struct Store {
     root: Path,
     url: String,
     runtime: Runtime,
+    /// Of a folder: nothing is written unless one of these files is there.
+    beside: Vec<PathBuf>,
     /// So many changes are made before the power goes.
     #[cfg(test)]
     pub changes_left: std::cell::Cell<u64>,
@@ -156,6 +158,7 @@ impl Store {
             root,
             url: url.to_owned(),
             runtime,
+            beside: Vec::new(),
             #[cfg(test)]
             changes_left: std::cell::Cell::new(u64::MAX),
         })
@@ -163,6 +166,14 @@ impl Store {
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// From now on a folder is written to only while one of these objects is in it: the folder of a disk that was taken away stays empty.
+    /// An object store has no such folder.
+    pub fn write_only_beside(&mut self, names: [&str; 2]) {
+        if let Ok(Place::Folder(folder)) = Place::parse(&self.url) {
+            self.beside = names.map(|name| folder.join(name)).to_vec();
+        }
     }
 
     /// Reads an object; `None` if it is not there.
@@ -260,13 +271,20 @@ impl Store {
         Ok(all)
     }
 
-    #[cfg(not(test))]
     fn before_change(&self) -> Result<()> {
+        if !self.beside.is_empty() && !self.beside.iter().any(|path| path.exists()) {
+            return Err(BackupError::NoRepository { url: self.url.clone() });
+        }
+        self.count_change()
+    }
+
+    #[cfg(not(test))]
+    fn count_change(&self) -> Result<()> {
         Ok(())
     }
 
     #[cfg(test)]
-    fn before_change(&self) -> Result<()> {
+    fn count_change(&self) -> Result<()> {
         match self.changes_left.get().checked_sub(1) {
             Some(left) => {
                 self.changes_left.set(left);

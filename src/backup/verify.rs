@@ -1,6 +1,6 @@
 //! Proving a repository: every object, the chain of the log, and what checkpoints need.
 //!
-//! - Everything that is wrong is found, not the first thing only.
+//! - Everything that is wrong is found, not the first thing only. What is said to be restorable is so without what was found damaged.
 //! - Entries that nobody has, between the oldest that can be restored and the newest, are wrong as well: who restores to them
 //!   will be disappointed.
 //! - Deeply: the oldest checkpoint of each span is loaded and the log behind it replayed, and at each later checkpoint what is in
@@ -15,7 +15,7 @@ use super::entries::{Entries, Tip};
 use super::error::{BackupError, Damage, Result};
 use super::inventory::{HeldCheckpoint, HeldLog, Inventory, Span};
 use super::latest::Latest;
-use super::names::PieceName;
+use super::names::{LogName, PieceName};
 use super::repository::Repository;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::shelf::Shelf;
@@ -35,6 +35,8 @@ pub struct Report {
     pub spans: Vec<Span>,
     /// Entries that are missing.
     pub gaps: Vec<(u64, u64)>,
+    /// Entries that only damaged objects have.
+    pub lost: Vec<(u64, u64)>,
     /// What is wrong, object by object.
     pub problems: Vec<BackupError>,
     /// Checkpoints that a replay came to, and found the same.
@@ -50,23 +52,31 @@ impl Report {
 /// Reads and checks everything. `progress` hears of objects, so far and in all.
 pub fn verify(repository: &Repository, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
     let mut report = Report::default();
+    report.problems.extend(repository.header_problem());
     let there: BTreeSet<PieceName> = repository.pieces()?.into_keys().collect();
-    let (checkpoints, incomplete, pieces) = verify_checkpoints(repository, &there, &mut report)?;
+    let mut checkpoints = verify_checkpoints(repository, &there, &mut report)?;
     let logs = repository.logs()?;
-    report.spare_pieces = there.iter().filter(|piece| !pieces.contains(piece)).count() as u64;
-    let all = (logs.len() + pieces.len()) as u64;
+    report.spare_pieces = there.iter().filter(|piece| !checkpoints.pieces.contains(piece)).count() as u64;
+    let all = (logs.len() + checkpoints.pieces.len()) as u64;
     let mut done = 0;
-    verify_pieces(repository, &pieces, &mut report, |_| {
+    let damaged = verify_pieces(repository, &checkpoints.pieces, &mut report, |_| {
         done += 1;
         progress(done, all);
     })?;
-    verify_logs(repository, &logs, &checkpoints, &mut report, || {
+    checkpoints.leave_out(&damaged);
+    let held: Vec<HeldCheckpoint> = checkpoints.held.into_iter().map(|(held, _)| held).collect();
+    let damaged = verify_logs(repository, &logs, &held, &mut report, || {
         done += 1;
         progress(done, all);
     })?;
     let latest = noted(&mut report, Latest::read(repository))?.flatten();
-    let inventory = Inventory { logs, checkpoints, incomplete, latest };
-    (report.spans, report.gaps) = (inventory.spans(), inventory.gaps());
+    let mut sound = Inventory { logs, checkpoints: held, latest, ..Inventory::default() };
+    // A damaged checkpoint is no gap in the log.
+    report.gaps = Inventory { logs: sound.logs.clone(), ..Inventory::of_names(repository)? }.gaps();
+    for name in damaged {
+        sound.leave_out(&name.path(), &Damage::Header, None);
+    }
+    (report.spans, report.lost) = (sound.spans(), sound.lost());
     Ok(report)
 }
 
@@ -82,68 +92,91 @@ fn noted<T>(report: &mut Report, result: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Checkpoints that can be restored, the others, and the pieces that all of them name.
-type Checkpoints = (Vec<HeldCheckpoint>, Vec<u64>, BTreeSet<PieceName>);
+/// What descriptions of checkpoints say.
+#[derive(Default)]
+struct Checkpoints {
+    /// Those that can be restored, with the pieces that they need.
+    held: Vec<(HeldCheckpoint, BTreeSet<PieceName>)>,
+    /// The pieces that all of them name.
+    pieces: BTreeSet<PieceName>,
+}
+
+impl Checkpoints {
+    /// Those that need one of these pieces can't be restored.
+    fn leave_out(&mut self, damaged: &BTreeSet<PieceName>) {
+        self.held.retain(|(_, pieces)| pieces.is_disjoint(damaged));
+    }
+}
 
 fn verify_checkpoints(
     repository: &Repository,
     there: &BTreeSet<PieceName>,
     report: &mut Report,
 ) -> Result<Checkpoints> {
-    let (mut held, mut incomplete, mut pieces) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut checkpoints = Checkpoints::default();
     for index in repository.checkpoint_indexes()? {
-        let Some(Some(checkpoint)) = noted(report, repository.checkpoint(index))? else {
-            incomplete.push(index);
-            continue;
-        };
+        let Some(Some(checkpoint)) = noted(report, repository.checkpoint(index))? else { continue };
         report.checkpoints += 1;
-        pieces.extend(checkpoint.pieces());
-        match checkpoint.missing(there) {
-            0 => held.push(checkpoint.held()),
-            _ => incomplete.push(index),
+        checkpoints.pieces.extend(checkpoint.pieces());
+        if checkpoint.missing(there) == 0 {
+            checkpoints.held.push((checkpoint.held(), checkpoint.pieces()));
         }
     }
-    Ok((held, incomplete, pieces))
+    Ok(checkpoints)
 }
 
+/// The pieces that are damaged.
 fn verify_pieces(
     repository: &Repository,
     pieces: &BTreeSet<PieceName>,
     report: &mut Report,
     mut progress: impl FnMut(u64),
-) -> Result<()> {
+) -> Result<BTreeSet<PieceName>> {
     let names: Vec<PieceName> = pieces.iter().copied().collect();
+    let (mut damaged, mut each) = (BTreeSet::new(), names.iter());
     repository.each_piece(&names, |content| {
-        if let Some(content) = noted(report, content)? {
-            report.pieces += 1;
-            report.bytes += content.len() as u64;
+        let name = each.next();
+        match noted(report, content)? {
+            Some(content) => {
+                report.pieces += 1;
+                report.bytes += content.len() as u64;
+            }
+            None => damaged.extend(name),
         }
         progress(1);
         Ok(ControlFlow::Continue(()))
-    })
+    })?;
+    Ok(damaged)
 }
 
+/// The objects that are damaged, or do not follow what is before them.
 fn verify_logs(
     repository: &Repository,
     logs: &[HeldLog],
     checkpoints: &[HeldCheckpoint],
     report: &mut Report,
     mut progress: impl FnMut(),
-) -> Result<()> {
+) -> Result<Vec<LogName>> {
     let names: Vec<_> = logs.iter().map(|log| log.name).collect();
-    let mut tip = Tip::default();
+    let (mut tip, mut damaged) = (Tip::default(), Vec::new());
     repository.each_entries(&names, |name, entries| {
         progress();
-        let Some(entries) = noted(report, entries)? else { return Ok(ControlFlow::Continue(())) };
+        let Some(entries) = noted(report, entries)? else {
+            damaged.push(name);
+            return Ok(ControlFlow::Continue(()));
+        };
         report.logs += 1;
         report.bytes += entries.records().len() as u64;
         let checked = check_chain(&entries, tip).and_then(|()| check_terms(&entries, checkpoints));
-        noted(report, checked.map_err(|damage| BackupError::damaged(&name.path(), damage)))?;
+        if noted(report, checked.map_err(|damage| BackupError::damaged(&name.path(), damage)))?.is_none() {
+            damaged.push(name);
+        }
         if entries.last.index > tip.index {
             tip = entries.last;
         }
         Ok(ControlFlow::Continue(()))
-    })
+    })?;
+    Ok(damaged)
 }
 
 /// Where the log's furthest end so far touches these entries, they must go on from it.

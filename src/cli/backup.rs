@@ -1,9 +1,11 @@
-//! `perdura backup`: backups in a folder or an object store: make, list, prove and prune them.
+//! `perdura backup`: backups in a folder or an object store: begin, make, list, prove and prune them.
 //!
 //! - Standard output has the answer, as text for people or as JSON; messages and progress go to standard error.
 //! - Nothing is removed before it was said what, and asked; `--yes` answers, and a run that no one watches needs it.
 
+mod check;
 mod create;
+mod init;
 mod list;
 mod node;
 mod prune;
@@ -39,8 +41,16 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(
-            [create::command(), list::command(), verify::command(), prune::command(), create_key()]
-                .map(|command| command.after_help(EXIT_CODES)),
+            [
+                init::command(),
+                create::command(),
+                check::command(),
+                list::command(),
+                verify::command(),
+                prune::command(),
+                create_key(),
+            ]
+            .map(|command| command.after_help(EXIT_CODES)),
         )
 }
 
@@ -86,6 +96,8 @@ pub fn open(matches: &ArgMatches) -> Result<Repository, Failure> {
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let done = match matches.subcommand() {
+        Some(("init", matches)) => init::run(matches, &mut out),
+        Some(("check", matches)) => check::run(matches, &mut out),
         Some(("create", matches)) => create::run(matches, &mut out),
         Some(("list", matches)) => list::run(matches, &mut out),
         Some(("verify", matches)) => verify::run(matches, &mut out),

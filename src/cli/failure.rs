@@ -55,7 +55,9 @@ impl Failure {
         match self {
             Failure::Mistake(_) | Failure::Config(_) => MISTAKE,
             Failure::Backup(BackupError::Log(WalError::InUse)) => IN_USE,
-            Failure::Backup(BackupError::Url { .. } | BackupError::NotHeld { .. }) => MISTAKE,
+            Failure::Backup(
+                BackupError::Url { .. } | BackupError::NotHeld { .. } | BackupError::NothingYet { .. },
+            ) => MISTAKE,
             Failure::Backup(error) if error.is_damage() => DAMAGE,
             Failure::Log { error, .. } if error.is_damage() => DAMAGE,
             Failure::Checkpoint(error) if error.is_damage() => DAMAGE,

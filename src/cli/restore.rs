@@ -8,9 +8,9 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::arguments;
 use super::backup::{self, EXIT_CODES, progress_bar};
 use super::failure::{self, Failure, GOOD, write_json};
+use super::{arguments, complain};
 use crate::backup::restore::{Order, Progress, Restored, Target, restore};
 use crate::calendar::{parse_utc, utc_text};
 use crate::config::Membership;
@@ -66,6 +66,8 @@ struct Answer {
     time: Option<String>,
     keys: Option<u64>,
     digest: Option<String>,
+    /// Damaged objects in the backup that the restore did without.
+    done_without: Vec<String>,
 }
 
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -121,15 +123,30 @@ fn show(bar: &ProgressBar, progress: Progress) {
 }
 
 fn tell(json: bool, out: &mut impl Write, order: &Order, restored: &Restored) -> Result<(), Failure> {
-    let Restored { checkpoint, index, term, entries, cluster_id, replayed } = *restored;
+    let Restored { checkpoint, index, term, entries, cluster_id, replayed, ref done_without } = *restored;
+    for damaged in done_without {
+        complain(format_args!("DAMAGED: {damaged}; nothing is lost by it, for the restore did without"));
+    }
     let time = replayed.and_then(|replayed| replayed.stamp_ms).map(utc_text);
     let digest = replayed.map(|replayed| format!("{:040x}", replayed.digest));
     let dir = order.dir.display().to_string();
     if json {
         let keys = replayed.map(|replayed| replayed.keys);
         let (cluster_name, cluster_id) = (order.cluster_name.clone(), cluster_id.to_string());
-        let answer =
-            Answer { dir, cluster_name, cluster_id, checkpoint, index, term, entries, time, keys, digest };
+        let done_without = done_without.clone();
+        let answer = Answer {
+            dir,
+            cluster_name,
+            cluster_id,
+            checkpoint,
+            index,
+            term,
+            entries,
+            time,
+            keys,
+            digest,
+            done_without,
+        };
         return write_json(out, &answer);
     }
     match checkpoint {

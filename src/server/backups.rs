@@ -1,28 +1,38 @@
-//! Backups by a running node: a thread that ships the log as it is applied, and checkpoints now and then.
+//! Backups by a running node: a thread for each place that ships the log as it is applied, and checkpoints now and then.
 //!
 //! - Only the primary ships. A new primary looks where the backup ends and goes on there; replicas look how far it is, for
 //!   they keep their logs for it as well.
-//! - Nobody waits for the thread. It reads the log through the driver's queue, files from a checkpoint that is lent to it, and
-//!   has a network runtime of its own.
-//! - The log goes on while a checkpoint is stored.
+//! - No client waits for a thread, and no place for another. A thread reads the log through the driver's queue, files from a checkpoint
+//!   that is lent to it, and has a network runtime of its own.
+//! - The log goes on while a checkpoint is stored, and while old objects are removed.
+//! - Before each shipping the backup's header is read, and once more after it: what a place holds counts only while it is the repository
+//!   that was opened. An empty folder, whose disk is not mounted, stays empty.
+//! - The first primary begins a repository, once. A node that has shipped to a place never begins another one there
+//!   ([`Places`]); an operator does (`perdura backup init`).
 //! - While nothing is written the backup is told up to when that is so, by a primary that has just confirmed its leadership: the
 //!   latest restorable time.
-//! - At its start, after each checkpoint and now and then the thread looks whether the newest checkpoint in the backup has all its
-//!   pieces. What is missing is stored again, and INFO says so until then.
-//! - What fails is tried again, after ever longer pauses up to a minute, and looked at anew: where the backup ends, and whether its
+//! - At its start, after each checkpoint and now and then the thread looks for gaps, and whether the newest checkpoint in the backup has
+//!   all its pieces. What is missing and still here is shipped and stored again, and INFO says so until then.
+//! - What fails is tried again, after ever longer pauses up to a minute, and looked at afresh: where the backup ends, and whether its
 //!   history is this log's.
 //! - The log is not cut behind what is shipped, up to a bound ([`BackupPlan::log_keep_bytes`]). If it was cut all the same, a
 //!   checkpoint closes the gap; what lies in it can't be restored, and that is said.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ServerError, spawn};
 use crate::backup::checkpoint::{Lent, Storing};
 use crate::backup::error::{BackupError, Result};
+use crate::backup::inventory::Inventory;
 use crate::backup::latest::Latest;
+use crate::backup::places::Places;
+use crate::backup::probe::probe;
+use crate::backup::prune;
 use crate::backup::repository::{Owner, Repository};
-use crate::backup::ship::{Reading, Shipper, Source};
+use crate::backup::ship::{Reading, Shipper, Source, fill_gaps, unless_damaged};
+use crate::backup::status::PlaceStatus;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::shelf::Shelf;
 use crate::config::BackupPlan;
@@ -34,14 +44,18 @@ use crate::shard::port::ShardHandle;
 const MAX_PAUSE_MS: u64 = 60_000;
 /// How often a replica looks how far the backup is.
 const LOOK_MS: u64 = 10_000;
-/// How often the latest restorable time is told of a database that stays idle.
-const LATEST_MS: u64 = 10_000;
-/// How often the newest checkpoint's pieces are looked for: a list of all pieces is one request for a thousand of them.
+/// How often the latest restorable time is told of a database that stays idle: as soon as a full ten seconds of the calendar are over, so
+/// that a round time can be named at once.
+const LATEST_MS: i64 = 10_000;
+/// How often gaps and the newest checkpoint's pieces are looked for: a list of all pieces is one request for a thousand of them.
 const PIECES_MS: u64 = 600_000;
-/// What checkpoints that are stored are lent for.
-const BORROWER: &str = "backup";
+/// How often old objects are looked for, beside once after each checkpoint.
+const RETAIN_MS: u64 = 3_600_000;
+/// How often a checkpoint is asked for that does not come: the disk may be full.
+const ASK_MS: u64 = 10_000;
 
-/// What the thread stands on.
+/// What the threads stand on.
+#[derive(Clone)]
 pub struct Parts {
     pub plan: BackupPlan,
     pub owner: Owner,
@@ -50,23 +64,18 @@ pub struct Parts {
     pub clock: Clock,
 }
 
-/// Starts the thread.
-pub fn start(parts: Parts) -> Result<(), ServerError> {
-    parts.handle.backup.turn_on(parts.plan.log_keep_bytes, parts.clock.monotonic_ms());
-    let source = NodeSource { handle: parts.handle.clone(), shelf: parts.shelf.clone() };
-    let agent = Agent {
-        parts,
-        source,
-        repository: None,
-        shipper: None,
-        stored: None,
-        is_incomplete: false,
-        latest: None,
-        next_look_ms: 0,
-        next_shipping_ms: 0,
-        next_pieces_ms: 0,
-    };
-    spawn("backups".to_owned(), move || agent.run())
+/// Starts a thread for each place. `dir` is the data folder.
+pub fn start(parts: Parts, dir: &Path) -> Result<(), ServerError> {
+    let places = Places::open(dir).unwrap_or_else(|error| {
+        tracing::error!(%error, "the node does not know any more to which backups it has shipped: see that each is where it should be");
+        Places::none(dir)
+    });
+    let places = Arc::new(places);
+    for (number, url) in parts.plan.urls.iter().enumerate() {
+        let agent = Agent::new(parts.clone(), url.clone(), number, places.clone());
+        spawn(format!("backups-{number}"), move || agent.run())?;
+    }
+    Ok(())
 }
 
 /// The newest checkpoint in the backup.
@@ -79,21 +88,55 @@ struct StoredCheckpoint {
 
 struct Agent {
     parts: Parts,
+    url: String,
+    places: Arc<Places>,
+    status: Arc<PlaceStatus>,
     source: NodeSource,
     repository: Option<Repository>,
+    /// The repository that this process has proven that it can be written to.
+    proven: Option<u64>,
     shipper: Option<Shipper>,
     /// Unknown until it was looked for.
     stored: Option<StoredCheckpoint>,
     /// The newest checkpoint in the backup lacks pieces.
     is_incomplete: bool,
-    /// The entry of which the latest restorable time was told last, and when, monotonic.
-    latest: Option<(u64, u64)>,
+    /// Entries that were missing in the backup at the last look.
+    known_gap: u64,
+    /// The entry of which the latest restorable time was told last, and that time; unix ms.
+    latest: Option<(u64, i64)>,
     next_look_ms: u64,
     next_shipping_ms: u64,
     next_pieces_ms: u64,
+    next_retention_ms: u64,
+    next_ask_ms: u64,
 }
 
 impl Agent {
+    fn new(parts: Parts, url: String, number: usize, places: Arc<Places>) -> Agent {
+        let (log_keep_bytes, now_ms) = (parts.plan.log_keep_bytes, parts.clock.monotonic_ms());
+        // Each place has files of checkpoints lent under a name of its own.
+        let borrower = format!("backup-{number}");
+        Agent {
+            status: parts.handle.backup.add(&url, log_keep_bytes, now_ms),
+            source: NodeSource { handle: parts.handle.clone(), shelf: parts.shelf.clone(), borrower },
+            parts,
+            url,
+            places,
+            repository: None,
+            proven: None,
+            shipper: None,
+            stored: None,
+            is_incomplete: false,
+            known_gap: 0,
+            latest: None,
+            next_look_ms: 0,
+            next_shipping_ms: 0,
+            next_pieces_ms: 0,
+            next_retention_ms: 0,
+            next_ask_ms: 0,
+        }
+    }
+
     /// Ends with the process.
     fn run(mut self) {
         let mut failures = 0;
@@ -116,42 +159,108 @@ impl Agent {
         if matches!(error, BackupError::Handover) {
             return;
         }
-        if self.parts.handle.backup.failed(&error.to_string()) {
-            tracing::error!(%error, "the backup does not go on; it is tried again and again");
+        if self.status.failed(&error.to_string()) {
+            tracing::error!(%error, url = self.url, "the backup does not go on; it is tried again and again");
+        }
+        self.tell_lost();
+    }
+
+    /// What the log has cut off before it was shipped is lost for this place, whenever that comes back.
+    fn tell_lost(&self) {
+        let state = self.status.state();
+        if !state.is_shipping {
+            return;
+        }
+        let Ok(Reading { first_index, .. }) = NodeSource::read_log(&self.parts.handle, 1, 1) else { return };
+        self.tell_gap(self.known_gap + first_index.saturating_sub(state.shipped_index + 1));
+    }
+
+    fn tell_gap(&self, entries: u64) {
+        if self.status.has_gap(entries) {
+            tracing::error!(
+                entries,
+                url = self.url,
+                "the backup has a gap: entries are in neither the backup nor the log, and no time in them can be restored"
+            );
         }
     }
 
     fn turn(&mut self) -> Result<()> {
         let is_primary = self.parts.handle.is_primary();
-        self.parts.handle.backup.set_shipping(is_primary, self.now_ms());
+        self.status.set_shipping(is_primary, self.now_ms());
         if !is_primary {
             (self.shipper, self.latest, self.next_pieces_ms) = (None, None, 0);
             if self.now_ms() < self.next_look_ms {
                 return Ok(());
             }
+            self.next_look_ms = self.now_ms() + LOOK_MS;
         }
         let repository = match self.repository.take() {
             Some(repository) => repository,
-            None => self.open()?,
+            None => match self.open(is_primary)? {
+                Some(repository) => repository,
+                None => return Ok(()),
+            },
         };
-        let done = if is_primary { self.ship_all(&repository) } else { self.look(&repository) };
+        if is_primary {
+            self.ship_all(&repository)?;
+        } else {
+            self.look(&repository)?;
+        }
+        // After a failure it is opened afresh.
         self.repository = Some(repository);
-        done
+        Ok(())
     }
 
-    fn open(&self) -> Result<Repository> {
-        let BackupPlan { url, key_file, .. } = &self.parts.plan;
-        let repository = Repository::open_or_begin(url, key_file.as_deref(), &self.parts.owner)?;
-        tracing::info!(url, encrypted = repository.is_encrypted(), "backups go here");
-        Ok(repository)
+    /// Opens the repository. `None` where there is none, and a primary is to begin it.
+    fn open(&mut self, is_primary: bool) -> Result<Option<Repository>> {
+        let (url, key_file) = (&self.url, self.parts.plan.key_file.as_deref());
+        let known = self.places.repository_id(url);
+        let repository = match Repository::open_for(url, key_file, &self.parts.owner) {
+            Err(BackupError::NoRepository { url }) => match known {
+                Some(repository_id) => return Err(BackupError::Gone { url, repository_id }),
+                None if !is_primary => return Ok(None),
+                None => self.begin()?,
+            },
+            opened => opened?,
+        };
+        let id = repository.id();
+        if known.is_some_and(|known| known != id) {
+            tracing::warn!(
+                url,
+                "another backup of this cluster is where this node has shipped to before: what that one lacks is shipped"
+            );
+        }
+        if let Err(error) = self.places.remember(url, id) {
+            tracing::warn!(%error, "the node can't remember where it backs up to");
+        }
+        if self.proven != Some(id) {
+            let probed = probe(repository.store(), &self.parts.clock)?;
+            tracing::info!(url, encrypted = repository.is_encrypted(), ?probed, "backups go here");
+            self.proven = Some(id);
+        }
+        Ok(Some(repository))
+    }
+
+    /// Begins a repository, where none was begun before as far as can be known: others of a group may have, unless this log has
+    /// everything that they could have shipped.
+    fn begin(&self) -> Result<Repository> {
+        let is_alone = self.parts.owner.log_id.is_some();
+        if !is_alone && NodeSource::read_log(&self.parts.handle, 1, 1)?.first_index > 1 {
+            return Err(BackupError::NotBegun { url: self.url.clone() });
+        }
+        tracing::info!(url = self.url, "a new backup is begun");
+        Repository::begin(&self.url, self.parts.plan.key_file.as_deref(), &self.parts.owner)
     }
 
     /// Finds out how far the primary's backup is.
     fn look(&mut self, repository: &Repository) -> Result<()> {
-        self.next_look_ms = self.now_ms() + LOOK_MS;
-        let index = repository.logs()?.iter().map(|log| log.name.last).max().unwrap_or(0);
-        let checkpoint = repository.checkpoint_indexes()?.last().copied().unwrap_or(0);
-        self.parts.handle.backup.has(index.max(checkpoint), checkpoint);
+        repository.check_is_there()?;
+        let held = Inventory::of_names(repository)?;
+        let first_index = self.source.read(1, 1)?.first_index;
+        self.status.has_until(held.whole_until(first_index));
+        self.status.has_checkpoint(held.checkpoints.last().map_or(0, |newest| newest.index));
+        self.status.is_reachable();
         Ok(())
     }
 
@@ -161,30 +270,44 @@ impl Agent {
         }
         self.ship(repository)?;
         if self.now_ms() >= self.next_pieces_ms {
+            self.next_pieces_ms = self.now_ms() + PIECES_MS;
+            self.look_for_gaps(repository)?;
             self.look_for_pieces(repository)?;
         }
         if self.is_checkpoint_due(repository)? {
             self.store_checkpoint(repository)?;
         }
+        self.retain(repository)
+    }
+
+    /// Goes on where the backup ends, after what is missing before that was shipped.
+    fn resume(&mut self, repository: &Repository) -> Result<()> {
+        repository.check_is_there()?;
+        let held = Inventory::of_names(repository)?;
+        let first_index = self.source.read(1, 1)?.first_index;
+        self.status.has_until(held.whole_until(first_index));
+        self.shipper = Shipper::resume(repository, &mut self.source)?;
+        if self.shipper.is_none() {
+            tracing::warn!(
+                "the log begins behind the end of the backup: a checkpoint is stored, what is between can't be restored"
+            );
+            self.store_checkpoint(repository)?;
+            self.shipper = Shipper::resume(repository, &mut self.source)?;
+        }
+        if self.shipper.is_none() {
+            self.ask_for_checkpoint();
+            let first_index = self.source.read(1, 1)?.first_index;
+            let next = Inventory::of_names(repository)?.last_index() + 1;
+            return Err(BackupError::Gap { next, first_index });
+        }
+        self.status.wrote(fill_gaps(repository, &mut self.source)?);
         Ok(())
     }
 
-    /// Goes on where the backup ends.
-    fn resume(&mut self, repository: &Repository) -> Result<()> {
-        self.shipper = Shipper::resume(repository, &mut self.source)?;
-        if self.shipper.is_some() {
-            return Ok(());
-        }
-        tracing::warn!(
-            "the log begins behind the end of the backup: a checkpoint is stored, what is between can't be restored"
-        );
-        self.store_checkpoint(repository)?;
-        self.shipper = Shipper::resume(repository, &mut self.source)?;
-        if self.shipper.is_none() {
-            self.parts.handle.persistence.ask();
-            let first_index = self.source.read(1, 1)?.first_index;
-            return Err(BackupError::Gap { next: repository.inventory()?.last_index() + 1, first_index });
-        }
+    fn look_for_gaps(&mut self, repository: &Repository) -> Result<()> {
+        self.status.wrote(fill_gaps(repository, &mut self.source)?);
+        self.known_gap = Inventory::of_names(repository)?.missing_entries();
+        self.tell_gap(self.known_gap);
         Ok(())
     }
 
@@ -194,13 +317,17 @@ impl Agent {
             return Err(BackupError::Handover);
         }
         let Some(shipper) = &mut self.shipper else { return Ok(()) };
+        repository.check_is_there()?;
         let as_of_ms = self.parts.clock.monotonic_ms();
         let (_, bytes) = shipper.catch_up(repository, &mut self.source)?;
         let bytes = bytes + shipper.flush(repository)?;
-        let status = &self.parts.handle.backup;
-        status.wrote(bytes);
+        if bytes > 0 {
+            // The place may have gone in between.
+            repository.check_is_there()?;
+        }
+        self.status.wrote(bytes);
         let shipped = shipper.shipped_index();
-        status.is_current(shipped, as_of_ms);
+        self.status.is_current(shipped, as_of_ms);
         if bytes == 0 {
             self.tell_latest(repository, shipped)?;
         }
@@ -210,21 +337,23 @@ impl Agent {
 
     /// Nothing came after this entry since the last shipping: says up to when that is so.
     fn tell_latest(&mut self, repository: &Repository, shipped: u64) -> Result<()> {
-        let now_ms = self.now_ms();
-        if self.latest.is_some_and(|(index, told_ms)| index == shipped && now_ms < told_ms + LATEST_MS) {
+        let until_ms = self.parts.clock.unix_ms() - 1;
+        let is_told = |told_ms: i64| told_ms.div_euclid(LATEST_MS) >= until_ms.div_euclid(LATEST_MS);
+        if self.latest.is_some_and(|(index, told_ms)| index == shipped && is_told(told_ms)) {
             return Ok(());
         }
-        let handle = &self.parts.handle;
-        let Some(quiet) = handle.quiet.ask_and_wait().filter(|quiet| quiet.index == shipped) else {
+        let Some(quiet) = self.parts.handle.quiet.ask_and_wait().filter(|quiet| quiet.index == shipped)
+        else {
             return Ok(());
         };
         let latest = Latest { index: shipped, term: quiet.term, time_ms: quiet.until_ms };
-        handle.backup.wrote(latest.write(repository)?);
-        handle.backup.is_complete_until(quiet.until_ms);
-        self.latest = Some((shipped, now_ms));
+        self.status.wrote(latest.write(repository)?);
+        self.status.is_complete_until(quiet.until_ms);
+        self.latest = Some((shipped, quiet.until_ms));
         Ok(())
     }
 
+    /// Whether the node has a checkpoint that is to be stored now. Where one is due and there is none, the node takes one.
     fn is_checkpoint_due(&mut self, repository: &Repository) -> Result<bool> {
         let stored = match self.stored {
             Some(stored) => stored,
@@ -232,7 +361,53 @@ impl Agent {
         };
         let newest = self.parts.handle.persistence.checkpoints().newest.map_or(0, |newest| newest.index);
         let is_time = self.now_ms() >= stored.at_ms + self.parts.plan.checkpoint_s * 1000;
-        Ok(newest > stored.index && (stored.index == 0 || self.is_incomplete || is_time))
+        if newest > stored.index {
+            return Ok(stored.index == 0 || self.is_incomplete || is_time);
+        }
+        if is_time {
+            let shipped = self.shipper.as_ref().map_or(0, Shipper::shipped_index);
+            match shipped > stored.index {
+                true => self.ask_for_checkpoint(),
+                // Nothing was written since: the one that is stored is as good as a new one.
+                false => self.stored = Some(StoredCheckpoint { at_ms: self.now_ms(), ..stored }),
+            }
+        }
+        Ok(false)
+    }
+
+    fn ask_for_checkpoint(&mut self) {
+        if self.now_ms() >= self.next_ask_ms {
+            self.next_ask_ms = self.now_ms() + ASK_MS;
+            self.parts.handle.persistence.ask();
+        }
+    }
+
+    /// Removes what is older than what the plan keeps; the log is shipped meanwhile.
+    fn retain(&mut self, repository: &Repository) -> Result<()> {
+        let (keep, clock) = (self.parts.plan.keep, self.parts.clock.clone());
+        if !keep.is_limit() || self.is_incomplete || self.now_ms() < self.next_retention_ms {
+            return Ok(());
+        }
+        self.next_retention_ms = self.now_ms() + RETAIN_MS;
+        let doomed = prune::plan(repository, keep, clock.unix_ms())?;
+        let objects = doomed.objects();
+        if objects == 0 {
+            return Ok(());
+        }
+        prune::remove(repository, &doomed, &clock, |_| self.ship_if_due(repository))?;
+        let (checkpoints, bytes) = (doomed.checkpoints.len(), doomed.bytes);
+        tracing::info!(
+            url = self.url,
+            checkpoints,
+            objects,
+            bytes,
+            "what is too old was removed from the backup"
+        );
+        Ok(())
+    }
+
+    fn ship_if_due(&mut self, repository: &Repository) -> Result<()> {
+        if self.now_ms() < self.next_shipping_ms { Ok(()) } else { self.ship(repository) }
     }
 
     fn find_stored(&mut self, repository: &Repository) -> Result<StoredCheckpoint> {
@@ -240,13 +415,12 @@ impl Agent {
         let stored = unless_damaged(repository.checkpoint(index))?;
         let age_ms = stored.map_or(0, |stored| self.parts.clock.unix_ms() - stored.manifest.point.stamp_ms);
         let at_ms = self.now_ms().saturating_sub(u64::try_from(age_ms).unwrap_or(0));
-        self.parts.handle.backup.has(index, index);
+        self.status.has_checkpoint(index);
         Ok(*self.stored.insert(StoredCheckpoint { index, at_ms }))
     }
 
     /// Looks whether the newest checkpoint in the backup has all its pieces. What lacks any is stored again, or another in its place.
     fn look_for_pieces(&mut self, repository: &Repository) -> Result<()> {
-        self.next_pieces_ms = self.now_ms() + PIECES_MS;
         let index = repository.checkpoint_indexes()?.last().copied().unwrap_or(0);
         let there = repository.pieces()?.into_keys().collect();
         let missing = match unless_damaged(repository.checkpoint(index))? {
@@ -256,8 +430,7 @@ impl Agent {
             None => 0,
         };
         self.is_incomplete = missing > 0;
-        let handle = &self.parts.handle;
-        if handle.backup.lacks(missing as u64) {
+        if self.status.lacks(missing as u64) {
             tracing::error!(index, missing, "a checkpoint in the backup lacks pieces: it is stored again");
         }
         if !self.is_incomplete {
@@ -266,9 +439,9 @@ impl Agent {
         if let Some(lent) = self.source.checkpoint(index)? {
             return self.store(repository, &lent);
         }
-        let newest = handle.persistence.checkpoints().newest.map_or(0, |newest| newest.index);
+        let newest = self.parts.handle.persistence.checkpoints().newest.map_or(0, |newest| newest.index);
         if newest <= index {
-            handle.persistence.ask();
+            self.ask_for_checkpoint();
             // It is there soon.
             self.next_pieces_ms = self.now_ms() + LOOK_MS;
         }
@@ -286,13 +459,12 @@ impl Agent {
     /// Stores a checkpoint; the log is shipped meanwhile.
     fn store(&mut self, repository: &Repository, lent: &Lent) -> Result<()> {
         let (clock, bytes_per_second) = (self.parts.clock.clone(), self.parts.plan.bytes_per_second);
-        let mut between =
-            |_| if self.now_ms() < self.next_shipping_ms { Ok(()) } else { self.ship(repository) };
+        let mut between = |_| self.ship_if_due(repository);
         let mut storing = Storing { repository, clock: &clock, bytes_per_second, between: &mut between };
         let stored = storing.store(lent)?;
-        let status = &self.parts.handle.backup;
-        status.wrote(stored.written_bytes);
-        status.has(0, stored.index);
+        repository.check_is_there()?;
+        self.status.wrote(stored.written_bytes);
+        self.status.has_checkpoint(stored.index);
         tracing::info!(
             index = stored.index,
             bytes = stored.bytes,
@@ -300,7 +472,7 @@ impl Agent {
             "a checkpoint is backed up"
         );
         self.stored = Some(StoredCheckpoint { index: stored.index, at_ms: self.now_ms() });
-        self.next_pieces_ms = 0;
+        (self.next_pieces_ms, self.next_retention_ms) = (0, 0);
         Ok(())
     }
 
@@ -309,24 +481,18 @@ impl Agent {
     }
 }
 
-/// What can't be read counts as not there: it is made again.
-fn unless_damaged<T>(read: Result<Option<T>>) -> Result<Option<T>> {
-    match read {
-        Err(error) if error.is_worthless_object() => Ok(None),
-        read => read,
-    }
-}
-
 /// This node's log and checkpoints.
 struct NodeSource {
     handle: Arc<ShardHandle>,
     shelf: Shelf,
+    /// For which the files of checkpoints are lent.
+    borrower: String,
 }
 
 impl NodeSource {
     /// This checkpoint, if the node still has it.
     fn checkpoint(&self, index: u64) -> Result<Option<Lent>> {
-        match self.shelf.lend(index, BORROWER) {
+        match self.shelf.lend(index, &self.borrower) {
             Ok((folder, manifest)) => Ok(Some(Lent { folder, manifest, is_temporary: true })),
             Err(CheckpointError::NoSuch { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -334,9 +500,9 @@ impl NodeSource {
     }
 }
 
-impl Source for NodeSource {
-    fn read(&mut self, from: u64, max_bytes: u64) -> Result<Reading> {
-        let read = |from| self.handle.log_reads.read(from, max_bytes)?.wait();
+impl NodeSource {
+    fn read_log(handle: &ShardHandle, from: u64, max_bytes: u64) -> Result<Reading> {
+        let read = |from| handle.log_reads.read(from, max_bytes)?.wait();
         let chunk = match read(from) {
             // Where the log begins, and how far it goes, is still to be told.
             Err(LogReadError::Compacted { first_index }) => {
@@ -347,6 +513,12 @@ impl Source for NodeSource {
         };
         let (first_index, last_index) = (chunk.first_index, chunk.applied_index);
         Ok(Reading { entries: chunk.entries, first_index, last_index })
+    }
+}
+
+impl Source for NodeSource {
+    fn read(&mut self, from: u64, max_bytes: u64) -> Result<Reading> {
+        NodeSource::read_log(&self.handle, from, max_bytes)
     }
 
     fn newest_checkpoint(&mut self) -> Result<Option<Lent>> {

@@ -193,7 +193,7 @@ impl Checkpoints {
             return Ok(());
         }
         let is_wanted = persistence.is_wanted();
-        if is_wanted && index == self.last.index {
+        if is_wanted && index == self.newest {
             persistence.is_new_enough();
         } else if is_wanted || index > self.last.index && self.is_due(bytes, now) {
             self.begin(shard, persistence, now);

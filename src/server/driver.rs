@@ -344,6 +344,7 @@ impl Driver {
         metrics.backup.shipped_index.set(backup.shipped_index);
         metrics.backup.lag_seconds.set(backup.lag_s(self.shared.clock.monotonic_ms()));
         metrics.backup.missing_pieces.set(backup.missing_pieces);
+        metrics.backup.gap_entries.set(backup.gap_entries);
         metrics.backup.bytes.inc_by(backup.bytes - metrics.backup.bytes.get());
         metrics.backup.failures.inc_by(backup.failures - metrics.backup.failures.get());
         metrics.log.ready_bytes.set(status.log_space.ready_bytes);

@@ -145,7 +145,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     replay(&mut shard, &shared)?;
     let scrubber = Scrubber::start(shelf.clone(), &shared, restored.index)?;
     if let Some(plan) = config.backup.clone() {
-        backups::start(backups::Parts { plan, owner, shelf, handle, clock })?;
+        backups::start(backups::Parts { plan, owner, shelf, handle, clock }, &config.dir)?;
     }
     Ok((Opened { shared, shard, checkpoints, catch_up, scrubber, inbox, board }, peers))
 }

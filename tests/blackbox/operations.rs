@@ -185,7 +185,7 @@ fn an_accident_is_undone_as_the_page_says() {
     let with_key = |recipe: Vec<String>| [recipe, vec!["--key-file".to_owned(), key.clone()]].concat();
     let (keys, others): (Vec<_>, Vec<_>) =
         recipes("backup").into_iter().partition(|recipe| recipe[1] == "create-key");
-    assert_eq!((keys.len(), others.len()), (1, 5), "{others:?}");
+    assert_eq!((keys.len(), others.len()), (1, 7), "{others:?}");
     assert_eq!(follow(&keys[0], &places, "").1, Some(0));
     let others: Vec<Vec<String>> = others.into_iter().map(with_key).collect();
     let list = others.iter().find(|recipe| recipe[1] == "list").expect("the page lists");
@@ -200,6 +200,8 @@ fn an_accident_is_undone_as_the_page_says() {
     });
     node.client().check("FLUSHALL", "+OK");
     backed_up_to(&node, list, &places);
+    let addr = node.addr().to_string();
+    places.push(("127.0.0.1:6379", &addr));
     for recipe in &others {
         let (text, code) = follow(recipe, &places, "");
         assert_eq!(code, Some(0), "{recipe:?}: {text}");
@@ -217,6 +219,39 @@ fn an_accident_is_undone_as_the_page_says() {
     let again = perdura().flag("dir", format!("{restored}0")).start();
     again.client().check("GET precious", "v");
     node.client().check("DBSIZE", ":0");
+}
+
+#[test]
+fn a_backup_that_is_gone_is_begun_again_as_the_page_says() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let root = scratch.path().join("backup");
+    let url = format!("file://{}", root.display());
+    let node = perdura().flag("backup-to", &url).flag("backup-interval-ms", 20).start();
+    node.client().check("SET k v", "+OK");
+    let is_shipped = || {
+        let mut client = node.client();
+        let applied = client.info_number("perdura_applied_index");
+        (client.info_number("perdura_backup_shipped_index") >= applied).then_some(())
+    };
+    wait_for("it is shipped", SOON, is_shipped);
+    let failures = || node.client().info_number("perdura_backup_failures");
+    std::fs::rename(&root, scratch.path().join("gone")).expect("it is there");
+    wait_for("it is missed", SOON, || (failures() > 0).then_some(()));
+    assert!(!root.exists(), "the node makes no folder in its place");
+    let addr = node.addr().to_string();
+    let places = [("file:///mnt/backup", &url[..]), ("127.0.0.1:6379", &addr)];
+    for (subcommand, expected) in
+        [("backup check", None), ("backup init", Some(0)), ("backup check", Some(0))]
+    {
+        let (text, code) = follow(&recipes(subcommand)[0], &places, "");
+        assert!(expected.map_or(code != Some(0), |_| code == expected), "{subcommand}: {text}");
+    }
+    node.client().check("SET k w", "+OK");
+    wait_for("it is shipped to the new one", SOON, || {
+        is_shipped().filter(|()| node.client().info_number("perdura_backup_lag_seconds") == 0)
+    });
+    let (text, code) = follow(&recipes("backup verify")[0], &places, "");
+    assert_eq!(code, Some(0), "{text}");
 }
 
 #[test]

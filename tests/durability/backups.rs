@@ -170,6 +170,7 @@ fn a_running_node_is_backed_up_by_hand() {
     let addr = node.addr().to_string();
     let back_up = || ask(&place.with(&["backup", "create", "--addr", &addr], "--to"), &[]);
     write(&mut node.client(), 1..3000);
+    ask(&place.with(&["backup", "init", "--addr", &addr], "--at"), &[]);
     let created = back_up();
     assert!(created["checkpoint"].is_null() && created["index_before"] == 0, "{created}");
     for round in 1..=2 {
@@ -183,6 +184,8 @@ fn a_running_node_is_backed_up_by_hand() {
     assert!(again["checkpoint"].is_null() && again["log_bytes"] == 0, "{again}");
     let listed = ask(&place.with(&["backup", "list"], "--at"), &[]);
     assert_eq!(listed["checkpoints"].as_array().map(Vec::len), Some(2), "{listed}");
+    let checked = ask(&place.with(&["backup", "check"], "--at"), &[]);
+    assert_eq!(checked["repository_id"].as_str().map(str::len), Some(16), "{checked}");
 }
 
 /// The same backup, restored for three nodes, makes a group that takes writes and elects anew.

@@ -2,6 +2,7 @@
 //!
 //! `DURABILITY_ROUNDS=25 cargo test --release --test durability -- --nocapture` is the long form; it prints a table.
 
+mod backup_places;
 mod backups;
 mod bit_flips;
 mod catch_up;

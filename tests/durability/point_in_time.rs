@@ -171,6 +171,7 @@ impl Place {
 
     pub fn back_up(&self, dir: &Path) -> Value {
         let dir = dir.display().to_string();
+        ask(&self.with(&["backup", "init", "--dir", &dir], "--at"), &self.variables);
         ask(&self.with(&["backup", "create", "--dir", &dir], "--to"), &self.variables)
     }
 

@@ -17,25 +17,25 @@ fn pruning_keeps_what_can_be_restored_from_the_oldest_kept() {
     let now_ms = clock.unix_ms();
     let day_ms = 86_400_000;
     for (keep, now_ms, gone) in [
-        (Keep::Newest(10), now_ms, 0),
-        (Keep::Newest(3), now_ms, 1),
-        (Keep::Newest(0), now_ms, 3),
-        (Keep::Days(1), World::stamp_of(indexes[1]) + day_ms, 1),
-        (Keep::Days(1), World::stamp_of(indexes[1]) + day_ms - 1, 0),
-        (Keep::Days(1), World::stamp_of(indexes[3]) + 9 * day_ms, 3),
+        (Keep::newest(10), now_ms, 0),
+        (Keep::newest(3), now_ms, 1),
+        (Keep::newest(0), now_ms, 3),
+        (Keep::days(1), World::stamp_of(indexes[1]) + day_ms, 1),
+        (Keep::days(1), World::stamp_of(indexes[1]) + day_ms - 1, 0),
+        (Keep::days(1), World::stamp_of(indexes[3]) + 9 * day_ms, 3),
     ] {
         let doomed = prune::plan(&repository, keep, now_ms).expect("it can be read");
         assert_eq!(doomed.checkpoints, indexes[..gone], "{keep:?}");
     }
-    let doomed = prune::plan(&repository, Keep::Newest(2), now_ms).expect("it can be read");
+    let doomed = prune::plan(&repository, Keep::newest(2), now_ms).expect("it can be read");
     assert!(!doomed.pieces.is_empty() && !doomed.logs.is_empty(), "{doomed:?}");
-    prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
+    prune::remove(&repository, &doomed, &clock, |_| Ok(())).expect("nothing fails");
     assert_good(&repository);
     world.assert_restores(&repository, Target::Newest, world.last());
     world.assert_restores(&repository, Target::Index(indexes[2] + 3), indexes[2] + 3);
     assert!(world.restore(&repository, Target::Index(indexes[1])).is_err());
     assert_eq!(
-        prune::plan(&repository, Keep::Newest(2), now_ms).expect("it can be read"),
+        prune::plan(&repository, Keep::newest(2), now_ms).expect("it can be read"),
         prune::Doomed::default()
     );
     back_up(&mut world);
@@ -85,8 +85,9 @@ fn a_checkpoint_of_a_newer_version_is_neither_pruned_nor_replaced_by_an_older_pr
         matches!(error, BackupError::Damaged { damage: Damage::Version { found: 99, .. }, .. })
     };
     let far_ms = clock.unix_ms() + 9 * 86_400_000;
-    assert!(prune::plan(&repository, Keep::Newest(1), far_ms).is_err_and(is_newer));
-    assert!(repository.inventory().is_err_and(is_newer));
+    assert!(prune::plan(&repository, Keep::newest(1), far_ms).is_err_and(is_newer));
+    let unusable = repository.inventory().expect("one checkpoint less").unusable;
+    assert!(matches!(unusable[0].why, Damage::Version { found: 99, .. }), "{unusable:?}");
     let lent = world.newest_checkpoint().expect("it can be read").expect("it was just made");
     let mut between = |_| Ok(());
     let mut storing =
@@ -97,7 +98,7 @@ fn a_checkpoint_of_a_newer_version_is_neither_pruned_nor_replaced_by_an_older_pr
     let pieces = repository.pieces().expect("it can be read").into_keys().collect();
     let doomed = prune::Doomed { pieces, ..prune::Doomed::default() };
     let count = doomed.pieces.len();
-    assert!(prune::remove(&repository, &doomed, &clock, |_| {}).is_err_and(is_newer));
+    assert!(prune::remove(&repository, &doomed, &clock, |_| Ok(())).is_err_and(is_newer));
     assert_eq!(repository.pieces().expect("it can be read").len(), count);
 }
 
@@ -149,7 +150,7 @@ fn two_attempts_to_store_one_checkpoint_each_keep_their_pieces() {
         let between = &mut |_| Ok(());
         Storing { repository: &repository, clock: &clock, bytes_per_second: 0, between }.store(&other)?;
         let doomed = prune::Doomed { pieces: all()?, ..prune::Doomed::default() };
-        prune::remove(&repository, &doomed, &clock, |_| {})
+        prune::remove(&repository, &doomed, &clock, |_| Ok(()))
     };
     Storing { repository: &repository, clock: &clock, bytes_per_second: 0, between: &mut between }
         .store(&lent)
@@ -217,13 +218,13 @@ fn a_checkpoint_that_lacks_pieces_is_stored_again_and_counts_as_none_that_is_kep
     let own: Vec<_> = stored.pieces().difference(&older.pieces()).copied().collect();
     own.iter().for_each(|piece| repository.remove(&piece.path()).expect("it is there"));
     assert!(!verify(&repository, |_, _| {}).expect("it can be read").is_good());
-    let doomed = prune::plan(&repository, Keep::Newest(1), clock.unix_ms()).expect("it can be read");
+    let doomed = prune::plan(&repository, Keep::newest(1), clock.unix_ms()).expect("it can be read");
     assert_eq!((&doomed.checkpoints[..], &doomed.incomplete[..]), (&indexes[..1], &indexes[2..]));
-    prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
+    prune::remove(&repository, &doomed, &clock, |_| Ok(())).expect("nothing fails");
     // A restore begins with the checkpoint before, and so does what list offers.
     assert_eq!(world.assert_restores(&repository, Target::Newest, world.last()), Some(indexes[1]));
     let inventory = repository.inventory().expect("it can be read");
-    assert_eq!((inventory.spans()[0].first, &inventory.incomplete[..]), (indexes[1], &indexes[2..]));
+    assert_eq!((inventory.spans()[0].first, inventory.unusable[0].index), (indexes[1], indexes[2]));
     back_up(&mut world);
     assert_good(&repository);
 }
@@ -248,10 +249,10 @@ fn pieces_of_a_checkpoint_that_is_being_stored_are_pruned_by_none() {
     repository.write(&storing, Kind::Checkpoint, &content).expect("nothing fails");
     fs::remove_file(newest).expect("it is there");
     let now_ms = clock.unix_ms() + 2 * 3_600_000;
-    let doomed = prune::plan(&repository, Keep::Newest(1), now_ms).expect("it can be read");
+    let doomed = prune::plan(&repository, Keep::newest(1), now_ms).expect("it can be read");
     assert!(doomed.pieces.iter().all(|piece| !stored.pieces().contains(piece)), "{doomed:?}");
-    let doomed = prune::plan(&repository, Keep::Newest(1), now_ms + 86_400_000).expect("it can be read");
+    let doomed = prune::plan(&repository, Keep::newest(1), now_ms + 86_400_000).expect("it can be read");
     assert!(doomed.given_up == [attempt] && !doomed.pieces.is_empty(), "{doomed:?}");
-    prune::remove(&repository, &doomed, &clock, |_| {}).expect("nothing fails");
+    prune::remove(&repository, &doomed, &clock, |_| Ok(())).expect("nothing fails");
     assert_good(&repository);
 }

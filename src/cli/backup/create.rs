@@ -39,9 +39,13 @@ struct Answer {
 }
 
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
-    let created = match RunningNode::named(matches)? {
-        Some(node) => of_node(matches, node)?,
-        None => of_folder(matches)?,
+    let created = match source(matches)? {
+        Which::Node(source) => {
+            let repository = open(matches, source.owner())?;
+            let known = repository.checkpoint_indexes()?;
+            store(&repository, &mut source.without(known))?
+        }
+        Which::Folder(mut source) => store(&open(matches, &source.owner())?, &mut *source)?,
     };
     if matches.get_flag("json") {
         tell_json(out, &created)?
@@ -51,23 +55,26 @@ pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     Ok(GOOD)
 }
 
-fn of_node(matches: &ArgMatches, node: RunningNode) -> Result<Created, Failure> {
-    let source = NodeSource::of(node)?;
-    let repository = begin(matches, source.owner())?;
-    let known = repository.checkpoint_indexes()?;
-    store(&repository, &mut source.without(known))
+/// A node that runs, or the folder of one that does not.
+pub enum Which {
+    Node(NodeSource),
+    Folder(Box<FolderSource>),
 }
 
-fn of_folder(matches: &ArgMatches) -> Result<Created, Failure> {
+/// The node that was named by its address, or by its folder.
+pub fn source(matches: &ArgMatches) -> Result<Which, Failure> {
+    if let Some(node) = RunningNode::named(matches)? {
+        return Ok(Which::Node(NodeSource::of(node)?));
+    }
     let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment())?;
     let dir = settings.required("dir", |text| Ok(PathBuf::from(text)))?;
     let source = with_progress(|progress| FolderSource::open(&dir, progress))?;
-    let mut source = source.ok_or_else(|| Failure::NoLog { folder: dir.display().to_string() })?;
-    store(&begin(matches, &source.owner())?, &mut source)
+    let source = source.ok_or_else(|| Failure::NoLog { folder: dir.display().to_string() })?;
+    Ok(Which::Folder(Box::new(source)))
 }
 
-fn begin(matches: &ArgMatches, owner: &Owner) -> Result<Repository, Failure> {
-    Ok(Repository::open_or_begin(super::url(matches), super::key_file(matches), owner)?)
+fn open(matches: &ArgMatches, owner: &Owner) -> Result<Repository, Failure> {
+    Ok(Repository::open_for(super::url(matches), super::key_file(matches), owner)?)
 }
 
 fn store(repository: &Repository, source: &mut dyn Source) -> Result<Created, Failure> {

@@ -5,10 +5,10 @@ use std::io::Write;
 use clap::{ArgMatches, Command};
 use serde::Serialize;
 
-use crate::backup::inventory::{Inventory, Span};
+use crate::backup::inventory::{Inventory, Span, Unusable};
 use crate::backup::repository::Repository;
 use crate::calendar::utc_text;
-use crate::cli::failure::{Failure, GOOD, write_json};
+use crate::cli::failure::{DAMAGE, Failure, GOOD, write_json};
 use crate::cli::log::bytes_text;
 
 pub fn command() -> Command {
@@ -25,6 +25,8 @@ struct Answer {
     checkpoints: Vec<CheckpointRow>,
     /// Checkpoints that can't be restored: they lack pieces, or their description is damaged.
     incomplete: Vec<u64>,
+    /// Why, in the same order, and what else is wrong.
+    problems: Vec<String>,
     log_objects: usize,
     log_bytes: u64,
     /// The end of the last of these.
@@ -67,7 +69,8 @@ pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     } else {
         tell(out, &repository, &answer)?;
     }
-    Ok(GOOD)
+    let is_whole = answer.gaps.is_empty() && answer.problems.is_empty();
+    Ok(if is_whole { GOOD } else { DAMAGE })
 }
 
 fn answer(repository: &Repository, inventory: &Inventory) -> Answer {
@@ -84,13 +87,25 @@ fn answer(repository: &Repository, inventory: &Inventory) -> Answer {
         log_id: repository.owner().log_id.map(|log_id| format!("{log_id:016x}")),
         encrypted: repository.is_encrypted(),
         checkpoints: checkpoints.collect(),
-        incomplete: inventory.incomplete.clone(),
+        incomplete: inventory.unusable.iter().map(|one| one.index).collect(),
+        problems: problems(repository, inventory),
         log_objects: inventory.logs.len(),
         log_bytes: inventory.logs.iter().map(|log| log.bytes).sum(),
         latest_restorable_time: spans.last().map(|span| utc_text(span.last_ms)),
         restorable: span_rows(&spans),
         gaps: gap_rows(&inventory.gaps()),
     }
+}
+
+fn problems(repository: &Repository, inventory: &Inventory) -> Vec<String> {
+    let unusable = inventory
+        .unusable
+        .iter()
+        .map(|Unusable { index, why }| format!("INCOMPLETE: checkpoint {index} can't be restored: {why}"));
+    let header = repository.header_problem().map(|problem| {
+        format!("DAMAGED: {problem}; its copy is used, and the next node that ships mends it")
+    });
+    unusable.chain(header).collect()
 }
 
 pub fn span_rows(spans: &[Span]) -> Vec<SpanRow> {
@@ -114,8 +129,8 @@ fn tell(out: &mut impl Write, repository: &Repository, answer: &Answer) -> Resul
     for CheckpointRow { index, time, keys, bytes, .. } in &answer.checkpoints {
         writeln!(out, "{index:>20}  {time:<24}  {keys:>12}  {:>10}", bytes_text(*bytes))?;
     }
-    for index in &answer.incomplete {
-        writeln!(out, "INCOMPLETE: checkpoint {index} can't be restored; verify says why")?;
+    for problem in &answer.problems {
+        writeln!(out, "{problem}")?;
     }
     writeln!(out, "\nlog: {} in {} objects", bytes_text(answer.log_bytes), answer.log_objects)?;
     if let Some(time) = &answer.latest_restorable_time {

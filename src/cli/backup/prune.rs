@@ -50,10 +50,8 @@ struct Answer<'a> {
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     let repository = super::open(matches)?;
     let clock = Clock::system();
-    let keep = match (matches.get_one::<u64>("keep"), matches.get_one::<u64>("keep-days")) {
-        (Some(keep), _) => Keep::Newest(usize::try_from(*keep).unwrap_or(usize::MAX)),
-        (None, days) => Keep::Days(days.copied().unwrap_or(0)),
-    };
+    let checkpoints = matches.get_one::<u64>("keep").map(|keep| usize::try_from(*keep).unwrap_or(usize::MAX));
+    let keep = Keep { checkpoints, days: matches.get_one::<u64>("keep-days").copied() };
     let doomed = plan(&repository, keep, clock.unix_ms())?;
     let dry_run = matches.get_flag("dry-run");
     let objects = doomed.objects();
@@ -63,7 +61,10 @@ pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
         }
         let bar = progress_bar("removing", "{bar:40} {pos} of {len} objects");
         bar.set_length(objects as u64);
-        let removed = remove(&repository, &doomed, &clock, |count| bar.inc(count));
+        let removed = remove(&repository, &doomed, &clock, |count| {
+            bar.inc(count);
+            Ok(())
+        });
         bar.finish_and_clear();
         removed?;
     }

@@ -35,6 +35,8 @@ struct Answer {
     replayed_checkpoints: u64,
     restorable: Vec<SpanRow>,
     gaps: Vec<GapRow>,
+    /// Entries that only damaged objects have.
+    lost: Vec<GapRow>,
     problems: Vec<String>,
 }
 
@@ -153,6 +155,7 @@ fn tell(json: bool, out: &mut impl Write, report: &Report) -> Result<(), Failure
         replayed_checkpoints: report.replayed_checkpoints,
         restorable: span_rows(&report.spans),
         gaps: gap_rows(&report.gaps),
+        lost: gap_rows(&report.lost),
         problems: report.problems.iter().map(BackupError::to_string).collect(),
     };
     if json {
@@ -170,6 +173,9 @@ fn tell(json: bool, out: &mut impl Write, report: &Report) -> Result<(), Failure
         writeln!(out, "replayed: the same data at {} later checkpoints", answer.replayed_checkpoints)?;
     }
     tell_spans(out, &answer.restorable, &answer.gaps)?;
+    for GapRow { first_index, last_index } in &answer.lost {
+        writeln!(out, "LOST: only damaged objects have entries {first_index} to {last_index}")?;
+    }
     for problem in &answer.problems {
         writeln!(out, "DAMAGED: {problem}")?;
     }

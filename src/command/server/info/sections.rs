@@ -132,20 +132,33 @@ pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
 
 /// Backups, where the node makes any.
 fn backup(shared: &Shared, fields: &mut Fields) {
-    let state = shared.shard.backup.state();
+    let (state, now_ms) = (shared.shard.backup.state(), shared.clock.monotonic_ms());
     fields.add("perdura_backup_enabled", u8::from(state.is_on));
     if !state.is_on {
         return;
     }
     fields.add("perdura_backup_shipping", u8::from(state.is_shipping));
     fields.add("perdura_backup_shipped_index", state.shipped_index);
-    fields.add("perdura_backup_lag_seconds", state.lag_s(shared.clock.monotonic_ms()));
+    fields.add("perdura_backup_lag_seconds", state.lag_s(now_ms));
     fields.add("perdura_backup_checkpoint_index", state.checkpoint_index);
     fields.add("perdura_backup_missing_pieces", state.missing_pieces);
+    fields.add("perdura_backup_gap_entries", state.gap_entries);
     fields.add("perdura_backup_latest_restorable_ms", state.latest_ms);
     fields.add("perdura_backup_written_bytes", state.bytes);
     fields.add("perdura_backup_failures", state.failures);
     fields.add("perdura_backup_failure", state.failure.as_deref().unwrap_or(""));
+    let places = shared.shard.backup.places();
+    fields.add("perdura_backup_places", places.len());
+    for (number, place) in places.iter().enumerate() {
+        let (url, shipped, lag_s) = (&place.url, place.shipped_index, place.lag_s(now_ms));
+        let (checkpoint, gap, failures) = (place.checkpoint_index, place.gap_entries, place.failures);
+        fields.add(
+            &format!("perdura_backup_place_{number}"),
+            format_args!(
+                "url={url},shipped_index={shipped},lag_seconds={lag_s},checkpoint_index={checkpoint},gap_entries={gap},failures={failures}"
+            ),
+        );
+    }
 }
 
 /// A start that is under way.
