@@ -84,6 +84,7 @@ pub struct RaftMetrics {
     pub leader_changes: Counter,
     role: Family<Role, Level>,
     follower_lag_entries: Family<Peer, Level>,
+    peer_silence_seconds: Family<Peer, Gauge<f64, AtomicU64>>,
 }
 
 /// What is read again, and what was found damaged, at a start or later.
@@ -107,6 +108,7 @@ pub struct ClientMetrics {
     pub rejected: Counter,
     pub wrong_passwords: Counter,
     pub cut_off: Counter,
+    pub closed_in_doubt: Counter,
     pub dropped_messages: Counter,
 }
 
@@ -222,6 +224,8 @@ impl RaftMetrics {
             role: d.metric("raft_role", "1 for the role that this node has, 0 for the others", Family::default()),
             follower_lag_entries: d.metric("raft_follower_lag_entries",
                 "On the leader: entries that a follower has not acknowledged", Family::default()),
+            peer_silence_seconds: d.metric("raft_peer_silence_seconds",
+                "For how long a peer has not been heard: each follower on the leader, the leader on a follower", Family::default()),
         }
     }
 
@@ -237,6 +241,14 @@ impl RaftMetrics {
         self.follower_lag_entries.clear();
         for (peer, entries) in lags {
             self.follower_lag_entries.get_or_create(&Peer { peer }).set(entries);
+        }
+    }
+
+    /// Sets for how many ms each peer has not been heard.
+    pub fn set_silence(&self, silence: impl IntoIterator<Item = (u64, u64)>) {
+        self.peer_silence_seconds.clear();
+        for (peer, ms) in silence {
+            self.peer_silence_seconds.get_or_create(&Peer { peer }).set(ms as f64 / 1000.0);
         }
     }
 }
@@ -275,6 +287,7 @@ impl ClientMetrics {
             accepted: d.counter("connections", "Connections accepted"),
             rejected: d.counter("rejected_connections", "Connections refused for want of room"),
             wrong_passwords: d.counter("wrong_passwords", "Passwords of clients that were wrong"),
+            closed_in_doubt: d.counter("in_doubt_disconnections", "Clients closed because the primary changed before their command was answered"),
             cut_off: d.counter("output_limit_disconnections", "Clients closed because they did not read their replies"),
             dropped_messages: d.counter("pubsub_dropped_messages", "Published messages that another node was not sent, or this node did not take from one, because too many waited"),
         }

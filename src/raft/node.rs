@@ -19,6 +19,8 @@
 //!
 //! The order within [`Node::process`] is that of the raft crate's `Ready`, see its documentation.
 
+use std::collections::BTreeMap;
+
 use perdura_wal::{CommitStats, Disk, Position, Wal};
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{INVALID_ID, RawNode, Ready, StateRole};
@@ -115,6 +117,8 @@ pub struct Node<D: Disk> {
     log_id: u64,
     log_book: LogBook,
     hearings: Hearings,
+    /// When each peer was heard last, in this node's monotonic ms.
+    heard_ms: BTreeMap<NodeId, u64>,
     standing: Standing,
     /// Members with a new log that have asked, and which, and in which round, and were not answered yet.
     asked: Vec<(NodeId, u64, u8)>,
@@ -167,6 +171,7 @@ impl<D: Disk> Node<D> {
             log_id,
             log_book: LogBook::new(config.secret),
             hearings: Hearings::default(),
+            heard_ms: BTreeMap::new(),
             standing,
             asked: Vec::new(),
             must_ask: false,
@@ -584,11 +589,17 @@ impl<D: Disk> Node<D> {
             uncommitted_bytes: self.uncommitted_bytes,
             lease_valid_until_ms: self.lease_valid_until_ms(now_ms),
             log_space: self.log_space(),
-            peers: self.peer_progress(),
+            peers: self.peer_progress(now_ms),
+            leader_silent_ms: self.leadership.leader.and_then(|leader| self.silent_ms(leader, now_ms)),
         }
     }
 
-    fn peer_progress(&self) -> Vec<PeerProgress> {
+    /// For how long a peer has not been heard; `None` if it never was.
+    fn silent_ms(&self, peer: NodeId, now_ms: u64) -> Option<u64> {
+        self.heard_ms.get(&peer).map(|heard_ms| now_ms.saturating_sub(*heard_ms))
+    }
+
+    fn peer_progress(&self, now_ms: u64) -> Vec<PeerProgress> {
         let raft = &self.raw.raft;
         if raft.state != StateRole::Leader {
             return Vec::new();
@@ -600,7 +611,10 @@ impl<D: Disk> Node<D> {
                 id,
                 matched: progress.matched,
                 lag: last_index.saturating_sub(progress.matched),
-                recently_active: progress.recent_active,
+                recently_active: self
+                    .silent_ms(id, now_ms)
+                    .is_some_and(|ms| ms <= self.config.timing.longest_election_ms()),
+                silent_ms: self.silent_ms(id, now_ms),
                 may_lead: self.may_take_over(id),
                 sync_ms: self.lease.sync_ms_of(id),
             })

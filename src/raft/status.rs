@@ -57,8 +57,10 @@ pub struct PeerProgress {
     pub matched: u64,
     /// How many entries it has to catch up on.
     pub lag: u64,
-    /// Heard from within the last election timeout.
+    /// Heard within the longest election timeout.
     pub recently_active: bool,
+    /// For how long it has not been heard; `None` if it never was.
+    pub silent_ms: Option<u64>,
     /// It is known to learn nothing that it lost with a log, so it may be handed the leadership.
     pub may_lead: bool,
     /// How long its log's writes take, as it told; 0 if it did not.
@@ -92,4 +94,6 @@ pub struct NodeStatus {
     pub log_space: LogSpace,
     /// The other members; empty unless this node leads.
     pub peers: Vec<PeerProgress>,
+    /// For how long the leader has not been heard; `None` if none is known, it never was, or it is this node.
+    pub leader_silent_ms: Option<u64>,
 }

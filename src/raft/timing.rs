@@ -65,6 +65,11 @@ impl RaftTiming {
         self.election_ticks as u64 * self.tick_ms
     }
 
+    /// The longest election timeout in milliseconds.
+    pub fn longest_election_ms(&self) -> u64 {
+        2 * self.election_ms()
+    }
+
     /// Ticks of silence after which the voter of this rank campaigns.
     ///
     /// `rank` is the voter's place among the `voters` in order of their ids, `attempt` counts its campaigns since it last

@@ -300,6 +300,7 @@ impl Driver {
             role: node.leadership.role,
             leader_id: node.leadership.leader.unwrap_or(0),
             leader_client_addr: node.leadership.leader.and_then(|leader| self.out.client_addr(leader)),
+            leader_silent_ms: node.leader_silent_ms,
             term: node.leadership.term,
             committed: node.committed,
             applied: node.applied,
@@ -313,6 +314,7 @@ impl Driver {
                     client_addr: self.out.client_addr(peer.id).unwrap_or_default(),
                     matched: peer.matched,
                     active: peer.recently_active,
+                    silent_ms: peer.silent_ms,
                 })
                 .collect(),
             log_space: node.log_space,
@@ -351,6 +353,9 @@ impl Driver {
         metrics.log.disk_full.set(u64::from(status.log_space.is_short));
         let lag = |matched: u64| status.last_index.saturating_sub(matched);
         raft.set_follower_lags(status.peers.iter().map(|peer| (peer.id, lag(peer.matched))));
+        let silent = status.peers.iter().filter_map(|peer| Some((peer.id, peer.silent_ms?)));
+        let leader = status.leader_silent_ms.map(|ms| (status.leader_id, ms));
+        raft.set_silence(silent.chain(leader));
         metrics.clients.connected.set(self.shared.clients.len() as i64);
         metrics.clients.dropped_messages.inc_by(self.inbox.take_dropped_news());
         metrics.clients.blocked.set(status.blocked_clients as i64);

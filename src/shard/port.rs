@@ -71,6 +71,8 @@ pub struct PeerStatus {
     pub client_addr: String,
     pub matched: u64,
     pub active: bool,
+    /// For how long it has not been heard; `None` if it never was.
+    pub silent_ms: Option<u64>,
 }
 
 /// What INFO, ROLE and the metrics tell of a shard.
@@ -81,6 +83,8 @@ pub struct Status {
     /// Zero where none is known.
     pub leader_id: u64,
     pub leader_client_addr: Option<String>,
+    /// For how long the leader has not been heard, where it is another node.
+    pub leader_silent_ms: Option<u64>,
     pub term: u64,
     pub committed: u64,
     pub applied: u64,
@@ -105,6 +109,8 @@ pub struct ShardHandle {
     pub status: Mutex<Status>,
     /// Wakes those who wait for a change of the status, each time it is told.
     pub status_told: Notify,
+    /// Wakes those who wait for another primary.
+    primary_told: Notify,
     pub ack_waits: Arc<AckWaits>,
     watches: AtomicUsize,
     /// CLIENT PAUSE: while writes are paused the primary proposes none of its own either.
@@ -127,6 +133,8 @@ pub struct ShardHandle {
     /// The latest time by which a read told of deaths that no entry has.
     told_ms: AtomicI64,
     caught_up: AtomicBool,
+    /// This node leads and has no space for writes.
+    refuses_writes: AtomicBool,
     /// Grows whenever leadership is won or lost; what a session knew under another number is void.
     leadership_epoch: AtomicU64,
     /// The epoch when the status was told last.
@@ -164,6 +172,7 @@ impl ShardHandle {
             backup: Arc::default(),
             status: Mutex::default(),
             status_told: Notify::new(),
+            primary_told: Notify::new(),
             ack_waits: Arc::default(),
             watches: AtomicUsize::new(0),
             pause: Pause::default(),
@@ -173,6 +182,7 @@ impl ShardHandle {
             stamp_ms: AtomicI64::new(i64::MIN),
             told_ms: AtomicI64::new(i64::MIN),
             caught_up: AtomicBool::new(false),
+            refuses_writes: AtomicBool::new(false),
             leadership_epoch: AtomicU64::new(0),
             told_epoch: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
@@ -202,7 +212,11 @@ impl ShardHandle {
     pub fn tell_status(&self, status: Status) {
         let active = status.peers.iter().filter(|peer| peer.active);
         let matched = active.map(|peer| peer.matched).collect();
-        *self.status.lock() = status;
+        let addr = status.leader_client_addr.clone();
+        let before = std::mem::replace(&mut *self.status.lock(), status);
+        if before.leader_client_addr != addr {
+            self.primary_told.notify_waiters();
+        }
         let epoch = self.leadership_epoch();
         let is_same_leadership = self.told_epoch.swap(epoch, Ordering::Relaxed) == epoch;
         if is_same_leadership && self.is_primary() {
@@ -223,24 +237,17 @@ impl ShardHandle {
         self.watches.load(Ordering::Relaxed) > 0
     }
 
-    /// Where clients reach the primary; returns once one is known.
-    pub async fn primary_addr(&self) -> String {
-        loop {
-            // Made before the look at the status: what is told in between is noticed.
-            let told = self.status_told.notified();
-            if let Some(addr) = self.status.lock().leader_client_addr.clone() {
-                return addr;
-            }
-            told.await;
-        }
+    /// Where clients reach the primary, if one is known.
+    pub fn primary_addr(&self) -> Option<String> {
+        self.status.lock().leader_client_addr.clone()
     }
 
-    /// Returns once the primary is another than that at `addr`, or is not known any more.
-    pub async fn primary_changes(&self, addr: &str) {
+    /// Returns once the primary's address is another than `addr`: no primary has none.
+    pub async fn primary_changes(&self, addr: Option<&str>) {
         loop {
-            // As above.
-            let told = self.status_told.notified();
-            if self.status.lock().leader_client_addr.as_deref() != Some(addr) {
+            // Made before the look at the status: what is told in between is noticed.
+            let told = self.primary_told.notified();
+            if self.status.lock().leader_client_addr.as_deref() != addr {
                 return;
             }
             told.await;
@@ -292,6 +299,25 @@ impl ShardHandle {
 
     pub(super) fn set_caught_up(&self, caught_up: bool) {
         self.caught_up.store(caught_up, Ordering::Release);
+    }
+
+    /// Whether this node leads and refuses writes, as its disk is full.
+    pub fn refuses_writes(&self) -> bool {
+        self.refuses_writes.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether writes are refused; an operator is told of each change.
+    pub(super) fn refuse_writes(&self, refuses: bool) {
+        if self.refuses_writes.swap(refuses, Ordering::Relaxed) == refuses {
+            return;
+        }
+        if refuses {
+            tracing::error!(
+                "the disk is full: writes are refused until there is space (docs/operations.md, The disk is full)"
+            );
+        } else {
+            tracing::info!("writes are taken again");
+        }
     }
 
     pub fn is_primary(&self) -> bool {

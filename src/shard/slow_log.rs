@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn peer(id: NodeId, lag: u64, sync_ms: u32) -> PeerProgress {
-        PeerProgress { id, matched: 0, lag, recently_active: true, may_lead: true, sync_ms }
+        PeerProgress { id, matched: 0, lag, recently_active: true, silent_ms: None, may_lead: true, sync_ms }
     }
 
     fn times(all: &[u64]) -> WriteTimes {

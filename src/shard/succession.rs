@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     fn peer(id: NodeId, lag: u64, recently_active: bool) -> PeerProgress {
-        PeerProgress { id, matched: 0, lag, recently_active, may_lead: true, sync_ms: 0 }
+        PeerProgress { id, matched: 0, lag, recently_active, silent_ms: None, may_lead: true, sync_ms: 0 }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::shard::port::{PeerStatus, Status};
 const THREE: &str = "1=127.0.0.1:8001,2=127.0.0.1:8002,3=127.0.0.1:8003";
 
 fn peer(id: u64, matched: u64, active: bool) -> PeerStatus {
-    PeerStatus { id, client_addr: format!("10.0.0.{id}:6379"), matched, active }
+    PeerStatus { id, client_addr: format!("10.0.0.{id}:6379"), matched, active, silent_ms: Some(1500) }
 }
 
 /// A primary of three nodes that has committed up to index 50.
@@ -91,7 +91,8 @@ fn a_primary_tells_of_the_followers_that_answer() {
     for line in [
         "role:master",
         "connected_slaves:1",
-        "slave0:ip=10.0.0.2,port=6379,state=online,offset=50,lag=0",
+        "slave0:ip=10.0.0.2,port=6379,state=online,offset=50,lag=1",
+        "perdura_peer0:id=2,addr=10.0.0.2:6379,matched_index=50,last_heard_ms=1500",
         "master_repl_offset:50",
     ] {
         assert!(info.contains(&format!("\r\n{line}\r\n")), "no {line} in {info}");

@@ -51,7 +51,11 @@ impl<D: Disk> Node<D> {
                 break;
             }
             let is_leaders = is_sent_by_leaders(message.get_msg_type());
-            heard_leader |= self.step_message(from, message, frame.stamp, now_ms) && is_leaders;
+            let is_stepped = self.step_message(from, message, frame.stamp, now_ms);
+            heard_leader |= is_stepped && is_leaders;
+            if is_stepped {
+                self.heard_ms.insert(from, now_ms);
+            }
         }
         self.after_raft_moved();
         if let Some(stamp) = frame.stamp
@@ -151,7 +155,9 @@ impl<D: Disk> Node<D> {
         let mut message = Message::default();
         message.set_msg_type(kind);
         (message.from, message.to, message.term) = (from, self.id(), term);
-        self.step_message(from, message, None, now_ms);
+        if self.step_message(from, message, None, now_ms) {
+            self.heard_ms.insert(from, now_ms);
+        }
         self.after_raft_moved();
     }
 

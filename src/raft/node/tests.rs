@@ -43,6 +43,28 @@ fn three_nodes_elect_a_leader_and_agree_on_what_it_proposes() {
     assert_eq!(status.uncommitted_bytes, 0);
 }
 
+/// Raft forgets with each election timeout which followers were active: operators were told that there are none, for a moment.
+#[test]
+fn followers_that_answer_are_active_at_every_moment() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.run_ms(500);
+    for _ in 0..3000 {
+        cluster.step();
+        let now_ms = cluster.clock_of(leader);
+        let status = cluster.node(leader).status(now_ms);
+        assert!(status.peers.iter().all(|peer| peer.recently_active), "at {now_ms}: {:?}", status.peers);
+    }
+    let silent = cluster.followers_of(leader)[0];
+    cluster.isolate(silent);
+    cluster.run_ms(1500);
+    let now_ms = cluster.clock_of(leader);
+    for peer in cluster.node(leader).status(now_ms).peers {
+        assert_eq!(peer.recently_active, peer.id != silent);
+        assert_eq!(peer.silent_ms.is_some_and(|ms| ms >= 1000), peer.id == silent, "{peer:?}");
+    }
+}
+
 #[test]
 fn a_restarted_follower_has_caught_up_once_it_has_applied_all_that_it_had() {
     let mut cluster = Cluster::new(3);

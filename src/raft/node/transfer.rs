@@ -79,7 +79,8 @@ impl<D: Disk> Node<D> {
 
     /// The follower that could take over soonest: one heard from lately that does not learn, with the most of the log.
     pub fn best_transferee(&self) -> Option<NodeId> {
-        let peers = self.peer_progress();
+        let last_tick_ms = self.next_tick_ms.saturating_sub(self.config.timing.tick_ms);
+        let peers = self.peer_progress(last_tick_ms);
         let active = peers.iter().filter(|peer| peer.recently_active && peer.may_lead);
         let best = active.max_by_key(|peer| (peer.matched, std::cmp::Reverse(peer.id)))?;
         Some(best.id)

@@ -222,14 +222,21 @@ pub(super) fn replication(shared: &Shared, fields: &mut Fields) {
     fields.add("perdura_checkpoint_received_bytes", shared.shard.transfers.received_bytes());
 }
 
-/// A follower that is listed has answered within the last second, so its lag in seconds is 0.
+/// A follower's lag is the time since it was heard last, in seconds.
 fn primary(status: &Status, fields: &mut Fields) {
     fields.add("role", "master");
     fields.add("connected_slaves", active_followers(status).count());
     for (number, (peer, addr)) in active_followers(status).enumerate() {
         let (ip, port, offset) = (&addr.host, addr.port, peer.matched);
-        let line = format_args!("ip={ip},port={port},state=online,offset={offset},lag=0").to_string();
+        let lag_s = peer.silent_ms.unwrap_or(0) / 1000;
+        let line = format!("ip={ip},port={port},state=online,offset={offset},lag={lag_s}");
         fields.add(&format!("slave{number}"), line);
+    }
+    for (number, peer) in status.peers.iter().enumerate() {
+        let (id, addr, matched) = (peer.id, &peer.client_addr, peer.matched);
+        let heard = peer.silent_ms.map_or("never".to_owned(), |ms| ms.to_string());
+        let line = format!("id={id},addr={addr},matched_index={matched},last_heard_ms={heard}");
+        fields.add(&format!("perdura_peer{number}"), line);
     }
 }
 
@@ -241,6 +248,8 @@ fn follower(status: &Status, fetching: Option<Progress>, fields: &mut Fields) {
         fields.add("master_port", addr.port);
     }
     fields.add("master_link_status", if primary.is_some() { "up" } else { "down" });
+    let io_s = status.leader_silent_ms.map_or(-1, |ms| (ms / 1000) as i64);
+    fields.add("master_last_io_seconds_ago", io_s);
     fields.add("master_sync_in_progress", u8::from(fetching.is_some()));
     if let Some(Progress { bytes, total_bytes, .. }) = fetching {
         fields.add("master_sync_total_bytes", total_bytes);
