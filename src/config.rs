@@ -26,8 +26,9 @@ use crate::raft::timing::RaftTiming;
 use passwords::Passwords;
 use settings::{Origin, Settings};
 use value::{
-    BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OutputLimits, Secret, parse_bytes,
-    parse_bytes_within, parse_node_id, parse_number, parse_port, parse_word, parse_yes_no, split_list,
+    BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OnDoubt, OutputLimits, Secret,
+    parse_bytes, parse_bytes_within, parse_node_id, parse_number, parse_port, parse_word, parse_yes_no,
+    split_list,
 };
 
 /// Databases that SELECT reaches.
@@ -37,6 +38,9 @@ pub const DATABASES: u64 = 16;
 const MAX_LIST: usize = 16;
 
 const MAX_CLUSTER_NAME_BYTES: usize = 100;
+
+/// The longest wait for a primary.
+const MAX_HOLD_MS: u64 = 60_000;
 
 /// A year.
 const MAX_INTERVAL_S: u64 = 31_536_000;
@@ -190,6 +194,9 @@ pub struct Config {
     pub tcp_keepalive_s: u64,
     pub output_limits: OutputLimits,
     pub proto_max_bulk_len: u64,
+    /// How long what can't be sent to a primary waits for one.
+    pub hold_without_primary_ms: u64,
+    pub on_doubt: OnDoubt,
 
     pub dir: PathBuf,
     /// Zero is no limit but the guard.
@@ -246,6 +253,8 @@ impl Config {
             tcp_keepalive_s: number(settings, "tcp-keepalive", 0, i16::MAX as u64)?,
             output_limits: settings.required("client-output-buffer-limit", output_limits)?,
             proto_max_bulk_len: settings.required("proto-max-bulk-len", parse_max_bulk_len)?,
+            hold_without_primary_ms: number(settings, "hold-without-primary-ms", 0, MAX_HOLD_MS)?,
+            on_doubt: settings.required("on-doubt", parse_on_doubt)?,
             dir: settings.required("dir", |text| Ok(PathBuf::from(text)))?,
             maxmemory: settings.required("maxmemory", parse_bytes)?,
             log_sync: settings.required("log-sync", parse_log_sync)?,
@@ -529,6 +538,10 @@ fn parse_checkpoint_rate(text: &str) -> Result<u64, String> {
 
 fn parse_log_sync(text: &str) -> Result<LogSync, String> {
     parse_word(text, &[("dsync", LogSync::Dsync), ("fdatasync", LogSync::Fdatasync)])
+}
+
+fn parse_on_doubt(text: &str) -> Result<OnDoubt, String> {
+    parse_word(text, &[("close", OnDoubt::Close), ("error", OnDoubt::Error)])
 }
 
 fn parse_log_driver(text: &str) -> Result<LogDriver, String> {

@@ -230,6 +230,15 @@ pub enum LogSync {
     Fdatasync,
 }
 
+/// What a client gets in place of an answer that a change of the primary took away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDoubt {
+    /// Its connection is closed.
+    Close,
+    /// An error that says so.
+    Error,
+}
+
 /// Form of the server's own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

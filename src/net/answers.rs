@@ -69,7 +69,11 @@ impl Connection {
             }
             return true;
         }
-        line.answer(bytes);
+        if span.may_close {
+            line.answer_overtaken(bytes);
+        } else {
+            line.answer(bytes);
+        }
         line.pending -= span.answers;
         self.info.note_answer(applied);
         self.settle(&mut line);
@@ -127,10 +131,16 @@ impl Connection {
     /// Sends what others brought; wakes the task if something is left to it. Returns the bytes sent.
     pub fn deliver(&self) -> usize {
         let sent = self.flush();
-        if self.unsent() > 0 || self.paused.get() || self.broken.get() || self.line.borrow().is_cut {
+        if self.unsent() > 0 || self.paused.get() || self.broken.get() || self.is_over() {
             self.info.wake.notify_one();
         }
         sent
+    }
+
+    /// Whether it is to be closed for an answer that was left out.
+    fn is_over(&self) -> bool {
+        let line = self.line.borrow();
+        line.is_cut || line.is_lost
     }
 
     pub(super) fn unsent(&self) -> usize {

@@ -15,16 +15,17 @@ use std::time::Duration;
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::answers::{Connection, LOOK_AGAIN, PAUSE_OUTPUT_BYTES};
+use super::hold::Hold;
 use super::migrate;
 use super::reading::{Read, read_some, reserve_ahead};
-use super::upstream::{Transfer, Upstream};
+use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::client::{Blocked, Delay};
 use crate::command::Args;
+use crate::config::value::OnDoubt;
 use crate::protocol::reply::Reply;
 use crate::protocol::request::{Parse, RequestLimits, RequestParser};
-use crate::session::{ExecEnd, Forward, Session, Verdict};
-use crate::shard::machine::IN_DOUBT;
+use crate::session::{ExecEnd, Session, Verdict};
 use crate::shard::turn::Now;
 
 /// Bytes read ahead of what is served. Behind them the end of the stream is seen only once it fits into the socket's buffer.
@@ -73,6 +74,7 @@ pub struct ConnectionTask {
     /// The client sends nothing more.
     ended: bool,
     upstream: Option<Upstream>,
+    hold: Hold,
     over_soft_limit_since_ms: Option<u64>,
     commands: u64,
     /// As CLIENT LIST shows it.
@@ -118,6 +120,7 @@ impl ConnectionTask {
             input_wanted: 0,
             ended: false,
             upstream: None,
+            hold: Hold::default(),
             over_soft_limit_since_ms: None,
             commands: 0,
             delayed: None,
@@ -150,6 +153,9 @@ impl ConnectionTask {
             }
             if let Some(limit) = self.reached_output_limit() {
                 return End::OutputLimit(limit);
+            }
+            if self.connection.line.borrow().is_lost {
+                return self.close_in_doubt().await;
             }
             // A stranger that keeps talking never gets to wait for its time to be over.
             if self.left_to_authenticate().is_some_and(|left| left.is_zero()) {
@@ -191,7 +197,8 @@ impl ConnectionTask {
         let read_ahead = !self.ended && self.input.len() < most_ahead;
         let deaf = !self.ended && !want_input && !read_ahead;
         self.connection.paused.set(!want_input);
-        let look_again = self.over_soft_limit_since_ms.is_some() || self.waits_for_primary();
+        let look_again = self.over_soft_limit_since_ms.is_some();
+        let waits_for_primary = self.waits_for_primary();
         let left_to_authenticate = self.left_to_authenticate();
         let Self { worker, connection, reader, input, upstream, session, .. } = self;
         let idle = session.shared.config.timeout_s();
@@ -206,6 +213,7 @@ impl ConnectionTask {
             () = connection.info.wake.notified() => {}
             () = connection.writable(), if unsent > 0 => tokio::task::yield_now().await,
             () = Upstream::ready(upstream), if unsent <= PAUSE_OUTPUT_BYTES => {}
+            () = Upstream::may_be_outdated(upstream, &session.shared), if waits_for_primary => {}
             hung_up = connection.hung_up(), if deaf => return !hung_up,
             () = session.delay_ends(), if progress == Progress::Delayed => {}
             () = after(LOOK_AGAIN), if look_again => {}
@@ -376,6 +384,9 @@ impl ConnectionTask {
         let authenticated = self.session.client.authenticated;
         let most_unsent = if authenticated { PAUSE_OUTPUT_BYTES } else { UNAUTHENTICATED_OUTPUT_BYTES };
         self.connection.pause_output_bytes.set(most_unsent);
+        let closes_on_doubt = self.session.shared.config.started_with().on_doubt == OnDoubt::Close;
+        // Another node gets the error, and decides for its client.
+        self.connection.line.borrow_mut().closes_on_doubt = closes_on_doubt && !self.session.client.forwarded;
         self.epoch = self.session.shared.shard.leadership_epoch();
         began_ns
     }
@@ -457,7 +468,7 @@ impl ConnectionTask {
         let line = self.connection.line.borrow();
         let changes_primary =
             line.forwarded > 0 && self.upstream.as_ref().is_some_and(|upstream| upstream.relay.stale);
-        line.barrier || line.is_cut || changes_primary || self.is_overloaded()
+        line.barrier || line.is_cut || line.is_lost || changes_primary || self.is_overloaded()
     }
 
     fn has_answered_exec(&self) -> bool {
@@ -476,44 +487,6 @@ impl ConnectionTask {
             },
             authenticated,
         }
-    }
-
-    /// Sends a request to the primary, connecting to it first where need be; answers the error where that fails. True
-    /// if it waited for the connection.
-    async fn forward(&mut self, what: Forward, args: &Args<'_>) -> bool {
-        let connects = self.upstream.is_none();
-        if connects {
-            if !self.send_before_waiting().await {
-                return true;
-            }
-            let connected = tokio::select! {
-                connected = Upstream::connect(&self.session) => connected,
-                () = self.connection.killed() => return true,
-            };
-            match connected {
-                Ok(upstream) => self.upstream = Some(upstream),
-                Err(error) => {
-                    if what == Forward::Transaction {
-                        self.session.drop_transaction();
-                    }
-                    // A WATCH among the requests that did not leave watches nothing: its EXEC must find that out.
-                    self.session.lose_forwarded_watches();
-                    self.refuse(&error.to_string());
-                    return true;
-                }
-            }
-        }
-        let Some(upstream) = &mut self.upstream else { return connects };
-        let answers = match what {
-            Forward::Request => upstream.send(&self.session.client, args),
-            Forward::Transaction => {
-                let watched = self.session.client.watching_epoch.is_some();
-                let sent = self.session.take_transaction(&mut self.connection.line.borrow_mut());
-                upstream.send_transaction(&self.session.client, watched, &sent)
-            }
-        };
-        self.connection.line.borrow_mut().forwarded += answers;
-        connects
     }
 
     /// Carries out a MIGRATE. A client that is killed meanwhile keeps its keys, wherever they are.
@@ -553,47 +526,10 @@ impl ConnectionTask {
         self.session.end_awaited(answer, &mut self.connection.line.borrow_mut());
     }
 
-    /// Passes on what the primary answered, and lets go of a connection to what is not the primary any more.
-    fn attend_upstream(&mut self) {
-        let Some(upstream) = &mut self.upstream else { return };
-        let mut line = self.connection.line.borrow_mut();
-        let blocked = line.blocked() == Blocked::OnPrimary;
-        let transfer = if self.connection.has_room(&line) {
-            upstream.transfer(&mut line, &mut self.worker.scratch.borrow_mut())
-        } else {
-            Transfer::Open
-        };
-        let waiting = line.forwarded > 0;
-        if blocked && !waiting {
-            self.connection.info.details.lock().blocked = Blocked::Nowhere;
-        }
-        drop(line);
-        let outdated = upstream.relay.is_outdated(&self.session.shared, waiting);
-        if transfer == Transfer::Unexpected {
-            self.give_up("the primary said what is no answer to what it was sent");
-        }
-        if transfer != Transfer::Open || outdated {
-            self.lose_upstream();
-        }
-    }
-
     /// Ends a connection whose answers could be those of other commands, or untrue.
     fn give_up(&self, reason: &str) {
         tracing::warn!(client = self.connection.info.id, "{reason}: connection closed");
         self.connection.give_up();
-    }
-
-    /// What was sent to the primary and not answered is in doubt; what was watched there is watched no more.
-    fn lose_upstream(&mut self) {
-        self.upstream = None;
-        self.session.lose_forwarded_watches();
-        let mut in_doubt = Vec::new();
-        Reply::new(&mut in_doubt, self.session.client.resp).error(IN_DOUBT);
-        let mut line = self.connection.line.borrow_mut();
-        for _ in 0..std::mem::take(&mut line.forwarded) {
-            line.answer(&in_doubt);
-        }
-        self.connection.settle(&mut line);
     }
 
     fn refuse(&mut self, error: &str) {
@@ -658,6 +594,16 @@ impl ConnectionTask {
         is_over.then_some(OutputLimit { name: SETTING, bytes: limit.soft_bytes })
     }
 
+    /// Ends the connection in place of an answer that a change of the primary took away.
+    async fn close_in_doubt(&mut self) -> End {
+        self.session.shared.metrics.clients.closed_in_doubt.inc();
+        tracing::debug!(
+            client = self.connection.info.id,
+            "the primary changed before an answer: connection closed"
+        );
+        self.close_gently().await
+    }
+
     /// Sends what is still owed, within a bound, then closes.
     async fn close_gently(&mut self) -> End {
         self.finish_exec().await;
@@ -685,5 +631,6 @@ async fn after(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
+mod forwarding;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@
 
 mod answers;
 pub mod connection;
+pub mod hold;
 pub mod listener;
 pub mod metrics_http;
 mod migrate;

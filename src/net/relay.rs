@@ -8,21 +8,27 @@
 //!   a node that is not the primary any more answers that the command did not happen.
 //! - An answer that can't be one to what was sent shows that the order is lost: the client's connection ends, for every later
 //!   answer might be that of another command.
-//! - When it is lost, everything that was sent and not answered is in doubt. It is given up once another node is known to
-//!   be the primary: at once where nothing is unanswered, after a while where the old one does not answer.
+//! - When it is lost, what was sent and not answered is in doubt, but for reads. It is given up once another node is known to
+//!   be the primary, or for a while none: at once where nothing is unanswered, after [`FAREWELL_MS`] where the old one does not answer.
+//! - Short requests are kept until they are answered. Those that are known not to have happened, and reads, are sent to the next
+//!   primary in their order, if nothing else is unanswered; see [`Relay::give_up`].
 
 use std::collections::VecDeque;
 
+use super::hold::Hold;
 use crate::client::Client;
-use crate::command::Args;
+use crate::command::spec::SessionCommand;
+use crate::command::{Args, Handler, lookup};
 use crate::protocol::frame::FrameScanner;
-use crate::protocol::reply::Resp;
-use crate::session::{Line, SentTransaction};
-use crate::shard::machine::DID_NOT_HAPPEN;
+use crate::protocol::reply::{Reply, Resp};
+use crate::session::{Line, SentTransaction, Session};
+use crate::shard::machine::{DID_NOT_HAPPEN, IN_DOUBT, UNBLOCKED};
 use crate::shared::Shared;
 
-/// How long a node that is not the primary any more has to answer what it was sent.
-const FAREWELL_MS: u64 = 5000;
+/// How long a node that is not the primary any more has for answers that are on their way.
+pub const FAREWELL_MS: u64 = 250;
+/// Bytes of unanswered requests that are kept for the next primary.
+const KEPT_BYTES: usize = 64 << 10;
 /// Unsent bytes past which nothing more is sent.
 const BEHIND_BYTES: usize = 1 << 20;
 
@@ -37,6 +43,32 @@ enum Expected {
     SwallowDone,
     /// To a command behind MULTI.
     SwallowQueued,
+}
+
+/// A request of the client that is not answered.
+#[derive(Debug)]
+struct Unanswered {
+    /// Its bytes, if it may be sent again: it is short.
+    kept: Option<Box<[u8]>>,
+    only_reads: bool,
+}
+
+/// A request that did not happen, and how the node said so.
+#[derive(Debug)]
+struct Unserved {
+    request: Box<[u8]>,
+    error: Box<[u8]>,
+}
+
+/// What an answer says about its node and its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Answer,
+    /// The node is not the primary; the command did not happen.
+    NotPrimary,
+    /// The node is not the primary any more; the command waited, and took nothing.
+    NoLongerPrimary,
+    InDoubt,
 }
 
 /// Whether what the primary says can be an answer to what it was sent.
@@ -55,6 +87,13 @@ pub struct Relay {
     /// Since when, in monotonic time, another node is known to be the primary while this one owes answers.
     outdated_since_ms: Option<u64>,
     expected: VecDeque<Expected>,
+    /// One for each answer that is expected for the client.
+    unanswered: VecDeque<Unanswered>,
+    kept_bytes: usize,
+    /// What came before all that is unanswered and did not happen. The client has not been told.
+    unserved: Vec<Unserved>,
+    /// It has answered the client something.
+    pub has_served: bool,
     /// Looks for the end of the answer at the start of `received`.
     scanner: FrameScanner,
     /// For the node.
@@ -76,6 +115,10 @@ impl Relay {
             stale: false,
             outdated_since_ms: None,
             expected: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            kept_bytes: 0,
+            unserved: Vec::new(),
+            has_served: false,
             scanner: FrameScanner::default(),
             unsent: Vec::new(),
             received: Vec::new(),
@@ -110,10 +153,19 @@ impl Relay {
     }
 
     /// Sends a request; returns the number of answers to come.
-    pub fn send(&mut self, client: &Client, args: &Args<'_>) -> u32 {
+    pub fn send(&mut self, client: &Client, args: &Args<'_>, line: &Line) -> u32 {
         self.adopt(client, client.watching_epoch.is_some());
-        self.watching |= args[0].eq_ignore_ascii_case(b"watch");
+        let command = lookup(args[0]).map(|row| row.command);
+        let watches = command.is_some_and(|command| command.session == SessionCommand::Watch);
+        self.watching |= watches;
+        let start = self.unsent.len();
         self.request(args, Expected::Pass);
+        let request = &self.unsent[start..];
+        let is_kept = !watches && !line.is_muted() && self.kept_bytes + request.len() <= KEPT_BYTES;
+        let kept = is_kept.then(|| Box::from(request));
+        self.kept_bytes += kept.as_ref().map_or(0, |kept: &Box<[u8]>| kept.len());
+        let only_reads = command.is_some_and(|command| matches!(command.handler_for(args), Handler::Read(_)));
+        self.unanswered.push_back(Unanswered { kept, only_reads });
         1
     }
 
@@ -128,6 +180,7 @@ impl Relay {
             self.request(&args, Expected::SwallowQueued);
         }
         self.request(&[b"EXEC"], Expected::PassExec);
+        self.unanswered.push_back(Unanswered { kept: None, only_reads: false });
         if sent.chooses {
             (self.resp, self.db) = (None, None);
         }
@@ -163,30 +216,80 @@ impl Relay {
 
     /// Whether to give the connection up; `waiting` says that answers are outstanding.
     pub fn is_outdated(&mut self, shared: &Shared, waiting: bool) -> bool {
-        if !self.stale && !self.is_superseded(shared) {
-            self.outdated_since_ms = None;
-            return false;
-        }
+        let known = shared.shard.primary_addr();
+        let patience_ms = match &known {
+            Some(addr) if *addr == self.addr && !self.stale => {
+                self.outdated_since_ms = None;
+                return false;
+            }
+            // It may still lead: this node does not hear it.
+            None if !self.stale => shared.config.started_with().hold_without_primary_ms.max(FAREWELL_MS),
+            _ => FAREWELL_MS,
+        };
         let now_ms = shared.clock.monotonic_ms();
         let since_ms = *self.outdated_since_ms.get_or_insert(now_ms);
-        !waiting || now_ms - since_ms > FAREWELL_MS
+        !waiting || now_ms - since_ms >= patience_ms
     }
 
-    /// Whether another node is known to be the primary.
-    fn is_superseded(&self, shared: &Shared) -> bool {
-        let status = shared.shard.status.lock();
-        status.leader_client_addr.as_ref().is_some_and(|addr| *addr != self.addr)
+    /// Whether it will be given up unless the node turns out to be the primary.
+    pub fn is_doubted(&self) -> bool {
+        self.outdated_since_ms.is_some()
+    }
+
+    /// The requests that the next primary may be sent, in their order. `None` where one of them may have changed something, or is
+    /// not kept: then the client hears which did not happen.
+    fn take_unserved(&mut self, may_retry: bool, line: &mut Line) -> Option<Vec<u8>> {
+        let can_repeat = |one: &Unanswered| one.only_reads && one.kept.is_some();
+        if !may_retry || !self.unanswered.iter().all(can_repeat) {
+            self.tell_unserved(line);
+            return None;
+        }
+        let unserved = self.unserved.drain(..).map(|one| one.request);
+        let reads = self.unanswered.drain(..).filter_map(|one| one.kept);
+        let requests = unserved.chain(reads).collect::<Vec<_>>().concat();
+        (!requests.is_empty()).then_some(requests)
+    }
+
+    /// Whether all that is left to be answered did not happen.
+    pub fn has_only_unserved(&self) -> bool {
+        !self.unserved.is_empty() && self.unanswered.is_empty()
+    }
+
+    fn tell_unserved(&mut self, line: &mut Line) {
+        for Unserved { error, .. } in self.unserved.drain(..) {
+            give(line, Says::of(&error), &error);
+        }
+    }
+
+    /// Takes an answer that is the client's.
+    fn take_answer(&mut self, answer: &[u8], line: &mut Line) {
+        let says = Says::of(answer);
+        self.stale |= matches!(says, Says::NotPrimary | Says::NoLongerPrimary);
+        let request = self.unanswered.pop_front().and_then(|one| one.kept);
+        self.kept_bytes -= request.as_ref().map_or(0, |request| request.len());
+        match request {
+            Some(request) if matches!(says, Says::NotPrimary | Says::NoLongerPrimary) => {
+                self.unserved.push(Unserved { request, error: answer.into() });
+            }
+            _ => {
+                self.tell_unserved(line);
+                give(line, says, answer);
+                self.has_served |= says == Says::Answer;
+            }
+        }
+        line.settle();
     }
 
     /// Gives the client the answers that have come.
     pub fn pass_on(&mut self, line: &mut Line) -> Heard {
+        let mut received = std::mem::take(&mut self.received);
         let mut consumed = 0;
         let heard = loop {
-            let rest = &self.received[consumed..];
+            let rest = &received[consumed..];
             if rest.is_empty() {
                 break Heard::Expected;
             }
-            let Some(expected) = self.expected.front() else { break Heard::Unexpected };
+            let Some(expected) = self.expected.front().copied() else { break Heard::Unexpected };
             let len = match self.scanner.scan(rest) {
                 Ok(Some(len)) => len,
                 Ok(None) => break Heard::Expected,
@@ -197,17 +300,59 @@ impl Relay {
             if !expected.fits(answer) {
                 break Heard::Unexpected;
             }
-            self.stale |= says_not_primary(answer);
-            if matches!(expected, Expected::Pass | Expected::PassExec) {
-                line.answer(answer);
-                line.forwarded = line.forwarded.saturating_sub(1);
-                line.settle();
-            }
             self.expected.pop_front();
+            match expected {
+                Expected::Pass | Expected::PassExec => self.take_answer(answer, line),
+                Expected::SwallowDone | Expected::SwallowQueued => {
+                    self.stale |= Says::of(answer) == Says::NotPrimary;
+                }
+            }
             consumed += len;
         };
-        self.received.drain(..consumed);
+        received.drain(..consumed);
+        self.received = received;
         heard
+    }
+
+    /// The connection is given up. Returns the requests that are to be taken again, for the next primary, instead of all that is
+    /// unanswered; otherwise the client is told what became of each. What was watched there is watched no more.
+    pub fn give_up(mut self, hold: &mut Hold, session: &mut Session, line: &mut Line) -> Option<Vec<u8>> {
+        session.lose_forwarded_watches();
+        let (clock, config) = (&session.shared.clock, session.shared.config.started_with());
+        let now_ms = clock.monotonic_ms();
+        let may_retry = line.forwarded > 0 && hold.allows_retry(now_ms, config.hold_without_primary_ms);
+        let again = self.take_unserved(may_retry, line);
+        if again.is_some() {
+            hold.note_failure(&self.addr, now_ms);
+            line.forwarded = 0;
+        }
+        let mut in_doubt = Vec::new();
+        Reply::new(&mut in_doubt, session.client.resp).error(IN_DOUBT);
+        for _ in 0..std::mem::take(&mut line.forwarded) {
+            line.answer_overtaken(&in_doubt);
+        }
+        again
+    }
+}
+
+/// Gives the client an answer.
+fn give(line: &mut Line, says: Says, answer: &[u8]) {
+    match says {
+        Says::Answer | Says::NotPrimary => line.answer(answer),
+        Says::NoLongerPrimary | Says::InDoubt => line.answer_overtaken(answer),
+    }
+    line.forwarded = line.forwarded.saturating_sub(1);
+}
+
+impl Says {
+    fn of(answer: &[u8]) -> Says {
+        let Some(text) = answer.strip_prefix(b"-") else { return Says::Answer };
+        match text {
+            _ if text.starts_with(DID_NOT_HAPPEN.as_bytes()) => Says::NotPrimary,
+            _ if text.starts_with(UNBLOCKED.as_bytes()) => Says::NoLongerPrimary,
+            _ if text.starts_with(IN_DOUBT.as_bytes()) => Says::InDoubt,
+            _ => Says::Answer,
+        }
     }
 }
 
@@ -218,14 +363,10 @@ impl Expected {
             // Nothing that is sent asks for messages.
             Expected::Pass => !begins_with(b">"),
             Expected::PassExec => begins_with(b"*_-"),
-            Expected::SwallowDone => begins_with(b"+*%") || says_not_primary(answer),
+            Expected::SwallowDone => begins_with(b"+*%") || Says::of(answer) == Says::NotPrimary,
             Expected::SwallowQueued => answer == b"+QUEUED\r\n" || begins_with(b"-"),
         }
     }
-}
-
-fn says_not_primary(answer: &[u8]) -> bool {
-    answer.strip_prefix(b"-").is_some_and(|text| text.starts_with(DID_NOT_HAPPEN.as_bytes()))
 }
 
 pub(super) fn encode(out: &mut Vec<u8>, args: &Args<'_>) {
@@ -239,14 +380,109 @@ pub(super) fn encode(out: &mut Vec<u8>, args: &Args<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::command::testing_node::TestNode;
+    use crate::shard::machine::UNBLOCKED_BY_CLIENT;
 
     #[test]
     fn an_answer_tells_whether_its_node_is_the_primary() {
-        assert!(says_not_primary(format!("-{DID_NOT_HAPPEN}\r\n").as_bytes()));
-        assert!(!says_not_primary(format!("+{DID_NOT_HAPPEN}\r\n").as_bytes()));
-        assert!(!says_not_primary(b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n"));
+        for (answer, says) in [
+            (format!("-{DID_NOT_HAPPEN}\r\n"), Says::NotPrimary),
+            (format!("+{DID_NOT_HAPPEN}\r\n"), Says::Answer),
+            (format!("-{UNBLOCKED}\r\n"), Says::NoLongerPrimary),
+            (format!("-{UNBLOCKED_BY_CLIENT}\r\n"), Says::Answer),
+            (format!("-{IN_DOUBT}\r\n"), Says::InDoubt),
+            ("-TRYAGAIN Multiple keys request during rehashing of slot\r\n".to_owned(), Says::Answer),
+        ] {
+            assert_eq!(Says::of(answer.as_bytes()), says, "{answer}");
+        }
     }
+
+    /// A relay over which requests were sent, and the line and session of their client.
+    struct Rig {
+        relay: Relay,
+        line: Line,
+        session: Session,
+        hold: Hold,
+    }
+
+    impl Rig {
+        fn after(lines: &[&str]) -> Rig {
+            let TestNode { shared, client, .. } = TestNode::new();
+            let session = Session::new(client, Arc::new(shared), 0);
+            let line = Line { closes_on_doubt: true, ..Line::default() };
+            let relay = Relay::new("10.0.0.1:6379".to_owned());
+            let mut rig = Rig { relay, line, session, hold: Hold::default() };
+            for text in lines {
+                let args: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+                rig.line.forwarded += rig.relay.send(&rig.session.client, &args, &rig.line);
+            }
+            rig
+        }
+
+        fn hears(&mut self, answer: &str) {
+            self.relay.received.extend_from_slice(answer.as_bytes());
+            assert_eq!(self.relay.pass_on(&mut self.line), Heard::Expected);
+        }
+
+        /// The requests that are taken again, what the client is sent, and whether it is closed.
+        fn loses_it(mut self) -> (String, String, bool) {
+            let again = self.relay.give_up(&mut self.hold, &mut self.session, &mut self.line);
+            assert_eq!(self.line.forwarded, 0);
+            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace("\r\n", "|");
+            (text(again.unwrap_or_default()), text(self.line.out), self.line.is_lost)
+        }
+    }
+
+    const GET: &str = "*2|$3|GET|$1|a|";
+    const INCR: &str = "*2|$4|INCR|$1|a|";
+
+    #[test]
+    fn reads_without_an_answer_are_taken_again() {
+        let mut rig = Rig::after(&["GET a", "GET a", "GET a"]);
+        rig.hears("$1\r\nx\r\n");
+        assert_eq!(rig.loses_it(), (GET.repeat(2), "$1|x|".to_owned(), false));
+    }
+
+    #[test]
+    fn a_write_without_an_answer_closes_its_client_after_the_answers_before_it() {
+        let mut rig = Rig::after(&["GET a", "INCR a", "GET a"]);
+        rig.hears("$1\r\nx\r\n");
+        assert_eq!(rig.loses_it(), (String::new(), "$1|x|".to_owned(), true));
+        let mut rig = Rig::after(&["INCR a"]);
+        rig.line.closes_on_doubt = false;
+        assert_eq!(rig.loses_it(), (String::new(), format!("-{IN_DOUBT}|"), false));
+    }
+
+    #[test]
+    fn what_did_not_happen_is_taken_again_in_its_order() {
+        let mut rig = Rig::after(&["INCR a", "BLPOP a 0", "GET a"]);
+        rig.hears(&format!("-{DID_NOT_HAPPEN}\r\n"));
+        assert!(rig.relay.stale && !rig.relay.has_only_unserved());
+        rig.hears(&format!("-{UNBLOCKED}\r\n"));
+        let again = format!("{INCR}*3|$5|BLPOP|$1|a|$1|0|{GET}");
+        assert_eq!(rig.loses_it(), (again, String::new(), false));
+    }
+
+    #[test]
+    fn what_did_not_happen_is_told_where_a_later_request_was_served() {
+        let mut rig = Rig::after(&["INCR a", "INCR a"]);
+        rig.hears(&format!("-{DID_NOT_HAPPEN}\r\n:1\r\n"));
+        assert_eq!(rig.line.out, format!("-{DID_NOT_HAPPEN}\r\n:1\r\n").as_bytes());
+        assert_eq!(rig.line.forwarded, 0);
+    }
+
+    #[test]
+    fn a_long_request_is_not_kept() {
+        let mut rig = Rig::after(&[&format!("SET a {}", "x".repeat(KEPT_BYTES)), "INCR a"]);
+        rig.hears(&format!("-{DID_NOT_HAPPEN}\r\n"));
+        rig.hears(&format!("-{DID_NOT_HAPPEN}\r\n"));
+        assert!(rig.relay.has_only_unserved());
+        assert_eq!(rig.loses_it(), (INCR.to_owned(), format!("-{DID_NOT_HAPPEN}|"), false));
+    }
+
     #[test]
     fn the_client_is_given_the_answers_to_its_own_requests_only() {
         let mut relay = Relay::new("10.0.0.1:6379".to_owned());

@@ -8,14 +8,13 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::relay::{Heard, Relay};
+use super::hold::{Hold, Next};
+use super::relay::{FAREWELL_MS, Heard, Relay};
 use crate::client::Client;
 use crate::command::Args;
 use crate::session::{Line, SentTransaction, Session};
 use crate::shared::Shared;
 
-/// How long a command waits for a primary to be known.
-const PRIMARY_WAIT: Duration = Duration::from_millis(1500);
 /// How long the primary's machine may take to accept a connection. That it greets may take longer: a primary that is busy
 /// lets all of its clients wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -49,20 +48,41 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Connects to the primary, waiting a bounded time for one to be known, and for its greeting as long as it is the primary.
-    pub async fn connect(session: &Session) -> Result<Upstream, UpstreamError> {
-        let shared = &session.shared;
+    /// Connects to the primary. It waits for one that can be reached as `hold` allows, and for its greeting as long as it is the
+    /// primary.
+    pub async fn connect(session: &Session, hold: &mut Hold) -> Result<Upstream, UpstreamError> {
+        let (shared, shard) = (&session.shared, &session.shared.shard);
+        let hold_ms = shared.config.started_with().hold_without_primary_ms;
         loop {
-            let known = shared.shard.primary_addr();
-            let known = tokio::time::timeout(PRIMARY_WAIT, known).await;
-            let addr = known.map_err(|_| UpstreamError::NoPrimary)?;
-            tokio::select! {
-                opened = open(&addr, shared) => {
-                    let (stream, client_id) = opened?;
-                    return Ok(Upstream { stream, client_id, relay: Relay::new(addr) });
-                }
-                () = shared.shard.primary_changes(&addr) => {}
+            let known = shard.primary_addr();
+            match (hold.next(known.as_deref(), shared.clock.monotonic_ms(), hold_ms), known) {
+                (Next::Try, Some(addr)) => tokio::select! {
+                    opened = open(&addr, shared) => match opened {
+                        Ok((stream, client_id)) => {
+                            return Ok(Upstream { stream, client_id, relay: Relay::new(addr) });
+                        }
+                        Err(error @ UpstreamError::Refused(_)) => return Err(error),
+                        Err(_) => hold.note_failure(&addr, shared.clock.monotonic_ms()),
+                    },
+                    () = shard.primary_changes(Some(&addr)) => {}
+                },
+                (Next::Wait { ms }, known) => tokio::select! {
+                    () = shard.primary_changes(known.as_deref()) => {}
+                    () = tokio::time::sleep(Duration::from_millis(ms)) => {}
+                },
+                (Next::Refuse | Next::Try, None) => return Err(UpstreamError::NoPrimary),
+                (Next::Refuse, Some(_)) => return Err(UpstreamError::Unreachable),
             }
+        }
+    }
+
+    /// Returns when the connection may have to be given up: the primary is another, or none is known.
+    pub async fn may_be_outdated(upstream: &Option<Upstream>, shared: &Shared) {
+        let Some(upstream) = upstream else { return std::future::pending().await };
+        if upstream.relay.is_doubted() {
+            tokio::time::sleep(Duration::from_millis(FAREWELL_MS)).await;
+        } else {
+            shared.shard.primary_changes(Some(upstream.relay.addr())).await;
         }
     }
 
@@ -81,8 +101,8 @@ impl Upstream {
     }
 
     /// Sends a request; returns the number of answers to come.
-    pub fn send(&mut self, client: &Client, args: &Args<'_>) -> u32 {
-        let answers = self.relay.send(client, args);
+    pub fn send(&mut self, client: &Client, args: &Args<'_>, line: &Line) -> u32 {
+        let answers = self.relay.send(client, args, line);
         self.flush();
         answers
     }

@@ -23,6 +23,8 @@ pub struct Span {
     pub answers: u32,
     /// Some of it is left out, for it was more than the connection's output limit: its client is to be closed.
     pub is_cut: bool,
+    /// These bytes are one error, in whose place the client may be closed: leadership ended before its command was answered.
+    pub may_close: bool,
 }
 
 /// Capacity that is kept when a batch was taken.
@@ -56,6 +58,21 @@ impl ReplyBatch {
         let (result, is_cut) = self.write(connection, resp, most, write);
         self.answered(connection, start, is_cut);
         result
+    }
+
+    /// As [`answer`](Self::answer), with an error in whose place the client may be closed.
+    pub fn answer_or_close(
+        &mut self,
+        connection: ConnectionId,
+        resp: Resp,
+        most: usize,
+        write: impl FnOnce(&mut Reply<'_>),
+    ) {
+        let start = self.bytes.len();
+        let ((), is_cut) = self.write(connection, resp, most, write);
+        let bytes = self.bytes.len() - start;
+        self.note_owed(connection, bytes, is_cut);
+        self.spans.push(Span { connection, bytes, answers: 1, is_cut, may_close: true });
     }
 
     /// As [`answer`](Self::answer), where writing nothing answers nothing. Returns as well whether the request is answered.
@@ -105,7 +122,7 @@ impl ReplyBatch {
         }
         let len = if is_cut { 0 } else { bytes.len() };
         self.note_owed(connection, len, is_cut);
-        self.spans.push(Span { connection, bytes: len, answers: 0, is_cut });
+        self.spans.push(Span { connection, bytes: len, answers: 0, is_cut, may_close: false });
     }
 
     /// Bytes that a connection may still be owed.
@@ -142,12 +159,12 @@ impl ReplyBatch {
         let bytes = self.bytes.len() - start;
         self.note_owed(connection, bytes, is_cut);
         match self.spans.last_mut() {
-            Some(last) if last.connection == connection && last.answers > 0 => {
+            Some(last) if last.connection == connection && last.answers > 0 && !last.may_close => {
                 last.bytes += bytes;
                 last.answers += 1;
                 last.is_cut |= is_cut;
             }
-            _ => self.spans.push(Span { connection, bytes, answers: 1, is_cut }),
+            _ => self.spans.push(Span { connection, bytes, answers: 1, is_cut, may_close: false }),
         }
     }
 

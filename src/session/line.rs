@@ -41,6 +41,10 @@ pub struct Line {
     /// A reply was left out, for it was more than the client's output limit: the client is to be closed. One that is thrown away
     /// may be longer.
     pub is_cut: bool,
+    /// The client is closed in place of an answer that nobody can give: see [`Line::answer_overtaken`].
+    pub is_lost: bool,
+    /// Whether it is.
+    pub closes_on_doubt: bool,
     pub exec: Option<Exec>,
     /// An EXEC that was answered, and whose commands that run here have not all run.
     pub merge: Option<Merge>,
@@ -99,10 +103,23 @@ impl Line {
 
     /// Takes an answer: writes it, unless answers are thrown away.
     pub fn answer(&mut self, bytes: &[u8]) {
+        if self.is_lost {
+            return;
+        }
         if let Some(exec) = &mut self.exec {
             exec.answer = Some(bytes.to_vec());
         } else if !self.is_muted() && !self.is_cut {
             self.out.extend_from_slice(bytes);
+        }
+    }
+
+    /// Takes the error to a command that a change of the primary overtook. Where clients are closed in its place, this one is, once
+    /// it has what came before.
+    pub fn answer_overtaken(&mut self, error: &[u8]) {
+        if self.closes_on_doubt {
+            self.is_lost = true;
+        } else {
+            self.answer(error);
         }
     }
 
@@ -174,6 +191,17 @@ mod tests {
         assert_eq!(line.take_answered_exec().and_then(|exec| exec.answer), Some(b"*1\r\n+OK\r\n".to_vec()));
         line.settle();
         assert!(!line.barrier);
+    }
+
+    #[test]
+    fn nothing_follows_the_answer_that_a_client_is_closed_for() {
+        for (closes_on_doubt, out) in [(true, "+1\r\n"), (false, "+1\r\n-INDOUBT\r\n+3\r\n")] {
+            let mut line = Line { closes_on_doubt, ..Line::default() };
+            line.answer(b"+1\r\n");
+            line.answer_overtaken(b"-INDOUBT\r\n");
+            line.answer(b"+3\r\n");
+            assert_eq!((line.out.as_slice(), line.is_lost), (out.as_bytes(), closes_on_doubt));
+        }
     }
 
     #[test]

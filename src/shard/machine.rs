@@ -537,6 +537,22 @@ impl Machine {
         self.replies[to.worker].answer(to.connection, to.resp, most, write);
     }
 
+    /// Answers a command that the end of leadership overtook. Only where it is certain that it did not happen does the error stand
+    /// by itself: in the place of the others the client may be closed.
+    fn answer_overtaken(&mut self, to: Addressee, error: &str) {
+        if error == DID_NOT_HAPPEN {
+            return self.answer_with(to, |reply| reply.error(error));
+        }
+        let most = self.handle.reply_limit();
+        self.replies[to.worker].answer_or_close(to.connection, to.resp, most, |reply| reply.error(error));
+    }
+
+    fn end_overtaken_waiter(&mut self, waiter: Waiter, error: &str) {
+        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
+        self.gauge.ended_waiting(waiter.command);
+        self.answer_overtaken(to, error);
+    }
+
     /// Answers a waiter without serving it.
     pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&mut Reply<'_>)) {
         let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
@@ -567,7 +583,7 @@ impl Machine {
             self.fail_plan(flying.plan, if denies { DID_NOT_HAPPEN } else { IN_DOUBT });
         }
         for waiter in self.waiters.take_all() {
-            self.end_waiter(waiter, |reply| reply.error(UNBLOCKED));
+            self.end_overtaken_waiter(waiter, UNBLOCKED);
         }
         self.ready.clear();
         self.watches.clear();
@@ -620,12 +636,11 @@ impl Machine {
                 Act::Unblock { with_error } => self.unblock(to, with_error),
                 Act::Serve { id, .. } => {
                     if let Some(waiter) = self.waiters.remove(id) {
-                        self.end_waiter(waiter, |reply| reply.error(writes));
+                        self.end_overtaken_waiter(waiter, writes);
                     }
                 }
                 Act::Literal(bytes) => self.answer_with(to, |reply| reply.raw(&bytes)),
-                Act::Write | Act::Blocking(_) => self.answer_with(to, |reply| reply.error(writes)),
-                Act::Transaction(_) => self.answer_with(to, |reply| reply.error(writes)),
+                Act::Write | Act::Blocking(_) | Act::Transaction(_) => self.answer_overtaken(to, writes),
                 Act::Read { .. } | Act::Probe(_) | Act::Watch { .. } => {
                     self.answer_with(to, |reply| reply.error(DID_NOT_HAPPEN));
                 }

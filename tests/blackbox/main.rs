@@ -23,6 +23,7 @@ mod monitor;
 mod observability;
 mod operations;
 mod operators;
+mod outages;
 mod pausing;
 mod pipelining;
 mod privacy;

@@ -8,13 +8,14 @@
 use std::sync::Arc;
 
 use perdura::client::{Client, ClientInfo};
-use perdura::net::relay::{Heard, Relay};
+use perdura::config::value::OnDoubt;
+use perdura::net::hold::{Hold, Next};
+use perdura::net::relay::{FAREWELL_MS, Heard, Relay};
 use perdura::net::upstream::UpstreamError;
-use perdura::propose::reply::ConnectionId;
+use perdura::propose::reply::{ConnectionId, Span};
 use perdura::protocol::reply::Reply;
 use perdura::protocol::request::{Parse, RequestLimits, RequestParser};
 use perdura::session::{ExecEnd, Forward, Line, Session, Verdict};
-use perdura::shard::machine::IN_DOUBT;
 use perdura::shard::turn::Now;
 use perdura::shared::Shared;
 
@@ -24,10 +25,10 @@ use crate::process::node_at;
 use crate::queue::{Event, MS, Micros, SECOND};
 use crate::stage::Stage;
 
-/// The server's own times (`src/net/connection.rs`, `src/net/upstream.rs`).
-const PRIMARY_WAIT: Micros = 1_500 * MS;
+/// A simulated connection looks where the server's is told.
 const PRIMARY_POLL: Micros = 20 * MS;
-const LOOK_AGAIN: Micros = SECOND;
+const RELAY_LOOK: Micros = FAREWELL_MS * MS;
+/// The server's own times (`src/net/connection.rs`).
 const FULL_RETRY: Micros = MS;
 const LEASE_RETRY: Micros = 2 * MS;
 const LEASE_PATIENCE_MS: u64 = 10_000;
@@ -44,6 +45,7 @@ pub struct ServerConnection {
     broken: bool,
     poked: bool,
     relay: Option<OpenRelay>,
+    hold: Hold,
     approach: Option<Approach>,
     /// The leadership epoch in which the burst at hand began.
     epoch: u64,
@@ -77,8 +79,8 @@ struct Approach {
 }
 
 enum Step {
-    /// Until a primary is known.
-    Wait { until: Micros },
+    /// Until a primary can be tried.
+    Wait,
     /// Until the primary has answered the greeting, or another is.
     Greet { is_lost: bool, stream: u64, node: usize, received: Vec<u8>, welcomes: usize },
 }
@@ -126,6 +128,7 @@ impl ServerConnection {
             broken: false,
             poked: false,
             relay: None,
+            hold: Hold::default(),
             approach: None,
             epoch: 0,
             held: Held::No,
@@ -135,7 +138,8 @@ impl ServerConnection {
 
     /// Whether answers may let it go on.
     pub fn has_waiting(&self) -> bool {
-        self.ended || self.poked || !self.input.is_empty() || self.line.has_answered_exec()
+        let goes_on = self.ended || self.poked || self.line.is_lost;
+        goes_on || !self.input.is_empty() || self.line.has_answered_exec()
     }
 
     /// Something happened while the worker was busy.
@@ -148,13 +152,17 @@ impl ServerConnection {
     }
 
     /// Takes in answers from the log.
-    pub fn answered(&mut self, bytes: &[u8], answers: u32) {
-        if answers == 0 {
+    pub fn answered(&mut self, bytes: &[u8], span: &Span) {
+        if span.answers == 0 {
             self.line.message(bytes);
             return;
         }
-        self.line.answer(bytes);
-        self.line.pending -= answers;
+        if span.may_close {
+            self.line.answer_overtaken(bytes);
+        } else {
+            self.line.answer(bytes);
+        }
+        self.line.pending -= span.answers;
         self.line.settle();
     }
 
@@ -197,9 +205,11 @@ impl ServerConnection {
             Some(Progress::Paused) | None => self.ended && self.line.blocking,
         };
         if self.relay.is_some() && self.line.forwarded > 0 {
-            self.look_again(stage, place, LOOK_AGAIN);
+            self.look_again(stage, place, RELAY_LOOK);
         }
-        Outcome { wakes_driver: self.line.pending > 0, ends: ends || self.broken }
+        let is_closed = self.line.is_lost && !self.line.has_unanswered() && self.held == Held::No;
+        stage.counts.add_many(Seen::ClosedInDoubt, u64::from(is_closed));
+        Outcome { wakes_driver: self.line.pending > 0, ends: ends || self.broken || is_closed }
     }
 
     fn advance(&mut self, stage: &mut Stage, place: Place) -> Option<Progress> {
@@ -261,6 +271,8 @@ impl ServerConnection {
         let clock = &self.session.shared.clock;
         self.session.now = Now { monotonic_ms: clock.monotonic_ms(), unix_ms: clock.unix_ms() };
         self.session.leaned_on_lease = false;
+        let closes_on_doubt = self.session.shared.config.started_with().on_doubt == OnDoubt::Close;
+        self.line.closes_on_doubt = closes_on_doubt && !self.session.client.forwarded;
         self.epoch = self.session.shared.shard.leadership_epoch();
     }
 
@@ -343,7 +355,7 @@ impl ServerConnection {
     fn is_held_up(&self) -> bool {
         let changes_primary =
             self.line.forwarded > 0 && self.relay.as_ref().is_some_and(|open| open.relay.stale);
-        self.line.barrier || changes_primary
+        self.line.barrier || self.line.is_lost || changes_primary
     }
 
     fn forward(&mut self, what: Forward, args: Vec<Vec<u8>>, stage: &mut Stage, place: Place) {
@@ -352,8 +364,7 @@ impl ServerConnection {
             self.send_on(what, &args, stage);
             return;
         }
-        let step = Step::Wait { until: stage.now + PRIMARY_WAIT };
-        self.approach = Some(Approach { what, args, step });
+        self.approach = Some(Approach { what, args, step: Step::Wait });
         self.go_on_approaching(stage, place);
     }
 
@@ -362,7 +373,7 @@ impl ServerConnection {
         let answers = match what {
             Forward::Request => {
                 let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-                relay.send(&self.session.client, &args)
+                relay.send(&self.session.client, &args, &self.line)
             }
             Forward::Transaction => {
                 let watched = self.session.client.watching_epoch.is_some();
@@ -403,23 +414,33 @@ impl ServerConnection {
         place: Place,
     ) -> Result<Option<Approach>, (Forward, UpstreamError)> {
         match &mut approach.step {
-            Step::Wait { until } => {
-                let addr = self.session.shared.shard.status.lock().leader_client_addr.clone();
-                if let Some(node) = addr.and_then(|addr| node_at(&addr)) {
-                    approach.step = self.greet(node, stage, place);
-                } else if stage.now >= *until {
-                    return Err((approach.what, UpstreamError::NoPrimary));
+            Step::Wait => {
+                let shared = self.session.shared.clone();
+                let (known, now_ms) = (shared.shard.primary_addr(), shared.clock.monotonic_ms());
+                let hold_ms = shared.config.started_with().hold_without_primary_ms;
+                match (self.hold.next(known.as_deref(), now_ms, hold_ms), known) {
+                    (Next::Try, Some(addr)) => {
+                        if let Some(node) = node_at(&addr) {
+                            approach.step = self.greet(node, stage, place);
+                        }
+                    }
+                    (Next::Wait { .. }, _) => stage.counts.add(Seen::HeldForPrimary),
+                    (Next::Refuse | Next::Try, None) => {
+                        return Err((approach.what, UpstreamError::NoPrimary));
+                    }
+                    (Next::Refuse, Some(_)) => return Err((approach.what, UpstreamError::Unreachable)),
                 }
             }
             Step::Greet { is_lost, stream, node, received, welcomes } => {
-                if *is_lost {
-                    stage.close_stream(*stream, 0);
-                    return Err((approach.what, UpstreamError::Unreachable));
+                let known = self.session.shared.shard.primary_addr();
+                let is_superseded = known.and_then(|addr| node_at(&addr)) != Some(*node);
+                if *is_lost && !is_superseded {
+                    let now_ms = self.session.shared.clock.monotonic_ms();
+                    self.hold.note_failure(&crate::process::client_addr(*node), now_ms);
                 }
-                let known = self.session.shared.shard.status.lock().leader_client_addr.clone();
-                if known.and_then(|addr| node_at(&addr)) != Some(*node) {
+                if *is_lost || is_superseded {
                     stage.close_stream(*stream, 0);
-                    approach.step = Step::Wait { until: stage.now + PRIMARY_WAIT };
+                    approach.step = Step::Wait;
                     return Ok(Some(approach));
                 }
                 let lines = received.iter().filter(|byte| **byte == b'\n').count();
@@ -450,7 +471,11 @@ impl ServerConnection {
         assert_eq!(heard, Heard::Expected, "a node answers what it was sent");
         let is_open = *stream != 0;
         let waiting = self.line.forwarded > 0;
-        if is_open && !relay.is_outdated(&self.session.shared, waiting) {
+        if std::mem::take(&mut relay.has_served) {
+            self.hold.end();
+        }
+        let is_over = relay.is_outdated(&self.session.shared, waiting) || relay.has_only_unserved();
+        if is_open && !is_over {
             return;
         }
         stage.close_stream(*stream, 0);
@@ -458,14 +483,14 @@ impl ServerConnection {
             stage.counts.add(Seen::UpstreamsLost);
             stage.tell(|| format!("node {}: lost the primary with a command on its way", place.node + 1));
         }
-        self.relay = None;
-        self.session.lose_forwarded_watches();
-        let mut in_doubt = Vec::new();
-        Reply::new(&mut in_doubt, self.session.client.resp).error(IN_DOUBT);
-        for _ in 0..std::mem::take(&mut self.line.forwarded) {
-            self.line.answer(&in_doubt);
-        }
+        let Some(OpenRelay { relay, .. }) = self.relay.take() else { return };
+        let again = relay.give_up(&mut self.hold, &mut self.session, &mut self.line);
         self.line.settle();
+        if let Some(requests) = again {
+            stage.counts.add(Seen::TakenAgain);
+            self.input.splice(..0, requests);
+            self.parser = RequestParser::new();
+        }
     }
 
     /// Sends what is answered.

@@ -322,7 +322,7 @@ impl World {
                 rest = behind;
                 let connection = process.connections.get_mut(&span.connection.index);
                 if let Some(connection) = connection.filter(|c| c.id == span.connection) {
-                    connection.answered(bytes, span.answers);
+                    connection.answered(bytes, span);
                     connection.flush(&mut self.stage);
                 }
             }

@@ -320,6 +320,7 @@ fn config(scenario: &Scenario, node: usize) -> Config {
         flags.insert("initial-cluster", vec![members.collect::<Vec<_>>().join(",")]);
         flags.insert("peer-addr", vec![format!("127.0.0.1:{}", 7001 + node)]);
     }
+    flags.insert("on-doubt", vec![if scenario.closes_on_doubt { "close" } else { "error" }.to_owned()]);
     let settings = Settings::resolve(&flags, []).expect("the settings of a simulation exist");
     Config::build(&settings).expect("the settings of a simulation are sound")
 }

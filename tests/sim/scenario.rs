@@ -34,6 +34,8 @@ pub struct Scenario {
     pub workers: usize,
     pub trust_clocks: bool,
     pub skip_commit_broadcast: bool,
+    /// Clients are closed in place of answers that a change of the primary took away; otherwise they are told.
+    pub closes_on_doubt: bool,
     /// Entries of one append message, and entries kept in memory, in bytes.
     pub max_append_bytes: u64,
     pub entry_cache_bytes: usize,
@@ -109,6 +111,7 @@ impl Scenario {
             workers: *dice.pick(&[1, 2]),
             trust_clocks: dice.chance(800),
             skip_commit_broadcast: dice.chance(700),
+            closes_on_doubt: Dice::of(seed, "doubt").chance(500),
             max_append_bytes: *dice.pick(&[1, 300, 1 << 20]),
             entry_cache_bytes: *dice.pick(&[0, 1 << 10, 2 << 20]),
             max_inflight_appends: *dice.pick(&[2, 32]),
