@@ -104,10 +104,13 @@ impl Shared {
         asks.then(|| self.shard.memory.refusal(self.config.maxmemory(), bytes)).flatten()
     }
 
-    /// Whether this node answers clients: as the primary, or by way of one it knows.
+    /// Whether this node answers clients: as the primary, which takes writes, or by way of one it knows.
     pub fn health(&self) -> Result<(), String> {
         if self.shard.loading.is_under_way() {
             return Err("loading".to_owned());
+        }
+        if self.shard.refuses_writes() {
+            return Err("the disk is full: writes are refused".to_owned());
         }
         if self.shard.is_primary() || self.shard.status.lock().leader_id != 0 {
             Ok(())

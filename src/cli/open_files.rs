@@ -7,27 +7,53 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files that are no clients: segments, checkpoints, peers, scrapers.
 const OTHER_FILES: u64 = 512;
+/// With room for fewer clients, and fewer than it is to serve, a node does not start.
+const LEAST_CLIENTS: u64 = 64;
+
+/// The limit is so low that a node would be of no use.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "the limit of open files is {limit}: the log, checkpoints and peers take {OTHER_FILES}, and {clients} clients {each} each. \
+     Raise it to {needed} or more (ulimit -n, LimitNOFILE=)"
+)]
+pub struct TooFewFiles {
+    limit: u64,
+    clients: u64,
+    each: u64,
+    needed: u64,
+}
 
 /// Raises the limit for `clients`, which take `each` files, as far as it may be raised.
 ///
 /// Returns how many clients fit: `clients`, or fewer where the hard limit is lower.
-pub fn make_room_for(clients: u64, each: u64) -> u64 {
+///
+/// # Errors
+/// Hardly any client fits.
+pub fn make_room_for(clients: u64, each: u64) -> Result<u64, TooFewFiles> {
+    let limit = raise_limit(clients, each);
+    let fitting = fitting(clients, each, limit);
+    let least = clients.min(LEAST_CLIENTS);
+    if fitting < least {
+        return Err(TooFewFiles { limit, clients: least, each, needed: OTHER_FILES + least * each });
+    }
+    Ok(fitting)
+}
+
+/// Returns the limit as it is then.
+fn raise_limit(clients: u64, each: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let wanted = clients.saturating_mul(each).saturating_add(OTHER_FILES);
     let allowed = wanted.min(limit.maximum.unwrap_or(u64::MAX));
     let current = limit.current.unwrap_or(u64::MAX);
-    if current >= allowed {
-        return fitting(clients, each, current);
-    }
     let raised = Rlimit { current: Some(allowed), maximum: limit.maximum };
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => fitting(clients, each, allowed),
-        Err(_) => fitting(clients, each, current),
+    match current < allowed && setrlimit(Resource::Nofile, raised).is_ok() {
+        true => allowed,
+        false => current,
     }
 }
 
 fn fitting(clients: u64, each: u64, open_files: u64) -> u64 {
-    clients.min(open_files.saturating_sub(OTHER_FILES) / each).max(1)
+    clients.min(open_files.saturating_sub(OTHER_FILES) / each)
 }
 
 #[cfg(test)]
@@ -39,7 +65,7 @@ mod tests {
         assert_eq!(fitting(10, 1, 1024), 10);
         assert_eq!(fitting(10_000, 1, 1024), 512);
         assert_eq!(fitting(10_000, 2, 1024), 256);
-        assert_eq!(fitting(10_000, 1, 100), 1);
-        assert_eq!(make_room_for(1, 2), 1);
+        assert_eq!(fitting(10_000, 1, 100), 0);
+        assert_eq!(make_room_for(1, 2), Ok(1));
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
+use super::open_files::TooFewFiles;
 use super::{MISTAKE, arguments, complain, open_files, privacy};
 use crate::config::settings::Settings;
 use crate::config::{Config, ConfigError};
@@ -32,7 +33,13 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     }
     privacy::warn_of_shown_secrets(&settings);
     privacy::warn_of_open_folder(&config.dir);
-    serve(with_open_files(config))
+    match with_open_files(config) {
+        Ok(config) => serve(config),
+        Err(error) => {
+            complain(error);
+            ExitCode::from(MISTAKE)
+        }
+    }
 }
 
 fn configure(matches: &ArgMatches) -> Result<(Config, Settings), ConfigError> {
@@ -41,9 +48,9 @@ fn configure(matches: &ArgMatches) -> Result<(Config, Settings), ConfigError> {
     Ok((config, settings))
 }
 
-fn with_open_files(mut config: Config) -> Config {
+fn with_open_files(mut config: Config) -> Result<Config, TooFewFiles> {
     let each = if config.members.is_empty() { 1 } else { 2 };
-    let fitting = open_files::make_room_for(config.maxclients, each);
+    let fitting = open_files::make_room_for(config.maxclients, each)?;
     if fitting < config.maxclients {
         tracing::warn!(
             maxclients = fitting,
@@ -52,7 +59,7 @@ fn with_open_files(mut config: Config) -> Config {
         );
         config.maxclients = fitting;
     }
-    config
+    Ok(config)
 }
 
 fn serve(config: Config) -> ! {

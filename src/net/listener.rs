@@ -2,6 +2,7 @@
 //!
 //! - Where all places are taken, the oldest connection that has not authenticated gives way: strangers keep out neither clients
 //!   nor what replicas forward.
+//! - [`LOOPBACK_PLACES`] more are kept for connections from this machine, so that an operator gets in.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +21,9 @@ use crate::session::Session;
 use crate::shared::Shared;
 
 const BACKLOG: u32 = 1024;
+
+/// Places beside `maxclients` that only connections from the loopback interface get.
+pub const LOOPBACK_PLACES: u64 = 8;
 
 /// How long accepting rests after an error such as too many open files.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -68,12 +72,13 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) {
 
 fn refusal(shared: &Shared, addr: SocketAddr) -> Option<&'static [u8]> {
     let config = &shared.config;
-    let is_full = shared.clients.len() as u64 >= config.maxclients();
+    let is_local = addr.ip().to_canonical().is_loopback();
+    let places = config.maxclients() + if is_local { LOOPBACK_PLACES } else { 0 };
+    let is_full = shared.clients.len() as u64 >= places;
     if is_full && !shared.clients.end_oldest_stranger() {
         return Some(b"-ERR max number of clients reached\r\n");
     }
-    let stranger =
-        config.protected_mode() && config.needs_no_password() && !addr.ip().to_canonical().is_loopback();
+    let stranger = config.protected_mode() && config.needs_no_password() && !is_local;
     stranger.then_some(PROTECTED)
 }
 
@@ -110,4 +115,22 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result
     let session = Session::new(client, shared, env::random_seed());
     tokio::task::spawn_local(ConnectionTask::new(worker.clone(), connection, reader, session).run());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::testing_node::TestNode;
+
+    #[test]
+    fn places_are_kept_for_connections_from_this_machine() {
+        let mut node = TestNode::with(&[("maxclients", "1"), ("requirepass", "secret")]);
+        let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let (own, other) = (addr("127.0.0.1:5000"), addr("10.0.0.7:5000"));
+        assert_eq!(node.shared.clients.len(), 1);
+        assert!(refusal(&node.shared, other).is_some() && refusal(&node.shared, own).is_none());
+        let clients: Vec<_> = (1..1 + LOOPBACK_PLACES).map(|_| node.switch_to_new_client()).collect();
+        assert!(refusal(&node.shared, own).is_some());
+        drop(clients);
+    }
 }

@@ -330,6 +330,9 @@ impl<D: Disk> Shard<D> {
     fn observe_node(&mut self) {
         self.node.set_sync_ms(self.machine.write_times.longest_ms());
         self.handle.set_caught_up(self.node.has_caught_up());
+        if self.handle.refuses_writes() && !(self.node.is_serving() && self.node.log_space().is_short) {
+            self.handle.refuse_writes(false);
+        }
         if self.node.is_serving() {
             self.handle.set_primary(true);
         } else if !self.handle.is_primary()
@@ -451,6 +454,7 @@ impl<D: Disk> Shard<D> {
         match self.node.propose(std::mem::take(&mut plan.payload)) {
             Ok(LogPosition { index, term }) => {
                 self.space_retry_ms = None;
+                self.handle.refuse_writes(false);
                 self.note_space();
                 self.machine.set_in_flight(index, term, plan);
                 if let Some(payload) = answers_early {
@@ -461,6 +465,7 @@ impl<D: Disk> Shard<D> {
             }
             Err(ProposeError::NoSpace) => {
                 self.space_retry_ms = Some(now.monotonic_ms + SPACE_RETRY_MS);
+                self.handle.refuse_writes(true);
                 self.long_items.fail_part(DISK_FULL);
                 let rest = self.machine.refuse_writes(plan, DISK_FULL);
                 if !rest.acts.is_empty() {

@@ -1,5 +1,6 @@
 //! Limits: the largest value, slow readers, too many clients, and very many of them.
 
+use std::process::Command;
 use std::time::Duration;
 
 use perdura_testkit::clock::{Stopwatch, wait_for};
@@ -105,10 +106,11 @@ fn a_slow_subscriber_is_cut_off() {
     });
 }
 
+/// Eight places beside `maxclients` are for this machine's own connections.
 #[test]
 fn one_client_too_many_is_told_so() {
     let node = perdura().flag("maxclients", 5).start();
-    let mut clients: Vec<Client> = (0..5).map(|_| node.client()).collect();
+    let mut clients: Vec<Client> = (0..5 + 8).map(|_| node.client()).collect();
     clients.iter_mut().for_each(|client| client.check("PING", "+PONG"));
     let mut refused = node.client();
     assert_eq!(refused.read_to_end(), b"-ERR max number of clients reached\r\n");
@@ -118,6 +120,27 @@ fn one_client_too_many_is_told_so() {
         (!reply.is_error()).then_some(reply)
     });
     assert_eq!(accepted.to_string(), "+PONG");
+}
+
+/// It was ready for one client.
+#[test]
+fn a_node_with_hardly_any_open_files_does_not_start() {
+    let run = |limit: u64| {
+        let script = format!(
+            "ulimit -n {limit}; exec '{}' serve --port 1 --dir /nonexistent/data",
+            env!("CARGO_BIN_EXE_perdura")
+        );
+        let output = Command::new("sh").args(["-c", &script]).output().expect("sh runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, message) = run(64);
+    assert_eq!(code, Some(2), "{message}");
+    assert!(
+        message.contains("the limit of open files is 64") && message.contains("Raise it to 576 or more"),
+        "{message}"
+    );
+    let (_, message) = run(576);
+    assert!(!message.contains("the limit of open files is"), "{message}");
 }
 
 /// Strangers may take all places; a client of the house gets in all the same.

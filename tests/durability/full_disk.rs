@@ -3,12 +3,14 @@
 //!
 //! It takes a file system of its own, a small one in memory, which only root can mount; elsewhere these stories are not told.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use perdura_testkit::clock::wait_for;
-use perdura_testkit::{Client, Node};
+use perdura_testkit::{Client, Node, free_port};
 use tempfile::TempDir;
 
 use crate::perdura;
@@ -73,6 +75,17 @@ fn write_until_refused(client: &mut Client, first: usize) -> usize {
     panic!("it never refuses");
 }
 
+/// What `/healthz` answers.
+fn health(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the endpoint is there");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
 fn check_keys(client: &mut Client, count: usize) {
     for n in 0..count {
         client.check(&format!("STRLEN key{n}"), ":10000");
@@ -88,16 +101,22 @@ fn info_says(node: &Node, line: &str) {
 #[test]
 fn a_full_disk_refuses_writes_keeps_what_is_there_and_takes_more_when_there_is_space() {
     let Some(disk) = SmallDisk::mount("size=24m") else { return };
-    let mut node = perdura().flag("dir", disk.path().join("data").display()).start();
+    let port = free_port();
+    let spec = perdura().flag("dir", disk.path().join("data").display());
+    let mut node = spec.flag("metrics-addr", format!("127.0.0.1:{port}")).start();
     let mut client = node.client();
     info_says(&node, "perdura_log_disk_full:0");
     client.check("SET key0 v", "+OK");
+    assert!(health(port).starts_with("HTTP/1.1 200 "));
     // Somebody else's files take what the log has not got yet.
     disk.fill();
     let written = write_until_refused(&mut client, 0);
     check_keys(&mut client, written);
     info_says(&node, "perdura_log_disk_full:1");
     info_says(&node, "aof_last_write_status:err");
+    assert!(node.log().contains("the disk is full: writes are refused until there is space"));
+    let health = health(port);
+    assert!(health.starts_with("HTTP/1.1 503 ") && health.contains("writes are refused"), "{health}");
 
     node.kill();
     node.restart();
