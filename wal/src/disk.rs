@@ -62,6 +62,10 @@ pub trait Disk: Clone + Debug + Send + Sync + 'static {
         pace(bytes.as_ref().len() as u64);
         Ok(bytes)
     }
+    /// Whether the lock and an open file are still what their names stand for: not where the folder was removed, moved or replaced.
+    fn is_in_place(&self, _lock: &Self::Lock, _name: &str, _file: &Self::File) -> io::Result<bool> {
+        Ok(true)
+    }
     /// Offsets and lengths of durable writes are multiples of this: 4096, or 1 for "anything goes".
     fn write_granularity(&self) -> u64;
 }

@@ -21,6 +21,12 @@ pub enum WalError {
     /// Another process holds the folder.
     #[error("log: the folder is in use by another process (its LOCK file is held)")]
     InUse,
+    /// The folder is not what it was when the log was opened.
+    #[error(
+        "log: the folder was removed, moved or replaced while the node ran: {file} and LOCK are not there any more, or are other files. \
+         What would be written now would be lost, so the node ends"
+    )]
+    Displaced { file: String },
     /// There is no log, and none was to be made.
     #[error("log: there is none in the folder")]
     NoLog,
@@ -33,6 +39,12 @@ pub enum WalError {
     /// A segment between two others, or before the first, is not there.
     #[error("log: segment {missing} is missing (found {found}); entries are lost without it")]
     MissingSegment { missing: String, found: String },
+    /// The log went on in segments that are not there.
+    #[error(
+        "log: the newest segments are missing, from {first} to {last}: the log had gone on in them, and entries are lost without them. \
+         Nothing was changed. Put them back; if they are gone, `perdura recover` begins a new cluster with what is left"
+    )]
+    MissingNewest { first: String, last: String },
     /// The entries begin later than the recorded compactions allow.
     #[error("log: it begins at index {found} in {file}, expected {expected}: older segments are missing")]
     MissingEntries { file: String, expected: u64, found: u64 },
@@ -80,6 +92,7 @@ impl WalError {
             self,
             WalError::Damaged { .. }
                 | WalError::MissingSegment { .. }
+                | WalError::MissingNewest { .. }
                 | WalError::MissingEntries { .. }
                 | WalError::ShortSegment { .. }
                 | WalError::Foreign { .. }
@@ -99,6 +112,9 @@ impl WalError {
         match self {
             WalError::Damaged { file, offset, fault } => {
                 format!("{file} is damaged at byte {offset}: {fault}")
+            }
+            WalError::MissingNewest { first, last } => {
+                format!("the newest segments are missing, from {first} to {last}")
             }
             error => error.to_string(),
         }
@@ -122,6 +138,7 @@ impl WalError {
             | WalError::Foreign { file, .. }
             | WalError::NewerVersion { file, .. } => Some(file),
             WalError::MissingSegment { missing, .. } => Some(missing),
+            WalError::MissingNewest { first, .. } => Some(first),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@
 //! | an unsound batch in a segment that others follow, or one that ends too early or too late | old damage, or refused: damaged |
 //! | a segment begun, its first batch unfinished | wiped, kept as prepared; the log ends in the one before |
 //! | prepared segments (zeros, or the bytes of their former life) behind the last in use | kept for later |
+//! | no segment as new as the newest that was noted to have been begun | refused: newest segments missing |
 //! | a number missing between two segments | old damage, or refused: missing segment |
 //! | entries begin later than the last recorded compaction | old damage, or refused: missing entries |
 //! | a file shorter than a header, a header that is unsound | old damage, or refused: short segment, damaged |
@@ -42,7 +43,7 @@ use crate::format::{BLOCK_BYTES, Fault, SegmentHeader, VERSION};
 use crate::index::{LogIndex, Position};
 use crate::planted::{self, Bug};
 use crate::replay::{Flaw, Walk};
-use crate::segment::{SealedSegment, list_sequences, name_of, read_readable};
+use crate::segment::{SealedSegment, check_newest, list_sequences, name_of, read_readable};
 
 /// How far reading the log has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -166,6 +167,7 @@ pub(crate) fn scan_newest<D: Disk>(
     sources: &mut Sources<'_>,
 ) -> Result<Option<Scan<D>>, WalError> {
     let sequences = list_sequences(disk)?;
+    check_newest(disk, &sequences)?;
     if sequences.is_empty() {
         return Ok(None);
     }

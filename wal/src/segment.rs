@@ -4,6 +4,8 @@
 //!   prepared for later. So a number that is missing in between is a loss, and is seen.
 //! - A sealed segment never changes. One that was read as a whole and found sound is mapped when an entry is read from it; any
 //!   other is read with plain reads, for a sector that can't be read ends the process where it is mapped.
+//! - Which segment was begun last is noted in the name of an empty file (`begun-` and the sequence): a log whose newest segments are missing
+//!   looks like one that ends before them. The note may be a segment late, for it is made beside the commits.
 //! - A segment that is set aside keeps its name after `damaged-`: it is no segment any more, and only people remove it.
 
 use std::sync::OnceLock;
@@ -15,6 +17,7 @@ use crate::error::WalError;
 
 const SUFFIX: &str = ".wal";
 const TEMPORARY_SUFFIX: &str = ".tmp";
+const BEGUN_PREFIX: &str = "begun-";
 const SET_ASIDE_PREFIX: &str = "damaged-";
 const DIGITS: usize = 20;
 /// Bytes read at once from a segment that is not mapped.
@@ -30,6 +33,33 @@ pub(crate) fn sequence_of(name: &str) -> Option<u64> {
     (digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_digit()))
         .then(|| digits.parse().ok())
         .flatten()
+}
+
+/// The file that notes that this segment was begun.
+pub(crate) fn begun_name_of(sequence: u64) -> String {
+    format!("{BEGUN_PREFIX}{sequence:0DIGITS$}")
+}
+
+fn begun_sequence_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(BEGUN_PREFIX)?;
+    (digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+/// The newest segment that is noted to have been begun; 0 if none is.
+pub(crate) fn newest_begun<D: Disk>(disk: &D) -> Result<u64, WalError> {
+    let names = disk.list().map_err(WalError::io("list", ".", 0))?;
+    Ok(names.iter().filter_map(|name| begun_sequence_of(name)).max().unwrap_or(0))
+}
+
+/// Sees that the newest segment that was begun is there, or a later one.
+pub(crate) fn check_newest<D: Disk>(disk: &D, sequences: &[u64]) -> Result<(), WalError> {
+    let (begun, last) = (newest_begun(disk)?, sequences.last().copied().unwrap_or(0));
+    if begun <= last {
+        return Ok(());
+    }
+    Err(WalError::MissingNewest { first: name_of(last + 1), last: name_of(begun) })
 }
 
 pub(crate) fn is_temporary(name: &str) -> bool {

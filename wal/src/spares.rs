@@ -4,6 +4,7 @@
 //!   handed out. To begin it takes one write, the same that commits its first batch.
 //! - Files change names one by one, each change durable before the next, under one lock. So sequences stay
 //!   contiguous whatever moment a crash picks.
+//! - That a segment was begun is noted beside the commits, by the [`Preparer`]'s owner if there is one: no commit waits for it.
 //! - Segments are dropped oldest first, by the [`Preparer`]'s owner if there is one, else inside a commit.
 //! - A segment that can't be made for want of space is no failure of the log: it is tried again later, and nothing that
 //!   is there suffers by it.
@@ -14,9 +15,10 @@ use std::time::Duration;
 
 use crate::disk::Disk;
 use crate::error::WalError;
-use crate::segment::name_of;
+use crate::segment::{begun_name_of, name_of};
 
 const PREPARE_FILE: &str = "prepare.tmp";
+const BEGUN_FILE: &str = "begun.tmp";
 const ROLL_FILE: &str = "roll.tmp";
 /// How often a [`Preparer`] tries again when there was no space.
 const SPACE_RETRY: Duration = Duration::from_millis(250);
@@ -43,6 +45,9 @@ struct State<F> {
     ready: VecDeque<Spare<F>>,
     retired: VecDeque<Retired>,
     next_sequence: u64,
+    /// The newest segment that was begun, and the newest that is noted to have been.
+    begun: u64,
+    noted: u64,
     /// A [`Preparer`] is at work.
     attended: bool,
     /// There was no space for a segment when one was to be made last.
@@ -92,6 +97,7 @@ impl<D: Disk> Spares<D> {
         wanted: usize,
         ready: VecDeque<Spare<D::File>>,
         next_sequence: u64,
+        (begun, noted): (u64, u64),
     ) -> Spares<D> {
         Spares {
             disk,
@@ -101,6 +107,8 @@ impl<D: Disk> Spares<D> {
                 ready,
                 retired: VecDeque::new(),
                 next_sequence,
+                begun,
+                noted,
                 attended: false,
                 short_of_space: false,
                 closed: false,
@@ -121,7 +129,16 @@ impl<D: Disk> Spares<D> {
             Some(spare) => spare,
             None => self.make_now()?,
         };
-        self.work.notify_one();
+        let attended = {
+            let mut state = self.lock();
+            state.begun = spare.sequence;
+            state.attended
+        };
+        if attended {
+            self.work.notify_one();
+        } else {
+            self.note_begun()?;
+        }
         Ok(spare)
     }
 
@@ -165,7 +182,7 @@ impl<D: Disk> Spares<D> {
 
     /// Does one piece of work, if there is any.
     fn step(&self) -> Result<bool, WalError> {
-        if self.drop_one()? {
+        if self.note_begun()? || self.drop_one()? {
             return Ok(true);
         }
         if self.lock().ready.len() >= self.wanted {
@@ -207,6 +224,32 @@ impl<D: Disk> Spares<D> {
         let renamed = self.rename(ROLL_FILE, &name_of(first.sequence));
         let file = state.note(renamed)?;
         state.ready.push_front(Spare { sequence: first.sequence, file, file_bytes: bytes });
+        Ok(true)
+    }
+
+    /// Notes that the newest segment was begun, unless that is noted; false then, or without space.
+    fn note_begun(&self) -> Result<bool, WalError> {
+        let mut state = self.lock();
+        state.check()?;
+        if state.noted == state.begun {
+            return Ok(false);
+        }
+        let from = match state.noted {
+            0 => BEGUN_FILE.to_owned(),
+            noted => begun_name_of(noted),
+        };
+        if state.noted == 0
+            && let Err(error) = self.disk.create(&from, 0).map_err(WalError::io("create", &from, 0))
+        {
+            // Without a note nothing is missed but this check.
+            return if error.is_no_space() { Ok(false) } else { Err(error) };
+        }
+        let begun = state.begun;
+        let renamed =
+            self.disk.rename(&from, &begun_name_of(begun)).map_err(WalError::io("rename", &from, 0));
+        let noted = renamed.and_then(|()| self.sync_dir());
+        state.note(noted)?;
+        state.noted = begun;
         Ok(true)
     }
 
@@ -324,7 +367,8 @@ impl<D: Disk> Preparer<D> {
     /// Waits for work; false when the log is closed.
     fn wait(&self) -> bool {
         let idle = |state: &mut State<D::File>| {
-            !state.closed && state.retired.is_empty() && state.ready.len() >= self.spares.wanted
+            let has_noted = state.noted == state.begun;
+            !state.closed && has_noted && state.retired.is_empty() && state.ready.len() >= self.spares.wanted
         };
         let state = self.spares.lock();
         let state = self.spares.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);

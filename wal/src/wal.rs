@@ -73,7 +73,7 @@ pub struct Wal<D: Disk> {
     poison: Option<WalError>,
     /// Counts the parts of long writes that are durable.
     parts: Arc<AtomicU64>,
-    _lock: D::Lock,
+    lock: D::Lock,
 }
 
 impl<D: Disk> Wal<D> {
@@ -126,6 +126,16 @@ impl<D: Disk> Wal<D> {
 
     pub fn log_id(&self) -> u64 {
         self.log_id
+    }
+
+    /// Sees that the folder is still where this log was opened: what is written to one that was removed, moved or replaced is lost.
+    pub fn check_place(&self) -> Result<(), WalError> {
+        let file = name_of(self.active.sequence);
+        let is_in_place = self.disk.is_in_place(&self.lock, &file, &self.active.file);
+        match is_in_place.map_err(WalError::io("look for", &file, 0))? {
+            true => Ok(()),
+            false => Err(WalError::Displaced { file }),
+        }
     }
 
     /// Bytes that can be committed before a new segment must be made: what to watch on a full disk.

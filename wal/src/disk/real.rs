@@ -13,7 +13,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -197,11 +197,27 @@ impl Disk for RealDisk {
         read_whole(&self.path(name), self.direct, &mut |_| {})
     }
 
+    fn is_in_place(&self, lock: &File, name: &str, file: &RealFile) -> io::Result<bool> {
+        Ok(is_named(lock, &self.path(LOCK_FILE))? && is_named(&file.reader, &self.path(name))?)
+    }
+
     fn write_granularity(&self) -> u64 {
         match self.mode {
             SyncMode::Dsync => BLOCK_BYTES,
             SyncMode::Fdatasync | SyncMode::None => 1,
         }
+    }
+}
+
+/// Whether a path still leads to an open file.
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (held.dev(), held.ino())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::WalError;
 use crate::format::{BLOCK_BYTES, Kind, RawRecord, SegmentHeader, segment_seed};
 use crate::index::{LogIndex, Position};
 use crate::recovery::{LeftOut, Recovery, Scan, Sources, Tail, lock, scan};
-use crate::segment::{is_temporary, name_of, set_aside_name};
+use crate::segment::{is_temporary, name_of, newest_begun, set_aside_name};
 use crate::spares::{Spare, Spares};
 
 const SMALLEST_SEGMENT_BYTES: u64 = 4 * BLOCK_BYTES;
@@ -103,7 +103,9 @@ impl<D: Disk> Wal<D> {
         }
         let last_sequence = scan.tail.sequence + scan.prepared.len() as u64;
         let ready = open_prepared(&disk, &scan.prepared)?;
-        let spares = Spares::new(disk.clone(), segment_bytes, spare_segments, ready, last_sequence + 1);
+        let begun = (scan.tail.sequence, newest_begun(&disk)?);
+        let spares =
+            Spares::new(disk.clone(), segment_bytes, spare_segments, ready, last_sequence + 1, begun);
         let batch = BatchBuffer::with_lead(&scan.tail.lead);
         Ok(Wal {
             active: Active::reopen(&disk, scan.log_id, &scan.tail)?,
@@ -118,7 +120,7 @@ impl<D: Disk> Wal<D> {
             spares: Arc::new(spares),
             poison: None,
             parts: Arc::default(),
-            _lock: lock,
+            lock,
         })
     }
 

@@ -503,7 +503,8 @@ proptest! {
     #[test]
     fn damage_never_brings_forth_what_was_not_written(damages in damages()) {
         let (disk, model) = log_of(30, 900).expect("sound");
-        let names = disk.list().expect("names");
+        let mut names = disk.list().expect("names");
+        names.retain(|name| name.ends_with(".wal"));
         let hits = damages.len() as u64;
         for (segment, part, bytes) in damages {
             let name = &names[segment as usize % names.len()];
@@ -519,4 +520,68 @@ proptest! {
             prop_assert_eq!(found.metadata, model.metadata);
         }
     }
+}
+
+fn segments_of(disk: &SimDisk) -> Result<Vec<String>> {
+    let mut names = disk.list()?;
+    names.retain(|name| name.ends_with(".wal"));
+    names.sort();
+    Ok(names)
+}
+
+/// The folder looked like that of a log that ends earlier: "every byte is sound".
+#[test]
+fn a_log_without_its_newest_segments_is_refused_by_name() -> Result {
+    for is_prepared in [false, true] {
+        let disk = new_disk();
+        let (mut wal, _) = Wal::open(disk.clone(), options())?;
+        let preparer = is_prepared.then(|| wal.take_preparer());
+        for _ in 0..60 {
+            append(&mut wal, 1, 900)?;
+            while preparer.as_ref().is_some_and(|preparer| preparer.step().expect("a sound disk")) {}
+        }
+        drop((wal, preparer));
+        let disk = disk.kill();
+        let names = segments_of(&disk)?;
+        let begun = names.iter().rposition(|name| {
+            let bytes = disk.bytes(name).expect("a segment");
+            SegmentHeader::decode(&bytes).is_ok_and(|(header, _)| name.contains(&header.sequence.to_string()))
+        });
+        let (first, last) = (begun.expect("some were begun") - 1, begun.expect("some were begun"));
+        assert!(first > 0 && (last + 1 < names.len()) == is_prepared, "{names:?}");
+        for name in &names[first..] {
+            disk.remove(name)?;
+        }
+        match refusal(&disk) {
+            WalError::MissingNewest { first: missing, last: newest } => {
+                assert_eq!((missing, newest), (names[first].clone(), names[last].clone()));
+            }
+            other => panic!("{other}"),
+        }
+        assert!(refusal(&disk).is_damage());
+        names[..first].iter().for_each(|name| disk.remove(name).expect("a segment"));
+        assert!(
+            matches!(refusal(&disk), WalError::MissingNewest { .. }),
+            "no new log begins in place of one"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_folder_without_a_note_of_its_newest_segment_gets_one() -> Result {
+    let (disk, model) = log_of(40, 900)?;
+    let begun = |disk: &SimDisk| -> Result<Vec<String>> {
+        Ok(disk.list()?.into_iter().filter(|name| name.starts_with("begun-")).collect())
+    };
+    let note = begun(&disk)?;
+    assert_eq!(note.len(), 1);
+    disk.remove(&note[0])?;
+    let disk = disk.kill();
+    let (mut wal, _) = Wal::open(disk.clone(), options())?;
+    assert_eq!(Model::of(&wal), model);
+    let preparer = wal.take_preparer();
+    while preparer.step()? {}
+    assert_eq!(begun(&disk)?, note);
+    Ok(())
 }
