@@ -53,6 +53,7 @@ pub struct Applier {
     limits: TypeLimits,
     pub effects: Effects,
     last_stamp_ms: i64,
+    cluster_id: u64,
 }
 
 /// An entry while it is applied.
@@ -83,7 +84,7 @@ impl Applier {
     /// Goes on behind a checkpoint, whose newest stamp was this.
     pub fn after(mutator: Mutator, limits: TypeLimits, last_stamp_ms: i64) -> Self {
         let limits = TypeLimits { hash_seed: mutator.keyspace().hash_seed(), ..limits };
-        Applier { mutator, limits, effects: Effects::default(), last_stamp_ms }
+        Applier { mutator, limits, effects: Effects::default(), last_stamp_ms, cluster_id: 0 }
     }
 
     pub fn keyspace(&self) -> &Arc<Keyspace> {
@@ -106,8 +107,23 @@ impl Applier {
         self.limits.hash_seed
     }
 
-    /// Takes the seed that the log brings: the first counts, later ones change nothing.
-    fn take_hash_seed(&mut self) {
+    /// The cluster's id, 0 if neither the log's metadata nor an entry has brought it yet.
+    pub fn cluster_id(&self) -> u64 {
+        self.cluster_id
+    }
+
+    /// The log belongs to this cluster, whatever entries bring.
+    pub fn know_cluster(&mut self, id: u64) {
+        self.cluster_id = id;
+    }
+
+    /// Takes the seed and the id that the log brings: the first count, later ones change nothing.
+    fn take_what_is_brought(&mut self) {
+        if let Some(id) = self.effects.cluster_id.take()
+            && self.cluster_id == 0
+        {
+            self.cluster_id = id;
+        }
         if let Some(seed) = self.effects.hash_seed.take()
             && self.limits.hash_seed.is_none()
         {
@@ -268,7 +284,7 @@ impl Applier {
         let view = self.mutator.write(locks);
         let context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
         write_in(&mut context.knowing(known), row, &args, reply);
-        self.take_hash_seed();
+        self.take_what_is_brought();
         Ok(())
     }
 

@@ -30,6 +30,8 @@ pub enum Bug {
     ForgetPromises,
     /// A leader counts what a follower acknowledges without looking whether its own entry there is the same.
     CountAheadAsMatched,
+    /// Nodes take each other for members of one cluster because their ids and addresses fit.
+    IdByAddress,
     /// A leader commits an entry of an older term because a majority has it.
     CommitOlderTerms,
     /// The last entry of a replay is applied once more.

@@ -16,6 +16,11 @@ pub type Result<T, E = BackupError> = std::result::Result<T, E>;
 
 #[derive(Debug, Error)]
 pub enum BackupError {
+    #[error(
+        "the members of a group have to be restored to one entry: run this on each machine with --to-index {last}, the newest that can \
+         be restored now, or with an earlier one"
+    )]
+    NoCommonTarget { last: u64 },
     #[error("'{url}' is no place for backups: {reason}")]
     Url { url: String, reason: String },
     /// The store failed a call, after its own attempts to repeat it.

@@ -12,12 +12,15 @@ use super::repository::Owner;
 use super::ship::{Reading, Source, log_entry};
 use crate::checkpoint::shelf::Shelf;
 use crate::data_folder::{CHECKPOINT_FOLDER, LOG_FOLDER};
+use crate::raft::cluster::Cluster;
 use crate::raft::identity::Identity;
+use crate::raft::memo::Memo;
 
 pub struct FolderSource {
     view: LogView<ReadOnlyDisk>,
     shelf: Shelf,
     identity: Identity,
+    cluster: Cluster,
     log_id: u64,
 }
 
@@ -48,12 +51,14 @@ impl FolderSource {
             tracing::warn!(damage, "old entries of the log are lost, and a checkpoint has what they did");
         }
         let identity = Identity::decode(view.metadata())?;
-        let log_id = view.log_id();
-        Ok(Some(FolderSource { view, shelf, identity, log_id }))
+        let (cluster, log_id) = (Memo::decode(view.metadata()).cluster, view.log_id());
+        Ok(Some(FolderSource { view, shelf, identity, cluster, log_id }))
     }
 
-    pub fn owner(&self) -> Owner {
-        Owner::new(&self.identity, self.log_id)
+    /// The log's owner, and what older builds took for it.
+    pub fn owners(&self) -> (Owner, Owner) {
+        let older = Owner::of_older_build(&self.identity, self.log_id);
+        (self.cluster.id.known().map_or_else(|| older.clone(), Owner::cluster), older)
     }
 
     /// The last entry that is known to be committed. A node alone has no other; in a group, what was acknowledged last may

@@ -6,8 +6,8 @@
 //! the rest = JSON
 //!   repository_id  16 hexadecimal digits, drawn when the repository was begun; not in version 1
 //!   copy_of        the repository that this one is a copy of; only in a copy
-//!   cluster_id     of the cluster
-//!   log_id         of a node alone, which has no cluster to tell it from others; else null
+//!   cluster_id     of the cluster: random, its log brings it; by older builds: made of settings
+//!   log_id         null; by older builds: of a node alone, which had no cluster to tell it from others
 //!   encryption     null, or the cipher, and what tells the right key
 //! ```
 //!

@@ -30,20 +30,27 @@ use super::names::{self, LogName, PieceName, StoringName};
 use super::object::{self, Kind};
 use super::store::{Listed, Store, Wanted};
 use crate::env;
+use crate::raft::cluster::ClusterId;
 use crate::raft::identity::Identity;
 
 /// Whose backups they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub cluster_id: u64,
-    /// All nodes that run alone and have no name belong to one cluster id: their logs tell them apart.
+    /// Of older builds only: there all nodes that run alone and have no name belong to one cluster id, and their logs tell them apart.
     pub log_id: Option<u64>,
 }
 
 impl Owner {
-    pub fn new(identity: &Identity, log_id: u64) -> Owner {
+    /// The cluster of this id.
+    pub const fn cluster(id: ClusterId) -> Owner {
+        Owner { cluster_id: id.0, log_id: None }
+    }
+
+    /// What older builds took for the owner: they knew clusters by settings only.
+    pub fn of_older_build(identity: &Identity, log_id: u64) -> Owner {
         let is_alone = identity.members.len() == 1;
-        Owner { cluster_id: identity.cluster_id.0, log_id: is_alone.then_some(log_id) }
+        Owner { cluster_id: identity.older_key.0, log_id: is_alone.then_some(log_id) }
     }
 }
 
@@ -89,8 +96,19 @@ impl Repository {
 
     /// Opens what is at a URL, for this owner to write to; mends its header.
     pub fn open_for(url: &str, key_file: Option<&Path>, owner: &Owner) -> Result<Repository> {
+        Repository::open_for_either(url, key_file, owner, owner)
+    }
+
+    /// The same, also where an older build has begun it for the same cluster. It stays what it is: the history in it tells whether it is
+    /// this log's.
+    pub fn open_for_either(
+        url: &str,
+        key_file: Option<&Path>,
+        owner: &Owner,
+        older: &Owner,
+    ) -> Result<Repository> {
         let mut repository = Repository::open(url, key_file)?;
-        if repository.owner() != owner {
+        if repository.owner() != owner && repository.owner() != older {
             let (stored, own) = (repository.owner().to_string(), owner.to_string());
             return Err(BackupError::OtherOwner { stored, own });
         }

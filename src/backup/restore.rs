@@ -2,8 +2,9 @@
 //!
 //! - A restore begins with the newest checkpoint not behind the target, and makes a log that goes on from there up to the
 //!   target. What comes after the target is not in the folder at all.
-//! - The folder gets a cluster identity, a log id and a name of its own: a node on it can't take part in the cluster that was
-//!   backed up. Run with the same name on several machines it makes nodes of one group.
+//! - The folder gets a cluster, a log id and a name of its own: a node on it can't take part in the cluster that was backed up. Of a
+//!   group, the cluster follows from the source's and from the entry that the folder ends with (`raft/cluster.rs`): run on several machines
+//!   with the same target it makes nodes of one group, and with different ones strangers, which say so. So a group needs a target.
 //! - A damaged object costs no more than itself: another checkpoint, or another object with the same entries, takes its place. Where none
 //!   can, the restore ends, and says up to which entry one is possible. It never ends earlier than what was asked for.
 //! - The folder has a mark from before the first file until everything is durable. A node refuses a folder with that mark; a
@@ -25,13 +26,15 @@ use super::entries::{Entries, Tip, stamp_ms};
 use super::error::{BackupError, Damage, Result};
 use super::inventory::{Inventory, Span};
 use super::names::LogName;
-use super::repository::Repository;
+use super::repository::{Owner, Repository};
 use crate::calendar::utc_text;
 use crate::checkpoint::manifest::Point;
 use crate::checkpoint::shelf::Shelf;
 use crate::data_folder::{CHECKPOINT_FOLDER, CLUSTER_NAME_FILE, LOG_FOLDER, RESTORING_FILE, create_private};
 use crate::env;
-use crate::raft::identity::{ClusterId, Identity};
+use crate::raft::cluster::{Cluster, ClusterId};
+use crate::raft::identity::{GroupKey, Identity};
+use crate::raft::memo::{LogEnd, Memo};
 use crate::replay::Replay;
 
 /// Bytes of entries that are written to the log at once.
@@ -57,7 +60,8 @@ pub struct Order {
     pub target: Target,
     /// Begins with this checkpoint, or with none for 0, in place of the best.
     pub from_checkpoint: Option<u64>,
-    pub cluster_name: String,
+    /// Without it, one follows from the cluster's id.
+    pub cluster_name: Option<String>,
     pub node_id: u64,
     pub members: Vec<u64>,
     pub segment_bytes: u64,
@@ -77,6 +81,7 @@ pub struct Restored {
     pub entries: u64,
     /// Of the new cluster.
     pub cluster_id: ClusterId,
+    pub cluster_name: String,
     /// Where it was replayed.
     pub replayed: Option<Replayed>,
     /// Damaged objects that were not needed after all, and how.
@@ -165,24 +170,52 @@ fn restore_as_planned(
     plan: &Plan,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored> {
-    let cluster_id = ClusterId::named(&order.cluster_name, &order.members);
-    let identity = Identity::new(cluster_id, order.node_id, order.members.clone())?;
     begin(&order.dir)?;
     let base = match plan.checkpoint {
-        Some(index) => restore_checkpoint(repository, &order.dir, index, &identity, progress)?,
+        Some(index) => restore_checkpoint(repository, &order.dir, index, &order.members, progress)?,
         None => Position::default(),
     };
-    let last = restore_log(repository, order, inventory, plan, base, &identity, progress)?;
+    let log = restore_log(repository, order, inventory, plan, base, progress)?;
+    let cluster = cluster_of(repository, order, LogEnd { term: log.tip.term, index: log.tip.index });
+    let name = order.cluster_name.clone().unwrap_or_else(|| format!("restored-{}", cluster.id));
+    let identity = identity(order, &name)?;
+    let last = log.finish(&Memo::in_cluster(cluster).encode(&identity))?;
+    if let Some(index) = plan.checkpoint {
+        let shelf = Shelf::at(&order.dir.join(CHECKPOINT_FOLDER));
+        shelf.change_owner(index, (identity.key.0, cluster.id.0), &identity.members)?;
+    }
     let replayed = if order.replay { Some(replay(&order.dir, plan, last.index, progress)?) } else { None };
     let entries = last.index - base.index;
-    finish(order)?;
+    finish(order, &name)?;
     let Position { index, term } = last;
+    let (checkpoint, cluster_id) = (plan.checkpoint, cluster.id);
     let done_without = Vec::new();
-    Ok(Restored { checkpoint: plan.checkpoint, index, term, entries, cluster_id, replayed, done_without })
+    Ok(Restored { checkpoint, index, term, entries, cluster_id, cluster_name: name, replayed, done_without })
+}
+
+fn identity(order: &Order, name: &str) -> Result<Identity> {
+    Ok(Identity::new(GroupKey::named(name, &order.members), order.node_id, order.members.clone())?)
+}
+
+/// The cluster that the data becomes: for a group, the same on all its machines. A node alone shares its id with none.
+fn cluster_of(repository: &Repository, order: &Order, end: LogEnd) -> Cluster {
+    let Owner { cluster_id, log_id } = repository.owner();
+    if order.members.len() == 1 {
+        let id = ClusterId(env::random_seed().max(1));
+        return Cluster { id, origin: end };
+    }
+    let source = [*cluster_id, log_id.unwrap_or_default()];
+    Cluster::restored(&source, end, order.cluster_name.as_deref().unwrap_or_default())
 }
 
 fn plan(inventory: &Inventory, order: &Order) -> Result<Plan> {
     let spans = inventory.spans();
+    if order.members.len() > 1
+        && order.target == Target::Newest
+        && let Some(newest) = spans.last()
+    {
+        return Err(BackupError::NoCommonTarget { last: newest.last });
+    }
     let not_held = |wanted: String| {
         let way_out = way_out(&spans, order.target);
         BackupError::NotHeld { wanted, spans: spans.clone(), way_out }
@@ -288,9 +321,9 @@ fn remove(removed: io::Result<()>, path: &Path) -> Result<()> {
 }
 
 /// Names the cluster, and removes the mark.
-fn finish(order: &Order) -> Result<()> {
+fn finish(order: &Order, name: &str) -> Result<()> {
     let dir = &order.dir;
-    write_durably(&dir.join(CLUSTER_NAME_FILE), format!("{}\n", order.cluster_name).as_bytes())?;
+    write_durably(&dir.join(CLUSTER_NAME_FILE), format!("{name}\n").as_bytes())?;
     sync(dir)?;
     let mark = dir.join(RESTORING_FILE);
     fs::remove_file(&mark).map_err(BackupError::io("remove", &mark))?;
@@ -315,15 +348,15 @@ fn restore_checkpoint(
     repository: &Repository,
     dir: &Path,
     index: u64,
-    identity: &Identity,
+    members: &[u64],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Position> {
     let stored: StoredCheckpoint = repository
         .checkpoint(index)?
         .ok_or_else(|| BackupError::damaged(&super::names::checkpoint_path(index), Damage::Missing))?;
     let mut manifest = stored.manifest.clone();
-    let members = identity.members.clone();
-    manifest.point = Point { cluster_id: identity.cluster_id.0, members, ..manifest.point };
+    // It gets its owner once it is known which entry the folder ends with.
+    manifest.point = Point { cluster_id: 0, cluster: 0, members: members.to_vec(), ..manifest.point };
     let shelf = Shelf::open(&dir.join(CHECKPOINT_FOLDER))?;
     let folder = shelf.fetching(index);
     let (mut done, all) = (0, manifest.bytes());
@@ -336,17 +369,16 @@ fn restore_checkpoint(
     Ok(Position { index, term: manifest.point.term })
 }
 
-/// Makes the log behind `base`. Returns its last entry.
+/// Makes the log behind `base`.
 fn restore_log(
     repository: &Repository,
     order: &Order,
     held: &Inventory,
     plan: &Plan,
     base: Position,
-    identity: &Identity,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Position> {
-    let mut log = NewWal::create(order, base, identity)?;
+) -> Result<NewWal> {
+    let mut log = NewWal::create(order, base)?;
     let mut lists = 0;
     while log.tip.index < plan.last && !log.is_at_end {
         let mut logs = repository.logs()?;
@@ -379,7 +411,7 @@ fn restore_log(
     if log.tip.index < plan.last && plan.until_ms == i64::MAX {
         return Err(BackupError::Missing { first: log.tip.index + 1, last: plan.last });
     }
-    log.finish()
+    Ok(log)
 }
 
 /// Objects up to the first that begins after the target. Timestamps never go back along the log, and an object without any, such as
@@ -401,7 +433,7 @@ struct NewWal {
 }
 
 impl NewWal {
-    fn create(order: &Order, base: Position, identity: &Identity) -> Result<NewWal> {
+    fn create(order: &Order, base: Position) -> Result<NewWal> {
         let folder = order.dir.join(LOG_FOLDER);
         let disk =
             RealDisk::open(&folder, SyncMode::Fdatasync).map_err(BackupError::io("create", &folder))?;
@@ -409,7 +441,7 @@ impl NewWal {
             segment_bytes: order.segment_bytes,
             pad_to_block: false,
             spare_segments: 1,
-            create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
+            create: Some(NewLog { log_id: env::random_seed(), metadata: Vec::new() }),
         };
         let (mut wal, _) = Wal::open(disk, options)?;
         if base.index > 0 {
@@ -442,8 +474,9 @@ impl NewWal {
     }
 
     /// Everything is committed: nobody has another history.
-    fn finish(mut self) -> Result<Position> {
+    fn finish(mut self, metadata: &[u8]) -> Result<Position> {
         let Tip { index, term, .. } = self.tip;
+        self.wal.stage_metadata(metadata)?;
         self.wal.stage_hard_state(HardState { term, vote: 0, commit: index })?;
         self.wal.commit()?;
         Ok(Position { index, term })

@@ -100,7 +100,8 @@ impl World {
     fn checkpoint(&mut self) -> u64 {
         let index = self.last();
         let stamp_ms = self.applier.last_stamp_ms();
-        let point = Point { cluster_id: 7, index, term: self.term, stamp_ms, members: vec![1, 2, 3] };
+        let point =
+            Point { cluster_id: 7, cluster: 0, index, term: self.term, stamp_ms, members: vec![1, 2, 3] };
         let capture = self.applier.begin_capture().expect("no other is running");
         checkpoint::write(&mut self.store, capture, point, &mut || Ok(())).expect("it can be written");
         index
@@ -126,7 +127,7 @@ impl World {
             dir,
             target,
             from_checkpoint: None,
-            cluster_name: "new".to_owned(),
+            cluster_name: Some("new".to_owned()),
             node_id: 1,
             members: vec![1],
             segment_bytes: SEGMENT_BYTES,
@@ -590,7 +591,7 @@ fn a_folder_that_is_not_empty_is_left_alone_and_an_unfinished_restore_begun_anew
         dir: dir.clone(),
         target: Target::Newest,
         from_checkpoint: None,
-        cluster_name: "new".to_owned(),
+        cluster_name: Some("new".to_owned()),
         node_id: 1,
         members: vec![1],
         segment_bytes: SEGMENT_BYTES,

@@ -27,8 +27,9 @@ use crate::keyspace::{Basis, DATABASES};
 /// The manifest's name in its folder.
 pub const FILE_NAME: &str = "MANIFEST.perdura";
 /// The newest version that this code reads. It writes the oldest that says everything, so that a program which knows nothing of
-/// hash seeds reads a checkpoint without one, and refuses one that has it.
-pub const VERSION: u32 = 2;
+/// hash seeds or clusters' ids reads a checkpoint without them, and refuses one that has them.
+pub const VERSION: u32 = 3;
+const VERSION_WITHOUT_CLUSTER: u32 = 2;
 const VERSION_WITHOUT_SEED: u32 = 1;
 /// A longer manifest than this would name a million files.
 pub const MAX_BYTES: u64 = 128 << 20;
@@ -39,8 +40,12 @@ const MAGIC: &str = "perdura checkpoint ";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
+    /// What builds before version 3 called the cluster: it follows from settings.
     #[serde(with = "hex")]
     pub cluster_id: u64,
+    /// The cluster's random id; 0 where its log had none yet. From version 3 on.
+    #[serde(with = "hex", default, skip_serializing_if = "is_zero")]
+    pub cluster: u64,
     /// The last entry that is in it.
     pub index: u64,
     pub term: u64,
@@ -124,7 +129,11 @@ impl Manifest {
         let mut body =
             serde_json::to_vec_pretty(self).expect("it has no maps but those whose keys are numbers");
         body.push(b'\n');
-        let version = if self.hash_seed.is_none() { VERSION_WITHOUT_SEED } else { VERSION };
+        let version = match (self.point.cluster, self.hash_seed.is_none()) {
+            (0, true) => VERSION_WITHOUT_SEED,
+            (0, false) => VERSION_WITHOUT_CLUSTER,
+            _ => VERSION,
+        };
         let head = format!("{MAGIC}{version}");
         let line = format!("{head} {:016x}\n", checksum(head.as_bytes(), &body));
         [line.as_bytes(), &body].concat()
@@ -146,7 +155,7 @@ impl Manifest {
             return Err(Damage::Checksum { expected, found });
         }
         match version.parse() {
-            Ok(VERSION_WITHOUT_SEED | VERSION) => {}
+            Ok(VERSION_WITHOUT_SEED | VERSION_WITHOUT_CLUSTER | VERSION) => {}
             Ok(found) => return Err(Damage::Version { found, supported: VERSION }),
             Err(_) => return Err(Damage::Header),
         }
@@ -177,6 +186,10 @@ pub fn read(folder: &Path) -> Result<Manifest, CheckpointError> {
     let mut bytes = Vec::new();
     opened.take(MAX_BYTES).read_to_end(&mut bytes).map_err(CheckpointError::io(READ, &file))?;
     Manifest::decode(&bytes).map_err(|damage| CheckpointError::damaged(&file, damage))
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn checksum(head: &[u8], body: &[u8]) -> u64 {
@@ -229,7 +242,14 @@ mod tests {
         }
         databases[3] = Generation(16);
         Manifest {
-            point: Point { cluster_id: 0xABC, index: 7, term: 2, stamp_ms: -1, members: vec![1, 2, 3] },
+            point: Point {
+                cluster_id: 0xABC,
+                cluster: 0,
+                index: 7,
+                term: 2,
+                stamp_ms: -1,
+                members: vec![1, 2, 3],
+            },
             databases,
             generations: BTreeMap::from([(Generation(16), Tally { keys: 2, digest: u128::MAX - 1 })]),
             next_blob: 5,
@@ -246,7 +266,17 @@ mod tests {
         let golden = include_str!("../../tests/golden/checkpoint-manifest-v2.txt");
         let with_seed = Manifest { hash_seed: HashSeed::new(0x89ab_cdef, 0x0123_4567), ..manifest() };
         assert_eq!(String::from_utf8_lossy(&with_seed.encode()), golden);
-        assert_eq!(Manifest::decode(golden.as_bytes()), Ok(with_seed));
+        assert_eq!(Manifest::decode(golden.as_bytes()), Ok(with_seed.clone()));
+        // Version 3 has the cluster's id on top.
+        let mut with_cluster = with_seed;
+        with_cluster.point.cluster = 0xdef;
+        let (_, body) = golden.split_once('\n').expect("it has two parts");
+        let before = "    \"cluster_id\": \"0000000000000abc\",\n";
+        let body = body.replace(before, &format!("{before}    \"cluster\": \"0000000000000def\",\n"));
+        let checksum = checksum(b"perdura checkpoint 3", body.as_bytes());
+        let golden = format!("perdura checkpoint 3 {checksum:016x}\n{body}");
+        assert_eq!(String::from_utf8_lossy(&with_cluster.encode()), golden);
+        assert_eq!(Manifest::decode(golden.as_bytes()), Ok(with_cluster));
     }
 
     #[test]
@@ -286,8 +316,8 @@ mod tests {
     #[test]
     fn a_newer_version_is_told_from_damage() {
         let body = b"{}\n";
-        let line = format!("perdura checkpoint 3 {:016x}\n", checksum(b"perdura checkpoint 3", body));
+        let line = format!("perdura checkpoint 4 {:016x}\n", checksum(b"perdura checkpoint 4", body));
         let newer = [line.as_bytes(), body].concat();
-        assert_eq!(Manifest::decode(&newer), Err(Damage::Version { found: 3, supported: VERSION }));
+        assert_eq!(Manifest::decode(&newer), Err(Damage::Version { found: 4, supported: VERSION }));
     }
 }

@@ -295,10 +295,12 @@ impl Shelf {
         sync(&self.folder)
     }
 
-    /// Lets a published checkpoint belong to another cluster, for a recovery of a folder that no node runs on.
-    pub fn change_owner(&self, index: u64, cluster_id: u64, members: &[u64]) -> Result<()> {
+    /// Lets a published checkpoint belong to another cluster, in a folder that no node runs on.
+    /// `owner` is what older builds would call it, and its id.
+    pub fn change_owner(&self, index: u64, owner: (u64, u64), members: &[u64]) -> Result<()> {
         let mut manifest = self.manifest(index)?;
-        (manifest.point.cluster_id, manifest.point.members) = (cluster_id, members.to_vec());
+        (manifest.point.cluster_id, manifest.point.cluster) = owner;
+        manifest.point.members = members.to_vec();
         let (folder, new) = (self.path(index), self.folder.join(format!("{TEMPORARY}manifest")));
         fs::write(&new, manifest.encode()).map_err(CheckpointError::io("write", &new))?;
         sync(&new)?;
@@ -570,7 +572,7 @@ mod tests {
         publish(&shelf, 5, None)?;
         publish(&shelf, 6, None)?;
         let body = b"{}\n";
-        let head = b"perdura checkpoint 3";
+        let head = b"perdura checkpoint 4";
         let line = format!(" {:016x}\n", xxhash_rust::xxh3::xxh3_64(&[&head[..], body].concat()));
         let newer = [&head[..], line.as_bytes(), body].concat();
         fs::write(shelf.path(6).join(manifest::FILE_NAME), newer).expect("it is there");
@@ -578,7 +580,7 @@ mod tests {
             Err(CheckpointError::Damaged { damage, .. }) => damage,
             other => panic!("expected an error, got {other:?}"),
         };
-        assert_eq!(damage, Damage::Version { found: 3, supported: manifest::VERSION });
+        assert_eq!(damage, Damage::Version { found: 4, supported: manifest::VERSION });
         Ok(())
     }
 
@@ -653,7 +655,7 @@ mod tests {
         let scratch = Scratch::new();
         let shelf = Shelf::open(scratch.path())?;
         publish(&shelf, 5, None)?;
-        shelf.change_owner(5, 0xAB, &[2])?;
+        shelf.change_owner(5, (0xAB, 0xCD), &[2])?;
         let point = shelf.verify(5, |_| {})?.point;
         assert_eq!((point.cluster_id, point.members), (0xAB, vec![2]));
         Ok(())

@@ -26,7 +26,7 @@ impl Scratch {
 }
 
 pub fn point(index: u64) -> Point {
-    Point { cluster_id: 7, index, term: 3, stamp_ms: 1_700_000_000_000, members: vec![1, 2, 3] }
+    Point { cluster_id: 7, cluster: 0, index, term: 3, stamp_ms: 1_700_000_000_000, members: vec![1, 2, 3] }
 }
 
 /// Databases that were never flushed or swapped.

@@ -15,7 +15,6 @@ use crate::backup::restore::{Order, Progress, Restored, Target, restore};
 use crate::calendar::{parse_utc, utc_text};
 use crate::config::Membership;
 use crate::config::settings::Settings;
-use crate::env;
 
 pub fn command() -> Command {
     Command::new("restore")
@@ -23,8 +22,9 @@ pub fn command() -> Command {
         .long_about(
             "Make a data folder exactly as of a moment or an entry, from a backup; without --to-time or --to-index as of the newest \
              entry. The folder must be empty. It belongs to a new cluster, so that a node on it can't rejoin the old one: start it \
-             with `perdura serve --dir DIR`. For a group, run this on each machine with the same --cluster-name and \
-             --initial-cluster and its own --node-id, and start the nodes with the same.",
+             with `perdura serve --dir DIR`. For a group, run this on each machine with the same --to-index and \
+             --initial-cluster and its own --node-id, and start the nodes with the same: nodes that were restored to different entries \
+             refuse each other.",
         )
         .after_help(EXIT_CODES)
         .args(backup::repository_arguments("from"))
@@ -94,7 +94,6 @@ fn order(matches: &ArgMatches) -> Result<Order, Failure> {
     let Membership { node_id, voters, cluster_name, segment_bytes } = Membership::read(&settings)?;
     let dir = settings.required("dir", |text| Ok(PathBuf::from(text)))?;
     let times = (matches.get_one::<i64>("to-time"), matches.get_one::<u64>("to-index"));
-    let drawn = || format!("restored-{:016x}", env::random_seed());
     Ok(Order {
         target: match times {
             (Some(ms), _) => Target::Time(*ms),
@@ -106,7 +105,7 @@ fn order(matches: &ArgMatches) -> Result<Order, Failure> {
         members: voters,
         segment_bytes,
         replay: !matches.get_flag("no-replay"),
-        cluster_name: cluster_name.unwrap_or_else(drawn),
+        cluster_name,
         dir,
     })
 }
@@ -123,7 +122,8 @@ fn show(bar: &ProgressBar, progress: Progress) {
 }
 
 fn tell(json: bool, out: &mut impl Write, order: &Order, restored: &Restored) -> Result<(), Failure> {
-    let Restored { checkpoint, index, term, entries, cluster_id, replayed, ref done_without } = *restored;
+    let Restored { checkpoint, index, term, entries, cluster_id, replayed, .. } = *restored;
+    let Restored { cluster_name, done_without, .. } = restored;
     for damaged in done_without {
         complain(format_args!("DAMAGED: {damaged}; nothing is lost by it, for the restore did without"));
     }
@@ -132,7 +132,7 @@ fn tell(json: bool, out: &mut impl Write, order: &Order, restored: &Restored) ->
     let dir = order.dir.display().to_string();
     if json {
         let keys = replayed.map(|replayed| replayed.keys);
-        let (cluster_name, cluster_id) = (order.cluster_name.clone(), cluster_id.to_string());
+        let (cluster_name, cluster_id) = (cluster_name.clone(), cluster_id.to_string());
         let done_without = done_without.clone();
         let answer = Answer {
             dir,
@@ -157,5 +157,9 @@ fn tell(json: bool, out: &mut impl Write, order: &Order, restored: &Restored) ->
     if let (Some(replayed), Some(digest)) = (replayed, digest) {
         writeln!(out, "replayed: {} keys, digest {digest}", replayed.keys)?;
     }
-    Ok(writeln!(out, "it belongs to the new cluster '{}'", order.cluster_name)?)
+    writeln!(out, "it belongs to the new cluster '{cluster_name}', {cluster_id}")?;
+    if order.members.len() > 1 {
+        writeln!(out, "restore the other members of the group with --to-index {index}")?;
+    }
+    Ok(())
 }

@@ -249,6 +249,8 @@ pub struct Effects {
     pub mark: Option<String>,
     /// The seed of all tables from here on, unless they have one.
     pub hash_seed: Option<HashSeed>,
+    /// The cluster's id, unless it is known.
+    pub cluster_id: Option<u64>,
     /// What has come of an item that is too long for one entry. It outlives entries, unlike the rest.
     pub staging: Staging,
     /// For the slow log.
@@ -539,6 +541,11 @@ impl<'a> WriteContext<'a> {
     /// Says that the entry brings the seed of all tables.
     pub fn set_hash_seed(&mut self, seed: HashSeed) {
         self.effects.hash_seed = Some(seed);
+    }
+
+    /// Says that the entry brings the cluster's id.
+    pub fn set_cluster_id(&mut self, id: u64) {
+        self.effects.cluster_id = Some(id);
     }
 
     /// Puts a part of a long item in its place; false if it does not follow what is there.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame   = length:u32 kind:u8 body          length counts kind and body; at most MAX_FRAME_BYTES
-//! raft    = log_id:u64 flags:u8 [stamp] [echo] {message}       kind 1; flags: 1 stamp follows, 2 echo follows
+//! raft    = session:u64 flags:u8 [stamp] [echo] {message}       kind 1; flags: 1 stamp follows, 2 echo follows
 //! stamp   = term:u64 sent_at_ms:u64 round:u64
 //! echo    = stamp promise_ms:u32 sync_ms:u32
 //! message = length:u32 bytes                  an eraftpb.Message as protobuf
@@ -12,12 +12,13 @@
 //! ask     = index:u64 file:u32 offset:u64 length:u32           kind 5; a piece of a checkpoint is wanted
 //! piece   = index:u64 file:u32 offset:u64 total:u64 xxh3:u64 bytes   kind 6; the checksum is that of the bytes
 //! gone    = index:u64                         kind 7; there is no such checkpoint
-//! rejoin  = log_id:u64                        kind 8; the sender's log is new
-//! account = log_id:u64 term:u64 last_term:u64 last:u64 memory:u8   kind 9; note is taken of that log
+//! rejoin  = session:u64 round:u8              kind 8; the sender's log is new
+//! account = session:u64 term:u64 last_term:u64 last:u64 memory:u8 round:u8 cluster   kind 9; note is taken of that log
+//! cluster = id:u64 origin_term:u64 origin_index:u64
 //! part    = lane:u8 left:u32 bytes            kind 10; of a frame's kind and body, `left` bytes of it follow in further parts
 //! prove   = challenge:u64                     kind 11; the sender asks which log the receiver has
-//! proof   = log_id:u64 challenge:u64          kind 12; the sender's log, with the challenge that it was sent
-//! dispute = log_id:u64 term:u64 index:u64 entry_term:u64 last:u64   kind 13; the leader's entry in place of one that was acknowledged
+//! proof   = session:u64 challenge:u64 log:u64 cluster:u64   kind 12; the sender's log, with the challenge that it was sent
+//! dispute = session:u64 term:u64 index:u64 entry_term:u64 last:u64   kind 13; the leader's entry in place of one that was acknowledged
 //! ```
 //! - All numbers are little-endian.
 //! - There is no checksum but that of a piece: TCP's, and the log's own CRC on what is kept, are held to be enough.
@@ -31,6 +32,7 @@ use raft::eraftpb::Message;
 use thiserror::Error;
 
 use super::byte_chain::ByteChain;
+use super::cluster::{Cluster, ClusterId};
 use super::lease::{Echo, Stamp};
 use super::memo::LogEnd;
 use crate::checkpoint::ship::Shipment;
@@ -91,13 +93,13 @@ pub enum Frame {
     Shipment(Shipment),
     /// The sender's log is new; it wants note to be taken of that.
     Rejoin {
-        log_id: u64,
+        session: u64,
         /// 0 until all have taken note, then 1.
         round: u8,
     },
     /// The sender has taken note of that log.
     Account {
-        log_id: u64,
+        session: u64,
         /// The round in which it was asked.
         round: u8,
         account: Account,
@@ -106,14 +108,14 @@ pub enum Frame {
     Prove {
         challenge: u64,
     },
-    /// The sender's log, with the challenge that it was sent: so it can be reached at this member's address.
+    /// The sender's session and log, with the challenge that it was sent: so it can be reached at this member's address.
     Proof {
-        log_id: u64,
-        challenge: u64,
+        session: u64,
+        proof: LogProof,
     },
     /// The sender leads, and has another entry than the one that the receiver acknowledged.
     Dispute {
-        log_id: u64,
+        session: u64,
         dispute: Dispute,
     },
 }
@@ -130,6 +132,16 @@ pub struct Dispute {
     pub last: u64,
 }
 
+/// What a member says of its log, to a node that can reach it at its address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogProof {
+    /// The number that the member was sent there.
+    pub challenge: u64,
+    /// The log's random id.
+    pub log: u64,
+    pub cluster: ClusterId,
+}
+
 /// What a member tells another whose log is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -137,6 +149,8 @@ pub struct Account {
     /// Where its own log ends.
     pub end: LogEnd,
     pub memory: Memory,
+    /// That its own log belongs to.
+    pub cluster: Cluster,
 }
 
 /// Whether a member knows all that it ever said.
@@ -165,8 +179,8 @@ impl Memory {
 /// Raft messages that travel together, with what the lease needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RaftFrame {
-    /// The sender's log; 0 where it does not matter.
-    pub log_id: u64,
+    /// Of the sender's process on its log; 0 where it does not matter.
+    pub session: u64,
     /// Set by leaders.
     pub stamp: Option<Stamp>,
     /// Set by followers, in frames to their leader.
@@ -275,9 +289,9 @@ impl Frame {
             Frame::BeatAnswer { .. } => 8,
             Frame::Shipment(shipment) => shipment::body_bytes(shipment),
             Frame::Rejoin { .. } => 9,
-            Frame::Account { .. } => 34,
+            Frame::Account { .. } => 58,
             Frame::Prove { .. } => 8,
-            Frame::Proof { .. } => 16,
+            Frame::Proof { .. } => 32,
             Frame::Dispute { .. } => 40,
         }
     }
@@ -300,33 +314,37 @@ impl Frame {
                 out.put_u64_le(*term);
             }
             Frame::Shipment(shipment) => shipment::put(shipment, chain),
-            Frame::Rejoin { log_id, round } => {
+            Frame::Rejoin { session, round } => {
                 out.put_u8(KIND_REJOIN);
-                out.put_u64_le(*log_id);
+                out.put_u64_le(*session);
                 out.put_u8(*round);
             }
-            Frame::Account { log_id, round, account: Account { term, end, memory } } => {
+            Frame::Account { session, round, account: Account { term, end, memory, cluster } } => {
                 out.put_u8(KIND_ACCOUNT);
-                for number in [*log_id, *term, end.term, end.index] {
+                for number in [*session, *term, end.term, end.index] {
                     out.put_u64_le(number);
                 }
                 out.put_u8(*memory as u8);
                 out.put_u8(*round);
+                for number in [cluster.id.0, cluster.origin.term, cluster.origin.index] {
+                    out.put_u64_le(number);
+                }
             }
             Frame::Prove { challenge } => {
                 out.put_u8(KIND_PROVE);
                 out.put_u64_le(*challenge);
             }
-            Frame::Dispute { log_id, dispute: Dispute { term, index, entry_term, last } } => {
+            Frame::Dispute { session, dispute: Dispute { term, index, entry_term, last } } => {
                 out.put_u8(KIND_DISPUTE);
-                for number in [log_id, term, index, entry_term, last] {
+                for number in [session, term, index, entry_term, last] {
                     out.put_u64_le(*number);
                 }
             }
-            Frame::Proof { log_id, challenge } => {
+            Frame::Proof { session, proof: LogProof { challenge, log, cluster } } => {
                 out.put_u8(KIND_PROOF);
-                out.put_u64_le(*log_id);
-                out.put_u64_le(*challenge);
+                for number in [session, challenge, log, &cluster.0] {
+                    out.put_u64_le(*number);
+                }
             }
         }
     }
@@ -354,15 +372,12 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
             Frame::Shipment(shipment::decode(kind, &mut body)?)
         }
         KIND_REJOIN => Frame::Rejoin {
-            log_id: body.try_get_u64_le().map_err(|_| short("log id"))?,
+            session: body.try_get_u64_le().map_err(|_| short("session"))?,
             round: body.try_get_u8().map_err(|_| short("round"))?,
         },
         KIND_ACCOUNT => decode_account(&mut body)?,
         KIND_PROVE => Frame::Prove { challenge: body.try_get_u64_le().map_err(|_| short("challenge"))? },
-        KIND_PROOF => Frame::Proof {
-            log_id: body.try_get_u64_le().map_err(|_| short("log id"))?,
-            challenge: body.try_get_u64_le().map_err(|_| short("challenge"))?,
-        },
+        KIND_PROOF => decode_proof(&mut body)?,
         KIND_DISPUTE => decode_dispute(&mut body)?,
         kind => return Err(FrameError::UnknownKind { kind }),
     };
@@ -374,18 +389,28 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
 
 fn decode_account(body: &mut Bytes) -> Result<Frame, FrameError> {
     let mut number = || body.try_get_u64_le().map_err(|_| short("account"));
-    let (log_id, term) = (number()?, number()?);
+    let (session, term) = (number()?, number()?);
     let end = LogEnd { term: number()?, index: number()? };
     let memory = Memory::decode(body.try_get_u8().map_err(|_| short("account"))?)?;
     let round = body.try_get_u8().map_err(|_| short("round"))?;
-    Ok(Frame::Account { log_id, round, account: Account { term, end, memory } })
+    let mut number = || body.try_get_u64_le().map_err(|_| short("account"));
+    let id = ClusterId(number()?);
+    let cluster = Cluster { id, origin: LogEnd { term: number()?, index: number()? } };
+    Ok(Frame::Account { session, round, account: Account { term, end, memory, cluster } })
+}
+
+fn decode_proof(body: &mut Bytes) -> Result<Frame, FrameError> {
+    let mut number = || body.try_get_u64_le().map_err(|_| short("proof"));
+    let (session, challenge, log) = (number()?, number()?, number()?);
+    let proof = LogProof { challenge, log, cluster: ClusterId(number()?) };
+    Ok(Frame::Proof { session, proof })
 }
 
 fn decode_dispute(body: &mut Bytes) -> Result<Frame, FrameError> {
     let mut number = || body.try_get_u64_le().map_err(|_| short("dispute"));
-    let log_id = number()?;
+    let session = number()?;
     let dispute = Dispute { term: number()?, index: number()?, entry_term: number()?, last: number()? };
-    Ok(Frame::Dispute { log_id, dispute })
+    Ok(Frame::Dispute { session, dispute })
 }
 
 fn short(part: &'static str) -> FrameError {
@@ -420,7 +445,7 @@ mod tests {
     }
 
     fn some_frames() -> Vec<Frame> {
-        let raft = |stamp, echo, messages| Frame::Raft(RaftFrame { log_id: 77, stamp, echo, messages });
+        let raft = |stamp, echo, messages| Frame::Raft(RaftFrame { session: 77, stamp, echo, messages });
         let busy = Frame::Beat { term: 5, driver_is_busy: true };
         vec![
             raft(None, None, vec![]),
@@ -436,15 +461,20 @@ mod tests {
             piece(b"content"),
             piece(b""),
             Frame::Shipment(Shipment::Gone { index: 8 }),
-            Frame::Rejoin { log_id: 1 << 60, round: 1 },
+            Frame::Rejoin { session: 1 << 60, round: 1 },
             Frame::Account {
-                log_id: 5,
+                session: 5,
                 round: 1,
-                account: Account { term: 6, end: LogEnd { term: 4, index: 7 }, memory: Memory::Whole },
+                account: Account {
+                    term: 6,
+                    end: LogEnd { term: 4, index: 7 },
+                    memory: Memory::Whole,
+                    cluster: Cluster { id: ClusterId(8), origin: LogEnd { term: 1, index: 2 } },
+                },
             },
             Frame::Prove { challenge: u64::MAX },
-            Frame::Proof { log_id: 8, challenge: 9 },
-            Frame::Dispute { log_id: 8, dispute: Dispute { term: 7, index: 6, entry_term: 5, last: 9 } },
+            Frame::Proof { session: 8, proof: LogProof { challenge: 9, log: 10, cluster: ClusterId(11) } },
+            Frame::Dispute { session: 8, dispute: Dispute { term: 7, index: 6, entry_term: 5, last: 9 } },
         ]
     }
 
@@ -491,7 +521,7 @@ mod tests {
         message.set_msg_type(MessageType::MsgHeartbeat);
         (message.to, message.from) = (2, 1);
         let frame = Frame::Raft(RaftFrame {
-            log_id: 9,
+            session: 9,
             stamp: Some(Stamp { term: 1, sent_at_ms: 2, round: 3 }),
             echo: None,
             messages: vec![message],

@@ -1,50 +1,81 @@
-//! How two nodes greet: who dials says who it is and whom it wants; who is dialled answers whether it agrees.
+//! How two nodes greet: the dialler says which node it is and which it expects; the acceptor answers whether it agrees.
 //!
 //! ```text
 //! hello = magic:8 version:u16 length:u16 body      length counts the body; at most MAX_BODY_BYTES
-//! body  = verdict:u8 kind:u8 cluster:u64 node:u64 expected_node:u64 client_address:bytes
+//! body  = verdict:u8 kind:u8 key:u64 node:u64 expected_node:u64 cluster:u64 origin_term:u64 origin_index:u64 log:u64 session:u64
+//!         client_address:bytes
 //! ```
 //! - All numbers are little-endian. Both directions use the same layout; the dialler's verdict is 0.
 //! - Only the first three fields are fixed for ever, so that nodes of different versions can tell each other why they part.
-//! - Strangers are refused with a reason: other cluster, unknown node, a node that has this node's own id, or a dialler
-//!   that expected somebody else at this address.
+//! - Strangers are refused with a reason: another cluster, unknown node, a node that has this node's own id, a log that another has
+//!   replaced, or a dialler that expected another node at this address. Both sides tell their operators why, with both ids.
+//! - Clusters are told apart by their random ids (`cluster.rs`). Only where one of the two has none yet do members and
+//!   name count; addresses never do.
+//! - A member is the process that is reached at its address. If this node reaches another process there than the one that dials in its
+//!   name, it looks again ([`ConnectionKind::Probe`]), and refuses the one that it does not reach: that runs on a copy of a folder, or on
+//!   one that was replaced.
 //!
-//! Caveat: a greeting is a check against mistakes, not against attackers. Whoever can reach the peer port can claim to be a
+//! Caveat: a greeting is a check against mistakes, not against attackers. A stranger who can reach the peer port can claim to be a
 //! member; the port belongs in a private network.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
-use super::identity::{ClusterId, Identity, NodeId};
+use super::cluster::{Cluster, ClusterId};
+use super::identity::{GroupKey, Identity, NodeId};
+use super::memo::{LogEnd, MemberLog};
 
 /// The version of everything nodes say to each other.
 pub const PROTOCOL_VERSION: u16 = 5;
 
 const MAGIC: [u8; 8] = *b"PERDURA>";
 const HEADER_BYTES: usize = 8 + 2 + 2;
-const FIXED_BODY_BYTES: usize = 2 + 3 * 8;
+const FIXED_BODY_BYTES: usize = 2 + 8 * 8;
 /// Bounds what a stranger can make a node read.
 const MAX_BODY_BYTES: usize = 1024;
 /// The longest client address: a host name has at most 253 bytes.
 pub const MAX_ADDRESS_BYTES: usize = 300;
+/// How long a look at a member's address may take: less than a greeting.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionKind {
     Raft,
     Keepalive,
+    /// To see which process is reached; it ends with the greeting.
+    Probe,
 }
 
 /// How a node presents itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     pub kind: ConnectionKind,
-    pub cluster_id: ClusterId,
+    pub key: GroupKey,
     pub node_id: NodeId,
-    /// Whom the dialler wants; the dialler, in an answer.
+    /// The node that the dialler expects; the dialler, in an answer.
     pub expected_node: NodeId,
+    pub cluster: Cluster,
+    pub voice: Voice,
     /// Where clients reach this node, as host:port.
     pub client_address: String,
+}
+
+/// What tells a process from another that claims to be the same member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Voice {
+    /// The random id of its log.
+    pub log: u64,
+    /// Of this process on this log: what its frames bear. A copy of a folder has another.
+    pub session: u64,
 }
 
 /// Why a node was refused.
@@ -60,6 +91,12 @@ pub enum Refusal {
     SameNode,
     #[error("it was looking for another node at this address")]
     WrongAddress,
+    #[error("it has other members, or another --cluster-name")]
+    OtherGroup,
+    #[error("another log of that node has taken the place of its log")]
+    Replaced,
+    #[error("another process is reached at that node's address")]
+    Elsewhere,
 }
 
 /// Why a greeting came to nothing.
@@ -73,20 +110,74 @@ pub enum HelloError {
     Version { found: u16 },
     #[error("its greeting can't be read")]
     Malformed,
-    #[error("this node refused it: {0}")]
-    Refused(Refusal),
-    #[error("it refused this node: {0}")]
-    RefusedByPeer(Refusal),
+    #[error("this node refused it: {reason}")]
+    Refused { refusal: Refusal, reason: String },
+    #[error("it refused this node: {reason}")]
+    RefusedByPeer { refusal: Refusal, reason: String },
 }
 
-/// What a node knows when it judges a greeting.
+impl HelloError {
+    /// Whether only an operator can change it: trying again soon helps nobody.
+    pub(super) fn is_for_operators(&self) -> bool {
+        match self {
+            HelloError::Refused { refusal, .. } | HelloError::RefusedByPeer { refusal, .. } => matches!(
+                refusal,
+                Refusal::OtherCluster | Refusal::OtherGroup | Refusal::Replaced | Refusal::Elsewhere
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// What a node says of itself and knows when it judges a greeting. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Greeter {
     pub identity: Identity,
     pub client_address: String,
+    pub voice: Voice,
+    /// Where the others are reached, as host:port.
+    addresses: Arc<BTreeMap<NodeId, String>>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What changes while the node runs.
+#[derive(Debug, Default)]
+struct Known {
+    cluster: Cluster,
+    /// Logs that others have replaced.
+    replaced: BTreeSet<MemberLog>,
+    /// The sessions that were reached last at the members' addresses.
+    reached: BTreeMap<NodeId, u64>,
+    /// Links to members that wait before they dial again.
+    waiting: BTreeMap<NodeId, Arc<Notify>>,
 }
 
 impl Greeter {
+    pub fn new(identity: Identity, client_address: String, voice: Voice) -> Greeter {
+        Greeter { identity, client_address, voice, addresses: Arc::default(), known: Arc::default() }
+    }
+
+    /// The same, which knows where the others are reached.
+    pub fn reaching(self, peers: &[(NodeId, String)]) -> Greeter {
+        Greeter { addresses: Arc::new(peers.iter().cloned().collect()), ..self }
+    }
+
+    /// Says from now on that the node belongs to this cluster, and refuses these logs of members.
+    pub fn know(&self, cluster: Cluster, replaced: impl IntoIterator<Item = MemberLog>) {
+        let mut known = self.known.lock();
+        known.cluster = cluster;
+        known.replaced = replaced.into_iter().collect();
+    }
+
+    pub fn cluster(&self) -> Cluster {
+        self.known.lock().cluster
+    }
+
+    /// Notified when a member was let in that links may wait for.
+    pub(super) fn arrival_of(&self, peer: NodeId) -> Arc<Notify> {
+        self.known.lock().waiting.entry(peer).or_default().clone()
+    }
+
     /// Dials: presents this node to `expected_node` and returns how that one presented itself.
     pub(super) async fn dial<S>(
         &self,
@@ -101,42 +192,59 @@ impl Greeter {
         stream.write_all(&hello.encode(None)).await?;
         let (verdict, answer) = read_hello(stream).await?;
         if let Some(refusal) = verdict {
-            return Err(HelloError::RefusedByPeer(refusal));
+            let reason = self.reason(refusal, &hello, &answer, true);
+            return Err(HelloError::RefusedByPeer { refusal, reason });
         }
-        match answer.cluster_id == self.identity.cluster_id && answer.node_id == expected_node {
-            true => Ok(answer),
-            false => Err(HelloError::Refused(Refusal::WrongAddress)),
+        let refusal = match self.stranger(&answer) {
+            None if answer.node_id != expected_node => Some(Refusal::WrongAddress),
+            refusal => refusal,
+        };
+        if let Some(refusal) = refusal {
+            let reason = self.reason(refusal, &hello, &answer, false);
+            return Err(HelloError::Refused { refusal, reason });
         }
+        if kind != ConnectionKind::Probe {
+            self.known.lock().reached.insert(expected_node, answer.voice.session);
+        }
+        Ok(answer)
     }
 
-    /// Is dialled: judges who presents itself and answers.
+    /// Is dialled: judges how the dialler presents itself, and answers.
     pub(super) async fn accept<S>(&self, stream: &mut S) -> Result<Hello, HelloError>
     where
         S: AsyncReadExt + AsyncWriteExt + Unpin,
     {
-        let hello = match read_hello(stream).await {
-            Ok((_, hello)) => hello,
-            Err(error) => {
-                if matches!(error, HelloError::Version { .. }) {
-                    let answer = self.hello(ConnectionKind::Raft, 0);
-                    stream.write_all(&answer.encode(Some(Refusal::Version))).await?;
-                }
+        let (_, hello) = match read_hello(stream).await {
+            Ok(read) => read,
+            Err(error @ HelloError::Version { .. }) => {
+                let answer = self.hello(ConnectionKind::Raft, 0).encode(Some(Refusal::Version));
+                stream.write_all(&answer).await?;
                 return Err(error);
             }
+            Err(error) => return Err(error),
         };
-        let verdict = self.judge(&hello);
+        let verdict = match self.judge(&hello) {
+            None if self.is_elsewhere(&hello).await => Some(Refusal::Elsewhere),
+            verdict => verdict,
+        };
         let answer = self.hello(hello.kind, hello.node_id);
         stream.write_all(&answer.encode(verdict)).await?;
         match verdict {
-            Some(refusal) => Err(HelloError::Refused(refusal)),
-            None => Ok(hello),
+            Some(refusal) => {
+                let reason = self.reason(refusal, &answer, &hello, false);
+                Err(HelloError::Refused { refusal, reason })
+            }
+            None => {
+                self.arrival_of(hello.node_id).notify_waiters();
+                Ok(hello)
+            }
         }
     }
 
     fn judge(&self, hello: &Hello) -> Option<Refusal> {
         let own = &self.identity;
-        if hello.cluster_id != own.cluster_id {
-            return Some(Refusal::OtherCluster);
+        if let Some(refusal) = self.stranger(hello) {
+            return Some(refusal);
         }
         if hello.node_id == own.node_id {
             return Some(Refusal::SameNode);
@@ -144,16 +252,93 @@ impl Greeter {
         if !own.members.contains(&hello.node_id) {
             return Some(Refusal::UnknownNode);
         }
+        if self.known.lock().replaced.contains(&(hello.node_id, hello.voice.log)) {
+            return Some(Refusal::Replaced);
+        }
         (hello.expected_node != own.node_id).then_some(Refusal::WrongAddress)
+    }
+
+    /// Whether a node belongs to another cluster. Where both know theirs, nothing else counts.
+    fn stranger(&self, hello: &Hello) -> Option<Refusal> {
+        let own = self.cluster();
+        if !own.may_be(&hello.cluster) {
+            return Some(Refusal::OtherCluster);
+        }
+        let is_known = own.id == hello.cluster.id && !own.id.is_none();
+        (!is_known && hello.key != self.identity.key).then_some(Refusal::OtherGroup)
+    }
+
+    /// Whether another process than the one that dials is reached at its node's address.
+    async fn is_elsewhere(&self, hello: &Hello) -> bool {
+        let reached = self.known.lock().reached.get(&hello.node_id).copied();
+        let session = hello.voice.session;
+        let Some(address) = self.addresses.get(&hello.node_id) else { return false };
+        if hello.kind == ConnectionKind::Probe || reached.is_none_or(|reached| reached == session) {
+            return false;
+        }
+        // The process that was reached may have ended since.
+        let probe = timeout(PROBE_TIMEOUT, async {
+            let mut stream = TcpStream::connect(address).await?;
+            Box::pin(self.dial(&mut stream, ConnectionKind::Probe, hello.node_id)).await
+        });
+        match probe.await {
+            Ok(Ok(answer)) if answer.voice.session == session => {
+                self.known.lock().reached.insert(hello.node_id, session);
+                false
+            }
+            Ok(Ok(_)) => true,
+            // None is reached there now: nothing that the dialler says counts before it proves its log (`node/logs.rs`).
+            Ok(Err(_)) | Err(_) => false,
+        }
     }
 
     fn hello(&self, kind: ConnectionKind, expected_node: NodeId) -> Hello {
         Hello {
             kind,
-            cluster_id: self.identity.cluster_id,
+            key: self.identity.key,
             node_id: self.identity.node_id,
             expected_node,
+            cluster: self.cluster(),
+            voice: self.voice,
             client_address: self.client_address.clone(),
+        }
+    }
+
+    /// What an operator is told of a refusal: by this node, or by the other one.
+    fn reason(&self, refusal: Refusal, own: &Hello, other: &Hello, is_refused: bool) -> String {
+        let (ours, theirs) = (own.cluster, other.cluster);
+        match refusal {
+            Refusal::OtherCluster if ours.is_other_moment_of(&theirs) => format!(
+                "it was restored to entry {} of term {}, this node to entry {} of term {}: restore all members of a group with the same \
+                 --to-index",
+                theirs.origin.index, theirs.origin.term, ours.origin.index, ours.origin.term
+            ),
+            Refusal::OtherCluster => format!(
+                "it belongs to cluster {}, this node to cluster {}: one of them is a stranger at this address; stop it, or empty its folder \
+                 if it is to join",
+                theirs.id, ours.id
+            ),
+            Refusal::Replaced if is_refused => format!(
+                "another log of node {} has taken the place of this node's log {:#018x}: stop this node, or start it with an empty folder",
+                own.node_id, own.voice.log
+            ),
+            Refusal::Replaced => format!(
+                "another log of node {} has taken the place of its log {:#018x}: it runs on a folder that was replaced; stop it, or \
+                 start it with an empty folder",
+                other.node_id, other.voice.log
+            ),
+            Refusal::Elsewhere if is_refused => format!(
+                "it reaches another process as node {} at the address in its --initial-cluster: this node runs on a copy of that folder, or \
+                 has moved; stop this node, or give all members its new address",
+                own.node_id
+            ),
+            Refusal::Elsewhere => format!(
+                "node {} is reached at {}, and is another process: the one that dials runs on a copy of its folder, or on one that was \
+                 replaced; stop it",
+                other.node_id,
+                self.addresses.get(&other.node_id).map_or("its address", String::as_str)
+            ),
+            other => other.to_string(),
         }
     }
 }
@@ -168,7 +353,11 @@ impl Hello {
         bytes.extend(body_bytes.to_le_bytes());
         bytes.push(verdict.map_or(0, Refusal::code));
         bytes.push(self.kind.code());
-        for number in [self.cluster_id.0, self.node_id, self.expected_node] {
+        let Cluster { id, origin } = self.cluster;
+        let Voice { log, session } = self.voice;
+        let numbers =
+            [self.key.0, self.node_id, self.expected_node, id.0, origin.term, origin.index, log, session];
+        for number in numbers {
             bytes.extend(number.to_le_bytes());
         }
         bytes.extend(address);
@@ -185,11 +374,14 @@ impl Hello {
             let bytes = fixed.get(2 + place * 8..)?.first_chunk::<8>()?;
             Some(u64::from_le_bytes(*bytes))
         };
+        let origin = LogEnd { term: number(4)?, index: number(5)? };
         let hello = Hello {
             kind: ConnectionKind::from_code(fixed[1])?,
-            cluster_id: ClusterId(number(0)?),
+            key: GroupKey(number(0)?),
             node_id: number(1)?,
             expected_node: number(2)?,
+            cluster: Cluster { id: ClusterId(number(3)?), origin },
+            voice: Voice { log: number(6)?, session: number(7)? },
             client_address: String::from_utf8(address.to_vec()).ok()?,
         };
         (address.len() <= MAX_ADDRESS_BYTES).then_some((verdict, hello))
@@ -219,25 +411,31 @@ where
 }
 
 impl ConnectionKind {
+    const ALL: [ConnectionKind; 3] = [ConnectionKind::Raft, ConnectionKind::Keepalive, ConnectionKind::Probe];
+
     fn code(self) -> u8 {
         match self {
             ConnectionKind::Raft => 1,
             ConnectionKind::Keepalive => 2,
+            ConnectionKind::Probe => 3,
         }
     }
 
     fn from_code(code: u8) -> Option<ConnectionKind> {
-        [ConnectionKind::Raft, ConnectionKind::Keepalive].into_iter().find(|kind| kind.code() == code)
+        ConnectionKind::ALL.into_iter().find(|kind| kind.code() == code)
     }
 }
 
 impl Refusal {
-    const ALL: [Refusal; 5] = [
+    const ALL: [Refusal; 8] = [
         Refusal::Version,
         Refusal::OtherCluster,
         Refusal::UnknownNode,
         Refusal::SameNode,
         Refusal::WrongAddress,
+        Refusal::OtherGroup,
+        Refusal::Replaced,
+        Refusal::Elsewhere,
     ];
 
     fn code(self) -> u8 {
@@ -247,6 +445,9 @@ impl Refusal {
             Refusal::UnknownNode => 3,
             Refusal::SameNode => 4,
             Refusal::WrongAddress => 5,
+            Refusal::OtherGroup => 6,
+            Refusal::Replaced => 7,
+            Refusal::Elsewhere => 8,
         }
     }
 
@@ -256,101 +457,4 @@ impl Refusal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn greeter(cluster: u64, node_id: NodeId) -> Greeter {
-        let mut members = vec![1, 2, 3];
-        if node_id > 3 {
-            members.push(node_id);
-        }
-        let identity = Identity::new(ClusterId(cluster), node_id, members);
-        Greeter {
-            identity: identity.expect("a valid identity"),
-            client_address: format!("host{node_id}:6379"),
-        }
-    }
-
-    async fn meet(
-        dialler: &Greeter,
-        expected: NodeId,
-        accepter: &Greeter,
-    ) -> (Result<Hello, HelloError>, Result<Hello, HelloError>) {
-        let (mut near, mut far) = tokio::io::duplex(4096);
-        tokio::join!(dialler.dial(&mut near, ConnectionKind::Raft, expected), accepter.accept(&mut far))
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn members_learn_each_others_client_addresses() -> Result<(), HelloError> {
-        let (dialled, accepted) = meet(&greeter(7, 1), 2, &greeter(7, 2)).await;
-        assert_eq!(dialled?.client_address, "host2:6379");
-        let accepted = accepted?;
-        assert_eq!(accepted.client_address, "host1:6379");
-        assert_eq!((accepted.node_id, accepted.kind), (1, ConnectionKind::Raft));
-        Ok(())
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn strangers_are_told_why_they_are_refused() {
-        let cases = [
-            (greeter(8, 1), 2, Refusal::OtherCluster),
-            (greeter(7, 2), 2, Refusal::SameNode),
-            (greeter(7, 9), 2, Refusal::UnknownNode),
-            (greeter(7, 1), 3, Refusal::WrongAddress),
-        ];
-        let accepter = greeter(7, 2);
-        for (dialler, expected, reason) in cases {
-            let (dialled, accepted) = meet(&dialler, expected, &accepter).await;
-            assert!(matches!(dialled, Err(HelloError::RefusedByPeer(r)) if r == reason));
-            assert!(matches!(accepted, Err(HelloError::Refused(r)) if r == reason));
-        }
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn another_version_is_named_to_both_sides() -> Result<(), HelloError> {
-        let (mut near, mut far) = tokio::io::duplex(4096);
-        let accepter = greeter(7, 2);
-        let mut bytes = greeter(7, 1).hello(ConnectionKind::Raft, 2).encode(None);
-        bytes[8] = 77;
-        near.write_all(&bytes).await?;
-        let accepted = accepter.accept(&mut far).await;
-        assert!(matches!(accepted, Err(HelloError::Version { found: 77 })));
-        let (verdict, _) = read_hello(&mut near).await?;
-        assert_eq!(verdict, Some(Refusal::Version));
-        Ok(())
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn other_protocols_and_long_greetings_are_turned_away() -> Result<(), HelloError> {
-        let long = [&MAGIC[..], &PROTOCOL_VERSION.to_le_bytes(), &u16::MAX.to_le_bytes()].concat();
-        for bytes in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), long] {
-            let (mut near, mut far) = tokio::io::duplex(4096);
-            near.write_all(&bytes).await?;
-            let accepted = greeter(7, 2).accept(&mut far).await;
-            assert!(matches!(accepted, Err(HelloError::NotAPeer | HelloError::Malformed)));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn the_bytes_of_a_hello_never_change_between_releases() {
-        let hello = Hello {
-            kind: ConnectionKind::Keepalive,
-            cluster_id: ClusterId(0x0102),
-            node_id: 3,
-            expected_node: 4,
-            client_address: "a:1".into(),
-        };
-        let golden = [
-            &b"PERDURA>"[..],
-            &[5, 0, 29, 0, 0, 2],
-            &[2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0],
-            &[4, 0, 0, 0, 0, 0, 0, 0],
-            b"a:1",
-        ];
-        let bytes = hello.encode(None);
-        assert_eq!(bytes, golden.concat());
-        assert_eq!(Hello::decode(&bytes[HEADER_BYTES..]), Some((None, hello)));
-        assert_eq!(Hello::decode(&bytes[HEADER_BYTES..bytes.len() - 4]), None);
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
-//! Who a node is: its cluster, its own id, and the ids of all members.
+//! Which node this is, which members its group has, and how the nodes of a group find each other.
 //!
-//! - The cluster id follows from the initial members and their addresses, or from the name that the operator gave and the
-//!   members' ids, so that all nodes of a new cluster arrive at the same one without talking. It never changes afterwards.
-//! - The identity is written into the log when the log is created. A later start with another identity is refused, for
-//!   a log under a wrong name can make a cluster forget what it acknowledged.
-//! - A named cluster's nodes may have different addresses for one another (translated by a network, or by a proxy), and
-//!   may move. Two clusters made of the same addresses, one after the other, can be told apart only by a name.
+//! - Which cluster a log belongs to is a random id that the log brings (`cluster.rs`). The group's key only says which nodes may form
+//!   one: it follows from the members' ids and from the name that the operator gave. Addresses are no part of it: nodes may move, and may
+//!   have different addresses for one another (translated by a network, or by a proxy).
+//! - The identity is written into the log when the log is created. A later start as another node, or with other members, is refused, for
+//!   a log under a wrong identity can make a cluster forget what it acknowledged.
+//! - Older builds told clusters apart by names and addresses alone, and wrote a hash of those into the log. A log of theirs starts where
+//!   that hash is right; from its first entry by this build on, names and addresses are free.
 
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3Default;
@@ -15,19 +16,19 @@ use super::memo;
 /// The id of a node, unique in its cluster and never zero.
 pub type NodeId = u64;
 
-/// The id of a cluster.
+/// What the nodes of a group have in common before their logs know a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClusterId(pub u64);
+pub struct GroupKey(pub u64);
 
-impl std::fmt::Display for ClusterId {
+impl std::fmt::Display for GroupKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}", self.0)
     }
 }
 
-impl ClusterId {
-    /// The id of the cluster of this name (may be empty) with these initial members and peer addresses, in any order.
-    pub fn derive(name: &str, members: &[(NodeId, String)]) -> ClusterId {
+impl GroupKey {
+    /// What older builds made of this name (may be empty) and these initial members and peer addresses, in any order.
+    pub fn derive(name: &str, members: &[(NodeId, String)]) -> GroupKey {
         let mut members: Vec<_> = members.iter().collect();
         members.sort_unstable();
         let mut hash = Xxh3Default::new();
@@ -36,13 +37,13 @@ impl ClusterId {
             hash.update(&id.to_le_bytes());
             hash_text(&mut hash, address);
         }
-        ClusterId(hash.digest())
+        GroupKey(hash.digest())
     }
 
-    /// The id of the cluster of this name with these initial members, wherever they are.
-    pub fn named(name: &str, members: &[NodeId]) -> ClusterId {
+    /// The key of the group of this name (may be empty) with these members, wherever they are.
+    pub fn named(name: &str, members: &[NodeId]) -> GroupKey {
         let nowhere: Vec<_> = members.iter().map(|id| (*id, String::new())).collect();
-        ClusterId::derive(name, &nowhere)
+        GroupKey::derive(name, &nowhere)
     }
 }
 
@@ -54,10 +55,12 @@ fn hash_text(hash: &mut Xxh3Default, text: &str) {
 /// A node's place in its cluster, as its log remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    pub cluster_id: ClusterId,
+    pub key: GroupKey,
     pub node_id: NodeId,
     /// All voters in rising order of their ids, this node among them.
     pub members: Vec<NodeId>,
+    /// What older builds call the cluster under the same settings.
+    pub older_key: GroupKey,
 }
 
 /// Why an identity can't be used.
@@ -71,13 +74,16 @@ pub enum IdentityError {
     NotAMember { node_id: NodeId, members: Vec<NodeId> },
     #[error("a cluster has at most {MAX_MEMBERS} members, not {count}")]
     TooManyMembers { count: usize },
-    #[error("the log belongs to cluster {stored}, but the configuration makes cluster {configured}")]
-    OtherCluster { stored: ClusterId, configured: ClusterId },
+    #[error(
+        "an older build wrote this log under another --cluster-name, or other addresses: {stored}, where these settings make \
+         {configured}. Start it with those that it had; from its next write on both may change"
+    )]
+    OtherSettings { stored: GroupKey, configured: GroupKey },
     #[error("the log belongs to node {stored}, but the configuration says this is node {configured}")]
     OtherNode { stored: NodeId, configured: NodeId },
     #[error("the log knows the members {stored:?}, but the configuration names {configured:?}")]
     OtherMembers { stored: Vec<NodeId>, configured: Vec<NodeId> },
-    #[error("the log's metadata has version {found}; this build reads version {FORMAT_VERSION}")]
+    #[error("the log's metadata has version {found}, which is newer than this build")]
     UnknownVersion { found: u8 },
     #[error("the log's metadata is {found} bytes long where {expected} were expected")]
     WrongLength { found: usize, expected: usize },
@@ -91,14 +97,15 @@ pub(super) const HEADER_BYTES: usize = 1 + 8 + 8 + 8;
 
 impl Identity {
     /// The identity of `node_id` among `members`, which may come in any order.
-    pub fn new(
-        cluster_id: ClusterId,
-        node_id: NodeId,
-        mut members: Vec<NodeId>,
-    ) -> Result<Identity, IdentityError> {
+    pub fn new(key: GroupKey, node_id: NodeId, mut members: Vec<NodeId>) -> Result<Identity, IdentityError> {
         members.sort_unstable();
         check_members(node_id, &members)?;
-        Ok(Identity { cluster_id, node_id, members })
+        Ok(Identity { key, node_id, members, older_key: key })
+    }
+
+    /// The same, and what older builds call the cluster.
+    pub fn once_called(self, older_key: GroupKey) -> Identity {
+        Identity { older_key, ..self }
     }
 
     /// This node's place among the members.
@@ -111,10 +118,11 @@ impl Identity {
         self.members.len() / 2 + 1
     }
 
-    /// The bytes kept in the log: version, cluster id, node id, number of members, members; all little-endian.
-    pub fn encode(&self) -> Vec<u8> {
+    /// As older builds kept it in the log: version, key, node id, number of members, members; all little-endian. `memo.rs` has what is
+    /// kept now.
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT_VERSION];
-        let fixed = [self.cluster_id.0, self.node_id, self.members.len() as u64];
+        let fixed = [self.key.0, self.node_id, self.members.len() as u64];
         for number in fixed.iter().chain(&self.members) {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -133,7 +141,7 @@ impl Identity {
         }
         let numbers: Vec<u64> =
             bytes[1..].as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
-        let [cluster_id, node_id, count, members @ ..] = numbers.as_slice() else {
+        let [key, node_id, count, members @ ..] = numbers.as_slice() else {
             return Err(wrong_length(bytes, HEADER_BYTES));
         };
         let whole = HEADER_BYTES + members.len() * 8 == bytes.len();
@@ -141,10 +149,10 @@ impl Identity {
             let expected = HEADER_BYTES.saturating_add((*count as usize).saturating_mul(8));
             return Err(wrong_length(bytes, expected));
         }
-        Identity::new(ClusterId(*cluster_id), *node_id, members.to_vec())
+        Identity::new(GroupKey(*key), *node_id, members.to_vec())
     }
 
-    /// Refuses to go on under a configured identity that is not the stored one.
+    /// Refuses a configured identity that is not the stored one.
     pub fn check_same(&self, configured: &Identity) -> Result<(), IdentityError> {
         if self.node_id != configured.node_id {
             return Err(IdentityError::OtherNode { stored: self.node_id, configured: configured.node_id });
@@ -155,13 +163,13 @@ impl Identity {
                 configured: configured.members.clone(),
             });
         }
-        if self.cluster_id != configured.cluster_id {
-            return Err(IdentityError::OtherCluster {
-                stored: self.cluster_id,
-                configured: configured.cluster_id,
-            });
-        }
         Ok(())
+    }
+
+    /// Refuses a log that an older build wrote under another name, or with other addresses.
+    pub fn check_settings(&self, configured: &Identity) -> Result<(), IdentityError> {
+        let (stored, configured) = (self.key, configured.older_key);
+        if stored == configured { Ok(()) } else { Err(IdentityError::OtherSettings { stored, configured }) }
     }
 }
 
@@ -195,34 +203,34 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_id_depends_on_name_members_and_addresses_but_not_on_their_order() {
-        let id = ClusterId::derive("", &members(&[1, 2, 3]));
-        assert_eq!(id, ClusterId::derive("", &members(&[3, 1, 2])));
-        assert_ne!(id, ClusterId::derive("blue", &members(&[1, 2, 3])));
-        assert_ne!(id, ClusterId::derive("", &members(&[1, 2])));
+    fn what_older_builds_derive_depends_on_name_members_and_addresses_but_not_on_their_order() {
+        let id = GroupKey::derive("", &members(&[1, 2, 3]));
+        assert_eq!(id, GroupKey::derive("", &members(&[3, 1, 2])));
+        assert_ne!(id, GroupKey::derive("blue", &members(&[1, 2, 3])));
+        assert_ne!(id, GroupKey::derive("", &members(&[1, 2])));
         let mut moved = members(&[1, 2, 3]);
         moved[0].1 = "elsewhere:1".into();
-        assert_ne!(id, ClusterId::derive("", &moved));
+        assert_ne!(id, GroupKey::derive("", &moved));
     }
 
     #[test]
     fn a_name_takes_the_place_of_the_addresses() {
-        let id = ClusterId::named("blue", &[1, 2, 3]);
-        assert_eq!(id, ClusterId::named("blue", &[3, 2, 1]));
-        assert_ne!(id, ClusterId::named("green", &[1, 2, 3]));
-        assert_ne!(id, ClusterId::named("blue", &[1, 2]));
+        let id = GroupKey::named("blue", &[1, 2, 3]);
+        assert_eq!(id, GroupKey::named("blue", &[3, 2, 1]));
+        assert_ne!(id, GroupKey::named("green", &[1, 2, 3]));
+        assert_ne!(id, GroupKey::named("blue", &[1, 2]));
         assert_eq!(id.to_string(), "43446b6f6e9f1f88");
     }
 
     #[test]
     fn the_derivation_never_changes_between_releases() {
-        let id = ClusterId::derive("blue", &members(&[1, 2, 3]));
+        let id = GroupKey::derive("blue", &members(&[1, 2, 3]));
         assert_eq!(id.to_string(), "512f7b5f02bbe356");
     }
 
     #[test]
     fn an_identity_survives_its_bytes_and_damage_is_refused() -> Result<(), IdentityError> {
-        let identity = Identity::new(ClusterId(7), 2, vec![3, 2, 1])?;
+        let identity = Identity::new(GroupKey(7), 2, vec![3, 2, 1])?;
         let bytes = identity.encode();
         assert_eq!(Identity::decode(&bytes)?, identity);
         for cut in 0..bytes.len() {
@@ -236,7 +244,7 @@ mod tests {
 
     #[test]
     fn impossible_members_are_refused() {
-        let make = |node, ids: &[NodeId]| Identity::new(ClusterId(1), node, ids.to_vec());
+        let make = |node, ids: &[NodeId]| Identity::new(GroupKey(1), node, ids.to_vec());
         assert_eq!(make(0, &[0, 1]), Err(IdentityError::ZeroNodeId));
         let twice = Err(IdentityError::DuplicateMember { id: 2 });
         assert_eq!(make(1, &[2, 1, 2]), twice);
@@ -247,13 +255,19 @@ mod tests {
 
     #[test]
     fn another_configuration_than_the_stored_one_is_named() -> Result<(), IdentityError> {
-        let stored = Identity::new(ClusterId(1), 1, vec![1, 2, 3])?;
-        let other_node = Identity::new(ClusterId(1), 2, vec![1, 2, 3])?;
-        let other_cluster = Identity::new(ClusterId(2), 1, vec![1, 2, 3])?;
-        let other_members = Identity::new(ClusterId(1), 1, vec![1])?;
+        let stored = Identity::new(GroupKey(1), 1, vec![1, 2, 3])?;
+        let other_node = Identity::new(GroupKey(1), 2, vec![1, 2, 3])?;
+        let renamed = Identity::new(GroupKey(2), 1, vec![1, 2, 3])?;
+        let other_members = Identity::new(GroupKey(1), 1, vec![1])?;
         assert_eq!(stored.check_same(&stored), Ok(()));
         assert!(matches!(stored.check_same(&other_node), Err(IdentityError::OtherNode { .. })));
-        assert!(matches!(stored.check_same(&other_cluster), Err(IdentityError::OtherCluster { .. })));
+        assert_eq!(
+            stored.check_same(&renamed),
+            Ok(()),
+            "names and addresses only say how nodes find each other"
+        );
+        assert!(matches!(stored.check_settings(&renamed), Err(IdentityError::OtherSettings { .. })));
+        assert_eq!(stored.check_settings(&renamed.once_called(GroupKey(1))), Ok(()));
         assert!(matches!(stored.check_same(&other_members), Err(IdentityError::OtherMembers { .. })));
         Ok(())
     }

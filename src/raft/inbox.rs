@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::frame::{Account, Dispute, Frame, RaftFrame};
+use super::frame::{Account, Dispute, Frame, LogProof, RaftFrame};
 use super::identity::NodeId;
 use crate::checkpoint::ship::Shipment;
 
@@ -25,15 +25,15 @@ pub enum PeerEvent {
     /// A message for the local subscribers.
     Publish(Bytes),
     /// For [`Node::step_rejoin`](super::node::Node::step_rejoin).
-    Rejoin { log_id: u64, round: u8 },
+    Rejoin { session: u64, round: u8 },
     /// For [`Node::step_account`](super::node::Node::step_account).
-    Account { log_id: u64, round: u8, account: Account },
+    Account { session: u64, round: u8, account: Account },
     /// For [`Node::step_prove`](super::node::Node::step_prove).
     Prove { challenge: u64 },
     /// For [`Node::step_proof`](super::node::Node::step_proof).
-    Proof { log_id: u64, challenge: u64 },
+    Proof { session: u64, proof: LogProof },
     /// For [`Node::step_dispute`](super::node::Node::step_dispute).
-    Dispute { log_id: u64, dispute: Dispute },
+    Dispute { session: u64, dispute: Dispute },
     /// For whoever sends and fetches checkpoints.
     Shipment(Shipment),
     /// For [`Node::step_beat`](super::node::Node::step_beat): a leader's keepalive thread.
@@ -163,11 +163,11 @@ impl From<Frame> for PeerEvent {
             Frame::Raft(frame) => PeerEvent::Raft(frame),
             Frame::Publish(payload) => PeerEvent::Publish(payload),
             Frame::Shipment(shipment) => PeerEvent::Shipment(shipment),
-            Frame::Rejoin { log_id, round } => PeerEvent::Rejoin { log_id, round },
-            Frame::Account { log_id, round, account } => PeerEvent::Account { log_id, round, account },
+            Frame::Rejoin { session, round } => PeerEvent::Rejoin { session, round },
+            Frame::Account { session, round, account } => PeerEvent::Account { session, round, account },
             Frame::Prove { challenge } => PeerEvent::Prove { challenge },
-            Frame::Proof { log_id, challenge } => PeerEvent::Proof { log_id, challenge },
-            Frame::Dispute { log_id, dispute } => PeerEvent::Dispute { log_id, dispute },
+            Frame::Proof { session, proof } => PeerEvent::Proof { session, proof },
+            Frame::Dispute { session, dispute } => PeerEvent::Dispute { session, dispute },
             Frame::Beat { term, .. } => PeerEvent::Beat { term },
             Frame::BeatAnswer { term } => PeerEvent::BeatAnswer { term },
         }

@@ -5,7 +5,8 @@
 //! - The lanes are bounded. While a frame's lane is full, or there is no connection, it is dropped and the sender is told.
 //! - The kernel holds little that it has not sent (`socket.rs`), so that a heartbeat overtakes the freight that waits here.
 //! - A broken connection loses what waited, so the frames of a lane that do arrive are always in order. The link dials again, after
-//!   a pause that doubles up to [`MAX_PAUSE`].
+//!   a pause that doubles up to [`MAX_PAUSE`]; up to [`MAX_STRANGER_PAUSE`] where it was refused as a stranger, or at once when the peer itself
+//!   has dialled and was let in.
 
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use super::socket;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// The same where one of the two has refused the other for a reason that only an operator can change.
+const MAX_STRANGER_PAUSE: Duration = Duration::from_secs(30);
 /// How long connecting and greeting may take.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -107,8 +110,9 @@ impl Link {
 
     /// Dials, greets, and keeps the connection until it breaks; again and again, until the task is dropped.
     pub(super) async fn run(self: Arc<Link>, greeter: Greeter, watcher: Arc<dyn LinkWatcher>) {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut longest) = (FIRST_PAUSE, MAX_PAUSE);
         let mut last_complaint = String::new();
+        let arrival = greeter.arrival_of(self.target.peer);
         loop {
             match self.connect(&greeter).await {
                 Ok((stream, hello)) => {
@@ -120,10 +124,15 @@ impl Link {
                     pause = FIRST_PAUSE;
                     last_complaint.clear();
                 }
-                Err(error) => self.complain_once(&error, &mut last_complaint),
+                Err(error) => {
+                    longest = if error.is_for_operators() { MAX_STRANGER_PAUSE } else { MAX_PAUSE };
+                    self.complain_once(&error, &mut last_complaint);
+                }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(longest),
+                () = arrival.notified() => pause = FIRST_PAUSE,
+            }
         }
     }
 

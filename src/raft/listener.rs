@@ -1,10 +1,10 @@
 //! The peer port: greets who connects, and reads what peers send.
 //!
 //! - A peer has at most one connection of each kind; a new one ends the old one, so that what a peer says stays in order.
-//! - Only members are read from. Strangers get a reason and are closed; the same complaint is logged once in a row.
+//! - Only members are read from. Strangers get a reason and are closed; the same complaint is logged once.
 //! - At most [`MAX_GREETINGS`] connections are being greeted at a time, each for at most [`GREETING_TIMEOUT`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,8 @@ use super::socket;
 use super::task::OwnedTask;
 
 const MAX_GREETINGS: usize = 64;
+/// Complaints that are remembered, so that each is logged once.
+const MAX_COMPLAINTS: usize = 64;
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A listener that can't accept (out of file descriptors, say) tries again after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -36,7 +38,7 @@ pub(super) struct Listener {
     pub watcher: Arc<dyn LinkWatcher>,
     pub keepalive: Option<KeepaliveHandle>,
     readers: Mutex<HashMap<NodeId, OwnedTask>>,
-    last_complaint: Mutex<String>,
+    complaints: Mutex<BTreeSet<String>>,
 }
 
 impl Listener {
@@ -52,7 +54,7 @@ impl Listener {
             watcher,
             keepalive,
             readers: Mutex::default(),
-            last_complaint: Mutex::default(),
+            complaints: Mutex::default(),
         }
     }
 
@@ -88,6 +90,9 @@ impl Listener {
         let Some((stream, hello)) = self.greet(stream, from).await else {
             return;
         };
+        if hello.kind == ConnectionKind::Probe {
+            return;
+        }
         self.watcher.connected(&hello);
         match (hello.kind, &self.keepalive) {
             (ConnectionKind::Raft, _) => {
@@ -96,7 +101,7 @@ impl Listener {
                 self.readers.lock().insert(hello.node_id, task);
             }
             (ConnectionKind::Keepalive, Some(keepalive)) => keepalive.hand_over(hello.node_id, stream),
-            (ConnectionKind::Keepalive, None) => {}
+            (ConnectionKind::Keepalive, None) | (ConnectionKind::Probe, _) => {}
         }
     }
 
@@ -117,10 +122,12 @@ impl Listener {
 
     fn complain_once(&self, from: SocketAddr, error: &HelloError) {
         let complaint = format!("{} {error}", from.ip());
-        let mut last = self.last_complaint.lock();
-        if *last != complaint {
+        let mut complaints = self.complaints.lock();
+        if complaints.len() >= MAX_COMPLAINTS {
+            complaints.clear();
+        }
+        if complaints.insert(complaint) {
             tracing::warn!(%from, %error, "refused a connection to the peer port");
-            *last = complaint;
         }
     }
 }

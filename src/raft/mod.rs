@@ -6,7 +6,7 @@
 //! | `storage` | the log as raft sees it |
 //! | `lease` | when a leader may answer reads alone, and why that is right |
 //! | `timing` | ticks, heartbeats, election timeouts, leases |
-//! | `identity` | cluster id, node id, members; `memo`: what a log remembers of its node beside that |
+//! | `identity`, `cluster` | node id and members, and how nodes find each other; which cluster a log belongs to; `memo`: what a log remembers of its node beside that |
 //! | `outbox` | what leaves a node |
 //! | `inbox` | what arrived and waits for the driver |
 //! | `transport`, `link`, `listener` | TCP between nodes |
@@ -16,6 +16,7 @@
 //! | `status` | what a node tells of itself |
 
 mod byte_chain;
+pub mod cluster;
 pub mod frame;
 pub mod hello;
 pub mod identity;

@@ -25,7 +25,9 @@ use perdura_wal::{CommitStats, Disk, Position, Wal};
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{INVALID_ID, RawNode, Ready, StateRole};
 
+use super::cluster::{Cluster, ClusterId};
 use super::frame::Frame;
+use super::hello::Voice;
 use super::identity::{Identity, NodeId};
 use super::lease::{Echo, LeaderLease, Promise, ReadRound, RoundState};
 use super::logger::tracing_logger;
@@ -52,7 +54,7 @@ use admission::Refusals;
 pub use config::NodeConfig;
 use contradiction::Contradictions;
 pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
-use logs::LogBook;
+use logs::{LogBook, session_of};
 pub use offer::Offer;
 use offer::Offers;
 use pace::Waiting;
@@ -113,8 +115,8 @@ pub struct Node<D: Disk> {
     unreachable: Vec<NodeId>,
     offers: Offers,
     waiting: Waiting,
-    /// This node's own log.
-    log_id: u64,
+    /// This process on this node's own log.
+    voice: Voice,
     log_book: LogBook,
     hearings: Hearings,
     /// When each peer was heard last, in this node's monotonic ms.
@@ -151,7 +153,7 @@ impl<D: Disk> Node<D> {
         if !is_alone {
             storage.lengthen_promises(promise_ms)?;
         }
-        let log_id = storage.log_id();
+        let voice = Voice { log: storage.log_id(), session: session_of(storage.log_id(), config.secret) };
         let others: Vec<_> = others_of(identity).collect();
         let shown_until = storage.last_entry();
         let applied_term = raft::Storage::term(&storage, applied)?;
@@ -168,7 +170,7 @@ impl<D: Disk> Node<D> {
             unreachable: Vec::new(),
             offers: Offers::default(),
             waiting: Waiting::default(),
-            log_id,
+            voice,
             log_book: LogBook::new(config.secret),
             hearings: Hearings::default(),
             heard_ms: BTreeMap::new(),
@@ -466,7 +468,7 @@ impl<D: Disk> Node<D> {
         }
         let stamp = leads.then(|| self.lease.stamp(now_ms));
         for (to, mut frame) in outbox::group_by_peer(messages) {
-            frame.log_id = self.log_id;
+            frame.session = self.voice.session;
             frame.stamp = stamp;
             frame.echo = self.echo_for(to);
             if !out.send(to, &Frame::Raft(frame)) {
@@ -553,6 +555,26 @@ impl<D: Disk> Node<D> {
     /// This node's id.
     pub fn id(&self) -> NodeId {
         self.config.identity.node_id
+    }
+
+    /// What tells this process from others that claim to be this member.
+    pub fn voice(&self) -> Voice {
+        self.voice
+    }
+
+    /// The cluster that this node's log belongs to.
+    pub fn cluster(&self) -> Cluster {
+        self.raw.store().cluster()
+    }
+
+    /// Lets the log belong to a cluster if it belongs to none: an entry, or a checkpoint of another member, has brought the id.
+    pub fn adopt_cluster(&mut self, id: ClusterId) -> Result<(), NodeError> {
+        if self.cluster().id.is_none() {
+            self.raw.mut_store().adopt_cluster(id)?;
+            tracing::info!(cluster = %id, "the log belongs to this cluster from now on");
+            self.part_from_strangers();
+        }
+        Ok(())
     }
 
     /// The last entry that is known to be committed.

@@ -36,7 +36,7 @@ pub(super) fn prepare(stream: &TcpStream, kind: ConnectionKind) -> io::Result<()
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
     let patience = match kind {
         ConnectionKind::Raft => UNREAD,
-        ConnectionKind::Keepalive => UNACKNOWLEDGED,
+        ConnectionKind::Keepalive | ConnectionKind::Probe => UNACKNOWLEDGED,
     };
     socket.set_tcp_user_timeout(Some(patience))
 }

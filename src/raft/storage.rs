@@ -26,8 +26,9 @@ use thiserror::Error;
 
 use self::large::LargeEntry;
 use self::pace::Pace;
-use super::identity::{Identity, IdentityError};
-use super::memo::{LogEnd, Memo, Trust};
+use super::cluster::{Cluster, ClusterId};
+use super::identity::{Identity, IdentityError, NodeId};
+use super::memo::{self, LogEnd, MemberLog, Memo, Trust};
 use crate::planted::{self, Bug};
 use crate::propose::entry::EntryReader;
 
@@ -41,6 +42,8 @@ pub const HEADERS_AT_ONCE: u64 = 1024;
 const REPLAY_CHUNK_BYTES: u64 = 32 << 20;
 /// Entries looked at for a stamp: a leader's first entry has none.
 const STAMPS_LOOKED_FOR: u64 = 64;
+/// How many logs of one member are remembered.
+const MAX_MEMBER_LOGS: usize = 8;
 /// What an entry weighs in a message beside its data.
 const ENTRY_OVERHEAD_BYTES: u64 = 24;
 
@@ -84,6 +87,7 @@ pub struct LogStorage<D: Disk> {
     /// What the metadata says beside the identity, and whether that is not written yet.
     memo: Memo,
     memo_changed: bool,
+    member_logs_noted: u64,
     /// The newest published checkpoint.
     checkpoint: Option<Position>,
     read_failure: RefCell<Option<WalError>>,
@@ -111,17 +115,19 @@ pub fn is_new<D: Disk>(wal: &Wal<D>) -> bool {
 }
 
 /// Marks a new log as one that takes the place of another, which was lost: its node has said what it does not know any more. It
-/// begins behind `checkpoint`, if there is one of this node's own: that holds what was committed. Durable on return.
+/// begins behind `checkpoint`, if there is one of this node's own: that holds what was committed, and tells of which cluster. Durable on
+/// return.
 pub fn begin_after_loss<D: Disk>(
     wal: &mut Wal<D>,
     identity: &Identity,
+    cluster: Cluster,
     checkpoint: Option<Position>,
 ) -> Result<(), StorageFault> {
     if let Some(Position { index, term }) = checkpoint {
         wal.reset(Position { index, term })?;
         wal.stage_hard_state(HardState { term, vote: 0, commit: index })?;
     }
-    let memo = Memo { trust: Trust::NotYetKnown, ..Memo::decode(wal.metadata()) };
+    let memo = Memo { trust: Trust::NotYetKnown, cluster, ..Memo::decode(wal.metadata()) };
     wal.stage_metadata(&memo.encode(identity))?;
     wal.commit()?;
     Ok(())
@@ -146,10 +152,14 @@ impl<D: Disk> LogStorage<D> {
         applied: u64,
     ) -> Result<LogStorage<D>, StorageFault> {
         if wal.metadata().is_empty() {
-            wal.stage_metadata(&identity.encode())?;
+            wal.stage_metadata(&Memo::default().encode(identity))?;
             wal.commit()?;
         }
-        Identity::decode(wal.metadata())?.check_same(identity)?;
+        let stored = Identity::decode(wal.metadata())?;
+        stored.check_same(identity)?;
+        if memo::is_of_older_build(wal.metadata()) {
+            stored.check_settings(identity)?;
+        }
         let memo = Memo::decode(wal.metadata());
         check_start(&wal, applied)?;
         let is_lost = planted::is(Bug::LoseHardState);
@@ -162,6 +172,7 @@ impl<D: Disk> LogStorage<D> {
             identity: identity.clone(),
             memo,
             memo_changed: false,
+            member_logs_noted: 0,
             checkpoint: None,
             read_failure: RefCell::new(None),
             pace: RefCell::new(Pace::new(0, 0)),
@@ -186,7 +197,62 @@ impl<D: Disk> LogStorage<D> {
 
     /// Sets that; durable with the next commit.
     pub fn set_trust(&mut self, trust: Trust) {
-        self.set_memo(Memo { trust, ..self.memo });
+        self.change_memo(|memo| memo.trust = trust);
+    }
+
+    /// The cluster that the log belongs to.
+    pub fn cluster(&self) -> Cluster {
+        self.memo.cluster
+    }
+
+    /// Lets the log belong to a cluster; durable with the next commit.
+    pub fn set_cluster(&mut self, cluster: Cluster) {
+        self.change_memo(|memo| memo.cluster = cluster);
+    }
+
+    /// Lets a log that belongs to no cluster belong to this one. Durable on return, if the log has room for it; with a later commit else.
+    pub fn adopt_cluster(&mut self, id: ClusterId) -> Result<(), StorageFault> {
+        self.set_cluster(Cluster::of(id));
+        if self.memo_changed && self.wal.secure_room(Needed::default())? {
+            self.stage(&[], None)?;
+            self.wal.commit()?;
+            self.durable_hard_state = self.hard_state;
+        }
+        Ok(())
+    }
+
+    /// Remembers a member's log, the newest that it has; durable with the next commit. One that it has replaced does not return.
+    pub fn note_member_log(&mut self, log: MemberLog) {
+        if !self.memo.member_logs.contains(&log) {
+            self.change_memo(|memo| {
+                let own = memo.member_logs.iter().filter(|(member, _)| *member == log.0).count();
+                let oldest = memo.member_logs.iter().position(|(member, _)| *member == log.0);
+                oldest.filter(|_| own >= MAX_MEMBER_LOGS).map(|oldest| memo.member_logs.remove(oldest));
+                memo.member_logs.push(log);
+            });
+            self.member_logs_noted += 1;
+        }
+    }
+
+    /// How often a log of a member's was noted by this process.
+    pub fn member_logs_noted(&self) -> u64 {
+        self.member_logs_noted
+    }
+
+    /// Whether any log of a member's is remembered.
+    pub fn knows_log_of(&self, member: NodeId) -> bool {
+        self.memo.member_logs.iter().any(|(of, _)| *of == member)
+    }
+
+    /// Whether a member has replaced this log.
+    pub fn has_replaced(&self, log: MemberLog) -> bool {
+        let logs = &self.memo.member_logs;
+        logs.contains(&log) && logs.iter().rfind(|(member, _)| *member == log.0) != Some(&log)
+    }
+
+    /// Logs that members have replaced.
+    pub fn replaced_logs(&self) -> Vec<MemberLog> {
+        self.memo.member_logs.iter().copied().filter(|log| self.has_replaced(*log)).collect()
     }
 
     /// The longest promise that may still bind the node, in its milliseconds.
@@ -197,7 +263,7 @@ impl<D: Disk> LogStorage<D> {
     /// Notes that promises are longer from now on. Durable on return.
     pub fn lengthen_promises(&mut self, promise_ms: u64) -> Result<(), StorageFault> {
         if promise_ms > self.memo.promise_ms {
-            self.set_memo(Memo { promise_ms, ..self.memo });
+            self.change_memo(|memo| memo.promise_ms = promise_ms);
             self.stage(&[], None)?;
             self.wal.commit()?;
         }
@@ -206,12 +272,13 @@ impl<D: Disk> LogStorage<D> {
 
     /// Notes that no promise longer than this one binds the node any more; durable with the next commit.
     pub fn shorten_promises(&mut self, promise_ms: u64) {
-        self.set_memo(Memo { promise_ms, ..self.memo });
+        self.change_memo(|memo| memo.promise_ms = promise_ms);
     }
 
-    fn set_memo(&mut self, memo: Memo) {
-        self.memo_changed |= self.memo != memo;
-        self.memo = memo;
+    fn change_memo(&mut self, change: impl FnOnce(&mut Memo)) {
+        let before = self.memo.clone();
+        change(&mut self.memo);
+        self.memo_changed |= self.memo != before;
     }
 
     /// Encodes entries and a hard state, where there is one, for the next [`commit`](Self::commit).

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use perdura_wal::disk::sim::{SimDisk, Tear};
 use perdura_wal::{Disk, NewLog, Options, Position, Preparer, Wal};
 
+use super::cluster::Cluster as ClusterOfLog;
 use super::frame::Frame;
-use super::identity::{ClusterId, Identity, NodeId};
+use super::identity::{GroupKey, Identity, NodeId};
 use super::inbox::PeerEvent;
 use super::node::{Node, NodeConfig, StateMachine};
 use super::outbox::Outbound;
@@ -230,7 +231,7 @@ impl Cluster {
     }
 
     pub(super) fn config_of(&self, id: NodeId) -> NodeConfig {
-        let identity = Identity::new(ClusterId(7), id, self.ids()).expect("a valid identity");
+        let identity = Identity::new(GroupKey(7), id, self.ids()).expect("a valid identity");
         let mut config = NodeConfig { secret: 31 * id, ..NodeConfig::new(identity) };
         (self.configure)(&mut config);
         config
@@ -239,6 +240,11 @@ impl Cluster {
     /// The id of a member's log.
     pub(super) fn log_id_of(&self, id: NodeId) -> u64 {
         id + 100 * self.members[&id].lost_disks
+    }
+
+    /// Of a member's process, as its frames bear it.
+    pub(super) fn session_of(&mut self, id: NodeId) -> u64 {
+        self.node(id).voice().session
     }
 
     /// Opens the member's log again.
@@ -259,7 +265,8 @@ impl Cluster {
         let shelf = self.members[&id].shelf.clone();
         if self.members[&id].knows_of_loss && is_new(&wal) {
             let checkpoint = Some(shelf.position()).filter(|checkpoint| checkpoint.index > 0);
-            let marked = begin_after_loss(&mut wal, &self.config_of(id).identity, checkpoint);
+            let identity = self.config_of(id).identity;
+            let marked = begin_after_loss(&mut wal, &identity, ClusterOfLog::default(), checkpoint);
             marked.expect("the disk works");
         }
         if shelf.is_fetched {

@@ -10,8 +10,8 @@ use perdura_wal::{NewLog, Options, RealDisk, SyncMode, Wal};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use super::hello::Greeter;
-use super::identity::{ClusterId, Identity, NodeId};
+use super::hello::{Greeter, Voice};
+use super::identity::{GroupKey, Identity, NodeId};
 use super::inbox::{Inbox, PeerEvent};
 use super::keepalive::{Keepalive, KeepaliveConfig, TurnBoard};
 use super::node::{Node, NodeConfig};
@@ -81,8 +81,8 @@ impl Process {
         busy_bound_ms: u64,
     ) -> Process {
         let members = (1..=addresses.len() as u64).collect();
-        let identity = Identity::new(ClusterId(7), id, members).expect("a valid identity");
-        let greeter = Greeter { identity: identity.clone(), client_address: format!("client{id}:6379") };
+        let identity = Identity::new(GroupKey(7), id, members).expect("a valid identity");
+        let greeter = Greeter::new(identity.clone(), format!("client{id}:6379"), Voice::default());
         let peers: Vec<_> = (1..)
             .zip(addresses)
             .filter(|(peer, _)| *peer != id)

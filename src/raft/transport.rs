@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::cluster::Cluster;
 use super::frame::Frame;
 use super::hello::{ConnectionKind, Greeter, Hello};
 use super::identity::NodeId;
@@ -23,6 +24,7 @@ use super::keepalive::KeepaliveHandle;
 use super::lanes::LaneBounds;
 use super::link::{Link, LinkWatcher, Pushed, Target};
 use super::listener::Listener;
+use super::memo::MemberLog;
 use super::outbox::Outbound;
 
 /// How a node reaches the others, and they it.
@@ -60,6 +62,8 @@ pub struct Transport {
     links: Vec<Arc<Link>>,
     /// Links with frames that have not been flushed.
     touched: Vec<bool>,
+    greeter: Greeter,
+    dead_peers: DeadPeers,
     directory: Arc<Directory>,
     listener: Arc<Listener>,
     local_address: SocketAddr,
@@ -84,11 +88,14 @@ impl Transport {
             let watcher: Arc<dyn LinkWatcher> = directory.clone();
             tasks.spawn(link.clone().run(config.greeter.clone(), watcher));
         }
+        let greeter = config.greeter.clone();
         let listener = Arc::new(Listener::new(config.greeter, inbox, directory.clone(), keepalive));
         tasks.spawn(listener.clone().run(socket));
         Ok(Transport {
             touched: vec![false; links.len()],
             links,
+            greeter,
+            dead_peers: config.dead_peers,
             directory,
             listener,
             local_address,
@@ -104,6 +111,17 @@ impl Transport {
     /// Where clients reach a peer, as it said itself when it was last greeted.
     pub fn client_address(&self, peer: NodeId) -> Option<String> {
         self.directory.client_addresses.lock().get(&peer).cloned()
+    }
+
+    /// Says from now on that the node belongs to this cluster, refuses these logs of members, and parts from those that were let in and
+    /// are strangers by that.
+    pub fn know(&self, cluster: Cluster, replaced: Vec<MemberLog>) {
+        self.greeter.know(cluster, replaced);
+        let strangers = self.directory.strangers_to(&cluster);
+        for peer in strangers {
+            self.listener.hang_up(peer);
+            self.dead_peers.of(peer).notify_waiters();
+        }
     }
 
     /// Closes the connection on which a peer, or someone in its name, sends. A member dials again.
@@ -164,11 +182,18 @@ impl Outbound for Transport {
 struct Directory {
     inbox: Inbox,
     client_addresses: Mutex<BTreeMap<NodeId, String>>,
+    /// The clusters that peers said they belong to, when they were greeted last.
+    clusters: Mutex<BTreeMap<NodeId, Cluster>>,
 }
 
 impl Directory {
     fn new(inbox: Inbox) -> Directory {
-        Directory { inbox, client_addresses: Mutex::default() }
+        Directory { inbox, client_addresses: Mutex::default(), clusters: Mutex::default() }
+    }
+
+    fn strangers_to(&self, cluster: &Cluster) -> Vec<NodeId> {
+        let clusters = self.clusters.lock();
+        clusters.iter().filter(|(_, other)| !cluster.may_be(other)).map(|(peer, _)| *peer).collect()
     }
 }
 
@@ -176,6 +201,7 @@ impl LinkWatcher for Directory {
     fn connected(&self, hello: &Hello) {
         let address = hello.client_address.clone();
         self.client_addresses.lock().insert(hello.node_id, address);
+        self.clusters.lock().insert(hello.node_id, hello.cluster);
     }
 
     fn disconnected(&self, peer: NodeId, _timed_out: bool) {

@@ -58,7 +58,8 @@ const ASK_MS: u64 = 10_000;
 #[derive(Clone)]
 pub struct Parts {
     pub plan: BackupPlan,
-    pub owner: Owner,
+    /// What older builds took for the owner.
+    pub older_owner: Owner,
     pub shelf: Shelf,
     pub handle: Arc<ShardHandle>,
     pub clock: Clock,
@@ -195,6 +196,10 @@ impl Agent {
             }
             self.next_look_ms = self.now_ms() + LOOK_MS;
         }
+        if self.parts.handle.cluster().is_none() {
+            // Nothing was written yet: the first entry brings the cluster's id.
+            return Ok(());
+        }
         let repository = match self.repository.take() {
             Some(repository) => repository,
             None => match self.open(is_primary)? {
@@ -216,7 +221,8 @@ impl Agent {
     fn open(&mut self, is_primary: bool) -> Result<Option<Repository>> {
         let (url, key_file) = (&self.url, self.parts.plan.key_file.as_deref());
         let known = self.places.repository_id(url);
-        let repository = match Repository::open_for(url, key_file, &self.parts.owner) {
+        let (owner, older) = (self.owner(), &self.parts.older_owner);
+        let repository = match Repository::open_for_either(url, key_file, &owner, older) {
             Err(BackupError::NoRepository { url }) => match known {
                 Some(repository_id) => return Err(BackupError::Gone { url, repository_id }),
                 None if !is_primary => return Ok(None),
@@ -245,12 +251,16 @@ impl Agent {
     /// Begins a repository, where none was begun before as far as can be known: others of a group may have, unless this log has
     /// everything that they could have shipped.
     fn begin(&self) -> Result<Repository> {
-        let is_alone = self.parts.owner.log_id.is_some();
+        let is_alone = self.parts.older_owner.log_id.is_some();
         if !is_alone && NodeSource::read_log(&self.parts.handle, 1, 1)?.first_index > 1 {
             return Err(BackupError::NotBegun { url: self.url.clone() });
         }
         tracing::info!(url = self.url, "a new backup is begun");
-        Repository::begin(&self.url, self.parts.plan.key_file.as_deref(), &self.parts.owner)
+        Repository::begin(&self.url, self.parts.plan.key_file.as_deref(), &self.owner())
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::cluster(self.parts.handle.cluster())
     }
 
     /// Finds out how far the primary's backup is.

@@ -24,6 +24,7 @@ use crate::checkpoint::ship::lender::Lender;
 use crate::checkpoint::ship::{Ask, Fetch, Lend, Pace, Shipment, Wanted, answer};
 use crate::env::Clock;
 use crate::persistence::Persistence;
+use crate::raft::cluster::{Cluster, ClusterId};
 use crate::raft::frame::Frame;
 use crate::raft::identity::NodeId;
 use crate::raft::inbox::PeerEvent;
@@ -147,8 +148,17 @@ impl CatchUp {
     ) -> Result<(), ServerError> {
         let Some(manifest) = &self.fetched else { return Ok(()) };
         let position = Position { index: manifest.point.index, term: manifest.point.term };
-        if !shard.node().lacks(position) {
-            tracing::info!(index = position.index, "the log was faster than the checkpoint that was fetched");
+        let (own, other) = (shard.node().cluster(), Cluster::of(ClusterId(manifest.point.cluster)));
+        let is_strange = !own.may_be(&other);
+        if is_strange || !shard.node().lacks(position) {
+            if is_strange {
+                tracing::error!(index = position.index, cluster = %other.id, own = %own.id, "dropped a checkpoint of another cluster");
+            } else {
+                tracing::info!(
+                    index = position.index,
+                    "the log was faster than the checkpoint that was fetched"
+                );
+            }
             self.shelf.remove(position.index)?;
             self.shelf.end_adoption()?;
             self.fetched = None;

@@ -33,6 +33,7 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::capture::Capture;
 use crate::keyspace::digest::Digest;
 use crate::persistence::{Persistence, Published, Running};
+use crate::raft::cluster::ClusterId;
 use crate::raft::identity::Identity;
 use crate::shard::log_cuts::{CutRequest, LogCuts};
 use crate::shard::marks::{Fate, Marked, Marks};
@@ -84,6 +85,7 @@ struct Written {
 pub struct Checkpoints {
     policy: CheckpointPolicy,
     identity: Identity,
+    cluster: ClusterId,
     transfers: Arc<Transfers>,
     backup: Arc<BackupStatus>,
     /// The thread has it while one is being written.
@@ -151,6 +153,7 @@ impl Checkpoints {
         Ok(Checkpoints {
             policy,
             identity,
+            cluster: ClusterId::NONE,
             transfers,
             backup,
             store,
@@ -177,6 +180,7 @@ impl Checkpoints {
         now: Now,
     ) -> Result<(), ServerError> {
         let (index, bytes) = (shard.machine().applied, shard.machine().applied_bytes);
+        self.cluster = shard.node().cluster().id;
         if self.is_running {
             self.hurry.store((bytes - self.last.applied_bytes) / UNHURRIED_BYTES, Ordering::Relaxed);
             return match self.outcomes.try_recv() {
@@ -209,8 +213,8 @@ impl Checkpoints {
     /// Writes what was captured at a mark, which only was since [`Checkpoints::may_begin`].
     pub fn begin_marked(&mut self, marked: Marked, persistence: &Persistence, now: Now) {
         let Marked { index, term, stamp_ms, applied_bytes, capture } = marked;
-        let (cluster_id, members) = (self.identity.cluster_id.0, self.identity.members.clone());
-        let point = Point { cluster_id, index, term, stamp_ms, members };
+        let (cluster_id, members) = (self.identity.older_key.0, self.identity.members.clone());
+        let point = Point { cluster_id, cluster: self.cluster.0, index, term, stamp_ms, members };
         persistence.begins_at_mark(Running { index, began_ms: now.unix_ms });
         self.order(capture, point, applied_bytes, now);
     }
@@ -268,6 +272,7 @@ impl Checkpoints {
         let loaded = shard.replace_data(manifest.basis(), stamp_ms, |restoring| {
             store.load(&|db, entry| restoring.put(db, entry))
         })?;
+        shard.know_cluster(ClusterId(manifest.point.cluster))?;
         shard.node_mut().checkpoint_published(Position { index, term });
         let (keys, ended_ms) = (loaded.keys, now.unix_ms);
         persistence.ended(Published { index, keys, ended_ms, ..Published::default() });
@@ -296,7 +301,8 @@ impl Checkpoints {
         };
         let (index, term) = shard.applied_position();
         let point = Point {
-            cluster_id: self.identity.cluster_id.0,
+            cluster_id: self.identity.older_key.0,
+            cluster: self.cluster.0,
             index,
             term,
             stamp_ms: shard.machine().applier.last_stamp_ms(),

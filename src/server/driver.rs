@@ -23,6 +23,7 @@ use super::scrub::Scrubber;
 use super::subscriptions::Subscriptions;
 use crate::command::context::Garbage;
 use crate::pubsub::Message;
+use crate::raft::cluster::Cluster;
 use crate::raft::frame::Frame;
 use crate::raft::inbox::{Inbox, PeerEvent};
 use crate::raft::keepalive::TurnBoard;
@@ -36,6 +37,8 @@ use crate::shared::Shared;
 const STATUS_PERIOD_MS: u64 = 20;
 /// How long a worker that shares its loop with the driver may keep it from turning, beside the command that it runs.
 const LOOP_PATIENCE_MS: u64 = 100;
+/// How often the data folder is looked for.
+const LOOK_PERIOD_MS: u64 = 250;
 /// How often rates are sampled.
 const SAMPLE_PERIOD_MS: u64 = 1000;
 /// How often workers are polled for more requests before a round of the log, at most.
@@ -63,6 +66,9 @@ pub struct Driver {
     /// Who led, and in which epoch, when INFO was last brought up to date: a change of that is told at once.
     told_leadership: (Leadership, u64),
     next_sample_ms: u64,
+    next_look_ms: u64,
+    /// What the peers' greetings know: the cluster, and how many logs of members were noted.
+    told_peers: Option<(Cluster, u64)>,
 }
 
 /// What a process is told to end by. What was caught waits until it is looked for.
@@ -127,6 +133,8 @@ impl Driver {
             next_status_ms: 0,
             told_leadership: Default::default(),
             next_sample_ms: 0,
+            next_look_ms: 0,
+            told_peers: None,
         })
     }
 
@@ -213,6 +221,7 @@ impl Driver {
         if self.shares_loop {
             self.shared.shard.set_turn_due(now.monotonic_ms + LOOP_PATIENCE_MS);
         }
+        self.look_for_folder(now)?;
         self.carry_files(now)?;
         self.subscriptions.turn(&self.shared.pubsub, &mut self.events, &mut self.out, now.monotonic_ms);
         self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());
@@ -223,6 +232,7 @@ impl Driver {
         if let Some(ms) = self.shard.take_sync_ms() {
             self.shard.note_write_ms(ms);
         }
+        self.tell_greetings();
         for peer in self.shard.node_mut().take_refused() {
             self.out.hang_up(peer);
         }
@@ -251,6 +261,25 @@ impl Driver {
             self.shared.metrics.sample();
         }
         Ok(())
+    }
+
+    /// Ends where the data folder is not there any more, before much is acknowledged that nobody will find.
+    fn look_for_folder(&mut self, now: Now) -> Result<(), ServerError> {
+        if now.monotonic_ms < self.next_look_ms {
+            return Ok(());
+        }
+        self.next_look_ms = now.monotonic_ms + LOOK_PERIOD_MS;
+        Ok(self.shard.node().storage().wal().check_place()?)
+    }
+
+    /// Lets greetings say which cluster the log belongs to, and refuse logs that members have replaced.
+    fn tell_greetings(&mut self) {
+        let node = self.shard.node();
+        let told = (node.cluster(), node.storage().member_logs_noted());
+        if self.told_peers != Some(told) {
+            self.out.know(told.0, node.replaced_logs());
+            self.told_peers = Some(told);
+        }
     }
 
     /// Takes checkpoints, cuts the log and reads it, as far as that is due or was asked for, and makes up for damage.

@@ -13,6 +13,7 @@ use super::ServerError;
 use super::open::threads;
 use super::repair::Repair;
 use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::manifest::Point;
 use crate::checkpoint::shelf::{Rejected, Shelf};
 use crate::checkpoint::store::{RocksStore, StoreConfig};
 use crate::config::Config;
@@ -22,7 +23,9 @@ use crate::env::{self, Clock};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::loading::{Loading, Stage};
 use crate::metrics::IntegrityMetrics;
+use crate::raft::cluster::ClusterId;
 use crate::raft::identity::Identity;
+use crate::raft::memo::Memo;
 use crate::raft::node::NodeError;
 use crate::raft::storage::{check_start, is_new, restart_log_at};
 
@@ -51,9 +54,11 @@ impl Folder<'_> {
         };
         let store = store.unwrap_or_else(|| self.open_store())?;
         let newest = store.newest().map(|newest| newest.point.position());
-        let is_own = store.newest().is_none_or(|newest| newest.point.cluster_id == identity.cluster_id.0);
+        let cluster = Memo::decode(wal.metadata()).cluster.id;
+        let is_own = store.newest().is_none_or(|newest| is_own(&newest.point, cluster, identity));
+        let of = ClusterId(store.newest().map_or(0, |newest| newest.point.cluster));
         if is_own {
-            repair.mark_loss(&mut wal, newest)?;
+            repair.mark_loss(&mut wal, of, newest)?;
         }
         finish_adoption(store.shelf(), newest, &mut wal)?;
         if let Err(gap) = check_start(&wal, newest.map_or(0, |newest| newest.index)) {
@@ -64,7 +69,7 @@ impl Folder<'_> {
                 return Err(gap);
             }
             wal = self.open_log(&mut None)?;
-            repair.mark_loss(&mut wal, newest)?;
+            repair.mark_loss(&mut wal, of, newest)?;
         }
         self.tell_set_aside();
         Ok((wal, store))
@@ -127,7 +132,7 @@ impl Folder<'_> {
         let mut checkpoint = || {
             let store = store.get_or_insert_with(|| self.open_store()).as_ref().ok()?;
             let newest = &store.newest()?.point;
-            (newest.cluster_id == identity.cluster_id.0).then(|| newest.position())
+            is_own(newest, ClusterId::NONE, identity).then(|| newest.position())
         };
         let mut sources = Sources { progress: &mut progress, checkpoint: &mut checkpoint };
         let (wal, recovery) = Wal::open_with(disk, log_options(config, identity), &mut sources)?;
@@ -151,6 +156,16 @@ impl Folder<'_> {
             "the log begins after its damage: the segments before are set aside as damaged-*, for people to look at and to \
              remove; a replica that lags behind that is sent a checkpoint, and a backup that has not copied them has a gap"
         );
+    }
+}
+
+/// Whether a checkpoint in a data folder is one of its node's, whose log belongs to a cluster or to none yet.
+fn is_own(point: &Point, cluster: ClusterId, identity: &Identity) -> bool {
+    match (ClusterId(point.cluster).known(), cluster.known()) {
+        (Some(of), Some(cluster)) => of == cluster,
+        // The checkpoint knows more, or was written before the log had an id.
+        (Some(_), None) | (None, Some(_)) => true,
+        (None, None) => point.cluster_id == identity.older_key.0,
     }
 }
 
@@ -189,7 +204,7 @@ fn log_options(config: &Config, identity: &Identity) -> Options {
         segment_bytes: config.segment_bytes,
         pad_to_block: config.log_pad_to_block,
         spare_segments: 1,
-        create: Some(NewLog { log_id: env::random_seed(), metadata: identity.encode() }),
+        create: Some(NewLog { log_id: env::random_seed(), metadata: Memo::default().encode(identity) }),
     }
 }
 

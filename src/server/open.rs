@@ -21,6 +21,7 @@ use super::scrub::Scrubber;
 use crate::apply::Applier;
 use crate::backup::repository::Owner;
 use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::manifest::Point;
 use crate::checkpoint::ship::Pace;
 use crate::checkpoint::store::RocksStore;
 use crate::command;
@@ -33,8 +34,9 @@ use crate::loading::{Loading, Stage};
 use crate::memory::{self, MemoryLimits};
 use crate::metrics::{self, DatabaseKeys, Metrics};
 use crate::persistence::Published;
+use crate::raft::cluster::ClusterId;
 use crate::raft::frame::Frame;
-use crate::raft::identity::{ClusterId, Identity, NodeId};
+use crate::raft::identity::{GroupKey, Identity, NodeId};
 use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::{Node, NodeConfig};
@@ -112,19 +114,21 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
             tracing::error!(%error, "the next segment of the log can't be prepared");
         }
     })?;
-    let owner = Owner::new(&identity, wal.log_id());
+    let older_owner = Owner::of_older_build(&identity, wal.log_id());
     let restored = restore(&store, &mut mutator, &clock, &handle.loading)?;
     let shelf = store.shelf().clone();
     let node_config = node_config(config, identity.clone());
+    let now_ms = clock.monotonic_ms();
+    let timing = node_config.timing;
+    let mut node = Node::open(wal, node_config, restored.index, now_ms)?;
     let peers = PeerPlan {
         identity,
-        timing: node_config.timing,
+        voice: node.voice(),
+        timing,
         listener,
         members: members(config),
         announce_addr: config.announce_addr.to_string(),
     };
-    let now_ms = clock.monotonic_ms();
-    let mut node = Node::open(wal, node_config, restored.index, now_ms)?;
     if let Some(position) = restored.position() {
         node.checkpoint_published(position);
     }
@@ -142,16 +146,18 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     machine.replay_threads = threads();
     let inbox = Inbox::new(handle.driver_wake.clone());
     let mut shard = Shard::new(node, machine, handle.clone(), seeds());
+    shard.know_cluster(restored.cluster)?;
     replay(&mut shard, &shared)?;
     let scrubber = Scrubber::start(shelf.clone(), &shared, restored.index)?;
     if let Some(plan) = config.backup.clone() {
-        backups::start(backups::Parts { plan, owner, shelf, handle, clock }, &config.dir)?;
+        backups::start(backups::Parts { plan, older_owner, shelf, handle, clock }, &config.dir)?;
     }
     Ok((Opened { shared, shard, checkpoints, catch_up, scrubber, inbox, board }, peers))
 }
 
 fn seeds() -> Seeds {
-    Seeds { stamps: env::random_seed(), hash: HashSeed::new(env::random_seed(), env::random_seed()) }
+    let hash = HashSeed::new(env::random_seed(), env::random_seed());
+    Seeds { stamps: env::random_seed(), hash, cluster: ClusterId(env::random_seed().max(1)) }
 }
 
 /// Nobody: peers are not talked to before the node is loaded.
@@ -189,10 +195,12 @@ struct Restored {
     term: u64,
     stamp_ms: i64,
     keys: u64,
+    cluster: ClusterId,
 }
 
 impl Restored {
-    const NOTHING: Restored = Restored { index: 0, term: 0, stamp_ms: i64::MIN, keys: 0 };
+    const NOTHING: Restored =
+        Restored { index: 0, term: 0, stamp_ms: i64::MIN, keys: 0, cluster: ClusterId::NONE };
 
     fn position(self) -> Option<Position> {
         (self.index > 0).then_some(Position { index: self.index, term: self.term })
@@ -230,7 +238,8 @@ fn restore(
     })?;
     let took_ms = clock.monotonic_ms() - began_ms;
     tracing::info!(index, keys = loaded.keys, took_ms, "the checkpoint is loaded and whole");
-    Ok(Restored { index, term: manifest.point.term, stamp_ms: manifest.point.stamp_ms, keys: loaded.keys })
+    let Point { term, stamp_ms, cluster, .. } = manifest.point;
+    Ok(Restored { index, term, stamp_ms, keys: loaded.keys, cluster: ClusterId(cluster) })
 }
 
 /// Keys that a thread loads from one report to the next.
@@ -259,11 +268,13 @@ pub(super) fn identity(config: &Config) -> Result<Identity, ServerError> {
         Some(name) => Some(name.clone()),
         None => data_folder::cluster_name(&config.dir)?,
     };
-    let cluster_id = match name {
-        Some(name) => ClusterId::named(&name, &config.voters()),
-        None => ClusterId::derive("", &members(config)),
+    let voters = config.voters();
+    let older_key = match &name {
+        Some(name) => GroupKey::named(name, &voters),
+        None => GroupKey::derive("", &members(config)),
     };
-    Ok(Identity::new(cluster_id, config.node_id, config.voters())?)
+    let key = GroupKey::named(name.as_deref().unwrap_or_default(), &voters);
+    Ok(Identity::new(key, config.node_id, voters)?.once_called(older_key))
 }
 
 fn members(config: &Config) -> Vec<(u64, String)> {

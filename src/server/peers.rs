@@ -5,11 +5,13 @@ use std::net::TcpListener;
 
 use super::ServerError;
 use crate::config::Config;
+use crate::raft::cluster::Cluster;
 use crate::raft::frame::Frame;
-use crate::raft::hello::Greeter;
+use crate::raft::hello::{Greeter, Voice};
 use crate::raft::identity::Identity;
 use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::{Keepalive, KeepaliveConfig, TurnBoard};
+use crate::raft::memo::MemberLog;
 use crate::raft::outbox::Outbound;
 use crate::raft::timing::RaftTiming;
 use crate::raft::transport::{DeadPeers, Transport, TransportConfig};
@@ -17,6 +19,7 @@ use crate::raft::transport::{DeadPeers, Transport, TransportConfig};
 /// What it takes to reach the peers; opened by the driver, in whose runtime the connections live.
 pub struct PeerPlan {
     pub identity: Identity,
+    pub voice: Voice,
     pub timing: RaftTiming,
     pub listener: Option<TcpListener>,
     pub members: Vec<(u64, String)>,
@@ -48,11 +51,11 @@ pub fn listen(config: &Config) -> Result<Option<TcpListener>, ServerError> {
 impl Peers {
     /// Begins to dial and to accept. Must be called within the driver's runtime.
     pub fn open(plan: PeerPlan, inbox: Inbox, board: TurnBoard) -> io::Result<Peers> {
-        let PeerPlan { identity, timing, listener, mut members, announce_addr } = plan;
+        let PeerPlan { identity, voice, timing, listener, mut members, announce_addr } = plan;
         let node_id = identity.node_id;
         let Some(listener) = listener else { return Ok(Peers { node_id, announce_addr, group: None }) };
         members.retain(|(id, _)| *id != node_id);
-        let greeter = Greeter { identity, client_address: announce_addr.clone() };
+        let greeter = Greeter::new(identity, announce_addr.clone(), voice).reaching(&members);
         let dead_peers = DeadPeers::default();
         let keepalive_config = KeepaliveConfig {
             dead_peers: dead_peers.clone(),
@@ -70,6 +73,13 @@ impl Peers {
             return Some(self.announce_addr.clone());
         }
         self.group.as_ref()?.transport.client_address(node_id)
+    }
+
+    /// Says from now on that the node belongs to this cluster, and that these logs of members are replaced; parts from strangers.
+    pub fn know(&self, cluster: Cluster, replaced: Vec<MemberLog>) {
+        if let Some(group) = &self.group {
+            group.transport.know(cluster, replaced);
+        }
     }
 
     /// Closes the connection on which a peer, or someone in its name, sends.

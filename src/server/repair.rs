@@ -19,6 +19,7 @@ use super::{ServerError, open};
 use crate::config::Config;
 use crate::data_folder::{LOG_FOLDER, free_name};
 use crate::metrics::IntegrityMetrics;
+use crate::raft::cluster::{Cluster, ClusterId};
 use crate::raft::identity::Identity;
 use crate::raft::node::NodeError;
 use crate::raft::storage::{StorageFault, begin_after_loss, is_new};
@@ -78,7 +79,13 @@ impl<'a> Repair<'a> {
     }
 
     /// Marks a log that is new, and that another one came before. It then begins behind `newest`, the newest whole checkpoint.
-    pub fn mark_loss(&self, wal: &mut Wal<RealDisk>, newest: Option<Position>) -> Result<(), ServerError> {
+    /// That is one of cluster `of`, or of none that has an id.
+    pub fn mark_loss(
+        &self,
+        wal: &mut Wal<RealDisk>,
+        of: ClusterId,
+        newest: Option<Position>,
+    ) -> Result<(), ServerError> {
         let had_another = self.dir.join(LOG_SET_ASIDE).exists() || self.may_repair && newest.is_some();
         if !self.is_member || !had_another || !is_new(wal) {
             return Ok(());
@@ -88,7 +95,8 @@ impl<'a> Repair<'a> {
             index,
             "a new log begins, and waits for what all other members know; this was its newest checkpoint"
         );
-        begin_after_loss(wal, self.identity, newest).map_err(|fault| NodeError::from(fault).into())
+        begin_after_loss(wal, self.identity, Cluster::of(of), newest)
+            .map_err(|fault| NodeError::from(fault).into())
     }
 
     fn io(&self, source: io::Error) -> ServerError {

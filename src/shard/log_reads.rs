@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
 use super::turn::Shard;
+use crate::raft::cluster::ClusterId;
 use crate::raft::identity::Identity;
 
 /// Bytes of payloads in one chunk, unless its first entry has more.
@@ -64,6 +65,7 @@ pub enum LogReadError {
 pub struct LogState {
     pub log_id: u64,
     pub identity: Identity,
+    pub cluster: ClusterId,
     pub hard_state: HardState,
     pub committed_index: u64,
     pub applied_index: u64,
@@ -211,6 +213,7 @@ fn look<D: Disk>(shard: &Shard<D>) -> Result<LogState, LogReadError> {
     Ok(LogState {
         log_id: wal.log_id(),
         identity: storage.identity().clone(),
+        cluster: storage.cluster().id,
         hard_state: wal.hard_state(),
         committed_index: shard.node().committed(),
         applied_index,

@@ -25,6 +25,7 @@ use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::propose::batch::Batch;
 use crate::propose::reply::{ConnectionId, ReplyBatch};
+use crate::raft::cluster::ClusterId;
 use crate::raft::status::{LogSpace, Role};
 use crate::transfers::Transfers;
 
@@ -141,6 +142,8 @@ pub struct ShardHandle {
     told_epoch: AtomicU64,
     pub expired_keys: AtomicU64,
     pub changes: AtomicU64,
+    /// That the log belongs to; 0 for none yet.
+    cluster: AtomicU64,
 }
 
 /// See [`ShardHandle::watch_status`].
@@ -187,7 +190,17 @@ impl ShardHandle {
             told_epoch: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
             changes: AtomicU64::new(0),
+            cluster: AtomicU64::new(0),
         }
+    }
+
+    /// The cluster that the log belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        ClusterId(self.cluster.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_cluster(&self, id: ClusterId) {
+        self.cluster.store(id.0, Ordering::Release);
     }
 
     /// The most bytes of replies that a connection may be owed; what is applied does not depend on it.

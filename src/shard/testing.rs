@@ -29,7 +29,7 @@ use crate::propose::entry;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
 use crate::raft::frame::Frame;
-use crate::raft::identity::{ClusterId, Identity, NodeId};
+use crate::raft::identity::{GroupKey, Identity, NodeId};
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::{Node, NodeConfig};
 use crate::raft::outbox::Outbound;
@@ -99,7 +99,7 @@ impl Rig {
         let handle = Arc::new(ShardHandle::new(keyspace, WORKERS).with_memory(memory));
         handle.loading.begin(START_MS, 0);
         handle.loading.replay(0, u64::MAX);
-        let identity = Identity::new(ClusterId(7), 1, vec![1]).expect("a valid identity");
+        let identity = Identity::new(GroupKey(7), 1, vec![1]).expect("a valid identity");
         let mut wal = open_log(&disk);
         let preparer = wal.take_preparer();
         let node = Node::open(wal, NodeConfig::new(identity), 0, 0).expect("the node opens");

@@ -32,7 +32,7 @@ use super::succession::Succession;
 use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
-use crate::command::{HASH_SEED, Staging};
+use crate::command::{CLUSTER_ID, HASH_SEED, Staging};
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{Basis, Restoring};
@@ -42,6 +42,7 @@ use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
 use crate::protocol::reply::Resp;
 use crate::pubsub::Message;
+use crate::raft::cluster::ClusterId;
 use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
 use crate::raft::node::{LogPosition, MAX_ENTRY_BYTES, Node, NodeError, ProposeError, StateMachine};
@@ -63,12 +64,15 @@ pub struct Seeds {
     pub stamps: u64,
     /// Nothing that clients see may depend on it but the order of scans, so it is drawn apart from the others.
     pub hash: HashSeed,
+    /// The cluster's id, if its log has none yet and this node leads first; not zero.
+    pub cluster: ClusterId,
 }
 
 impl Seeds {
-    /// Both from one number, where nothing has to be secret.
+    /// All from one number, where nothing has to be secret.
     pub fn of_test(seed: u64) -> Seeds {
-        Seeds { stamps: seed, hash: HashSeed::new(seed, seed.rotate_left(32) | 1) }
+        let hash = HashSeed::new(seed, seed.rotate_left(32) | 1);
+        Seeds { stamps: seed, hash, cluster: ClusterId(seed.rotate_left(16) | 1) }
     }
 }
 
@@ -96,8 +100,9 @@ pub struct Shard<D: Disk> {
     /// The round that confirms the answers that are held.
     held_round: Option<ReadRound>,
     seeds: Random,
-    /// What this node proposes if it leads and the data has no seed.
+    /// What this node proposes if it leads and the data has no seed, or the log no cluster.
     hash_seed: HashSeed,
+    cluster_id: ClusterId,
     expiry: ExpiryWalk,
     next_expiry_ms: u64,
     /// The last turn answered clients and proposed nothing, so that what they send next may go along.
@@ -119,7 +124,9 @@ pub struct Shard<D: Disk> {
 }
 
 impl<D: Disk> Shard<D> {
-    pub fn new(node: Node<D>, machine: Machine, handle: Arc<ShardHandle>, seeds: Seeds) -> Self {
+    pub fn new(node: Node<D>, mut machine: Machine, handle: Arc<ShardHandle>, seeds: Seeds) -> Self {
+        machine.applier.know_cluster(node.cluster().id.0);
+        handle.set_cluster(node.cluster().id);
         Shard {
             node,
             machine,
@@ -130,6 +137,7 @@ impl<D: Disk> Shard<D> {
             held_round: None,
             seeds: Random::from_seed(seeds.stamps),
             hash_seed: seeds.hash,
+            cluster_id: seeds.cluster,
             expiry: ExpiryWalk::default(),
             next_expiry_ms: 0,
             held_back: false,
@@ -200,6 +208,27 @@ impl<D: Disk> Shard<D> {
         fill(&restoring)
     }
 
+    /// The log belongs to this cluster, unless it belongs to one already: a checkpoint has brought the id. None brings none.
+    pub fn know_cluster(&mut self, id: ClusterId) -> Result<(), ShardError> {
+        let own = self.node.cluster().id;
+        if own.is_none() && !id.is_none() {
+            self.node.adopt_cluster(id)?;
+        }
+        let id = self.node.cluster().id;
+        self.machine.applier.know_cluster(id.0);
+        self.handle.set_cluster(id);
+        Ok(())
+    }
+
+    /// Lets the log belong to the cluster whose id an entry has brought.
+    fn take_brought_cluster(&mut self) -> Result<(), ShardError> {
+        let brought = ClusterId(self.machine.applier.cluster_id());
+        if self.node.cluster().id == brought {
+            return Ok(());
+        }
+        self.know_cluster(brought)
+    }
+
     /// Drops the log's entries up to `index`, durably.
     pub fn compact_log(&mut self, index: u64) -> Result<(), ShardError> {
         let compacted = self.node.storage_mut().compact(index);
@@ -221,6 +250,7 @@ impl<D: Disk> Shard<D> {
         }
         self.node.tick(now.monotonic_ms);
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
+        self.take_brought_cluster()?;
         self.observe_node();
         self.held_back = self.machine.has_answers();
         if self.held_back {
@@ -364,7 +394,7 @@ impl<D: Disk> Shard<D> {
         self.free_expired(now);
         let is_paused = self.handle.pause.at(now.monotonic_ms) != Paused::Nothing;
         self.long_items.tick(now.monotonic_ms, is_paused);
-        if !self.has_gathered() {
+        if !self.has_gathered() && !self.names_cluster_at_once(now) {
             return Ok(());
         }
         let plan = self.make_plan(now)?;
@@ -547,6 +577,7 @@ impl<D: Disk> Shard<D> {
         entry::write_header(&mut plan.payload, stamp);
         self.budget.begin_plan(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
         self.plan_hash_seed(&mut plan, now);
+        self.plan_cluster_id(&mut plan, now);
         self.plan_forgetting(&mut plan);
         self.plan_long_item(&mut plan, now)?;
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;
@@ -590,6 +621,21 @@ impl<D: Disk> Shard<D> {
             entry::write_single(&mut encoded, 0, &[HASH_SEED, &self.hash_seed.to_bytes()]);
             plan.begin_with(&encoded);
         }
+    }
+
+    /// Where the log belongs to no cluster yet, this node's first entry brings the id.
+    fn plan_cluster_id(&mut self, plan: &mut Plan, now: Now) {
+        if self.machine.applier.cluster_id() == 0 && self.may_free(now) {
+            let mut encoded = Vec::new();
+            entry::write_single(&mut encoded, 0, &[CLUSTER_ID, &self.cluster_id.0.to_le_bytes()]);
+            plan.begin_with(&encoded);
+        }
+    }
+
+    /// Whether that entry is due before anything is written: a group that has its id is no stranger's prey. A node alone meets none.
+    fn names_cluster_at_once(&self, now: Now) -> bool {
+        let is_group = self.node.storage().identity().members.len() > 1;
+        is_group && self.machine.applier.cluster_id() == 0 && self.may_free(now)
     }
 
     /// Whether this node may propose of its own accord that the dead be freed: not while writes are paused, nor without space.

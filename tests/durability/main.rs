@@ -10,6 +10,7 @@ mod checkpoints;
 mod damage;
 mod full_disk;
 mod hostile;
+mod identity;
 mod kills;
 mod ledger;
 mod point_in_time;

@@ -9,6 +9,7 @@ use perdura::checkpoint::{CheckpointStore, Report};
 use perdura::keyspace::Mutator;
 use perdura::keyspace::capture::Capture;
 use perdura::keyspace::types::limits::TypeLimits;
+use perdura::raft::cluster::ClusterId;
 use perdura::raft::identity::NodeId;
 use perdura::raft::inbox::PeerEvent;
 use perdura::raft::storage::{StorageFault, restart_log_at};
@@ -35,6 +36,7 @@ pub struct Plan {
 pub struct Start {
     pub checkpoint: Position,
     pub stamp_ms: i64,
+    pub cluster: ClusterId,
 }
 
 pub struct Checkpoints {
@@ -65,7 +67,11 @@ impl Checkpoints {
             let restoring = mutator.restore();
             store.load(&|db, entry| restoring.put(db, entry)).expect("a simulated checkpoint is whole");
             let Point { index, term, stamp_ms, .. } = manifest.point;
-            Start { checkpoint: Position { index, term }, stamp_ms }
+            Start {
+                checkpoint: Position { index, term },
+                stamp_ms,
+                cluster: ClusterId(manifest.point.cluster),
+            }
         });
         let bytes_per_second = plan.map_or(0, |plan| plan.fetch_bytes_per_second);
         let checkpoints = Checkpoints {
@@ -148,6 +154,7 @@ impl Checkpoints {
         });
         loaded.expect("a simulated checkpoint is whole");
         shard.node_mut().checkpoint_published(checkpoint);
+        shard.know_cluster(ClusterId(manifest.point.cluster)).expect("the disk has room");
         shard.node_mut().restore(checkpoint);
         self.last = (index, shard.machine().applied_bytes);
         self.seen.push(Seen::CheckpointsFetched);
@@ -188,7 +195,9 @@ impl Checkpoints {
         self.last = (index, bytes);
         let capture = shard.begin_capture().expect("none runs");
         let stamp_ms = shard.machine().applier.last_stamp_ms();
-        let point = Point { cluster_id: 7, index, term, stamp_ms, members: (1..=members).collect() };
+        let cluster = shard.node().cluster().id.0;
+        let members = (1..=members).collect();
+        let point = Point { cluster_id: 7, cluster, index, term, stamp_ms, members };
         self.store.begin(point.clone()).expect("there is none of this index");
         for generation in capture.dropped().to_vec() {
             self.store.drop_generation(generation).expect("it is in memory");

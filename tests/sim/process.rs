@@ -13,10 +13,12 @@ use perdura::env::{Clock, ManualClock};
 use perdura::keyspace::Keyspace;
 use perdura::keyspace::types::limits::TypeLimits;
 use perdura::metrics::Metrics;
+use perdura::raft::cluster::{Cluster, ClusterId};
 use perdura::raft::frame::Frame;
-use perdura::raft::identity::{ClusterId, Identity, NodeId};
+use perdura::raft::identity::{GroupKey, Identity, NodeId};
 use perdura::raft::inbox::PeerEvent;
 use perdura::raft::keepalive::{Pulse, Turn, TurnBoard};
+use perdura::raft::memo::Memo;
 use perdura::raft::node::{Node, NodeConfig, NodeError};
 use perdura::raft::outbox::Outbound;
 use perdura::raft::status::{Leadership, LogSpace};
@@ -153,13 +155,15 @@ impl Process {
         let (mut checkpoints, start) = Checkpoints::open(scenario.checkpoints, shelf, &mut mutator);
         let mut newest = || start.map(|start| start.checkpoint);
         let mut sources = Sources { progress: &mut |_| {}, checkpoint: &mut newest };
-        let options = log_options(scenario, log_id, &node_config.identity);
+        let metadata = Memo::default().encode(&node_config.identity);
+        let options = log_options(scenario, log_id, metadata);
         let (mut wal, recovery) = Wal::open_with(disk, options, &mut sources).map_err(OpenError::Log)?;
         let preparer = wal.take_preparer();
         while preparer.step().map_err(OpenError::Log)? {}
         if knows_of_loss && is_new(&wal) {
             let checkpoint = start.map(|start| start.checkpoint);
-            let marked = begin_after_loss(&mut wal, &node_config.identity, checkpoint);
+            let of = Cluster::of(start.map_or(ClusterId::NONE, |start| start.cluster));
+            let marked = begin_after_loss(&mut wal, &node_config.identity, of, checkpoint);
             marked.map_err(|fault| OpenError::Node(fault.into()))?;
         }
         let adopted = checkpoints.finish_adoption(start, &mut wal);
@@ -180,6 +184,11 @@ impl Process {
         machine.applied = applied;
         let mut shard = Shard::new(raft_node, machine, handle, Seeds::of_test(seed.rotate_left(17)));
         shard.cut_items_over(scenario.long_bytes);
+        let known = shard.know_cluster(start.map_or(ClusterId::NONE, |start| start.cluster));
+        known.map_err(|error| match error {
+            ShardError::Node(error) => OpenError::Node(error),
+            ShardError::Apply(error) => panic!("nothing is applied: {error}"),
+        })?;
         let process = Process {
             shard,
             shared,
@@ -278,9 +287,12 @@ fn status(node: usize, leadership: Leadership) -> Status {
     }
 }
 
-fn node_config(scenario: &Scenario, node: usize) -> NodeConfig {
+pub fn identity(scenario: &Scenario, node: usize) -> Identity {
     let members = (1..=scenario.nodes as u64).collect();
-    let identity = Identity::new(ClusterId(7), node as u64 + 1, members).expect("node ids are sound");
+    Identity::new(GroupKey(7), node as u64 + 1, members).expect("node ids are sound")
+}
+
+fn node_config(scenario: &Scenario, node: usize) -> NodeConfig {
     NodeConfig {
         trust_clocks: scenario.trust_clocks,
         skip_commit_broadcast: scenario.skip_commit_broadcast,
@@ -288,16 +300,16 @@ fn node_config(scenario: &Scenario, node: usize) -> NodeConfig {
         entry_cache_bytes: scenario.entry_cache_bytes,
         max_inflight_appends: scenario.max_inflight_appends,
         catch_up_bytes_per_second: scenario.catch_up_bytes_per_second,
-        ..NodeConfig::new(identity)
+        ..NodeConfig::new(identity(scenario, node))
     }
 }
 
-fn log_options(scenario: &Scenario, log_id: u64, identity: &Identity) -> Options {
+pub fn log_options(scenario: &Scenario, log_id: u64, metadata: Vec<u8>) -> Options {
     Options {
         segment_bytes: scenario.segment_bytes,
         pad_to_block: scenario.pads_to_block(),
         spare_segments: 1,
-        create: Some(NewLog { log_id, metadata: identity.encode() }),
+        create: Some(NewLog { log_id, metadata }),
     }
 }
 

@@ -37,7 +37,7 @@ fn a_backup_of_the_first_release_is_read_and_gone_on_with() {
         dir: scratch.path().join("restored"),
         target: Target::Newest,
         from_checkpoint: None,
-        cluster_name: "new".to_owned(),
+        cluster_name: Some("new".to_owned()),
         node_id: 1,
         members: vec![1],
         segment_bytes: SEGMENT_BYTES,

@@ -41,11 +41,11 @@ struct Answer {
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     let created = match source(matches)? {
         Which::Node(source) => {
-            let repository = open(matches, source.owner())?;
+            let repository = open(matches, source.owners())?;
             let known = repository.checkpoint_indexes()?;
             store(&repository, &mut source.without(known))?
         }
-        Which::Folder(mut source) => store(&open(matches, &source.owner())?, &mut *source)?,
+        Which::Folder(mut source) => store(&open(matches, &source.owners())?, &mut *source)?,
     };
     if matches.get_flag("json") {
         tell_json(out, &created)?
@@ -73,8 +73,8 @@ pub fn source(matches: &ArgMatches) -> Result<Which, Failure> {
     Ok(Which::Folder(Box::new(source)))
 }
 
-fn open(matches: &ArgMatches, owner: &Owner) -> Result<Repository, Failure> {
-    Ok(Repository::open_for(super::url(matches), super::key_file(matches), owner)?)
+fn open(matches: &ArgMatches, (owner, older): &(Owner, Owner)) -> Result<Repository, Failure> {
+    Ok(Repository::open_for_either(super::url(matches), super::key_file(matches), owner, older)?)
 }
 
 fn store(repository: &Repository, source: &mut dyn Source) -> Result<Created, Failure> {

@@ -33,12 +33,12 @@ struct Answer {
 
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     let source = source(matches)?;
-    let owner = match &source {
-        Which::Node(node) => node.owner().clone(),
-        Which::Folder(folder) => folder.owner(),
+    let (owner, older) = match &source {
+        Which::Node(node) => node.owners().clone(),
+        Which::Folder(folder) => folder.owners(),
     };
     let (url, key_file) = (super::url(matches), super::key_file(matches));
-    let (repository, existed) = match Repository::open_for(url, key_file, &owner) {
+    let (repository, existed) = match Repository::open_for_either(url, key_file, &owner, &older) {
         Err(BackupError::NoRepository { .. }) => (Repository::begin(url, key_file, &owner)?, false),
         opened => (opened?, true),
     };

@@ -19,12 +19,14 @@ use crate::cli::failure::Failure;
 use crate::cli::log::{RunningNode, Sent};
 use crate::data_folder::create_private;
 use crate::env;
+use crate::raft::cluster::ClusterId;
 
 const READ_BYTES: &str = "262144";
 
 pub struct NodeSource {
     node: RunningNode,
-    owner: Owner,
+    /// The log's owner, and what older builds took for it.
+    owners: (Owner, Owner),
     first_index: u64,
     applied_index: u64,
     /// Checkpoints that nobody needs: the backup has them.
@@ -34,12 +36,13 @@ pub struct NodeSource {
 impl NodeSource {
     pub fn of(mut node: RunningNode) -> Result<NodeSource, Failure> {
         let status = node.ask(&["PERDURA", "LOG", "STATUS"])?;
-        let (owner, first_index, applied_index) = read_status(status).map_err(|error| node.failure(error))?;
-        Ok(NodeSource { node, owner, first_index, applied_index, known: Vec::new() })
+        let (owners, first_index, applied_index) =
+            read_status(status).map_err(|error| node.failure(error))?;
+        Ok(NodeSource { node, owners, first_index, applied_index, known: Vec::new() })
     }
 
-    pub fn owner(&self) -> &Owner {
-        &self.owner
+    pub fn owners(&self) -> &(Owner, Owner) {
+        &self.owners
     }
 
     /// Leaves out these checkpoints.
@@ -78,19 +81,21 @@ impl NodeSource {
     }
 }
 
-/// Whose log it is, its first entry, and the last that is applied.
-fn read_status(answer: OwnedFrame) -> Result<(Owner, u64, u64), AskError> {
+/// The log's owners, its first entry, and the last that is applied.
+fn read_status(answer: OwnedFrame) -> Result<((Owner, Owner), u64, u64), AskError> {
     let mut fields = Fields::of(answer)?;
     let hex =
         |text: String| u64::from_str_radix(text.trim_start_matches("0x"), 16).map_err(|_| AskError::Foreign);
     let members = parts(fields.take("members")?)?;
     members.iter().try_for_each(|member| integer(member).map(drop))?;
     let log_id = hex(fields.text("log_id")?)?;
-    let owner = Owner {
-        cluster_id: hex(fields.text("cluster_id")?)?,
+    let older = Owner {
+        cluster_id: hex(fields.text("older_cluster_id")?)?,
         log_id: (members.len() == 1).then_some(log_id),
     };
-    Ok((owner, fields.number("first_index")?, fields.number("applied")?))
+    let id = ClusterId(hex(fields.text("cluster_id")?)?);
+    let owner = id.known().map_or_else(|| older.clone(), Owner::cluster);
+    Ok(((owner, older), fields.number("first_index")?, fields.number("applied")?))
 }
 
 fn refusal(failure: Failure) -> BackupError {

@@ -14,6 +14,7 @@ use crate::calendar::utc_text;
 use crate::cli::connection::{AskError, Fields, integer, parts};
 use crate::propose::entry::EntryReader;
 use crate::raft::identity::Identity;
+use crate::raft::memo::Memo;
 
 /// Entries looked at for a stamp. Only a leader's first entry has none; elections in which nothing was written may stand
 /// in a row.
@@ -143,7 +144,7 @@ impl Status {
             place: Whereabouts::Folder(folder.name()),
             log_id: format!("{:#018x}", view.recovery().log_id),
             node: Identity::decode(view.metadata()).ok().map(|identity| NodeStatus {
-                cluster_id: identity.cluster_id.to_string(),
+                cluster_id: Memo::decode(view.metadata()).cluster.id.to_string(),
                 node_id: identity.node_id,
                 members: identity.members,
             }),

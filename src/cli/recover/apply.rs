@@ -18,6 +18,7 @@ use crate::data_folder::{
     CHECKPOINT_FOLDER, CLUSTER_NAME_FILE, KEPT_BY_RECOVERY, LOG_FOLDER, RECOVERING_FILE,
 };
 use crate::env;
+use crate::raft::memo::Memo;
 
 /// The new log, until it takes the old one's place.
 const NEW_LOG: &str = "log-recovering";
@@ -204,10 +205,10 @@ fn keep_checkpoints(work: &Work<'_>) -> Result<(), Failure> {
 
 /// Lets the checkpoint that the new log begins after belong to the new cluster.
 fn change_owner(work: &Work<'_>) -> Result<(), Failure> {
-    let Plan { checkpoint, identity, members, .. } = work.plan;
+    let Plan { checkpoint, identity, cluster, members, .. } = work.plan;
     if *checkpoint > 0 {
         let shelf = Shelf::at(&work.dir.join(CHECKPOINT_FOLDER));
-        shelf.change_owner(*checkpoint, identity.cluster_id.0, members)?;
+        shelf.change_owner(*checkpoint, (identity.key.0, cluster.id.0), members)?;
     }
     Ok(())
 }
@@ -236,11 +237,12 @@ fn make_log(order: &Order, plan: &Plan, source: &Source) -> Result<(), Failure> 
     let folder = order.dir.join(NEW_LOG);
     let disk = RealDisk::open(&folder, SyncMode::Fdatasync).map_err(at(&folder))?;
     let failed = |error| Failure::Log { folder: folder.display().to_string(), error };
+    let metadata = Memo::in_cluster(plan.cluster).encode(&plan.identity);
     let options = Options {
         segment_bytes: order.segment_bytes,
         pad_to_block: false,
         spare_segments: 1,
-        create: Some(NewLog { log_id: env::random_seed(), metadata: plan.identity.encode() }),
+        create: Some(NewLog { log_id: env::random_seed(), metadata }),
     };
     let (mut wal, _) = Wal::open(disk, options).map_err(failed)?;
     fill(&mut wal, plan, source).map_err(failed)?;

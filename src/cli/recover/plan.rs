@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use perdura_wal::{Disk, LogView, Position, ReadOnlyDisk, Salvage, Salvaged, WalError};
 use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::apply::free_folder;
 use crate::checkpoint::shelf::Shelf;
 use crate::cli::failure::Failure;
 use crate::cli::log::with_progress;
 use crate::data_folder::{CHECKPOINT_FOLDER, LOG_FOLDER};
-use crate::raft::identity::{ClusterId, Identity};
+use crate::raft::cluster::{Cluster, ClusterId};
+use crate::raft::identity::{GroupKey, Identity};
 use crate::raft::memo::{LogEnd, Memo, Trust};
 
 /// What was asked for.
@@ -51,6 +51,8 @@ pub struct Plan {
     pub may_be_missing: Vec<String>,
     #[serde(skip)]
     pub identity: Identity,
+    #[serde(skip)]
+    pub cluster: Cluster,
     #[serde(skip)]
     pub base: Position,
 }
@@ -128,17 +130,19 @@ impl Plan {
         let known = |index| view.and_then(|view| view.term(index));
         let term = if index == base.index { base.term } else { known(index).unwrap_or(held.term) };
         let old = view.and_then(|view| Identity::decode(view.metadata()).ok());
-        let old_cluster = old.as_ref().map_or(0, |identity| identity.cluster_id.0);
-        let cluster_name = name_of(old_cluster, Position { index, term });
-        let cluster_id = ClusterId::named(&cluster_name, &order.members);
-        let identity = Identity::new(cluster_id, order.node_id, order.members.clone())
+        let known = view.map_or(ClusterId::NONE, |view| Memo::decode(view.metadata()).cluster.id);
+        let by_settings = old.as_ref().map_or(0, |identity| identity.key.0);
+        let cluster = cluster_of(known.known().map_or(by_settings, |id| id.0), LogEnd { term, index });
+        let cluster_name = format!("recovered-{}", cluster.id);
+        let key = GroupKey::named(&cluster_name, &order.members);
+        let identity = Identity::new(key, order.node_id, order.members.clone())
             .map_err(|error| Failure::Mistake(error.to_string()))?;
         let is_alone = old.as_ref().is_some_and(|identity| identity.members.len() == 1);
         let noted = view.map_or(0, |view| view.hard_state().commit).max(base.index);
         let mut plan = Plan {
             dir: order.dir.display().to_string(),
             cluster_name,
-            cluster_id: cluster_id.to_string(),
+            cluster_id: cluster.id.to_string(),
             node_id: order.node_id,
             members: identity.members.clone(),
             checkpoint: base.index,
@@ -151,6 +155,7 @@ impl Plan {
             kept_in: free_folder(&order.dir).display().to_string(),
             may_be_missing: Vec::new(),
             identity,
+            cluster,
             base,
         };
         plan.may_be_missing =
@@ -228,10 +233,9 @@ fn trust(view: &LogView<ReadOnlyDisk>) -> Trust {
     Memo::decode(view.metadata()).trust
 }
 
-/// Folders of one cluster that end with the same entry hold the same, and only they get the same name.
-fn name_of(old_cluster: u64, last: Position) -> String {
-    let bytes = [old_cluster, last.index, last.term].map(u64::to_le_bytes).concat();
-    format!("recovered-{:016x}", xxh3_64(&bytes))
+/// Folders of one cluster that end with the same entry hold the same, and only they become one cluster.
+fn cluster_of(old_cluster: u64, end: LogEnd) -> Cluster {
+    Cluster::restored(&[old_cluster], end, "recovered")
 }
 
 pub fn log_folder(dir: &Path) -> PathBuf {

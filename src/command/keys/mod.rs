@@ -2,6 +2,7 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=generic>.
 
+mod cluster_id;
 mod dump;
 mod expire;
 mod free;
@@ -16,6 +17,7 @@ use super::cost::{self, CostKind, reads};
 use super::spec::{Categories, Flags, KeyFlags, key, keys};
 use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
+pub use cluster_id::CLUSTER_ID;
 pub use hash_seed::HASH_SEED;
 pub(in crate::command) use object::encoding_name;
 pub use staged::{PART, STAGED, Staging};
@@ -68,6 +70,7 @@ pub const FAMILY: Family = Family {
             .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
             .docs("", "O(N) where N is the number of keys and fields freed", "Frees what is dead by the entry's time."),
         hash_seed::COMMAND,
+        cluster_id::COMMAND,
         staged::PART_COMMAND,
         staged::STAGED_COMMAND,
         Command::read("keys", 2, walk::keys).cost(reads::KEYS).flags(&[WALKS]).categories(Categories::DANGEROUS).docs(

@@ -72,10 +72,12 @@ async fn status(shared: Arc<Shared>) -> Result<Answer, CommandError> {
 
 /// A map. Indexes and terms are 0 where there is nothing, times nil.
 fn write_state(state: &LogState, reply: &mut Reply<'_>) {
-    reply.map(19);
-    for (name, text) in
-        [("log_id", format!("{:#018x}", state.log_id)), ("cluster_id", state.identity.cluster_id.to_string())]
-    {
+    reply.map(20);
+    for (name, text) in [
+        ("log_id", format!("{:#018x}", state.log_id)),
+        ("cluster_id", state.cluster.to_string()),
+        ("older_cluster_id", state.identity.older_key.to_string()),
+    ] {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
     }

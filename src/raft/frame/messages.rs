@@ -49,7 +49,7 @@ impl RaftFrame {
         let stamp_flag = if self.stamp.is_some() { HAS_STAMP } else { 0 };
         let echo_flag = if self.echo.is_some() { HAS_ECHO } else { 0 };
         out.put_u8(KIND_RAFT);
-        out.put_u64_le(self.log_id);
+        out.put_u64_le(self.session);
         out.put_u8(stamp_flag | echo_flag);
         if let Some(stamp) = &self.stamp {
             put_stamp(stamp, out);
@@ -109,9 +109,9 @@ fn put_entry(mut entry: Entry, chain: &mut ByteChain) {
 }
 
 pub(super) fn decode(body: &mut Bytes) -> Result<RaftFrame, FrameError> {
-    let log_id = body.try_get_u64_le().map_err(|_| short("log id"))?;
+    let session = body.try_get_u64_le().map_err(|_| short("log id"))?;
     let flags = body.try_get_u8().map_err(|_| short("flags"))?;
-    let mut frame = RaftFrame { log_id, ..RaftFrame::default() };
+    let mut frame = RaftFrame { session, ..RaftFrame::default() };
     if flags & HAS_STAMP != 0 {
         frame.stamp = Some(decode_stamp(body)?);
     }

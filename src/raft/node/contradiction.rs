@@ -54,7 +54,7 @@ impl<D: Disk> Node<D> {
         let found =
             frame.messages.iter().find_map(|message| Some((message.term, self.contradicted_by(message)?)));
         let Some((term, index)) = found else { return };
-        if !self.is_silent() && self.hears_log(from, frame.log_id) {
+        if !self.is_silent() && self.hears_log(from, frame.session) {
             self.contradicted(from, term, index);
         }
     }
@@ -107,8 +107,8 @@ impl<D: Disk> Node<D> {
     }
 
     /// The leader says which entry it has in place of one that this node acknowledged.
-    pub fn step_dispute(&mut self, from: NodeId, log_id: u64, dispute: Dispute) {
-        if self.is_silent() || !self.hears_log(from, log_id) {
+    pub fn step_dispute(&mut self, from: NodeId, session: u64, dispute: Dispute) {
+        if self.is_silent() || !self.hears_log(from, session) {
             return;
         }
         let Dispute { term, index, entry_term, last } = dispute;
@@ -144,7 +144,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         for (to, dispute) in std::mem::take(&mut self.contradictions.owed) {
-            out.send(to, &Frame::Dispute { log_id: self.log_id, dispute });
+            out.send(to, &Frame::Dispute { session: self.voice.session, dispute });
         }
         out.flush();
     }

@@ -1,14 +1,21 @@
 //! Which log each other member has, and how a node is sure of it.
 //!
-//! Every frame that counts bears the random id of its sender's log, and a node steps only what bears the id that the member has *proved*:
+//! Every frame that counts bears its sender's *session*: a number that stands for one process on one log. A node steps only what bears the
+//! session that the member has *proved*:
 //!
-//! - A node that does not know a member's log, or hears of another one, sends the member a challenge: a number that follows from a secret
-//!   of this process. The member returns it with the id of its log.
+//! - A node that does not know a member's session, or hears of another one, sends the member a challenge: a number that follows from a
+//!   secret of this process. The member returns it with its session, the random id of its log, and the id of its cluster.
 //! - A challenge goes to the address where this node reaches that member, and nowhere else. So only a process that is reached there
-//!   can answer it. A stranger who connects to the peer port and calls himself a member learns neither a challenge nor a log's id: nothing
-//!   of what he says is stepped, and nothing of it lasts. (Someone who reads the wires is another matter.)
-//! - With each proof the member's next challenge is another. So a proof that arrives late, of a log that the member had before, is void.
-//! - A log that another has followed is never heard again. That a member runs on one is reported once.
+//!   can answer it. A stranger who connects to the peer port and calls itself a member learns neither a challenge nor a session: nothing
+//!   of what it says is stepped, and nothing of it lasts. (A stranger who reads the wires is another matter.) Nor does a process on a copy
+//!   of a member's folder speak for the member: its session is another.
+//! - With each proof the member's next challenge is another. So a proof that arrives late, of a session that the member had before, is void.
+//! - A session that another has followed is never heard again. Where the log is another one, what was said with the old one is void. That
+//!   a member runs on an older log is reported once.
+//! - A proof of a log that belongs to another cluster counts for nothing. A node whose own log belongs to none yet may hear members of
+//!   several; once it knows its own, the others are strangers.
+//! - A log that another has replaced for good (its member has joined again with that, `rejoin.rs`) is remembered in this node's metadata:
+//!   it is heard by no later process either.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,31 +23,52 @@ use perdura_wal::Disk;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{Node, others_of};
-use crate::raft::frame::Frame;
+use crate::planted::{self, Bug};
+use crate::raft::cluster::ClusterId;
+use crate::raft::frame::{Frame, LogProof};
 use crate::raft::identity::NodeId;
+use crate::raft::memo::MemberLog;
 use crate::raft::outbox::Outbound;
 
-/// How many logs of one member are remembered.
-const MAX_OLDER_LOGS: usize = 16;
+/// How many sessions of one member are remembered.
+const MAX_OLDER: usize = 16;
+
+/// How many logs are remembered whose proofs were turned down.
+const MAX_TURNED_DOWN: usize = 64;
 
 /// Words of a log that another has followed may be late for so many ticks; after that the member runs on that log again.
 const LATE_TICKS: u64 = 100;
 
-/// The logs of another member.
+/// Stands for a process on a log in all that it says: a process knows its secret alone.
+pub(super) fn session_of(log: u64, secret: u64) -> u64 {
+    xxh3_64_with_seed(&log.to_le_bytes(), secret).max(1)
+}
+
+/// The sessions of another member.
 #[derive(Debug, Default)]
-struct Logs {
-    current: Option<u64>,
-    older: VecDeque<OlderLog>,
+struct Sessions {
+    current: Option<Session>,
+    older: VecDeque<OlderSession>,
     /// How many proofs the member has given.
     proofs: u64,
     /// Since the member proved a log that this node did not know.
     ticks: u64,
 }
 
-/// A log that another has followed.
-#[derive(Debug)]
-struct OlderLog {
+/// What a member has proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Session {
     id: u64,
+    log: u64,
+    cluster: ClusterId,
+}
+
+/// A session that another has followed.
+#[derive(Debug)]
+struct OlderSession {
+    id: u64,
+    /// Another log has followed, not just another process on the same.
+    is_of_other_log: bool,
     /// That the member runs on it again was reported.
     is_reported: bool,
 }
@@ -49,17 +77,18 @@ struct OlderLog {
 #[derive(Debug)]
 pub(super) struct LogBook {
     secret: u64,
-    logs: BTreeMap<NodeId, Logs>,
+    sessions: BTreeMap<NodeId, Sessions>,
     /// Members that are to prove their log.
     suspects: BTreeSet<NodeId>,
     /// Challenges that this node returns with the next round.
     owed: BTreeMap<NodeId, u64>,
+    /// Logs whose proofs were turned down, so that each is reported once.
+    turned_down: BTreeSet<MemberLog>,
 }
 
 /// What a proof has shown.
 #[derive(Debug, PartialEq, Eq)]
 enum Proven {
-    Nothing,
     /// The log that the member is known to have, or the first that this process hears of.
     Log,
     /// The member had another log before.
@@ -68,74 +97,104 @@ enum Proven {
 
 impl LogBook {
     pub(super) fn new(secret: u64) -> LogBook {
-        LogBook { secret, logs: BTreeMap::new(), suspects: BTreeSet::new(), owed: BTreeMap::new() }
+        LogBook {
+            secret,
+            sessions: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            turned_down: BTreeSet::new(),
+        }
     }
 
-    /// Whether a member has proved this log. If it is another one than is known, it will be asked.
-    fn hears(&mut self, member: NodeId, log_id: u64) -> bool {
-        let logs = self.logs.entry(member).or_default();
-        if logs.current == Some(log_id) {
+    /// Whether a member has proved this session. If it is another one than is known, it will be asked.
+    fn hears(&mut self, member: NodeId, session: u64) -> bool {
+        let sessions = self.sessions.entry(member).or_default();
+        if sessions.current.is_some_and(|current| current.id == session) {
             return true;
         }
-        if !logs.older.iter().any(|older| older.id == log_id) {
+        if !sessions.older.iter().any(|older| older.id == session) {
             self.suspects.insert(member);
         }
         false
     }
 
-    /// Whether it is to be reported that a member says something with this log: another has followed it, and not just now. True once
-    /// for each return of a log.
-    fn reports_return(&mut self, member: NodeId, log_id: u64) -> bool {
-        let Some(logs) = self.logs.get_mut(&member).filter(|logs| logs.ticks >= LATE_TICKS) else {
+    /// Whether it is to be reported that a member says something with this session: another log has followed, and not just now. True
+    /// once for each return of a log.
+    fn reports_return(&mut self, member: NodeId, session: u64) -> bool {
+        let Some(sessions) = self.sessions.get_mut(&member).filter(|sessions| sessions.ticks >= LATE_TICKS)
+        else {
             return false;
         };
-        let older = logs.older.iter_mut().find(|older| older.id == log_id);
+        let older = sessions.older.iter_mut().find(|older| older.id == session && older.is_of_other_log);
         older.is_some_and(|older| !std::mem::replace(&mut older.is_reported, true))
     }
 
-    fn tick(&mut self) {
-        self.logs.values_mut().for_each(|logs| logs.ticks += 1);
+    /// Whether it is to be reported that the proof of a log was turned down: once for each.
+    fn reports_turning_down(&mut self, log: MemberLog) -> bool {
+        if self.turned_down.len() >= MAX_TURNED_DOWN {
+            self.turned_down.clear();
+        }
+        self.turned_down.insert(log)
     }
 
-    fn has_log_of(&self, member: NodeId) -> bool {
-        self.logs.get(&member).is_some_and(|logs| logs.current.is_some())
+    fn tick(&mut self) {
+        self.sessions.values_mut().for_each(|sessions| sessions.ticks += 1);
+    }
+
+    fn current(&self, member: NodeId) -> Option<Session> {
+        self.sessions.get(&member)?.current
     }
 
     fn challenge(&self, member: NodeId) -> u64 {
-        let proofs = self.logs.get(&member).map_or(0, |logs| logs.proofs);
+        let proofs = self.sessions.get(&member).map_or(0, |sessions| sessions.proofs);
         let text = [member.to_le_bytes(), proofs.to_le_bytes()].concat();
         xxh3_64_with_seed(&text, self.secret)
     }
 
-    fn prove(&mut self, member: NodeId, log_id: u64, challenge: u64) -> Proven {
-        if challenge != self.challenge(member) {
-            return Proven::Nothing;
-        }
+    fn prove(&mut self, member: NodeId, session: u64, proof: LogProof) -> Proven {
+        let LogProof { log, cluster, .. } = proof;
         self.suspects.remove(&member);
-        let logs = self.logs.entry(member).or_default();
-        logs.proofs += 1;
-        match logs.current.replace(log_id) {
-            Some(known) if known != log_id => {
-                logs.ticks = 0;
-                logs.older.push_back(OlderLog { id: known, is_reported: false });
-                if logs.older.len() > MAX_OLDER_LOGS {
-                    logs.older.pop_front();
+        let sessions = self.sessions.entry(member).or_default();
+        sessions.proofs += 1;
+        match sessions.current.replace(Session { id: session, log, cluster }) {
+            Some(known) if known.id != session => {
+                let is_of_other_log = known.log != log;
+                sessions.older.push_back(OlderSession { id: known.id, is_of_other_log, is_reported: false });
+                if sessions.older.len() > MAX_OLDER {
+                    sessions.older.pop_front();
                 }
+                if !is_of_other_log {
+                    return Proven::Log;
+                }
+                sessions.ticks = 0;
                 Proven::AnotherLog
             }
             _ => Proven::Log,
         }
     }
+
+    /// Members that were heard although they belong to another cluster than this; they are heard no more.
+    fn part_from_strangers(&mut self, own: ClusterId) -> Vec<NodeId> {
+        let mut parted = Vec::new();
+        for (member, sessions) in &mut self.sessions {
+            let is_stranger = |session: &Session| !session.cluster.is_none() && session.cluster != own;
+            if sessions.current.filter(is_stranger).is_some() {
+                sessions.current = None;
+                parted.push(*member);
+            }
+        }
+        parted
+    }
 }
 
 impl<D: Disk> Node<D> {
-    /// Whether what a member says with this log counts.
-    pub(super) fn hears_log(&mut self, from: NodeId, log_id: u64) -> bool {
+    /// Whether what a member says in this session counts.
+    pub(super) fn hears_log(&mut self, from: NodeId, session: u64) -> bool {
         if !others_of(&self.config.identity).any(|id| id == from) {
             return false;
         }
-        let hears = self.log_book.hears(from, log_id);
-        if !hears && self.log_book.reports_return(from, log_id) {
+        let hears = self.log_book.hears(from, session);
+        if !hears && self.log_book.reports_return(from, session) {
             tracing::error!(
                 node = from,
                 "a member runs on a log that another has followed, one that was set aside or an older copy: nothing that it says \
@@ -153,23 +212,84 @@ impl<D: Disk> Node<D> {
     }
 
     /// A member says which log it has.
-    pub fn step_proof(&mut self, from: NodeId, log_id: u64, challenge: u64) {
-        if !others_of(&self.config.identity).any(|id| id == from) {
+    pub fn step_proof(&mut self, from: NodeId, session: u64, proof: LogProof) {
+        let is_member = others_of(&self.config.identity).any(|id| id == from);
+        if !is_member || proof.challenge != self.log_book.challenge(from) || self.turns_down(from, &proof) {
             return;
         }
-        if self.log_book.prove(from, log_id, challenge) == Proven::AnotherLog {
+        if self.log_book.prove(from, session, proof) == Proven::AnotherLog {
             tracing::warn!(node = from, "a member has a new log: what it said with the old one is void");
             self.forget_words_of(from);
             self.forget_hearing_of(from);
         }
     }
 
+    /// Whether a log can't be this member's: it belongs to another cluster, or the member has replaced it.
+    fn turns_down(&mut self, from: NodeId, proof: &LogProof) -> bool {
+        let own = self.cluster().id;
+        let is_stranger =
+            own.known().is_some_and(|own| proof.cluster.known().is_some_and(|other| other != own));
+        let is_stranger = is_stranger && !planted::is(Bug::IdByAddress);
+        let is_replaced = self.raw.store().has_replaced((from, proof.log));
+        if (is_stranger || is_replaced) && self.log_book.reports_turning_down((from, proof.log)) {
+            let theirs = proof.cluster;
+            if is_stranger {
+                tracing::error!(
+                    node = from,
+                    cluster = %theirs,
+                    own = %own,
+                    "a member belongs to another cluster: nothing that it says counts"
+                );
+            } else {
+                tracing::error!(
+                    node = from,
+                    log = proof.log,
+                    "a member runs on a log that it had replaced: nothing that it says counts; give it an empty folder, or its newer log"
+                );
+            }
+        }
+        self.log_book.suspects.remove(&from);
+        is_stranger || is_replaced
+    }
+
+    /// This node's log belongs to a cluster from now on: members of others are strangers.
+    pub(super) fn part_from_strangers(&mut self) {
+        if planted::is(Bug::IdByAddress) {
+            return;
+        }
+        for stranger in self.log_book.part_from_strangers(self.cluster().id) {
+            tracing::error!(
+                node = stranger,
+                "a member belongs to another cluster: nothing that it said counts"
+            );
+            self.forget_words_of(stranger);
+            self.forget_hearing_of(stranger);
+        }
+    }
+
+    /// A member has joined with a new log, or is known to have one for the first time: remembers that, and which log is void by it.
+    pub(super) fn remember_log_of(&mut self, member: NodeId) {
+        if let Some(Session { log, .. }) = self.log_book.current(member) {
+            self.raw.mut_store().note_member_log((member, log));
+        }
+    }
+
+    /// Logs of members that others have replaced.
+    pub fn replaced_logs(&self) -> Vec<MemberLog> {
+        self.raw.store().replaced_logs()
+    }
+
     /// To be called with every tick: members whose log is not known are asked again.
     pub(super) fn suspect_unknown_logs(&mut self) {
         self.log_book.tick();
         for id in others_of(&self.config.identity) {
-            if !self.log_book.has_log_of(id) {
-                self.log_book.suspects.insert(id);
+            match self.log_book.current(id) {
+                None => drop(self.log_book.suspects.insert(id)),
+                // The first log of a member that takes part; another one only counts once it has joined.
+                Some(session) if self.is_trusted() && !self.raw.store().knows_log_of(id) => {
+                    self.raw.mut_store().note_member_log((id, session.log));
+                }
+                Some(_) => {}
             }
         }
     }
@@ -182,8 +302,10 @@ impl<D: Disk> Node<D> {
         for to in std::mem::take(&mut self.log_book.suspects) {
             out.send(to, &Frame::Prove { challenge: self.log_book.challenge(to) });
         }
+        let (log, cluster) = (self.voice.log, self.cluster().id);
         for (to, challenge) in std::mem::take(&mut self.log_book.owed) {
-            out.send(to, &Frame::Proof { log_id: self.log_id, challenge });
+            let proof = LogProof { challenge, log, cluster };
+            out.send(to, &Frame::Proof { session: self.voice.session, proof });
         }
         out.flush();
     }

@@ -17,6 +17,8 @@
 //! - Each tells, too, whether it knows all that it ever said. Whatever was committed is known to a majority, so to one who has
 //!   lost nothing, as long as those who have are no majority. If they are, the member goes on waiting: what one of them had
 //!   acknowledged the others need not know.
+//! - Each tells which cluster its log belongs to (`cluster.rs`). A log without one takes over what a majority of the members says, and
+//!   then what others say counts no more; or what all say. While they contradict each other, and none has a majority, it joins none.
 //! - In a group that is new itself nobody has anything to tell. If those who answer are a majority with it and all have
 //!   nothing to tell, it waits for the rest no longer than [`PATIENCE_TICKS`]. A member that knows to have lost a log never
 //!   takes its group for new, and nobody does who hears of it.
@@ -66,6 +68,8 @@ use raft::eraftpb::Message;
 use raft::{INVALID_ID, StateRole};
 
 use super::{Node, others_of};
+use crate::planted::{self, Bug};
+use crate::raft::cluster::{Cluster, ClusterId};
 use crate::raft::frame::{Account, Frame, Memory};
 use crate::raft::identity::NodeId;
 use crate::raft::memo::{LogEnd, Trust};
@@ -137,15 +141,20 @@ impl<D: Disk> Node<D> {
     }
 
     /// A member whose log is new asks what the others know. It is answered once it has proved that log.
-    pub fn step_rejoin(&mut self, from: NodeId, log_id: u64, round: u8) {
-        if self.hears_log(from, log_id) && self.asked.len() < self.config.identity.members.len() {
-            self.asked.push((from, log_id, round));
+    pub fn step_rejoin(&mut self, from: NodeId, session: u64, round: u8) {
+        if self.hears_log(from, session) && self.asked.len() < self.config.identity.members.len() {
+            self.asked.push((from, session, round));
+            if round == SECOND_ROUND {
+                // All have taken note: from here on the log before is void for good.
+                self.remember_log_of(from);
+            }
         }
     }
 
     /// A member has taken note of this node's log, before it was asked in this round.
-    pub fn step_account(&mut self, from: NodeId, log_id: u64, asked_in: u8, account: Account) {
-        if log_id == self.log_id && others_of(&self.config.identity).any(|id| id == from) {
+    pub fn step_account(&mut self, from: NodeId, session: u64, asked_in: u8, account: Account) {
+        let is_member = others_of(&self.config.identity).any(|id| id == from);
+        if session == self.voice.session && is_member && self.may_be_of(&account.cluster) {
             if let Standing::Silent { accounts, round, .. } = &mut self.standing
                 && *round == asked_in
             {
@@ -162,11 +171,10 @@ impl<D: Disk> Node<D> {
             if *ticks == PATIENCE_TICKS {
                 tracing::warn!("this node's log is new: it waits until all other members know");
             }
-            let has_heard_all = accounts.len() + 1 == self.config.identity.members.len();
-            if has_heard_all && *ticks % WARNING_TICKS == PATIENCE_TICKS {
-                tracing::error!(
-                    "so many members have lost their logs that nobody may know all that was acknowledged: none of them joins"
-                );
+            if *ticks % WARNING_TICKS == PATIENCE_TICKS
+                && let Some(obstacle) = obstacle(accounts, self.config.identity.members.len())
+            {
+                tracing::error!("this node's log is new, and it does not join: {obstacle}");
             }
         }
         self.settle_standing();
@@ -198,13 +206,13 @@ impl<D: Disk> Node<D> {
         }
         if asks && let Standing::Silent { round, .. } = self.standing {
             for id in others_of(&self.config.identity) {
-                out.send(id, &Frame::Rejoin { log_id: self.log_id, round });
+                out.send(id, &Frame::Rejoin { session: self.voice.session, round });
             }
         }
         let (term, end) = (self.raw.raft.term, self.raw.store().durable_end());
-        let account = Account { term, end, memory: self.memory() };
-        for (to, log_id, round) in self.asked.drain(..) {
-            out.send(to, &Frame::Account { log_id, round, account });
+        let account = Account { term, end, memory: self.memory(), cluster: self.cluster() };
+        for (to, session, round) in self.asked.drain(..) {
+            out.send(to, &Frame::Account { session, round, account });
         }
         out.flush();
     }
@@ -225,8 +233,32 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// Whether a member that says this may be one of this node's group.
+    fn may_be_of(&self, cluster: &Cluster) -> bool {
+        self.cluster().may_be(cluster) || planted::is(Bug::IdByAddress)
+    }
+
+    /// Takes over the cluster that a majority of the members belongs to, if this node's log belongs to none yet. What others say then
+    /// counts no more.
+    fn follow_majority(&mut self) {
+        let Standing::Silent { accounts, .. } = &mut self.standing else { return };
+        let quorum = self.config.identity.quorum();
+        let told = accounts.values().map(|account| account.cluster);
+        let has_majority = |cluster: &Cluster| {
+            accounts.values().filter(|account| account.cluster.id == cluster.id).count() >= quorum
+        };
+        let Some(cluster) = told.filter(|cluster| !cluster.id.is_none()).find(has_majority) else { return };
+        if self.raw.store().cluster().id.is_none() {
+            accounts.retain(|_, account| account.cluster.may_be(&cluster));
+            tracing::info!(cluster = %cluster.id, "a majority of the members belongs to this cluster, and so does this node");
+            self.raw.mut_store().set_cluster(cluster);
+            self.part_from_strangers();
+        }
+    }
+
     /// Moves on to what this node may do by now.
     pub(super) fn settle_standing(&mut self) {
+        self.follow_majority();
         match &self.standing {
             Standing::Full => {}
             Standing::Silent { accounts, ticks, round } => {
@@ -236,7 +268,8 @@ impl<D: Disk> Node<D> {
                 let is_new_group =
                     is_first_round && self.memory() == Memory::New && accounts.values().all(is_of_new_group);
                 let are_enough = accounts.len() + 1 >= identity.quorum();
-                let all_told = accounts.len() + 1 == identity.members.len();
+                let all_told =
+                    accounts.len() + 1 == identity.members.len() && clusters_of(accounts).len() <= 1;
                 let is_whole = |account: &&Account| account.memory == Memory::Whole;
                 let whole = accounts.values().filter(is_whole).count();
                 let knows_all = identity.members.len() - whole < identity.quorum();
@@ -297,6 +330,7 @@ impl<D: Disk> Node<D> {
         let Standing::Silent { accounts, .. } = &self.standing else { return };
         let term = accounts.values().map(|account| account.term).fold(0, u64::max);
         let until = accounts.values().map(|account| account.end).max().unwrap_or_default();
+        let cluster = accounts.values().map(|account| account.cluster).find(|cluster| !cluster.id.is_none());
         tracing::info!(
             term,
             until_term = until.term,
@@ -306,6 +340,9 @@ impl<D: Disk> Node<D> {
         let raft = &mut self.raw.raft;
         raft.become_follower(term.max(raft.term), INVALID_ID);
         raft.vote = raft.id;
+        if let Some(cluster) = cluster.filter(|_| self.cluster().id.is_none()) {
+            self.raw.mut_store().set_cluster(cluster);
+        }
         self.raw.mut_store().set_trust(Trust::Until(until));
         self.standing = Standing::Learning { until };
     }
@@ -313,7 +350,44 @@ impl<D: Disk> Node<D> {
 
 /// Whether who tells this may be new to the group.
 fn is_of_new_group(account: &Account) -> bool {
-    (account.term, account.end.index) == (0, 0) && account.memory != Memory::Lost
+    (account.term, account.end.index) == (0, 0)
+        && account.memory != Memory::Lost
+        && account.cluster.id.is_none()
+}
+
+/// The clusters that members belong to: one, if all is well.
+fn clusters_of(accounts: &BTreeMap<NodeId, Account>) -> BTreeMap<ClusterId, Vec<NodeId>> {
+    let mut clusters: BTreeMap<ClusterId, Vec<NodeId>> = BTreeMap::new();
+    if planted::is(Bug::IdByAddress) {
+        return clusters;
+    }
+    for (node, account) in accounts.iter().filter(|(_, account)| !account.cluster.id.is_none()) {
+        clusters.entry(account.cluster.id).or_default().push(*node);
+    }
+    clusters
+}
+
+/// What keeps a node with a new log from joining, where others than an absent member do.
+fn obstacle(accounts: &BTreeMap<NodeId, Account>, members: usize) -> Option<String> {
+    let clusters = clusters_of(accounts);
+    let named = |(id, nodes): (&ClusterId, &Vec<NodeId>)| format!("nodes {nodes:?} belong to cluster {id}");
+    if clusters.len() > 1 {
+        let told: Vec<String> = clusters.iter().map(named).collect();
+        return Some(format!("{}; stop those that are strangers here", told.join(", ")));
+    }
+    let new: Vec<NodeId> =
+        accounts.iter().filter(|(_, account)| account.memory == Memory::New).map(|(node, _)| *node).collect();
+    match clusters.iter().next() {
+        _ if accounts.len() + 1 < members => None,
+        Some((id, nodes)) if !new.is_empty() => Some(format!(
+            "nodes {nodes:?} belong to cluster {id}, while the logs of nodes {new:?} are new, too. If those have lost their disks, that \
+             cluster has lost its majority: run `perdura recover` on what is left. If this is to be a new group, stop nodes {nodes:?}, \
+             empty their folders and start all again, or give the new group a --cluster-name of its own"
+        )),
+        _ => Some(
+            "so many members have lost their logs that none may know all that was acknowledged; none of them joins".to_owned(),
+        ),
+    }
 }
 
 #[cfg(test)]

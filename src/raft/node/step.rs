@@ -24,11 +24,13 @@ impl<D: Disk> Node<D> {
             PeerEvent::BeatAnswer { term } => self.step_beat_answer(from, term, now_ms),
             PeerEvent::Part => self.step_part(from, now_ms),
             PeerEvent::Unreachable => self.report_unreachable(from),
-            PeerEvent::Rejoin { log_id, round } => self.step_rejoin(from, log_id, round),
-            PeerEvent::Account { log_id, round, account } => self.step_account(from, log_id, round, account),
+            PeerEvent::Rejoin { session, round } => self.step_rejoin(from, session, round),
+            PeerEvent::Account { session, round, account } => {
+                self.step_account(from, session, round, account)
+            }
             PeerEvent::Prove { challenge } => self.step_prove(from, challenge),
-            PeerEvent::Proof { log_id, challenge } => self.step_proof(from, log_id, challenge),
-            PeerEvent::Dispute { log_id, dispute } => self.step_dispute(from, log_id, dispute),
+            PeerEvent::Proof { session, proof } => self.step_proof(from, session, proof),
+            PeerEvent::Dispute { session, dispute } => self.step_dispute(from, session, dispute),
             other @ (PeerEvent::Shipment(_) | PeerEvent::Publish(_)) => return Some(other),
         }
         None
@@ -42,7 +44,7 @@ impl<D: Disk> Node<D> {
             self.note_contradiction(from, &frame);
             return;
         }
-        if self.is_silent() || !self.hears_log(from, frame.log_id) {
+        if self.is_silent() || !self.hears_log(from, frame.session) {
             return;
         }
         let mut heard_leader = false;

@@ -1,5 +1,5 @@
 use super::super::frame::RaftFrame;
-use super::super::identity::{ClusterId, IdentityError};
+use super::super::identity::IdentityError;
 use super::super::lease::Stamp;
 use super::super::storage::StorageFault;
 use super::super::testing::{Cluster, Ledger, Nowhere};
@@ -191,8 +191,9 @@ fn a_restarted_node_keeps_silent_for_as_long_as_a_promise() {
     request.set_msg_type(MessageType::MsgRequestVote);
     (request.from, request.to, request.term) = (candidate, voter, 99);
     (request.index, request.log_term) = (1_000, 98);
-    let frame = RaftFrame { log_id: candidate, messages: vec![request], ..RaftFrame::default() };
-    cluster.run_until(100, |cluster| cluster.node(voter).hears_log(candidate, candidate));
+    let session = cluster.session_of(candidate);
+    let frame = RaftFrame { session, messages: vec![request], ..RaftFrame::default() };
+    cluster.run_until(100, |cluster| cluster.node(voter).hears_log(candidate, session));
     cluster.node(voter).step(candidate, frame.clone(), now_ms);
     assert_ne!(cluster.node(voter).leadership().term, 99);
     cluster.node(voter).step(candidate, frame, now_ms + 450);
@@ -261,8 +262,9 @@ fn a_request_to_campaign_that_was_overtaken_is_not_acted_on() {
         (message.from, message.to, message.term) = (leader, follower, term);
         message
     };
+    let session = cluster.session_of(leader);
     let frame = |kind, sent_at_ms| RaftFrame {
-        log_id: leader,
+        session,
         stamp: Some(Stamp { term, sent_at_ms, round: 0 }),
         messages: vec![message(kind)],
         ..RaftFrame::default()
@@ -372,8 +374,6 @@ fn a_log_is_refused_under_another_identity() {
     };
     let error = refused(|identity| identity.node_id = 2);
     assert!(matches!(error, IdentityError::OtherNode { .. }));
-    let error = refused(|identity| identity.cluster_id = ClusterId(8));
-    assert!(matches!(error, IdentityError::OtherCluster { .. }));
     let error = refused(|identity| identity.members = vec![1]);
     assert!(matches!(error, IdentityError::OtherMembers { .. }));
 }
@@ -389,7 +389,8 @@ fn a_member_whose_log_was_cut_short_does_not_go_on() {
     let mut heartbeat = Message::default();
     heartbeat.set_msg_type(MessageType::MsgHeartbeat);
     (heartbeat.from, heartbeat.to, heartbeat.term, heartbeat.commit) = (leader, victim, 1, 99);
-    let frame = RaftFrame { log_id: leader, messages: vec![heartbeat], ..RaftFrame::default() };
+    let frame =
+        RaftFrame { session: cluster.session_of(leader), messages: vec![heartbeat], ..RaftFrame::default() };
     let node = cluster.node(victim);
     node.step(leader, frame, now_ms);
     let ended = node.process(now_ms, &mut Nowhere, &mut Ledger::default());
@@ -405,11 +406,9 @@ fn a_message_that_lies_about_its_sender_is_dropped() {
     heartbeat.set_msg_type(MessageType::MsgHeartbeat);
     (heartbeat.from, heartbeat.to, heartbeat.term) = (9, leader, term + 5);
     let other = cluster.followers_of(leader)[0];
-    let frame = |message: &Message| RaftFrame {
-        log_id: other,
-        messages: vec![message.clone()],
-        ..RaftFrame::default()
-    };
+    let session = cluster.session_of(other);
+    let frame =
+        |message: &Message| RaftFrame { session, messages: vec![message.clone()], ..RaftFrame::default() };
     let stranger = frame(&heartbeat);
     cluster.node(leader).step(9, stranger, 0);
     cluster.node(leader).step(other, frame(&heartbeat), 0);

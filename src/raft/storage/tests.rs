@@ -3,7 +3,7 @@ use perdura_wal::{Disk as _, NewLog, Options};
 use proptest::prelude::*;
 use raft::Storage;
 
-use super::super::identity::ClusterId;
+use super::super::identity::GroupKey;
 use super::*;
 
 const CACHE_BYTES: usize = 200;
@@ -15,7 +15,7 @@ fn open(disk: &SimDisk) -> LogStorage<SimDisk> {
         ..Options::default()
     };
     let (wal, _) = Wal::open(disk.clone(), options).expect("the log opens");
-    let identity = Identity::new(ClusterId(7), 1, vec![1, 2, 3]).expect("a valid identity");
+    let identity = Identity::new(GroupKey(7), 1, vec![1, 2, 3]).expect("a valid identity");
     LogStorage::open(wal, &identity, CACHE_BYTES, 0).expect("it is this node's log")
 }
 
@@ -133,7 +133,7 @@ fn compacted(disk: &SimDisk) -> Result<(), StorageFault> {
 
 fn reopen(disk: &SimDisk, applied: u64) -> Result<LogStorage<SimDisk>, StorageFault> {
     let (wal, _) = Wal::open(disk.crash(), Options::default())?;
-    let identity = Identity::new(ClusterId(7), 1, vec![1, 2, 3]).expect("a valid identity");
+    let identity = Identity::new(GroupKey(7), 1, vec![1, 2, 3]).expect("a valid identity");
     LogStorage::open(wal, &identity, CACHE_BYTES, applied)
 }
 

@@ -6,8 +6,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::super::hello::{HelloError, Refusal};
-use super::super::identity::{ClusterId, Identity};
+use super::super::hello::{HelloError, Refusal, Voice};
+use super::super::identity::{GroupKey, Identity};
 use super::super::testing_net::{Order, bind, start_processes, wait_for, wait_for_leader};
 use super::*;
 
@@ -15,10 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BOUNDS: LaneBounds = LaneBounds { express: 1 << 16, freight: 1 << 20, news: 1 << 20 };
 
 fn greeter(id: NodeId) -> Greeter {
-    Greeter {
-        identity: Identity::new(ClusterId(7), id, vec![1, 2]).expect("a valid identity"),
-        client_address: format!("client{id}:6379"),
-    }
+    let identity = Identity::new(GroupKey(7), id, vec![1, 2]).expect("a valid identity");
+    Greeter::new(identity, format!("client{id}:6379"), Voice::default())
 }
 
 /// One end of a pair of transports.
@@ -140,10 +138,10 @@ async fn strangers_and_liars_are_closed() {
     let ((socket1, address1), (_, address2)) = (bind(), bind());
     let one = end(1, socket1, address2);
     let mut stranger = greeter(2);
-    stranger.identity.cluster_id = ClusterId(8);
+    stranger.identity.key = GroupKey(8);
     let mut stream = TcpStream::connect(address1).await.expect("a connection");
     let dialled = stranger.dial(&mut stream, ConnectionKind::Raft, 1).await;
-    assert!(matches!(dialled, Err(HelloError::RefusedByPeer(Refusal::OtherCluster))));
+    assert!(matches!(dialled, Err(HelloError::RefusedByPeer { refusal: Refusal::OtherGroup, .. })));
     assert!(matches!(stream.read(&mut [0; 8]).await, Ok(0) | Err(_)));
 
     let mut stream = TcpStream::connect(address1).await.expect("a connection");

@@ -9,7 +9,7 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
 use crate::raft::frame::Frame;
-use crate::raft::identity::{ClusterId, Identity, NodeId};
+use crate::raft::identity::{GroupKey, Identity, NodeId};
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::{NodeConfig, StateMachine};
 
@@ -51,7 +51,7 @@ fn node(id: NodeId) -> Node<SimDisk> {
     let disk = SimDisk::new(id, Tear::Sectors, 4096);
     let create = Some(NewLog { log_id: id, metadata: Vec::new() });
     let options = Options { segment_bytes: 1 << 17, create, ..Options::default() };
-    let identity = Identity::new(ClusterId(7), id, vec![1, 2, 3]).expect("a valid identity");
+    let identity = Identity::new(GroupKey(7), id, vec![1, 2, 3]).expect("a valid identity");
     let config = NodeConfig { secret: 31 * id, trust_clocks: false, ..NodeConfig::new(identity) };
     Node::open(Wal::open(disk, options).expect("the log opens").0, config, 0, 0).expect("the node opens")
 }

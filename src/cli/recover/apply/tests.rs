@@ -9,7 +9,8 @@ use crate::checkpoint::store::{RocksStore, StoreConfig};
 use crate::checkpoint::testing::{Scratch, databases, point};
 use crate::env::Clock;
 use crate::keyspace::types::limits::TypeLimits;
-use crate::raft::identity::{ClusterId, Identity};
+use crate::raft::identity::{GroupKey, Identity};
+use crate::raft::memo::Memo;
 
 const LAST: u64 = 9;
 const CHECKPOINTS: [u64; 2] = [4, 7];
@@ -19,12 +20,12 @@ fn folder(has_name: bool) -> Scratch {
     let scratch = Scratch::new();
     let dir = scratch.path();
     let disk = RealDisk::open(log_folder(dir), SyncMode::Fdatasync).expect("it opens");
-    let identity = Identity::new(ClusterId(7), 1, vec![1, 2, 3]).expect("it is a member");
+    let identity = Identity::new(GroupKey(7), 1, vec![1, 2, 3]).expect("it is a member");
     let options = Options {
         segment_bytes: 64 << 10,
         pad_to_block: false,
         spare_segments: 1,
-        create: Some(NewLog { log_id: 5, metadata: identity.encode() }),
+        create: Some(NewLog { log_id: 5, metadata: Memo::default().encode(&identity) }),
     };
     let (mut wal, _) = Wal::open(disk, options).expect("it opens");
     for index in 1..=LAST {

@@ -13,7 +13,7 @@ use crate::memory::{self, Guard};
 use crate::metrics::{self, CommandTotals};
 use crate::pause::Paused;
 use crate::pubsub::Kind;
-use crate::raft::identity::ClusterId;
+use crate::raft::identity::GroupKey;
 use crate::shard::port::Status;
 use crate::shared::Shared;
 
@@ -270,7 +270,7 @@ fn follower(status: &Status, fetching: Option<Progress>, fields: &mut Fields) {
 fn replication_id(shared: &Shared) -> String {
     let members = &shared.config.started_with().members;
     let members: Vec<_> = members.iter().map(|member| (member.id, member.peer_addr.to_string())).collect();
-    format!("{:040x}", ClusterId::derive("", &members).0)
+    format!("{:040x}", GroupKey::derive("", &members).0)
 }
 
 pub(super) fn cpu(_: &Shared, fields: &mut Fields) {

@@ -6,8 +6,8 @@ use crate::raft::frame::RaftFrame;
 use crate::raft::testing::Ledger;
 
 /// A frame of the leader's, with the id of its log or with a stranger's guess at it.
-fn frame(log_id: u64, message: Message) -> RaftFrame {
-    RaftFrame { log_id, messages: vec![message], ..RaftFrame::default() }
+fn frame(session: u64, message: Message) -> RaftFrame {
+    RaftFrame { session, messages: vec![message], ..RaftFrame::default() }
 }
 
 fn message(kind: MessageType, from: NodeId, to: NodeId, term: u64) -> Message {
@@ -31,11 +31,11 @@ fn led() -> (Cluster, NodeId, NodeId, u64) {
 #[test]
 fn a_heartbeat_of_a_stranger_with_a_large_commit_condemns_no_log() {
     let (mut cluster, leader, follower, term) = led();
-    for log_id in [0, 4_711] {
+    for session in [0, 4_711] {
         let mut heartbeat = message(MessageType::MsgHeartbeat, leader, follower, term);
         heartbeat.commit = 99;
         let now_ms = cluster.clock_of(follower);
-        cluster.node(follower).step(leader, frame(log_id, heartbeat), now_ms);
+        cluster.node(follower).step(leader, frame(session, heartbeat), now_ms);
         let ended = cluster.node(follower).process(now_ms, &mut Nowhere, &mut Ledger::default());
         assert!(ended.is_ok(), "{ended:?}");
     }
@@ -44,11 +44,11 @@ fn a_heartbeat_of_a_stranger_with_a_large_commit_condemns_no_log() {
 #[test]
 fn a_term_at_the_end_of_all_numbers_is_refused_and_its_connection_closed() {
     let (mut cluster, leader, follower, term) = led();
-    let log_id = cluster.log_id_of(leader);
+    let session = cluster.session_of(leader);
     for far in [u64::MAX, term + MAX_TERM_STEP + 1] {
         let now_ms = cluster.clock_of(follower);
         let node = cluster.node(follower);
-        node.step(leader, frame(log_id, message(MessageType::MsgHeartbeat, leader, follower, far)), now_ms);
+        node.step(leader, frame(session, message(MessageType::MsgHeartbeat, leader, follower, far)), now_ms);
         node.step(leader, frame(0, message(MessageType::MsgRequestVote, leader, follower, far)), now_ms);
         assert_eq!(node.leadership().term, term);
         assert_eq!(node.take_refused(), [leader]);
@@ -121,7 +121,7 @@ fn messages_that_no_member_sends_are_refused_and_end_no_node() {
 fn a_message_that_contradicts_what_came_before_it_in_its_frame_ends_no_node() {
     let (mut cluster, leader, follower, term) = led();
     let last = cluster.node(follower).raw.raft.raft_log.last_index();
-    let log_id = cluster.log_id_of(leader);
+    let session = cluster.session_of(leader);
     let append = |term: u64| {
         let mut append = message(MessageType::MsgAppend, leader, follower, term);
         (append.index, append.log_term, append.commit) = (last, 1, last + 1);
@@ -131,7 +131,7 @@ fn a_message_that_contradicts_what_came_before_it_in_its_frame_ends_no_node() {
     let messages = vec![append(term), append(term + 1)];
     let now_ms = cluster.clock_of(follower);
     let node = cluster.node(follower);
-    node.step(leader, RaftFrame { log_id, messages, ..RaftFrame::default() }, now_ms);
+    node.step(leader, RaftFrame { session, messages, ..RaftFrame::default() }, now_ms);
     assert_eq!(node.take_refused(), [leader]);
     assert_eq!((node.committed(), node.leadership().term), (last + 1, term));
 }

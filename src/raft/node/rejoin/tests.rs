@@ -72,12 +72,13 @@ fn a_late_word_to_the_lost_log_ends_nobody() {
     cluster.start(victim);
     cluster.run_until(2_000, |cluster| cluster.node(victim).is_learning());
     let now_ms = cluster.clock_of(victim);
+    let session = cluster.session_of(leader);
     let node = cluster.node(victim);
     let (last, term) = (node.raw.raft.raft_log.last_index(), node.raw.raft.term);
     let mut late = Message::default();
     late.set_msg_type(MessageType::MsgHeartbeat);
     (late.from, late.to, late.term, late.commit) = (leader, victim, term, last + 1);
-    node.step(leader, RaftFrame { log_id: leader, messages: vec![late], ..RaftFrame::default() }, now_ms);
+    node.step(leader, RaftFrame { session, messages: vec![late], ..RaftFrame::default() }, now_ms);
     cluster.run_ms(1_500);
     assert_eq!(cluster.texts(victim), ["a"]);
     assert!(cluster.node(victim).is_trusted());
@@ -311,18 +312,23 @@ fn only_ends_that_are_told_after_all_have_taken_note_count() {
     cluster.isolate(victim);
     cluster.lose_log(victim);
     cluster.start(victim);
-    let log_id = cluster.log_id_of(victim);
+    let session = cluster.session_of(victim);
     let others: Vec<NodeId> = (1..=5).filter(|id| *id != victim).collect();
     let node = cluster.node(victim);
-    let account = |index| Account { term: 3, end: LogEnd { term: 3, index }, memory: Memory::Whole };
+    let account = |index| Account {
+        term: 3,
+        end: LogEnd { term: 3, index },
+        memory: Memory::Whole,
+        cluster: Default::default(),
+    };
     for round in [FIRST_ROUND, FIRST_ROUND] {
-        others.iter().for_each(|id| node.step_account(*id, log_id, round, account(7)));
+        others.iter().for_each(|id| node.step_account(*id, session, round, account(7)));
         assert!(node.is_silent(), "some may have told before others had taken note");
         assert!(node.must_ask);
     }
     let (last, rest) = others.split_last().expect("four others");
-    rest.iter().for_each(|id| node.step_account(*id, log_id, SECOND_ROUND, account(7)));
+    rest.iter().for_each(|id| node.step_account(*id, session, SECOND_ROUND, account(7)));
     assert!(node.is_silent());
-    node.step_account(*last, log_id, SECOND_ROUND, account(8));
+    node.step_account(*last, session, SECOND_ROUND, account(8));
     assert_eq!(node.standing, Standing::Learning { until: LogEnd { term: 3, index: 8 } });
 }
