@@ -477,7 +477,12 @@ impl<'a> WriteContext<'a> {
     pub fn free_if_dead(&mut self, key: &[u8]) -> bool {
         let slot = self.slot_of(key);
         let range = self.view.range_mut(slot.range());
-        let dead = range.find(self.db, slot, key).is_some_and(|entry| entry.is_dead_at(self.now_ms));
+        let may_be_dead = range.earliest_ms(self.db) <= self.now_ms;
+        let is_dead = |range: &LockRange| {
+            range.find(self.db, slot, key).is_some_and(|entry| entry.is_dead_at(self.now_ms))
+        };
+        debug_assert!(may_be_dead || !is_dead(range), "nothing dies before its range's bound");
+        let dead = may_be_dead && is_dead(range);
         if dead && let Some(entry) = range.remove(self.db, slot, key) {
             self.effects.expired += 1;
             self.touch(key);

@@ -147,6 +147,8 @@ impl Changes {
 /// A tombstone is an empty string under its key: a table of them is as compact as any, and never rehashes much at once.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
+    /// Of the tables.
+    seed: HashSeed,
     slots: BTreeMap<usize, SlotTable>,
     len: usize,
 }
@@ -160,13 +162,21 @@ impl Tombstones {
         self.len == 0
     }
 
+    pub fn seed(&self) -> HashSeed {
+        self.seed
+    }
+
+    /// `seed` is the same for all, but for [`reseed`](Self::reseed).
     pub fn insert(&mut self, slot: usize, key: &[u8], seed: HashSeed) {
-        let table = self.slots.entry(slot).or_insert_with(|| SlotTable::new(seed));
-        let replaced = table.insert(Entry::string(key, b"", None));
+        debug_assert!(self.is_empty() || self.seed == seed, "places of one seed");
+        self.seed = seed;
+        let table = self.slots.entry(slot).or_default();
+        let replaced = table.insert(seed, Entry::string(key, b"", None));
         self.len += usize::from(replaced.is_none());
     }
 
     pub fn reseed(&mut self, seed: HashSeed) {
+        self.seed = seed;
         self.slots.values_mut().for_each(|table| table.reseed(seed));
     }
 
@@ -175,7 +185,7 @@ impl Tombstones {
         if self.is_empty() {
             return false;
         }
-        let removed = self.slots.get_mut(&slot).and_then(|keys| keys.remove(key)).is_some();
+        let removed = self.slots.get_mut(&slot).and_then(|keys| keys.remove(self.seed, key)).is_some();
         self.len -= usize::from(removed);
         removed
     }

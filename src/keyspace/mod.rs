@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::thread;
 
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use capture::{Capture, CaptureError, CaptureState};
 use changes::Generation;
@@ -30,8 +31,8 @@ use entry::Entry;
 use hash_seed::HashSeed;
 use range::{LockRange, Usage};
 use slot::{RANGES, Slot};
-use table::DeadSearch;
-use view::{LockSet, ReadView, WriteView};
+use table::{DeadSearch, KeyHash, Touch};
+use view::{LockSet, Ranges, ReadView, WriteView};
 
 /// Databases per keyspace, as SELECT numbers them.
 pub const DATABASES: usize = 16;
@@ -78,6 +79,25 @@ impl Keyspace {
     pub fn hash_seed(&self) -> HashSeed {
         // It is the same in every range.
         self.ranges[0].read().hash_seed()
+    }
+
+    /// Brings what keys lead to into the processor's caches: for all of them the tables, then the cells, then the entries. Where
+    /// something is locked for a change, nothing.
+    pub fn touch(&self, db: usize, keys: &[&[u8]]) {
+        let slots = keys.iter().map(|key| Slot::of(key)).collect::<SmallVec<[Slot; 16]>>();
+        let locks = slots.iter().fold(LockSet::NONE, |set, slot| set.union(LockSet::of_range(slot.range())));
+        let Some(view) = ReadView::try_lock(&self.ranges, locks) else { return };
+        let places = keys.iter().zip(slots).map(|(key, slot)| {
+            let range = view.range(slot.range());
+            (range, slot, KeyHash::of(key, range.hash_seed()))
+        });
+        let places = places.collect::<SmallVec<[(&LockRange, Slot, KeyHash); 16]>>();
+        for touched in [Touch::Table, Touch::Cell, Touch::Entry] {
+            let touch =
+                |(range, slot, hash): &(&LockRange, Slot, KeyHash)| range.touch(db, *slot, *hash, touched);
+            // What is seen is of no use but for having been read.
+            std::hint::black_box(places.iter().map(touch).sum::<usize>());
+        }
     }
 
     pub fn read(&self, set: LockSet) -> ReadView<'_> {

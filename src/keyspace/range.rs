@@ -15,7 +15,7 @@ use super::entry::{Entry, Marks, NEVER_MS};
 use super::hash_seed::HashSeed;
 use super::names::LongNames;
 use super::slot::{SLOTS_PER_RANGE, Slot};
-use super::table::{DeadSearch, SlotTable};
+use super::table::{DeadSearch, KeyHash, SlotTable, Touch};
 use super::value::ValueRef;
 pub use epoch::Waiting;
 
@@ -32,6 +32,8 @@ pub struct LockRange {
 /// One database's part of a lock range.
 #[derive(Debug)]
 pub struct Database {
+    /// Of its tables.
+    seed: HashSeed,
     tables: Box<[SlotTable]>,
     usage: Usage,
     long_names: LongNames,
@@ -56,7 +58,8 @@ impl LockRange {
     /// Hashes everything again. A running capture goes on; cursors of scans mean nothing afterwards.
     pub(super) fn reseed(&mut self, seed: HashSeed) {
         self.seed = seed;
-        for database in self.databases.iter_mut().flatten() {
+        for database in self.databases.iter_mut().flatten().filter(|database| database.seed != seed) {
+            database.seed = seed;
             database.tables.iter_mut().for_each(|table| table.reseed(seed));
             database.tombstones.reseed(seed);
         }
@@ -71,20 +74,28 @@ impl LockRange {
         self.databases[db].as_ref().map_or(LongNames::default(), |database| database.long_names)
     }
 
+    /// The entries of a slot, whose places are those of [`hash_seed`](Self::hash_seed).
     pub fn table(&self, db: usize, slot: Slot) -> Option<&SlotTable> {
         Some(&self.databases[db].as_ref()?.tables[slot.within_range()])
     }
 
+    /// Reads what is on the way to the entry of a key; what it returns means nothing.
+    pub(super) fn touch(&self, db: usize, slot: Slot, hash: KeyHash, touch: Touch) -> usize {
+        self.table(db, slot).map_or(0, |table| table.touch(hash, touch))
+    }
+
     pub fn find(&self, db: usize, slot: Slot, key: &[u8]) -> Option<&Entry> {
-        self.table(db, slot)?.find(key)
+        let hash = KeyHash::of(key, self.seed);
+        self.table(db, slot)?.find(hash, key)
     }
 
     /// Lends an entry for a change of its value, and counts it as changed. Its deadline is changed by
     /// [`LockRange::set_deadline`] alone; who gives its fields deadlines tells [`LockRange::note_deadlines`].
     pub fn find_mut(&mut self, db: usize, slot: Slot, key: &[u8]) -> Option<&mut Entry> {
+        let hash = KeyHash::of(key, self.seed);
         let database = self.databases[db].as_mut()?;
         let slot = slot.within_range();
-        let entry = database.tables[slot].find_mut(key)?;
+        let entry = database.tables[slot].find_mut(hash, key)?;
         self.changes.note(entry, slot, &mut database.pre_images);
         Some(entry)
     }
@@ -99,7 +110,7 @@ impl LockRange {
         let mut old = database.put(slot, entry)?;
         self.changes.note(&mut old, within, &mut database.pre_images);
         if old.marks().contains(Marks::STORED)
-            && let Some(new) = database.tables[within].find_mut(old.key())
+            && let Some(new) = database.tables[within].find_mut(KeyHash::of(old.key(), seed), old.key())
         {
             new.set_marks(new.marks() | Marks::STORED);
         }
@@ -109,7 +120,7 @@ impl LockRange {
     pub fn remove(&mut self, db: usize, slot: Slot, key: &[u8]) -> Option<Entry> {
         let database = self.databases[db].as_mut()?;
         let slot = slot.within_range();
-        let mut old = database.tables[slot].remove(key)?;
+        let mut old = database.tables[slot].remove(self.seed, key)?;
         database.forget(&old);
         self.changes.note(&mut old, slot, &mut database.pre_images);
         if self.changes.leaves_tombstone(&old) {
@@ -154,7 +165,8 @@ impl LockRange {
     /// Fields of a key's hash may have got deadlines.
     pub fn note_deadlines(&mut self, db: usize, slot: Slot, key: &[u8]) {
         let Some(database) = self.databases[db].as_mut() else { return };
-        database.tables[slot.within_range()].change(key, |_| ());
+        let hash = KeyHash::of(key, database.seed);
+        database.tables[slot.within_range()].change(hash, key, |_| ());
         database.note_table(slot.within_range());
     }
 
@@ -208,7 +220,8 @@ impl LockRange {
 impl Database {
     fn new(seed: HashSeed) -> Box<Database> {
         Box::new(Database {
-            tables: (0..SLOTS_PER_RANGE).map(|_| SlotTable::new(seed)).collect(),
+            seed,
+            tables: (0..SLOTS_PER_RANGE).map(|_| SlotTable::default()).collect(),
             usage: Usage::default(),
             long_names: LongNames::default(),
             earliest_ms: NEVER_MS,
@@ -225,8 +238,9 @@ impl Database {
         key: &[u8],
         act: impl FnOnce(&mut Entry) -> T,
     ) -> Option<T> {
+        let hash = KeyHash::of(key, self.seed);
         let Database { tables, usage, pre_images, .. } = self;
-        let result = tables[slot.within_range()].change(key, |entry| {
+        let result = tables[slot.within_range()].change(hash, key, |entry| {
             changes.note(entry, slot.within_range(), pre_images);
             usage.with_deadline -= usize::from(entry.deadline_ms().is_some());
             let result = act(entry);
@@ -246,7 +260,7 @@ impl Database {
         self.usage.keys += 1;
         self.long_names.insert(entry.key());
         self.usage.with_deadline += usize::from(entry.deadline_ms().is_some());
-        let old = self.tables[slot.within_range()].insert(entry);
+        let old = self.tables[slot.within_range()].insert(self.seed, entry);
         self.note_table(slot.within_range());
         if let Some(old) = &old {
             self.forget(old);

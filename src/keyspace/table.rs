@@ -6,7 +6,9 @@
 //! - The hash is keyed by the cluster's [`HashSeed`]: a scan's position, which is a place in the order of hashes, means the
 //!   same on every node and after every restart. Nothing that apply answers depends on that order.
 //! - Every node of the tree has a bound before which none of its entries dies, so that a search for the dead passes what has none.
-//! - A table keeps the seed that its places were made with. [`SlotTable::reseed`] changes it, and what positions mean.
+//! - A table does not keep the seed that its places were made with: there are many tables, and one that is found by its slot would
+//!   have to come from memory before a key could be hashed. Its owner keeps it, and always gives the same one.
+//!   [`SlotTable::reseed`] changes it, and what positions mean.
 
 mod deadlines;
 mod leaf;
@@ -36,13 +38,14 @@ pub struct WalkPlace {
 
 /// The hash of a key: a place of [`PLACE_BITS`] bits, and a tag of [`TAG_BITS`] that tells most entries of a place apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct KeyHash {
+pub struct KeyHash {
     place: u64,
     tag: u16,
 }
 
 impl KeyHash {
-    fn of(key: &[u8], seed: HashSeed) -> KeyHash {
+    #[inline]
+    pub fn of(key: &[u8], seed: HashSeed) -> KeyHash {
         let hash = seed.hash(key);
         KeyHash { place: hash >> (u64::BITS - PLACE_BITS), tag: hash as u16 & ((1 << TAG_BITS) - 1) }
     }
@@ -55,6 +58,14 @@ impl KeyHash {
     }
 }
 
+/// How far on the way to an entry [`SlotTable::touch`] reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    Table,
+    Cell,
+    Entry,
+}
+
 /// Hashes the entries of a node at this depth again.
 #[derive(Clone, Copy)]
 struct Rehash {
@@ -63,6 +74,10 @@ struct Rehash {
 }
 
 impl Rehash {
+    fn all(seed: HashSeed) -> Rehash {
+        Rehash { seed, depth: 0 }
+    }
+
     fn of(self, entry: &Entry) -> KeyHash {
         (0..self.depth).fold(KeyHash::of(entry.key(), self.seed), |hash, _| hash.descend().1)
     }
@@ -111,12 +126,9 @@ impl<'a> DeadSearch<'a> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SlotTable {
     root: Node,
-    seed: HashSeed,
-    /// The root's, where a search through many tables finds it.
-    earliest_ms: i64,
 }
 
 #[derive(Debug)]
@@ -133,12 +145,6 @@ struct Branch {
     ways: [Node; BRANCH_WAYS],
 }
 
-impl Default for SlotTable {
-    fn default() -> Self {
-        SlotTable::new(HashSeed::NONE)
-    }
-}
-
 impl Default for Node {
     fn default() -> Self {
         Node::Leaf(Leaf::default())
@@ -146,39 +152,20 @@ impl Default for Node {
 }
 
 impl SlotTable {
-    pub fn new(seed: HashSeed) -> SlotTable {
-        SlotTable { root: Node::default(), seed, earliest_ms: NEVER_MS }
-    }
-
-    pub fn seed(&self) -> HashSeed {
-        self.seed
-    }
-
     /// Moves every entry to its place under another seed, and all that its collection finds by hashes. Positions of scans
     /// mean nothing afterwards.
     pub fn reseed(&mut self, seed: HashSeed) {
-        if self.seed == seed {
-            return;
-        }
-        let mut old = vec![std::mem::replace(self, SlotTable::new(seed)).root];
+        let mut old = vec![std::mem::take(&mut self.root)];
         while let Some(node) = old.pop() {
             match node {
                 Node::Branch(branch) => old.extend(branch.ways),
                 Node::Leaf(leaf) => leaf.into_entries().for_each(|mut entry| {
                     entry.object_mut().into_iter().for_each(|object| object.reseed(seed));
-                    let replaced = self.insert(entry);
+                    let replaced = self.insert(seed, entry);
                     debug_assert!(replaced.is_none(), "no key is in a table twice");
                 }),
             }
         }
-    }
-
-    fn hash(&self, key: &[u8]) -> KeyHash {
-        KeyHash::of(key, self.seed)
-    }
-
-    fn rehash(&self) -> Rehash {
-        Rehash { seed: self.seed, depth: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -189,8 +176,22 @@ impl SlotTable {
         self.len() == 0
     }
 
-    pub fn find(&self, key: &[u8]) -> Option<&Entry> {
-        let mut hash = self.hash(key);
+    /// Reads what is on the way to the entry of a key with this hash; what it returns means nothing.
+    pub fn touch(&self, mut hash: KeyHash, touch: Touch) -> usize {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return leaf.touch(hash, touch),
+                Node::Branch(branch) => {
+                    let (way, below) = hash.descend();
+                    (node, hash) = (&branch.ways[way], below);
+                }
+            }
+        }
+    }
+
+    /// The entry of a key with this hash.
+    pub fn find(&self, mut hash: KeyHash, key: &[u8]) -> Option<&Entry> {
         let mut node = &self.root;
         loop {
             match node {
@@ -203,8 +204,7 @@ impl SlotTable {
         }
     }
 
-    pub fn find_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
-        let mut hash = self.hash(key);
+    pub fn find_mut(&mut self, mut hash: KeyHash, key: &[u8]) -> Option<&mut Entry> {
         let mut node = &mut self.root;
         loop {
             match node {
@@ -218,38 +218,29 @@ impl SlotTable {
     }
 
     /// Changes an entry. Who changes deadlines of a key or its fields comes this way, or tells of it by coming afterwards.
-    pub fn change<T>(&mut self, key: &[u8], act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        let hash = self.hash(key);
-        let result = self.root.change(hash, key, act);
-        self.earliest_ms = self.root.earliest_ms();
-        result
+    pub fn change<T>(&mut self, hash: KeyHash, key: &[u8], act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.root.change(hash, key, act)
     }
 
     /// No entry dies before this, nor any field of one.
     pub fn earliest_ms(&self) -> i64 {
-        self.earliest_ms
+        self.root.earliest_ms()
     }
 
     /// Finds the dead. What the search has cost is proportional to the dead, and to bounds that have become too early since
     /// the last.
     pub fn search_dead(&mut self, search: &mut DeadSearch<'_>) {
         self.root.search_dead(search);
-        self.earliest_ms = self.root.earliest_ms();
     }
 
     /// Puts the entry in, in place of one with the same key; returns that one.
-    pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        let (hash, rehash) = (self.hash(entry.key()), self.rehash());
-        let old = self.root.insert(hash, rehash, entry);
-        self.earliest_ms = self.root.earliest_ms();
-        old
+    pub fn insert(&mut self, seed: HashSeed, entry: Entry) -> Option<Entry> {
+        let hash = KeyHash::of(entry.key(), seed);
+        self.root.insert(hash, Rehash::all(seed), entry)
     }
 
-    pub fn remove(&mut self, key: &[u8]) -> Option<Entry> {
-        let (hash, rehash) = (self.hash(key), self.rehash());
-        let old = self.root.remove(hash, rehash, key);
-        self.earliest_ms = self.root.earliest_ms();
-        old
+    pub fn remove(&mut self, seed: HashSeed, key: &[u8]) -> Option<Entry> {
+        self.root.remove(KeyHash::of(key, seed), Rehash::all(seed), key)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -268,13 +259,13 @@ impl SlotTable {
     /// Calls `visit` for some `count` entries from `from` on (0 is the start). Every entry that is there from the walk's
     /// first call to its last is visited at least once, whatever is inserted or removed between. A position that no walk was
     /// ever told, past all entries, is the end.
-    pub fn scan(&self, from: u64, count: usize, visit: &mut dyn FnMut(&Entry)) -> Position {
+    pub fn scan(&self, seed: HashSeed, from: u64, count: usize, visit: &mut dyn FnMut(&Entry)) -> Position {
         let mut wanted = count.max(1);
         let mut position = Some(from).filter(|from| *from < PLACES);
         while let Some(from) = position
             && wanted > 0
         {
-            let (visited, next) = self.root.scan(from, self.rehash(), wanted, visit);
+            let (visited, next) = self.root.scan(from, Rehash::all(seed), wanted, visit);
             wanted = wanted.saturating_sub(visited);
             position = next;
         }
@@ -305,11 +296,11 @@ impl SlotTable {
     /// As [`scan_mut`](Self::scan_mut), for walks beside which the table may get another seed: the walk then begins again.
     pub fn walk_mut(
         &mut self,
+        seed: HashSeed,
         from: WalkPlace,
         budget: usize,
         visit: &mut impl FnMut(&mut Entry) -> usize,
     ) -> Option<WalkPlace> {
-        let seed = self.seed;
         let from = if from.seed == seed { from.place } else { 0 };
         self.scan_mut(from, budget, visit).map(|place| WalkPlace { place, seed })
     }

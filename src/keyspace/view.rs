@@ -67,6 +67,12 @@ pub struct WriteView<'a> {
 }
 
 impl<'a> ReadView<'a> {
+    /// `None` where somebody changes one of the ranges.
+    pub(super) fn try_lock(ranges: &'a [RwLock<LockRange>], set: LockSet) -> Option<Self> {
+        let guards: Option<_> = set.ranges().map(|range| ranges[range].try_read()).collect();
+        Some(ReadView { set, guards: guards? })
+    }
+
     pub(super) fn lock(ranges: &'a [RwLock<LockRange>], set: LockSet) -> Self {
         ReadView { set, guards: set.ranges().map(|range| ranges[range].read()).collect() }
     }

@@ -70,7 +70,7 @@ fn walk(ctx: &ReadContext<'_>, cursor: u64, count: usize, visit: &mut dyn FnMut(
             continue;
         }
         let rest = range.table(ctx.db, slot).and_then(|table| {
-            table.scan(position, left, &mut |entry| {
+            table.scan(range.hash_seed(), position, left, &mut |entry| {
                 left = left.saturating_sub(1);
                 visit(entry);
             })

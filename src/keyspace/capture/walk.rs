@@ -4,6 +4,7 @@ use super::{Pace, SlotChanges, locked};
 use crate::keyspace::Keyspace;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::entry::Entry;
+use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::range::epoch::EndedDatabase;
 use crate::keyspace::slot::{SLOTS_PER_RANGE, Slot};
 use crate::keyspace::table::{Position, SlotTable, WalkPlace};
@@ -49,6 +50,7 @@ impl Part {
 #[derive(Debug)]
 pub(super) struct SlotWalk {
     tombstones: SlotTable,
+    tombstone_seed: HashSeed,
     /// How far the tombstones are read.
     tombstone_position: Position,
     /// How far the table is scanned.
@@ -65,6 +67,7 @@ impl SlotWalk {
         SlotWalk {
             tombstone_position: (!tombstones.is_empty()).then_some(0),
             tombstones,
+            tombstone_seed: database.tombstones.seed(),
             table_position: database.has_entries.then(WalkPlace::default),
             captured: Vec::new(),
             found: nothing_in(database.generation, slot),
@@ -88,8 +91,8 @@ impl SlotWalk {
     }
 
     fn read_tombstones(&mut self, from: u64, pace: &Pace) {
-        let SlotWalk { tombstones, found, found_bytes, .. } = self;
-        self.tombstone_position = tombstones.scan(from, pace.keys, &mut |entry| {
+        let SlotWalk { tombstones, tombstone_seed, found, found_bytes, .. } = self;
+        self.tombstone_position = tombstones.scan(*tombstone_seed, from, pace.keys, &mut |entry| {
             *found_bytes += entry.key().len();
             found.deleted.push(entry.key().into());
         });

@@ -83,7 +83,7 @@ impl LockRange {
         let wanted = self.changes.previous();
         let database = self.database_mut(generation)?;
         let table = &mut database.tables[slot.within_range()];
-        let rest = table.walk_mut(from, budget, &mut |entry| {
+        let rest = table.walk_mut(database.seed, from, budget, &mut |entry| {
             if !entry.marks().contains(wanted) {
                 return 0;
             }
@@ -132,7 +132,7 @@ impl LockRange {
     ) -> Option<WalkPlace> {
         let current = self.changes.current();
         let database = self.database_mut(generation)?;
-        database.tables[slot.within_range()].walk_mut(from, budget, &mut |entry| {
+        database.tables[slot.within_range()].walk_mut(database.seed, from, budget, &mut |entry| {
             entry.set_marks(current);
             0
         })

@@ -7,7 +7,7 @@
 
 use super::DeadSearch;
 use super::deadlines::{LeafDeadlines, PAGE_CELLS};
-use super::{BRANCH_BITS, KeyHash, PLACE_BITS, Position, Rehash};
+use super::{BRANCH_BITS, KeyHash, PLACE_BITS, Position, Rehash, Touch};
 use crate::keyspace::entry::{Entry, NEVER_MS};
 
 #[derive(Debug, Default)]
@@ -31,6 +31,16 @@ impl Leaf {
     pub fn find_mut(&mut self, hash: KeyHash, key: &[u8]) -> Option<&mut Entry> {
         let cell = self.find_cell(hash, key)?;
         self.cells[cell].as_mut()
+    }
+
+    pub fn touch(&self, hash: KeyHash, touch: Touch) -> usize {
+        if self.len == 0 || touch == Touch::Table {
+            return self.cells.len();
+        }
+        match &self.cells[self.home(hash.place)] {
+            Some(entry) if touch == Touch::Entry => entry.key().len(),
+            found => usize::from(found.is_some()),
+        }
     }
 
     /// Puts the entry in, in place of one with the same key; returns that one.

@@ -6,14 +6,20 @@ use super::*;
 use crate::keyspace::entry::Marks;
 use crate::keyspace::value::ValueRef;
 
+const NONE: HashSeed = HashSeed::NONE;
+
 fn entry(number: usize) -> Entry {
     Entry::string(format!("key:{number}").as_bytes(), &number.to_le_bytes(), None)
 }
 
 fn table(numbers: impl IntoIterator<Item = usize>) -> SlotTable {
     let mut table = SlotTable::default();
-    numbers.into_iter().for_each(|number| assert!(table.insert(entry(number)).is_none()));
+    numbers.into_iter().for_each(|number| assert!(table.insert(NONE, entry(number)).is_none()));
     table
+}
+
+fn find<'a>(table: &'a SlotTable, seed: HashSeed, key: &[u8]) -> Option<&'a Entry> {
+    table.find(KeyHash::of(key, seed), key)
 }
 
 fn number_in(entry: &Entry) -> usize {
@@ -30,19 +36,22 @@ fn what_is_inserted_is_found_until_it_is_removed_also_across_splits() {
     assert_eq!(table.len(), many);
     for number in 0..many {
         let key = format!("key:{number}");
-        assert_eq!(table.find(key.as_bytes()).map(number_in), Some(number));
+        assert_eq!(find(&table, NONE, key.as_bytes()).map(number_in), Some(number));
     }
     assert_eq!(table.iter().map(number_in).collect::<BTreeSet<_>>().len(), many);
     for number in 0..many {
-        assert_eq!(table.remove(format!("key:{number}").as_bytes()).as_ref().map(number_in), Some(number));
+        assert_eq!(
+            table.remove(NONE, format!("key:{number}").as_bytes()).as_ref().map(number_in),
+            Some(number)
+        );
     }
-    assert!(table.is_empty() && table.find(b"key:1").is_none());
+    assert!(table.is_empty() && find(&table, NONE, b"key:1").is_none());
 }
 
 /// Numbers in the order of a scan.
-fn order(table: &SlotTable) -> Vec<usize> {
+fn order(table: &SlotTable, seed: HashSeed) -> Vec<usize> {
     let mut order = Vec::new();
-    assert_eq!(table.scan(0, usize::MAX, &mut |entry| order.push(number_in(entry))), None);
+    assert_eq!(table.scan(seed, 0, usize::MAX, &mut |entry| order.push(number_in(entry))), None);
     order
 }
 
@@ -54,29 +63,30 @@ fn place(number: usize, seed: HashSeed) -> u64 {
 fn another_seed_gives_another_order_and_the_same_entries() {
     let many = if cfg!(miri) { 100 } else { 2 * LEAF_ENTRIES };
     let (mut table, seed) = (table(0..many), HashSeed::new(3, 4));
-    let before = order(&table);
+    let before = order(&table, NONE);
     table.reseed(seed);
-    let after = order(&table);
+    let after = order(&table, seed);
     assert!((table.len(), after.len()) == (many, many) && after != before);
     let places: Vec<u64> = after.iter().map(|number| place(*number, seed) >> 36).collect();
     let moved = places.windows(2).filter(|two| two[0] > two[1]).count();
     assert!(moved < many / 4, "{moved} are out of the seed's order, which probing alone does to few");
     for number in 0..many {
-        assert_eq!(table.find(format!("key:{number}").as_bytes()).map(number_in), Some(number));
+        assert_eq!(find(&table, seed, format!("key:{number}").as_bytes()).map(number_in), Some(number));
     }
 }
 
 #[test]
 fn a_walk_during_which_the_seed_changes_begins_again() {
     let mut table = table(0..500);
-    let (mut place, mut steps) = (Some(WalkPlace::default()), 0);
+    let (mut place, mut steps, mut seed) = (Some(WalkPlace::default()), 0, NONE);
     let mut seen = BTreeSet::new();
     while let Some(from) = place {
         if steps == 5 {
             seen.clear();
-            table.reseed(HashSeed::new(3, 4));
+            seed = HashSeed::new(3, 4);
+            table.reseed(seed);
         }
-        place = table.walk_mut(from, 32, &mut |entry| {
+        place = table.walk_mut(seed, from, 32, &mut |entry| {
             seen.insert(number_in(entry));
             0
         });
@@ -101,15 +111,15 @@ fn a_scan_in_small_steps_sees_everything_that_stays_while_the_table_grows_and_sh
     let mut seen = BTreeSet::new();
     let (mut position, mut step) = (Some(0), 0);
     while let Some(from) = position {
-        position = table.scan(from, 7, &mut |entry| seen.extend([number_in(entry)]));
+        position = table.scan(NONE, from, 7, &mut |entry| seen.extend([number_in(entry)]));
         assert!(position.is_none_or(|next| next > from), "a scan moves forward");
         // Half of the walk the table grows, then it shrinks again.
         let (visitor, shrinking) = (stays + step / 2, step >= 600);
         match shrinking {
-            false => (0..20).for_each(|n| drop(table.insert(entry(visitor * 20 + n)))),
+            false => (0..20).for_each(|n| drop(table.insert(NONE, entry(visitor * 20 + n)))),
             true => (0..20).for_each(|n| {
                 let gone = (stays + (step - 600) / 2) * 20 + n;
-                drop(table.remove(format!("key:{gone}").as_bytes()));
+                drop(table.remove(NONE, format!("key:{gone}").as_bytes()));
             }),
         }
         step += 1;
@@ -176,14 +186,14 @@ proptest! {
             });
             for number in (stays + turn.first..).take(turn.count) {
                 match turn.insert {
-                    true => drop(table.insert(entry(number))),
-                    false => drop(table.remove(format!("key:{number}").as_bytes())),
+                    true => drop(table.insert(NONE, entry(number))),
+                    false => drop(table.remove(NONE, format!("key:{number}").as_bytes())),
                 }
             }
         }
         prop_assert_eq!(position, None);
         for number in 0..stays {
-            let marks = table.find(format!("key:{number}").as_bytes()).map(Entry::marks);
+            let marks = find(&table, NONE, format!("key:{number}").as_bytes()).map(Entry::marks);
             prop_assert_eq!(marks, Some(Marks::STORED));
             prop_assert!(seen.contains(&number));
         }
@@ -197,9 +207,9 @@ proptest! {
         let mut model = BTreeSet::new();
         for (number, insert) in operations {
             if insert {
-                prop_assert_eq!(table.insert(entry(number)).is_some(), !model.insert(number));
+                prop_assert_eq!(table.insert(NONE, entry(number)).is_some(), !model.insert(number));
             } else {
-                let removed = table.remove(format!("key:{number}").as_bytes());
+                let removed = table.remove(NONE, format!("key:{number}").as_bytes());
                 prop_assert_eq!(removed.is_some(), model.remove(&number));
             }
             prop_assert_eq!(table.len(), model.len());
@@ -207,7 +217,7 @@ proptest! {
         let mut scanned = Vec::new();
         let mut position = Some(0);
         while let Some(from) = position {
-            position = table.scan(from, 3, &mut |entry| scanned.push(number_in(entry)));
+            position = table.scan(NONE, from, 3, &mut |entry| scanned.push(number_in(entry)));
         }
         let distinct: BTreeSet<usize> = scanned.iter().copied().collect();
         prop_assert_eq!(distinct.len(), scanned.len(), "nothing twice where nothing changes");
@@ -260,22 +270,22 @@ proptest! {
         for fate in fates {
             match fate {
                 Fate::Insert(number, at_ms) => {
-                    table.insert(Entry::string(&key(number), &number.to_le_bytes(), at_ms));
+                    table.insert(NONE, Entry::string(&key(number), &number.to_le_bytes(), at_ms));
                     model.insert(number, at_ms);
                 }
                 Fate::Defer(number, at_ms) => {
-                    let found = table.change(&key(number), |entry| entry.set_deadline(at_ms)).is_some();
+                    let found = table.change(KeyHash::of(&key(number), NONE), &key(number), |entry| entry.set_deadline(at_ms)).is_some();
                     prop_assert_eq!(found, model.get_mut(&number).map(|old| *old = at_ms).is_some());
                 }
                 Fate::Remove(number) => {
-                    prop_assert_eq!(table.remove(&key(number)).is_some(), model.remove(&number).is_some());
+                    prop_assert_eq!(table.remove(NONE, &key(number)).is_some(), model.remove(&number).is_some());
                 }
                 Fate::Grow(from) => (from..from + 3000).for_each(|number| {
-                    table.insert(entry(number));
+                    table.insert(NONE, entry(number));
                     model.insert(number, None);
                 }),
                 Fate::Shrink(from) => (from..from + 3000).for_each(|number| {
-                    table.remove(&key(number));
+                    table.remove(NONE, &key(number));
                     model.remove(&number);
                 }),
                 Fate::Search(now_ms, budget) => {
