@@ -88,6 +88,7 @@ impl Line {
     /// The next answer is that of an EXEC some of whose commands run here: nothing else is unanswered, and no other request
     /// follows before the session has taken it.
     pub fn expect_exec(&mut self, parts: Vec<Part>) {
+        debug_assert!(self.exec.is_none() && !self.barrier, "one EXEC at a time, and nothing after it");
         (self.exec, self.barrier) = (Some(Exec { parts, answer: None }), true);
     }
 

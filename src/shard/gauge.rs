@@ -1,4 +1,7 @@
-//! Counts and times what the log does, for the metrics alone: nothing that is applied depends on it.
+//! The clocks of a shard that looks at them between two turns, and what they measure of the log: counts and times for the metrics.
+//!
+//! No metric is read back, but for how long a write of the log took: who is slow hands over (`shard/slow_log.rs`). Entries are stamped, and
+//! leases judged, by the clock itself.
 
 use std::sync::Arc;
 

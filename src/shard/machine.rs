@@ -150,6 +150,7 @@ impl Machine {
     }
 
     pub fn set_in_flight(&mut self, index: u64, term: u64, plan: Plan) {
+        debug_assert!(self.in_flight.is_none(), "at most one plan is in flight");
         self.gauge.proposed(plan.logged);
         self.in_flight = Some(InFlight { index, term, plan });
     }
@@ -159,6 +160,10 @@ impl Machine {
         if is_early && index <= self.applied {
             return Ok(());
         }
+        debug_assert!(
+            self.applied == 0 || is_early || index == self.applied + 1,
+            "indexes come without gaps"
+        );
         self.applied = index;
         self.handle.loading.replayed(index);
         self.applied_bytes += payload.len() as u64;

@@ -33,7 +33,8 @@ pub enum Salvaged<D: Disk> {
 }
 
 impl<D: Disk> LogView<D> {
-    /// Reads what a log holds after a checkpoint, which index 0 stands for the absence of. Of a sound log that is all, of a damaged one what comes before the damage.
+    /// Reads what a log holds after a checkpoint; index 0 stands for none. Of a sound log that is all, of a damaged one what comes
+    /// before the damage.
     ///
     /// # Errors
     /// The folder is in use or can't be read, or the log is of a later version, or of several logs.
@@ -141,10 +142,10 @@ impl<'a, D: Disk> Salvager<'a, D> {
             Err(error) => return Ok(Err(error)),
         };
         if let Some(error) = self.run.as_ref().and_then(|run| breaks(run, &header)) {
-            self.damage.push(error);
             if self.is_enough() {
-                return Ok(Err(self.damage.pop().expect("pushed right above")));
+                return Ok(Err(error));
             }
+            self.damage.push(error);
             self.run = None;
         }
         let (bytes, unreadable) = match read_readable(self.disk, header.sequence) {
