@@ -16,6 +16,10 @@ pub const MAX_BATCH_BYTES: usize = 64 << 20;
 /// Past so many items likewise.
 pub const MAX_BATCH_ITEMS: usize = 1 << 20;
 
+/// What an empty batch has room for at most: a worker that waits for work keeps no more than this.
+const KEPT_BYTES: usize = 256 << 10;
+const KEPT_ITEMS: usize = 4096;
+
 #[derive(Debug)]
 pub struct Item {
     pub connection: ConnectionId,
@@ -86,6 +90,14 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// An empty one that takes as much as another has, up to what a busy worker fills between two turns.
+    pub fn with_room_of(other: &Batch) -> Batch {
+        Batch {
+            bytes: Vec::with_capacity(other.bytes.len().min(KEPT_BYTES)),
+            items: Vec::with_capacity(other.items.len().min(KEPT_ITEMS)),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

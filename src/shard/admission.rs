@@ -26,7 +26,7 @@ const FREEING_BYTES: usize = 16;
 const WATCH_STEPS: u64 = 4;
 
 /// Memory is measured again after so many ms, or where the plans since may have used a good part of the room.
-const MEASURE_PERIOD_MS: u64 = 20;
+const MEASURE_PERIOD_MS: u64 = 100;
 const MEASURE_AT_SHARE: u64 = 16;
 
 /// What is to be done about an item of the backlog.

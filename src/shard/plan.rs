@@ -23,6 +23,9 @@ const FULL_BYTES: usize = 4 << 20;
 /// A plan takes no further item once it has so many reads: a turn answers no more of them.
 const MAX_READS: usize = 1000;
 
+/// Items that room is made for before the first is planned.
+const MAX_RESERVED_ITEMS: usize = 16 << 10;
+
 /// A plan takes no further item once it touches so many elements, read or written: other clients, and signs of life, come before
 /// the rest. The first item of a plan may touch more.
 pub const PLAN_STEPS: u64 = 4_000_000;
@@ -112,6 +115,19 @@ impl Plan {
     /// Nothing yet, by this stamp. The payload is begun by the caller.
     pub fn new(stamp: Stamp) -> Plan {
         Plan { stamp, max_bytes: MAX_ENTRY_BYTES, ..Plan::default() }
+    }
+
+    /// Makes room for so many items and bytes at once, but for no more than a plan usually takes.
+    pub fn reserve(&mut self, items: usize, bytes: usize) {
+        self.acts.reserve(items.min(MAX_RESERVED_ITEMS));
+        self.payload.reserve(HEADER_BYTES + bytes.min(FULL_BYTES));
+    }
+
+    /// Gives back most of the room that was made and is not used: an entry stays in memory for followers, and counts by its length.
+    pub fn trim(&mut self) {
+        if self.payload.capacity() / 2 > self.payload.len() {
+            self.payload.shrink_to_fit();
+        }
     }
 
     /// The same where the log takes shorter entries only.
@@ -283,6 +299,15 @@ impl Backlog {
 
     pub fn is_empty(&self) -> bool {
         self.batches.iter().all(|gathered| gathered.items.as_slice().is_empty())
+    }
+
+    /// How many items wait, and how many bytes they have.
+    pub fn waiting(&self) -> (usize, usize) {
+        let sizes = self
+            .batches
+            .iter()
+            .map(|gathered| (gathered.items.as_slice().len(), gathered.bytes.len() - gathered.next_byte));
+        sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
     }
 
     /// Frees batches of which everything was taken; their bytes may be many.

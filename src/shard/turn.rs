@@ -2,7 +2,8 @@
 //!
 //! A [`Shard`] is a plain object. It has no socket and no thread: the time, the peers' messages and a way to send come as
 //! arguments; the disk is behind the log's own trait. It looks at a clock itself only where the turn's time may be too old.
-//! One turn: step what peers sent, tick, make ONE entry of all that the workers gathered, let raft write, sync, send and
+//! One turn: step what peers sent, tick, make ONE entry of what the workers gathered (as much as one
+//! plan takes: `shard/plan.rs`, `shard/admission.rs`), let raft write, sync, send and
 //! commit, apply, answer.
 //!
 //! - At most one entry of this node's is uncommitted at a time; while it is on its way the next one gathers.
@@ -405,7 +406,8 @@ impl<D: Disk> Shard<D> {
         for (worker, port) in self.handle.ports.iter().enumerate() {
             let mut batch = port.batch.lock();
             if !batch.is_empty() {
-                self.backlog.add(worker, std::mem::take(&mut *batch));
+                let next = Batch::with_room_of(&batch);
+                self.backlog.add(worker, std::mem::replace(&mut *batch, next));
             }
         }
     }
@@ -572,8 +574,14 @@ impl<D: Disk> Shard<D> {
     }
 
     fn make_plan(&mut self, now: Now) -> Result<Plan, ShardError> {
+        debug_assert!(
+            !self.machine.has_in_flight(),
+            "a plan is admitted by data that all before it has changed"
+        );
         let stamp = self.stamp(now);
         let mut plan = Plan::new(stamp).limited_to(self.max_entry_bytes);
+        let (items, bytes) = self.backlog.waiting();
+        plan.reserve(items, bytes);
         entry::write_header(&mut plan.payload, stamp);
         self.budget.begin_plan(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
         self.plan_hash_seed(&mut plan, now);
@@ -611,6 +619,7 @@ impl<D: Disk> Shard<D> {
         } else {
             self.handle.note_told(stamp.now_ms);
         }
+        plan.trim();
         Ok(plan)
     }
 
