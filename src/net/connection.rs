@@ -16,6 +16,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::answers::{Connection, LOOK_AGAIN, PAUSE_OUTPUT_BYTES};
 use super::hold::Hold;
+use super::look_ahead::LookAhead;
 use super::migrate;
 use super::reading::{Read, read_some, reserve_ahead};
 use super::upstream::Upstream;
@@ -30,7 +31,7 @@ use crate::shard::turn::Now;
 
 /// Bytes read ahead of what is served. Behind them the end of the stream is seen only once it fits into the socket's buffer.
 const READ_AHEAD_BYTES: usize = 1 << 20;
-/// The same two of a connection that has not authenticated, and how long it may take to. Its requests are short.
+/// The same two of a connection that has not authenticated, how long all its requests are, and how long it may take.
 const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
 const UNAUTHENTICATED_READ_AHEAD_BYTES: usize = 16 << 10;
 const UNAUTHENTICATED_REQUEST_BYTES: usize = 64 << 10;
@@ -67,6 +68,7 @@ pub struct ConnectionTask {
     reader: OwnedReadHalf,
     session: Session,
     parser: RequestParser,
+    look_ahead: LookAhead,
     /// Bytes read and not yet consumed.
     input: Vec<u8>,
     /// Bytes of input before which parsing can't get further.
@@ -83,6 +85,8 @@ pub struct ConnectionTask {
     epoch: u64,
     /// Monotonic time by which the client must have authenticated, while it has not.
     authenticate_by_ms: Option<u64>,
+    /// Of its requests before it authenticated.
+    stranger_bytes: usize,
 }
 
 /// What the requests at hand led to.
@@ -111,11 +115,13 @@ impl ConnectionTask {
     ) -> Self {
         ConnectionTask {
             authenticate_by_ms: None,
+            stranger_bytes: 0,
             worker,
             connection,
             reader,
             session,
             parser: RequestParser::new(),
+            look_ahead: LookAhead::default(),
             input: Vec::new(),
             input_wanted: 0,
             ended: false,
@@ -415,11 +421,16 @@ impl ConnectionTask {
         input: &[u8],
         consumed: &mut usize,
     ) -> Progress {
+        // A request that comes alone has nothing to be looked at together with.
+        let mut looked_until = 1;
         loop {
             if self.is_held_up() {
                 return Progress::HeldUp;
             }
             let limits = self.limits();
+            if *consumed >= looked_until && *consumed < input.len() {
+                looked_until = *consumed + self.look_ahead(&input[*consumed..], &limits);
+            }
             match parser.parse(&input[*consumed..], &limits) {
                 Parse::Incomplete { need_at_least } => {
                     self.input_wanted = need_at_least;
@@ -453,6 +464,10 @@ impl ConnectionTask {
                     };
                     self.commands += 1;
                     *consumed += bytes;
+                    if self.is_stranger_with_too_much(bytes) {
+                        self.refuse("ERR too many requests before authentication");
+                        return Progress::Close;
+                    }
                     if self.session.client.close_after_reply {
                         return Progress::Close;
                     }
@@ -462,6 +477,24 @@ impl ConnectionTask {
                 }
             }
         }
+    }
+
+    /// Counts a request of one that has not authenticated; true once all of them are too long.
+    fn is_stranger_with_too_much(&mut self, bytes: usize) -> bool {
+        if self.session.client.authenticated {
+            return false;
+        }
+        self.stranger_bytes += bytes;
+        self.stranger_bytes > UNAUTHENTICATED_REQUEST_BYTES
+    }
+
+    fn look_ahead(&mut self, input: &[u8], limits: &RequestLimits) -> usize {
+        let is_served_here = self.upstream.is_none() && self.session.client.authenticated;
+        if !is_served_here {
+            return input.len();
+        }
+        let keyspace = &self.session.shared.shard.keyspace;
+        self.look_ahead.over(input, limits, keyspace, self.session.client.db)
     }
 
     fn is_held_up(&self) -> bool {

@@ -8,6 +8,7 @@ mod answers;
 pub mod connection;
 pub mod hold;
 pub mod listener;
+mod look_ahead;
 pub mod metrics_http;
 mod migrate;
 mod reading;

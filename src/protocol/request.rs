@@ -163,6 +163,13 @@ impl ArgRanges {
         self.ranges.is_empty()
     }
 
+    /// The argument after the command's name, where it lies in `buf`, the buffer that was parsed.
+    pub fn first_in<'a>(&self, buf: &'a [u8]) -> Option<&'a [u8]> {
+        let range = self.ranges.get(1).filter(|_| !self.inline)?;
+        let start = range.start as usize;
+        Some(&buf[start..start + range.len as usize])
+    }
+
     /// The arguments in order; `buf` is the buffer that was parsed.
     pub fn iter<'a>(&'a self, buf: &'a [u8]) -> impl ExactSizeIterator<Item = &'a [u8]> {
         let source = if self.inline { &self.decoded } else { buf };

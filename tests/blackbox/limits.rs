@@ -177,6 +177,23 @@ fn a_stranger_that_reads_nothing_costs_little_and_is_closed() {
 
 /// Guesses are counted, and each makes its connection's next request wait longer.
 #[test]
+fn a_stranger_that_talks_and_listens_is_closed_too() {
+    let node = perdura().flag("requirepass", "secret").start();
+    let mut stranger = node.client();
+    for _ in 0..10 {
+        // Each answer is read, so that nothing but the requests' bytes counts.
+        stranger.send_bytes(&b"PING\r\n".repeat(1000));
+        for _ in 0..1000 {
+            stranger.expect("-NOAUTH Authentication required.");
+        }
+    }
+    stranger.send_bytes(&b"PING\r\n".repeat(1000));
+    let told = stranger.read_to_end();
+    let end = b"-ERR too many requests before authentication\r\n";
+    assert!(told.ends_with(end), "{}", String::from_utf8_lossy(&told));
+}
+
+#[test]
 fn wrong_passwords_are_counted_and_slow() {
     let node = perdura().flag("requirepass", "secret").start();
     let mut guesser = node.client();

@@ -209,7 +209,10 @@ impl ServerConnection {
         }
         let is_closed = self.line.is_lost && !self.line.has_unanswered() && self.held == Held::No;
         stage.counts.add_many(Seen::ClosedInDoubt, u64::from(is_closed));
-        Outcome { wakes_driver: self.session.shared.shard.gathered() > 0, ends: ends || self.broken || is_closed }
+        Outcome {
+            wakes_driver: self.session.shared.shard.gathered() > 0,
+            ends: ends || self.broken || is_closed,
+        }
     }
 
     fn advance(&mut self, stage: &mut Stage, place: Place) -> Option<Progress> {
