@@ -127,7 +127,7 @@ fn one_client_too_many_is_told_so() {
 fn a_node_with_hardly_any_open_files_does_not_start() {
     let run = |limit: u64| {
         let script = format!(
-            "ulimit -n {limit}; exec '{}' serve --port 1 --dir /nonexistent/data",
+            "ulimit -n {limit}; exec '{}' serve --port 1 --dir /proc/no/data",
             env!("CARGO_BIN_EXE_perdura")
         );
         let output = Command::new("sh").args(["-c", &script]).output().expect("sh runs");
