@@ -20,8 +20,7 @@ use crate::command::cost::reads::ReadSteps;
 use crate::command::random::Random;
 use crate::command::table::Row;
 use crate::command::{
-    Args, Blocking, Command, CommandError, Handler, ReadContext, STAGED, Staging, WriteContext, lookup,
-    statistic_index,
+    Args, Command, CommandError, Handler, ReadContext, STAGED, Staging, WriteContext, lookup, statistic_index,
 };
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
@@ -380,8 +379,10 @@ fn run_logged(context: &mut WriteContext<'_>, logged: &Logged<'_>, reply: &mut R
     context.random = Random::from_seed(logged.stamp.seed);
     let start = reply.position();
     write_in(context, logged.row, &logged.args, reply);
-    if reply.position() == start && logged.row.command.blocking.is_some() {
-        Blocking::write_nothing(reply);
+    if reply.position() == start
+        && let Some(blocking) = &logged.row.command.blocking
+    {
+        blocking.write_nothing_at_once(reply);
     }
 }
 

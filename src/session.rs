@@ -21,6 +21,7 @@ mod show;
 mod slow;
 mod transaction;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -48,6 +49,7 @@ use blocking::OnceEach;
 pub use forward::Forward;
 pub use line::{Line, Mute};
 pub use migrate::Sent;
+use transaction::exec_aborted;
 pub use transaction::{ExecEnd, SentTransaction};
 
 /// What the connection has to do about a request.
@@ -145,22 +147,30 @@ impl Session {
     fn take_one(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         match self.gate(args) {
             Ok(command) => self.pause(command).unwrap_or_else(|| self.carry_out(command, args, line)),
-            Err(error) => {
-                if line.forwarded > 0 {
-                    return Verdict::Wait;
-                }
-                if http::is_http(args[0]) {
-                    self.hang_up_on_browser();
-                    return Verdict::Taken;
-                }
-                if let Some(transaction) = &mut self.client.transaction {
-                    transaction.broken = true;
-                }
-                self.note(self.index, Outcome::Rejected, error.split(' ').next());
-                self.answer(line, |reply| reply.error(&error));
-                Verdict::Taken
-            }
+            Err(error) => self.reject(&error, args, line),
         }
+    }
+
+    /// Answers a request that is not carried out. A rejected EXEC ends its transaction, any other request spoils it.
+    fn reject(&mut self, error: &str, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        if http::is_http(args[0]) {
+            self.hang_up_on_browser();
+            return Verdict::Taken;
+        }
+        let is_exec = lookup(args[0]).is_some_and(|row| row.command.session == SessionCommand::Exec);
+        let error = if is_exec { Cow::Owned(exec_aborted(error)) } else { Cow::Borrowed(error) };
+        self.note(self.index, Outcome::Rejected, error.split(' ').next());
+        if is_exec {
+            return self.end_transaction(line, |reply| reply.error(&error));
+        }
+        if let Some(transaction) = &mut self.client.transaction {
+            transaction.broken = true;
+        }
+        self.answer(line, |reply| reply.error(&error));
+        Verdict::Taken
     }
 
     /// Counts a command that ended here.
@@ -558,17 +568,19 @@ fn full_name(command: &Command, args: &Args<'_>) -> String {
     if parent == command.name { parent } else { format!("{parent}|{}", command.name) }
 }
 
-/// Redis' text: the name and the first arguments, each cut to 128 bytes.
+/// Redis' text: up to 128 bytes of the name, and arguments until they have taken 128 bytes, the last of them cut.
 fn unknown_command(args: &Args<'_>) -> String {
-    let shown = |arg: &[u8]| String::from_utf8_lossy(&arg[..arg.len().min(128)]).into_owned();
-    let mut text = format!("ERR unknown command '{}', with args beginning with: ", shown(args[0]));
+    const SHOWN_BYTES: usize = 128;
+    let shown = |arg: &[u8], most: usize| String::from_utf8_lossy(&arg[..arg.len().min(most)]).into_owned();
+    let mut arguments = String::new();
+    // What is not UTF-8 takes more bytes than it had.
+    let mut taken = 0;
     for arg in &args[1..] {
-        if text.len() >= 128 {
-            break;
-        }
-        text.push_str(&format!("'{}' ", shown(arg)));
+        let Some(room) = SHOWN_BYTES.checked_sub(taken).filter(|room| *room > 0) else { break };
+        arguments.push_str(&format!("'{}' ", shown(arg, room)));
+        taken += arg.len().min(room) + "'' ".len();
     }
-    text
+    format!("ERR unknown command '{}', with args beginning with: {arguments}", shown(args[0], SHOWN_BYTES))
 }
 
 fn unknown_subcommand(container: &Command, name: &[u8]) -> String {

@@ -107,6 +107,15 @@ struct Reading {
     handler: ReadHandler,
 }
 
+/// What a blocking command answers that finds an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// An array.
+    KeyAndElements,
+    /// One string.
+    Element,
+}
+
 /// How a blocking command waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocking {
@@ -116,22 +125,36 @@ pub struct Blocking {
     pub timeout_at: Option<usize>,
     /// Says what is wrong with the arguments, before anybody waits by them.
     pub check: fn(&Args<'_>) -> CommandResult,
+    pub answers_with: Answered,
 }
 
 impl Blocking {
     /// A command whose timeout is its last argument.
     pub const fn last_argument(waits_for: ValueType, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
-        Blocking { waits_for, timeout_at: None, check }
+        Blocking { waits_for, timeout_at: None, check, answers_with: Answered::KeyAndElements }
     }
 
     /// A command whose timeout is its first argument.
     pub const fn first_argument(waits_for: ValueType, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
-        Blocking { waits_for, timeout_at: Some(1), check }
+        Blocking { waits_for, timeout_at: Some(1), check, answers_with: Answered::KeyAndElements }
     }
 
-    /// Answers that nothing came: after the timeout, or at once inside a transaction.
+    /// Answers a client that has waited in vain.
     pub fn write_nothing(reply: &mut Reply<'_>) {
         reply.null_array();
+    }
+
+    /// Answers that nothing is there to a command that may not wait: it is part of a transaction.
+    pub fn write_nothing_at_once(&self, reply: &mut Reply<'_>) {
+        match self.answers_with {
+            Answered::KeyAndElements => reply.null_array(),
+            Answered::Element => reply.null(),
+        }
+    }
+
+    /// The same for a command that answers with the element alone.
+    pub const fn of_one_element(self) -> Blocking {
+        Blocking { answers_with: Answered::Element, ..self }
     }
 
     /// The timeout among a request's arguments, in ms from now; `None` waits for ever.
@@ -152,6 +175,15 @@ impl Blocking {
 /// Past this a timeout in ms would not fit Redis' own arithmetic.
 const MAX_TIMEOUT_SECONDS: f64 = (i64::MAX / 1000 / 2) as f64;
 
+/// What a command does in a database that its arguments name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// It puts a value there, under the key at this place of its arguments.
+    Put { db: usize, key_at: usize },
+    /// It swaps these two.
+    Swapped(usize, usize),
+}
+
 /// A row of the table.
 #[derive(Clone, Copy)]
 pub struct Command {
@@ -169,6 +201,7 @@ pub struct Command {
     pub blocking: Option<Blocking>,
     /// What it may cost.
     pub cost: CostKind,
+    elsewhere: Option<fn(&Args<'_>) -> Option<Elsewhere>>,
     pub docs: Docs,
     pub subcommands: &'static [Command],
 }
@@ -194,6 +227,7 @@ impl Command {
             keys: &[],
             blocking: None,
             cost: CostKind::Arguments,
+            elsewhere: None,
             docs: Docs { summary: "", since: "1.0.0", complexity: "" },
             subcommands: &[],
         }
@@ -259,6 +293,11 @@ impl Command {
         Command { cost, ..self }
     }
 
+    /// Says what it does in a database that its arguments name.
+    pub const fn in_other_database(self, elsewhere: fn(&Args<'_>) -> Option<Elsewhere>) -> Command {
+        Command { elsewhere: Some(elsewhere), ..self }
+    }
+
     pub const fn docs(self, since: &'static str, complexity: &'static str, summary: &'static str) -> Command {
         Command { docs: Docs { summary, since, complexity }, ..self }
     }
@@ -309,7 +348,17 @@ impl Command {
 
     /// Whether what one key holds may go to another.
     pub fn moves(&self) -> bool {
-        matches!(self.cost, CostKind::MovesElements | CostKind::MovesValues | CostKind::Carries(_))
+        matches!(self.cost, CostKind::MovesElements | CostKind::Carries(_))
+    }
+
+    /// Whether its arguments may name another database.
+    pub fn names_databases(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
+    /// What it does in a database that its arguments name; `None` also where it will fail.
+    pub fn elsewhere(&self, args: &Args<'_>) -> Option<Elsewhere> {
+        self.elsewhere.and_then(|elsewhere| elsewhere(args))
     }
 
     /// What a request with these arguments runs, and so the way that it takes. `args` fit the row's arity.

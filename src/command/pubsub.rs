@@ -3,7 +3,7 @@
 //! - A subscription's answers are messages of their own, one for each name, as in RESP3's pushes.
 //! - Channels and patterns are counted together; shard channels are counted by themselves.
 //! - Inside a transaction PUBLISH and SPUBLISH become the logged `_publish`, so that its message comes out with the transaction's
-//!   effects, on every node.
+//!   effects, on every node. In one that subscribes or unsubscribes they are local, as outside.
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=pubsub>.
 

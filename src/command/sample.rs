@@ -29,7 +29,7 @@ pub fn distinct(random: &mut Random, count: usize, len: usize) -> BTreeSet<usize
 
 /// Refuses a count of repetitions whose parts 64 bits do not hold, whether there is anything to pick from or not.
 pub fn in_range(count: i64, parts_per_element: i64) -> Result<(), CommandError> {
-    (count >= -(i64::MAX / parts_per_element)).then_some(()).ok_or_else(too_much)
+    (count.unsigned_abs() <= (i64::MAX / parts_per_element) as u64).then_some(()).ok_or_else(too_much)
 }
 
 /// How many elements a negative count asks for (with repetition); `None` for a count that is not negative. An error

@@ -4,6 +4,8 @@
 //!   primary, as one; those about the connection or the node (HELLO, CLIENT, SUBSCRIBE, CONFIG …) stay and are its local steps.
 //! - Local steps run after the answer to the others has come, and only if it says that those were carried out: an EXEC that fails
 //!   changes nothing anywhere. Their answers stand at their places in EXEC's array. They run some at a time: others go in between.
+//! - PUBLISH travels, so that its message comes out with the transaction's effects. Beside a step that subscribes or unsubscribes it is
+//!   a local step: it finds the subscriptions of its own client as the steps before it left them.
 //! - SELECT and HELLO are local steps, too. What they will choose is foreseen for the commands that follow them.
 //! - The answer to SUBSCRIBE and its kind is a message for each name, and each counts as an element of EXEC's array. CLIENT REPLY OFF
 //!   and SKIP answer nothing and count none; after OFF the array itself is left out.
@@ -28,7 +30,7 @@ const MAX_TRANSACTION_BYTES: usize = 1 << 30;
 const LOCAL_STEPS_MS: u64 = 20;
 
 /// What a forecast keeps about a command at most: the key that it names and what the key gains.
-const FORECAST_BYTES: usize = 64;
+const FORECAST_BYTES: usize = 80;
 
 /// What the allocator may add to each argument.
 const ALLOCATION_BYTES: usize = 16;
@@ -58,6 +60,20 @@ impl Part {
     }
 }
 
+/// How the commands of a transaction travel.
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    /// PUBLISH and SPUBLISH are local steps.
+    publishes_here: bool,
+}
+
+impl Route {
+    fn of(queued: &[Queued]) -> Route {
+        let subscribes = |one: &Queued| one.command.0.session == SessionCommand::Subscription;
+        Route { publishes_here: queued.iter().any(subscribes) }
+    }
+}
+
 /// What the next command of a transaction runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Chosen {
@@ -79,6 +95,12 @@ pub enum ExecEnd {
     Fine,
     /// Whatever is answered from here on may be the answer of another command.
     Unintelligible,
+}
+
+/// The answer to an EXEC that is rejected.
+pub(super) fn exec_aborted(error: &str) -> String {
+    let reason = error.strip_prefix("ERR ").unwrap_or(error);
+    format!("EXECABORT Transaction discarded because of: {reason}")
 }
 
 /// What a queued command takes. The shortest takes many times its bytes: it is kept in pieces, becomes a step and a part, and is
@@ -144,7 +166,8 @@ impl Session {
             const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
             return self.end_transaction(line, |reply| reply.error(ABORTED));
         }
-        let travelling = transaction.queued.iter().filter(|one| self.travels(one.command.0)).count();
+        let route = Route::of(&transaction.queued);
+        let travelling = transaction.queued.iter().filter(|one| self.travels(one.command.0, route)).count();
         let has_local_steps = travelling < transaction.queued.len();
         if line.has_unanswered() && has_local_steps {
             return Verdict::Wait;
@@ -178,9 +201,10 @@ impl Session {
     }
 
     /// Whether a queued command goes to the log, or to the primary, with its transaction.
-    fn travels(&self, command: &Command) -> bool {
+    fn travels(&self, command: &Command, route: Route) -> bool {
+        let publishes = matches!(command.session, SessionCommand::Publish | SessionCommand::ShardPublish);
         command.uses_keyspace()
-            || matches!(command.session, SessionCommand::Publish | SessionCommand::ShardPublish)
+            || publishes && !route.publishes_here
             || self.goes_to_primary(command) && !self.waits_here(command)
     }
 
@@ -219,9 +243,10 @@ impl Session {
         let mut steps = Vec::with_capacity(queued.len());
         let mut parts = Vec::with_capacity(queued.len());
         let mut chosen = Chosen { db: self.client.db, resp: self.client.resp };
+        let route = Route::of(&queued);
         for one in queued {
             let QueuedCommand(command) = one.command;
-            if !self.travels(command) {
+            if !self.travels(command, route) {
                 let next = self.foresee(&one, chosen).unwrap_or(chosen);
                 steps.extend((next.resp != chosen.resp).then_some(Step::Speak(next.resp)));
                 chosen = next;
@@ -270,8 +295,9 @@ impl Session {
         let mut sent = SentTransaction { requests: Vec::with_capacity(queued.len()), chooses: false };
         let mut parts = Vec::with_capacity(queued.len());
         let mut chosen = Chosen { db: self.client.db, resp: self.client.resp };
+        let route = Route::of(&queued);
         for one in queued {
-            if self.travels(one.command.0) {
+            if self.travels(one.command.0, route) {
                 sent.requests.push(one.args);
                 parts.push(Part::Sent);
                 continue;
@@ -389,7 +415,11 @@ impl Session {
     }
 
     /// Drops the queued transaction and what is watched, and answers.
-    fn end_transaction(&mut self, line: &mut Line, answer: impl FnOnce(&mut Reply<'_>)) -> Verdict {
+    pub(super) fn end_transaction(
+        &mut self,
+        line: &mut Line,
+        answer: impl FnOnce(&mut Reply<'_>),
+    ) -> Verdict {
         if line.forwarded > 0 {
             return Verdict::Wait;
         }

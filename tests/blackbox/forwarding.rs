@@ -198,6 +198,107 @@ fn an_exec_that_fails_runs_none_of_its_commands() {
     }
 }
 
+/// It published what the steps before it had not subscribed to yet, and found what they had left.
+#[test]
+fn publish_in_multi_finds_the_subscriptions_of_the_steps_before_it() {
+    let cluster = Cluster::start_with(perdura());
+    for (at, mut client) in everywhere(&cluster) {
+        let subscribed =
+            format!("[[subscribe {at} :1] +OK :1 [ssubscribe {at} :1] :1 [psubscribe {at}* :2] :2]");
+        check_all(
+            &mut client,
+            at,
+            &[
+                ("MULTI", "+OK"),
+                (&format!("SUBSCRIBE {at}"), "+QUEUED"),
+                ("SET k v", "+QUEUED"),
+                (&format!("PUBLISH {at} one"), "+QUEUED"),
+                (&format!("SSUBSCRIBE {at}"), "+QUEUED"),
+                (&format!("SPUBLISH {at} shard"), "+QUEUED"),
+                (&format!("PSUBSCRIBE {at}*"), "+QUEUED"),
+                (&format!("PUBLISH {at} two"), "+QUEUED"),
+                ("EXEC", &subscribed),
+            ],
+        );
+        client.expect(&format!("[message {at} one]"));
+        client.expect(&format!("[smessage {at} shard]"));
+        client.expect(&format!("[message {at} two]"));
+        client.expect(&format!("[pmessage {at}* {at} two]"));
+    }
+    for (at, mut client) in everywhere(&cluster) {
+        client.hello3();
+        let channel = format!("left-{at}");
+        client.check(&format!("SUBSCRIBE {channel}"), &format!(">[subscribe {channel} :1]"));
+        check_all(
+            &mut client,
+            at,
+            &[
+                ("MULTI", "+OK"),
+                (&format!("UNSUBSCRIBE {channel}"), "+QUEUED"),
+                (&format!("PUBLISH {channel} x"), "+QUEUED"),
+                ("GET k", "+QUEUED"),
+                ("EXEC", &format!("[>[unsubscribe {channel} :0] :0 v]")),
+            ],
+        );
+        assert!(client.is_silent_for(Duration::from_millis(50)), "at the {at}");
+    }
+}
+
+#[test]
+fn an_exec_with_a_wrong_number_of_arguments_ends_its_transaction() {
+    const ABORTED: &str =
+        "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+    let cluster = Cluster::start_with(perdura());
+    for (at, mut client) in everywhere(&cluster) {
+        check_all(
+            &mut client,
+            at,
+            &[
+                ("EXEC x", ABORTED),
+                ("WATCH w", "+OK"),
+                ("MULTI", "+OK"),
+                ("SET a 1", "+QUEUED"),
+                ("EXEC x", ABORTED),
+                ("EXEC", "-ERR EXEC without MULTI"),
+                ("GET a", "nil"),
+                ("SET w 1", "+OK"),
+                ("MULTI", "+OK"),
+                ("PING", "+QUEUED"),
+                ("EXEC", "[+PONG]"),
+                ("MULTI", "+OK"),
+                ("DISCARD x", "-ERR wrong number of arguments for 'discard' command"),
+                ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+            ],
+        );
+    }
+}
+
+/// RESP2 has two nulls.
+#[test]
+fn nulls_of_resp2_are_those_of_redis() {
+    let cluster = Cluster::start_with(perdura());
+    for (at, mut client) in everywhere(&cluster) {
+        let blocking = [
+            "MULTI",
+            "BLMOVE q w LEFT LEFT 0",
+            "BRPOPLPUSH q w 0",
+            "BLPOP q 0",
+            "BLMPOP 0 1 q LEFT",
+            "BZPOPMIN q 0",
+            "BZMPOP 0 1 q MIN",
+            "LMOVE q w LEFT LEFT",
+            "EXEC",
+        ];
+        let answers = raw_answers(&mut client, &blocking);
+        let answered = answers.trim_start_matches("+OK|").trim_start_matches("+QUEUED|");
+        assert_eq!(answered, "*7|$-1|$-1|*-1|*-1|*-1|*-1|$-1|", "{at}");
+        let answers = raw_answers(&mut client, &["BLMOVE q w LEFT LEFT 0.01", "BRPOPLPUSH q w 0.01"]);
+        assert_eq!(answers, "*-1|*-1|", "{at}");
+        let answers = raw_answers(&mut client, &["COMMAND INFO nosuch get nosuch|sub"]);
+        assert!(answers.starts_with("*3|$-1|*10|") && answers.ends_with("|$-1|"), "{at}: {answers}");
+    }
+}
+
 #[test]
 fn client_reply_in_multi_turns_answers_off_from_its_exec_on() {
     let cluster = Cluster::start_with(perdura());

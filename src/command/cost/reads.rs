@@ -8,7 +8,7 @@
 use super::{Cost, CostContext, CostKind, MATCHED_BYTES_PER_STEP, MAX_STEPS, Size, of_bytes, too_many_steps};
 use crate::command::args::{index_range, integer, is};
 use crate::command::glob::matches_all;
-use crate::command::{Args, Command, CommandError, ReadContext};
+use crate::command::{Args, Command, CommandError, ReadContext, sample};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::slot::{RANGES, SLOTS};
 use crate::keyspace::types::hash::Hash;
@@ -209,8 +209,11 @@ fn picks(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
         true => context.size(key).elements,
         false => 0,
     };
+    let parts = if args.len() > 3 { 2 } else { 1 };
     let picked = match args.get(2).map(|count| integer(count)) {
         _ if context.size(key) == Size::default() => 0,
+        // It will be refused for that.
+        Some(Ok(count)) if sample::in_range(count, parts).is_err() => 0,
         Some(Ok(count @ 0..)) => context.size(key).elements.min(count as u64),
         Some(Ok(count)) => count.unsigned_abs(),
         Some(Err(_)) | None => 1,

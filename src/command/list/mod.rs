@@ -22,7 +22,8 @@ const DENYOOM: Flags = Flags::DENYOOM;
 const FAST: Flags = Flags::FAST;
 
 const POPPING: Blocking = Blocking::last_argument(ValueType::List, |_| Ok(()));
-const MOVING: Blocking = Blocking::last_argument(ValueType::List, transfer::check_blmove);
+const MOVING: Blocking = Blocking::last_argument(ValueType::List, transfer::check_blmove).of_one_element();
+const MOVING_RIGHT_TO_LEFT: Blocking = POPPING.of_one_element();
 const MULTI_POPPING: Blocking =
     Blocking::first_argument(ValueType::List, |args| MultiPop::check_blocking(args, End::parse));
 
@@ -67,7 +68,7 @@ pub const FAMILY: Family = Family {
         Command::write("brpoplpush", 4, transfer::brpoplpush).cost(CostKind::MovesElements)
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::RW_INSERT)])
-            .blocking(POPPING)
+            .blocking(MOVING_RIGHT_TO_LEFT)
             .docs(
                 "2.2.0",
                 "O(1)",

@@ -227,6 +227,7 @@ mod tests {
         assert_eq!(db.show("ZADD z inf a -INF b"), "2");
         assert_eq!(db.show("ZADD zero -0 a"), "1");
         assert_eq!(db.show("ZSCORE zero a"), "0");
+        assert_eq!(db.show("ZINCRBY zero -0 b"), "0");
         assert_eq!(db.show("ZINCRBY z +inf a"), "inf");
         db.take_touched();
         assert_eq!(db.run("ZINCRBY z -inf a"), "-ERR resulting score is not a number (NaN)\r\n");

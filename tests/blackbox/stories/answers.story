@@ -54,3 +54,14 @@ SSCAN k -1 => -WRONGTYPE Operation against a key holding the wrong kind of value
 SSCAN missing -1 => [0 []]
 SCAN 18446744073709551616 => -ERR invalid cursor
 SCAN 4611686018427403399 => [0 []]
+
+# A count of pairs is one that 64 bits hold twice, whatever its sign.
+HSET pairs f v => :1
+ZADD scored 1 m => :1
+HRANDFIELD pairs 4611686018427387904 WITHVALUES => -ERR value is out of range
+HRANDFIELD pairs -4611686018427387904 WITHVALUES => -ERR value is out of range
+HRANDFIELD pairs 4611686018427387903 WITHVALUES => [f v]
+HRANDFIELD pairs 9223372036854775807 => [f]
+HRANDFIELD missing 4611686018427387904 WITHVALUES => -ERR value is out of range
+ZRANDMEMBER scored 4611686018427387904 WITHSCORES => -ERR value is out of range
+ZRANDMEMBER scored 4611686018427387903 WITHSCORES => [m 1]

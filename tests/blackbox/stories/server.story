@@ -6,6 +6,7 @@ ECHO hello => hello
 TIME =~ [* *]
 NOSUCH => -ERR unknown command 'NOSUCH', with args beginning with: 
 NOSUCH a b => -ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' 
+NOSUCH argument-of-25-bytes-1234 argument-of-25-bytes-1234 argument-of-25-bytes-1234 argument-of-25-bytes-1234 argument-of-25-bytes-1234 argument-of-25-bytes-1234 => -ERR unknown command 'NOSUCH', with args beginning with: 'argument-of-25-bytes-1234' 'argument-of-25-bytes-1234' 'argument-of-25-bytes-1234' 'argument-of-25-bytes-1234' 'argument-of-25-b' 
 GET => -ERR wrong number of arguments for 'get' command
 get a b => -ERR wrong number of arguments for 'get' command
 

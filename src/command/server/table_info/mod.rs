@@ -152,7 +152,7 @@ fn info(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Com
     reply.array(args.len() - 2);
     reply.each(&args[2..], |reply, name| match Named::find(name) {
         Some(named) => row::write(&named, reply),
-        None => reply.null_array(),
+        None => reply.null(),
     });
     Ok(())
 }
