@@ -12,7 +12,7 @@ pub mod reads;
 use std::borrow::Cow;
 
 pub use algebra::{Algebra, MAX_UNITED, of_algebra};
-pub use forecast::Forecast;
+pub use forecast::{Databases, Forecast};
 
 use super::args::{MAX_STRING_BYTES, integer};
 use super::spec::Flags;
@@ -73,6 +73,10 @@ pub struct Cost {
     pub growth: Size,
     /// Bytes that it needs beside that until it has ended.
     pub transient: u64,
+    /// What it puts in the place of a whole value; its bytes are those of the elements alone.
+    pub result: Size,
+    /// It may take any amount of memory.
+    pub is_unbounded: bool,
 }
 
 impl Cost {
@@ -81,7 +85,7 @@ impl Cost {
         let elements = argc as u64;
         let growth = Size { elements, bytes: bytes as u64 + elements * ELEMENT_BYTES };
         // On its way it is copied.
-        Cost { steps: elements, growth, transient: bytes as u64 }
+        Cost { steps: elements, growth, transient: bytes as u64, ..Cost::default() }
     }
 
     pub fn of_args(args: &Args<'_>) -> Cost {
@@ -100,12 +104,24 @@ impl Cost {
         Cost { growth: self.growth.plus(by), ..self }
     }
 
+    /// The same where a value of this size comes into being, in the place of another.
+    pub fn storing(self, result: Size) -> Cost {
+        Cost { result, ..self.growing(result) }
+    }
+
+    /// The same where nothing is known that bounds the memory that it takes.
+    pub fn unbounded(self) -> Cost {
+        Cost { is_unbounded: true, ..self }
+    }
+
     /// One after the other.
     pub fn and(self, next: Cost) -> Cost {
         Cost {
             steps: self.steps.saturating_add(next.steps),
             growth: self.growth.plus(next.growth),
             transient: self.transient.max(next.transient),
+            result: self.result.max(next.result),
+            is_unbounded: self.is_unbounded || next.is_unbounded,
         }
     }
 
@@ -116,9 +132,15 @@ impl Cost {
 
     /// Why it is refused whatever memory there is; `what` is the command or the transaction.
     pub fn refusal(self, what: &str) -> Option<CommandError> {
-        (self.steps > MAX_STEPS).then(|| too_many_steps(what, self.steps))
+        match self.is_unbounded {
+            _ if self.steps > MAX_STEPS => Some(too_many_steps(what, self.steps)),
+            true => Some(CommandError::other(UNBOUNDED)),
+            false => None,
+        }
     }
 }
+
+const UNBOUNDED: &str = "ERR what SORT with GET and STORE would find after other writes can't be bounded: send it first, or by itself";
 
 fn too_many_steps(what: &str, steps: u64) -> CommandError {
     let text = format!("ERR the {what} would touch {steps} elements, the limit is {MAX_STEPS}");
@@ -134,23 +156,21 @@ pub enum CostKind {
     Arguments,
     /// The arguments alone; elements may go from one key to another.
     MovesElements,
-    /// The arguments alone; whole values may go from any key to any other.
-    MovesValues,
     /// The keys' sizes; the value of the first key may go to the others.
     Carries(CostFn),
     /// The keys' sizes; what it puts into a key is no more than its arguments hold.
     Measured(CostFn),
-    /// The keys' sizes; what is in keys may end up in another.
-    Compounds(CostFn),
+    /// The keys' sizes; what is made of them is put in the place of what another holds.
+    Stores(CostFn),
 }
 
 impl CostKind {
     pub fn measure(self) -> Option<CostFn> {
         match self {
-            CostKind::Measured(measure) | CostKind::Compounds(measure) | CostKind::Carries(measure) => {
+            CostKind::Measured(measure) | CostKind::Stores(measure) | CostKind::Carries(measure) => {
                 Some(measure)
             }
-            CostKind::Arguments | CostKind::MovesElements | CostKind::MovesValues => None,
+            CostKind::Arguments | CostKind::MovesElements => None,
         }
     }
 }
@@ -179,18 +199,26 @@ impl<'r, 'a> CostContext<'r, 'a> {
 
     /// The most that a key may hold that holds so much now.
     fn grown(&self, key: &[u8], now: Size) -> Size {
-        if self.is_counted { now.plus(self.forecast.added(key)) } else { self.forecast.size(key, now) }
+        if self.is_counted { self.forecast.made(key, now) } else { self.forecast.size(key, now) }
     }
 
     /// Elements that planned commands may add to a key.
     pub fn gained(&self, key: &[u8]) -> u64 {
-        let gained = if self.is_counted { self.forecast.added(key) } else { self.forecast.gained(key) };
+        let gained = match self.is_counted {
+            true => self.forecast.made(key, Size::default()),
+            false => self.forecast.gained(key),
+        };
         gained.elements
     }
 
     /// The most that planned commands may add to any key.
     pub fn gained_anywhere(&self) -> Size {
         if self.is_counted { self.forecast.added_anywhere() } else { self.forecast.gained_anywhere() }
+    }
+
+    /// The most that any one key may hold in place of what it holds, and the most that may be added to it.
+    pub fn most_gained_by_one(&self) -> (Size, Size) {
+        self.forecast.most_gained_by_one()
     }
 
     /// Whether the command will find the data as it is now: no planned command comes before it.
@@ -282,7 +310,8 @@ pub fn append(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     let cost = Cost::of_args(args);
     let [_, key, tail, ..] = args else { return cost };
     let most = context.most_string_bytes(key);
-    let now = context.string_bytes_now(key).saturating_add(context.forecast.added_alone(key).bytes);
+    let now = Size { elements: 1, bytes: context.string_bytes_now(key) };
+    let now = context.forecast.size_alone(key, now).bytes;
     let is_moved = size_class(now) < size_class(most.saturating_add(tail.len() as u64));
     let cost = cost.walking(if is_moved { of_bytes(most) } else { 0 });
     Cost { transient: cost.transient.max(most), ..cost }
@@ -311,7 +340,7 @@ pub fn setrange(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
 /// COPY: what the source holds.
 pub fn copy(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     let size = args.get(1).map_or(Size::default(), |key| context.size(key));
-    Cost::of_args(args).walking(size.steps()).growing(Size { bytes: size.bytes, elements: size.elements })
+    Cost::of_args(args).walking(size.steps()).storing(size)
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 //! Source: <https://redis.io/docs/latest/commands/?group=server>.
 
 use super::args::{database, is};
-use super::cost::CostKind;
 use super::spec::{Categories, Flags};
-use super::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
+use super::{Args, Command, CommandError, CommandResult, Elsewhere, Family, ReadContext, WriteContext};
 use crate::keyspace::DATABASES;
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
@@ -32,7 +31,7 @@ pub const FAMILY: Family = Family {
             "Removes all keys from the current database.",
         ),
         Command::write("swapdb", 3, swapdb)
-            .cost(CostKind::MovesValues)
+            .in_other_database(swapped)
             .flags(&[Flags::FAST, WHOLE])
             .categories(Categories::DANGEROUS)
             .docs("4.0.0", "O(1)", "Swaps two databases."),
@@ -80,6 +79,11 @@ fn swapdb(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) ->
     }
     reply.ok();
     Ok(())
+}
+
+fn swapped(args: &Args<'_>) -> Option<Elsewhere> {
+    let [_, a, b] = args else { return None };
+    Some(Elsewhere::Swapped(database(a).ok()?, database(b).ok()?))
 }
 
 #[cfg(test)]

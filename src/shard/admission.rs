@@ -10,10 +10,9 @@ use super::machine::Machine;
 use super::plan::Plan;
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
-use crate::command::cost::{self, Cost, CostContext, CostKind, Forecast, MAX_STEPS, Size, reads};
+use crate::command::cost::{self, Cost, CostContext, CostKind, Databases, Forecast, MAX_STEPS, Size, reads};
 use crate::command::spec::KeyFlags;
 use crate::command::{Args, Command, ReadContext, lookup};
-use crate::keyspace::slot::Slot;
 use crate::keyspace::view::LockSet;
 use crate::memory::{MemoryLimits, Room};
 use crate::propose::batch::{Step, Work};
@@ -136,14 +135,14 @@ impl Gate<'_> {
             return Ok(admission);
         }
         let is_first = is_first(plan);
-        if command.cost.measure().is_some() || plan.forecast.tells_keys_apart() {
+        if takes_a_look(command) || plan.forecast.tells_keys_apart() {
             return self.admit_measured(plan, encoded, is_first);
         }
         let cost = cost::charged(command, Cost::of_arguments(argc as usize, encoded.len()));
         let admission = self.weigh(plan, cost, is_first, "command");
         if admission == Admission::Take {
             plan.forecast.add(cost, std::iter::empty());
-            note_moves(&mut plan.forecast, command.cost, None);
+            note_moves(&mut plan.forecast, command, None);
         }
         Ok(admission)
     }
@@ -157,7 +156,7 @@ impl Gate<'_> {
         let mut total = Cost::default();
         for one in logged_commands(encoded) {
             let one = &one?;
-            if matches!(one.command.cost, CostKind::Compounds(_) | CostKind::Carries(_)) {
+            if matches!(one.command.cost, CostKind::Stores(_) | CostKind::Carries(_)) {
                 plan.forecast.tell_keys_apart();
             }
             let cost = self.cost(&plan.forecast, one);
@@ -176,7 +175,7 @@ impl Gate<'_> {
     ) -> Result<Admission, ApplyError> {
         let mut args = EntryArgs::new();
         let db = EntryReader::read_single(encoded, &mut args)?;
-        let steps = self.read_steps(&plan.forecast, command, db, &args);
+        let steps = self.read_steps(&plan.forecast, command, plan.forecast.databases.place(db), &args);
         Ok(admit_steps(plan, steps.min(MAX_STEPS)))
     }
 
@@ -197,6 +196,7 @@ impl Gate<'_> {
         if is_measured && !encoded.is_empty() {
             plan.forecast.tell_keys_apart();
         }
+        let databases = plan.forecast.databases;
         let mut held = None;
         let mut total = Cost::default();
         let mut logged = logged_commands(encoded);
@@ -209,7 +209,8 @@ impl Gate<'_> {
                 Step::Speak(_) => {}
                 Step::Read { command, db, args } => {
                     let args: EntryArgs<'_> = args.iter().map(|arg| &**arg).collect();
-                    total = total.walking(self.counted_read_steps(&plan.forecast, command, *db, &args));
+                    let db = plan.forecast.databases.place(*db);
+                    total = total.walking(self.counted_read_steps(&plan.forecast, command, db, &args));
                 }
                 Step::Write(_) => {
                     let Some(one) = logged.next().transpose()? else { break };
@@ -217,7 +218,7 @@ impl Gate<'_> {
                     total = total.and(cost);
                     let moves_elements = matches!(one.command.cost, CostKind::MovesElements);
                     if is_measured && held.is_none() && moves_elements {
-                        held = Some(self.held(steps, encoded)?);
+                        held = Some(self.held(&plan.forecast, databases, steps, encoded)?);
                     }
                     self.note(&mut plan.forecast, &one, cost, held);
                 }
@@ -226,23 +227,41 @@ impl Gate<'_> {
         Ok(self.weigh(plan, total, is_first, "transaction").of_transaction())
     }
 
-    /// What all keys that are named hold now.
-    fn held(&self, steps: &[Step], encoded: &[u8]) -> Result<Size, ApplyError> {
+    /// What all keys that a transaction names hold now, or may hold in place of that by what is planned. `databases` are as they are
+    /// before its first command.
+    fn held(
+        &self,
+        forecast: &Forecast,
+        mut databases: Databases,
+        steps: &[Step],
+        encoded: &[u8],
+    ) -> Result<Size, ApplyError> {
         let mut keys = NamedKeys::default();
-        for one in logged_commands(encoded) {
-            let one = one?;
-            one.command.key_places(&one.args).for_each(|place| keys.add(one.db, one.args[place]));
-        }
+        let mut logged = logged_commands(encoded);
         for step in steps {
-            let Step::Read { command, db, args } = step else { continue };
-            let args: EntryArgs<'_> = args.iter().map(|arg| &**arg).collect();
-            command.key_places(&args).for_each(|place| keys.add(*db, args[place]));
+            match step {
+                Step::Speak(_) => {}
+                Step::Read { command, db, args } => {
+                    let args: EntryArgs<'_> = args.iter().map(|arg| &**arg).collect();
+                    let db = databases.place(*db);
+                    command.key_places(&args).for_each(|place| keys.add(db, args[place]));
+                }
+                Step::Write(_) => {
+                    let Some(one) = logged.next().transpose()? else { break };
+                    let db = databases.place(one.db);
+                    one.command.key_places(&one.args).for_each(|place| keys.add(db, one.args[place]));
+                    databases.note(one.command, &one.args);
+                }
+            }
         }
-        let sizes = keys.distinct().into_iter().map(|(db, key)| {
-            let view = self.machine.applier.keyspace().read(LockSet::of_range(Slot::of(key).range()));
-            ReadContext::new(&view, db, self.stamp.now_ms, 0).entry(key).map(Size::of).unwrap_or_default()
-        });
+        let sizes = keys.distinct().into_iter().map(|(db, key)| forecast.held(key, self.size_now(db, key)));
         Ok(sizes.fold(Size::default(), Size::plus))
+    }
+
+    /// What a key holds now.
+    fn size_now(&self, db: usize, key: &[u8]) -> Size {
+        let view = self.machine.applier.keyspace().read(LockSet::of_key(key));
+        ReadContext::new(&view, db, self.stamp.now_ms, 0).entry(key).map(Size::of).unwrap_or_default()
     }
 
     /// What a read may touch at most where it runs, after what is planned.
@@ -275,19 +294,22 @@ impl Gate<'_> {
         let Some(measure) = one.command.cost.measure() else {
             return cost::charged(one.command, Cost::of_args(&one.args));
         };
-        self.with_reader(one.command, one.db, &one.args, |reader| {
+        self.with_reader(one.command, forecast.databases.place(one.db), &one.args, |reader| {
             cost::charged(one.command, measure(&CostContext::new(reader, forecast), &one.args))
         })
     }
 
     /// A command is planned; `held` is what all keys of its transaction hold now, if that is known.
     fn note(&self, forecast: &mut Forecast, one: &Logged<'_>, cost: Cost, held: Option<Size>) {
-        forecast.add(cost, one.written());
-        note_moves(forecast, one.command.cost, held);
+        match one.command.cost {
+            CostKind::Stores(_) => forecast.store(cost, one.written()),
+            _ => forecast.add(cost, one.written()),
+        }
+        note_moves(forecast, one.command, held);
+        forecast.databases.note(one.command, &one.args);
         if matches!(one.command.cost, CostKind::Carries(_)) {
-            let (key, now_ms) = (one.args[1], self.stamp.now_ms);
-            let view = self.machine.applier.keyspace().read(LockSet::of_key(key));
-            let now = ReadContext::new(&view, one.db, now_ms, 0).entry(key).map(Size::of).unwrap_or_default();
+            let key = one.args[1];
+            let now = self.size_now(forecast.databases.place(one.db), key);
             forecast.carried(key, now, one.written());
         }
     }
@@ -347,11 +369,14 @@ fn is_first(plan: &Plan) -> bool {
     plan.logged == 0 && plan.forecast.is_empty()
 }
 
-fn note_moves(forecast: &mut Forecast, kind: CostKind, held: Option<Size>) {
-    match kind {
-        CostKind::MovesElements => forecast.moved_elements(held),
-        CostKind::MovesValues => forecast.moved_values(),
-        CostKind::Arguments | CostKind::Measured(_) | CostKind::Compounds(_) | CostKind::Carries(_) => {}
+/// Whether more than a command's length has to be known of it.
+fn takes_a_look(command: &Command) -> bool {
+    command.cost.measure().is_some() || command.names_databases()
+}
+
+fn note_moves(forecast: &mut Forecast, command: &Command, held: Option<Size>) {
+    if matches!(command.cost, CostKind::MovesElements) {
+        forecast.moved_elements(held);
     }
 }
 

@@ -88,6 +88,23 @@ fn what_would_touch_too_many_elements_is_refused_and_not_logged() {
     assert_eq!(last_index(&mut client), before);
 }
 
+/// Each lookup was one step, though it takes as long as several.
+#[test]
+fn sort_that_looks_up_90_million_keys_is_refused() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.set_limit(Duration::from_secs(60));
+    assert_eq!(
+        call(&mut client, words("RPUSH l").into_iter().chain(numbered("", 100_000)).collect()),
+        ":100000"
+    );
+    let gets = ["GET", "w*"].repeat(900).into_iter().map(|word| word.as_bytes().to_vec());
+    let stopwatch = Stopwatch::start();
+    let refused = call(&mut client, words("SORT l BY nosort").into_iter().chain(gets).collect());
+    assert!(refused.starts_with("-ERR the command would touch 36"), "{refused}");
+    assert!(stopwatch.elapsed() < LIMIT, "{:?}", stopwatch.elapsed());
+}
+
 #[test]
 fn sadd_with_1_048_600_members_is_taken() {
     let node = perdura().start();

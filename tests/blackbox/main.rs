@@ -16,6 +16,7 @@ mod forwarding;
 mod limits;
 mod loading;
 mod log;
+mod long_transactions;
 mod memory;
 mod metrics;
 mod migrate;

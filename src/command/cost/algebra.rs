@@ -60,7 +60,7 @@ pub fn of_algebra(operation: Algebra, weighed: bool, context: &CostContext<'_, '
             (walked.saturating_mul(2).saturating_add(looked_up), first)
         }
     };
-    Cost::default().walking(walked.saturating_add(weighings / WEIGHINGS_PER_STEP)).growing(result)
+    Cost::default().walking(walked.saturating_add(weighings / WEIGHINGS_PER_STEP)).storing(result)
 }
 
 /// How often each member of a difference's first source is looked up: in every other source, or in all of them made one set where that

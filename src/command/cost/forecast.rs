@@ -3,14 +3,16 @@
 //! - As long as nothing needs better, every key may have gained all that was planned.
 //! - A command that puts what keys hold into another would double that bound each time. From the first such command on what keys
 //!   gain is kept by key.
-//! - RENAME and MOVE take a value from one key to another: the other holds what the first held, or what it held itself.
-//! - Elements that LMOVE or SMOVE take are one a command, but their bytes may be any that keys hold. After SWAPDB a key may hold
-//!   anything.
+//! - RENAME and MOVE take a value from one key to another: the other holds what the first held, or what it held itself. COPY and the
+//!   STORE forms put their result in the place of what the destination held: it holds the one or the other, not both.
+//! - Elements that LMOVE or SMOVE take are one a command, but their bytes may be any that keys hold.
+//! - SWAPDB moves no value: from there on a database's number means another database of those that are there now.
 
 use std::collections::BTreeMap;
 
 use super::{Cost, Size};
-use crate::command::Command;
+use crate::command::{Args, Command, Elsewhere};
+use crate::keyspace::DATABASES;
 
 /// Of each logged item so many bytes are told apart from the rest.
 const SHORT_BYTES: u64 = 1 << 10;
@@ -28,6 +30,33 @@ pub struct Forecast {
     long_bytes: u64,
     /// By key, whatever its database.
     by_key: Option<BTreeMap<Box<[u8]>, Gain>>,
+    pub databases: Databases,
+    /// Waiters' commands are planned, which are not kept by key.
+    serves: bool,
+}
+
+/// Which database, by its number now, each number will mean.
+#[derive(Clone, Copy, Debug)]
+pub struct Databases([usize; DATABASES]);
+
+impl Default for Databases {
+    fn default() -> Self {
+        Databases(std::array::from_fn(|number| number))
+    }
+}
+
+impl Databases {
+    /// The database that a number will mean, by its number now.
+    pub fn place(&self, number: usize) -> usize {
+        self.0.get(number).copied().unwrap_or(number)
+    }
+
+    /// A command is planned, which may swap two of them.
+    pub fn note(&mut self, command: &Command, args: &Args<'_>) {
+        if let Some(Elsewhere::Swapped(a, b)) = command.elsewhere(args) {
+            self.0.swap(a, b);
+        }
+    }
 }
 
 /// What one key may have got.
@@ -37,6 +66,8 @@ struct Gain {
     added: Size,
     /// In place of what it holds.
     carried: Size,
+    /// The same, of what commands make of other values; its bytes are those of the elements alone.
+    stored: Size,
 }
 
 impl Forecast {
@@ -44,9 +75,9 @@ impl Forecast {
         self.total == Cost::default() && self.anywhere == Size::default() && self.moved == Size::default()
     }
 
-    /// Whether nothing that is planned touches this key.
+    /// Whether nothing that is planned touches this key, unless it removes whole databases.
     pub fn leaves(&self, key: &[u8]) -> bool {
-        let is_apart = self.anywhere == Size::default() && self.moved == Size::default();
+        let is_apart = self.anywhere == Size::default() && self.moved.elements == 0 && !self.serves;
         let is_other = |by_key: &BTreeMap<_, Gain>| is_apart && !by_key.contains_key(key);
         self.is_empty() || self.by_key.as_ref().is_some_and(is_other)
     }
@@ -65,9 +96,20 @@ impl Forecast {
         self.by_key.as_ref().and_then(|by_key| by_key.get(key)).copied().unwrap_or_default()
     }
 
-    /// What commands may have added to this key since keys are told apart.
-    pub fn added_alone(&self, key: &[u8]) -> Size {
-        self.of_key(key).added
+    /// What a key may hold that holds so much `now`, by what commands are known to have done to it alone.
+    pub fn size_alone(&self, key: &[u8], now: Size) -> Size {
+        self.held(key, now).plus(self.of_key(key).added)
+    }
+
+    /// What a key that holds so much `now` may hold in place of that.
+    pub fn held(&self, key: &[u8], now: Size) -> Size {
+        let Gain { carried, stored, .. } = self.of_key(key);
+        now.max(carried).max(stored)
+    }
+
+    /// The most that a key may hold that holds so much now, but for what moved there from other keys.
+    pub fn made(&self, key: &[u8], now: Size) -> Size {
+        now.max(self.of_key(key).stored).plus(self.added(key))
     }
 
     /// The most that commands may have added to a key, without what they took from other keys.
@@ -80,12 +122,12 @@ impl Forecast {
 
     /// The most that a key may have gained.
     pub fn gained(&self, key: &[u8]) -> Size {
-        self.added(key).plus(self.moved).plus(self.of_key(key).carried)
+        self.added(key).plus(self.moved).plus(self.held(key, Size::default()))
     }
 
     /// The most that a key may hold that holds so much now.
     pub fn size(&self, key: &[u8], now: Size) -> Size {
-        now.max(self.of_key(key).carried).plus(self.added(key)).plus(self.moved)
+        self.held(key, now).plus(self.added(key)).plus(self.moved)
     }
 
     /// The most that commands may have added to any key.
@@ -96,6 +138,17 @@ impl Forecast {
     /// The most that any key may have gained.
     pub fn gained_anywhere(&self) -> Size {
         self.added_anywhere().plus(self.moved)
+    }
+
+    /// The most that any one key may hold in place of what it holds, and the most that may be added to it.
+    pub fn most_gained_by_one(&self) -> (Size, Size) {
+        let Some(by_key) = &self.by_key else { return (Size::default(), self.gained_anywhere()) };
+        let most = by_key.values().fold(Gain::default(), |most, gain| Gain {
+            added: most.added.max(gain.added),
+            carried: most.carried.max(gain.carried).max(gain.stored),
+            ..most
+        });
+        (most.carried, self.anywhere.plus(self.moved).plus(most.added))
     }
 
     /// From here on gains are kept by key.
@@ -116,6 +169,16 @@ impl Forecast {
         }
     }
 
+    /// A command is planned that puts its result in the place of what these keys hold.
+    pub fn store<'k>(&mut self, cost: Cost, destinations: impl Iterator<Item = &'k [u8]>) {
+        self.total = self.total.and(cost);
+        let Some(by_key) = &mut self.by_key else { return };
+        for key in destinations {
+            let gain = by_key.entry(Box::from(key)).or_default();
+            gain.stored = gain.stored.max(cost.result);
+        }
+    }
+
     /// An item of so many bytes is logged.
     pub fn logged(&mut self, bytes: usize) {
         self.logged_bytes = self.logged_bytes.saturating_add(bytes as u64);
@@ -132,6 +195,7 @@ impl Forecast {
     pub fn served(&mut self, command: &Command) {
         let argument = Cost::of_arguments(1, 0);
         self.total = self.total.and(Cost { growth: Size::default(), ..argument });
+        self.serves = true;
         if command.moves() {
             self.moved_elements(None);
         }
@@ -156,7 +220,11 @@ impl Forecast {
         let Some(by_key) = &mut self.by_key else { return self.moved_values() };
         for key in to.filter(|key| *key != from) {
             let gain = by_key.entry(Box::from(key)).or_default();
-            *gain = Gain { added: gain.added.max(source.added), carried: gain.carried.max(carried) };
+            *gain = Gain {
+                added: gain.added.max(source.added),
+                carried: gain.carried.max(carried),
+                stored: gain.stored.max(source.stored),
+            };
         }
         // In another database it is a key of the same name.
         let gain = by_key.entry(Box::from(from)).or_default();

@@ -172,6 +172,42 @@ fn what_is_planned_counts_for_what_comes_after_it() {
     assert!(cost(&db, &forecast, "COPY {t}a {t}y").refusal("command").is_some());
 }
 
+/// The destination was said to hold its result beside what it held: the bound doubled each time that it was its own source.
+#[test]
+fn a_value_that_is_stored_takes_the_place_of_another() {
+    let mut db = with_sets();
+    let members: String = (0..1000).map(|n| format!(" {n} m{n}")).collect();
+    db.run(&format!("ZADD {{t}}z{members}"));
+    db.run(&format!("RPUSH {{t}}l{members}"));
+    for (line, key, gains) in [
+        ("SUNIONSTORE {t}s {t}s {t}few", "{t}s", 3),
+        ("SDIFFSTORE {t}s {t}s {t}few", "{t}s", 0),
+        ("ZUNIONSTORE {t}z 2 {t}z {t}few", "{t}z", 3),
+        ("ZINTERSTORE {t}z 2 {t}z {t}z", "{t}z", 0),
+        ("ZRANGESTORE {t}z {t}z 0 -1", "{t}z", 0),
+        ("SORT {t}l ALPHA STORE {t}l", "{t}l", 0),
+    ] {
+        let mut forecast = Forecast::default();
+        forecast.tell_keys_apart();
+        let first = cost(&db, &forecast, line);
+        let mut last = first;
+        for _ in 0..200 {
+            last = cost(&db, &forecast, line);
+            forecast.store(last, [key.as_bytes()].into_iter());
+        }
+        let most = first.growth.elements + 200 * gains;
+        assert!(last.growth.elements <= most, "{line}: {first:?}, then {last:?}");
+        assert!(
+            last.growth.bytes <= 2 * first.growth.bytes + 200 * gains * 500,
+            "{line}: {first:?}, {last:?}"
+        );
+        assert!(last.steps <= 4 * first.steps + 200 * gains * 10, "{line}: {first:?}, then {last:?}");
+        // What is added in between counts.
+        forecast.add(Cost::of_arguments(500, 0), [key.as_bytes()].into_iter());
+        assert!(cost(&db, &forecast, line).growth.elements >= last.growth.elements + 500, "{line}");
+    }
+}
+
 /// Steps counted no bytes: what moves 500 MB each time took as many as what moves one.
 #[test]
 fn what_moves_a_long_string_costs_its_bytes() {

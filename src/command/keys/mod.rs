@@ -31,7 +31,7 @@ pub const FAMILY: Family = Family {
     group: "generic",
     categories: Categories::KEYSPACE,
     commands: &[
-        Command::write("copy", -3, transfer::copy).cost(CostKind::Compounds(cost::copy))
+        Command::write("copy", -3, transfer::copy).cost(CostKind::Stores(cost::copy)).in_other_database(transfer::copied_elsewhere)
             .flags(&[Flags::DENYOOM])
             .keys(&[key(1, KeyFlags::RO_ACCESS), key(2, KeyFlags::OW_UPDATE)])
             .docs(
@@ -78,7 +78,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of keys in the database",
             "Returns all key names that match a pattern.",
         ),
-        Command::write("move", 3, transfer::move_to_database).cost(CostKind::Carries(cost::move_to_database))
+        Command::write("move", 3, transfer::move_to_database).cost(CostKind::Carries(cost::move_to_database)).in_other_database(transfer::moved_elsewhere)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE)])
             .docs("1.0.0", "O(1)", "Moves a key to another database."),

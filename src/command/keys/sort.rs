@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::command::args::integer;
-use crate::command::cost::{Cost, CostContext, CostKind, MAX_STEPS, Size, of_bytes};
+use crate::command::cost::CostKind;
 use crate::command::hash::live_field;
 use crate::command::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key};
 use crate::command::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
@@ -20,7 +20,10 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::types::list::List;
 use crate::keyspace::value::{Object, ValueRef};
 use crate::protocol::number::parse_double;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{Reply, Resp};
+use cost::cost_of_sort;
+
+mod cost;
 
 const STORE_KEY: KeySpec = KeySpec {
     begin: BeginSearch::LastKeyword { keyword: "STORE", from: 2 },
@@ -41,7 +44,7 @@ pub const FAMILY: Family = Family {
     commands: &[
         Command::write("sort", -2, sort)
             .reads_when(stores_nothing, sort_reading)
-            .cost(CostKind::Compounds(cost_of_sort))
+            .cost(CostKind::Stores(cost_of_sort))
             .flags(&[Flags::DENYOOM, Flags::MOVABLEKEYS, Flags::WHOLE_KEYSPACE])
             .keys(&[key(1, KeyFlags::RO_ACCESS), STORE_KEY])
             .docs(
@@ -113,6 +116,11 @@ impl<'a> SortOptions<'a> {
         self.by.is_some_and(|pattern| !pattern.contains(&b'*'))
     }
 
+    /// Whether no other key decides which elements LIMIT leaves.
+    fn order_is_its_own(&self) -> bool {
+        self.keeps_order() || self.by.is_none()
+    }
+
     /// Calls `take` with what GET makes of an element: the element itself, or one result for each pattern.
     fn results(&self, ctx: &ReadContext<'_>, element: &[u8], take: &mut dyn FnMut(Option<&[u8]>)) {
         if self.get.is_empty() {
@@ -137,49 +145,6 @@ impl<'a> SortOptions<'a> {
 /// Whether SORT with these arguments only reads; wrong arguments change nothing.
 fn stores_nothing(args: &Args<'_>) -> bool {
     SortOptions::parse(&args[2..]).map_or(true, |options| options.store.is_none())
-}
-
-/// Every element is compared with some others, and looked up with every pattern.
-fn cost_of_sort(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
-    let cost = Cost::of_args(args);
-    let Ok(options) = SortOptions::parse(&args[2..]) else { return cost };
-    let source = context.size(args[1]);
-    let len = usize::try_from(source.elements).unwrap_or(usize::MAX);
-    let chosen = options.range(len).len() as u64;
-    let depth = if options.keeps_order() { 1 } else { u64::from(source.elements.max(2).ilog2()) };
-    let gets = options.get.len().max(1) as u64;
-    let results = chosen.saturating_mul(gets);
-    let long = source.steps() - source.elements;
-    let patterns = options.get.iter().chain(&options.by).filter(|pattern| **pattern != b"#");
-    let patterns = patterns.map(|pattern| pattern.len() as u64).sum();
-    let names = source.elements.saturating_mul(of_bytes(patterns));
-    let cost = cost.walking(source.steps().saturating_mul(depth)).walking(results);
-    let cost = cost.walking(long.saturating_mul(gets)).walking(names);
-    if options.store.is_none() || cost.steps > MAX_STEPS {
-        return cost;
-    }
-    let (itself, patterns): (Vec<&[u8]>, Vec<&[u8]>) =
-        options.get.iter().partition(|pattern| **pattern == b"#");
-    let copies = if options.get.is_empty() { 1 } else { itself.len() as u64 };
-    let found = if patterns.is_empty() { 0 } else { found_bytes(context, args[1], &options) };
-    let bytes = source.bytes.saturating_mul(copies).saturating_add(found);
-    cost.growing(Size { elements: results, bytes })
-}
-
-/// The bytes of all that GET finds. Planned commands may change the elements, their order, and the keys that GET names: they
-/// have to be applied first.
-fn found_bytes(context: &CostContext<'_, '_>, key: &[u8], options: &SortOptions<'_>) -> u64 {
-    if !context.is_exact() {
-        return Size::HUGE;
-    }
-    let mut bytes = 0_u64;
-    // A SORT that fails stores nothing, and it fails in the same way when it is applied.
-    for element in run(context.reader, key, options).unwrap_or_default() {
-        options.results(context.reader, &element, &mut |result| {
-            bytes = bytes.saturating_add(result.map_or(0, |text| text.len() as u64));
-        });
-    }
-    bytes
 }
 
 fn sort(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
@@ -218,7 +183,12 @@ fn write(
         return Ok(());
     }
     let sorted = run(ctx, key, options)?;
-    reply.array(sorted.len() * options.get.len().max(1));
+    let results = sorted.len().saturating_mul(options.get.len().max(1));
+    if results > reply.room() / shortest_result(reply.resp()) {
+        reply.give_up();
+        return Ok(());
+    }
+    reply.array(results);
     for element in &sorted {
         options.results(ctx, element, &mut |result| reply.bulk_or_null(result));
         if reply.is_over() {
@@ -226,6 +196,14 @@ fn write(
         }
     }
     Ok(())
+}
+
+/// Bytes of a null.
+fn shortest_result(resp: Resp) -> usize {
+    match resp {
+        Resp::V2 => b"$-1\r\n".len(),
+        Resp::V3 => b"_\r\n".len(),
+    }
 }
 
 /// The elements in their order, as many as LIMIT leaves.
@@ -325,29 +303,58 @@ fn compare(a: &(Weight<'_>, Bytes<'_>), b: &(Weight<'_>, Bytes<'_>)) -> Ordering
     by_weight.then_with(|| a.1.cmp(&b.1))
 }
 
-/// The value that a pattern names for an element: `#` the element, `weight_*` a string, `obj_*->field` a field.
+/// What a pattern names for an element: `weight_*` a string, `obj_*->field` a field.
+struct Lookup<'p> {
+    before: &'p [u8],
+    after: &'p [u8],
+    field: Option<&'p [u8]>,
+}
+
+impl<'p> Lookup<'p> {
+    /// `None` for a pattern that names no key.
+    fn parse(pattern: &'p [u8]) -> Option<Self> {
+        let star = pattern.iter().position(|byte| *byte == b'*')?;
+        let (before, behind) = (&pattern[..star], &pattern[star + 1..]);
+        let arrow = behind.windows(2).position(|pair| pair == b"->").filter(|place| place + 2 < behind.len());
+        let (after, field) = match arrow {
+            Some(place) => (&behind[..place], Some(&behind[place + 2..])),
+            None => (behind, None),
+        };
+        Some(Lookup { before, after, field })
+    }
+
+    fn key(&self, element: &[u8]) -> Vec<u8> {
+        [self.before, element, self.after].concat()
+    }
+
+    /// Whether some element makes this key's name.
+    fn may_name(&self, key: &[u8]) -> bool {
+        let rest = key.strip_prefix(self.before);
+        rest.is_some_and(|rest| rest.ends_with(self.after))
+    }
+
+    fn value<'a>(&self, ctx: &ReadContext<'a>, key: &[u8]) -> Option<&'a [u8]> {
+        let value = match self.field {
+            Some(field) => live_field(ctx, key, field),
+            None => ctx.string(key),
+        };
+        value.ok().flatten()
+    }
+}
+
+/// The value that a pattern names for an element, or the element for `#`.
 fn look_up<'a>(ctx: &ReadContext<'a>, pattern: &[u8], element: &[u8]) -> Option<Bytes<'a>> {
     if pattern == b"#" {
         return Some(Cow::Owned(element.to_vec()));
     }
-    let star = pattern.iter().position(|byte| *byte == b'*')?;
-    let (before, behind) = (&pattern[..star], &pattern[star + 1..]);
-    let arrow = behind.windows(2).position(|pair| pair == b"->").filter(|place| place + 2 < behind.len());
-    let (after, field) = match arrow {
-        Some(place) => (&behind[..place], Some(&behind[place + 2..])),
-        None => (behind, None),
-    };
-    let key = [before, element, after].concat();
-    let value = match field {
-        Some(field) => live_field(ctx, &key, field),
-        None => ctx.string(&key),
-    };
-    value.ok().flatten().map(Cow::Borrowed)
+    let lookup = Lookup::parse(pattern)?;
+    lookup.value(ctx, &lookup.key(element)).map(Cow::Borrowed)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::command::testing::TestDb;
+    use crate::keyspace::hash_seed::unseeded;
 
     fn with_numbers() -> TestDb {
         let mut db = TestDb::new();
@@ -417,6 +424,23 @@ mod tests {
         assert_eq!(db.run("SORT_RO out BY nosort LIMIT 0 1"), "*1\r\n$0\r\n\r\n");
         assert_eq!(db.show("SORT none STORE out"), "0");
         assert_eq!(db.show("EXISTS out"), "0");
+    }
+
+    /// Keys were looked up until the reply was full of nulls.
+    #[test]
+    fn a_reply_that_is_too_long_even_if_nothing_is_found_looks_nothing_up() {
+        let mut db = TestDb::new();
+        let elements: String = (0..1000).map(|n| format!(" {n}")).collect();
+        db.show(&format!("RPUSH l{elements}"));
+        (0..1000).for_each(|n| drop(db.run(&format!("SET w{n} x"))));
+        db.most = 4000;
+        let args: Vec<&[u8]> = "SORT l BY nosort GET w* GET w*".split(' ').map(str::as_bytes).collect();
+        let before = unseeded::hashes();
+        assert!(db.run_bounded(&args).is_none());
+        let hashes = unseeded::hashes() - before;
+        assert!(hashes < 100, "{hashes} hashes");
+        let args: Vec<&[u8]> = "SORT l BY nosort GET w* LIMIT 0 500".split(' ').map(str::as_bytes).collect();
+        assert!(db.run_bounded(&args).is_some());
     }
 
     #[test]

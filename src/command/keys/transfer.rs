@@ -1,7 +1,7 @@
 //! Values that change their key or database: RENAME, RENAMENX, COPY, MOVE. Deadlines travel along.
 
 use crate::command::args::{database, is};
-use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
+use crate::command::{Args, CommandError, CommandResult, Elsewhere, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
 
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
@@ -58,21 +58,8 @@ fn move_value(ctx: &mut WriteContext<'_>, from: &[u8], to: &[u8]) {
 /// <https://redis.io/docs/latest/commands/copy/>
 pub(super) fn copy(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let (from, to) = (args[1], args[2]);
-    let (mut db, mut replace) = (ctx.db, false);
-    let mut rest = &args[3..];
-    while let [word, behind @ ..] = rest {
-        rest = behind;
-        if is(word, "REPLACE") {
-            replace = true;
-        } else if is(word, "DB")
-            && let [number, behind @ ..] = rest
-        {
-            db = database(number)?;
-            rest = behind;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-    }
+    let CopyOptions { db, replace } = CopyOptions::parse(&args[3..])?;
+    let db = db.unwrap_or(ctx.db);
     if db == ctx.db && from == to {
         return Err(CommandError::other(SAME_OBJECT));
     }
@@ -83,6 +70,43 @@ pub(super) fn copy(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Repl
         ctx.insert_entry_in(db, entry);
     }
     Ok(())
+}
+
+#[derive(Default)]
+struct CopyOptions {
+    db: Option<usize>,
+    replace: bool,
+}
+
+impl CopyOptions {
+    fn parse(mut rest: &Args<'_>) -> Result<Self, CommandError> {
+        let mut options = CopyOptions::default();
+        while let [word, behind @ ..] = rest {
+            rest = behind;
+            if is(word, "REPLACE") {
+                options.replace = true;
+            } else if is(word, "DB")
+                && let [number, behind @ ..] = rest
+            {
+                options.db = Some(database(number)?);
+                rest = behind;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Where COPY puts its value, if it names a database.
+pub(super) fn copied_elsewhere(args: &Args<'_>) -> Option<Elsewhere> {
+    let options = CopyOptions::parse(args.get(3..)?).ok()?;
+    Some(Elsewhere::Put { db: options.db?, key_at: 2 })
+}
+
+/// Where MOVE puts its value.
+pub(super) fn moved_elsewhere(args: &Args<'_>) -> Option<Elsewhere> {
+    Some(Elsewhere::Put { db: database(args.get(2)?).ok()?, key_at: 1 })
 }
 
 /// <https://redis.io/docs/latest/commands/move/>

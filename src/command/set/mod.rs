@@ -33,7 +33,7 @@ pub const FAMILY: Family = Family {
             "O(N*K) worst case where N is the cardinality of the first set and K is the number of sets.",
             "Returns the difference of multiple sets.",
         ),
-        Command::write("sdiffstore", -3, algebra::sdiffstore).cost(CostKind::Compounds(algebra::cost_of_store::<{ Algebra::DIFF }>))
+        Command::write("sdiffstore", -3, algebra::sdiffstore).cost(CostKind::Stores(algebra::cost_of_store::<{ Algebra::DIFF }>))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), keys(2, -1, 1, KeyFlags::RO_ACCESS)])
             .docs(
@@ -54,7 +54,7 @@ pub const FAMILY: Family = Family {
                 "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
                 "Returns the number of members of the intersect of multiple sets.",
             ),
-        Command::write("sinterstore", -3, algebra::sinterstore).cost(CostKind::Compounds(algebra::cost_of_store::<{ Algebra::INTER }>))
+        Command::write("sinterstore", -3, algebra::sinterstore).cost(CostKind::Stores(algebra::cost_of_store::<{ Algebra::INTER }>))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), keys(2, -1, 1, KeyFlags::RO_ACCESS)])
             .docs(
@@ -107,7 +107,7 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the total number of elements in all given sets.",
             "Returns the union of multiple sets.",
         ),
-        Command::write("sunionstore", -3, algebra::sunionstore).cost(CostKind::Compounds(algebra::cost_of_store::<{ Algebra::UNION }>))
+        Command::write("sunionstore", -3, algebra::sunionstore).cost(CostKind::Stores(algebra::cost_of_store::<{ Algebra::UNION }>))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), keys(2, -1, 1, KeyFlags::RO_ACCESS)])
             .docs(

@@ -90,7 +90,7 @@ pub const FAMILY: Family = Family {
             DIFF,
             "Returns the difference between multiple sorted sets.",
         ),
-        Command::write("zdiffstore", -4, algebra::zdiffstore).cost(CostKind::Compounds(algebra::cost_of::<{ Algebra::DIFF }, 2>))
+        Command::write("zdiffstore", -4, algebra::zdiffstore).cost(CostKind::Stores(algebra::cost_of::<{ Algebra::DIFF }, 2>))
             .flags(&[DENYOOM, MOVABLE])
             .keys(&[key(1, KeyFlags::OW_UPDATE), numbered_keys(2, KeyFlags::RO_ACCESS)])
             .docs("6.2.0", DIFF, "Stores the difference of multiple sorted sets in a key."),
@@ -112,7 +112,7 @@ pub const FAMILY: Family = Family {
                 "O(N*K) worst case with N being the smallest input sorted set, K being the number of input sorted sets.",
                 "Returns the number of members of the intersect of multiple sorted sets.",
             ),
-        Command::write("zinterstore", -4, algebra::zinterstore).cost(CostKind::Compounds(algebra::cost_of::<{ Algebra::INTER }, 2>))
+        Command::write("zinterstore", -4, algebra::zinterstore).cost(CostKind::Stores(algebra::cost_of::<{ Algebra::INTER }, 2>))
             .flags(&[DENYOOM, MOVABLE])
             .keys(&[key(1, KeyFlags::OW_UPDATE), numbered_keys(2, KeyFlags::RO_ACCESS)])
             .docs("2.0.0", INTER, "Stores the intersect of multiple sorted sets in a key."),
@@ -161,7 +161,7 @@ pub const FAMILY: Family = Family {
             LOG_PLUS_RANGE,
             "Returns members in a sorted set within a range of scores.",
         ),
-        Command::write("zrangestore", -5, range::zrangestore).cost(CostKind::Compounds(range::cost_of_store))
+        Command::write("zrangestore", -5, range::zrangestore).cost(CostKind::Stores(range::cost_of_store))
             .flags(&[DENYOOM])
             .keys(&[key(1, KeyFlags::OW_UPDATE), key(2, KeyFlags::RO_ACCESS)])
             .docs(
@@ -229,7 +229,7 @@ pub const FAMILY: Family = Family {
             UNION,
             "Returns the union of multiple sorted sets.",
         ),
-        Command::write("zunionstore", -4, algebra::zunionstore).cost(CostKind::Compounds(algebra::cost_of::<{ Algebra::UNION }, 2>))
+        Command::write("zunionstore", -4, algebra::zunionstore).cost(CostKind::Stores(algebra::cost_of::<{ Algebra::UNION }, 2>))
             .flags(&[DENYOOM, MOVABLE])
             .keys(&[key(1, KeyFlags::OW_UPDATE), numbered_keys(2, KeyFlags::RO_ACCESS)])
             .docs("2.0.0", UNION, "Stores the union of multiple sorted sets in a key."),

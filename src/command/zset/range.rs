@@ -100,7 +100,7 @@ pub fn cost_of_store(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
         bytes = members.map(|entry| entry.member.len() as u64).sum();
     }
     let elements = taken.min(all.elements);
-    cost.walking(taken.max(of_bytes(bytes))).growing(Size { elements, bytes })
+    cost.walking(taken.max(of_bytes(bytes))).storing(Size { elements, bytes })
 }
 
 fn answer(ctx: &ReadContext<'_>, args: &Args<'_>, options: Options, reply: &mut Reply<'_>) -> CommandResult {
