@@ -107,6 +107,8 @@ pub struct Plan {
     /// The longest payload that the log takes.
     max_bytes: usize,
     served: BTreeSet<WaiterId>,
+    /// Clients wait whose turn comes before that of any further item.
+    is_closed: bool,
     /// Who begins to watch in this plan.
     pub watching: BTreeSet<Watcher>,
 }
@@ -151,10 +153,16 @@ impl Plan {
     }
 
     pub fn is_full(&self) -> bool {
-        self.payload.len() >= FULL_BYTES
+        self.is_closed
+            || self.payload.len() >= FULL_BYTES
             || self.passengers.len() >= FULL_BYTES
             || self.reads >= MAX_READS
             || self.steps >= PLAN_STEPS
+    }
+
+    /// Takes no further item.
+    pub fn close(&mut self) {
+        self.is_closed = true;
     }
 
     /// Whether so many steps may be added to what is planned. Whatever is planned first may take any number.

@@ -1,10 +1,10 @@
 //! Which waiting clients an entry carries along.
 //!
-//! - Behind a write ride those who wait for its keys: keys in the order in which the write names them, clients in the
-//!   order in which they came, no more of them than the write can bring elements. Behind a move that is served so ride
-//!   those who wait for its destination.
-//! - What became ready otherwise (a rename, a stored sort, a client too many) is served at the head of the next entry, in
-//!   the order in which its keys became ready.
+//! - Behind a write ride those who wait for its keys, in whichever database: keys in the order in which the write names them, clients
+//!   in the order in which they came, no more of each type of key than its key may have elements then. Behind a move that is served
+//!   so ride those who wait for its destination; behind SWAPDB those who wait for keys of the two databases.
+//! - What became ready otherwise (a client too many) is served at the head of the next entry, in the order in which its keys became
+//!   ready. A plan that leaves such clients takes nothing more: another client's command would come before theirs.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -13,17 +13,41 @@ use super::plan::{Addressee, Plan};
 use super::waiters::{Ready, WaitKey, WaiterId};
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
+use crate::command::cost::Size;
+use crate::command::spec::Categories;
 use crate::command::table::Row;
+use crate::command::{Args, Command, Elsewhere};
+use crate::keyspace::value::ValueType;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
 
 /// Clients whose commands one write or one ready key carries into an entry at most.
 const MAX_SERVED: usize = 128;
+
+/// The same for all keys of one write.
+const MAX_SERVED_BEHIND: usize = 1 << 12;
 
 /// Lets the commands of those whom a write may serve ride in its entry, right behind it.
 pub fn plan_behind(machine: &Machine, plan: &mut Plan, encoded: &[u8]) -> Result<(), ApplyError> {
     if machine.waiters.is_empty() {
         return Ok(());
     }
+    let mut served = plan_written(machine, plan, encoded)?;
+    while let Some(id) = served.pop_front() {
+        if let Some(waiter) = machine.waiters.get(id) {
+            for key in &waiter.feeds {
+                serve_by_key(machine, plan, key, (waiter.blocking.waits_for, 1), &mut served)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds those who wait for the keys of an item's commands; returns them.
+fn plan_written(
+    machine: &Machine,
+    plan: &mut Plan,
+    encoded: &[u8],
+) -> Result<VecDeque<WaiterId>, ApplyError> {
     let mut served = VecDeque::new();
     let mut reader = EntryReader::items(encoded);
     let count = if let Some(Item::Transaction(count)) = reader.next_item()? { count } else { 1 };
@@ -31,43 +55,103 @@ pub fn plan_behind(machine: &Machine, plan: &mut Plan, encoded: &[u8]) -> Result
     for _ in 0..count {
         let db = reader.command(&mut args)?;
         let Some(row) = crate::command::lookup(args[0]) else { continue };
-        let elements = args.len().saturating_sub(2).max(1);
-        for key in distinct_keys(&row, &args) {
-            serve_by_key(machine, plan, &(db, key.to_vec()), elements, &mut served)?;
+        for key in written_keys(machine, row.command, db, &args) {
+            if served.len() >= MAX_SERVED_BEHIND {
+                plan.close();
+                return Ok(served);
+            }
+            let elements = elements_at(machine, plan, row.command, &args, &key);
+            for value_type in filled_types(&row) {
+                serve_by_key(machine, plan, &key, (value_type, elements), &mut served)?;
+            }
         }
     }
-    while let Some(id) = served.pop_front() {
-        for key in machine.waiters.get(id).iter().flat_map(|waiter| &waiter.feeds) {
-            serve_by_key(machine, plan, key, 1, &mut served)?;
-        }
-    }
-    Ok(())
+    Ok(served)
 }
 
-/// The keys of a command in their order, each once.
-fn distinct_keys<'a>(row: &Row, args: &EntryArgs<'a>) -> Vec<&'a [u8]> {
+/// The keys that a command may fill and that somebody waits for, in its order, each once.
+fn written_keys(machine: &Machine, command: &Command, db: usize, args: &Args<'_>) -> Vec<WaitKey> {
+    let key_in = |db: usize, place: usize| (db, args[place].to_vec());
+    let own = command.key_places(args).map(|place| key_in(db, place));
+    let mut keys: Vec<WaitKey> = own.filter(|key| machine.waiters.wait_for(key)).collect();
+    match command.elsewhere(args) {
+        Some(Elsewhere::Put { db, key_at }) => keys.push(key_in(db, key_at)),
+        Some(Elsewhere::Swapped(a, b)) => {
+            keys.extend([a, b].into_iter().flat_map(|db| machine.waiters.keys_in(db)).cloned());
+        }
+        None => {}
+    }
     let mut seen = BTreeSet::new();
-    row.command.key_places(args).map(|place| args[place]).filter(|key| seen.insert(*key)).collect()
+    keys.retain(|key| machine.waiters.wait_for(key) && seen.insert(key.clone()));
+    keys
 }
 
-/// Adds the next `limit` who wait for a key.
+/// The most elements that a planned command may leave a key with, if nothing was there: what its arguments bring, or what may come
+/// from other keys.
+fn elements_at(
+    machine: &Machine,
+    plan: &Plan,
+    command: &Command,
+    args: &Args<'_>,
+    (db, key): &WaitKey,
+) -> usize {
+    if command.cost.measure().is_none() && !command.names_databases() {
+        return args.len().saturating_sub(2).max(1);
+    }
+    let place = (plan.forecast.databases.place(*db), key.clone());
+    let now = machine.ready_elements(&place, plan.stamp).map_or(0, |(_, elements)| elements);
+    let most = plan.forecast.size(key, Size { elements: now as u64, bytes: 0 }).elements;
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+/// The types of value that a command may make of a key, of those that clients wait for.
+fn filled_types(row: &Row) -> impl Iterator<Item = ValueType> + use<> {
+    let categories = row.family.categories;
+    let types = [(Categories::LIST, ValueType::List), (Categories::SORTEDSET, ValueType::ZSet)];
+    let may_be = move |category| categories.intersects(Categories::KEYSPACE.union(category));
+    types.into_iter().filter(move |(category, _)| may_be(*category)).map(|(_, value_type)| value_type)
+}
+
+/// Adds the next who wait for a key of this type, as many as it may have elements.
 fn serve_by_key(
     machine: &Machine,
     plan: &mut Plan,
     key: &WaitKey,
-    limit: usize,
+    (value_type, elements): (ValueType, usize),
     served: &mut VecDeque<WaiterId>,
 ) -> Result<(), EntryError> {
-    let waiting = machine.waiters.waiting_for(key).map(|(id, _)| id).filter(|id| !plan.serves(*id));
-    let next: Vec<WaiterId> = waiting.take(limit.min(MAX_SERVED)).collect();
-    for id in next {
+    let next = waiting_of_type(machine, key, value_type).filter(|id| !plan.serves(*id)).take(elements);
+    let next: Vec<WaiterId> = next.take(MAX_SERVED + 1).collect();
+    served.extend(serve_all(machine, plan, key, next)?);
+    Ok(())
+}
+
+fn waiting_of_type<'m>(
+    machine: &'m Machine,
+    key: &'m WaitKey,
+    value_type: ValueType,
+) -> impl Iterator<Item = WaiterId> + use<'m> {
+    let waiting = machine.waiters.waiting_for(key);
+    waiting.filter(move |(_, waiter)| waiter.blocking.waits_for == value_type).map(|(id, _)| id)
+}
+
+/// Lets the commands of waiters ride; returns those that do. Where the others have to wait, so has all that comes after them.
+fn serve_all(
+    machine: &Machine,
+    plan: &mut Plan,
+    key: &WaitKey,
+    waiters: Vec<WaiterId>,
+) -> Result<Vec<WaiterId>, EntryError> {
+    let mut served = Vec::with_capacity(waiters.len());
+    for id in waiters {
         // The others' turn comes once the key is found to have changed.
-        if !plan.serve(&machine.waiters, id, Some(key))? {
+        if served.len() == MAX_SERVED || !plan.serve(&machine.waiters, id, Some(key))? {
+            plan.close();
             break;
         }
-        served.push_back(id);
+        served.push(id);
     }
-    Ok(())
+    Ok(served)
 }
 
 /// Begins a plan with those whose keys were made ready by what did not carry their commands with it.
@@ -96,15 +180,11 @@ fn plan_ready_key(
     stamp: Stamp,
 ) -> Result<bool, EntryError> {
     let Some((value_type, elements)) = machine.ready_elements(key, stamp) else { return Ok(true) };
-    let waiting = machine.waiters.waiting_for(key);
-    let of_type = waiting.filter(|(_, waiter)| waiter.blocking.waits_for == value_type);
-    let next: Vec<WaiterId> = of_type.map(|(id, _)| id).take(elements.min(MAX_SERVED)).collect();
-    for id in next {
-        if !plan.serve(&machine.waiters, id, Some(key))? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let next: Vec<WaiterId> =
+        waiting_of_type(machine, key, value_type).take(elements.min(MAX_SERVED + 1)).collect();
+    let count = next.len();
+    let served = serve_all(machine, plan, key, next)?.len();
+    Ok(served == count || served == MAX_SERVED)
 }
 
 /// Whether a connection's waiter can be ended while the plan is made: it is there, and the plan does not serve it.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use perdura_testkit::client::encode;
 use perdura_testkit::clock::Stopwatch;
-use perdura_testkit::{Client, Node};
+use perdura_testkit::{Client, Cluster, Node};
 
 use crate::perdura;
 
@@ -251,6 +252,122 @@ fn a_key_that_is_swapped_in_serves() {
     client.check("SWAPDB 0 1", "+OK");
     waiting.expect("[l a]");
     client.check("EXISTS l", ":0");
+}
+
+/// Lines as one packet.
+fn send_at_once(client: &mut Client, lines: &[&str]) {
+    let words = |line: &&str| encode(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+    client.send_bytes(&lines.iter().flat_map(words).collect::<Vec<u8>>());
+}
+
+/// What fills a key without naming its elements served one client only; what the same packet took next came before the others.
+#[test]
+fn nobody_overtakes_the_second_client_that_waits_for_a_key() {
+    let node = perdura().start();
+    let lists: [&[&str]; 8] = [
+        &["RENAME o k"],
+        &["RENAMENX o k"],
+        &["COPY o k"],
+        &["SORT o STORE k"],
+        &["MULTI", "SELECT 1", "RENAME o k", "MOVE k 0", "SELECT 0", "EXEC"],
+        &["MULTI", "SELECT 1", "COPY o k DB 0", "SELECT 0", "EXEC"],
+        &["MULTI", "RPUSH k 1", "RPUSH k 2", "RPUSH k 3", "EXEC"],
+        &["MULTI", "SELECT 1", "RENAME o k", "SWAPDB 0 1", "SELECT 0", "EXEC"],
+    ];
+    for fill in lists {
+        let mut other = node.client();
+        let expected: Vec<String> =
+            fill.iter().map(|line| if *line == "MULTI" { "+OK" } else { "?" }.to_owned()).collect();
+        other.check("FLUSHALL", "+OK");
+        other.check("RPUSH o 1 2 3", ":3");
+        other.check("SELECT 1", "+OK");
+        other.check("RPUSH o 1 2 3", ":3");
+        other.check("SELECT 0", "+OK");
+        let mut scores = block(&node, "BZPOPMIN k 0", 1);
+        let mut first = block(&node, "BLPOP k 0", 2);
+        let mut second = block(&node, "BLPOP k 0", 3);
+        send_at_once(&mut other, &[fill, &["LLEN k", "LPOP k"]].concat());
+        first.expect("[k 1]");
+        second.expect("[k 2]");
+        expected.iter().for_each(|_| assert!(!other.read().is_error(), "{fill:?}"));
+        other.expect(":1");
+        other.expect("3");
+        send_at_once(&mut other, &["ZADD o2 1 a 2 b", "RENAME o2 k", "ZCARD k"]);
+        scores.expect("[k a 1]");
+        [":2", "+OK", ":1"].iter().for_each(|reply| other.expect(reply));
+        node.wait_for_blocked(0);
+    }
+}
+
+/// Its element was seen by what the same packet read next.
+#[test]
+fn what_comes_from_another_database_serves_before_anything_reads_it() {
+    reads_what_is_left(&perdura().start(), None);
+    let cluster = Cluster::start_with(perdura());
+    let primary = cluster.primary();
+    reads_what_is_left(&cluster.nodes[primary], Some(&cluster.nodes[cluster.replica()]));
+    cluster.agreed_digest();
+}
+
+/// `through` is the node that the waiting and the filling client are connected to.
+fn reads_what_is_left(primary: &Node, through: Option<&Node>) {
+    let node = through.unwrap_or(primary);
+    for (fill, read, left) in [
+        ("SWAPDB 0 1", "LLEN k", ":1"),
+        ("MOVE k 0", "SWAPDB 0 1", "+OK"),
+        ("COPY k k DB 0", "LLEN k", ":2"),
+        ("COPY k other DB 0", "LLEN k", ":2"),
+    ] {
+        let mut other = node.client();
+        check_all(&mut other, &[("FLUSHALL", "+OK"), ("SELECT 1", "+OK"), ("RPUSH k 1 2", ":2")]);
+        let mut waiting = node.client();
+        waiting.send_line("BLPOP k other 0");
+        primary.wait_for_blocked(1);
+        if fill == "SWAPDB 0 1" {
+            other.check("SELECT 0", "+OK");
+        }
+        send_at_once(&mut other, &[fill, read, "LLEN k", "SELECT 0", "LLEN k", "LLEN other"]);
+        let served = waiting.read().to_string();
+        assert!(served == "[k 1]" || served == "[other 1]", "{fill}: {served}");
+        assert!(!other.read().is_error(), "{fill}");
+        other.expect(left);
+        let (here, there) = match fill {
+            "SWAPDB 0 1" => (":1", [":1", ":0"]),
+            // What was moved to database 0 is swapped into database 1.
+            "MOVE k 0" => (":1", [":0", ":0"]),
+            "COPY k k DB 0" => (":2", [":1", ":0"]),
+            _ => (":2", [":0", ":1"]),
+        };
+        other.expect(here);
+        other.expect("+OK");
+        there.iter().for_each(|reply| other.expect(reply));
+        primary.wait_for_blocked(0);
+    }
+}
+
+fn check_all(client: &mut Client, lines: &[(&str, &str)]) {
+    lines.iter().for_each(|(line, reply)| client.check(line, reply));
+}
+
+/// More than one entry serves: nothing else comes between its clients and the next entry's.
+#[test]
+fn nobody_overtakes_very_many_clients_that_wait_for_a_key() {
+    const WAITING: usize = 300;
+    let node = perdura().start();
+    let mut other = node.client();
+    let numbers: String = (0..WAITING).map(|n| format!(" {n}")).collect();
+    for fill in [&["RENAME o k"][..], &[&format!("RPUSH k{numbers} last")[..]]] {
+        other.check("FLUSHALL", "+OK");
+        other.check(&format!("RPUSH o{numbers} last"), &format!(":{}", WAITING + 1));
+        let mut waiting: Vec<Client> =
+            (1..=WAITING).map(|blocked| block(&node, "BLPOP k 0", blocked)).collect();
+        send_at_once(&mut other, &[fill, &["LPOP k"]].concat());
+        for (n, client) in waiting.iter_mut().enumerate() {
+            client.expect(&format!("[k {n}]"));
+        }
+        assert!(!other.read().is_error());
+        other.expect("last");
+    }
 }
 
 #[test]
