@@ -41,6 +41,11 @@ pub enum BackupError {
         "{url}: the backup there is another (repository {found:016x}) than a moment ago ({expected:016x})"
     )]
     OtherRepository { url: String, expected: u64, found: u64 },
+    /// A copy is to go where something else is.
+    #[error(
+        "{url}: the backup there (repository {found:016x}) is no copy of repository {source_id:016x}: give the copy a place of its own"
+    )]
+    NoCopy { url: String, found: u64, source_id: u64 },
     /// A member of a group does not know whether there was one.
     #[error(
         "{url}: there is no backup, and this log does not go back to the first entry, so that others may have shipped there: mount the \

@@ -17,10 +17,12 @@
 //! | `latest` | up to when it is known that nothing more was written |
 //! | `probe` | whether a place can be written, read and removed from |
 //! | `status` | what a running node tells of its backups |
+//! | `copy` | all of it to another place |
 //! | `verify`, `sealed`, `prune` | whether they are whole, with the key and without; which go |
 //! | `restore` | a data folder as of then |
 
 pub mod checkpoint;
+pub mod copy;
 pub mod create;
 pub mod entries;
 pub mod error;

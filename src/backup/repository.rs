@@ -135,6 +135,34 @@ impl Repository {
         Repository::open_for(url, key_file, owner)
     }
 
+    /// Opens what is at a URL for its objects as they are stored; that takes no key.
+    pub fn open_stored(url: &str) -> Result<Repository> {
+        let mut store = Store::open(url, false)?;
+        let header = StoredHeader::read(&store)?;
+        store.write_only_beside([names::HEADER, names::HEADER_COPY]);
+        Ok(Repository { store, key: None, header })
+    }
+
+    /// Opens the copy of a repository at a URL; begins it if there is nothing.
+    pub fn begin_copy(url: &str, source: &Repository) -> Result<Repository> {
+        match Repository::open_stored(url) {
+            Err(BackupError::NoRepository { .. }) => {
+                let store = Store::open(url, true)?;
+                let of_source = source.header.header.clone();
+                let (repository_id, copy_of) = (env::random_seed(), Some(source.id()));
+                store.create(names::HEADER, Header { repository_id, copy_of, ..of_source }.encode())?;
+            }
+            opened => drop(opened?),
+        }
+        let copy = Repository::open_stored(url)?;
+        if copy.header.header.copy_of != Some(source.id()) {
+            let (url, found, source_id) = (url.to_owned(), copy.id(), source.id());
+            return Err(BackupError::NoCopy { url, found, source_id });
+        }
+        copy.header.mend(&copy.store)?;
+        Ok(copy)
+    }
+
     fn of(mut store: Store, key: Option<Key>) -> Result<Repository> {
         let header = StoredHeader::read(&store)?;
         header.header.check_key(key.as_ref())?;

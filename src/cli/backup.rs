@@ -4,6 +4,7 @@
 //! - Nothing is removed before it was said what, and asked; `--yes` answers, and a run that no one watches needs it.
 
 mod check;
+mod copy;
 mod create;
 mod init;
 mod list;
@@ -48,6 +49,7 @@ pub fn command() -> Command {
                 list::command(),
                 verify::command(),
                 prune::command(),
+                copy::command(),
                 create_key(),
             ]
             .map(|command| command.after_help(EXIT_CODES)),
@@ -101,6 +103,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Some(("create", matches)) => create::run(matches, &mut out),
         Some(("list", matches)) => list::run(matches, &mut out),
         Some(("verify", matches)) => verify::run(matches, &mut out),
+        Some(("copy", matches)) => copy::run(matches, &mut out),
         Some(("prune", matches)) => prune::run(matches, &mut out),
         Some(("create-key", matches)) => make_key(matches),
         _ => return ExitCode::from(MISTAKE),

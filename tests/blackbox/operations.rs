@@ -185,8 +185,9 @@ fn an_accident_is_undone_as_the_page_says() {
     let with_key = |recipe: Vec<String>| [recipe, vec!["--key-file".to_owned(), key.clone()]].concat();
     let (keys, others): (Vec<_>, Vec<_>) =
         recipes("backup").into_iter().partition(|recipe| recipe[1] == "create-key");
-    assert_eq!((keys.len(), others.len()), (1, 7), "{others:?}");
+    assert_eq!((keys.len(), others.len()), (1, 8), "{others:?}");
     assert_eq!(follow(&keys[0], &places, "").1, Some(0));
+    let (copies, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|recipe| recipe[1] == "copy");
     let others: Vec<Vec<String>> = others.into_iter().map(with_key).collect();
     let list = others.iter().find(|recipe| recipe[1] == "list").expect("the page lists");
 
@@ -206,6 +207,15 @@ fn an_accident_is_undone_as_the_page_says() {
         let (text, code) = follow(recipe, &places, "");
         assert_eq!(code, Some(0), "{recipe:?}: {text}");
     }
+
+    // The copy is as good as the backup, and takes no key to be made.
+    let elsewhere = format!("file://{}", path("elsewhere"));
+    places.push(("file:///mnt/elsewhere", &elsewhere));
+    let (text, code) = follow(&copies[0], &places, "");
+    assert_eq!(code, Some(0), "{text}");
+    let verify = others.iter().find(|recipe| recipe[1] == "verify").expect("the page verifies");
+    let (text, code) = follow(verify, &[("file:///mnt/backup", &elsewhere)], "");
+    assert_eq!(code, Some(0), "{text}");
 
     let undoing: Vec<Vec<String>> = recipes("restore").into_iter().map(with_key).collect();
     assert_eq!(undoing.len(), 2);

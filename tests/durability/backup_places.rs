@@ -235,3 +235,87 @@ fn one_flipped_byte_of_a_description_or_a_header_costs_no_more() {
         assert_eq!(answer["digest"].as_str(), Some(&expected[..]), "{answer}");
     }
 }
+
+#[test]
+fn two_places_both_have_everything_and_one_that_is_away_does_not_hold_up_the_other() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let one = folder(scratch.path());
+    let other = Place { url: format!("{}-2", one.url), key_file: None, variables: Vec::new() };
+    let node = perdura()
+        .flag("backup-to", format!("{},{}", one.url, other.url))
+        .flag("backup-interval-ms", 20)
+        .flag("backup-checkpoint-seconds", 1)
+        .start();
+    write(&mut node.client(), 1..200);
+    checkpoint(&node);
+    write(&mut node.client(), 200..300);
+    wait_until_shipped(&node);
+    let away = unmount(&other);
+    write(&mut node.client(), 300..400);
+    wait_for_another_failure(&node);
+    let applied = node.client().run("PERDURA LOG STATUS").field("applied").integer();
+    wait_for("the first place has everything", LIMIT, || {
+        let text = node.client().run("INFO persistence").text();
+        let row = text.lines().find(|line| line.starts_with("perdura_backup_place_0:"))?.to_owned();
+        row.contains(&format!("shipped_index={applied},")).then_some(())
+    });
+    assert!(info(&node, "perdura_backup_shipped_index") < applied as u64, "the log is kept for the other");
+    assert_eq!(restored_digest(&one, scratch.path()), digest(&node));
+    mount(&other, &away);
+    wait_until_shipped(&node);
+    for place in [&one, &other] {
+        assert_good(place);
+        assert_eq!(restored_digest(place, scratch.path()), digest(&node));
+    }
+}
+
+#[test]
+fn a_node_removes_what_is_too_old_by_itself() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let place = folder(scratch.path());
+    let spec = shipping(&place).flag("backup-checkpoint-seconds", 1).flag("backup-keep-checkpoints", 2);
+    let node = spec.start();
+    let (mut next, mut indexes) = (1, Vec::new());
+    for _ in 0..4 {
+        write(&mut node.client(), next..next + 100);
+        next += 100;
+        let index = checkpoint(&node);
+        indexes.push(index);
+        wait_for("the checkpoint is stored", LIMIT, || {
+            (info(&node, "perdura_backup_checkpoint_index") >= index).then_some(())
+        });
+    }
+    wait_for("two are left", LIMIT, || {
+        let listed = json(&place, &["backup", "list"]);
+        let left: Vec<u64> =
+            listed["checkpoints"].as_array()?.iter().filter_map(|row| row["index"].as_u64()).collect();
+        (left.len() == 2 && listed["restorable"][0]["first_index"].as_u64() == left.first().copied())
+            .then_some(())
+    });
+    wait_until_shipped(&node);
+    assert_good(&place);
+    assert_eq!(restored_digest(&place, scratch.path()), digest(&node));
+    assert_eq!(failures(&node), 0, "{}", node.log());
+}
+
+#[test]
+fn a_backup_that_grows_is_copied_again_and_again() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let place = folder(scratch.path());
+    let copy = Place { url: format!("{}-copy", place.url), key_file: None, variables: Vec::new() };
+    let node = shipping(&place).flag("backup-checkpoint-seconds", 1).start();
+    let copy_words = ["backup", "copy", "--from", &place.url, "--to", &copy.url];
+    let mut next = 1;
+    for _ in 0..4 {
+        write(&mut node.client(), next..next + 300);
+        next += 300;
+        // The node ships meanwhile, and merges what it has shipped.
+        assert_eq!(ask(&copy_words, &[])["problems"], serde_json::json!([]));
+        assert_good(&copy);
+    }
+    checkpoint(&node);
+    wait_until_shipped(&node);
+    ask(&copy_words, &[]);
+    assert_good(&copy);
+    assert_eq!(restored_digest(&copy, scratch.path()), digest(&node));
+}

@@ -1,7 +1,7 @@
 //! Stories of places: what one backup is told from another by, what becomes of gaps, what a damaged object costs.
 
 use super::*;
-use crate::backup::header::Header;
+use crate::backup::copy::copy;
 use crate::backup::inventory::Inventory;
 use crate::backup::ship::fill_gaps;
 
@@ -322,7 +322,97 @@ fn what_days_or_checkpoints_keep_stays_where_both_are_given() {
 }
 
 #[test]
-fn a_copy_of_a_header_says_of_what() {
-    let header = Header { copy_of: Some(7), ..Header::new(8, &OWNER, None) };
-    assert!(String::from_utf8_lossy(&header.encode()).contains("\"copy_of\": \"0000000000000007\""));
+fn a_backup_is_copied_without_its_key_and_the_copy_restores_the_same() {
+    let mut world = World::new();
+    let key = world.folder.path().join("key");
+    Key::create(&key).expect("the folder is there");
+    let repository = Repository::begin(&world.url(), Some(&key), &OWNER).expect("it is empty");
+    let clock = Clock::system();
+    let url = format!("file://{}/copy", world.folder.path().display());
+    let copy_all = || {
+        let from = Repository::open_stored(&world_url(&repository))?;
+        copy(&from, &Repository::begin_copy(&url, &from)?, |_, _| {})
+    };
+    let mut written = Vec::new();
+    for _ in 0..2 {
+        world.run(20);
+        world.checkpoint();
+        world.run(5);
+        create(&repository, &mut world, &clock, |_, _| {}).expect("nothing fails");
+        let copied = copy_all().expect("nothing fails");
+        assert!(copied.problems.is_empty(), "{copied:?}");
+        written.push(copied.objects);
+        let of_copy = Repository::open(&url, Some(&key)).expect("the same key opens it");
+        assert_good(&of_copy);
+        assert_ne!(of_copy.id(), repository.id());
+        world.assert_restores(&of_copy, Target::Newest, world.last());
+    }
+    // Descriptions are read each time; what else is there is not copied again.
+    let again = copy_all().expect("nothing fails");
+    assert_eq!((again.objects, again.known > 0), (2, true), "{again:?}");
+    // A node that goes on with the copy finds its end.
+    let of_copy = Repository::open_for(&url, Some(&key), &OWNER).expect("it is ours");
+    world.run(5);
+    create(&of_copy, &mut world, &clock, |_, _| {}).expect("nothing fails");
+    world.assert_restores(&of_copy, Target::Newest, world.last());
+}
+
+fn world_url(repository: &Repository) -> String {
+    repository.store().url().to_owned()
+}
+
+#[test]
+fn a_damaged_object_is_named_and_not_copied_over_a_sound_one() {
+    let mut world = World::new();
+    world.run(20);
+    world.checkpoint();
+    back_up(&mut world);
+    let from = world.repository();
+    let url = format!("file://{}/copy", world.folder.path().display());
+    let to = Repository::begin_copy(&url, &from).expect("there is nothing");
+    copy(&from, &to, |_, _| {}).expect("nothing fails");
+    let index = world.last();
+    let damaged = [names(&from)[0].path(), names::checkpoint_path(index)];
+    damaged.iter().for_each(|path| flip(&root(&world).join(path)));
+    // The copy lacks one of them, and has the other.
+    to.remove(&damaged[0]).expect("it is there");
+    let copied = copy(&from, &to, |_, _| {}).expect("nothing fails");
+    let texts: Vec<String> = copied.problems.iter().map(BackupError::to_string).collect();
+    assert!(
+        texts.len() == 2 && damaged.iter().all(|path| texts.iter().any(|text| text.contains(path))),
+        "{texts:?}"
+    );
+    assert!(to.checkpoint(index).expect("it is sound").is_some());
+    assert!(names(&to).is_empty());
+    // What was begun for something else is no place for a copy, nor is the backup its own copy.
+    let other = format!("file://{}/other", world.folder.path().display());
+    Repository::begin(&other, None, &OWNER).expect("there is nothing");
+    for url in [other, world.url()] {
+        let refused = Repository::begin_copy(&url, &from);
+        assert!(matches!(refused, Err(BackupError::NoCopy { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_crash_while_a_backup_is_copied_leaves_a_copy_that_verifies() {
+    let mut world = World::new();
+    world.run(20);
+    world.checkpoint();
+    world.run(5);
+    back_up(&mut world);
+    let from = world.repository();
+    for changes in 0.. {
+        let url = format!("file://{}/copy{changes}", world.folder.path().display());
+        let to = Repository::begin_copy(&url, &from).expect("there is nothing");
+        to.store().changes_left.set(changes);
+        let copied = copy(&from, &to, |_, _| {});
+        assert_good(&Repository::open(&url, None).expect("it was begun"));
+        to.store().changes_left.set(u64::MAX);
+        copy(&from, &to, |_, _| {}).expect("nothing fails");
+        world.assert_restores(&to, Target::Newest, world.last());
+        if copied.is_ok() {
+            assert!(changes > 5, "only {changes} changes");
+            break;
+        }
+    }
 }
