@@ -48,6 +48,8 @@ struct State<F> {
     /// The newest segment that was begun, and the newest that is noted to have been.
     begun: u64,
     noted: u64,
+    /// There was no space for that note: it is made with the next segment's.
+    is_unnoted: bool,
     /// A [`Preparer`] is at work.
     attended: bool,
     /// There was no space for a segment when one was to be made last.
@@ -109,6 +111,7 @@ impl<D: Disk> Spares<D> {
                 next_sequence,
                 begun,
                 noted,
+                is_unnoted: false,
                 attended: false,
                 short_of_space: false,
                 closed: false,
@@ -131,7 +134,7 @@ impl<D: Disk> Spares<D> {
         };
         let attended = {
             let mut state = self.lock();
-            state.begun = spare.sequence;
+            (state.begun, state.is_unnoted) = (spare.sequence, false);
             state.attended
         };
         if attended {
@@ -231,22 +234,25 @@ impl<D: Disk> Spares<D> {
     fn note_begun(&self) -> Result<bool, WalError> {
         let mut state = self.lock();
         state.check()?;
-        if state.noted == state.begun {
+        if state.noted == state.begun || state.is_unnoted {
             return Ok(false);
         }
         let from = match state.noted {
             0 => BEGUN_FILE.to_owned(),
             noted => begun_name_of(noted),
         };
-        if state.noted == 0
-            && let Err(error) = self.disk.create(&from, 0).map_err(WalError::io("create", &from, 0))
-        {
-            // Without a note nothing is missed but this check.
-            return if error.is_no_space() { Ok(false) } else { Err(error) };
-        }
         let begun = state.begun;
-        let renamed =
-            self.disk.rename(&from, &begun_name_of(begun)).map_err(WalError::io("rename", &from, 0));
+        let created = match state.noted {
+            0 => self.disk.create(&from, 0).map(drop),
+            _ => Ok(()),
+        };
+        let renamed = created.and_then(|()| self.disk.rename(&from, &begun_name_of(begun)));
+        let renamed = renamed.map_err(WalError::io("note", &from, 0));
+        if renamed.as_ref().is_err_and(WalError::is_no_space) {
+            // Without a note nothing is missing but a check.
+            state.is_unnoted = true;
+            return Ok(false);
+        }
         let noted = renamed.and_then(|()| self.sync_dir());
         state.note(noted)?;
         state.noted = begun;
@@ -367,7 +373,7 @@ impl<D: Disk> Preparer<D> {
     /// Waits for work; false when the log is closed.
     fn wait(&self) -> bool {
         let idle = |state: &mut State<D::File>| {
-            let has_noted = state.noted == state.begun;
+            let has_noted = state.noted == state.begun || state.is_unnoted;
             !state.closed && has_noted && state.retired.is_empty() && state.ready.len() >= self.spares.wanted
         };
         let state = self.spares.lock();

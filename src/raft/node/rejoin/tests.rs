@@ -2,6 +2,7 @@ use raft::eraftpb::{Message, MessageType};
 
 use super::super::super::testing::Cluster;
 use super::*;
+use crate::raft::cluster::{Cluster as OfLog, ClusterId};
 use crate::raft::frame::RaftFrame;
 
 /// A leader that shares an entry with one follower only, and that follower.
@@ -331,4 +332,77 @@ fn only_ends_that_are_told_after_all_have_taken_note_count() {
     assert!(node.is_silent());
     node.step_account(*last, session, SECOND_ROUND, account(8));
     assert_eq!(node.standing, Standing::Learning { until: LogEnd { term: 3, index: 8 } });
+}
+
+/// What a member of this cluster tells, of a log that has something.
+fn account_of(cluster: u64, memory: Memory) -> Account {
+    let end = if memory == Memory::New { LogEnd::default() } else { LogEnd { term: 3, index: 7 } };
+    Account { term: end.term, end, memory, cluster: OfLog::of(ClusterId(cluster)) }
+}
+
+/// A member of this size of group whose log is new, and which hears of nobody but by the accounts of a test.
+fn wiped(size: u64) -> (Cluster, u64) {
+    let mut cluster = Cluster::new(size);
+    cluster.isolate(1);
+    cluster.lose_log(1);
+    cluster.start(1);
+    let session = cluster.session_of(1);
+    (cluster, session)
+}
+
+#[test]
+fn a_wiped_member_follows_the_majority_and_not_the_first_voice() {
+    let (mut cluster, session) = wiped(5);
+    let node = cluster.node(1);
+    for (from, of) in [(5, 6), (2, 5), (3, 5)] {
+        node.step_account(from, session, FIRST_ROUND, account_of(of, Memory::Whole));
+        assert!(node.cluster().id.is_none(), "two of five are no majority");
+    }
+    node.step_account(4, session, FIRST_ROUND, account_of(5, Memory::Whole));
+    assert_eq!(node.cluster().id, ClusterId(5));
+    assert!(node.is_silent(), "the fifth has not taken note: the one that answered is a stranger");
+    node.step_account(5, session, FIRST_ROUND, account_of(6, Memory::Whole));
+    assert!(node.is_silent() && node.cluster().id == ClusterId(5));
+    node.step_account(5, session, FIRST_ROUND, account_of(5, Memory::Whole));
+    for from in 2..=5 {
+        node.step_account(from, session, SECOND_ROUND, account_of(5, Memory::Whole));
+    }
+    assert!(node.is_learning());
+}
+
+#[test]
+fn a_wiped_member_between_its_own_cluster_and_a_stray_joins_neither_and_names_them() {
+    let (mut cluster, session) = wiped(3);
+    let node = cluster.node(1);
+    for (from, of) in [(2, 5), (3, 6)] {
+        node.step_account(from, session, FIRST_ROUND, account_of(of, Memory::Whole));
+    }
+    assert!(node.is_silent() && node.cluster().id.is_none());
+    let Standing::Silent { accounts, .. } = &node.standing else { panic!("it is silent") };
+    let text = obstacle(accounts, 3).expect("something is in its way");
+    assert!(text.contains("nodes [2] belong to cluster 0000000000000005"), "{text}");
+    assert!(text.contains("nodes [3] belong to cluster 0000000000000006"), "{text}");
+    node.step_account(3, session, FIRST_ROUND, account_of(5, Memory::Whole));
+    for from in 2..=3 {
+        node.step_account(from, session, SECOND_ROUND, account_of(5, Memory::Whole));
+    }
+    assert!(node.is_learning() && node.cluster().id == ClusterId(5), "all others agree");
+}
+
+/// Nothing tells two new members and a stray from a group that has lost two disks of three: it must not begin anew in silence.
+#[test]
+fn new_members_beside_a_member_with_data_do_not_begin_a_group_and_say_what_to_do() {
+    let (mut cluster, session) = wiped(3);
+    let node = cluster.node(1);
+    node.step_account(2, session, FIRST_ROUND, account_of(0, Memory::New));
+    node.step_account(3, session, FIRST_ROUND, account_of(6, Memory::Whole));
+    for _ in 0..2 * PATIENCE_TICKS {
+        let due_ms = node.next_tick_ms();
+        node.tick(due_ms);
+    }
+    assert!(node.is_silent());
+    let Standing::Silent { accounts, .. } = &node.standing else { panic!("it is silent") };
+    let text = obstacle(accounts, 3).expect("something is in its way");
+    assert!(text.contains("nodes [3] belong to cluster 0000000000000006"), "{text}");
+    assert!(text.contains("perdura recover") && text.contains("--cluster-name"), "{text}");
 }
