@@ -10,6 +10,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
+# What `perdura --version` says; the image is built without the repository.
+ARG PERDURA_COMMIT
 RUN cargo build --release --locked --bin perdura
 
 FROM ${BASE_IMAGE}

@@ -1,6 +1,6 @@
-//! The command line: `perdura serve`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `recover`, `ping`.
+//! The command line: `perdura serve`, `status`, `handover`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `recover`, `ping`.
 //!
-//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`torture`, `log`, `checkpoint`, `digest`,
+//! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`status`, `handover`, `torture`, `log`, `checkpoint`, `digest`,
 //!   `backup`, `restore` and `recover` have more); messages go to standard error.
 //! - The flags of `serve` are generated from the list of settings, so that no flag exists without its key in the file
 //!   and its name in the environment.
@@ -12,6 +12,7 @@ mod confirm;
 mod connection;
 mod digest;
 mod failure;
+mod handover;
 mod local_cluster;
 mod log;
 mod open_files;
@@ -20,6 +21,7 @@ mod privacy;
 mod recover;
 mod restore;
 mod serve;
+mod status;
 mod torture;
 
 use std::process::ExitCode;
@@ -35,6 +37,8 @@ pub fn main() -> ExitCode {
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("status", matches)) => status::run(matches),
+        Some(("handover", matches)) => handover::run(matches),
         Some(("local-cluster", matches)) => local_cluster::run(matches),
         Some(("torture", matches)) => torture::run_command(matches),
         Some(("checkpoint", matches)) => checkpoint::run(matches),
@@ -50,11 +54,13 @@ pub fn main() -> ExitCode {
 
 fn command() -> Command {
     Command::new("perdura")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(crate::version::TEXT)
         .about("A durable, Redis-compatible, in-memory database")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve::command())
+        .subcommand(status::command())
+        .subcommand(handover::command())
         .subcommand(local_cluster::command())
         .subcommand(torture::command())
         .subcommand(checkpoint::command())

@@ -38,6 +38,8 @@ pub use rates::Rates;
 
 /// A number that is set.
 pub type Level = Gauge<u64, AtomicU64>;
+/// The same with a fraction.
+pub type Fraction = Gauge<f64, AtomicU64>;
 
 /// More kinds of errors than this are counted under [`OTHER_ERRORS`].
 pub const MAX_ERROR_CODES: usize = 128;
@@ -82,9 +84,29 @@ pub struct RaftMetrics {
     pub applied_index: Level,
     pub apply_lag_entries: Level,
     pub leader_changes: Counter,
+    pub connected_peers: Level,
     role: Family<Role, Level>,
     follower_lag_entries: Family<Peer, Level>,
     peer_silence_seconds: Family<Peer, Gauge<f64, AtomicU64>>,
+}
+
+/// The newest checkpoint, and those that failed.
+#[derive(Debug)]
+pub struct CheckpointMetrics {
+    pub index: Level,
+    pub ended_seconds: Level,
+    pub took_seconds: Fraction,
+    pub failures: Counter,
+}
+
+/// What the data folder takes of its disk.
+#[derive(Debug)]
+pub struct DiskMetrics {
+    pub log_bytes: Level,
+    pub checkpoint_bytes: Level,
+    pub other_bytes: Level,
+    pub free_bytes: Level,
+    pub total_bytes: Level,
 }
 
 /// What is read again, and what was found damaged, at a start or later.
@@ -118,6 +140,7 @@ pub struct BackupMetrics {
     pub lag_seconds: Level,
     pub missing_pieces: Level,
     pub gap_entries: Level,
+    pub checkpoint_index: Level,
     pub bytes: Counter,
     pub failures: Counter,
 }
@@ -138,6 +161,8 @@ pub struct Metrics {
     pub raft: RaftMetrics,
     pub clients: ClientMetrics,
     pub backup: BackupMetrics,
+    pub checkpoint: CheckpointMetrics,
+    pub disk: DiskMetrics,
     pub integrity: IntegrityMetrics,
     pub expired_keys: Counter,
     registry: Registry,
@@ -204,6 +229,7 @@ impl BackupMetrics {
             lag_seconds: d.level("backup_lag_seconds", "On the primary: for how long something applied has waited to be backed up, at most"),
             missing_pieces: d.level("backup_missing_pieces", "On the primary: pieces that the newest checkpoint in the backup lacks"),
             gap_entries: d.level("backup_gap_entries", "On the primary: entries that the backup lacks and the log has no more; no time in them can be restored"),
+            checkpoint_index: d.level("backup_checkpoint_index", "Index of the newest checkpoint that the backup is known to have, 0 where it has none"),
             bytes: d.counter("backup_bytes", "Bytes written to the backup"),
             failures: d.counter("backup_failures", "Attempts to back up that failed"),
         }
@@ -221,6 +247,7 @@ impl RaftMetrics {
             applied_index: d.level("raft_applied_index", "Index of the last entry applied to the keyspace"),
             apply_lag_entries: d.level("raft_apply_lag_entries", "Committed entries that are not applied yet"),
             leader_changes: d.counter("raft_leader_changes", "Times that this node saw another leader"),
+            connected_peers: d.level("connected_peers", "Other members of the group that this node has a connection to"),
             role: d.metric("raft_role", "1 for the role that this node has, 0 for the others", Family::default()),
             follower_lag_entries: d.metric("raft_follower_lag_entries",
                 "On the leader: entries that a follower has not acknowledged", Family::default()),
@@ -249,6 +276,31 @@ impl RaftMetrics {
         self.peer_silence_seconds.clear();
         for (peer, ms) in silence {
             self.peer_silence_seconds.get_or_create(&Peer { peer }).set(ms as f64 / 1000.0);
+        }
+    }
+}
+
+impl CheckpointMetrics {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declare<'_>) -> CheckpointMetrics {
+        CheckpointMetrics {
+            index: d.level("checkpoint_index", "Index of the last entry that the newest checkpoint has, 0 where there is none"),
+            ended_seconds: d.level("checkpoint_time_seconds", "When the newest checkpoint was durable, in seconds since 1970"),
+            took_seconds: d.metric("checkpoint_duration_seconds", "Time that the newest checkpoint took to write", Fraction::default()),
+            failures: d.counter("checkpoint_failures", "Checkpoints that failed"),
+        }
+    }
+}
+
+impl DiskMetrics {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declare<'_>) -> DiskMetrics {
+        DiskMetrics {
+            log_bytes: d.level("disk_log_bytes", "Bytes on the disk that the log's segments take"),
+            checkpoint_bytes: d.level("disk_checkpoint_bytes", "Bytes on the disk that all checkpoints take"),
+            other_bytes: d.level("disk_other_bytes", "Bytes on the disk that everything else in the data folder takes"),
+            free_bytes: d.level("disk_free_bytes", "Bytes that the file system of the data folder has left"),
+            total_bytes: d.level("disk_total_bytes", "Size of the file system of the data folder"),
         }
     }
 }
@@ -304,6 +356,8 @@ impl Metrics {
             raft: RaftMetrics::declare(d),
             clients: ClientMetrics::declare(d),
             backup: BackupMetrics::declare(d),
+            checkpoint: CheckpointMetrics::declare(d),
+            disk: DiskMetrics::declare(d),
             integrity: IntegrityMetrics::declare(d),
             expired_keys: d.counter("expired_keys", "Keys freed because their time had come"),
             registry,

@@ -3,7 +3,7 @@
 //! The driver begins checkpoints, a thread writes them; both report here. Nobody is kept waiting by it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -43,13 +43,19 @@ pub struct Checkpoints {
 pub struct Persistence {
     checkpoints: Mutex<Checkpoints>,
     wanted: AtomicBool,
+    failures: AtomicU64,
     driver_wake: Arc<Notify>,
 }
 
 impl Persistence {
     /// `driver_wake` wakes the driver.
     pub fn new(driver_wake: Arc<Notify>) -> Persistence {
-        Persistence { checkpoints: Mutex::default(), wanted: AtomicBool::new(false), driver_wake }
+        Persistence {
+            checkpoints: Mutex::default(),
+            wanted: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+            driver_wake,
+        }
     }
 
     pub fn checkpoints(&self) -> Checkpoints {
@@ -103,7 +109,13 @@ impl Persistence {
         self.driver_wake.notify_one();
     }
 
+    /// Checkpoints of this process that failed.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
     pub fn failed(&self, reason: String) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
         let mut checkpoints = self.checkpoints.lock();
         (checkpoints.running, checkpoints.failure) = (None, Some(reason));
         self.driver_wake.notify_one();

@@ -18,6 +18,7 @@ use crate::monitor::Monitors;
 use crate::pubsub::{Kind, Message, PubSub};
 use crate::shard::port::ShardHandle;
 use crate::slowlog::SlowLog;
+use crate::space::Space;
 
 #[derive(Debug)]
 pub struct Shared {
@@ -32,6 +33,8 @@ pub struct Shared {
     /// Messages on their way to the other nodes.
     pub outgoing: Mutex<Outgoing>,
     pub slowlog: SlowLog,
+    /// What the data folder takes of its disk.
+    pub space: Space,
     pub guesses: Guesses,
     /// Held by who reads whole checkpoints to prove them.
     pub proving: Arc<tokio::sync::Mutex<()>>,
@@ -72,6 +75,7 @@ impl Shared {
             shard,
             outgoing: Mutex::default(),
             slowlog: SlowLog::default(),
+            space: Space::default(),
             guesses: Guesses::default(),
             proving: Arc::default(),
             run_id,

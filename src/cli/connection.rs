@@ -24,20 +24,46 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Why there was no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    #[error("{0}")]
+    #[error("{}", io_text(.0))]
     Io(#[from] io::Error),
     #[error("the name has no address")]
     NoAddress,
-    #[error("it answered: {0}")]
+    #[error("it answered: {}{}", .0, advice(.0))]
     Refused(String),
-    #[error("it answered in no way that Redis does")]
+    #[error("it answered in no way that Redis does: is that the port for clients?")]
     Foreign,
     #[error("it closed the connection")]
     Closed,
 }
 
+/// An error of a socket, in words.
+fn io_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "no server listens there (connection refused)".to_owned(),
+        // What a socket says whose limit of time has passed.
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it did not answer in time".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// What to do about a refusal, where this program knows.
+fn advice(refusal: &str) -> &'static str {
+    let is = |beginning: &str| refusal.starts_with(beginning);
+    if is("NOAUTH ") {
+        "; give the password in PERDURA_REQUIREPASS, or its file in PERDURA_REQUIREPASS_FILE"
+    } else if is("WRONGPASS ") || is("ERR AUTH ") {
+        "; PERDURA_REQUIREPASS, or the file of PERDURA_REQUIREPASS_FILE, has another password than the server"
+    } else if is("ERR unknown subcommand ") {
+        "; the server's program is older than this one"
+    } else if is("ERR unknown command 'PERDURA'") {
+        "; that server is not Perdura"
+    } else {
+        ""
+    }
+}
+
 /// A node and the password that it wants.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     pub addr: HostPort,
     password: Option<Secret>,

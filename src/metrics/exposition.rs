@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::{CommandTotals, DatabaseKeys, Memory, Metrics, Totals, memory};
+use crate::version;
 
 pub(super) fn expose(metrics: &Metrics) -> Result<String, fmt::Error> {
     let mut out = String::with_capacity(16 << 10);
@@ -47,8 +48,8 @@ impl Snapshot {
         to.gauge("memory_allocated_bytes", "Memory handed out by the allocator", self.memory.allocated)?;
         to.gauge("memory_active_bytes", "Memory in pages that the allocator uses", self.memory.active)?;
         to.gauge("memory_resident_bytes", "Memory resident in the machine", self.memory.resident)?;
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
-        to.gauges("build_info", "1, with the version as a label", [(version, 1)])
+        let build = [("version", version::VERSION), ("commit", version::COMMIT)];
+        to.gauges("build_info", "1, with version and commit as labels", [(build, 1)])
     }
 
     fn traffic(&self, to: &mut Writer<'_>) -> fmt::Result {

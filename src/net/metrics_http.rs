@@ -1,4 +1,5 @@
-//! The endpoint of `--metrics-addr`: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well.
+//! The endpoint of `--metrics-addr`: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well, `/status` for
+//! programs that show how the node is.
 //!
 //! - It has a thread and a runtime of its own: a scrape delays no client, and a busy worker delays no health check.
 //! - It speaks to whoever can connect, with no password: bind it where only the monitoring reaches it.
@@ -30,6 +31,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Whether the node is well, and if not, why: the answer of `/healthz`.
@@ -37,24 +39,21 @@ pub type Health = Result<(), String>;
 
 /// What an endpoint shows.
 #[derive(Clone)]
-struct Source {
-    metrics: Arc<Metrics>,
-    health: Arc<dyn Fn() -> Health + Send + Sync>,
+pub struct Source {
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<dyn Fn() -> Health + Send + Sync>,
+    /// A JSON document.
+    pub status: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// Begins to listen, and serves until the process ends. Returns the address, whose port the system chose where 0 was asked.
 ///
 /// # Errors
 /// The address can't be listened on, or there is no thread to be had.
-pub fn start(
-    addr: SocketAddr,
-    metrics: Arc<Metrics>,
-    health: impl Fn() -> Health + Send + Sync + 'static,
-) -> io::Result<SocketAddr> {
+pub fn start(addr: SocketAddr, source: Source) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr)?;
     listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
-    let source = Source { metrics, health: Arc::new(health) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
         let served = runtime.block_on(accept(listener, source));
@@ -113,7 +112,12 @@ fn respond(source: &Source, method: &Method, path: &str) -> Response<Full<Bytes>
             Ok(()) => answer(StatusCode::OK, PLAIN, "ok\n".to_owned()),
             Err(reason) => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{reason}\n")),
         },
-        _ => answer(StatusCode::NOT_FOUND, PLAIN, "/metrics and /healthz are all there is\n".to_owned()),
+        "/status" => answer(StatusCode::OK, JSON, (source.status)() + "\n"),
+        _ => answer(
+            StatusCode::NOT_FOUND,
+            PLAIN,
+            "/metrics, /healthz and /status are all there is\n".to_owned(),
+        ),
     }
 }
 
@@ -148,7 +152,9 @@ mod tests {
             let well = well.clone();
             move || well.load(Ordering::Relaxed).then_some(()).ok_or("no leader".to_owned())
         };
-        let addr = start(SocketAddr::from(([127, 0, 0, 1], 0)), metrics, health)?;
+        let source = Source { metrics, health: Arc::new(health), status: Arc::new(|| "{}".to_owned()) };
+        let addr = start(SocketAddr::from(([127, 0, 0, 1], 0)), source)?;
+        assert!(get(addr, "GET /status")?.ends_with("\r\n\r\n{}\n"));
         let scraped = get(addr, "GET /metrics")?;
         assert!(scraped.starts_with("HTTP/1.1 200 ") && scraped.ends_with("# EOF\n"), "{scraped}");
         assert!(get(addr, "GET /healthz")?.starts_with("HTTP/1.1 200 "));

@@ -129,6 +129,11 @@ impl Transport {
         self.listener.hang_up(peer);
     }
 
+    /// The other members.
+    pub fn peers(&self) -> impl Iterator<Item = NodeId> {
+        self.links.iter().map(|link| link.target.peer)
+    }
+
     /// Whether frames to the peer have a connection to leave on.
     pub fn is_connected(&self, peer: NodeId) -> bool {
         let link = self.links.iter().find(|link| link.target.peer == peer);

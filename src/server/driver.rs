@@ -294,6 +294,7 @@ impl Driver {
         checkpoints.cut_by_hand(shard, &handle.log_cuts, now)?;
         handle.log_reads.serve(shard);
         handle.quiet.serve(shard, now);
+        handle.handovers.serve(shard, now);
         Ok(())
     }
 
@@ -346,6 +347,7 @@ impl Driver {
                     silent_ms: peer.silent_ms,
                 })
                 .collect(),
+            members: self.out.members(),
             log_space: node.log_space,
             blocked_clients: machine.waiters.len(),
             changes: self.shared.shard.changes.load(Ordering::Acquire),
@@ -376,6 +378,7 @@ impl Driver {
         metrics.backup.lag_seconds.set(backup.lag_s(self.shared.clock.monotonic_ms()));
         metrics.backup.missing_pieces.set(backup.missing_pieces);
         metrics.backup.gap_entries.set(backup.gap_entries);
+        metrics.backup.checkpoint_index.set(backup.checkpoint_index);
         metrics.backup.bytes.inc_by(backup.bytes - metrics.backup.bytes.get());
         metrics.backup.failures.inc_by(backup.failures - metrics.backup.failures.get());
         metrics.log.ready_bytes.set(status.log_space.ready_bytes);
@@ -385,11 +388,22 @@ impl Driver {
         let silent = status.peers.iter().filter_map(|peer| Some((peer.id, peer.silent_ms?)));
         let leader = status.leader_silent_ms.map(|ms| (status.leader_id, ms));
         raft.set_silence(silent.chain(leader));
+        raft.connected_peers.set(status.members.iter().filter(|member| member.is_connected).count() as u64);
+        self.publish_checkpoint();
         metrics.clients.connected.set(self.shared.clients.len() as i64);
         metrics.clients.dropped_messages.inc_by(self.inbox.take_dropped_news());
         metrics.clients.blocked.set(status.blocked_clients as i64);
         let expired = self.shared.shard.expired_keys.load(Ordering::Relaxed);
         metrics.expired_keys.inc_by(expired - metrics.expired_keys.get());
+    }
+
+    fn publish_checkpoint(&self) {
+        let (to, persistence) = (&self.shared.metrics.checkpoint, &self.shared.shard.persistence);
+        let newest = persistence.checkpoints().newest.unwrap_or_default();
+        to.index.set(newest.index);
+        to.ended_seconds.set(u64::try_from(newest.ended_ms / 1000).unwrap_or(0));
+        to.took_seconds.set(newest.took_ms as f64 / 1000.0);
+        to.failures.inc_by(persistence.failures() - to.failures.get());
     }
 
     /// Waits until the workers have sent what the last turn answered, as far as clients take it.

@@ -16,6 +16,7 @@ mod peers;
 mod progress;
 mod repair;
 mod scrub;
+mod space;
 mod subscriptions;
 
 use std::io;
@@ -36,6 +37,7 @@ use crate::config::Config;
 use crate::config::value::LogDriver;
 use crate::net::{listener, metrics_http, worker::Worker};
 use crate::raft::node::NodeError;
+use crate::report::NodeReport;
 use crate::shard::turn::ShardError;
 use crate::shared::Shared;
 use driver::{Driver, Signals};
@@ -101,14 +103,13 @@ fn run_node(config: Config) -> Result<(), ServerError> {
     let prepared = open::prepare(config)?;
     let shared = prepared.shared.clone();
     if let Some(addr) = shared.config.started_with().metrics_addr {
-        let health = shared.clone();
-        metrics_http::start(addr, shared.metrics.clone(), move || health.health()).map_err(|source| {
-            ServerError::Listen { flag: "--metrics-addr", addr: addr.to_string(), source }
-        })?;
+        let refused = |source| ServerError::Listen { flag: "--metrics-addr", addr: addr.to_string(), source };
+        metrics_http::start(addr, source(&shared)).map_err(refused)?;
     }
     let garbage = dropper()?;
     progress::show(shared.shard.clone(), shared.clock.clone())?;
     passwords::watch(shared.clone())?;
+    space::watch(shared.clone())?;
     let loaded = load(prepared, listener)?;
     let drive = {
         let shared = shared.clone();
@@ -140,6 +141,16 @@ fn run_node(config: Config) -> Result<(), ServerError> {
         let _ = ended.send(run);
     })?;
     local.block_on(&first, end).unwrap_or_else(|_| Err(gone("the thread of the log")))
+}
+
+/// What the endpoint of `--metrics-addr` shows.
+fn source(shared: &Arc<Shared>) -> metrics_http::Source {
+    let (health, status) = (shared.clone(), shared.clone());
+    metrics_http::Source {
+        metrics: shared.metrics.clone(),
+        health: Arc::new(move || health.health()),
+        status: Arc::new(move || NodeReport::of(&status).json()),
+    }
 }
 
 /// Before anybody can know that the node is there, and before any runtime turns: a signal that comes while nobody listens for it

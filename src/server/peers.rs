@@ -15,6 +15,7 @@ use crate::raft::memo::MemberLog;
 use crate::raft::outbox::Outbound;
 use crate::raft::timing::RaftTiming;
 use crate::raft::transport::{DeadPeers, Transport, TransportConfig};
+use crate::shard::port::MemberStatus;
 
 /// What it takes to reach the peers; opened by the driver, in whose runtime the connections live.
 pub struct PeerPlan {
@@ -80,6 +81,17 @@ impl Peers {
         if let Some(group) = &self.group {
             group.transport.know(cluster, replaced);
         }
+    }
+
+    /// The other members, as far as they were met.
+    pub fn members(&self) -> Vec<MemberStatus> {
+        let Some(Group { transport, .. }) = &self.group else { return Vec::new() };
+        let member = |id| MemberStatus {
+            id,
+            client_addr: transport.client_address(id),
+            is_connected: transport.is_connected(id),
+        };
+        transport.peers().map(member).collect()
     }
 
     /// Closes the connection on which a peer, or someone in its name, sends.

@@ -10,6 +10,7 @@ mod admission;
 pub mod deaths;
 pub mod expiry;
 mod gauge;
+pub mod handovers;
 mod held;
 pub mod log_cuts;
 pub mod log_reads;

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::acks::AckWaits;
+use super::handovers::Handovers;
 use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
 use super::marks::Marks;
@@ -76,6 +77,16 @@ pub struct PeerStatus {
     pub silent_ms: Option<u64>,
 }
 
+/// A member of the group, this node excepted, as this node's connections know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberStatus {
+    pub id: u64,
+    /// As it said when it was greeted; `None` until then.
+    pub client_addr: Option<String>,
+    /// There is a connection on which this node sends to it.
+    pub is_connected: bool,
+}
+
 /// What INFO, ROLE and the metrics tell of a shard.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
@@ -93,6 +104,7 @@ pub struct Status {
     pub first_index: u64,
     pub last_index: u64,
     pub peers: Vec<PeerStatus>,
+    pub members: Vec<MemberStatus>,
     pub log_space: LogSpace,
     pub blocked_clients: usize,
     /// As [`ShardHandle::changes`] was at that moment.
@@ -122,6 +134,7 @@ pub struct ShardHandle {
     pub persistence: Persistence,
     pub log_reads: LogReads,
     pub log_cuts: LogCuts,
+    pub handovers: Handovers,
     pub quiet: QuietAsks,
     pub marks: Arc<Marks>,
     pub transfers: Arc<Transfers>,
@@ -168,6 +181,7 @@ impl ShardHandle {
             persistence: Persistence::new(driver_wake.clone()),
             log_reads: LogReads::new(driver_wake.clone()),
             log_cuts: LogCuts::new(driver_wake.clone()),
+            handovers: Handovers::new(driver_wake.clone()),
             quiet: QuietAsks::new(driver_wake.clone()),
             marks: Arc::default(),
             driver_wake,

@@ -17,6 +17,7 @@ mod limits;
 mod loading;
 mod log;
 mod long_transactions;
+mod look;
 mod memory;
 mod metrics;
 mod migrate;

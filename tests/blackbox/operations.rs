@@ -163,6 +163,31 @@ fn nodes_are_compared_as_the_page_says() {
     assert!(code == Some(0) && text.lines().count() == 4, "{text}");
 }
 
+#[test]
+fn a_group_is_looked_at_as_the_page_says() {
+    let group = perdura_testkit::Cluster::start_with(perdura());
+    group.client(group.primary()).check("SET k v", "+OK");
+    let addr = group.nodes[0].addr().to_string();
+    let looks = recipes("status");
+    assert_eq!(looks.len(), 2);
+    let asks_once = |recipe: &&Vec<String>| !recipe.contains(&"--watch".to_owned());
+    let recipe = looks.iter().find(asks_once).expect("one that ends");
+    wait_for("a healthy group", SOON, || {
+        let (text, code) = follow(recipe, &[("10.0.0.1:6379", &addr)], "");
+        (code == Some(0) && text.lines().count() == 5).then_some(())
+    });
+    let handovers = recipes("handover");
+    assert_eq!(handovers.len(), 1);
+    let (text, code) = follow(&handovers[0], &[("10.0.0.1:6379", &addr)], "");
+    assert!(code == Some(0) && text.contains("node 2 is the primary"), "{text}");
+    let help = said(&crate::operators::run(&["status", "--help"])).0;
+    for code in [0, 1, 2, 4] {
+        let row = PAGE.lines().find_map(|line| line.strip_prefix(&format!("| `{code}` | "))).expect("a row");
+        let meaning = row.split([':', ';', '|']).next().expect("a meaning").trim();
+        assert!(help.contains(&format!("{code}  {meaning}")), "{code}: {meaning} is not in\n{help}");
+    }
+}
+
 /// The moment of the last write that the backup has, once it has what this node has applied.
 fn backed_up_to(node: &Node, list: &[String], places: &[(&str, &str)]) -> String {
     let mut client = node.client();

@@ -8,7 +8,9 @@
 
 mod checkpoint;
 mod digest;
+mod handover;
 mod log;
+mod status;
 
 use super::spec::{Categories, Flags, SessionCommand};
 use super::{Args, Command, CommandResult, Family, LocalContext};
@@ -37,6 +39,11 @@ pub const FAMILY: Family = Family {
                     "0.1.0",
                     "O(1)",
                     "Returns keys and digest of this node's data at a mark.",
+                ),
+                Command::awaited("handover", -2, handover::handover).flags(&[OPERATORS]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Hands the leadership over, to the given member or to the one that can take over soonest.",
                 ),
                 Command::local("help", 2, help).flags(&[ANYTIME]).docs(
                     "0.1.0",
@@ -68,6 +75,11 @@ pub const FAMILY: Family = Family {
                         "O(1)",
                         "Returns the primary's run_id, by which a primary recognises itself.",
                     ),
+                Command::local("status", 2, status::status).flags(&[ANYTIME]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Returns what this node says of itself and of its group, as a JSON document.",
+                ),
             ],
         )
         .docs(
@@ -79,7 +91,7 @@ pub const FAMILY: Family = Family {
     ],
 };
 
-const HELP: [&str; 22] = [
+const HELP: [&str; 26] = [
     "PERDURA <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CHECKPOINT LIST",
     "    The checkpoints of this node.",
@@ -91,6 +103,8 @@ const HELP: [&str; 22] = [
     "    Bytes of the n-th file that the manifest names (from 1); the checkpoint stays for a minute.",
     "DIGEST <mark>",
     "    Keys and digest of this node's data at a mark.",
+    "HANDOVER [<node-id>]",
+    "    Of the primary: let this member lead, or the one that can take over soonest.",
     "LOG COMPACT [KEEPBYTES <bytes>] [KEEPSECONDS <seconds>] [DRYRUN]",
     "    Cut the log behind the oldest checkpoint.",
     "LOG READ <from> <max-bytes>",
@@ -99,6 +113,8 @@ const HELP: [&str; 22] = [
     "    Whose log it is, what it holds and what it takes.",
     "MARK <name>",
     "    Set a mark in the log, at which every node of the group takes a checkpoint of its own.",
+    "STATUS",
+    "    What this node says of itself and of its group, as JSON.",
     "NOFORWARD, RUNID",
     "    What nodes say to each other.",
     "HELP",

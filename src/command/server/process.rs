@@ -32,7 +32,7 @@ fn time(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Comm
 
 /// <https://redis.io/docs/latest/commands/lolwut/>
 fn lolwut(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.verbatim(&format!("Perdura ver. {} (Redis ver. {REDIS_VERSION})\n", env!("CARGO_PKG_VERSION")));
+    reply.verbatim(&format!("Perdura ver. {} (Redis ver. {REDIS_VERSION})\n", crate::version::VERSION));
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::shard::port::{PeerStatus, Status};
 pub(super) const FAILOVER: Command = Command::local("failover", -1, failover).flags(&[OPERATORS]).docs(
     "6.2.0",
     "O(1)",
-    "Refused: leadership is handed over by SHUTDOWN.",
+    "Refused: leadership is handed over by PERDURA HANDOVER and by SHUTDOWN.",
 );
 pub(super) const REPLICAOF: Command = Command::local("replicaof", 3, replicaof).flags(&[OPERATORS]).docs(
     "5.0.0",
@@ -100,7 +100,9 @@ fn replicaof(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Comma
 }
 
 fn failover(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
-    Err(CommandError::other("ERR not supported: SHUTDOWN hands the leadership over before the process ends"))
+    Err(CommandError::other(
+        "ERR not supported: PERDURA HANDOVER <node-id> hands the leadership over, SHUTDOWN does before the process ends",
+    ))
 }
 
 fn cluster(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {

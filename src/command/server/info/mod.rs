@@ -71,6 +71,7 @@ const SECTIONS: &[Section] = &[
     section("latencystats", "Latencystats", false, sections::latencystats),
     section("cluster", "Cluster", true, sections::cluster),
     section("keyspace", "Keyspace", true, sections::keyspace),
+    section("perdura", "Perdura", true, sections::perdura),
 ];
 
 /// <https://redis.io/docs/latest/commands/info/>

@@ -14,14 +14,17 @@ use crate::metrics::{self, CommandTotals};
 use crate::pause::Paused;
 use crate::pubsub::Kind;
 use crate::raft::identity::GroupKey;
+use crate::report::NodeReport;
 use crate::shard::port::Status;
 use crate::shared::Shared;
+use crate::version;
 
 pub(super) fn server(shared: &Shared, fields: &mut Fields) {
     let config = shared.config.started_with();
     let uptime_s = shared.metrics.uptime_s();
     fields.add("redis_version", REDIS_VERSION);
-    fields.add("perdura_version", env!("CARGO_PKG_VERSION"));
+    fields.add("perdura_version", version::VERSION);
+    fields.add("perdura_commit", version::COMMIT);
     fields.add("redis_mode", "standalone");
     fields.add("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     fields.add("arch_bits", usize::BITS);
@@ -325,5 +328,26 @@ pub(super) fn keyspace(shared: &Shared, fields: &mut Fields) {
             let line = format!("keys={},expires={},avg_ttl=0", usage.keys, usage.with_deadline);
             fields.add(&format!("db{db}"), line);
         }
+    }
+}
+
+/// What PERDURA STATUS says, as far as no other section says it.
+pub(super) fn perdura(shared: &Shared, fields: &mut Fields) {
+    let report = NodeReport::of(shared);
+    fields.add("perdura_cluster_id", &report.cluster_id);
+    fields.add("perdura_takes_writes", u8::from(report.takes_writes));
+    let connected = report.members.iter().filter(|member| member.is_connected).count();
+    fields.add("perdura_members", report.members.len());
+    fields.add("perdura_connected_peers", connected.saturating_sub(1));
+    if let Some(disk) = &report.disk {
+        fields.add("perdura_disk_log_bytes", disk.log_bytes);
+        fields.add("perdura_disk_checkpoint_bytes", disk.checkpoint_bytes);
+        fields.add("perdura_disk_other_bytes", disk.other_bytes);
+        fields.add("perdura_disk_free_bytes", disk.free_bytes);
+        fields.add("perdura_disk_total_bytes", disk.total_bytes);
+    }
+    fields.add("perdura_warnings", report.warnings.len());
+    for (number, warning) in report.warnings.iter().enumerate() {
+        fields.add(&format!("perdura_warning{number}"), format_args!("{}: {}", warning.name, warning.text));
     }
 }
