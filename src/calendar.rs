@@ -1,8 +1,11 @@
-//! Moments as people write them, in UTC.
+//! Moments as people write them: in UTC, with an offset from it, or as a span of time ago.
 //!
 //! Source: Hinnant, "chrono-compatible low-level date algorithms" (civil_from_days, days_from_civil).
 
+use crate::env::Clock;
+
 const MS_PER_DAY: i64 = 86_400_000;
+const MS_PER_MINUTE: i64 = 60_000;
 
 /// `2025-11-21T16:00:00.123Z`, from milliseconds since 1970.
 pub fn utc_text(unix_ms: i64) -> String {
@@ -33,15 +36,60 @@ pub fn parse_span_ms(text: &str) -> Result<u64, String> {
     number.checked_mul(unit_ms).ok_or_else(wrong)
 }
 
-/// Milliseconds since 1970 of a date, or of a date and a time of day in UTC: `2025-11-21`, `2025-11-21T16:00`, with seconds,
-/// with a fraction of them, with a Z or without, with a space in place of the T.
+/// Milliseconds since 1970 of a moment as [`parse_utc`] reads it, or of a span before now: `10m ago`, `10 minutes ago`.
+pub fn parse_moment(text: &str) -> Result<i64, String> {
+    moment(text, Clock::system().unix_ms())
+}
+
+fn moment(text: &str, now_ms: i64) -> Result<i64, String> {
+    let Some(span) = text.trim().strip_suffix("ago") else { return parse_utc(text) };
+    let span = parse_span_in_words(span.trim()).ok_or_else(|| no_moment(text))?;
+    Ok(now_ms.saturating_sub_unsigned(span))
+}
+
+/// Milliseconds of `10m`, `10 m`, `10 minutes`, `1 hour`.
+fn parse_span_in_words(text: &str) -> Option<u64> {
+    let end = text.find(|char: char| !char.is_ascii_digit())?;
+    let (number, unit) = text.split_at(end);
+    let unit = match unit.trim() {
+        "s" | "second" | "seconds" => "s",
+        "m" | "min" | "minute" | "minutes" => "m",
+        "h" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        _ => return None,
+    };
+    parse_span_ms(&format!("{number}{unit}")).ok()
+}
+
+fn no_moment(text: &str) -> String {
+    format!("'{text}' is no moment like 2025-11-21T16:00:00.123Z, 2025-11-21T18:00+02:00 or '10 minutes ago'")
+}
+
+/// Milliseconds since 1970 of a date, or of a date and a time of day: `2025-11-21`, `2025-11-21T16:00`, with seconds, with a fraction
+/// of them, with a space in place of the T. It is UTC, with a Z or without, unless an offset follows: `+02:00`.
 pub fn parse_utc(text: &str) -> Result<i64, String> {
-    let refused = || format!("'{text}' is no moment like 2025-11-21T16:00:00.123Z");
+    let refused = || no_moment(text);
     let bare = text.strip_suffix(['Z', 'z']).unwrap_or(text);
     let (date, time) = bare.split_once(['T', 't', ' ']).unwrap_or((bare, "00:00"));
     let days = parse_date(date).ok_or_else(refused)?;
+    let (time, offset_ms) = split_offset(time).ok_or_else(refused)?;
     let ms = parse_time(time).ok_or_else(refused)?;
-    Ok(days * MS_PER_DAY + ms)
+    Ok(days * MS_PER_DAY + ms - offset_ms)
+}
+
+/// A time of day and how far its clock is ahead of UTC: `18:00+02:00`, `18:00-0330`, `18:00+02`.
+fn split_offset(text: &str) -> Option<(&str, i64)> {
+    let Some(at) = text.find(['+', '-']) else { return Some((text, 0)) };
+    let (time, offset) = text.split_at(at);
+    let (sign, offset) = offset.split_at(1);
+    let (hours, minutes) = match offset.len() {
+        2 => (offset, "00"),
+        4 => offset.split_at_checked(2)?,
+        _ => offset.split_once(':')?,
+    };
+    let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
+    let ms = (hours * 60 + minutes) * MS_PER_MINUTE;
+    (hours <= 14 && minutes <= 59).then_some((time, if sign == "-" { -ms } else { ms }))
 }
 
 fn parse_date(text: &str) -> Option<i64> {
@@ -122,8 +170,30 @@ mod tests {
             ("2025-11-21 16:00:07", sixteen + 7000),
             ("2025-11-21T16:00", sixteen),
             ("2025-11-21", sixteen - 16 * 3_600_000),
+            ("2025-11-21T18:00:00.5+02:00", sixteen + 500),
+            ("2025-11-21 10:30-0530", sixteen),
+            ("2025-11-21T18:00+02", sixteen),
         ] {
             assert_eq!(parse_utc(text), Ok(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_span_ago_is_counted_from_now() {
+        let now = 1_763_740_800_000;
+        for (text, ms) in [
+            ("10 minutes ago", 600_000),
+            ("10m ago", 600_000),
+            ("1 hour ago", 3_600_000),
+            ("2d ago", 172_800_000),
+        ] {
+            assert_eq!(moment(text, now), Ok(now - ms), "{text}");
+        }
+        assert_eq!(moment("2025-11-21T16:00", 0), Ok(now));
+        for text in
+            ["ago", "ten minutes ago", "10 ago", "10 years ago", "-3m ago", "99999999999999999999d ago"]
+        {
+            assert!(moment(text, now).is_err(), "{text}");
         }
     }
 
@@ -138,6 +208,9 @@ mod tests {
             "2025-11-21T24:00",
             "2025-11-21T16",
             "2025-11-21T16:00:00.1234",
+            "2025-11-21T16:00+2",
+            "2025-11-21T16:00+15:00",
+            "2025-11-21T16:00+02:60",
         ] {
             assert!(parse_utc(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! The command line: `perdura serve`, `status`, `handover`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `recover`, `ping`.
+//! The command line: `perdura serve`, `status`, `handover`, `doctor`, `debug`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `recover`, `ping`.
 //!
 //! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`status`, `handover`, `torture`, `log`, `checkpoint`, `digest`,
 //!   `backup`, `restore` and `recover` have more); messages go to standard error.
@@ -10,7 +10,9 @@ mod backup;
 mod checkpoint;
 mod confirm;
 mod connection;
+mod debug;
 mod digest;
+mod doctor;
 mod failure;
 mod handover;
 mod local_cluster;
@@ -39,6 +41,8 @@ pub fn main() -> ExitCode {
         Some(("serve", matches)) => serve::run(matches),
         Some(("status", matches)) => status::run(matches),
         Some(("handover", matches)) => handover::run(matches),
+        Some(("doctor", matches)) => doctor::run(matches),
+        Some(("debug", matches)) => debug::run(matches),
         Some(("local-cluster", matches)) => local_cluster::run(matches),
         Some(("torture", matches)) => torture::run_command(matches),
         Some(("checkpoint", matches)) => checkpoint::run(matches),
@@ -61,6 +65,8 @@ fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(status::command())
         .subcommand(handover::command())
+        .subcommand(doctor::command())
+        .subcommand(debug::command())
         .subcommand(local_cluster::command())
         .subcommand(torture::command())
         .subcommand(checkpoint::command())

@@ -220,6 +220,8 @@ pub struct Config {
     /// A crash may leave a core file, which holds data.
     pub core_dumps: bool,
     pub metrics_addr: Option<SocketAddr>,
+    /// Every setting that has a text and is no secret: its name, and the text with where it came from.
+    pub shown: Vec<(&'static str, String)>,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
 }
@@ -270,6 +272,7 @@ impl Config {
             raft_timing: raft_timing(settings)?,
             core_dumps: settings.required("core-dumps", parse_yes_no)?,
             metrics_addr: settings.optional("metrics-addr", parse_socket_addr)?,
+            shown: settings.shown(),
             log_format: settings.required("log-format", parse_log_format)?,
             log_level: settings.required("log-level", LogLevel::parse)?,
             bind,

@@ -17,6 +17,7 @@ pub mod keyspace;
 pub mod loading;
 pub mod logging;
 pub mod memory;
+pub mod messages;
 pub mod metrics;
 pub mod monitor;
 pub mod net;

@@ -2,18 +2,22 @@
 //!
 //! - Text for people or one JSON object a line for machines; the form is chosen at start, the level can change later.
 //! - Messages carry facts as fields (`index`, `peer`, `dur_ms`) and never a client's data or a password.
+//! - The last of them stay in memory, those of level `info` and above (`messages`).
 //! - `hyper`, `raft` and other libraries speak at `warn` and above unless the level is `debug` or lower.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::value::{LogFormat, LogLevel};
+use crate::messages::Keeper;
 
 /// Changes the level; set once, by [`init`].
 static SWITCH: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
@@ -29,13 +33,18 @@ pub fn init(format: LogFormat, level: LogLevel) {
     let result = match format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal();
-            registry.with(layer.with_ansi(colours)).try_init()
+            registry.with(layer.with_ansi(colours)).with(keeper()).try_init()
         }
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).with(keeper()).try_init(),
     };
     if let Err(error) = result {
         eprintln!("perdura: messages go elsewhere: {error}");
     }
+}
+
+/// Keeps the last messages.
+fn keeper<S: Subscriber + for<'span> LookupSpan<'span>>() -> impl Layer<S> {
+    fmt::layer().with_ansi(false).with_writer(|| Keeper).with_filter(LevelFilter::INFO)
 }
 
 /// Changes what is shown from now on; nothing before [`init`].

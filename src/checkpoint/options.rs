@@ -114,7 +114,9 @@ fn set_tables(options: &mut Options, tables: &BlockBasedOptions) {
 fn log(level: LogLevel, message: &str) {
     match level {
         LogLevel::Error | LogLevel::Fatal => tracing::error!("RocksDB: {message}"),
-        LogLevel::Warn => tracing::warn!("RocksDB: {message}"),
-        LogLevel::Debug | LogLevel::Info | LogLevel::Header => tracing::debug!("RocksDB: {message}"),
+        // What it warns of is its own housekeeping: nothing that somebody has to do.
+        LogLevel::Warn | LogLevel::Debug | LogLevel::Info | LogLevel::Header => {
+            tracing::debug!("RocksDB: {message}")
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! - They are compared at one entry of the log, while clients go on writing: a mark is set in the log, every node takes a checkpoint
 //!   of its own right behind it, and tells keys and digest of that. So it costs each node a checkpoint, of what changed since the last.
 //! - A node that was writing a checkpoint already misses the mark: another is set.
+//! - Before anything is set the nodes say which cluster they are of: only members of one are compared, each once.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -17,11 +18,13 @@ use serde::Serialize;
 
 use super::connection::{AskError, Connection, Fields, Target};
 use super::failure::{self, DAMAGE, Failure, GOOD, write_json};
+use super::status::group;
 use crate::env::{self, Clock};
+use crate::report::NodeReport;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  the nodes hold the same
+  0  the nodes hold the same, or there was one node alone
   1  they do not
   2  a mistake in what was asked
   4  they could not be compared";
@@ -64,14 +67,15 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         } else {
             report.write_text(&mut out)?
         }
-        Ok(if report.equal { GOOD } else { DAMAGE })
+        Ok(if report.equal == Some(false) { DAMAGE } else { GOOD })
     });
     failure::end(done, out)
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
-    equal: bool,
+    /// None where there is one node alone: nothing was compared.
+    equal: Option<bool>,
     /// The entry behind which they were compared.
     index: u64,
     nodes: Vec<Row>,
@@ -84,13 +88,15 @@ struct Row {
     index: u64,
     keys: u64,
     digest: String,
-    /// `same`, or `differs` from what most hold.
-    verdict: &'static str,
+    /// `same`, or `differs` from what most hold; none of one node alone.
+    verdict: Option<&'static str>,
 }
 
 struct Node {
     addr: String,
     connection: Connection,
+    /// What it said of itself before anything was compared.
+    report: NodeReport,
 }
 
 /// What a node tells of a mark.
@@ -131,6 +137,7 @@ fn compare(matches: &ArgMatches) -> Result<Report, Failure> {
     let deadline = Deadline::in_seconds(matches.get_one("timeout").copied().unwrap_or(300));
     let addrs = matches.get_many::<String>("addr").into_iter().flatten();
     let mut nodes: Vec<Node> = addrs.map(|addr| Node::open(addr)).collect::<Result<_, _>>()?;
+    check_group(&nodes)?;
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(POLL);
     let report = loop {
@@ -154,6 +161,29 @@ fn compare(matches: &ArgMatches) -> Result<Report, Failure> {
     Ok(report)
 }
 
+/// Refuses nodes that can't be compared: of different clusters, or one of them twice.
+fn check_group(nodes: &[Node]) -> Result<(), Failure> {
+    for (at, node) in nodes.iter().enumerate() {
+        for before in &nodes[..at] {
+            if before.report.run_id == node.report.run_id {
+                let id = node.report.node_id;
+                let text =
+                    format!("{} and {} are the same node, {id}: give each node once", before.addr, node.addr);
+                return Err(Failure::Mistake(text));
+            }
+            let (one, other) = (&before.report.cluster_id, &node.report.cluster_id);
+            if one != other && !one.is_empty() && !other.is_empty() {
+                let text = format!(
+                    "{} is of cluster {one}, {} of cluster {other}: only members of one cluster are compared",
+                    before.addr, node.addr
+                );
+                return Err(Failure::Failed(text));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Sets a mark by way of any node. Where it is in doubt whether it was set, the nodes will show.
 fn set_mark(nodes: &mut [Node], mark: &str, deadline: &Deadline) -> Result<(), Failure> {
     loop {
@@ -174,8 +204,10 @@ impl Node {
     fn open(addr: &str) -> Result<Node, Failure> {
         let target = Target::find(Some(addr)).map_err(Failure::Mistake)?;
         let addr = target.addr.to_string();
-        match Connection::open(&target, STEP_TIMEOUT) {
-            Ok(connection) => Ok(Node { addr, connection }),
+        let asked = group::ask(&target, STEP_TIMEOUT)
+            .and_then(|report| Ok((report, Connection::open(&target, STEP_TIMEOUT)?)));
+        match asked {
+            Ok((report, connection)) => Ok(Node { addr, connection, report }),
             Err(error) => Err(Failure::Node { addr, error }),
         }
     }
@@ -214,7 +246,7 @@ impl Node {
         match told.state.as_str() {
             "writing" => format!("{}: its checkpoint is not written yet", self.addr),
             _ => format!(
-                "{}: it has not come to the mark; it lags behind, or is of another group (it has applied entry {})",
+                "{}: it has not come to the mark; it lags (it has applied entry {}): wait until `perdura status` shows no lag, or give it more --timeout",
                 self.addr, told.applied
             ),
         }
@@ -242,12 +274,14 @@ impl Report {
         let row = |(node, told): (&Node, Told)| {
             let same = usual.as_ref() == Some(&(told.index, told.keys, told.digest.clone()));
             let verdict = if same { "same" } else { "differs" };
+            let verdict = (nodes.len() > 1).then_some(verdict);
             let Told { node_id, index, keys, digest, .. } = told;
             Row { addr: node.addr.clone(), node_id, index, keys, digest, verdict }
         };
-        let nodes: Vec<Row> = nodes.iter().zip(told).map(row).collect();
-        let index = nodes.first().map_or(0, |row| row.index);
-        Report { equal: nodes.iter().all(|row| row.verdict == "same"), index, nodes }
+        let rows: Vec<Row> = nodes.iter().zip(told).map(row).collect();
+        let index = rows.first().map_or(0, |row| row.index);
+        let equal = (rows.len() > 1).then(|| rows.iter().all(|row| row.verdict == Some("same")));
+        Report { equal, index, nodes: rows }
     }
 
     fn write_text(&self, out: &mut impl Write) -> Result<(), Failure> {
@@ -255,6 +289,7 @@ impl Report {
         let (addr, node, index, keys, digest) = ("addr", "node", "index", "keys", "digest");
         writeln!(out, "{addr:<width$}  {node:>4}  {index:>10}  {keys:>12}  {digest:<32}  verdict")?;
         for Row { addr, node_id, index, keys, digest, verdict } in &self.nodes {
+            let verdict = verdict.unwrap_or("nothing to compare with: give one --addr for each member");
             writeln!(out, "{addr:<width$}  {node_id:>4}  {index:>10}  {keys:>12}  {digest:<32}  {verdict}")?;
         }
         Ok(())

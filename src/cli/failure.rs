@@ -29,9 +29,14 @@ pub enum Failure {
     Mistake(String),
     #[error("{folder}: {error}")]
     Log { folder: String, error: WalError },
-    #[error("{folder}: a running node has it; stop that node, or ask it itself (--addr)")]
+    #[error("{folder}: a running node has it; stop that node, or ask it itself where the command has --addr")]
     InUse { folder: String },
-    #[error("{folder}: there is no log")]
+    #[error(
+        "{folder}: a running node has it, and reads it again by itself (perdura_damage_found in its INFO counts what it finds); stop \
+         that node to verify it now, or verify its checkpoints by `perdura checkpoint verify --addr`"
+    )]
+    Verified { folder: String },
+    #[error("{folder}: there is no log; --dir names the folder that `perdura serve` was given")]
     NoLog { folder: String },
     #[error("{folder}: {source}")]
     Folder { folder: String, source: io::Error },
@@ -61,7 +66,7 @@ impl Failure {
             Failure::Backup(error) if error.is_damage() => DAMAGE,
             Failure::Log { error, .. } if error.is_damage() => DAMAGE,
             Failure::Checkpoint(error) if error.is_damage() => DAMAGE,
-            Failure::InUse { .. } => IN_USE,
+            Failure::InUse { .. } | Failure::Verified { .. } => IN_USE,
             // Whoever reads the answer has seen enough of it.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => GOOD,
             _ => UNREADABLE,

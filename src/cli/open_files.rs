@@ -23,6 +23,14 @@ pub struct TooFewFiles {
     needed: u64,
 }
 
+/// Clients where nobody says otherwise.
+pub const USUAL_CLIENTS: u64 = 10_000;
+
+/// Files that so many clients may need, which take `each`.
+pub fn wanted(clients: u64, each: u64) -> u64 {
+    clients.saturating_mul(each).saturating_add(OTHER_FILES)
+}
+
 /// Raises the limit for `clients`, which take `each` files, as far as it may be raised.
 ///
 /// Returns how many clients fit: `clients`, or fewer where the hard limit is lower.
@@ -42,8 +50,7 @@ pub fn make_room_for(clients: u64, each: u64) -> Result<u64, TooFewFiles> {
 /// Returns the limit as it is then.
 fn raise_limit(clients: u64, each: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = clients.saturating_mul(each).saturating_add(OTHER_FILES);
-    let allowed = wanted.min(limit.maximum.unwrap_or(u64::MAX));
+    let allowed = wanted(clients, each).min(limit.maximum.unwrap_or(u64::MAX));
     let current = limit.current.unwrap_or(u64::MAX);
     let raised = Rlimit { current: Some(allowed), maximum: limit.maximum };
     match current < allowed && setrlimit(Resource::Nofile, raised).is_ok() {

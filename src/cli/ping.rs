@@ -1,15 +1,18 @@
 //! `perdura ping`: is a server there, and does it answer? For health checks.
 //!
-//! One that loads its data is there, and does not answer yet.
+//! One that loads its data is there, and does not answer yet. One that is ready also serves: it is the primary and takes writes, or a
+//! replica that knows the primary.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use redis_protocol::resp2::types::OwnedFrame;
 
 use super::complain;
 use super::connection::{self, AskError, Connection, Target};
+use super::status::group;
+use crate::report::State;
 
 /// The exit code for a server that is still loading.
 const NOT_YET: u8 = 3;
@@ -17,8 +20,14 @@ const NOT_YET: u8 = 3;
 pub fn command() -> Command {
     Command::new("ping")
         .about("Exit with 0 if a server answers")
-        .long_about("Exit with 0 if a server answers PING, with 3 if it says that it is still loading its data, with 1 if there is none. The password, if there is one, comes from PERDURA_REQUIREPASS.")
+        .long_about("Exit with 0 if a server answers PING, with 3 if it is still loading its data, with 1 if there is none. With --ready it must also serve: be a primary that takes writes, or a replica that knows the primary. The password, if there is one, comes from PERDURA_REQUIREPASS.")
         .arg(connection::addr())
+        .arg(
+            Arg::new("ready")
+                .long("ready")
+                .action(ArgAction::SetTrue)
+                .help("Exit with 3 as long as it does not serve: no primary is known to it, or it is one that takes no writes"),
+        )
         .arg(
             Arg::new("timeout-ms")
                 .long("timeout-ms")
@@ -35,8 +44,14 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Err(code) => return code,
     };
     let timeout_ms = matches.get_one::<u64>("timeout-ms").copied();
-    match ping(&target, Duration::from_millis(timeout_ms.unwrap_or(3000))) {
-        Ok(()) => {
+    let timeout = Duration::from_millis(timeout_ms.unwrap_or(3000));
+    let is_ready = |()| if matches.get_flag("ready") { not_ready(&target, timeout) } else { Ok(None) };
+    match ping(&target, timeout).and_then(is_ready) {
+        Ok(Some(reason)) => {
+            complain(format_args!("{}: not ready: {reason}", target.addr));
+            ExitCode::from(NOT_YET)
+        }
+        Ok(None) => {
             println!("PONG");
             ExitCode::SUCCESS
         }
@@ -49,6 +64,21 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 
 fn is_not_yet(error: &AskError) -> bool {
     matches!(error, AskError::Refused(text) if text.starts_with("LOADING "))
+}
+
+/// Why a node that answers does not serve; `None` if it does.
+fn not_ready(target: &Target, timeout: Duration) -> Result<Option<String>, AskError> {
+    let report = group::ask(target, timeout)?;
+    let reason = match report.state {
+        State::Primary if report.takes_writes => None,
+        State::Replica if report.leader_id != 0 => None,
+        State::Loading => Some("it still loads its data".to_owned()),
+        _ => Some(report.warnings.first().map_or_else(
+            || "it is neither the primary nor a replica that knows one".to_owned(),
+            |warning| warning.text.clone(),
+        )),
+    };
+    Ok(reason)
 }
 
 fn ping(target: &Target, timeout: Duration) -> Result<(), AskError> {

@@ -12,7 +12,7 @@ use super::backup::{self, EXIT_CODES, progress_bar};
 use super::failure::{self, Failure, GOOD, write_json};
 use super::{arguments, complain};
 use crate::backup::restore::{Order, Progress, Restored, Target, restore};
-use crate::calendar::{parse_utc, utc_text};
+use crate::calendar::{parse_moment, utc_text};
 use crate::config::Membership;
 use crate::config::settings::Settings;
 
@@ -33,8 +33,8 @@ pub fn command() -> Command {
             Arg::new("to-time")
                 .long("to-time")
                 .value_name("TIME")
-                .value_parser(parse_utc)
-                .help("With all that was written up to this moment (UTC), like 2025-11-21T14:03:00.250Z"),
+                .value_parser(parse_moment)
+                .help("With all that was written up to this moment: 2025-11-21T14:03:00.250Z, 2025-11-21T16:03+02:00, '10 minutes ago'"),
             Arg::new("to-index")
                 .long("to-index")
                 .value_name("INDEX")

@@ -256,6 +256,16 @@ impl Settings {
         flags.filter(|name| named(name).is_some_and(|setting| setting.secret))
     }
 
+    /// Every setting that has a text and is no secret: its name, and the text with where it came from.
+    pub fn shown(&self) -> Vec<(&'static str, String)> {
+        let known = SETTINGS.iter().filter(|setting| !setting.secret);
+        let shown = known.filter_map(|setting| {
+            let (texts, origin) = self.texts.get(setting.name)?;
+            Some((setting.name, format!("{}{origin}", texts.join(" "))))
+        });
+        shown.collect()
+    }
+
     /// Somebody said something about it.
     pub fn is_given(&self, name: &str) -> bool {
         let given = self.texts.get(name);

@@ -22,6 +22,7 @@ use super::peers::{PeerPlan, Peers};
 use super::scrub::Scrubber;
 use super::subscriptions::Subscriptions;
 use crate::command::context::Garbage;
+use crate::config::Config;
 use crate::pubsub::Message;
 use crate::raft::cluster::Cluster;
 use crate::raft::frame::Frame;
@@ -32,6 +33,7 @@ use crate::raft::status::{Leadership, Role};
 use crate::shard::port::{PeerStatus, Status};
 use crate::shard::turn::{Now, Shard};
 use crate::shared::Shared;
+use crate::version;
 
 /// How often what INFO tells of the shard is brought up to date.
 const STATUS_PERIOD_MS: u64 = 20;
@@ -170,8 +172,28 @@ impl Driver {
         self.turn()?;
         let config = self.shared.config.started_with();
         self.shared.shard.loading.end();
-        tracing::info!(port = config.port, workers = config.workers, "ready to accept connections");
+        self.say_what_it_is(config);
         Ok(())
+    }
+
+    /// In one line, for whoever reads the messages of several nodes, or of several starts.
+    fn say_what_it_is(&self, config: &Config) {
+        let members: Vec<String> =
+            config.members.iter().map(|member| format!("{}={}", member.id, member.peer_addr)).collect();
+        let dir = std::path::absolute(&config.dir).unwrap_or_else(|_| config.dir.clone());
+        tracing::info!(
+            version = version::VERSION,
+            commit = version::COMMIT,
+            dir = %dir.display(),
+            node = config.node_id,
+            cluster = %self.shard.node().storage().identity().cluster_id,
+            members = if members.is_empty() { "none: alone".to_owned() } else { members.join(",") },
+            addr = %config.announce_addr,
+            port = config.port,
+            workers = config.workers,
+            password = if self.shared.config.needs_no_password() { "no" } else { "yes" },
+            "ready to accept connections"
+        );
     }
 
     /// Waits until a turn has something to do; lets other tasks run meanwhile, however much there is.

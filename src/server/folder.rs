@@ -137,11 +137,23 @@ impl Folder<'_> {
         let mut sources = Sources { progress: &mut progress, checkpoint: &mut checkpoint };
         let (wal, recovery) = Wal::open_with(disk, log_options(config, identity), &mut sources)?;
         loading.loaded_up_to(log_bytes);
-        tell(&recovery);
+        self.tell(&recovery);
         if let Some(left_out) = &recovery.left_out {
             self.tell_left_out(left_out, recovery.first_index);
         }
         Ok(wal)
+    }
+
+    fn tell(&self, recovery: &Recovery) {
+        if !recovery.created {
+            return tell_read(recovery);
+        }
+        let dir = &self.config.dir;
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        tracing::warn!(
+            "a new log begins in {}: if data was there before, this is another folder",
+            dir.display()
+        );
     }
 
     fn tell_left_out(&self, left_out: &LeftOut, first_index: u64) {
@@ -208,11 +220,7 @@ fn log_options(config: &Config, identity: &Identity) -> Options {
     }
 }
 
-fn tell(recovery: &Recovery) {
-    if recovery.created {
-        tracing::info!("a new log begins");
-        return;
-    }
+fn tell_read(recovery: &Recovery) {
     tracing::info!(
         segments = recovery.segments,
         records = recovery.records,

@@ -189,12 +189,20 @@ impl Machine {
                 applied
             }
         };
-        self.gauge.count(&mut self.applier.effects.executed, began_ns);
+        self.count(began_ns);
         if let Some(name) = self.applier.effects.mark.take() {
             self.meet_mark(name, index, term);
         }
         self.handle.set_stamp(self.applier.last_stamp_ms());
         applied
+    }
+
+    /// Counts what was run. What a start runs again was counted when clients sent it.
+    fn count(&mut self, began_ns: u64) {
+        match self.handle.loading.is_under_way() {
+            true => self.applier.effects.executed.clear(),
+            false => self.gauge.count(&mut self.applier.effects.executed, began_ns),
+        }
     }
 
     /// Whether no client is shown any data now, nor waits for any.
@@ -222,7 +230,7 @@ impl Machine {
         // Most of it was heard when an earlier process applied it, and no message is promised to arrive.
         self.applier.effects.published.clear();
         self.settle_effects();
-        self.gauge.count(&mut self.applier.effects.executed, began_ns);
+        self.count(began_ns);
         self.handle.set_stamp(self.applier.last_stamp_ms());
         Ok(())
     }
@@ -602,8 +610,12 @@ impl Machine {
         plan.forget_log();
         for Planned { to, act } in std::mem::take(&mut plan.acts) {
             match act {
-                Act::Write | Act::Blocking(_) => plan.push(to, refusal()),
+                Act::Write | Act::Blocking(_) => {
+                    self.gauge.answered_error(error);
+                    plan.push(to, refusal());
+                }
                 Act::Transaction(steps) if steps.iter().any(|step| matches!(step, Step::Write(_))) => {
+                    self.gauge.answered_error(error);
                     plan.push(to, refusal());
                 }
                 Act::Internal => {}

@@ -7,6 +7,7 @@ use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Client, free_port};
 use tempfile::TempDir;
 
+use crate::metrics::get;
 use crate::perdura;
 
 const PERDURA: &str = env!("CARGO_BIN_EXE_perdura");
@@ -68,6 +69,7 @@ fn ping_knows_the_password_from_the_environment() {
 struct LocalCluster {
     child: Child,
     base: u16,
+    metrics: u16,
     _dir: TempDir,
 }
 
@@ -75,12 +77,17 @@ impl LocalCluster {
     fn start() -> LocalCluster {
         let dir = TempDir::new().expect("a temporary folder");
         let base = base_port();
+        let metrics = wait_for("ports for metrics", LIMIT, || {
+            let first = free_port();
+            (0..NODES).all(|node| is_free(first + node)).then_some(first)
+        });
         let mut command = Command::new(PERDURA);
         command.args(["local-cluster", "--nodes", &NODES.to_string(), "--base-port", &base.to_string()]);
+        command.args(["--metrics-addr", &format!("127.0.0.1:{metrics}")]);
         command.arg("--dir").arg(dir.path()).args(["--segment-bytes", "1mb"]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("the program can be run");
-        LocalCluster { child, base, _dir: dir }
+        LocalCluster { child, base, metrics, _dir: dir }
     }
 
     fn client(&self, node: u16) -> Option<Client> {
@@ -105,11 +112,14 @@ impl Drop for LocalCluster {
     }
 }
 
+fn is_free(port: u16) -> bool {
+    std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
 fn base_port() -> u16 {
-    let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
     wait_for("ports for a cluster", LIMIT, || {
         let base = free_port();
-        (0..NODES).all(|node| free(base + node) && free(base + 1000 + node)).then_some(base)
+        (0..NODES).all(|node| is_free(base + node) && is_free(base + 1000 + node)).then_some(base)
     })
 }
 
@@ -125,6 +135,8 @@ fn a_local_cluster_serves_on_every_node_and_ends_as_one() {
         // Two of the three are enough for a write.
         let mut client = wait_for("every node listens", LIMIT, || cluster.client(node));
         client.check("GET k", "v");
+        let page = get(cluster.metrics + node, "/status").expect("each node shows how it is");
+        assert!(page.contains(&format!("\"node_id\":{}", node + 1)), "{page}");
     }
     cluster.signal("TERM");
     let status = wait_for("the end", LIMIT, || cluster.child.try_wait().expect("our own child"));

@@ -181,3 +181,207 @@ fn handover_to_a_member_that_is_down_begins_nothing() {
     assert!(text.contains("not handed over"), "{text}");
     group.client(primary).check("SET k v", "+OK");
 }
+
+/// Something that must appear in nothing that leaves the node for a bug report.
+const MARKER: &str = "Zq7marker";
+
+#[test]
+fn bundle_has_what_a_report_needs_and_no_data_and_no_password() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let password = format!("{MARKER}-password");
+    let masterauth = format!("{MARKER}-masterauth");
+    let spec =
+        perdura().variable("PERDURA_REQUIREPASS", &password).variable("PERDURA_MASTERAUTH", &masterauth);
+    let node = spec.flag("log-level", "debug").launch();
+    let mut client = wait_for("the password is taken", SOON, || {
+        let mut client = perdura_testkit::Client::try_connect(node.addr()).ok()?;
+        client.try_call(&[b"AUTH", password.as_bytes()]).ok().filter(|reply| !reply.is_error())?;
+        let reply = client.try_call(&[b"PING"]).ok()?;
+        (!reply.is_error()).then_some(client)
+    });
+    // Keys, values, fields, channels, names, commands that are slow, refused, wrong, or unknown.
+    client.check("CONFIG SET slowlog-log-slower-than 0", "+OK");
+    for line in [
+        "CLIENT SETNAME MARK-name",
+        "SET MARK-key MARK-value",
+        "HSET MARK-hash MARK-field MARK-value",
+        "INCR MARK-key",
+        "MARK-command MARK-argument",
+        "GET",
+        "CONFIG SET requirepass MARK-new",
+        "AUTH MARK-wrong",
+        "PUBLISH MARK-channel MARK-message",
+        "DEBUG MARK-debug",
+        "OBJECT MARK-sub MARK-key",
+        "MIGRATE 127.0.0.1 1 MARK-key 0 100",
+        "SUBSCRIBE MARK-channel",
+        "BGSAVE",
+    ] {
+        client.run(&line.replace("MARK", MARKER));
+    }
+    let file = dir.path().join("bundle.json");
+    let path = file.to_string_lossy().into_owned();
+    let bundle = |out: &str| {
+        let flags =
+            ["debug", "bundle", "--addr", &addr(&node), "--out", out, "--dir", &dir.path().to_string_lossy()];
+        said(&command(&flags, &password).output().expect("the program can be run"))
+    };
+    let (text, code) = bundle(&path);
+    assert!(code == Some(0) && text.contains("1 nodes"), "{text}");
+    let written = std::fs::read_to_string(&file).expect("it is written");
+    assert!(!written.contains(MARKER), "{written}");
+    let read: Value = serde_json::from_str(&written).expect("it is JSON");
+    let part = &read["nodes"][0];
+    let messages = part["messages"].as_array().expect("a list");
+    assert!(
+        messages.iter().any(|line| line.as_str().is_some_and(|line| line.contains("ready to accept"))),
+        "{written}"
+    );
+    assert!(
+        part["settings"]["segment-bytes"].as_str().is_some_and(|text| text.starts_with("1048576")),
+        "{written}"
+    );
+    assert!(part["settings"].get("requirepass").is_none() && part["settings"].get("masterauth").is_none());
+    assert!(part["log"]["last_index"].as_u64() > Some(0), "{written}");
+    assert!(part["info"].as_array().is_some_and(|lines| lines.len() > 100), "{written}");
+    assert!(part["checkpoints"].is_array() && read["machine"].as_array().is_some_and(|list| list.len() > 4));
+    assert_eq!(read["group"]["members"][0]["report"]["node_id"], 1);
+    // A file that is there stays as it is.
+    let (text, code) = bundle(&path);
+    assert!(code == Some(4) && text.contains("bundle.json"), "{text}");
+    assert_eq!(std::fs::read_to_string(&file).expect("it is still there"), written);
+}
+
+#[test]
+fn doctor_looks_at_machine_folder_and_group() {
+    use std::os::unix::fs::PermissionsExt;
+    let node = perdura().start();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().to_string_lossy().into_owned();
+    let look = |args: &[&str]| {
+        let args = [&["doctor", "--json", "--dir", path.as_str()], args].concat();
+        let output = run(&args);
+        let report: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output).0));
+        assert_eq!(output.status.code(), Some(if report["good"] == true { 0 } else { 1 }), "{report}");
+        report["findings"].as_array().expect("a list").clone()
+    };
+    let of = |findings: &[Value], name: &str| {
+        findings
+            .iter()
+            .find(|finding| finding["name"] == name)
+            .unwrap_or_else(|| panic!("{name}: {findings:?}"))
+            .clone()
+    };
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("our own folder");
+    let findings = look(&[]);
+    let folder = of(&findings, "folder");
+    assert!(
+        folder["good"] == false && folder["text"].as_str().is_some_and(|text| text.contains("chmod")),
+        "{folder}"
+    );
+    for name in ["open-files", "memory", "calendar", "space", "sync"] {
+        of(&findings, name);
+    }
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("our own folder");
+    wait_for("the node is well", SOON, || {
+        let findings = look(&["--addr", &addr(&node)]);
+        let is_good = |name: &str| of(&findings, name)["good"] == true;
+        (is_good("folder") && is_good("group") && is_good("clocks")).then_some(())
+    });
+    assert_eq!(std::fs::read_dir(&path).expect("our own folder").count(), 0, "it leaves nothing behind");
+    assert_eq!(run(&["doctor", "--dir", &path, "--addr", "127.0.0.1:1"]).status.code(), Some(4));
+}
+
+#[test]
+fn ping_ready_is_about_serving_not_about_answering() {
+    let mut group = Cluster::start_with(perdura());
+    group.client(group.primary()).check("SET k v", "+OK");
+    let replica = group.replica();
+    let ping = |node: &Node, ready: bool| {
+        let flags: &[&str] = if ready { &["--ready"] } else { &[] };
+        run(&[&["ping", "--addr", &addr(node)], flags].concat()).status.code()
+    };
+    for node in &group.nodes {
+        wait_for("a member is ready", SOON, || (ping(node, true) == Some(0)).then_some(()));
+    }
+    let others: Vec<usize> = (0..3).filter(|at| *at != replica).collect();
+    for at in others {
+        group.nodes[at].kill();
+    }
+    wait_for("it serves no more", SOON, || (ping(&group.nodes[replica], true) == Some(3)).then_some(()));
+    assert_eq!(ping(&group.nodes[replica], false), Some(0));
+    group.nodes[replica].kill();
+    assert_eq!(ping(&group.nodes[replica], true), Some(1));
+}
+
+#[test]
+fn start_says_in_one_line_what_the_node_is() {
+    let mut node = perdura().flag("requirepass", "hush").start();
+    let line = |node: &Node, text: &str| {
+        let log = node.log();
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let ready = line(&node, "ready to accept connections");
+    let dir = node.data().canonicalize().expect("it is there").display().to_string();
+    for part in
+        [env!("CARGO_PKG_VERSION"), "commit=", &dir, "node=1", "cluster=", "alone", &addr(&node), "yes"]
+    {
+        assert!(ready[0].contains(part), "{part} is not in {}", ready[0]);
+    }
+    let begun = line(&node, "a new log begins in");
+    assert!(begun.len() == 1 && begun[0].contains("WARN") && begun[0].contains(&dir), "{begun:?}");
+    // A folder that has a log begins none.
+    node.try_admin().expect("it runs").check("SET k v", "+OK");
+    assert!(node.terminate().success());
+    node.restart();
+    assert_eq!(line(&node, "a new log begins in").len(), 1);
+    // What the start ran again does not count.
+    let mut client = node.try_admin().expect("it runs");
+    assert_eq!(client.info("cmdstat_set"), None);
+}
+
+#[test]
+fn digest_compares_members_of_one_cluster_each_once() {
+    let (one, other) = (perdura().start(), perdura().start());
+    let digest = |nodes: &[&Node]| {
+        let addrs: Vec<String> = nodes.iter().map(|node| addr(node)).collect();
+        let flags = addrs.iter().flat_map(|addr| ["--addr", addr.as_str()]);
+        said(&run(&std::iter::once("digest").chain(flags).collect::<Vec<_>>()))
+    };
+    let (text, code) = digest(&[&one]);
+    assert!(code == Some(0) && text.contains("nothing to compare with") && !text.contains("same"), "{text}");
+    let (text, code) = digest(&[&one, &one]);
+    assert!(code == Some(2) && text.contains("the same node"), "{text}");
+    let before = one.client().info_number("perdura_last_index");
+    let (text, code) = digest(&[&one, &other]);
+    // Two lone nodes without a name have the same id as long as that follows from their addresses.
+    assert!(code == Some(4), "{text}");
+    if text.contains("only members of one cluster") {
+        assert_eq!(one.client().info_number("perdura_last_index"), before, "no mark is set for a refusal");
+    }
+}
+
+#[test]
+fn messages_of_commands_say_the_way_out() {
+    let mut node = perdura().start();
+    node.client().check("SET k v", "+OK");
+    let (place, dir) = (addr(&node), node.data().to_string_lossy().into_owned());
+    for (args, code, words) in [
+        (vec!["log", "verify", "--dir", &dir], 3, "checkpoint verify --addr"),
+        (vec!["log", "inspect", "--addr", &place, "--from", "900", "--to", "950"], 2, "the log holds 1 to "),
+        (vec!["log", "inspect", "--addr", &place, "--from", "9", "--to", "3"], 2, "is after"),
+        (vec!["log", "inspect", "--addr", &place, "--to-time", "10 minutes ago"], 0, "index"),
+        (vec!["log", "inspect", "--addr", &place, "--to-time", "soon"], 2, "10 minutes ago"),
+        (vec!["log", "compact", "--addr", &place, "--dry-run", "--json"], 0, "\"dry_run\":true"),
+        (vec!["log", "status", "--dir", "/no/such/folder"], 4, "--dir names the folder"),
+        (vec!["checkpoint", "now", "--addr", "127.0.0.1:1"], 4, "no server listens there"),
+        (vec!["status", "--addr", "127.0.0.1:1"], 4, "no server listens there"),
+    ] {
+        let (text, found) = said(&run(&args));
+        assert!(found == Some(code) && text.contains(words), "{args:?}: {found:?}: {text}");
+    }
+    assert!(node.terminate().success());
+    let (text, code) = said(&run(&["log", "inspect", "--dir", &dir, "--from", "900"]));
+    assert!(code == Some(2) && text.contains("the log holds 1 to "), "{text}");
+}

@@ -180,6 +180,21 @@ fn a_group_is_looked_at_as_the_page_says() {
     assert_eq!(handovers.len(), 1);
     let (text, code) = follow(&handovers[0], &[("10.0.0.1:6379", &addr)], "");
     assert!(code == Some(0) && text.contains("node 2 is the primary"), "{text}");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("new").to_string_lossy().into_owned();
+    let doctors = recipes("doctor");
+    assert_eq!(doctors.len(), 2);
+    for doctor in &doctors {
+        // This machine may have something to look at.
+        let (text, code) = follow(doctor, &[("10.0.0.1:6379", &addr)], &path);
+        assert!(matches!(code, Some(0 | 1)) && text.contains("sync"), "{text}");
+    }
+    let bundles = recipes("debug");
+    assert_eq!(bundles.len(), 1);
+    let file = dir.path().join("bundle").to_string_lossy().into_owned();
+    let places = [("10.0.0.1:6379", &addr[..]), ("perdura-bundle.json", &file)];
+    let (text, code) = follow(&bundles[0], &places, "");
+    assert!(code == Some(0) && text.contains("3 nodes"), "{text}");
     let help = said(&crate::operators::run(&["status", "--help"])).0;
     for code in [0, 1, 2, 4] {
         let row = PAGE.lines().find_map(|line| line.strip_prefix(&format!("| `{code}` | "))).expect("a row");

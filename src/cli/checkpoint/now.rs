@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::complain;
 use crate::cli::connection::{self, AskError, Connection, Target};
+use crate::cli::failure::{DAMAGE, UNREADABLE};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the node is asked whether it is done: BGSAVE answers at once, as Redis's does, and INFO tells the rest.
@@ -20,10 +21,19 @@ const POLL: Duration = Duration::from_millis(50);
 enum CheckpointNowError {
     #[error("{0}")]
     Ask(#[from] AskError),
-    #[error("the checkpoint failed: {0}")]
+    #[error("the checkpoint failed: {0}; the node's messages say more, and it tries again")]
     Failed(String),
-    #[error("this server knows no checkpoints")]
+    #[error("this server knows no checkpoints: it is not Perdura")]
     Unknown,
+}
+
+impl CheckpointNowError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            CheckpointNowError::Ask(_) | CheckpointNowError::Unknown => UNREADABLE,
+            CheckpointNowError::Failed(_) => DAMAGE,
+        }
+    }
 }
 
 /// What a node tells of its newest checkpoint.
@@ -40,7 +50,8 @@ pub fn command() -> Command {
         .about("Take a checkpoint of a running node and wait until it is durable")
         .long_about(
             "Take a checkpoint of a running node and wait until it is durable. The password, if there is one, comes \
-             from PERDURA_REQUIREPASS. Exit codes: 0 it is there, 1 it failed, 2 a mistake in what was asked.",
+             from PERDURA_REQUIREPASS. Exit codes: 0 it is there, 1 it failed, 2 a mistake in what was asked, 4 the node \
+             could not be asked.",
         )
         .arg(connection::addr())
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Answer with a JSON document"))
@@ -58,7 +69,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         }
         Err(error) => {
             complain(format_args!("{}: {error}", target.addr));
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }

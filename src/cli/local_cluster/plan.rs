@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
@@ -28,6 +29,7 @@ pub struct NodePlan {
     pub id: u64,
     pub port: u16,
     peer_port: u16,
+    metrics_addr: Option<SocketAddr>,
     dir: PathBuf,
     initial_cluster: String,
     /// Passed on as they are.
@@ -41,6 +43,12 @@ pub enum PlanError {
         "--base-port: {nodes} nodes from port {base} on, and their peers {PEER_PORT_OFFSET} higher, pass 65535"
     )]
     Ports { base: u16, nodes: u16 },
+    #[error("--metrics-addr: {nodes} nodes from port {base} on pass 65535")]
+    MetricsPorts { base: u16, nodes: u16 },
+    #[error(
+        "--metrics-addr: it overlaps the nodes' own ports, {base} to {last} and {PEER_PORT_OFFSET} higher"
+    )]
+    MetricsOverlap { base: u16, last: u16 },
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
@@ -50,7 +58,8 @@ pub fn command() -> Command {
         .about("Run a group of nodes on this machine, for a trial")
         .long_about(
             "Run a group of nodes on this machine, for a trial. Node N listens for clients on the base port plus N-1, \
-             for its peers 1000 higher, and keeps its data in DIR/node-N. Other flags are passed on to every node.",
+             for its peers 1000 higher, and keeps its data in DIR/node-N. With --metrics-addr node N shows its metrics at that port plus \
+             N-1. Other flags are passed on to every node.",
         )
         .arg(
             Arg::new("nodes")
@@ -76,6 +85,13 @@ pub fn command() -> Command {
                 .default_value("./data-cluster")
                 .help("Where the nodes keep their data"),
         )
+        .arg(
+            Arg::new("metrics-addr")
+                .long("metrics-addr")
+                .value_name("ADDRESS:PORT")
+                .value_parser(value_parser!(SocketAddr))
+                .help("Where node 1 serves /metrics, /healthz and /status; the others on the ports that follow"),
+        )
         .args(arguments::settings_without(&PLANNED))
 }
 
@@ -89,16 +105,18 @@ impl Plan {
         if last_peer_port > u32::from(u16::MAX) {
             return Err(PlanError::Ports { base, nodes });
         }
+        let metrics = matches.get_one::<SocketAddr>("metrics-addr").copied();
+        check_metrics(metrics, nodes, base)?;
         let mut flags = arguments::flags_of(matches);
         flags.retain(|name, _| !PLANNED.contains(name));
-        let plan = Plan::of(nodes, base, &dir, &flags);
+        let plan = Plan::of(nodes, base, metrics, &dir, &flags);
         for node in &plan.nodes {
             node.check()?;
         }
         Ok(plan)
     }
 
-    fn of(nodes: u16, base: u16, dir: &Path, flags: &Flags) -> Plan {
+    fn of(nodes: u16, base: u16, metrics: Option<SocketAddr>, dir: &Path, flags: &Flags) -> Plan {
         let members: Vec<String> = (0..nodes)
             .map(|index| format!("{}=127.0.0.1:{}", index + 1, base + PEER_PORT_OFFSET + index))
             .collect();
@@ -106,6 +124,7 @@ impl Plan {
             id: u64::from(index) + 1,
             port: base + index,
             peer_port: base + PEER_PORT_OFFSET + index,
+            metrics_addr: metrics.map(|first| SocketAddr::new(first.ip(), first.port() + index)),
             dir: dir.join(format!("node-{}", index + 1)),
             initial_cluster: members.join(","),
             flags: flags.clone(),
@@ -157,13 +176,27 @@ impl NodePlan {
     }
 
     fn planned(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let metrics = self.metrics_addr.map(|addr| ("metrics-addr", addr.to_string()));
+        let mut planned = vec![
             ("node-id", self.id.to_string()),
             ("port", self.port.to_string()),
             ("peer-addr", format!("127.0.0.1:{}", self.peer_port)),
             ("dir", self.dir.display().to_string()),
             ("initial-cluster", self.initial_cluster.clone()),
-        ]
+        ];
+        planned.extend(metrics);
+        planned
+    }
+}
+
+/// Every node's place for metrics must be its own.
+fn check_metrics(first: Option<SocketAddr>, nodes: u16, base: u16) -> Result<(), PlanError> {
+    let Some(port) = first.map(|first| first.port()) else { return Ok(()) };
+    let last = port.checked_add(nodes - 1).ok_or(PlanError::MetricsPorts { base: port, nodes })?;
+    let overlaps = |base: u16| port <= base + (nodes - 1) && base <= last;
+    match overlaps(base) || overlaps(base + PEER_PORT_OFFSET) {
+        true => Err(PlanError::MetricsOverlap { base, last: base + nodes - 1 }),
+        false => Ok(()),
     }
 }
 
@@ -201,6 +234,17 @@ mod tests {
             "--node-id=2 --port=7002 --peer-addr=127.0.0.1:8002 '--dir=/tmp/a b/node-2' \
              --initial-cluster=1=127.0.0.1:8001,2=127.0.0.1:8002,3=127.0.0.1:8003"
         );
+    }
+
+    #[test]
+    fn nodes_show_their_metrics_on_ports_that_follow() {
+        let plan = read(&["--nodes", "2", "--metrics-addr", "127.0.0.1:9100"]).expect("sound");
+        let lines: Vec<String> = plan.nodes.iter().map(|node| node.line().to_string()).collect();
+        assert!(lines[0].contains("--metrics-addr=127.0.0.1:9100"), "{lines:?}");
+        assert!(lines[1].contains("--metrics-addr=127.0.0.1:9101"), "{lines:?}");
+        for overlapping in ["127.0.0.1:7002", "127.0.0.1:8001", "127.0.0.1:65535"] {
+            assert!(read(&["--metrics-addr", overlapping]).is_err(), "{overlapping}");
+        }
     }
 
     #[test]

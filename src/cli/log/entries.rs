@@ -16,7 +16,7 @@ use super::entry::{EntryRow, write_heading};
 use super::folder::Folder;
 use super::node::{RunningNode, Sent, SentEntry};
 use super::{Failure, GOOD};
-use crate::calendar::parse_utc;
+use crate::calendar::parse_moment;
 use crate::cli::complain;
 use crate::cli::connection::Fields;
 
@@ -29,8 +29,8 @@ pub fn inspect_command() -> Command {
     Command::new("inspect").about("Show the entries: index, term, time, bytes, place, commands").args([
         index("from", "First index to show"),
         index("to", "Last index to show"),
-        moment("from-time", "Show entries of this moment (UTC) or later"),
-        moment("to-time", "Show entries before this moment (UTC)"),
+        moment("from-time", "Show entries of this moment or later: 2025-11-21T16:00 (UTC), 2025-11-21T18:00+02:00, '10 minutes ago'"),
+        moment("to-time", "Show entries before this moment"),
         commands(),
     ])
 }
@@ -57,7 +57,7 @@ fn index(name: &'static str, help: &'static str) -> Arg {
 }
 
 fn moment(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name("TIME").value_parser(parse_utc).help(help)
+    Arg::new(name).long(name).value_name("TIME").value_parser(parse_moment).help(help)
 }
 
 fn commands() -> Arg {
@@ -82,14 +82,47 @@ pub fn inspect(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure
     };
     if let Some(mut node) = RunningNode::named(matches)? {
         let (held, applied) = held_by(&mut node)?;
+        check_range((first, last), (held, applied))?;
         let mut rows = Rows::begin(matches, out)?;
         rows.show_of_node(&mut node, first.max(held), last.min(applied), choose)?;
         return Ok(GOOD);
     }
     let folder = Folder::open(matches)?;
     let view = folder.view()?;
+    check_range((first, last), (view.first_index(), view.last().index))?;
     Rows::begin(matches, out)?.show(&folder, &view, first, last, choose)?;
     Ok(GOOD)
+}
+
+/// Refuses a range of which the log holds nothing, and says which part of it is not there.
+fn check_range((first, last): (u64, u64), (held, newest): (u64, u64)) -> Result<(), Failure> {
+    if first > last {
+        return Err(Failure::Mistake(format!("--from {first} is after --to {last}")));
+    }
+    if newest < held {
+        return Err(Failure::Failed(
+            "the log holds no entry: the newest checkpoint has all that was written".to_owned(),
+        ));
+    }
+    let older = "older ones are in the checkpoints only, or in a backup (`perdura backup list`)";
+    if last < held || first > newest {
+        return Err(Failure::Mistake(format!(
+            "none of these entries is there: the log holds {held} to {newest}; {older}"
+        )));
+    }
+    if first > 0 && first < held {
+        complain(format_args!(
+            "entries {first} to {} are not there: the log holds {held} to {newest}; {older}",
+            held - 1
+        ));
+    }
+    if last < u64::MAX && last > newest {
+        complain(format_args!(
+            "entries {} to {last} are not there yet: the log holds {held} to {newest}",
+            newest + 1
+        ));
+    }
+    Ok(())
 }
 
 pub fn tail(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {

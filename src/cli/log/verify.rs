@@ -64,7 +64,11 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
     let folder = Folder::open(matches)?;
     let verdict = folder.with_sources(|sources| verify_folder(&folder.disk, sources));
-    let mut report = Report::of(&folder, folder.found(verdict)?);
+    let verdict = folder.found(verdict).map_err(|failure| match failure {
+        Failure::InUse { folder } => Failure::Verified { folder },
+        other => other,
+    });
+    let mut report = Report::of(&folder, verdict?);
     if report.sound && matches.get_flag("deep") {
         let deep = deep::verify(&folder)?;
         report.sound = deep.is_sound();

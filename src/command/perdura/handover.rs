@@ -19,6 +19,7 @@ pub(super) fn handover(shared: &Arc<Shared>, args: &Args<'_>) -> Result<Answerin
         let handed = shared.shard.handovers.ask(to).ok_or_else(busy)?;
         let handed = handed.await.map_err(|_| CommandError::other("ERR the node is ending"))?;
         let leader = handed.map_err(|error| CommandError::other(format!("ERR {error}")))?;
-        Ok(Box::new(move |reply| reply.integer(leader as i64)) as Answer)
+        let answer: Answer = Box::new(move |reply| reply.integer(leader as i64));
+        Ok(answer)
     }))
 }

@@ -11,6 +11,7 @@ mod digest;
 mod handover;
 mod log;
 mod status;
+mod support;
 
 use super::spec::{Categories, Flags, SessionCommand};
 use super::{Args, Command, CommandResult, Family, LocalContext};
@@ -63,6 +64,11 @@ pub const FAMILY: Family = Family {
                         "O(1)",
                         "Sets a mark in the log, at which every node takes a checkpoint of its own.",
                     ),
+                Command::local("messages", 2, support::messages).flags(&[ANYTIME]).docs(
+                    "0.1.0",
+                    "O(N) where N is the number of messages",
+                    "Returns the last messages of this node's process.",
+                ),
                 Command::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::WHILE_PAUSED]).docs(
                     "0.1.0",
                     "O(1)",
@@ -75,6 +81,11 @@ pub const FAMILY: Family = Family {
                         "O(1)",
                         "Returns the primary's run_id, by which a primary recognises itself.",
                     ),
+                Command::local("settings", 2, support::settings).flags(&[ANYTIME]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Returns what this node was started with, without secrets.",
+                ),
                 Command::local("status", 2, status::status).flags(&[ANYTIME]).docs(
                     "0.1.0",
                     "O(1)",
@@ -91,7 +102,7 @@ pub const FAMILY: Family = Family {
     ],
 };
 
-const HELP: [&str; 26] = [
+const HELP: [&str; 30] = [
     "PERDURA <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CHECKPOINT LIST",
     "    The checkpoints of this node.",
@@ -113,6 +124,10 @@ const HELP: [&str; 26] = [
     "    Whose log it is, what it holds and what it takes.",
     "MARK <name>",
     "    Set a mark in the log, at which every node of the group takes a checkpoint of its own.",
+    "MESSAGES",
+    "    The last messages of this node's process.",
+    "SETTINGS",
+    "    What this node was started with, without secrets.",
     "STATUS",
     "    What this node says of itself and of its group, as JSON.",
     "NOFORWARD, RUNID",

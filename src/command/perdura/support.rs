@@ -1,0 +1,22 @@
+//! PERDURA MESSAGES and PERDURA SETTINGS: what somebody who helps from afar wants to see. Neither has a client's data or a password.
+
+use crate::command::{Args, CommandResult, LocalContext};
+use crate::messages;
+use crate::protocol::reply::Reply;
+
+/// The last messages of this process, a line each.
+pub(super) fn messages(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.bulk(messages::text().as_bytes());
+    Ok(())
+}
+
+/// A map: each setting that the node was started with and that is no secret, with its text and where that came from.
+pub(super) fn settings(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let shown = &ctx.shared.config.started_with().shown;
+    reply.map(shown.len());
+    for (name, text) in shown {
+        reply.bulk(name.as_bytes());
+        reply.bulk(text.as_bytes());
+    }
+    Ok(())
+}
