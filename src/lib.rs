@@ -37,6 +37,7 @@ pub mod shard;
 pub mod shared;
 pub mod slowlog;
 pub mod space;
+pub mod sync_probe;
 pub mod torture;
 pub mod transfers;
 pub mod version;

@@ -6,7 +6,7 @@
 //! - The password reaches the children by the environment, where `ps` does not show it.
 
 mod output;
-mod plan;
+pub(super) mod plan;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -9,7 +9,9 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use perdura_proof::{Kind, parse_kinds};
 
+use super::local_cluster::plan::quoted;
 use super::{MISTAKE, arguments, complain};
+use crate::config::settings::named;
 use crate::env;
 use crate::torture::commands::Commands;
 use crate::torture::fault::{FAULTS, FaultKind, FaultSelection};
@@ -209,7 +211,30 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         clients: *required(matches, "clients"),
         keep_data: matches.get_flag("keep-data"),
         quiet: matches.get_flag("json"),
+        command: command_line(std::env::args().skip(1), seed),
     })
+}
+
+/// The line for a shell that repeats the run: with its seed, without secrets.
+fn command_line(arguments: impl Iterator<Item = String>, seed: u64) -> String {
+    let mut words = vec!["perdura".to_owned()];
+    let (mut hide_next, mut has_seed) = (false, false);
+    for word in arguments {
+        let (name, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        let is_secret = name.strip_prefix("--").and_then(named).is_some_and(|setting| setting.secret);
+        has_seed |= name == "--seed";
+        words.push(match (std::mem::take(&mut hide_next), is_secret, value) {
+            (true, ..) => "HIDDEN".to_owned(),
+            (_, true, Some(_)) => format!("{name}=HIDDEN"),
+            _ => quoted(&word),
+        });
+        hide_next = is_secret && value.is_none();
+    }
+    if !has_seed {
+        words.push(format!("--seed {seed}"));
+    }
+    words.join(" ")
 }
 
 fn required<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, name: &str) -> &'a T {
@@ -326,6 +351,15 @@ mod tests {
         assert_eq!(commands.kill.as_deref(), Some("x {node}"));
         assert!(read(&["--kill-cmd", "x"]).is_err());
         assert!(read(&["--target", "a"]).is_err());
+    }
+
+    #[test]
+    fn line_that_repeats_a_run_has_its_seed_and_no_secret() {
+        let line = |words: &[&str]| command_line(words.iter().map(|word| (*word).to_owned()), 7);
+        assert_eq!(line(&["torture", "--minutes", "1"]), "perdura torture --minutes 1 --seed 7");
+        assert_eq!(line(&["torture", "--seed=3", "--dir", "a b"]), "perdura torture --seed=3 --dir 'a b'");
+        let hidden = line(&["torture", "--requirepass", "hush", "--masterauth=hush2", "--nodes", "5"]);
+        assert_eq!(hidden, "perdura torture --requirepass HIDDEN --masterauth=HIDDEN --nodes 5 --seed 7");
     }
 
     #[test]

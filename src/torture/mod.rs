@@ -11,6 +11,7 @@
 //! Caveat: `kill -9` takes a process away, not a machine. What the operating system has taken over survives; only the network
 //! is made to forget (see [`fleet::Fleet::kill`]). Lying disks and lost page caches are the simulator's part.
 
+mod about;
 mod availability;
 pub mod commands;
 mod connection;
@@ -22,6 +23,8 @@ mod load;
 mod monitor;
 mod nemesis;
 mod operator;
+mod pauses;
+mod place;
 mod process;
 mod progress;
 mod report;
@@ -69,6 +72,8 @@ pub struct Options {
     pub keep_data: bool,
     /// Show nothing while it goes on.
     pub quiet: bool,
+    /// The line for a shell that repeats it, without secrets.
+    pub command: String,
 }
 
 /// Why there is no result.

@@ -7,6 +7,7 @@
 
 mod charts;
 mod page;
+mod repeat;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -15,12 +15,15 @@ use super::fleet::Fleet;
 use super::load::{Load, LoadPlan};
 use super::monitor::View;
 use super::nemesis::{Nemesis, Trouble};
+use super::pauses;
+use super::place::Place;
 use super::progress::Progress;
 use super::report;
 use super::series::{Latency, Series};
 use super::summary::{self, CheckLine, Operations, Settings, Skipped, Summary, Verdict};
 use super::{Options, System, TortureError, digests, operator};
 use crate::env::Clock;
+use crate::version;
 
 /// How long nodes may take to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -83,6 +86,8 @@ pub fn run(options: &Options) -> Result<Summary, TortureError> {
         faults: nemesis.records.len(),
         failovers: nemesis.load.view.failovers(),
         outages: summary::outages(&nemesis.records),
+        never_came: summary::never_came(&nemesis.records, &options.faults, &skipped),
+        worst_pause: pauses::worst(&history, options.clients, length_us),
         skipped,
     };
     let series = Series::of(&history, length_us);
@@ -160,7 +165,9 @@ async fn settings(options: &Options, fleet: &Fleet, faults: &[FaultKind]) -> Set
         rate: options.rate,
         clients: options.clients,
         link_delay_ms: link_delay.as_millis() as u64,
-        harness_version: env!("CARGO_PKG_VERSION"),
+        harness_version: version::TEXT,
+        command: options.command.clone(),
+        place: Place::of(&options.dir),
     }
 }
 
@@ -169,7 +176,8 @@ async fn system_name(address: &str) -> String {
     for _ in 0..READY_LIMIT.as_millis() / POLL.as_millis() {
         if let Ok(info) = ask_once(address, &["INFO", "server"], ANSWER_LIMIT).await {
             if let Some(version) = info_field(&info, "perdura_version") {
-                return format!("Perdura {version}");
+                let commit = info_field(&info, "perdura_commit").map(|commit| format!(" ({commit})"));
+                return format!("Perdura {version}{}", commit.unwrap_or_default());
             }
             if let Some(version) = info_field(&info, "redis_version") {
                 return format!("Redis {version}");

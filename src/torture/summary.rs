@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::fault::{FAULTS, FaultInfo, FaultKind};
 use super::nemesis::{FaultRecord, Trouble};
+use super::pauses::Pause;
+use super::place::Place;
 use super::series::{Latency, quantile};
 
 /// Explanations of a check that a terminal shows.
@@ -59,7 +62,11 @@ pub struct Settings {
     pub rate: u32,
     pub clients: u32,
     pub link_delay_ms: u64,
+    /// Release and commit of the harness.
     pub harness_version: &'static str,
+    /// What repeats the run.
+    pub command: String,
+    pub place: Place,
 }
 
 /// How many operations ended how.
@@ -108,6 +115,26 @@ pub struct Summary {
     pub failovers: u32,
     pub outages: Vec<Outage>,
     pub skipped: Vec<Skipped>,
+    /// Faults that the run says nothing about.
+    pub never_came: Vec<Skipped>,
+    /// The longest time that one client was not served.
+    pub worst_pause: Option<Pause>,
+}
+
+/// Faults of which there is no record, with the reason: they could not be had, were not asked for, or there was no time.
+pub fn never_came(records: &[FaultRecord], asked: &[FaultKind], skipped: &[Skipped]) -> Vec<Skipped> {
+    let is_skipped = |name: &str| skipped.iter().any(|skipped| skipped.faults.contains(&name));
+    let came = |kind: FaultKind| records.iter().any(|record| record.kind == kind);
+    let of = |why: &str, pick: &dyn Fn(&FaultInfo) -> bool| {
+        let left = FAULTS.iter().filter(|info| !came(info.kind) && !is_skipped(info.name) && pick(info));
+        Skipped { faults: left.map(|info| info.name).collect(), why: why.to_owned() }
+    };
+    let asked_for = |info: &FaultInfo| asked.contains(&info.kind);
+    let mut never = skipped.to_vec();
+    never.push(of("there was no time for it", &asked_for));
+    never.push(of("not asked for", &|info| !asked_for(info)));
+    never.retain(|never| !never.faults.is_empty());
+    never
 }
 
 /// The outages by kind, in the order of the list of faults.
@@ -268,9 +295,13 @@ impl fmt::Display for Summary {
             self.operations.acknowledged,
             self.operations.in_doubt,
         )?;
-        for skipped in &self.skipped {
-            writeln!(f, "skipped: {}: {}", skipped.faults.join(", "), skipped.why)?;
+        for never in &self.never_came {
+            writeln!(f, "never came: {}: {}", never.faults.join(", "), never.why)?;
         }
+        if let Some(Pause { client, from_s, ms }) = self.worst_pause {
+            writeln!(f, "worst pause of a client: {ms:.0} ms (client {client}, at {from_s:.1} s)")?;
+        }
+        writeln!(f, "to repeat it: {}", settings.command)?;
         writeln!(f, "\n{:<32} {:<12} {:>9}  scope", "check", "", "findings")?;
         for check in &self.checks {
             let CheckLine { name, status, findings, scope, .. } = check;
@@ -300,7 +331,6 @@ mod tests {
     use perdura_proof::{Check, Finding, Report, Unchecked};
 
     use super::*;
-    use crate::torture::fault::FaultKind;
 
     fn check(name: &str, findings: u64) -> Check {
         Check { name: name.to_owned(), operations: 5, objects: 2, steps: 0, findings }
@@ -354,8 +384,20 @@ mod tests {
     }
 
     #[test]
-    fn outages_are_told_by_kind() {
-        let record = |kind, unavailable_us| FaultRecord {
+    fn faults_that_never_came_have_a_reason() {
+        let skipped = vec![Skipped { faults: vec!["full-disk"], why: "it needs root".to_owned() }];
+        let asked = [FaultKind::KillPrimary, FaultKind::KillAll];
+        let never = never_came(&[record(FaultKind::KillPrimary, 1)], &asked, &skipped);
+        let told: Vec<_> = never.iter().map(|never| (never.why.as_str(), never.faults.len())).collect();
+        assert_eq!(
+            told,
+            [("it needs root", 1), ("there was no time for it", 1), ("not asked for", FAULTS.len() - 3)]
+        );
+        assert_eq!(never[1].faults, ["kill-all"]);
+    }
+
+    fn record(kind: FaultKind, unavailable_us: u64) -> FaultRecord {
+        FaultRecord {
             number: 1,
             kind,
             nodes: Vec::new(),
@@ -367,7 +409,11 @@ mod tests {
             unavailable_us,
             served_after_end_us: None,
             notes: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn outages_are_told_by_kind() {
         let records = [record(FaultKind::KillPrimary, 1000), record(FaultKind::KillPrimary, 3000)];
         let expected = Outage { fault: "kill-primary", times: 2, p50_ms: 1.0, p99_ms: 3.0, max_ms: 3.0 };
         assert_eq!(outages(&records), [expected]);

@@ -1,20 +1,14 @@
 //! The disk of the data folder, and the folder itself.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::cli::log::bytes_text;
 use crate::data_folder;
-use crate::env::Clock;
+use crate::sync_probe::{self, SyncTimes};
 
-/// Syncs that are measured, and how long that may take.
-const SYNCS: usize = 200;
-const MEASURE_US: u64 = 3_000_000;
-/// One write: what an unloaded SET costs.
-const WRITE_BYTES: usize = 4096;
 /// Above this 99th percentile writes are felt to be slow; above ten times that elections come of it.
 const SLOW_US: u64 = 10_000;
 /// No disk is that fast: nothing is synced at all.
@@ -102,9 +96,8 @@ fn file_system(place: &Path) -> Option<Finding> {
 
 /// How long the disk takes to have a small write for good.
 fn sync(place: &Path) -> Finding {
-    let mut took_us = match measure(place) {
-        Ok(took_us) if !took_us.is_empty() => took_us,
-        Ok(_) => return Finding::look("sync", "the disk could not be measured".to_owned()),
+    let SyncTimes { writes, p50_us: p50, p99_us: p99 } = match sync_probe::measure(place) {
+        Ok(times) => times,
         Err(error) => {
             return Finding::look(
                 "sync",
@@ -112,13 +105,11 @@ fn sync(place: &Path) -> Finding {
             );
         }
     };
-    took_us.sort_unstable();
-    let (p50, p99) = (took_us[took_us.len() / 2], took_us[took_us.len() * 99 / 100]);
     let ms = |us: u64| us as f64 / 1000.0;
     let text = format!(
         "a write of 4 KiB is on the disk after {:.2} ms (median of {}), {:.2} ms (p99)",
         ms(p50),
-        took_us.len(),
+        writes,
         ms(p99)
     );
     if p50 < TOO_QUICK_US {
@@ -136,34 +127,4 @@ fn sync(place: &Path) -> Finding {
         );
     }
     Finding::good("sync", text)
-}
-
-/// Microseconds that each of some synced writes took.
-fn measure(place: &Path) -> io::Result<Vec<u64>> {
-    let clock = Clock::system();
-    let path = place.join(format!(".perdura-doctor-{}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .custom_flags(libc::O_DSYNC)
-        .mode(0o600)
-        .open(&path)?;
-    // Its name goes at once: nothing is left behind, whatever comes.
-    fs::remove_file(&path)?;
-    let began_us = now_us(&clock);
-    let mut took_us = Vec::new();
-    while took_us.len() < SYNCS && now_us(&clock) - began_us < MEASURE_US {
-        let before_us = now_us(&clock);
-        write(&mut file)?;
-        took_us.push(now_us(&clock) - before_us);
-    }
-    Ok(took_us)
-}
-
-fn now_us(clock: &Clock) -> u64 {
-    clock.monotonic_ns() / 1000
-}
-
-fn write(file: &mut File) -> io::Result<()> {
-    file.write_all(&[0x5a; WRITE_BYTES])
 }

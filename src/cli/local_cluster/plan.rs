@@ -206,7 +206,8 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     arguments::environment().filter(move |(name, _)| !planned.contains(name))
 }
 
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it.
+pub(in crate::cli) fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,@%+".contains(&byte);
     if word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -3,7 +3,9 @@
 //! Everything that did not come from this program's own constants is escaped.
 
 use super::charts::{self, duration_text};
+use super::repeat;
 use crate::calendar::minute_text;
+use crate::torture::about;
 use crate::torture::fault::FAULTS;
 use crate::torture::nemesis::FaultRecord;
 use crate::torture::series::{Latency, Series};
@@ -44,6 +46,8 @@ pub fn page(summary: &Summary, faults: &[FaultRecord], series: &Series) -> Strin
         curves(series, faults),
         outages(summary, faults),
         fault_list(faults),
+        repeat::never_came(summary),
+        repeat::how(summary),
         settings(summary),
     ];
     format!(
@@ -85,6 +89,7 @@ fn header(summary: &Summary) -> String {
         ("operations per second", format!("{:.0}", summary.operations_per_second)),
         ("median of the write latency", duration_text(summary.write_latency.p50_us as f64)),
         ("longest time without writes", duration_text(worst * 1000.0)),
+        ("worst client's pause", duration_text(summary.worst_pause.map_or(0.0, |pause| pause.ms * 1000.0))),
     ];
     let tiles: String = tiles
         .iter()
@@ -120,12 +125,13 @@ fn checks(lines: &[CheckLine]) -> String {
     let row = |line: &CheckLine| {
         format!(
             "<tr><td>{}</td><td><span class=\"status {}\">{}</span></td><td class=\"number\">{}</td>\
-             <td>{}</td></tr>\n{}",
+             <td>{}</td></tr>\n{}{}",
             escape(&line.name),
             status_class(line.status),
             line.status.text(),
             grouped(line.findings),
             escape(&line.scope),
+            meaning(&line.name),
             explanations(line),
         )
     };
@@ -134,6 +140,17 @@ fn checks(lines: &[CheckLine]) -> String {
         "<section>\n<h2>Checks</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>check</th><th>result</th>\
          <th class=\"number\">findings</th><th>looked at</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n"
     )
+}
+
+/// What the check proves, and what it can't see.
+fn meaning(check: &str) -> String {
+    let row = |about: about::About| {
+        let (proves, blind) = (escape(about.proves), escape(about.blind));
+        format!(
+            "<tr class=\"details\"><td colspan=\"4\"><p>Proves: {proves}.</p><p>Can't see: {blind}.</p></td></tr>\n"
+        )
+    };
+    about::of(check).map(row).unwrap_or_default()
 }
 
 /// The first few, and the others folded up.
@@ -238,8 +255,6 @@ fn fault_list(faults: &[FaultRecord]) -> String {
 
 fn settings(summary: &Summary) -> String {
     let settings = &summary.settings;
-    let skipped: Vec<String> =
-        summary.skipped.iter().map(|skip| format!("{}: {}", skip.faults.join(", "), skip.why)).collect();
     let operations = &summary.operations;
     let rows = [
         ("system", settings.system.clone()),
@@ -247,7 +262,6 @@ fn settings(summary: &Summary) -> String {
         ("seed", settings.seed.to_string()),
         ("length", clock_words(summary.seconds)),
         ("faults", settings.faults.join(", ")),
-        ("faults that could not be had", skipped.join("; ")),
         ("workloads", settings.workloads.join(", ")),
         ("clients", format!("{}, {} operations a second together", settings.clients, settings.rate)),
         ("delay of the links between nodes, each way", format!("{} ms", settings.link_delay_ms)),

@@ -1,7 +1,9 @@
 use super::*;
 use crate::torture::fault::FaultKind;
+use crate::torture::pauses::Pause;
+use crate::torture::place::Place;
 use crate::torture::series::Point;
-use crate::torture::summary::{Operations, Settings, outages};
+use crate::torture::summary::{Operations, Settings, Skipped, outages};
 
 fn summary(faults: &[FaultRecord]) -> Summary {
     Summary {
@@ -20,6 +22,8 @@ fn summary(faults: &[FaultRecord]) -> Summary {
             clients: 2,
             link_delay_ms: 1,
             harness_version: "0",
+            command: "perdura torture --seed 7 '--dir=<a>'".to_owned(),
+            place: Place { cores: 2, ..Place::default() },
         },
         checks: vec![CheckLine {
             name: "durability".to_owned(),
@@ -36,6 +40,8 @@ fn summary(faults: &[FaultRecord]) -> Summary {
         failovers: 0,
         outages: outages(faults),
         skipped: Vec::new(),
+        never_came: vec![Skipped { faults: vec!["full-disk"], why: "it needs <root>".to_owned() }],
+        worst_pause: Some(Pause { client: 1, from_s: 1.5, ms: 900.0 }),
     }
 }
 
