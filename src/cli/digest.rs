@@ -246,7 +246,7 @@ impl Node {
         match told.state.as_str() {
             "writing" => format!("{}: its checkpoint is not written yet", self.addr),
             _ => format!(
-                "{}: it has not come to the mark; it lags (it has applied entry {}): wait until `perdura status` shows no lag, or give it more --timeout",
+                "{}: it has not come to the mark; it lags, or is of another group (it has applied entry {}): look at `perdura status`, or give it more --timeout",
                 self.addr, told.applied
             ),
         }

@@ -15,6 +15,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Node ports, and peer ports 1000 higher.
 const NODES: u16 = 3;
+/// From a node's port to that of its metrics.
+const METRICS: u16 = 2000;
 
 fn run(args: &[&str]) -> Output {
     Command::new(PERDURA).args(args).env_remove("PERDURA_CONFIG").output().expect("the program can be run")
@@ -77,10 +79,7 @@ impl LocalCluster {
     fn start() -> LocalCluster {
         let dir = TempDir::new().expect("a temporary folder");
         let base = base_port();
-        let metrics = wait_for("ports for metrics", LIMIT, || {
-            let first = free_port();
-            (0..NODES).all(|node| is_free(first + node)).then_some(first)
-        });
+        let metrics = base + METRICS;
         let mut command = Command::new(PERDURA);
         command.args(["local-cluster", "--nodes", &NODES.to_string(), "--base-port", &base.to_string()]);
         command.args(["--metrics-addr", &format!("127.0.0.1:{metrics}")]);
@@ -119,7 +118,8 @@ fn is_free(port: u16) -> bool {
 fn base_port() -> u16 {
     wait_for("ports for a cluster", LIMIT, || {
         let base = free_port();
-        (0..NODES).all(|node| is_free(base + node) && is_free(base + 1000 + node)).then_some(base)
+        let all_free = |from: u16| (0..NODES).all(|node| is_free(from + node));
+        (all_free(base) && all_free(base + 1000) && all_free(base + METRICS)).then_some(base)
     })
 }
 

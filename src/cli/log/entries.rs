@@ -94,33 +94,26 @@ pub fn inspect(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure
     Ok(GOOD)
 }
 
-/// Refuses a range of which the log holds nothing, and says which part of it is not there.
+/// Refuses a range of which the log holds nothing, and says which part of one is not there.
 fn check_range((first, last): (u64, u64), (held, newest): (u64, u64)) -> Result<(), Failure> {
+    let older = "older ones are in the checkpoints only, or in a backup (`perdura backup list`)";
+    let holds = match newest < held {
+        true => "the log holds no entry: the newest checkpoint has all that was written".to_owned(),
+        false => format!("the log holds {held} to {newest}; {older}"),
+    };
+    let (names_first, names_last) = (first > 0, last < u64::MAX);
     if first > last {
         return Err(Failure::Mistake(format!("--from {first} is after --to {last}")));
     }
+    if (names_first || names_last) && (newest < held || last < held || first > newest) {
+        return Err(Failure::Mistake(format!("none of these entries is there: {holds}")));
+    }
     if newest < held {
-        return Err(Failure::Failed(
-            "the log holds no entry: the newest checkpoint has all that was written".to_owned(),
-        ));
-    }
-    let older = "older ones are in the checkpoints only, or in a backup (`perdura backup list`)";
-    if last < held || first > newest {
-        return Err(Failure::Mistake(format!(
-            "none of these entries is there: the log holds {held} to {newest}; {older}"
-        )));
-    }
-    if first > 0 && first < held {
-        complain(format_args!(
-            "entries {first} to {} are not there: the log holds {held} to {newest}; {older}",
-            held - 1
-        ));
-    }
-    if last < u64::MAX && last > newest {
-        complain(format_args!(
-            "entries {} to {last} are not there yet: the log holds {held} to {newest}",
-            newest + 1
-        ));
+        complain(holds);
+    } else if names_first && first < held {
+        complain(format_args!("entries {first} to {} are not there: {holds}", held - 1));
+    } else if names_last && last > newest {
+        complain(format_args!("entries {} to {last} are not there yet: {holds}", newest + 1));
     }
     Ok(())
 }

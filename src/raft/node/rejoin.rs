@@ -71,7 +71,7 @@ use super::{Node, others_of};
 use crate::planted::{self, Bug};
 use crate::raft::cluster::{Cluster, ClusterId};
 use crate::raft::frame::{Account, Frame, Memory};
-use crate::raft::identity::NodeId;
+use crate::raft::identity::{Identity, NodeId};
 use crate::raft::memo::{LogEnd, Trust};
 use crate::raft::outbox::Outbound;
 
@@ -168,13 +168,11 @@ impl<D: Disk> Node<D> {
     pub(super) fn tick_standing(&mut self) {
         if let Standing::Silent { accounts, ticks, .. } = &mut self.standing {
             *ticks += 1;
-            if *ticks == PATIENCE_TICKS {
-                tracing::warn!("this node's log is new: it waits until all other members know");
-            }
-            if *ticks % WARNING_TICKS == PATIENCE_TICKS
-                && let Some(obstacle) = obstacle(accounts, self.config.identity.members.len())
-            {
-                tracing::error!("this node's log is new, and it does not join: {obstacle}");
+            if *ticks % WARNING_TICKS == PATIENCE_TICKS {
+                warn_of_unheard(&self.config.identity, accounts);
+                if let Some(obstacle) = obstacle(accounts, self.config.identity.members.len()) {
+                    tracing::error!("this node's log is new, and it does not join: {obstacle}");
+                }
             }
         }
         self.settle_standing();
@@ -331,7 +329,9 @@ impl<D: Disk> Node<D> {
         let term = accounts.values().map(|account| account.term).fold(0, u64::max);
         let until = accounts.values().map(|account| account.end).max().unwrap_or_default();
         let cluster = accounts.values().map(|account| account.cluster).find(|cluster| !cluster.id.is_none());
+        let members: Vec<NodeId> = accounts.keys().copied().collect();
         tracing::info!(
+            ?members,
             term,
             until_term = until.term,
             until_index = until.index,
@@ -345,6 +345,17 @@ impl<D: Disk> Node<D> {
         }
         self.raw.mut_store().set_trust(Trust::Until(until));
         self.standing = Standing::Learning { until };
+    }
+}
+
+/// Names the members that have not answered a node with a new log.
+fn warn_of_unheard(identity: &Identity, accounts: &BTreeMap<NodeId, Account>) {
+    let unheard: Vec<NodeId> = others_of(identity).filter(|id| !accounts.contains_key(id)).collect();
+    if !unheard.is_empty() {
+        tracing::warn!(
+            ?unheard,
+            "this node's log is new: it waits until all other members know; start those that are not heard, or look at the network"
+        );
     }
 }
 
