@@ -1,5 +1,5 @@
-//! The last messages of this process, kept in memory: for an operator who has the node at hand and not its standard error, and for a
-//! bug report.
+//! The last messages of this process, kept in memory: for an operator without access to its standard error, and for a bug
+//! report.
 //!
 //! Messages never hold a client's data or a password: see `logging`.
 

@@ -79,7 +79,7 @@ pub struct NodeReport {
     pub backup: Option<BackupReport>,
     /// The group, this node included; one member where it runs alone.
     pub members: Vec<MemberReport>,
-    /// What somebody should look at.
+    /// What an operator should look at.
     pub warnings: Vec<Warning>,
 }
 

@@ -341,7 +341,7 @@ impl Session {
         }
         if !primary && !shard.has_caught_up() {
             // The primary's answer would be newer than this node's next one.
-            return self.answer_here(line, |reply| reply.error(CATCHING_UP));
+            return self.refuse_here(line, CATCHING_UP);
         }
         if line.forwarded > 0 {
             return Verdict::Wait;
@@ -356,7 +356,7 @@ impl Session {
         if !primary && !shard.has_caught_up() {
             // All data is being replaced: who has the lock knows.
             drop(view);
-            return self.answer_here(line, |reply| reply.error(CATCHING_UP));
+            return self.refuse_here(line, CATCHING_UP);
         }
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let stamp_ms = shard.stamp_ms();
@@ -383,7 +383,10 @@ impl Session {
         if is_cut {
             line.out.truncate(start);
             match self.shared.shard.output_bounds.refusal() {
-                Some(refusal) => Reply::new(&mut line.out, self.client.resp).error(&refusal),
+                Some(refusal) => {
+                    self.shared.metrics.error(refusal.split(' ').next().unwrap_or_default());
+                    Reply::new(&mut line.out, self.client.resp).error(&refusal);
+                }
                 None => line.is_cut = true,
             }
         }
@@ -440,7 +443,7 @@ impl Session {
         };
         let timeout_ms = (blocking.check)(args).and_then(|()| blocking.timeout_ms(args));
         match timeout_ms {
-            Err(error) => self.answer_here(line, |reply| reply.error(&error.to_string())),
+            Err(error) => self.refuse_here(line, &error.to_string()),
             Ok(timeout_ms) => self.propose_blocking(command, timeout_ms, args, line),
         }
     }
@@ -501,7 +504,7 @@ impl Session {
     /// Lets a command of the server's own be logged for the client.
     fn enqueue_own(&mut self, line: &mut Line, args: &Args<'_>) -> Verdict {
         let Some(Row { command, .. }) = lookup(args[0]) else {
-            return self.answer_here(line, |reply| reply.error(&unknown_command(args)));
+            return self.refuse_here(line, &unknown_command(args));
         };
         self.enqueue(line, args, |bytes| Work::Write { bytes, command, argc: args.len() as u32 })
     }
@@ -516,6 +519,26 @@ impl Session {
         }
         self.answer(line, write);
         Verdict::Taken
+    }
+
+    /// Answers an error that no handler has returned, and counts it.
+    pub(super) fn refuse(&mut self, line: &mut Line, error: &str) {
+        self.count_error(error);
+        self.answer(line, |reply| reply.error(error));
+    }
+
+    /// As [`refuse`](Self::refuse), once what went to the primary is answered.
+    pub(super) fn refuse_here(&mut self, line: &mut Line, error: &str) -> Verdict {
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        self.refuse(line, error);
+        Verdict::Taken
+    }
+
+    /// Counts an error reply by its first word.
+    pub fn count_error(&self, error: &str) {
+        self.shared.metrics.error(error.split(' ').next().unwrap_or_default());
     }
 
     /// Answers now, or behind what is pending.

@@ -114,7 +114,7 @@ fn set_tables(options: &mut Options, tables: &BlockBasedOptions) {
 fn log(level: LogLevel, message: &str) {
     match level {
         LogLevel::Error | LogLevel::Fatal => tracing::error!("RocksDB: {message}"),
-        // What it warns of is its own housekeeping: nothing that somebody has to do.
+        // What it warns of is its own housekeeping: an operator has nothing to do.
         LogLevel::Warn | LogLevel::Debug | LogLevel::Info | LogLevel::Header => {
             tracing::debug!("RocksDB: {message}")
         }

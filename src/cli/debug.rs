@@ -30,7 +30,7 @@ use crate::version;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  the file is written, and has everything
-  1  the file is written; what is missing is told, and in it
+  1  the file is written; it and the messages say what is missing
   2  a mistake in what was asked
   4  the file can't be written";
 

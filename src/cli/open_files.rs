@@ -23,10 +23,10 @@ pub struct TooFewFiles {
     needed: u64,
 }
 
-/// Clients where nobody says otherwise.
+/// The default of --maxclients.
 pub const USUAL_CLIENTS: u64 = 10_000;
 
-/// Files that so many clients may need, which take `each`.
+/// Files that this number of clients may need, which take `each`.
 pub fn wanted(clients: u64, each: u64) -> u64 {
     clients.saturating_mul(each).saturating_add(OTHER_FILES)
 }

@@ -1,5 +1,5 @@
-//! The endpoint of `--metrics-addr`: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well, `/status` for
-//! programs that show how the node is.
+//! The endpoint of `--metrics-addr`: `/metrics` for Prometheus, `/healthz` for supervisors, `/status` for programs that
+//! show how the node is.
 //!
 //! - It has a thread and a runtime of its own: a scrape delays no client, and a busy worker delays no health check.
 //! - It speaks to whoever can connect, with no password: bind it where only the monitoring reaches it.

@@ -1,12 +1,13 @@
-//! What a node would have somebody look at. Each warning has a short fixed name, for scripts, and a sentence that says what to do.
+//! What an operator should look at. Each warning has a short fixed name, for scripts, and a sentence that says what to do.
 
 use serde::{Deserialize, Serialize};
 
 use super::{NodeReport, State};
 use crate::shared::Shared;
 
-/// Below this share of the disk its free space is low.
+/// Below this share of the disk its free space is low, if a data folder that doubles would not fit, or one of this size.
 const LOW_DISK_PERCENT: u64 = 5;
+const SMALL_FOLDER_BYTES: u64 = 1 << 30;
 /// Above this share of its limit memory is nearly full.
 const HIGH_MEMORY_PERCENT: u64 = 90;
 /// A backup that lags more than this does not keep up.
@@ -63,7 +64,8 @@ fn disk(report: &NodeReport) -> Option<Warning> {
         let text = "the disk is full, writes are refused: make space on the file system of --dir, outside the data folder";
         return Some(Warning::new("disk-full", text.to_owned()));
     }
-    let is_low = disk.free_bytes < disk.total_bytes / 100 * LOW_DISK_PERCENT;
+    let growth = disk.used_bytes().max(SMALL_FOLDER_BYTES);
+    let is_low = disk.free_bytes < growth.min(disk.total_bytes / 100 * LOW_DISK_PERCENT);
     is_low.then(|| {
         let (free, total) = (disk.free_bytes, disk.total_bytes);
         Warning::new(

@@ -176,7 +176,7 @@ impl Driver {
         Ok(())
     }
 
-    /// In one line, for whoever reads the messages of several nodes, or of several starts.
+    /// In one line, for readers of the messages of several nodes, or of several starts.
     fn say_what_it_is(&self, config: &Config) {
         let members: Vec<String> =
             config.members.iter().map(|member| format!("{}={}", member.id, member.peer_addr)).collect();

@@ -40,7 +40,7 @@ impl Session {
     pub(super) fn mark(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         if args[2].len() > MAX_MARK_BYTES {
             let error = format!("ERR a mark's name has at most {MAX_MARK_BYTES} bytes");
-            return self.answer_here(line, |reply| reply.error(&error));
+            return self.refuse_here(line, &error);
         }
         if !self.shared.shard.is_primary() {
             return self.forward_or_refuse(line);

@@ -89,10 +89,8 @@ impl Session {
         }
         let Some(wait) = self.ack_wait.take() else { return self.run_local(command, args, line) };
         match wait.unblocked {
-            Some(true) => self.answer_here(line, |reply| reply.error(UNBLOCKED_BY_CLIENT)),
-            None if wait.epoch != self.shared.shard.leadership_epoch() => {
-                self.answer_here(line, |reply| reply.error(UNBLOCKED))
-            }
+            Some(true) => self.refuse_here(line, UNBLOCKED_BY_CLIENT),
+            None if wait.epoch != self.shared.shard.leadership_epoch() => self.refuse_here(line, UNBLOCKED),
             Some(false) | None => self.run_local(command, args, line),
         }
     }

@@ -39,7 +39,7 @@ impl Session {
         if self.must_forward() {
             return Verdict::Forward(Forward::Request);
         }
-        self.answer(line, |reply| reply.error(DID_NOT_HAPPEN));
+        self.refuse(line, DID_NOT_HAPPEN);
         Verdict::Taken
     }
 

@@ -125,7 +125,7 @@ impl Session {
             return Verdict::Wait;
         }
         if self.client.transaction.is_some() {
-            self.answer(line, |reply| reply.error("ERR MULTI calls can not be nested"));
+            self.refuse(line, "ERR MULTI calls can not be nested");
         } else {
             self.client.transaction = Some(Transaction::default());
             self.answer(line, |reply| reply.ok());
@@ -137,19 +137,19 @@ impl Session {
         let Some(transaction) = &mut self.client.transaction else { return Verdict::Taken };
         if command.flags.contains(Flags::NO_MULTI) {
             transaction.broken = true;
-            self.answer(line, |reply| reply.error("ERR Command not allowed inside a transaction"));
+            self.refuse(line, "ERR Command not allowed inside a transaction");
             return Verdict::Taken;
         }
         if let Some(refusal) = self.shared.memory_refusal(command, args) {
             transaction.broken = true;
-            self.answer(line, |reply| reply.error(&refusal));
+            self.refuse(line, &refusal);
             return Verdict::Taken;
         }
         transaction.bytes += queued_bytes(args);
         if transaction.bytes > MAX_TRANSACTION_BYTES {
             transaction.broken = true;
             transaction.queued.clear();
-            self.answer(line, |reply| reply.error("ERR the transaction is too large"));
+            self.refuse(line, "ERR the transaction is too large");
             return Verdict::Taken;
         }
         let owned = args.iter().map(|arg| Box::from(*arg)).collect();
@@ -160,10 +160,13 @@ impl Session {
 
     pub(super) fn exec(&mut self, line: &mut Line) -> Verdict {
         let Some(transaction) = &self.client.transaction else {
-            return self.answer_here(line, |reply| reply.error("ERR EXEC without MULTI"));
+            return self.refuse_here(line, "ERR EXEC without MULTI");
         };
         if transaction.broken {
             const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+            if line.forwarded == 0 {
+                self.count_error(ABORTED);
+            }
             return self.end_transaction(line, |reply| reply.error(ABORTED));
         }
         let route = Route::of(&transaction.queued);
@@ -188,7 +191,7 @@ impl Session {
                 return Verdict::Forward(Forward::Transaction);
             }
             self.client.transaction = None;
-            return self.answer_here(line, |reply| reply.error(DID_NOT_HAPPEN));
+            return self.refuse_here(line, DID_NOT_HAPPEN);
         }
         if line.forwarded > 0 {
             return Verdict::Wait;
@@ -409,7 +412,7 @@ impl Session {
 
     pub(super) fn discard(&mut self, line: &mut Line) -> Verdict {
         if self.client.transaction.is_none() {
-            return self.answer_here(line, |reply| reply.error("ERR DISCARD without MULTI"));
+            return self.refuse_here(line, "ERR DISCARD without MULTI");
         }
         self.end_transaction(line, |reply| reply.ok())
     }
@@ -433,7 +436,7 @@ impl Session {
 
     pub(super) fn watch(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         if self.client.transaction.is_some() {
-            return self.answer_here(line, |reply| reply.error("ERR WATCH inside MULTI is not allowed"));
+            return self.refuse_here(line, "ERR WATCH inside MULTI is not allowed");
         }
         let shard = &self.shared.shard;
         let epoch = shard.leadership_epoch();

@@ -18,7 +18,7 @@ use crate::raft::status::{NodeStatus, Role};
 
 /// A successor that lacks more entries than this is not asked to lead: writes would be refused while it is sent them.
 const MAX_LAG_ENTRIES: u64 = 10_000;
-/// How long nobody may be known to lead before the wish is answered that this is so.
+/// After this time without a known leader the wish is answered that the outcome is in doubt.
 const PATIENCE_MS: u64 = 10_000;
 
 /// Why the leadership was not handed over.

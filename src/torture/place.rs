@@ -1,4 +1,4 @@
-//! Where a run took place: what somebody needs to know to compare its figures with another's, or to repeat it.
+//! Where a run took place: what a reader needs to compare its figures with another's, or to repeat it.
 
 use std::path::Path;
 

@@ -78,7 +78,7 @@ pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
             if may_cut(matches, &plan)? { cut_folder(matches, &folder, plan)? } else { plan }
         }
     };
-    // Where there was nothing to drop, nobody was asked: that is the truth of both.
+    // Where there was nothing to drop there was no question: plan and deed are the same.
     cut.dry_run = matches.get_flag("dry-run") || cut.dry_run && cut.first_index > cut.first_index_before;
     if matches.get_flag("json") {
         write_json(out, &cut)?

@@ -1,4 +1,4 @@
-//! PERDURA MESSAGES and PERDURA SETTINGS: what somebody who helps from afar wants to see. Neither has a client's data or a password.
+//! PERDURA MESSAGES and PERDURA SETTINGS: what a supporter without access to the machine needs. Neither has a client's data or a password.
 
 use crate::command::{Args, CommandResult, LocalContext};
 use crate::messages;
