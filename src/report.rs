@@ -151,6 +151,8 @@ pub struct BackupReport {
     pub shipped_index: u64,
     pub checkpoint_index: u64,
     pub missing_pieces: u64,
+    /// Entries that the backup lacks and the log has no more.
+    pub gap_entries: u64,
     pub failures: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -174,6 +176,9 @@ pub struct MemberReport {
     /// On the primary: it was heard within the last election timeout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_active: Option<bool>,
+    /// For how long this node has not heard it: the primary of each member, a replica of the primary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_ms: Option<u64>,
 }
 
 impl NodeReport {
@@ -194,9 +199,7 @@ impl NodeReport {
             run_id: shared.run_id.clone(),
             uptime_s: shared.metrics.uptime_s(),
             state,
-            takes_writes: state == State::Primary
-                && has_majority(&status, config)
-                && !status.log_space.is_short,
+            takes_writes: state == State::Primary && has_majority(&status, config) && !shard.refuses_writes(),
             leader_id: status.leader_id,
             term: status.term,
             first_index: status.first_index,
@@ -256,6 +259,10 @@ fn members(config: &Config, status: &Status) -> Vec<MemberReport> {
             is_connected: is_own || known.is_some_and(|member| member.is_connected),
             matched: peer.map(|peer| peer.matched),
             is_active: peer.map(|peer| peer.active),
+            silent_ms: match peer {
+                Some(peer) => peer.silent_ms,
+                None => status.leader_silent_ms.filter(|_| id == status.leader_id),
+            },
         }
     };
     config.voters().into_iter().map(member).collect()
@@ -325,6 +332,7 @@ impl BackupReport {
             shipped_index: state.shipped_index,
             checkpoint_index: state.checkpoint_index,
             missing_pieces: state.missing_pieces,
+            gap_entries: state.gap_entries,
             failures: state.failures,
             failure: state.failure,
         })

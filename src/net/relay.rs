@@ -329,6 +329,7 @@ impl Relay {
         let mut in_doubt = Vec::new();
         Reply::new(&mut in_doubt, session.client.resp).error(IN_DOUBT);
         for _ in 0..std::mem::take(&mut line.forwarded) {
+            session.count_error(IN_DOUBT);
             line.answer_overtaken(&in_doubt);
         }
         again

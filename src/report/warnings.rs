@@ -111,6 +111,13 @@ fn backup(report: &NodeReport) -> Option<Warning> {
         let text = format!("the backup lacks what was written in the last {} s", backup.lag_s);
         return Some(Warning::new("backup-late", text));
     }
+    if backup.gap_entries > 0 {
+        let text = format!(
+            "the backup lacks {} entries for good: no time in them can be restored",
+            backup.gap_entries
+        );
+        return Some(Warning::new("backup-gap", text));
+    }
     (backup.missing_pieces > 0).then(|| {
         let text = format!("the newest checkpoint in the backup lacks {} pieces", backup.missing_pieces);
         Warning::new("backup-incomplete", text)

@@ -553,6 +553,7 @@ impl Machine {
     /// Answers a command that the end of leadership overtook. Only where it is certain that it did not happen does the error stand
     /// by itself: in the place of the others the client may be closed.
     fn answer_overtaken(&mut self, to: Addressee, error: &str) {
+        self.gauge.answered_error(error);
         if error == DID_NOT_HAPPEN {
             return self.answer_with(to, |reply| reply.error(error));
         }
@@ -659,6 +660,7 @@ impl Machine {
                 Act::Literal(bytes) => self.answer_with(to, |reply| reply.raw(&bytes)),
                 Act::Write | Act::Blocking(_) | Act::Transaction(_) => self.answer_overtaken(to, writes),
                 Act::Read { .. } | Act::Probe(_) | Act::Watch { .. } => {
+                    self.gauge.answered_error(DID_NOT_HAPPEN);
                     self.answer_with(to, |reply| reply.error(DID_NOT_HAPPEN));
                 }
             }

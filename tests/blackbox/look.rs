@@ -49,6 +49,7 @@ fn status_shows_all_members_and_its_code_says_how_the_group_is() {
     let text = status_with_code(&addrs[replica..=replica], 0);
     assert!(text.starts_with("healthy: cluster "), "{text}");
     assert!(text.contains(&format!("primary {}", primary + 1)), "{text}");
+    assert!(text.lines().nth(1).is_some_and(|head| head.contains("lag") && head.contains("heard")), "{text}");
     for (number, addr) in addrs.iter().enumerate() {
         let role = if number == primary { "primary" } else { "replica" };
         let line = text.lines().find(|line| line.contains(addr)).expect("a line for each member");
@@ -384,4 +385,28 @@ fn messages_of_commands_say_the_way_out() {
     assert!(node.terminate().success());
     let (text, code) = said(&run(&["log", "inspect", "--dir", &dir, "--from", "900"]));
     assert!(code == Some(2) && text.contains("the log holds 1 to "), "{text}");
+}
+
+#[test]
+fn errors_that_a_node_makes_itself_are_counted() {
+    let mut group = Cluster::start_with(perdura());
+    let replica = group.replica();
+    let mut client = group.client(replica);
+    client.check("SET k v", "+OK");
+    let count = |client: &mut perdura_testkit::Client, code: &str| {
+        client
+            .info(&format!("errorstat_{code}"))
+            .map_or(0, |text| text.trim_start_matches("count=").parse::<u64>().expect("a number"))
+    };
+    let before = count(&mut client, "ERR");
+    client.check("EXEC", "-ERR EXEC without MULTI");
+    assert_eq!(count(&mut client, "ERR"), before + 1);
+    for at in (0..3).filter(|at| *at != replica) {
+        group.nodes[at].kill();
+    }
+    wait_for("it has no primary", SOON, || {
+        let mut client = group.client(replica);
+        let reply = client.try_call(&[b"SET", b"k", b"w"]).ok()?.to_string();
+        (reply.starts_with("-CLUSTERDOWN") && count(&mut client, "CLUSTERDOWN") > 0).then_some(())
+    });
 }

@@ -93,6 +93,9 @@ pub struct MemberView {
     /// Entries that it has not applied and the primary has; of a silent one, entries that are not known to be on its disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_entries: Option<u64>,
+    /// How long ago another member heard it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<NodeReport>,
 }
@@ -221,6 +224,7 @@ impl Group {
             self.members.iter().map(|member| MemberView::of(member, primary)).collect();
         members.extend(self.silent.iter().map(|silent| MemberView::silent(silent, primary)));
         members.sort_by_key(|member| member.node_id);
+        members.iter_mut().for_each(|member| member.heard_seconds = self.heard_seconds(member.node_id));
         let warnings = self.warnings(&members, now_ms);
         let health = match (takes_writes, warnings.is_empty()) {
             (false, _) => Health::NoWrites,
@@ -259,6 +263,14 @@ impl Group {
             add(0, warning);
         }
         warnings
+    }
+
+    /// How long ago another member heard this one last, as far as those that answer know.
+    fn heard_seconds(&self, node_id: u64) -> Option<f64> {
+        let others = self.members.iter().flat_map(|member| &member.report.members);
+        let silent_ms =
+            others.filter(|known| known.node_id == node_id).filter_map(|known| known.silent_ms).min();
+        silent_ms.map(|ms| ms as f64 / 1000.0)
     }
 
     fn versions(&self) -> Option<Warning> {
@@ -354,6 +366,7 @@ impl MemberView {
             silent: None,
             lag_seconds: lag_ms.map(|ms| ms as f64 / 1000.0),
             lag_entries,
+            heard_seconds: None,
             report: Some(report.clone()),
         }
     }
@@ -369,6 +382,7 @@ impl MemberView {
             silent: Some(silent.reason.clone()),
             lag_seconds: None,
             lag_entries: known,
+            heard_seconds: None,
             report: None,
         }
     }

@@ -6,8 +6,8 @@ use super::group::{GroupView, MemberView};
 use crate::cli::log::bytes_text;
 use crate::report::{MemoryReport, NodeReport, State};
 
-const HEAD: [&str; 10] =
-    ["id", "address", "role", "term", "applied", "lag", "version", "disk", "memory", "backup"];
+const HEAD: [&str; 11] =
+    ["id", "address", "role", "term", "applied", "lag", "heard", "version", "disk", "memory", "backup"];
 
 /// Writes a line about the whole, a line a member, a line a warning.
 pub fn write(view: &GroupView, out: &mut impl Write) -> io::Result<()> {
@@ -48,7 +48,7 @@ fn row(member: &MemberView) -> Vec<String> {
     let head = [member.node_id.to_string(), addr];
     let Some(report) = &member.report else {
         let lag = member.lag_entries.map(|entries| format!("{entries} entries")).unwrap_or_default();
-        let rest = ["does not answer".to_owned(), String::new(), String::new(), lag];
+        let rest = ["does not answer".to_owned(), String::new(), String::new(), lag, heard(member)];
         return head.into_iter().chain(rest).chain(std::iter::repeat_n(String::new(), 4)).collect();
     };
     let rest = [
@@ -56,6 +56,7 @@ fn row(member: &MemberView) -> Vec<String> {
         report.term.to_string(),
         report.applied.to_string(),
         lag(member),
+        heard(member),
         format!("{} ({})", report.version, report.commit),
         disk(report),
         memory(&report.memory),
@@ -75,6 +76,11 @@ fn role(report: &NodeReport) -> &'static str {
 
 fn lag(member: &MemberView) -> String {
     member.lag_seconds.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default()
+}
+
+/// How long ago another member heard it last.
+fn heard(member: &MemberView) -> String {
+    member.heard_seconds.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default()
 }
 
 fn disk(report: &NodeReport) -> String {

@@ -31,7 +31,9 @@ impl ConnectionTask {
                     }
                     // A WATCH among the requests that did not leave watches nothing: its EXEC must find that out.
                     self.session.lose_forwarded_watches();
-                    self.refuse(&error.to_string());
+                    let error = error.to_string();
+                    self.session.count_error(&error);
+                    self.refuse(&error);
                     return true;
                 }
             }
