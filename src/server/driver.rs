@@ -186,7 +186,7 @@ impl Driver {
             commit = version::COMMIT,
             dir = %dir.display(),
             node = config.node_id,
-            cluster = %self.shard.node().storage().identity().cluster_id,
+            cluster = self.shared.shard.cluster().known().map_or("none yet".to_owned(), |id| id.to_string()),
             members = if members.is_empty() { "none: alone".to_owned() } else { members.join(",") },
             addr = %config.announce_addr,
             port = config.port,

@@ -83,7 +83,8 @@ fn status_as_json_info_and_the_endpoint_say_the_same() {
     client.check("SET k v", "+OK");
     let report = wait_for("the disk is measured and the log is open", SOON, || {
         let report: Value = serde_json::from_str(&client.run("PERDURA STATUS").text()).expect("it is JSON");
-        (report["disk"].is_object() && report["takes_writes"] == true).then_some(report)
+        let is_known = report["cluster_id"].as_str().is_some_and(|id| !id.is_empty());
+        (report["disk"].is_object() && report["takes_writes"] == true && is_known).then_some(report)
     });
     let page = get(port, "/status").expect("it listens");
     let (head, body) = page.split_once("\r\n\r\n").expect("a head");
@@ -354,13 +355,16 @@ fn digest_compares_members_of_one_cluster_each_once() {
     assert!(code == Some(0) && text.contains("nothing to compare with") && !text.contains("same"), "{text}");
     let (text, code) = digest(&[&one, &one]);
     assert!(code == Some(2) && text.contains("the same node"), "{text}");
+    let id = |node: &Node| {
+        wait_for("a cluster's id", SOON, || {
+            node.client().info("perdura_cluster_id").filter(|id| !id.is_empty())
+        })
+    };
+    assert_ne!(id(&one), id(&other));
     let before = one.client().info_number("perdura_last_index");
     let (text, code) = digest(&[&one, &other]);
-    // Two lone nodes without a name have the same id as long as that follows from their addresses.
-    assert!(code == Some(4), "{text}");
-    if text.contains("only members of one cluster") {
-        assert_eq!(one.client().info_number("perdura_last_index"), before, "no mark is set for a refusal");
-    }
+    assert!(code == Some(4) && text.contains("only members of one cluster"), "{text}");
+    assert_eq!(one.client().info_number("perdura_last_index"), before, "a refusal sets no mark");
 }
 
 #[test]

@@ -306,7 +306,7 @@ fn one_node_tells_its_digest_and_strangers_can_not_be_compared() {
     let report = json(&["digest", "--addr", &addr]);
     assert_eq!(number(&report["nodes"][0], "keys"), 10);
     let (text, code) = said(&run(&["digest", "--addr", &addr, "--addr", &stranger, "--timeout", "1"]));
-    assert!(code == Some(4) && text.contains("of another group"), "{text}");
+    assert!(code == Some(4) && text.contains("only members of one cluster"), "{text}");
     let (text, code) = said(&run(&["digest", "--addr", &addr, "--addr", "127.0.0.1:1"]));
     assert!(code == Some(4) && text.contains("127.0.0.1:1"), "{text}");
 }
