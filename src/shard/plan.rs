@@ -224,6 +224,7 @@ impl Plan {
             return Ok(false);
         }
         self.served.insert(id);
+        self.take_steps(waiter.keys.len() as u64);
         self.log(&command);
         self.forecast.served(waiter.command);
         self.push(Addressee::NOBODY, Act::Serve { id, by_key });

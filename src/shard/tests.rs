@@ -6,6 +6,7 @@ mod full_disk;
 mod long_items;
 mod marks;
 mod reads;
+mod waiting;
 
 use super::testing::Rig;
 use super::turn::ShardError;

@@ -49,7 +49,7 @@ use crate::raft::lease::{ReadRound, RoundState};
 use crate::raft::node::{LogPosition, MAX_ENTRY_BYTES, Node, NodeError, ProposeError, StateMachine};
 use crate::raft::outbox::Outbound;
 use crate::slowlog::SlowRun;
-use items::{gate, opens_plan, plan_item};
+use items::{gate, has_steps_to_wait, opens_plan, plan_item};
 
 /// A turn's time: when it began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -599,7 +599,9 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             let mut gate = gate(&self.machine, &self.handle, &mut self.budget, stamp, now);
-            let admission = match opens_plan(&self.machine, &plan, &peeked) && !plan.acts.is_empty() {
+            let has_steps = has_steps_to_wait(&self.machine, &plan, &peeked);
+            let is_late = opens_plan(&self.machine, &plan, &peeked) && !plan.acts.is_empty();
+            let admission = match is_late || !has_steps {
                 true => Admission::Close,
                 false => gate.admit(&mut plan, &peeked.item.work, peeked.encoded)?,
             };

@@ -4,16 +4,24 @@
 //!   into its own entry right behind it, so each is served inside the apply step that made its key ready, first come first.
 //! - Keys serve in the order in which they became ready. A waiter is served by the key that became ready, even if another
 //!   of its keys stands before it in its command: what is logged is its command with that key alone.
+//! - To add or to end a waiter takes time for each of its keys, however many others wait for them. Those that end at the
+//!   same moment are ended some with each turn ([`KEY_STEPS`], [`KEYS_ENDED_AT_ONCE`]).
 //! - A waiter is served once, or ended by its timeout, by CLIENT UNBLOCK, by its connection's end or by the end of leadership.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::spec::FindKeys;
 use crate::command::{Blocking, Command};
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, write_single};
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
+
+/// Steps of a plan that a waiter takes for each of its keys, when it begins to wait and when it is ended.
+pub const KEY_STEPS: u64 = 16;
+
+/// Waiters whose timeout is over are ended with a turn until they had so many keys.
+const KEYS_ENDED_AT_ONCE: usize = 100_000;
 
 /// Waiters are numbered in the order in which they began to wait.
 pub type WaiterId = u64;
@@ -60,7 +68,7 @@ pub type WaitKey = (usize, Vec<u8>);
 pub struct Waiters {
     next_id: WaiterId,
     waiters: BTreeMap<WaiterId, Waiter>,
-    by_key: BTreeMap<WaitKey, VecDeque<WaiterId>>,
+    by_key: BTreeMap<WaitKey, BTreeSet<WaiterId>>,
     by_deadline: BTreeSet<(i64, WaiterId)>,
     by_connection: BTreeMap<(usize, ConnectionId), WaiterId>,
 }
@@ -78,10 +86,10 @@ impl Waiters {
         let id = self.next_id;
         self.next_id += 1;
         for key in &waiter.keys {
-            let queue = self.by_key.entry(key.clone()).or_default();
-            if queue.back() != Some(&id) {
-                queue.push_back(id);
-            }
+            match self.by_key.get_mut(key) {
+                Some(queue) => queue.insert(id),
+                None => self.by_key.insert(key.clone(), BTreeSet::from([id])).is_none(),
+            };
         }
         self.by_deadline.extend(waiter.deadline_ms.map(|deadline| (deadline, id)));
         self.by_connection.insert((waiter.worker, waiter.connection), id);
@@ -113,7 +121,7 @@ impl Waiters {
         let waiter = self.waiters.remove(&id)?;
         for key in &waiter.keys {
             if let Some(queue) = self.by_key.get_mut(key) {
-                queue.retain(|other| *other != id);
+                queue.remove(&id);
                 if queue.is_empty() {
                     self.by_key.remove(key);
                 }
@@ -130,6 +138,12 @@ impl Waiters {
         self.by_connection.get(&(worker, connection)).copied()
     }
 
+    /// Steps that it takes to end what a connection waits for.
+    pub fn steps_to_end(&self, worker: usize, connection: ConnectionId) -> u64 {
+        let waiter = self.of_connection(worker, connection).and_then(|id| self.waiters.get(&id));
+        waiter.map_or(0, |waiter| waiter.keys.len() as u64 * KEY_STEPS)
+    }
+
     pub fn remove_of_connection(&mut self, worker: usize, connection: ConnectionId) -> Option<Waiter> {
         self.remove(self.of_connection(worker, connection)?)
     }
@@ -139,7 +153,8 @@ impl Waiters {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Takes out those whose timeout has ended, in the order of their timeouts, but for the `spared`.
+    /// Takes out those whose timeout has ended, in the order of their timeouts, but for the `spared`; at least one, and no
+    /// further one once they had [`KEYS_ENDED_AT_ONCE`].
     pub fn take_timed_out(
         &mut self,
         now_ms: i64,
@@ -147,7 +162,14 @@ impl Waiters {
     ) -> Vec<Waiter> {
         let timed_out = self.by_deadline.iter().take_while(|(deadline, _)| *deadline <= now_ms);
         let ends = |id: &WaiterId| self.waiters.get(id).is_some_and(|waiter| !spared(*id, &waiter.keys));
-        let ended: Vec<WaiterId> = timed_out.map(|(_, id)| *id).filter(ends).collect();
+        let mut keys = 0;
+        let is_within_bound = |id: &WaiterId| {
+            let is_within = keys < KEYS_ENDED_AT_ONCE;
+            keys += self.waiters.get(id).map_or(0, |waiter| waiter.keys.len());
+            is_within
+        };
+        let ended = timed_out.map(|(_, id)| *id).filter(ends).take_while(is_within_bound);
+        let ended: Vec<WaiterId> = ended.collect();
         ended.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
@@ -310,6 +332,34 @@ mod tests {
         waiters.remove(id);
         ready.retain(&waiters);
         assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn many_waiters_for_one_key_end_in_linear_time() {
+        const WAITERS: u32 = 40_000;
+        let began = std::time::Instant::now();
+        let mut waiters = Waiters::default();
+        for number in 0..WAITERS {
+            waiters.add(waiter(number, &["a"], None));
+        }
+        for index in (0..WAITERS).rev() {
+            let ended = waiters.remove_of_connection(0, ConnectionId { index, generation: 0 });
+            assert_eq!(ended.map(|waiter| waiter.connection.index), Some(index));
+        }
+        assert!(waiters.is_empty() && !waiters.wait_for(&(0, b"a".to_vec())));
+        assert!(began.elapsed().as_secs() < 5, "took {:?}", began.elapsed());
+    }
+
+    #[test]
+    fn timeouts_that_end_together_are_taken_some_at_a_time() {
+        let mut waiters = Waiters::default();
+        let names: Vec<String> = (0..KEYS_ENDED_AT_ONCE / 2).map(|n| n.to_string()).collect();
+        let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+        for number in 0..5 {
+            waiters.add(waiter(number, &keys, Some(20)));
+        }
+        let mut take = || waiters.take_timed_out(20, |_, _| false).len();
+        assert_eq!([take(), take(), take(), take()], [2, 2, 1, 0]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::super::machine::Machine;
 use super::super::plan::{Act, Next, Peeked, Plan, Waiting};
 use super::super::port::ShardHandle;
 use super::super::serving;
+use super::super::waiters::KEY_STEPS;
 use super::Now;
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
@@ -28,6 +29,18 @@ pub(super) fn opens_plan(machine: &Machine, plan: &Plan, peeked: &Peeked<'_>) ->
         && (machine.watches.contains(watcher) || plan.watching.contains(&watcher))
 }
 
+/// Whether a plan still has the steps that it takes to end or to begin what a connection waits for.
+pub(super) fn has_steps_to_wait(machine: &Machine, plan: &Plan, peeked: &Peeked<'_>) -> bool {
+    match peeked.item.work {
+        Work::Forget | Work::Unblock { .. } => {
+            let steps = machine.waiters.steps_to_end(peeked.worker, peeked.item.connection);
+            steps == 0 || plan.has_steps_for(steps)
+        }
+        Work::Blocking { argc, .. } => plan.has_steps_for(u64::from(argc) * KEY_STEPS),
+        _ => true,
+    }
+}
+
 /// Puts one item of the backlog into a plan.
 pub(super) fn plan_item(
     machine: &mut Machine,
@@ -48,7 +61,8 @@ pub(super) fn plan_item(
             plan.push(to, Act::Internal);
         }
         Work::Internal { .. } => {}
-        Work::Blocking { command, deadline_ms, .. } => {
+        Work::Blocking { command, deadline_ms, argc, .. } => {
+            plan.take_steps(u64::from(argc) * KEY_STEPS);
             let waiting = Waiting { command, encoded: encoded.into(), deadline_ms };
             if machine.is_ready(encoded, command, stamp)? {
                 plan.log(logged);
@@ -80,12 +94,14 @@ pub(super) fn plan_item(
         }
         Work::Forget => {
             machine.watches.finish((to.worker, to.connection), |_| true);
+            plan.take_steps(machine.waiters.steps_to_end(to.worker, to.connection));
             if serving::may_end_now(machine, plan, to) {
                 machine.forget(to);
             }
             plan.push(to, Act::Forget);
         }
         Work::Unblock { with_error } => {
+            plan.take_steps(machine.waiters.steps_to_end(to.worker, to.connection));
             if serving::may_end_now(machine, plan, to) {
                 machine.unblock(to, with_error);
             } else {
