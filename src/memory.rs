@@ -160,6 +160,13 @@ impl MemoryLimits {
         (!room.holds(0, bytes)).then(|| room.refusal())
     }
 
+    /// The error for what needs so many bytes beside the data, if the guard does not hold them now. It always measures: where no plan is made
+    /// nothing is published. What the data may take by `maxmemory` does not count.
+    pub fn refusal_by_guard(&self, bytes: u64) -> Option<String> {
+        let room = self.room(0);
+        (!room.holds(0, bytes)).then(|| room.refusal())
+    }
+
     /// Measures what the data may still grow by. `maxmemory` is in bytes, 0 for no such limit.
     pub fn room(&self, maxmemory: u64) -> Room {
         let Some(measure) = &self.measure else { return Room::UNLIMITED };

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::client::ClientRegistry;
 use crate::command::cost::{self, Cost};
+use crate::command::migrate::MigrationRoom;
 use crate::command::{Args, Command, Handler};
 use crate::config::Config;
 use crate::config::runtime::RuntimeConfig;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub space: Space,
     pub guesses: Guesses,
     /// Held by who reads whole checkpoints to prove them.
+    /// For keys on their way to other servers.
+    pub migrations: MigrationRoom,
     pub proving: Arc<tokio::sync::Mutex<()>>,
     /// Forty hexadecimal digits that differ from run to run.
     pub run_id: String,
@@ -80,6 +83,7 @@ impl Shared {
             proving: Arc::default(),
             run_id,
             shutdown: Notify::new(),
+            migrations: MigrationRoom::default(),
         }
     }
 

@@ -527,12 +527,19 @@ impl ConnectionTask {
         if !self.send_before_waiting().await {
             return;
         }
-        let migration = match self.session.begin_migration(args) {
+        let packed = tokio::select! {
+            packed = migrate::pack(&mut self.session, args) => packed,
+            () = self.connection.killed() => return,
+        };
+        let mut migration = match packed {
             Ok(migration) => migration,
-            Err(error) => return self.refuse(&error.to_string()),
+            Err(error) => {
+                self.session.note_refused_migration(&error);
+                return self.refuse(&error.to_string());
+            }
         };
         let sent = tokio::select! {
-            sent = migrate::send(&migration, &self.session.shared.run_id) => sent,
+            sent = migrate::send(&mut migration, &self.session.shared.run_id) => sent,
             () = self.connection.killed() => return,
         };
         let end = |task: &mut Self| {

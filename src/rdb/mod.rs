@@ -85,7 +85,7 @@ pub type Result<T> = std::result::Result<T, RdbError>;
 
 /// The payload that DUMP answers.
 pub fn dump(value: ValueRef<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = begun(value, usize::MAX);
     let version = save::write_value(&mut out, value, usize::MAX);
     finish(&mut out, version);
     out
@@ -93,13 +93,22 @@ pub fn dump(value: ValueRef<'_>) -> Vec<u8> {
 
 /// As [`dump`]; `None` for a payload of more than `most` bytes, of which no more is made than an element beyond that.
 pub fn dump_within(value: ValueRef<'_>, most: usize) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
+    let mut out = begun(value, most);
     let version = save::write_value(&mut out, value, most);
     if out.len() > most {
         return None;
     }
     finish(&mut out, version);
     Some(out)
+}
+
+/// With room for a string in one piece, where it may be dumped: a payload that grows by doubling takes up to twice its bytes.
+fn begun(value: ValueRef<'_>, most: usize) -> Vec<u8> {
+    const FRAME_BYTES: usize = 32;
+    match value {
+        ValueRef::String(text) if text.len() <= most => Vec::with_capacity(text.len() + FRAME_BYTES),
+        ValueRef::String(_) | ValueRef::Object(_) => Vec::new(),
+    }
 }
 
 fn finish(out: &mut Vec<u8>, version: u16) {

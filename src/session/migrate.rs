@@ -1,8 +1,9 @@
 //! MIGRATE, as far as it concerns this node: reading the keys at its beginning, deleting them at its end.
 
 use super::{Line, Session, Verdict};
-use crate::command::migrate::{DELETE_MIGRATED, MigrateRequest, Migration};
-use crate::command::{Args, CommandError, ReadContext};
+use crate::command::migrate::{DELETE_MIGRATED, MigrateRequest, Migration, Reserved};
+use crate::command::{CommandError, ReadContext};
+use crate::shard::machine::DID_NOT_HAPPEN;
 
 const SUPERSEDED: &str =
     "TRYAGAIN this node was not the primary all the while; the keys stay here, and the target has them too";
@@ -30,18 +31,34 @@ impl Session {
         Verdict::Migrate
     }
 
-    /// Reads the keys, as any read of this moment would.
-    pub fn begin_migration(&mut self, args: &Args<'_>) -> Result<Migration, CommandError> {
-        let parsed = MigrateRequest::parse(args);
-        if let Err(error) = &parsed {
-            self.note_end(self.index, Some(error.clone()));
+    /// The room that a migration needs, for its keys as they are now.
+    pub fn room_for_migration(&self, request: &MigrateRequest) -> u64 {
+        self.with_keys_of(request, |context| request.bytes_on_the_way(context))
+    }
+
+    /// Reads the keys, as any read of this moment would; none where they have outgrown the room.
+    pub fn begin_migration(
+        &mut self,
+        request: &MigrateRequest,
+        room: Reserved,
+    ) -> Result<Option<Migration>, CommandError> {
+        let epoch = self.shared.shard.leadership_epoch();
+        if !self.shared.shard.is_primary() {
+            return Err(CommandError::other(DID_NOT_HAPPEN));
         }
-        let (request, epoch) = (parsed?, self.shared.shard.leadership_epoch());
-        let view = self.shared.shard.keyspace.read(request.lock_set());
         self.leaned_on_lease = true;
+        Ok(self.with_keys_of(request, |context| Migration::pack(request, epoch, context, room)))
+    }
+
+    fn with_keys_of<T>(&self, request: &MigrateRequest, read: impl FnOnce(&ReadContext<'_>) -> T) -> T {
+        let view = self.shared.shard.keyspace.read(request.lock_set());
         let now_ms = self.shared.shard.reading_ms(self.now.unix_ms);
-        let context = ReadContext::new(&view, self.client.db, now_ms, self.seed);
-        Ok(Migration::pack(request, epoch, &context))
+        read(&ReadContext::new(&view, self.client.db, now_ms, self.seed))
+    }
+
+    /// A migration ended before it began.
+    pub fn note_refused_migration(&mut self, error: &CommandError) {
+        self.note_end(self.index, Some(error.clone()));
     }
 
     /// Answers, by way of the log where keys are to be deleted. [`Verdict::Full`] if that has to be tried again.

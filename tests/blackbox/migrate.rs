@@ -158,6 +158,40 @@ fn a_key_that_changes_while_it_is_sent_is_not_lost() {
     client.check("GET k", "new");
 }
 
+/// Bytes of which no two rows are alike, so that a payload has as many.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(&mut next).flatten().take(bytes).collect()
+}
+
+/// Each held its whole payload in memory, as long as its target took nothing.
+#[test]
+fn large_migrations_go_one_at_a_time_and_small_ones_beside_them() {
+    let (node, target, there) = (perdura().start(), Puppet::start(), perdura().start());
+    let (mut client, mut other) = (node.client(), node.client());
+    let value = noise(12 << 20);
+    other.set_limit(Duration::from_secs(60));
+    assert_eq!(other.call(&[b"SET", b"large", &value]).to_string(), "+OK");
+    other.check("SET small v", "+OK");
+    let id = client.run("CLIENT ID").integer();
+    client.send_line(&format!("MIGRATE 127.0.0.1 {} large 0 600000 COPY", target.addr().port()));
+    let _takes_nothing_more = target.receive();
+    let refused = migrate(&mut other, there.addr(), "MIGRATE {} large 0 300 COPY");
+    assert!(refused.starts_with("-TRYAGAIN other migrations take the memory"), "{refused}");
+    assert_eq!(migrate(&mut other, there.addr(), "MIGRATE {} small 0 5000"), "+OK");
+    other.check(&format!("CLIENT KILL ID {id}"), ":1");
+    assert_eq!(migrate(&mut other, there.addr(), "MIGRATE {} large 0 60000"), "+OK");
+    other.check("EXISTS large", ":0");
+    let moved = there.client().call(&[b"GET", b"large"]);
+    assert!(moved.bytes() == value, "every byte has come");
+}
+
 #[test]
 fn who_waits_for_a_target_can_be_killed() {
     let (node, target) = (perdura().start(), Puppet::start());

@@ -10,20 +10,25 @@
 //! - Nothing is lost at any moment. A key may be in both places: after a copy, after an error, and for the client of another
 //!   connection between the target's OK and the deletion.
 //!
+//! - What keys on their way take is bounded for all migrations together ([`MigrationRoom`]).
+//!
 //! Not in a transaction, whose commands all happen at one moment. Each MIGRATE makes a connection of its own.
 //!
 //! Source: <https://redis.io/docs/latest/commands/migrate/>.
 
 mod request;
+mod room;
 
 use super::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, SessionCommand, key, keys};
 use super::{Args, Command, CommandError, CommandResult, Family, LocalContext, ReadContext, WriteContext};
 use crate::keyspace::digest;
 use crate::keyspace::entry::Entry;
+use crate::keyspace::value::ValueRef;
 use crate::keyspace::view::LockSet;
 use crate::protocol::reply::Reply;
 use crate::rdb;
 pub use request::{Credentials, MigrateRequest};
+pub use room::{MigrationRoom, Reserved};
 
 /// The command that ends a migration in the log.
 pub const DELETE_MIGRATED: &[u8] = b"_delmigrated";
@@ -66,6 +71,7 @@ pub struct Traveller {
     pub key: Box<[u8]>,
     /// What is left of its life, in ms; 0 is for ever, as for RESTORE.
     pub ttl_ms: i64,
+    /// Empty once it is sent.
     pub payload: Vec<u8>,
     pub fingerprint: [u8; 16],
 }
@@ -80,19 +86,53 @@ pub struct Migration {
     pub epoch: u64,
     /// Those of the request's keys that exist.
     pub travellers: Vec<Traveller>,
+    /// For their payloads; none once all are sent.
+    pub room: Option<Reserved>,
 }
 
 impl Migration {
-    /// Reads the keys, which the context has locked.
-    pub fn pack(request: MigrateRequest, epoch: u64, ctx: &ReadContext<'_>) -> Migration {
+    /// Reads the keys, which the context has locked; none where they need more room by now.
+    pub fn pack(
+        request: &MigrateRequest,
+        epoch: u64,
+        ctx: &ReadContext<'_>,
+        room: Reserved,
+    ) -> Option<Migration> {
+        if request.bytes_on_the_way(ctx) > room.bytes {
+            return None;
+        }
         let travellers = request.keys.iter().filter_map(|key| traveller(ctx, key)).collect();
-        Migration { request, db: ctx.db, epoch, travellers }
+        Some(Migration { request: request.clone(), db: ctx.db, epoch, travellers, room: Some(room) })
     }
+}
+
+/// What a key on its way takes beside its name and its payload.
+const TRAVELLER_BYTES: u64 = 128;
+/// What a payload takes at most while it is made, by bytes of the value: of a string it is made twice where it may be compressed; the
+/// elements of other types may be packed more densely in memory, and the payload grows by doubling.
+const PAYLOAD_OF_STRING: u64 = 2;
+const PAYLOAD_OF_OBJECT: u64 = 4;
+
+fn payload_bytes(entry: &Entry) -> u64 {
+    let factor = match entry.value() {
+        ValueRef::String(_) => PAYLOAD_OF_STRING,
+        ValueRef::Object(_) => PAYLOAD_OF_OBJECT,
+    };
+    (entry.memory_bytes() as u64).saturating_mul(factor)
 }
 
 impl MigrateRequest {
     pub fn lock_set(&self) -> LockSet {
         self.keys.iter().fold(LockSet::NONE, |set, key| set.union(LockSet::of_key(key)))
+    }
+
+    /// Memory that its keys take on their way, at most, as they are now.
+    pub fn bytes_on_the_way(&self, ctx: &ReadContext<'_>) -> u64 {
+        let bytes = self.keys.iter().map(|key| {
+            let payload = ctx.entry(key).map_or(0, payload_bytes);
+            payload.saturating_add(key.len() as u64 + TRAVELLER_BYTES)
+        });
+        bytes.fold(0, u64::saturating_add)
     }
 }
 
