@@ -16,6 +16,7 @@ use crate::guesses::Guesses;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
 use crate::monitor::Monitors;
+use crate::net::reading::InputRoom;
 use crate::pubsub::{Kind, Message, PubSub};
 use crate::shard::port::ShardHandle;
 use crate::slowlog::SlowLog;
@@ -37,9 +38,11 @@ pub struct Shared {
     /// What the data folder takes of its disk.
     pub space: Space,
     pub guesses: Guesses,
-    /// Held by who reads whole checkpoints to prove them.
     /// For keys on their way to other servers.
     pub migrations: MigrationRoom,
+    /// For requests of which only the beginning has come.
+    pub inputs: Arc<InputRoom>,
+    /// Held by who reads whole checkpoints to prove them.
     pub proving: Arc<tokio::sync::Mutex<()>>,
     /// Forty hexadecimal digits that differ from run to run.
     pub run_id: String,
@@ -80,10 +83,11 @@ impl Shared {
             slowlog: SlowLog::default(),
             space: Space::default(),
             guesses: Guesses::default(),
+            migrations: MigrationRoom::default(),
+            inputs: Arc::default(),
             proving: Arc::default(),
             run_id,
             shutdown: Notify::new(),
-            migrations: MigrationRoom::default(),
         }
     }
 

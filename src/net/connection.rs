@@ -18,7 +18,7 @@ use super::answers::{Connection, LOOK_AGAIN, PAUSE_OUTPUT_BYTES};
 use super::hold::Hold;
 use super::look_ahead::LookAhead;
 use super::migrate;
-use super::reading::{Read, read_some, reserve_ahead};
+use super::reading::{InputClaim, Read, read_some};
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::client::{Blocked, Delay};
@@ -71,6 +71,7 @@ pub struct ConnectionTask {
     look_ahead: LookAhead,
     /// Bytes read and not yet consumed.
     input: Vec<u8>,
+    claim: InputClaim,
     /// Bytes of input before which parsing can't get further.
     input_wanted: usize,
     /// The client sends nothing more.
@@ -116,6 +117,7 @@ impl ConnectionTask {
         ConnectionTask {
             authenticate_by_ms: None,
             stranger_bytes: 0,
+            claim: InputClaim::new(session.shared.inputs.clone()),
             worker,
             connection,
             reader,
@@ -283,18 +285,28 @@ impl ConnectionTask {
         let progress = self.take_requests(&mut parser, &input, &mut consumed).await;
         self.parser = parser;
         input.drain(..consumed);
-        if input.is_empty() {
-            input.shrink_to(0);
-        } else {
-            reserve_ahead(&mut input, self.input_wanted);
-        }
+        self.claim.release(&mut input);
         self.input = input;
+        let progress = if progress == Progress::NeedInput { self.make_room() } else { progress };
         let ended_ns = self.session.shared.clock.monotonic_ns();
         self.confirm_reads(ended_ns / 1_000_000).await;
         if self.commands > 0 {
             self.account(ended_ns - began_ns, consumed);
         }
         progress
+    }
+
+    /// Makes room for more of an unfinished request; where there is none, what came before it is answered, and then the client is told.
+    fn make_room(&mut self) -> Progress {
+        let memory = &self.session.shared.shard.memory;
+        match self.claim.reserve(&mut self.input, self.input_wanted, memory) {
+            Ok(()) => Progress::NeedInput,
+            Err(_) if self.connection.line.borrow().has_unanswered() => Progress::Paused,
+            Err(error) => {
+                self.refuse(&error);
+                Progress::Close
+            }
+        }
     }
 
     /// Brings an EXEC that was answered nearer to its end.

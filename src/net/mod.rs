@@ -11,7 +11,7 @@ pub mod listener;
 mod look_ahead;
 pub mod metrics_http;
 mod migrate;
-mod reading;
+pub mod reading;
 pub mod relay;
 pub mod upstream;
 pub mod worker;

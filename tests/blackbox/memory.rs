@@ -106,6 +106,26 @@ fn without_maxmemory_a_guard_below_the_machines_limit_refuses() {
     client.check("PING", "+PONG");
 }
 
+/// Its buffer was made anew for every piece of it that came.
+#[test]
+fn a_half_sent_request_takes_little_more_than_its_bytes() {
+    const PIECE: usize = 1 << 20;
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let node = with_addresses(1536, &folder).flag("workers", 1).start();
+    let (mut client, mut other) = (node.client(), node.client());
+    let (before, in_memory) = (resident(&node, "VmSize:"), resident(&node, "VmRSS:"));
+    client.send_bytes(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$450000000\r\n");
+    for _ in 0..150 {
+        client.send_bytes(&[b'x'; PIECE]);
+    }
+    wait_for("what was sent is read", Duration::from_secs(60), || {
+        (resident(&node, "VmRSS:") > in_memory + 149 * MIB).then_some(())
+    });
+    let grown = resident(&node, "VmSize:").saturating_sub(before);
+    assert!(grown < 700 * MIB, "{grown} bytes");
+    other.check("SET k v", "+OK");
+}
+
 /// A quarter of the guard bounds a reply: the client hears that, before its connection is of no use any more.
 #[test]
 fn a_read_whose_reply_is_too_long_for_the_machine_answers_an_error() {
