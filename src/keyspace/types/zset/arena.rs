@@ -47,7 +47,7 @@ const LARGE: u32 = 1 << 31;
 const NONE: u32 = u32::MAX;
 
 /// Names a record of one arena.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Handle(u32);
 
 #[derive(Debug, Clone, Default)]

@@ -6,10 +6,11 @@
 //!   copies four bytes a row.
 //! - A bucket holds an eighth of each hash (a tag), so most records are read only where they match.
 //! - The directory never has more than [`MAX_ROWS_PER_BUCKET`] rows for each bucket: where hashes collide beyond reason,
-//!   buckets overflow instead, and are searched from end to end.
+//!   buckets overflow instead, into trees by the whole hash: only hashes that are equal in all their bits cost more.
 //! - Clones share buckets and directory. Whoever changes a bucket or some rows copies these first.
 //! - No result depends on a bucket's inner order; a scan goes by (hash, member), which only members and seed decide.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::arena::{Arena, Handle};
@@ -31,8 +32,19 @@ const CURSOR_BITS: u32 = 48;
 /// Entries of a full bucket that can't split.
 #[derive(Debug, Clone, Default)]
 struct Overflow {
-    entries: Vec<(u8, Handle)>,
+    /// By hash.
+    entries: BTreeSet<(u64, Handle)>,
 }
+
+impl Overflow {
+    /// Of this hash or a later one.
+    fn from(&self, hash: u64) -> impl Iterator<Item = (u64, Handle)> {
+        self.entries.range((hash, Handle::default())..).copied()
+    }
+}
+
+/// What an entry of an overflow takes on the heap: itself, and its share of nodes that are half full.
+const OVERFLOW_ENTRY_BYTES: usize = 2 * size_of::<(u64, Handle)>();
 
 #[derive(Debug, Clone)]
 struct Bucket {
@@ -87,10 +99,15 @@ impl Bucket {
         self.len() == BUCKET_ENTRIES
     }
 
-    fn push(&mut self, tag: u8, handle: Handle) {
+    fn push(&mut self, hash: u64, handle: Handle) {
         if self.is_full() {
-            return self.overflow.get_or_insert_default().entries.push((tag, handle));
+            self.overflow.get_or_insert_default().entries.insert((hash, handle));
+        } else {
+            self.push_own(tag(hash), handle);
         }
+    }
+
+    fn push_own(&mut self, tag: u8, handle: Handle) {
         self.set(self.len(), tag, handle);
         self.len += 1;
     }
@@ -98,25 +115,32 @@ impl Bucket {
     /// Takes any entry, from the overflow first.
     fn pop(&mut self) -> Option<(u8, Handle)> {
         if let Some(overflow) = &mut self.overflow {
-            let entry = overflow.entries.pop();
+            let entry = overflow.entries.pop_last();
             self.overflow.take_if(|overflow| overflow.entries.is_empty());
-            return entry;
+            return entry.map(|(hash, handle)| (tag(hash), handle));
         }
         self.len = self.len.checked_sub(1)?;
         Some((self.tags[self.len() / 8][self.len() % 8], self.handles[self.len()]))
     }
 
-    fn overflow(&self) -> &[(u8, Handle)] {
-        self.overflow.as_ref().map_or(&[], |overflow| &overflow.entries)
+    /// How many entries have overflowed.
+    fn overflowing(&self) -> usize {
+        self.overflow.as_ref().map_or(0, |overflow| overflow.entries.len())
     }
 
-    fn entries(&self) -> impl Iterator<Item = (u8, Handle)> {
-        let own = self.tags.as_flattened().iter().copied().zip(self.handles).take(self.len());
-        own.chain(self.overflow().iter().copied())
+    /// Those that have not overflowed.
+    fn own_entries(&self) -> impl Iterator<Item = (u8, Handle)> {
+        self.tags.as_flattened().iter().copied().zip(self.handles).take(self.len())
+    }
+
+    /// The handles that have overflowed, of this hash or a later one, with their hashes and in their order.
+    fn overflow_from(&self, hash: u64) -> impl Iterator<Item = (u64, Handle)> {
+        self.overflow.iter().flat_map(move |overflow| overflow.from(hash))
     }
 
     fn handles(&self) -> impl Iterator<Item = Handle> {
-        self.entries().map(|(_, handle)| handle)
+        let own = self.own_entries().map(|(_, handle)| handle);
+        own.chain(self.overflow_from(0).map(|(_, handle)| handle))
     }
 
     fn set(&mut self, at: usize, tag: u8, handle: Handle) {
@@ -132,28 +156,43 @@ impl Bucket {
         places.take_while(|at| *at < self.len())
     }
 
-    /// The handles that may carry the tag.
-    fn tagged(&self, tag: u8) -> impl Iterator<Item = Handle> {
-        let own = self.candidates(tag).map(|at| self.handles[at]);
-        own.chain(self.overflow().iter().filter(move |(other, _)| *other == tag).map(|(_, handle)| *handle))
+    /// The handles that may have the hash.
+    fn candidates_of(&self, hash: u64) -> impl Iterator<Item = Handle> {
+        let own = self.candidates(tag(hash)).map(|at| self.handles[at]);
+        let overflow = self.overflow_from(hash).take_while(move |(other, _)| *other == hash);
+        own.chain(overflow.map(|(_, handle)| handle))
     }
 
-    /// Gives the place of an entry to another. False if the entry is not here.
-    fn replace(&mut self, old: (u8, Handle), new: (u8, Handle)) -> bool {
-        let own = self.candidates(old.0).find(|at| self.handles[*at] == old.1);
-        let overflow = self.overflow.iter_mut().flat_map(|overflow| &mut overflow.entries);
-        match (own, overflow.into_iter().find(|entry| **entry == old)) {
-            (Some(at), _) => self.set(at, new.0, new.1),
-            (None, Some(entry)) => *entry = new,
-            (None, None) => return false,
+    /// The place of a handle of this hash, unless it has overflowed.
+    fn place_of(&self, hash: u64, handle: Handle) -> Option<usize> {
+        self.candidates(tag(hash)).find(|at| self.handles[*at] == handle)
+    }
+
+    /// Gives the place of a handle to another of the same hash. False if it is not here.
+    fn replace(&mut self, hash: u64, old: Handle, new: Handle) -> bool {
+        if let Some(at) = self.place_of(hash, old) {
+            self.set(at, tag(hash), new);
+            return true;
         }
-        true
+        self.overflow.as_mut().is_some_and(|overflow| {
+            overflow.entries.remove(&(hash, old)) && overflow.entries.insert((hash, new))
+        })
     }
 
-    fn remove(&mut self, tag: u8, handle: Handle) {
-        let Some(last) = self.pop() else { return };
-        let found = last.1 == handle || self.replace((tag, handle), last);
-        debug_assert!(found, "only what is in the index is removed from it");
+    fn remove(&mut self, hash: u64, handle: Handle) {
+        let Some(at) = self.place_of(hash, handle) else {
+            let found =
+                self.overflow.as_mut().is_some_and(|overflow| overflow.entries.remove(&(hash, handle)));
+            self.overflow.take_if(|overflow| overflow.entries.is_empty());
+            debug_assert!(found, "only what is in the index is removed from it");
+            return;
+        };
+        // Another takes its place, unless it was the last.
+        if let Some((tag, last)) = self.pop()
+            && last != handle
+        {
+            self.set(at, tag, last);
+        }
     }
 }
 
@@ -207,7 +246,7 @@ impl<S: Hashing> Index<S> {
     }
 
     pub(super) fn find(&self, arena: &Arena, hash: u64, member: &[u8]) -> Option<Handle> {
-        self.bucket_of(hash).tagged(tag(hash)).find(|handle| arena.member(*handle) == member)
+        self.bucket_of(hash).candidates_of(hash).find(|handle| arena.member(*handle) == member)
     }
 
     /// Adds a record whose member is not in the index.
@@ -219,22 +258,22 @@ impl<S: Hashing> Index<S> {
     /// Removes the record, which must be in the index.
     pub(super) fn remove(&mut self, hash: u64, handle: Handle) {
         let bucket = self.bucket_of_mut(hash);
-        let overflow = bucket.overflow().len();
-        bucket.remove(tag(hash), handle);
+        let overflow = bucket.overflowing();
+        bucket.remove(hash, handle);
         self.overflowing -= overflow.min(1);
         self.merge(self.row(hash));
     }
 
     /// Points the entry of `old` to `new`, which holds the same member.
     pub(super) fn replace(&mut self, hash: u64, old: Handle, new: Handle) {
-        let found = self.bucket_of_mut(hash).replace((tag(hash), old), (tag(hash), new));
+        let found = self.bucket_of_mut(hash).replace(hash, old, new);
         debug_assert!(found, "only what is in the index is replaced in it");
     }
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         let each = COUNTS_BYTES + size_of::<Bucket>();
-        let overflow = self.overflowing * size_of::<(u8, Handle)>();
+        let overflow = self.overflowing * OVERFLOW_ENTRY_BYTES;
         self.buckets.len() * each + overflow + self.buckets.heap_bytes() + self.directory.heap_bytes()
     }
 
@@ -282,7 +321,7 @@ impl<S: Hashing> Index<S> {
         self.buckets.push(Bucket::new(prefix << 1 | 1, depth));
         self.point_rows(self.buckets.len() - 1);
         self.deepest += if depth == self.depth { 2 } else { 0 };
-        self.overflowing -= old.overflow().len();
+        self.overflowing -= old.overflowing();
         for handle in old.handles() {
             self.push(self.hash(arena.member(handle)), handle);
         }
@@ -292,7 +331,7 @@ impl<S: Hashing> Index<S> {
     fn push(&mut self, hash: u64, handle: Handle) {
         let bucket = self.bucket_of_mut(hash);
         let overflows = bucket.is_full();
-        bucket.push(tag(hash), handle);
+        bucket.push(hash, handle);
         self.overflowing += usize::from(overflows);
     }
 
@@ -312,8 +351,8 @@ impl<S: Hashing> Index<S> {
         let gone = self.take_bucket(buddy_id);
         let id = self.id(first_row(prefix, depth, self.depth));
         let bucket = self.bucket_mut(id);
-        for (tag, handle) in gone.entries() {
-            bucket.push(tag, handle);
+        for (tag, handle) in gone.own_entries() {
+            bucket.push_own(tag, handle);
         }
         (bucket.prefix, bucket.depth) = (prefix >> 1, depth - 1);
         self.point_rows(id);
@@ -374,7 +413,7 @@ impl<S: Hashing> Index<S> {
         let mut start = cursor;
         while start < 1 << CURSOR_BITS {
             let bucket = self.bucket_of(start << (64 - CURSOR_BITS));
-            for (hash, handle) in self.in_hash_order(arena, bucket, start) {
+            for (hash, handle) in self.in_hash_order(arena, bucket, start, count) {
                 let position = top_bits(hash, CURSOR_BITS as u8);
                 // What shares a position with a visited record can't wait for the next call.
                 if visited >= count && last != Some(position) {
@@ -388,10 +427,22 @@ impl<S: Hashing> Index<S> {
         0
     }
 
-    fn in_hash_order(&self, arena: &Arena, bucket: &Bucket, start: u64) -> Vec<(u64, Handle)> {
-        let hashed = |handle| (self.hash(arena.member(handle)), handle);
-        let mut records: Vec<(u64, Handle)> = bucket.handles().map(hashed).collect();
-        records.retain(|(hash, _)| top_bits(*hash, CURSOR_BITS as u8) >= start);
+    /// The records from a cursor's position on; of those that have overflowed at least `count`, and the first of the position after
+    /// these, if there are as many.
+    fn in_hash_order(&self, arena: &Arena, bucket: &Bucket, start: u64, count: usize) -> Vec<(u64, Handle)> {
+        let position = |hash: u64| top_bits(hash, CURSOR_BITS as u8);
+        let hashed = |(_, handle)| (self.hash(arena.member(handle)), handle);
+        let own = bucket.own_entries().map(hashed).filter(|(hash, _)| position(*hash) >= start);
+        let (mut taken, mut last, mut is_next) = (0, None, false);
+        let overflow = bucket.overflow_from(start << (64 - CURSOR_BITS)).take_while(|(hash, _)| {
+            if is_next {
+                return false;
+            }
+            is_next = taken >= count && last != Some(position(*hash));
+            (taken, last) = (taken + 1, Some(position(*hash)));
+            true
+        });
+        let mut records: Vec<(u64, Handle)> = own.chain(overflow).collect();
         records.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| arena.member(a.1).cmp(arena.member(b.1))));
         records
     }

@@ -63,7 +63,7 @@ impl<S: Hashing> Fixture<S> {
         }
         let entries: usize = self.index.buckets.iter().map(|bucket| bucket.handles().count()).sum();
         assert_eq!(entries, self.handles.len());
-        let overflowing: usize = self.index.buckets.iter().map(|bucket| bucket.overflow().len()).sum();
+        let overflowing: usize = self.index.buckets.iter().map(|bucket| bucket.overflowing()).sum();
         assert_eq!(overflowing, self.index.overflowing);
     }
 }
@@ -169,4 +169,34 @@ fn cursors_fit_a_double() {
     let cursor = fixture.scan(0, 499, &mut Vec::new());
     assert!(cursor > 0 && cursor < 1 << 53);
     assert_eq!(fixture.scan(u64::MAX, 10, &mut Vec::new()), 0);
+}
+
+/// Hashes members to what agrees in all bits that choose a bucket, and in the tag.
+struct NearlyCollide;
+
+impl Hashing for NearlyCollide {
+    fn hash(&self, member: &[u8]) -> u64 {
+        member.iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte)) << 8
+    }
+}
+
+#[test]
+fn members_that_collide_in_all_that_a_bucket_looks_at_are_found_without_a_search() {
+    const MEMBERS: u32 = 30_000;
+    let began_ns = crate::env::thread_cpu_ns();
+    let mut fixture = Fixture::filled(Index::with_hashing(NearlyCollide), MEMBERS);
+    assert!(fixture.index.overflowing > MEMBERS as usize * 9 / 10);
+    assert!((0..MEMBERS).all(|id| fixture.find(id).is_some()) && fixture.find(MEMBERS).is_none());
+    let (mut seen, mut cursor) = (Vec::new(), 0);
+    loop {
+        cursor = fixture.scan(cursor, 10, &mut seen);
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert_eq!(seen, (0..MEMBERS).collect::<Vec<_>>(), "in the order of their hashes");
+    (0..MEMBERS).for_each(|id| fixture.remove(id));
+    fixture.check();
+    let took_ns = crate::env::thread_cpu_ns() - began_ns;
+    assert!(took_ns < 5_000_000_000, "{took_ns} ns");
 }
