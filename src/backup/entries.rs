@@ -21,6 +21,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::Damage;
 use super::names::LogName;
+use crate::command::brings_seed;
 use crate::propose::entry::EntryReader;
 
 pub const HEADER_BYTES: usize = 48;
@@ -33,12 +34,16 @@ pub const MAX_CONTENT_BYTES: u64 = (1 << 30) + (64 << 20);
 pub struct Tip {
     pub index: u64,
     pub term: u64,
-    /// Of the entry; 0 where it is not known.
+    /// Of the entry; 0 where it is not known, and of an entry that brings the seed of hash tables: that is another where the entry was
+    /// read through a client's connection.
     pub checksum: u64,
 }
 
 impl Tip {
     pub fn of(index: u64, term: u64, payload: &[u8]) -> Tip {
+        if brings_seed(payload) {
+            return Tip { index, term, checksum: 0 };
+        }
         let mut hash = Xxh3Default::new();
         hash.update(&index.to_le_bytes());
         hash.update(&term.to_le_bytes());

@@ -48,7 +48,7 @@ mod zset;
 pub use connection::foreseen_protocol;
 pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
-pub use keys::{CLUSTER_ID, HASH_SEED, PART, STAGED, Staging};
+pub use keys::{CLUSTER_ID, HASH_SEED, PART, STAGED, Staging, brings_seed, for_readers};
 pub use perdura::{MARK, MAX_MARK_BYTES};
 pub use pubsub::IN_SHARD_CHANNEL;
 pub use server::AcksWanted;

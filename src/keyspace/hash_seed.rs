@@ -6,7 +6,8 @@
 //!   that is only seeded (foldhash, XXH3) gives its seed away to such a client, or has inputs that collide under every
 //!   seed. SipHash is a pseudorandom function: hashes that were seen say nothing about others.
 //! - No content depends on the seed: no reply to a write, no digest, no order that a checkpoint keeps.
-//! - Nothing shows it: `Debug` leaves it out.
+//! - Nothing shows it: `Debug` leaves it out, and clients that read the log or a checkpoint get another in its place
+//!   ([`HashSeed::for_readers`]).
 
 use std::fmt;
 
@@ -43,6 +44,16 @@ impl HashSeed {
 
     pub fn is_none(&self) -> bool {
         *self == HashSeed::NONE
+    }
+
+    /// What is read in place of this seed through a client's connection: as good a seed as any, for a cluster that is restored from what
+    /// was read, and the same at every reading. This seed can't be told from it, for the hash is a pseudorandom function.
+    pub fn for_readers(self) -> HashSeed {
+        if self.is_none() {
+            return self;
+        }
+        let half = |name: &[u8]| SipHasher13::new_with_keys(self.0, self.1).hash(name);
+        HashSeed(half(b"seed for readers, low half") | 1, half(b"seed for readers, high half"))
     }
 
     /// The hash of a key, member or field.
@@ -127,6 +138,14 @@ mod tests {
         for bytes in [&[0; 16][..], &[1; 15], &[1; 17], b""] {
             assert_eq!(HashSeed::from_bytes(bytes), None);
         }
+    }
+
+    #[test]
+    fn readers_get_another_seed_and_always_the_same() {
+        let shown = SEED.for_readers();
+        assert!(!shown.is_none() && shown != SEED && shown == SEED.for_readers());
+        assert_ne!(shown, HashSeed::new(1, 2).for_readers());
+        assert!(HashSeed::NONE.for_readers().is_none());
     }
 
     #[test]

@@ -54,6 +54,31 @@ fn read_log(client: &mut Client, mut from: i64) -> Vec<(i64, Vec<u8>)> {
     }
 }
 
+/// With the seed, members of a sorted set and keys could be made to collide.
+#[test]
+fn clients_can_not_read_the_hash_seed() {
+    const NAME: &[u8] = b"_hashseed\x10";
+    let node = perdura().start();
+    let mut client = node.client();
+    client.check("SET a 1", "+OK");
+    let entries = read_log(&mut client, 1);
+    let index = checkpoint(&mut client);
+    let folder = node.data().join(format!("checkpoints/{index:020}"));
+    let own = std::fs::read_to_string(folder.join("MANIFEST.perdura")).expect("it is there");
+    let shown: Vec<String> = entries
+        .iter()
+        .filter_map(|(_, payload)| {
+            let at = payload.windows(NAME.len()).position(|bytes| bytes == NAME)? + NAME.len();
+            let seed = payload[at..at + 16].iter().rev().map(|byte| format!("{byte:02x}"));
+            Some(seed.collect())
+        })
+        .collect();
+    assert_eq!(shown.len(), 1, "one entry brings it");
+    assert!(!own.contains(&shown[0]), "it is not the one that the node has");
+    let manifest = client.run(&format!("PERDURA CHECKPOINT MANIFEST {index}"));
+    assert!(manifest.text().contains(&shown[0]), "log and checkpoint agree");
+}
+
 #[test]
 fn the_log_of_a_running_node_is_looked_at_and_read() {
     let node = perdura().flag("segment-bytes", "64kb").start();
@@ -122,10 +147,18 @@ fn checkpoints_are_listed_proven_and_read() {
 
     let manifest = client.run(&format!("PERDURA CHECKPOINT MANIFEST {newest}")).bytes().to_vec();
     let folder = node.data().join(format!("checkpoints/{newest:020}"));
-    assert_eq!(manifest, std::fs::read(folder.join("MANIFEST.perdura")).expect("it is there"));
-    let text = String::from_utf8(manifest).expect("it is text");
-    let (_, json) = text.split_once('\n').expect("a line before the JSON");
-    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    let json_of = |manifest: Vec<u8>| -> serde_json::Value {
+        let text = String::from_utf8(manifest).expect("it is text");
+        let (_, json) = text.split_once('\n').expect("a line before the JSON");
+        serde_json::from_str(json).expect("JSON")
+    };
+    let piecewise = client.run(&format!("PERDURA CHECKPOINT READ {newest} 0 0 100000"));
+    assert_eq!(piecewise.bytes(), manifest);
+    let mut json = json_of(manifest);
+    let own = json_of(std::fs::read(folder.join("MANIFEST.perdura")).expect("it is there"));
+    assert_ne!(json["hash_seed"], own["hash_seed"], "clients can't read the seed");
+    json["hash_seed"] = own["hash_seed"].clone();
+    assert_eq!(json, own);
     for (number, file) in json["files"].as_array().expect("files").iter().enumerate() {
         let name = file["name"].as_str().expect("a name");
         let mut read = Vec::new();

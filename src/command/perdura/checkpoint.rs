@@ -1,6 +1,7 @@
 //! PERDURA CHECKPOINT: the published checkpoints of a running node.
 //!
 //! - Listing and proving run on a thread of their own, one proof at a time.
+//! - Another seed of hash tables is in the place of the cluster's, for clients may not know that.
 //! - What is read piece by piece is lent by the thread that also sends checkpoints to peers: it stays, whatever becomes of the
 //!   checkpoint, until nobody has asked for a minute.
 
@@ -16,7 +17,7 @@ use crate::data_folder::CHECKPOINT_FOLDER;
 use crate::protocol::reply::Reply;
 use crate::shared::Shared;
 
-/// A longer manifest has to be read piece by piece, as file 0.
+/// A longer manifest is read by peers alone.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
 pub(super) fn checkpoint(shared: &Arc<Shared>, args: &Args<'_>) -> Result<Answering, CommandError> {
@@ -134,23 +135,42 @@ fn verify_each(shelf: &Shelf, index: Option<u64>) -> Result<Vec<(u64, String)>, 
     Ok(verified)
 }
 
-/// The bytes of the file, which say how long it is.
+/// The file as clients may read it.
 async fn manifest(shared: Arc<Shared>, index: u64) -> Result<Answer, CommandError> {
+    let bytes = shown_manifest(&shared, index).await?;
+    Ok(Box::new(move |reply| reply.bulk(&bytes)))
+}
+
+async fn shown_manifest(shared: &Shared, index: u64) -> Result<Vec<u8>, CommandError> {
+    let bytes = manifest_file(shared, index).await?;
+    let manifest = Manifest::decode(&bytes)
+        .map_err(|damage| CommandError::other(format!("ERR the manifest of checkpoint {index}: {damage}")))?;
+    Ok(Manifest { hash_seed: manifest.hash_seed.for_readers(), ..manifest }.encode())
+}
+
+/// The bytes of the file, which say how long it is.
+async fn manifest_file(shared: &Shared, index: u64) -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
     loop {
         let ask = Ask { index, file: MANIFEST_FILE, offset: bytes.len() as u64, length: MAX_PIECE_BYTES };
-        let (total, piece) = lent(&shared, ask).await?;
+        let (total, piece) = lent(shared, ask).await?;
         if total > MAX_MANIFEST_BYTES {
-            return Err(CommandError::other("ERR the manifest is long: read it as file 0"));
+            return Err(CommandError::other("ERR the manifest is too long to be read by clients"));
         }
         bytes.extend_from_slice(&piece);
         if piece.is_empty() || bytes.len() as u64 >= total {
-            return Ok(Box::new(move |reply| reply.bulk(&bytes)));
+            return Ok(bytes);
         }
     }
 }
 
 async fn read(shared: Arc<Shared>, ask: Ask) -> Result<Answer, CommandError> {
+    if ask.file == MANIFEST_FILE {
+        let manifest = shown_manifest(&shared, ask.index).await?;
+        let start = usize::try_from(ask.offset).unwrap_or(usize::MAX).min(manifest.len());
+        let end = start.saturating_add(ask.length as usize).min(manifest.len());
+        return Ok(Box::new(move |reply| reply.bulk(&manifest[start..end])));
+    }
     let (_, bytes) = lent(&shared, ask).await?;
     Ok(Box::new(move |reply| reply.bulk(&bytes)))
 }

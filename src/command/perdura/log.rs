@@ -6,7 +6,7 @@ use std::sync::Arc;
 use perdura_wal::SegmentView;
 
 use crate::command::args::{count, is};
-use crate::command::{Answer, Answering, Args, CommandError};
+use crate::command::{Answer, Answering, Args, CommandError, for_readers};
 use crate::protocol::reply::Reply;
 use crate::shard::log_cuts::{Cut, CutOrder};
 use crate::shard::log_reads::{LogReadError, LogState};
@@ -50,7 +50,7 @@ fn cut_order(mut options: &[&[u8]]) -> Result<CutOrder, CommandError> {
     }
 }
 
-/// An array of index, term and payload for each entry.
+/// An array of index, term and payload for each entry. Another seed of hash tables is in the place of the cluster's.
 async fn read(shared: Arc<Shared>, from_index: u64, max_bytes: u64) -> Result<Answer, CommandError> {
     let reading = shared.shard.log_reads.read(from_index, max_bytes).map_err(refusal)?;
     let chunk = reading.chunk().await.map_err(refusal)?;
@@ -60,7 +60,7 @@ async fn read(shared: Arc<Shared>, from_index: u64, max_bytes: u64) -> Result<An
             reply.array(3);
             reply.integer(entry.index as i64);
             reply.integer(entry.term as i64);
-            reply.bulk(&entry.payload);
+            reply.bulk(&for_readers(&entry.payload));
         }
     }))
 }
