@@ -2,7 +2,7 @@
 //!
 //! - A peer has at most one connection of each kind; a new one ends the old one, so that what a peer says stays in order.
 //! - Only members are read from. Strangers get a reason and are closed; the same complaint is logged once.
-//! - At most [`MAX_GREETINGS`] connections are being greeted at a time, each for at most [`GREETING_TIMEOUT`].
+//! - A bounded number of connections are being greeted at a time (`greetings`), each for at most [`GREETING_TIMEOUT`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::frame::{Arrival, Frame, FrameError, FrameReader};
+use super::greetings::Door;
 use super::hello::{ConnectionKind, Greeter, Hello, HelloError};
 use super::identity::NodeId;
 use super::inbox::Inbox;
@@ -25,7 +25,6 @@ use super::link::LinkWatcher;
 use super::socket;
 use super::task::OwnedTask;
 
-const MAX_GREETINGS: usize = 64;
 /// Complaints that are remembered, so that each is logged once.
 const MAX_COMPLAINTS: usize = 64;
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +36,7 @@ pub(super) struct Listener {
     pub inbox: Inbox,
     pub watcher: Arc<dyn LinkWatcher>,
     pub keepalive: Option<KeepaliveHandle>,
+    door: Door,
     readers: Mutex<HashMap<NodeId, OwnedTask>>,
     complaints: Mutex<BTreeSet<String>>,
 }
@@ -47,12 +47,14 @@ impl Listener {
         inbox: Inbox,
         watcher: Arc<dyn LinkWatcher>,
         keepalive: Option<KeepaliveHandle>,
+        door: Door,
     ) -> Listener {
         Listener {
             greeter,
             inbox,
             watcher,
             keepalive,
+            door,
             readers: Mutex::default(),
             complaints: Mutex::default(),
         }
@@ -65,18 +67,23 @@ impl Listener {
 
     /// Accepts until the task is dropped, which ends its connections as well.
     pub(super) async fn run(self: Arc<Listener>, socket: TcpListener) {
-        let greetings = Arc::new(Semaphore::new(MAX_GREETINGS));
+        tokio::select! {
+            () = self.door.keep_addresses() => {}
+            () = self.clone().accept(socket) => {}
+        }
+    }
+
+    async fn accept(self: Arc<Listener>, socket: TcpListener) {
         let mut greeters = JoinSet::new();
         loop {
             while greeters.try_join_next().is_some() {}
-            let permit = greetings.clone().acquire_owned().await;
             match socket.accept().await {
                 Ok((stream, from)) => {
                     let listener = self.clone();
-                    greeters.spawn(async move {
-                        let _permit = permit;
-                        listener.welcome(stream, from).await;
-                    });
+                    let greeting = greeters.spawn(async move { listener.welcome(stream, from).await });
+                    self.door.add(from, greeting);
+                    // A connection that has sent its hello is greeted before others may take its place.
+                    yield_now().await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a peer's connection");

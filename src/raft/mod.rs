@@ -9,7 +9,7 @@
 //! | `identity`, `cluster` | node id and members, and how nodes find each other; which cluster a log belongs to; `memo`: what a log remembers of its node beside that |
 //! | `outbox` | what leaves a node |
 //! | `inbox` | what arrived and waits for the driver |
-//! | `transport`, `link`, `listener` | TCP between nodes |
+//! | `transport`, `link`, `listener`, `greetings` | TCP between nodes |
 //! | `lanes`, `byte_chain` | what waits for a peer: signs of life never wait for long entries, and long entries are not copied |
 //! | `hello`, `frame` | the bytes they exchange |
 //! | `keepalive` | signs of life while the driver is busy |
@@ -18,6 +18,7 @@
 mod byte_chain;
 pub mod cluster;
 pub mod frame;
+mod greetings;
 pub mod hello;
 pub mod identity;
 pub mod inbox;

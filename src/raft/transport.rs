@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::cluster::Cluster;
 use super::frame::Frame;
+use super::greetings::Door;
 use super::hello::{ConnectionKind, Greeter, Hello};
 use super::identity::NodeId;
 use super::inbox::{Inbox, PeerEvent};
@@ -89,7 +90,8 @@ impl Transport {
             tasks.spawn(link.clone().run(config.greeter.clone(), watcher));
         }
         let greeter = config.greeter.clone();
-        let listener = Arc::new(Listener::new(config.greeter, inbox, directory.clone(), keepalive));
+        let door = Door::new(config.peers.iter().map(|(_, address)| address.clone()).collect());
+        let listener = Arc::new(Listener::new(config.greeter, inbox, directory.clone(), keepalive, door));
         tasks.spawn(listener.clone().run(socket));
         Ok(Transport {
             touched: vec![false; links.len()],

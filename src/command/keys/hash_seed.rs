@@ -29,7 +29,7 @@ fn seed_at(payload: &[u8]) -> Option<usize> {
         reader.skip_command(&mut args).ok()?;
         match args[..] {
             [name, seed] if name == HASH_SEED && seed.len() == SEED_BYTES => {
-                return payload.element_offset(seed.first()?);
+                return Some(seed.as_ptr().addr() - payload.as_ptr().addr());
             }
             [name, ..] if name.starts_with(OWN) => {}
             _ => return None,

@@ -153,6 +153,23 @@ async fn strangers_and_liars_are_closed() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn silent_connections_do_not_keep_a_member_out() {
+    const SILENT: usize = 600;
+    let ((socket1, address1), (_, address2)) = (bind(), bind());
+    let _one = end(1, socket1, address2);
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        silent.push(timeout(PATIENCE, TcpStream::connect(address1)).await.expect("it is accepted"));
+    }
+    let greeted = async {
+        let mut stream = TcpStream::connect(address1).await.expect("a connection");
+        greeter(2).dial(&mut stream, ConnectionKind::Raft, 1).await
+    };
+    let greeted = timeout(Duration::from_secs(1), greeted).await.expect("it is not held up");
+    assert_eq!(greeted.expect("a member").node_id, 1);
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_second_connection_of_a_peer_ends_the_first() {
     let ((socket1, address1), (_, address2)) = (bind(), bind());
     let one = end(1, socket1, address2);
