@@ -17,7 +17,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::command::glob;
+use crate::command::glob::{Case, Glob, KeptGlob};
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::{Reply, Resp};
 use crate::shard::port::Port;
@@ -39,7 +39,15 @@ pub enum Kind {
 
 #[derive(Debug, Default)]
 struct Names {
-    subscribers: BTreeMap<Vec<u8>, BTreeMap<SubscriberId, Resp>>,
+    subscribers: BTreeMap<Vec<u8>, Subscribers>,
+}
+
+/// Of one name.
+#[derive(Debug, Default)]
+struct Subscribers {
+    all: BTreeMap<SubscriberId, Resp>,
+    /// Of a pattern.
+    glob: Option<KeptGlob>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +83,13 @@ pub struct PubSub {
     teller: Option<Arc<Notify>>,
 }
 
+impl Subscribers {
+    /// Whether those of this pattern get what is published in the channel.
+    fn matches(&self, pattern: &[u8], channel: &[u8]) -> bool {
+        self.glob.as_ref().is_some_and(|glob| glob.matches(pattern, channel))
+    }
+}
+
 impl Registry {
     fn names(&mut self, kind: Kind) -> &mut Names {
         match kind {
@@ -93,7 +108,8 @@ impl Registry {
     }
 
     fn count(&mut self, kind: Kind, name: Vec<u8>) -> Count {
-        let subscribers = self.names(kind).subscribers.get(&name).map_or(0, BTreeMap::len);
+        let subscribers =
+            self.names(kind).subscribers.get(&name).map_or(0, |subscribers| subscribers.all.len());
         Count { kind, name, subscribers: subscribers as u32 }
     }
 }
@@ -114,7 +130,11 @@ impl PubSub {
     /// Subscribes, or notes another protocol version for a name that is subscribed already.
     pub fn subscribe(&self, kind: Kind, name: &[u8], subscriber: SubscriberId, resp: Resp) {
         let mut registry = self.registry.lock();
-        registry.names(kind).subscribers.entry(name.to_vec()).or_default().insert(subscriber, resp);
+        let subscribers = registry.names(kind).subscribers.entry(name.to_vec()).or_default();
+        if kind == Kind::Pattern && subscribers.glob.is_none() {
+            subscribers.glob = Some(KeptGlob::new(name));
+        }
+        subscribers.all.insert(subscriber, resp);
         self.tell_change(&mut registry, kind, name);
     }
 
@@ -122,8 +142,8 @@ impl PubSub {
         let mut registry = self.registry.lock();
         let names = registry.names(kind);
         if let Some(subscribers) = names.subscribers.get_mut(name) {
-            subscribers.remove(&subscriber);
-            if subscribers.is_empty() {
+            subscribers.all.remove(&subscriber);
+            if subscribers.all.is_empty() {
                 names.subscribers.remove(name);
             }
             self.tell_change(&mut registry, kind, name);
@@ -153,7 +173,8 @@ impl PubSub {
                 if bytes > MAX_TOLD_BYTES {
                     return counts;
                 }
-                counts.push(Count { kind, name: name.clone(), subscribers: subscribers.len() as u32 });
+                let subscribers = subscribers.all.len() as u32;
+                counts.push(Count { kind, name: name.clone(), subscribers });
             }
         }
         counts
@@ -189,7 +210,7 @@ impl PubSub {
             receivers += self.push(subscribers, &[b"message", channel, payload], &mut woken);
         }
         for (pattern, subscribers) in &registry.names(Kind::Pattern).subscribers {
-            if glob::matches(pattern, channel) {
+            if subscribers.matches(pattern, channel) {
                 receivers += self.push(subscribers, &[b"pmessage", pattern, channel, payload], &mut woken);
             }
         }
@@ -204,10 +225,11 @@ impl PubSub {
         }
         let registry = self.registry.lock();
         let elsewhere = registry.others.receivers(kind, channel);
-        let direct = registry.channels.subscribers.get(channel).map_or(0, BTreeMap::len);
+        let direct =
+            registry.channels.subscribers.get(channel).map_or(0, |subscribers| subscribers.all.len());
         let patterns = registry.patterns.subscribers.iter();
-        let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
-        elsewhere + direct + matching.map(|(_, subscribers)| subscribers.len()).sum::<usize>()
+        let matching = patterns.filter(|(pattern, subscribers)| subscribers.matches(pattern, channel));
+        elsewhere + direct + matching.map(|(_, subscribers)| subscribers.all.len()).sum::<usize>()
     }
 
     fn publish_to_shard_channel(&self, channel: &[u8], payload: &[u8]) -> usize {
@@ -220,25 +242,21 @@ impl PubSub {
         receivers
     }
 
-    fn push(
-        &self,
-        subscribers: &BTreeMap<SubscriberId, Resp>,
-        message: &[&[u8]],
-        woken: &mut BTreeSet<usize>,
-    ) -> usize {
+    fn push(&self, subscribers: &Subscribers, message: &[&[u8]], woken: &mut BTreeSet<usize>) -> usize {
         let encoded = [encode(message, Resp::V2), encode(message, Resp::V3)];
-        for ((worker, connection), resp) in subscribers {
+        for ((worker, connection), resp) in &subscribers.all {
             let bytes = &encoded[usize::from(*resp == Resp::V3)];
             self.ports[*worker].push_message(*connection, bytes);
             woken.insert(*worker);
         }
-        subscribers.len()
+        subscribers.all.len()
     }
 
     /// PUBSUB CHANNELS and SHARDCHANNELS: the names with subscribers in the group that match, sorted.
     pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Vec<u8>> {
         let mut registry = self.registry.lock();
-        let matches = |name: &&Vec<u8>| pattern.is_none_or(|pattern| glob::matches(pattern, name));
+        let glob = pattern.map(|pattern| Glob::new(pattern, Case::Sensitive));
+        let matches = |name: &&Vec<u8>| glob.as_ref().is_none_or(|glob| glob.matches(name));
         let mut found: BTreeSet<Vec<u8>> = registry.others.names(kind).filter(matches).cloned().collect();
         found.extend(registry.names(kind).subscribers.keys().filter(matches).cloned());
         found.into_iter().collect()
@@ -248,7 +266,8 @@ impl PubSub {
     pub fn subscribers_of(&self, kind: Kind, name: &[u8]) -> usize {
         let mut registry = self.registry.lock();
         let elsewhere = registry.others.subscribers_of(kind, name);
-        elsewhere + registry.names(kind).subscribers.get(name).map_or(0, BTreeMap::len)
+        let here = registry.names(kind).subscribers.get(name);
+        elsewhere + here.map_or(0, |subscribers| subscribers.all.len())
     }
 
     /// PUBSUB NUMPAT: distinct patterns in the group.

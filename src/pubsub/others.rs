@@ -9,8 +9,9 @@
 
 use std::collections::BTreeMap;
 
+use super::Kind;
 use super::news::{Count, News, Place};
-use super::{Kind, glob};
+use crate::command::glob::KeptGlob;
 
 /// A node of the group, by its number.
 pub type NodeNumber = u64;
@@ -28,7 +29,17 @@ type Names = BTreeMap<(Kind, Vec<u8>), u32>;
 pub(super) struct Others {
     nodes: BTreeMap<NodeNumber, Node>,
     /// Sums over all nodes.
-    totals: BTreeMap<Kind, BTreeMap<Vec<u8>, u64>>,
+    totals: Totals,
+}
+
+type Totals = BTreeMap<Kind, BTreeMap<Vec<u8>, Total>>;
+
+/// Subscribers of a name on all other nodes.
+#[derive(Debug)]
+struct Total {
+    subscribers: u64,
+    /// Of a pattern.
+    glob: Option<KeptGlob>,
 }
 
 #[derive(Debug, Default)]
@@ -156,7 +167,7 @@ impl Others {
     }
 
     pub fn subscribers_of(&self, kind: Kind, name: &[u8]) -> usize {
-        self.totals.get(&kind).and_then(|names| names.get(name)).map_or(0, |count| *count as usize)
+        self.totals.get(&kind).and_then(|names| names.get(name)).map_or(0, |total| total.subscribers as usize)
     }
 
     /// How many of their subscriptions a message in a channel reaches.
@@ -166,8 +177,10 @@ impl Others {
             return direct;
         }
         let patterns = self.totals.get(&Kind::Pattern).into_iter().flatten();
-        let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
-        direct + matching.map(|(_, count)| *count as usize).sum::<usize>()
+        let matching = patterns.filter(|(pattern, total)| {
+            total.glob.as_ref().is_some_and(|glob| glob.matches(pattern, channel))
+        });
+        direct + matching.map(|(_, total)| total.subscribers as usize).sum::<usize>()
     }
 
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = &Vec<u8>> {
@@ -175,17 +188,16 @@ impl Others {
     }
 }
 
-fn change_total(
-    totals: &mut BTreeMap<Kind, BTreeMap<Vec<u8>, u64>>,
-    (kind, name): &(Kind, Vec<u8>),
-    before: u32,
-    after: u32,
-) {
+fn change_total(totals: &mut Totals, (kind, name): &(Kind, Vec<u8>), before: u32, after: u32) {
     let names = totals.entry(*kind).or_default();
-    let total = names.get(name).copied().unwrap_or(0) + u64::from(after) - u64::from(before);
-    match total {
-        0 => drop(names.remove(name)),
-        _ => drop(names.insert(name.clone(), total)),
+    if let Some(total) = names.get_mut(name) {
+        total.subscribers = total.subscribers + u64::from(after) - u64::from(before);
+        if total.subscribers == 0 {
+            names.remove(name);
+        }
+    } else if after > 0 {
+        let glob = (*kind == Kind::Pattern).then(|| KeptGlob::new(name));
+        names.insert(name.clone(), Total { subscribers: u64::from(after), glob });
     }
 }
 
