@@ -2,7 +2,8 @@
 //!
 //! - They are found by their places in the command's syntax: a host, key or name may be the word "auth".
 //! - A command that is written wrongly is shown, too. So after a credential, whatever the syntax does not know is taken for more of
-//!   it, such as a password with a space in it.
+//!   it, such as a password with a space in it; and where the syntax is broken before one, all after the option's name is.
+//! - COMMAND GETKEYS and GETKEYSANDFLAGS have another command as their arguments.
 
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ use crate::protocol::number::parse_integer;
 /// What is shown in place of a secret.
 pub const REDACTED: &[u8] = b"(redacted)";
 
-/// Arguments of MIGRATE before its options: its name, host, port, key, database and timeout.
-const MIGRATE_FIXED: usize = 6;
+/// Arguments of MIGRATE that are numbers: port, database and timeout. Its options come after them.
+const MIGRATE_NUMBERS: [usize; 3] = [2, 4, 5];
 
 /// Places of secret arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,36 +55,44 @@ const MIGRATE: [CommandOption; 5] =
 
 /// The places of a request's secret arguments: names of users, passwords, the hash seed.
 pub fn secret_places(args: &Args<'_>) -> SecretPlaces {
+    const HEAD: usize = 2;
+    let mut begin = 0;
+    while let [name, subcommand, _, ..] = &args[begin..]
+        && is(name, "COMMAND")
+        && (is(subcommand, "GETKEYS") || is(subcommand, "GETKEYSANDFLAGS"))
+    {
+        begin += HEAD;
+    }
+    let SecretPlaces(ranges) = places_of(&args[begin..]);
+    SecretPlaces(ranges.into_iter().map(|range| range.start + begin..range.end + begin).collect())
+}
+
+fn places_of(args: &Args<'_>) -> SecretPlaces {
     match args {
         [name, ..] if is(name, "AUTH") || is(name, "_HASHSEED") => {
             SecretPlaces(std::iter::once(1..args.len()).collect())
         }
-        [name, ..] if is(name, "HELLO") => in_options(args, options_begin(args, 1), &HELLO),
+        [name, ..] if is(name, "HELLO") => in_options(args, options_begin(args, &[1]), &HELLO),
         [name, ..] if is(name, "MIGRATE") => {
-            in_options(args, options_begin(args, MIGRATE_FIXED - 1), &MIGRATE)
+            in_options(args, options_begin(args, &MIGRATE_NUMBERS), &MIGRATE)
         }
         [name, subcommand, ..] if is(name, "CONFIG") && is(subcommand, "SET") => in_parameters(args),
         _ => SecretPlaces::default(),
     }
 }
 
-/// Options begin behind a number; where there is none the command is wrong, and they may be anywhere.
-fn options_begin(args: &Args<'_>, number_place: usize) -> usize {
-    match args.get(number_place).and_then(|arg| parse_integer(arg)) {
-        Some(_) => number_place + 1,
-        None => 1,
-    }
+/// Options begin after the last of these numbers; where one is missing the command is wrong, and they may be anywhere.
+fn options_begin(args: &Args<'_>, numbers: &[usize]) -> usize {
+    let is_number = |place: &usize| args.get(*place).and_then(|arg| parse_integer(arg)).is_some();
+    if numbers.iter().all(is_number) { numbers.iter().max().map_or(1, |last| last + 1) } else { 1 }
 }
 
 fn in_options(args: &Args<'_>, begin: usize, options: &[CommandOption]) -> SecretPlaces {
     let (mut places, mut at) = (SecretPlaces::default(), begin);
     while let Some(arg) = args.get(at) {
         let Some(option) = options.iter().find(|option| is(arg, option.name)) else {
-            if places.0.is_empty() {
-                at += 1;
-                continue;
-            }
-            places.push(at..args.len());
+            let first = if places.0.is_empty() { after_secret_option(args, options) } else { Some(at) };
+            places.push(first.unwrap_or(args.len())..args.len());
             break;
         };
         let end = args.len().min((at + 1).saturating_add(option.arguments));
@@ -95,14 +104,31 @@ fn in_options(args: &Args<'_>, begin: usize, options: &[CommandOption]) -> Secre
     places
 }
 
-/// The values behind secret parameters' names.
+/// The place after the first word that is the name of a secret option, wherever it is.
+fn after_secret_option(args: &Args<'_>, options: &[CommandOption]) -> Option<usize> {
+    let is_secret = |arg: &&[u8]| options.iter().any(|option| option.is_secret && is(arg, option.name));
+    args.iter().skip(1).position(is_secret).map(|place| place + 2)
+}
+
+/// The values after secret parameters' names.
 fn in_parameters(args: &Args<'_>) -> SecretPlaces {
-    let mut places = SecretPlaces::default();
-    for (place, name) in args.iter().enumerate().skip(2) {
+    let (mut places, mut at) = (SecretPlaces::default(), 2);
+    while let Some(name) = args.get(at) {
         let setting = settings::SETTINGS.iter().find(|setting| is(name, setting.name));
-        if setting.is_some_and(|setting| setting.secret) {
-            places.push(place + 1..args.len().min(place + 2));
+        match setting {
+            Some(setting) if setting.secret => places.push(at + 1..args.len().min(at + 2)),
+            None if !places.0.is_empty() => {
+                places.push(at..args.len());
+                break;
+            }
+            // The command may be wrong: a name may be anywhere.
+            _ if places.0.is_empty() => {
+                at += 1;
+                continue;
+            }
+            _ => {}
         }
+        at += 2;
     }
     places
 }
@@ -143,6 +169,22 @@ mod tests {
         assert_eq!(secrets("HELLO 3 AUTH user word and more"), ["user", "word", "and", "more"]);
         assert_eq!(secrets("MIGRATE host 6379 k 0 AUTH word"), ["word"]);
         assert_eq!(secrets("CONFIG SET timeout requirepass word"), ["word"]);
+        assert_eq!(secrets("CONFIG SET requirepass my word"), ["my", "word"]);
+        assert_eq!(secrets("CONFIG SET requirepass word timeout 5"), ["word"]);
+        assert_eq!(secrets("MIGRATE host 6379 k AUTH 12345 5000"), ["12345", "5000"]);
+        assert_eq!(secrets("MIGRATE host 6379 AUTH word 0 5000"), ["word", "0", "5000"]);
+        assert_eq!(secrets("MIGRATE host 6379 k 0 5000 WRONG AUTH2 user word"), ["user", "word"]);
+        assert_eq!(secrets("HELLO 3 SETNAME AUTH user word"), ["user", "word"]);
+    }
+
+    #[test]
+    fn passwords_in_a_command_that_is_the_argument_of_another_are_secret() {
+        assert_eq!(secrets("COMMAND GETKEYS AUTH user word"), ["user", "word"]);
+        assert_eq!(secrets("command getkeysandflags MIGRATE host 6379 k 0 5000 AUTH word"), ["word"]);
+        let nested = format!("{}AUTH word", "COMMAND GETKEYS ".repeat(100_000));
+        assert_eq!(secrets(&nested), ["word"]);
+        assert!(secrets("COMMAND INFO auth get").is_empty());
+        assert!(secrets("COMMAND GETKEYS").is_empty());
     }
 
     #[test]

@@ -233,7 +233,14 @@ impl Checkpoints {
             let keep_bytes = order.keep_bytes.unwrap_or(self.bytes_kept());
             let floors = self.floors(shard, keep_bytes);
             let cut = compaction::cut(shard, order, self.oldest, floors.into(), now)?;
-            tracing::info!(?order, ?cut, "the log was cut by hand");
+            match order.dry_run {
+                true => tracing::info!(
+                    ?order,
+                    ?cut,
+                    "an operator asked what a cut of the log would free: nothing was cut"
+                ),
+                false => tracing::info!(?order, ?cut, "the log was cut by hand"),
+            }
             // Who does not wait any more needs nothing.
             let _ = answer.send(cut);
         }

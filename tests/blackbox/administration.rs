@@ -228,6 +228,8 @@ fn the_log_is_cut_by_hand_behind_the_oldest_checkpoint_and_no_further() {
     assert_eq!((cut.field("first_index").integer(), cut.field("kept_by").text()), (1, "keep-time".into()));
     let told = client.run("PERDURA LOG COMPACT KEEPBYTES 0 DRYRUN");
     assert_eq!(status(&mut client).field("first_index").integer(), 1, "nothing was cut");
+    let last_line = group.nodes[primary].log().lines().last().unwrap_or_default().to_owned();
+    assert!(last_line.contains("nothing was cut"), "the node's messages agree: {last_line}");
     let cut = client.run("PERDURA LOG COMPACT KEEPBYTES 0");
     assert_eq!(cut.to_string(), told.to_string());
     assert_eq!(cut.field("first_index").integer(), index + 1);
