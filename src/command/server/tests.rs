@@ -172,6 +172,18 @@ fn the_table_tells_of_itself() {
     assert!(node.show("COMMAND DOCS pubsub").contains("subcommands [pubsub|channels ["));
 }
 
+/// 100,000 names took 1.4 s of the worker's thread.
+#[test]
+fn a_request_is_not_told_of_one_command_again_and_again() {
+    let mut node = TestNode::new();
+    let error = "ERR the reply would tell of more than 50000 commands and subcommands";
+    for word in ["INFO", "DOCS"] {
+        assert_eq!(node.show(&format!("COMMAND {word}{}", " client".repeat(100_000))), error);
+        assert_eq!(node.show(&format!("COMMAND {word}{}", " nosuch".repeat(50_001))), error);
+        assert!(node.show(&format!("COMMAND {word}{}", " get".repeat(1000))).starts_with('['));
+    }
+}
+
 #[test]
 fn keys_are_found_in_whole_commands() {
     let mut node = TestNode::new();

@@ -1,11 +1,12 @@
 //! COMMAND DOCS: what each command is for.
 
-use super::{Named, told};
+use super::{Named, check_count, told};
 use crate::command::{Args, CommandResult, LocalContext};
 use crate::protocol::reply::Reply;
 
 /// Names that are no command's are left out. <https://redis.io/docs/latest/commands/command-docs/>
 pub(super) fn docs(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    check_count(&args[2..])?;
     let asked: Vec<Named> = match &args[2..] {
         [] => told(),
         names => names.iter().filter_map(|name| Named::find(name)).collect(),

@@ -143,12 +143,29 @@ fn count(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Comma
     Ok(())
 }
 
+/// One request is told of so many commands and subcommands at most: some 40 ms.
+const MAX_TOLD: usize = 50_000;
+
+/// Refuses a request that names, again and again, more than one may.
+fn check_count(names: &Args<'_>) -> CommandResult {
+    let mut told = 0;
+    for name in names {
+        told += 1 + Named::find(name).map_or(0, |named| named.subcommands().len());
+        if told > MAX_TOLD {
+            let error = format!("ERR the reply would tell of more than {MAX_TOLD} commands and subcommands");
+            return Err(CommandError::other(error));
+        }
+    }
+    Ok(())
+}
+
 /// A name that is no command's is answered by a null.
 fn info(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     if args.len() == 2 {
         write_all(reply);
         return Ok(());
     }
+    check_count(&args[2..])?;
     reply.array(args.len() - 2);
     reply.each(&args[2..], |reply, name| match Named::find(name) {
         Some(named) => row::write(&named, reply),
