@@ -58,6 +58,14 @@ impl Size {
         }
     }
 
+    /// What is left without the other, or nothing.
+    pub fn less(self, other: Size) -> Size {
+        Size {
+            elements: self.elements.saturating_sub(other.elements),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
     /// The larger of both in each respect.
     pub fn max(self, other: Size) -> Size {
         Size { elements: self.elements.max(other.elements), bytes: self.bytes.max(other.bytes) }

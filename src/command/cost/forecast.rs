@@ -66,7 +66,7 @@ struct Gain {
     added: Size,
     /// In place of what it holds.
     carried: Size,
-    /// The same, of what commands make of other values; its bytes are those of the elements alone.
+    /// The same, of what commands make of other values, less what counts beside it; its bytes are those of the elements alone.
     stored: Size,
 }
 
@@ -175,7 +175,9 @@ impl Forecast {
         let Some(by_key) = &mut self.by_key else { return };
         for key in destinations {
             let gain = by_key.entry(Box::from(key)).or_default();
-            gain.stored = gain.stored.max(cost.result);
+            // A source that is the destination brought it into the result: it would count again each time.
+            let beside = self.anywhere.plus(self.moved).plus(gain.added);
+            gain.stored = gain.stored.max(cost.result.less(beside));
         }
     }
 

@@ -205,6 +205,12 @@ fn a_value_that_is_stored_takes_the_place_of_another() {
         // What is added in between counts.
         forecast.add(Cost::of_arguments(500, 0), [key.as_bytes()].into_iter());
         assert!(cost(&db, &forecast, line).growth.elements >= last.growth.elements + 500, "{line}");
+        // It counts once, however often the key is stored after that.
+        for _ in 0..200 {
+            last = cost(&db, &forecast, line);
+            forecast.store(last, [key.as_bytes()].into_iter());
+        }
+        assert!(last.growth.elements <= most + 500 + 200 * gains, "{line}: {first:?}, then {last:?}");
     }
 }
 
