@@ -28,7 +28,8 @@ pub enum Bug {
     JudgeByOldCalendar,
     /// A restarted node forgets that it may have promised to elect nobody.
     ForgetPromises,
-    /// A leader counts what a follower acknowledges without looking whether its own entry there is the same.
+    /// A leader counts what a follower acknowledges without looking whether its own entry there is the same, and the follower does not
+    /// look either.
     CountAheadAsMatched,
     /// Nodes take each other for members of one cluster because their ids and addresses fit.
     IdByAddress,
@@ -71,6 +72,8 @@ pub const FOUND: &[Bug] = &[
     Bug::LeaseDuringTransfer,
     Bug::ForgetTransfers,
     Bug::ReadByOldClock,
+    Bug::CountAheadAsMatched,
+    Bug::IdByAddress,
     Bug::CommitOlderTerms,
     Bug::ApplyTwiceAfterRestart,
     Bug::LoseHardState,

@@ -92,6 +92,8 @@ seen! {
     CheckpointsFetched: "checkpoints of other nodes put in place of all data",
     CheckpointsOvertaken: "checkpoints that the log overtook on their way",
     StartsFromCheckpoints: "restarts from a checkpoint",
+    Strays: "strays of another cluster in a member's place",
+    Aheads: "members that knew entries which the others lacked",
     DigestsCompared: "digests compared at equal indexes",
 }
 

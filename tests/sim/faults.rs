@@ -47,6 +47,10 @@ pub enum FaultKind {
     LoseDisk,
     /// The primary's disk is slow for long.
     SickDisk,
+    /// A stray of another cluster takes a member's place.
+    Stray,
+    /// A member knows entries that the others lack.
+    Ahead,
 }
 
 use FaultKind::*;
@@ -91,6 +95,7 @@ pub enum Undo {
     SlowWires,
     SlowDisk(usize),
     FullDisk(usize),
+    Impostor(usize),
 }
 
 /// A pause that outlasts every election timeout.
@@ -118,6 +123,9 @@ impl World {
 
     /// A fault strikes; where it is one of a node's, that node.
     pub fn strike(&mut self, kind: FaultKind, node: usize) {
+        if self.hosts[node].impersonated.is_some() {
+            return;
+        }
         match kind {
             Loss => self.lose_frames(),
             SlowWires => self.slow_wires(),
@@ -142,6 +150,8 @@ impl World {
             LateTransfer => self.hand_over_twice(node),
             LoseDisk => self.lose_disk(node),
             SickDisk => self.sicken_disk(),
+            Stray => self.stray(node),
+            Ahead => self.run_ahead(),
         }
     }
 
@@ -162,6 +172,7 @@ impl World {
             Undo::Loss(per_mille) => self.stage.network.loss_per_mille -= per_mille,
             Undo::SlowWires => self.stage.network.slowness_us = 0,
             Undo::SlowDisk(node) => self.hosts[node].disk_us = self.stage.scenario.disk_us,
+            Undo::Impostor(node) => self.end_impostor(node),
             Undo::FullDisk(node) => {
                 self.hosts[node].disk.set_capacity(None);
                 self.hosts[node].excuses.full = false;

@@ -9,6 +9,7 @@ use perdura_wal::{Disk, SimDisk};
 
 use crate::damage::Damage;
 use crate::dice::Dice;
+use crate::impostor::Impersonated;
 use crate::process::Process;
 use crate::queue::Micros;
 use crate::scenario::Scenario;
@@ -57,6 +58,8 @@ pub struct Host {
     pub trusted: bool,
     /// It has set a damaged log aside since it got this disk.
     pub knows_of_loss: bool,
+    /// Its own disk, while an impostor runs in its place.
+    pub impersonated: Option<Impersonated>,
     /// Streams whose other ends have not yet heard that its process is gone.
     pub silent_streams: Vec<(u64, usize)>,
     /// Of each segment, the bytes that an opening of the log has vouched for.
@@ -83,6 +86,7 @@ impl Host {
             lost: false,
             trusted: true,
             knows_of_loss: false,
+            impersonated: None,
             silent_streams: Vec::new(),
             vouched: BTreeMap::new(),
         }
@@ -90,7 +94,7 @@ impl Host {
 
     /// Whether it will be there with everything that it ever acknowledged.
     pub fn is_sound(&self) -> bool {
-        !self.lost && self.excuses.damage.is_none() && self.trusted
+        !self.lost && self.excuses.damage.is_none() && self.trusted && self.impersonated.is_none()
     }
 
     /// The index of its newest checkpoint, 0 without one.

@@ -12,6 +12,7 @@
 //! | `clients`, `stir` | who asks, and writes down what was answered; who asks without writing it down |
 //! | `faults`, `damage` | what strikes; what it can do to a log |
 //! | `ambush`, `siege` | what strikes at elections; what cuts primaries off from the others, and not from clients |
+//! | `impostor` | processes that are not what their address says |
 //! | `invariants` | what must hold at every moment |
 //! | `coverage`, `story`, `runner` | what happened, for people |
 //! | `regressions` | seeds that have found something |
@@ -26,6 +27,7 @@ mod damage;
 mod dice;
 mod faults;
 mod host;
+mod impostor;
 mod invariants;
 mod network;
 mod nodes;

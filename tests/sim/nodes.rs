@@ -264,6 +264,9 @@ impl World {
 
     /// A node may end itself only for a reason that the simulation gave it.
     fn judge_end(&mut self, node: usize, text: &str) {
+        if self.hosts[node].impersonated.is_some() {
+            return;
+        }
         let excuses = &mut self.hosts[node].excuses;
         let damaged = excuses.damage.as_ref().is_some_and(|damage| text.contains(damage.file.as_str()));
         if excuses.power && text.contains("machine is off") || damaged {
@@ -343,6 +346,9 @@ impl World {
     }
 
     fn replayed(&mut self, node: usize) {
+        if self.hosts[node].impersonated.is_some() {
+            return;
+        }
         if let Some(process) = &mut self.hosts[node].process {
             process.accepts = true;
             let applied = process.shard.machine().applied;
@@ -362,7 +368,8 @@ impl World {
 
     /// Takes in what the node's leadership and counters tell.
     fn observe(&mut self, node: usize) {
-        let Some(process) = &mut self.hosts[node].process else { return };
+        let host = &mut self.hosts[node];
+        let Some(process) = host.process.as_mut().filter(|_| host.impersonated.is_none()) else { return };
         self.invariants.look_at(node, process, &mut self.stage);
     }
 

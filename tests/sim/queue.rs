@@ -46,6 +46,15 @@ pub enum Event {
         wire: usize,
         bytes: Vec<u8>,
     },
+    /// A member that is ahead comes, or looks again.
+    ComesAhead {
+        node: usize,
+        looks: u64,
+    },
+    /// A primary loses touch with all others.
+    LosesTouch {
+        node: usize,
+    },
     /// A node learns that its connection to a peer broke.
     WireBreaks {
         wire: usize,

@@ -11,7 +11,7 @@ use crate::checkpoints::Plan;
 use crate::dice::Dice;
 use crate::faults::FAULTS;
 use crate::faults::FaultKind::{
-    self, AtElection, BadSector, DeafTransfer, LateTransfer, LoseDisk, SickDisk, Siege, Storm,
+    self, Ahead, AtElection, BadSector, DeafTransfer, LateTransfer, LoseDisk, SickDisk, Siege, Storm, Stray,
 };
 use crate::queue::{MS, Micros, SECOND};
 
@@ -116,7 +116,7 @@ impl Scenario {
             entry_cache_bytes: *dice.pick(&[0, 1 << 10, 2 << 20]),
             max_inflight_appends: *dice.pick(&[2, 32]),
             long_bytes: long_bytes(seed),
-            catch_up_bytes_per_second: *Dice::of(seed, "pace").pick(&[0, slow_pace(seed)]),
+            catch_up_bytes_per_second: *Dice::of(seed, "pace").pick(&[0, 20_000]),
             tear,
             write_granularity: *dice.pick(&[1, 4096]),
             segment_bytes: *dice.pick(&[SMALLEST_SEGMENT_BYTES, 64 << 10, 128 << 10]),
@@ -134,7 +134,9 @@ impl Scenario {
             think_us: dice.magnitude(15 * MS..120 * MS),
         };
         let keeps_log = scenario.faults.contains(&BadSector) && Dice::of(seed, "old damage").chance(600);
-        let checkpoints = checkpoints(seed, keeps_log);
+        // An impostor's log is a member's whole log.
+        let is_impersonated = matches!(theme, Some(Stray | Ahead));
+        let checkpoints = checkpoints(seed, keeps_log).filter(|_| !is_impersonated);
         let segment_bytes = if keeps_log { SMALLEST_SEGMENT_BYTES } else { scenario.segment_bytes };
         Scenario { checkpoints, segment_bytes, ..scenario }
     }
@@ -148,11 +150,6 @@ impl Scenario {
 fn bandwidth(seed: u64) -> Option<u64> {
     let mut dice = Dice::of(seed, "bandwidth");
     dice.chance(250).then(|| dice.magnitude(500_000..20_000_000))
-}
-
-/// Nodes have to agree 30 s after the last fault. Where values are large, what a member lacks then may have 600 kB.
-fn slow_pace(seed: u64) -> u64 {
-    if bandwidth(seed).is_some() { 200_000 } else { 20_000 }
 }
 
 /// So long that a large value has no more than some twenty parts.
@@ -190,13 +187,15 @@ fn are_patient_besieged(seed: u64) -> bool {
 /// Drawn by itself, as an ambush is. A log that is kept has segments of which a checkpoint holds all.
 fn checkpoints(seed: u64, keeps_log: bool) -> Option<Plan> {
     let mut dice = Dice::of(seed, "checkpoints");
+    // Where values are large, a checkpoint has some 600 kB, and nodes have to agree 30 s after the last fault.
+    let slow = if bandwidth(seed).is_some() { 200_000 } else { 20_000 };
     let are_taken = dice.chance(600) || keeps_log;
     let plan = are_taken.then(|| Plan {
         every_bytes: dice.magnitude(1 << 10..48 << 10),
         kept: *dice.pick(&[1, 2]),
         log_keep_bytes: *dice.pick(&[0, 0, 8 << 10, LONG_LOG_BYTES]),
         slots_per_turn: *dice.pick(&[1, 4, 1000]),
-        fetch_bytes_per_second: *dice.pick(&[0, slow_pace(seed)]),
+        fetch_bytes_per_second: *dice.pick(&[0, slow]),
     })?;
     let log_keep_bytes = if keeps_log { LONG_LOG_BYTES } else { plan.log_keep_bytes };
     Some(Plan { log_keep_bytes, ..plan })
@@ -221,6 +220,11 @@ fn kinds(dice: &mut Dice) -> Vec<Kind> {
 
 /// What trouble some seeds are about, drawn by itself as an ambush is.
 fn theme(seed: u64, nodes: usize) -> Option<FaultKind> {
+    let mut dice = Dice::of(seed, "impostors");
+    if nodes > 2 && dice.chance(100) {
+        // With more nodes the word of one counts for too little.
+        return Some(if nodes == 3 { *dice.pick(&[Stray, Ahead]) } else { Stray });
+    }
     if nodes > 2 && Dice::of(seed, "late transfers").chance(80) {
         return Some(LateTransfer);
     }

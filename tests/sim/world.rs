@@ -267,6 +267,8 @@ impl World {
             Event::SiegeBegins => self.besiege(),
             Event::Parts(parting) => self.part(parting),
             Event::HandsOverAgain { to } => self.hand_over_again(to),
+            Event::ComesAhead { node, looks } => self.come_ahead(node, looks),
+            Event::LosesTouch { node } => self.lose_touch(node),
             // For a process that is gone.
             Event::TurnBegins { .. }
             | Event::TurnEnds { .. }
@@ -315,6 +317,8 @@ impl World {
             | Event::SiegeBegins
             | Event::Parts(_)
             | Event::HandsOverAgain { .. }
+            | Event::ComesAhead { .. }
+            | Event::LosesTouch { .. }
             | Event::Restart { .. } => None,
         }
     }
@@ -348,7 +352,9 @@ impl World {
             | Event::StormStrikes { .. }
             | Event::SiegeBegins
             | Event::Parts(_)
-            | Event::HandsOverAgain { .. } => 0xf00,
+            | Event::HandsOverAgain { .. }
+            | Event::ComesAhead { .. }
+            | Event::LosesTouch { .. } => 0xf00,
             Event::Restart { node, .. } => 0xe00 + *node as u64,
         };
         self.stage.story.note(self.stage.now << 12 | kind);
