@@ -209,7 +209,7 @@ fn one_flipped_byte_of_a_description_or_a_header_costs_no_more() {
         next += 100;
         let index = checkpoint(&node);
         wait_for("the checkpoint is stored", LIMIT, || {
-            (info(&node, "perdura_backup_checkpoint_index") == index).then_some(())
+            (info(&node, "perdura_backup_checkpoint_index") >= index).then_some(())
         });
     }
     wait_until_shipped(&node);

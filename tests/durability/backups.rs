@@ -71,7 +71,7 @@ fn what_a_node_applies_is_shipped_with_its_checkpoints() {
         let index = checkpoint(&node);
         write(&mut node.client(), 2000..3000);
         wait_for("the checkpoint is stored", LIMIT, || {
-            (node.client().info_number("perdura_backup_checkpoint_index") == index).then_some(())
+            (node.client().info_number("perdura_backup_checkpoint_index") >= index).then_some(())
         });
     }
     wait_until_shipped(&node);
@@ -79,7 +79,7 @@ fn what_a_node_applies_is_shipped_with_its_checkpoints() {
     assert_good(&place);
     assert_eq!(node.client().info_number("perdura_backup_failures"), 0);
     let listed = ask(&place.with(&["backup", "list"], "--at"), &[]);
-    assert!(listed["checkpoints"].as_array().is_some_and(|all| all.len() == 2), "{listed}");
+    assert!(listed["checkpoints"].as_array().is_some_and(|all| all.len() >= 2), "{listed}");
     assert!(
         listed["restorable"][0]["first_index"] == 1 && listed["gaps"] == serde_json::json!([]),
         "{listed}"
@@ -113,7 +113,8 @@ fn a_killed_node_goes_on_where_its_backup_ends() {
         write(&mut node.client(), next..next + more);
         next += more;
         if round % 2 == 1 {
-            node.client().check("BGSAVE", "+Background saving started");
+            // The node may be taking one for its backup.
+            node.client().run("BGSAVE");
         }
         if round > 0 {
             let header = repository(&place).join("HEADER.perdura");
@@ -251,7 +252,7 @@ fn a_checkpoint_waits_while_the_backup_is_pruned_and_the_log_goes_on() {
     let stored = || node.client().info_number("perdura_backup_checkpoint_index");
     assert!(stored() < index, "it does not wait");
     std::fs::remove_file(&mark).expect("nobody else removes it");
-    wait_for("the checkpoint is stored", LIMIT, || (stored() == index).then_some(()));
+    wait_for("the checkpoint is stored", LIMIT, || (stored() >= index).then_some(()));
     assert_good(&place);
 }
 
@@ -267,7 +268,7 @@ fn prune_and_restore_may_be_killed_at_any_moment() {
         let index = checkpoint(&node);
         indexes.push(index);
         wait_for("the checkpoint is stored", LIMIT + PATIENCE_WITH_A_KILLED_PRUNE, || {
-            (node.client().info_number("perdura_backup_checkpoint_index") == index).then_some(())
+            (node.client().info_number("perdura_backup_checkpoint_index") >= index).then_some(())
         });
         wait_until_shipped(&node);
         let pause = Duration::from_millis(3 + round * 7 % 40);
