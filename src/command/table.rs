@@ -99,14 +99,24 @@ impl Table {
 fn first_place(name: &[u8]) -> usize {
     const CASE_BITS: u64 = 0x2020_2020_2020_2020;
     const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let (first, last) = ends_of(name);
     let mut hash = name.len() as u64;
-    for chunk in name.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ (u64::from_le_bytes(word) | CASE_BITS)).wrapping_mul(ODD);
+    for word in [first, last] {
+        hash = (hash ^ (word | CASE_BITS)).wrapping_mul(ODD);
         hash ^= hash >> 32;
     }
     hash as usize % PLACES
+}
+
+/// The first and the last eight bytes of a name, or as many as it has; they overlap in a short one.
+fn ends_of(name: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)));
+    }
+    (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0)
 }
 
 /// Every row, by name.
