@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! hello = magic:8 version:u16 length:u16 body      length counts the body; at most MAX_BODY_BYTES
-//! body  = verdict:u8 kind:u8 key:u64 node:u64 expected_node:u64 cluster:u64 origin_term:u64 origin_index:u64 log:u64 session:u64
+//! body  = verdict:u8 kind:u8 key:u64 node:u64 expected_node:u64 cluster:u64 origin_term:u64 origin_index:u64 log:u64 process:u64
 //!         client_address:bytes
 //! ```
 //! - All numbers are little-endian. Both directions use the same layout; the dialler's verdict is 0.
@@ -74,8 +74,9 @@ pub struct Hello {
 pub struct Voice {
     /// The random id of its log.
     pub log: u64,
-    /// Of this process on this log: what its frames bear. A copy of a folder has another.
-    pub session: u64,
+    /// Of this process on this log; a copy of a folder has another. Everyone who connects hears it, so it proves nothing, and nothing that
+    /// proves anything follows from it (`node/logs.rs`).
+    pub process: u64,
 }
 
 /// Why a node was refused.
@@ -146,7 +147,7 @@ struct Known {
     cluster: Cluster,
     /// Logs that others have replaced.
     replaced: BTreeSet<MemberLog>,
-    /// The sessions that were reached last at the members' addresses.
+    /// The processes that were reached last at the members' addresses.
     reached: BTreeMap<NodeId, u64>,
     /// Links to members that wait before they dial again.
     waiting: BTreeMap<NodeId, Arc<Notify>>,
@@ -204,7 +205,7 @@ impl Greeter {
             return Err(HelloError::Refused { refusal, reason });
         }
         if kind != ConnectionKind::Probe {
-            self.known.lock().reached.insert(expected_node, answer.voice.session);
+            self.known.lock().reached.insert(expected_node, answer.voice.process);
         }
         Ok(answer)
     }
@@ -271,9 +272,9 @@ impl Greeter {
     /// Whether another process than the one that dials is reached at its node's address.
     async fn is_elsewhere(&self, hello: &Hello) -> bool {
         let reached = self.known.lock().reached.get(&hello.node_id).copied();
-        let session = hello.voice.session;
+        let process = hello.voice.process;
         let Some(address) = self.addresses.get(&hello.node_id) else { return false };
-        if hello.kind == ConnectionKind::Probe || reached.is_none_or(|reached| reached == session) {
+        if hello.kind == ConnectionKind::Probe || reached.is_none_or(|reached| reached == process) {
             return false;
         }
         // The process that was reached may have ended since.
@@ -282,8 +283,8 @@ impl Greeter {
             Box::pin(self.dial(&mut stream, ConnectionKind::Probe, hello.node_id)).await
         });
         match probe.await {
-            Ok(Ok(answer)) if answer.voice.session == session => {
-                self.known.lock().reached.insert(hello.node_id, session);
+            Ok(Ok(answer)) if answer.voice.process == process => {
+                self.known.lock().reached.insert(hello.node_id, process);
                 false
             }
             Ok(Ok(_)) => true,
@@ -354,9 +355,9 @@ impl Hello {
         bytes.push(verdict.map_or(0, Refusal::code));
         bytes.push(self.kind.code());
         let Cluster { id, origin } = self.cluster;
-        let Voice { log, session } = self.voice;
+        let Voice { log, process } = self.voice;
         let numbers =
-            [self.key.0, self.node_id, self.expected_node, id.0, origin.term, origin.index, log, session];
+            [self.key.0, self.node_id, self.expected_node, id.0, origin.term, origin.index, log, process];
         for number in numbers {
             bytes.extend(number.to_le_bytes());
         }
@@ -381,7 +382,7 @@ impl Hello {
             node_id: number(1)?,
             expected_node: number(2)?,
             cluster: Cluster { id: ClusterId(number(3)?), origin },
-            voice: Voice { log: number(6)?, session: number(7)? },
+            voice: Voice { log: number(6)?, process: number(7)? },
             client_address: String::from_utf8(address.to_vec()).ok()?,
         };
         (address.len() <= MAX_ADDRESS_BYTES).then_some((verdict, hello))

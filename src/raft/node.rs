@@ -54,7 +54,7 @@ use admission::Refusals;
 pub use config::NodeConfig;
 use contradiction::Contradictions;
 pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
-use logs::{LogBook, session_of};
+use logs::{LogBook, process_of, session_of};
 pub use offer::Offer;
 use offer::Offers;
 use pace::Waiting;
@@ -116,7 +116,10 @@ pub struct Node<D: Disk> {
     offers: Offers,
     waiting: Waiting,
     /// This process on this node's own log.
+    /// What this process says of itself in greetings.
     voice: Voice,
+    /// What its frames bear.
+    session: u64,
     log_book: LogBook,
     hearings: Hearings,
     /// When each peer was heard last, in this node's monotonic ms.
@@ -153,7 +156,8 @@ impl<D: Disk> Node<D> {
         if !is_alone {
             storage.lengthen_promises(promise_ms)?;
         }
-        let voice = Voice { log: storage.log_id(), session: session_of(storage.log_id(), config.secret) };
+        let (log, secret) = (storage.log_id(), config.secret);
+        let (voice, session) = (Voice { log, process: process_of(log, secret) }, session_of(log, secret));
         let others: Vec<_> = others_of(identity).collect();
         let shown_until = storage.last_entry();
         let applied_term = raft::Storage::term(&storage, applied)?;
@@ -171,6 +175,7 @@ impl<D: Disk> Node<D> {
             offers: Offers::default(),
             waiting: Waiting::default(),
             voice,
+            session,
             log_book: LogBook::new(config.secret),
             hearings: Hearings::default(),
             heard_ms: BTreeMap::new(),
@@ -468,7 +473,7 @@ impl<D: Disk> Node<D> {
         }
         let stamp = leads.then(|| self.lease.stamp(now_ms));
         for (to, mut frame) in outbox::group_by_peer(messages) {
-            frame.session = self.voice.session;
+            frame.session = self.session;
             frame.stamp = stamp;
             frame.echo = self.echo_for(to);
             if !out.send(to, &Frame::Raft(frame)) {
@@ -555,6 +560,11 @@ impl<D: Disk> Node<D> {
     /// This node's id.
     pub fn id(&self) -> NodeId {
         self.config.identity.node_id
+    }
+
+    #[cfg(test)]
+    pub(super) fn session(&self) -> u64 {
+        self.session
     }
 
     /// What tells this process from others that claim to be this member.

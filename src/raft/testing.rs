@@ -244,7 +244,7 @@ impl Cluster {
 
     /// Of a member's process, as its frames bear it.
     pub(super) fn session_of(&mut self, id: NodeId) -> u64 {
-        self.node(id).voice().session
+        self.node(id).session()
     }
 
     /// Opens the member's log again.

@@ -16,7 +16,7 @@ fn greeter_in(cluster: Cluster, key: u64, node_id: NodeId) -> Greeter {
         members.push(node_id);
     }
     let identity = Identity::new(GroupKey(key), node_id, members);
-    let voice = Voice { log: 10 * node_id, session: 100 * node_id };
+    let voice = Voice { log: 10 * node_id, process: 100 * node_id };
     let greeter = Greeter::new(identity.expect("a valid identity"), format!("host{node_id}:6379"), voice);
     greeter.know(cluster, []);
     greeter
@@ -129,7 +129,7 @@ async fn a_process_on_a_copy_of_a_members_folder_is_refused_and_the_member_is_no
     });
     let acceptor = greeter_in(cluster(5), 7, 2).reaching(&[(1, address.clone())]);
     let mut copy = member.clone();
-    copy.voice.session = 101;
+    copy.voice.process = 101;
     let (_, accepted) = meet(&copy, 2, &acceptor).await;
     assert!(accepted.is_ok(), "node 1 was never reached");
     acceptor.known.lock().reached.insert(1, 100);
@@ -175,7 +175,7 @@ fn the_bytes_of_a_hello_never_change_between_releases() {
         node_id: 3,
         expected_node: 4,
         cluster: Cluster { id: ClusterId(5), origin: LogEnd { term: 6, index: 7 } },
-        voice: Voice { log: 8, session: 9 },
+        voice: Voice { log: 8, process: 9 },
         client_address: "a:1".into(),
     };
     let numbers = [0x0102, 3, 4, 5, 6, 7, 8, 9u64].map(u64::to_le_bytes).concat();

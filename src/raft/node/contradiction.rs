@@ -144,7 +144,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         for (to, dispute) in std::mem::take(&mut self.contradictions.owed) {
-            out.send(to, &Frame::Dispute { session: self.voice.session, dispute });
+            out.send(to, &Frame::Dispute { session: self.session, dispute });
         }
         out.flush();
     }

@@ -7,7 +7,7 @@
 //!   secret of this process. The member returns it with its session, the random id of its log, and the id of its cluster.
 //! - A challenge goes to the address where this node reaches that member, and nowhere else. So only a process that is reached there
 //!   can answer it. A stranger who connects to the peer port and calls itself a member learns neither a challenge nor a session: nothing
-//!   of what it says is stepped, and nothing of it lasts. (A stranger who reads the wires is another matter.) Nor does a process on a copy
+//!   of what it says is stepped, and nothing of it lasts. What a node says of itself in a greeting is another number. (A stranger who reads the wires is another matter.) Nor does a process on a copy
 //!   of a member's folder speak for the member: its session is another.
 //! - With each proof the member's next challenge is another. So a proof that arrives late, of a session that the member had before, is void.
 //! - A session that another has followed is never heard again. Where the log is another one, what was said with the old one is void. That
@@ -20,7 +20,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use perdura_wal::Disk;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use siphasher::sip::SipHasher24;
 
 use super::{Node, others_of};
 use crate::planted::{self, Bug};
@@ -39,9 +39,27 @@ const MAX_TURNED_DOWN: usize = 64;
 /// Words of a log that another has followed may be late for so many ticks; after that the member runs on that log again.
 const LATE_TICKS: u64 = 100;
 
-/// Stands for a process on a log in all that it says: a process knows its secret alone.
+/// What a number that follows from a process' secret is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Session = 1,
+    Process = 2,
+    Challenge = 3,
+}
+
+/// By a pseudorandom function: a number that is told says nothing about the secret, nor about numbers for another purpose.
+fn secret_number(secret: u64, purpose: Purpose, text: &[u8]) -> u64 {
+    SipHasher24::new_with_keys(secret, purpose as u64).hash(text).max(1)
+}
+
+/// Stands for a process on a log in all that it says to members that are reached at their addresses, and to nobody else.
 pub(super) fn session_of(log: u64, secret: u64) -> u64 {
-    xxh3_64_with_seed(&log.to_le_bytes(), secret).max(1)
+    secret_number(secret, Purpose::Session, &log.to_le_bytes())
+}
+
+/// Stands for the same process in its greetings, which anybody hears.
+pub(super) fn process_of(log: u64, secret: u64) -> u64 {
+    secret_number(secret, Purpose::Process, &log.to_le_bytes())
 }
 
 /// The sessions of another member.
@@ -148,7 +166,7 @@ impl LogBook {
     fn challenge(&self, member: NodeId) -> u64 {
         let proofs = self.sessions.get(&member).map_or(0, |sessions| sessions.proofs);
         let text = [member.to_le_bytes(), proofs.to_le_bytes()].concat();
-        xxh3_64_with_seed(&text, self.secret)
+        secret_number(self.secret, Purpose::Challenge, &text)
     }
 
     fn prove(&mut self, member: NodeId, session: u64, proof: LogProof) -> Proven {
@@ -305,7 +323,7 @@ impl<D: Disk> Node<D> {
         let (log, cluster) = (self.voice.log, self.cluster().id);
         for (to, challenge) in std::mem::take(&mut self.log_book.owed) {
             let proof = LogProof { challenge, log, cluster };
-            out.send(to, &Frame::Proof { session: self.voice.session, proof });
+            out.send(to, &Frame::Proof { session: self.session, proof });
         }
         out.flush();
     }

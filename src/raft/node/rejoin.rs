@@ -154,7 +154,7 @@ impl<D: Disk> Node<D> {
     /// A member has taken note of this node's log, before it was asked in this round.
     pub fn step_account(&mut self, from: NodeId, session: u64, asked_in: u8, account: Account) {
         let is_member = others_of(&self.config.identity).any(|id| id == from);
-        if session == self.voice.session && is_member && self.may_be_of(&account.cluster) {
+        if session == self.session && is_member && self.may_be_of(&account.cluster) {
             if let Standing::Silent { accounts, round, .. } = &mut self.standing
                 && *round == asked_in
             {
@@ -204,7 +204,7 @@ impl<D: Disk> Node<D> {
         }
         if asks && let Standing::Silent { round, .. } = self.standing {
             for id in others_of(&self.config.identity) {
-                out.send(id, &Frame::Rejoin { session: self.voice.session, round });
+                out.send(id, &Frame::Rejoin { session: self.session, round });
             }
         }
         let (term, end) = (self.raw.raft.term, self.raw.store().durable_end());

@@ -45,6 +45,7 @@ fn what_an_older_log_said_is_not_heard() {
 #[test]
 fn another_process_on_the_same_log_is_not_heard_before_it_is_reached_at_the_members_address() {
     assert_ne!(session_of(7, 1), session_of(7, 2));
+    assert_ne!(session_of(7, 1), process_of(7, 1), "a greeting tells no session");
     let mut book = LogBook::new(1);
     let (member, copy) = (session_of(7, 1), session_of(7, 2));
     let shown = proof(&book, 3, 7);
