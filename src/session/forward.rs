@@ -39,8 +39,8 @@ impl Session {
         if self.must_forward() {
             return Verdict::Forward(Forward::Request);
         }
-        self.refuse(line, DID_NOT_HAPPEN);
-        Verdict::Taken
+        // This node may have become the primary just now, with requests of this connection still on their way to the last one.
+        self.refuse_here(line, DID_NOT_HAPPEN)
     }
 
     /// As [`forward_or_refuse`](Self::forward_or_refuse), for a command that may wait: no other follows it before its answer.
