@@ -162,8 +162,8 @@ impl Relay {
         self.request(args, Expected::Pass);
         let request = &self.unsent[start..];
         let is_kept = !watches && !line.is_muted() && self.kept_bytes + request.len() <= KEPT_BYTES;
+        self.kept_bytes += if is_kept { request.len() } else { 0 };
         let kept = is_kept.then(|| Box::from(request));
-        self.kept_bytes += kept.as_ref().map_or(0, |kept: &Box<[u8]>| kept.len());
         let only_reads = command.is_some_and(|command| matches!(command.handler_for(args), Handler::Read(_)));
         self.unanswered.push_back(Unanswered { kept, only_reads });
         1

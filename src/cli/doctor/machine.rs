@@ -42,7 +42,7 @@ fn open_files() -> Finding {
 }
 
 fn memory() -> Finding {
-    let limits: Vec<_> = memory::machine_limits().into_iter().collect();
+    let limits: Vec<_> = memory::machine_limits().collect();
     let nearest = limits.iter().min_by_key(|limit| limit.bytes);
     let text = match nearest {
         Some(limit) => format!("{} ({})", bytes_text(limit.bytes), limit.name),
