@@ -115,11 +115,13 @@ fn is_free(port: u16) -> bool {
     std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
+/// The first of a row of ports. Other tests of this process get none of the row.
 fn base_port() -> u16 {
     wait_for("ports for a cluster", LIMIT, || {
-        let base = free_port();
+        let row: Vec<u16> = (0..NODES).map(|_| free_port()).collect();
+        let is_row = row.windows(2).all(|pair| pair[1] == pair[0] + 1);
         let all_free = |from: u16| (0..NODES).all(|node| is_free(from + node));
-        (all_free(base) && all_free(base + 1000) && all_free(base + METRICS)).then_some(base)
+        (is_row && all_free(row[0] + 1000) && all_free(row[0] + METRICS)).then_some(row[0])
     })
 }
 

@@ -108,6 +108,10 @@ fn what_was_found_is_shown_and_escaped() {
     assert!(page.contains("&lt;script&gt;alert(&quot;&amp; &#39;x&#39;&quot;)&lt;/script&gt;\u{fffd}"));
     assert!(page.contains("Redis &lt;7&gt;"));
     assert!(page.contains("Acknowledged writes were lost"));
+    for part in ["Proves: ", "Can't see: ", "Faults that never came", "full-disk", "To repeat it", "--seed 7"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
     assert!(page.contains("1\u{202f}234"));
 }
 
