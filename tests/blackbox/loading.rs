@@ -111,7 +111,9 @@ fn what_needs_no_data_is_answered_while_a_node_loads() {
     // Otherwise it was too fast for this test.
     assert_eq!(field(&mut client, "loading"), Some(1.0));
     assert!(answers.iter().all(|answer| !answer.starts_with('-')), "{answers:?}");
-    let expected = [REFUSED, REFUSED, "+OK", REFUSED, REFUSED, REFUSED];
+    // As in Redis, an EXEC that is rejected ends its transaction.
+    let aborted = format!("-EXECABORT Transaction discarded because of: {}", &REFUSED[1..]);
+    let expected = [REFUSED, &aborted, "-ERR DISCARD without MULTI", REFUSED, REFUSED, REFUSED];
     assert_eq!(refused[..6], expected);
     assert!(!refused[6].contains("db0"), "{}", refused[6]);
 }
