@@ -305,6 +305,9 @@ fn a_backup_that_grows_is_copied_again_and_again() {
     let copy = Place { url: format!("{}-copy", place.url), key_file: None, variables: Vec::new() };
     let node = shipping(&place).flag("backup-checkpoint-seconds", 1).start();
     let copy_words = ["backup", "copy", "--from", &place.url, "--to", &copy.url];
+    write(&mut node.client(), 0..1);
+    // It begins the backup once its cluster is known.
+    wait_until_shipped(&node);
     let mut next = 1;
     for _ in 0..4 {
         write(&mut node.client(), next..next + 300);
