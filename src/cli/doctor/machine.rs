@@ -95,3 +95,14 @@ fn calendar() -> Finding {
         _ => Finding::good("calendar", "the kernel does not tell whether the calendar is synchronized".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Under `.ci/sanitize`, too: the kernel writes into a struct of ours.
+    #[test]
+    fn the_kernel_is_asked_for_the_calendar() {
+        assert!(format!("{:?}", calendar()).contains("calendar"));
+    }
+}
