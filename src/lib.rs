@@ -2,12 +2,12 @@
 //!
 //! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
 
+pub mod admin;
 pub mod apply;
 pub mod backup;
 mod calendar;
 pub mod checkpoint;
 pub mod cli;
-pub mod client;
 pub mod command;
 pub mod config;
 pub mod data_folder;
@@ -19,7 +19,6 @@ pub mod logging;
 pub mod memory;
 pub mod messages;
 pub mod metrics;
-pub mod monitor;
 pub mod net;
 pub mod pause;
 pub mod persistence;
@@ -30,12 +29,9 @@ pub mod pubsub;
 pub mod raft;
 pub mod rdb;
 mod replay;
-pub mod report;
 pub mod server;
 pub mod session;
 pub mod shard;
-pub mod shared;
-pub mod slowlog;
 pub mod space;
 pub mod sync_probe;
 pub mod torture;

@@ -25,8 +25,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::admin::client::{Client, ReplyMode};
+use crate::admin::shared::Shared;
 use crate::apply::read_in;
-use crate::client::{Client, ReplyMode};
 use crate::command::spec::{Flags, SessionCommand};
 use crate::command::{
     Args, Command, CommandError, Handler, LocalContext, ReadContext, lookup, lookup_subcommand,
@@ -44,7 +45,6 @@ use crate::shard::deaths::FREE_EXPIRED;
 use crate::shard::plan::Addressee;
 use crate::shard::port::Port;
 use crate::shard::turn::Now;
-use crate::shared::Shared;
 use blocking::OnceEach;
 pub use forward::Forward;
 pub use line::{Line, Mute};

@@ -19,8 +19,8 @@ use serde::Serialize;
 use super::connection::{AskError, Connection, Fields, Target};
 use super::failure::{self, DAMAGE, Failure, GOOD, write_json};
 use super::status::group;
+use crate::admin::report::NodeReport;
 use crate::env::{self, Clock};
-use crate::report::NodeReport;
 
 const EXIT_CODES: &str = "\
 Exit codes:

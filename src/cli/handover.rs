@@ -12,8 +12,8 @@ use super::connection::{AskError, Connection, integer};
 use super::failure::{self, DAMAGE, Failure, GOOD, write_json};
 use super::status::group::{self, Group, Member};
 use super::status::{arguments, targets, timeout};
+use crate::admin::report::State;
 use crate::env::Clock;
-use crate::report::State;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -12,7 +12,7 @@ use redis_protocol::resp2::types::OwnedFrame;
 use super::complain;
 use super::connection::{self, AskError, Connection, Target};
 use super::status::group;
-use crate::report::State;
+use crate::admin::report::State;
 
 /// The exit code for a server that is still loading.
 const NOT_YET: u8 = 3;

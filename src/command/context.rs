@@ -14,6 +14,7 @@ use std::ops::Add;
 use super::error::CommandError;
 use super::keys::Staging;
 use super::random::Random;
+use crate::admin::slowlog::Stopwatch;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::names::LongNames;
@@ -23,7 +24,6 @@ use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Collection, Object, ValueRef, ValueType};
 use crate::keyspace::view::{LockSet, Ranges, WriteView};
 use crate::pubsub::Message;
-use crate::slowlog::Stopwatch;
 
 /// The slot of one key of the request, so that it is computed once per command.
 #[derive(Clone, Copy)]

@@ -17,8 +17,8 @@ use super::cost::Forecast;
 use super::random::Random;
 use super::spec::Flags;
 use super::testing::TestDb;
-use super::testing_node::TestNode;
 use super::{Command, Handler, commands};
+use crate::admin::testing::TestNode;
 use crate::keyspace::slot::Slot;
 use crate::protocol::reply::Resp;
 

@@ -10,7 +10,6 @@
 //! - A blocking command's handler that finds nothing ready writes nothing at all: its client then waits.
 
 pub mod args;
-mod connection;
 pub mod context;
 pub mod cost;
 mod database;
@@ -22,48 +21,37 @@ pub mod glob;
 mod hash;
 #[cfg(test)]
 mod hostile;
-mod keys;
+pub mod keys;
 pub mod lifetime;
 mod list;
-pub mod migrate;
 mod multi_pop;
-mod perdura;
-mod pubsub;
 pub mod random;
 mod sample;
 pub mod scan;
 pub mod secrets;
-mod server;
 mod set;
 pub mod spec;
 mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
-#[cfg(test)]
-pub mod testing_node;
-mod transaction;
 mod zset;
 
-pub use connection::foreseen_protocol;
 pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
 pub use keys::{CLUSTER_ID, HASH_SEED, PART, STAGED, Staging, brings_seed, for_readers};
-pub use perdura::{MARK, MAX_MARK_BYTES};
-pub use pubsub::IN_SHARD_CHANNEL;
-pub use server::AcksWanted;
 pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_name, statistic_names};
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::client::Client;
+use crate::admin::client::Client;
+use crate::admin::shared::Shared;
 use crate::keyspace::slot::Slot;
 use crate::keyspace::value::ValueType;
 use crate::keyspace::view::LockSet;
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
-use crate::shared::Shared;
 use cost::CostKind;
 use spec::{Categories, Docs, Flags, KeySpec, SessionCommand};
 
@@ -252,6 +240,11 @@ impl Command {
 
     pub const fn container(name: &'static str, subcommands: &'static [Command]) -> Command {
         Command { subcommands, ..Command::new(name, -2, Handler::Container, Flags::empty()) }
+    }
+
+    /// A command that does something by itself has these, too.
+    pub const fn subcommands(self, subcommands: &'static [Command]) -> Command {
+        Command { subcommands, ..self }
     }
 
     /// Says what the session does about it.

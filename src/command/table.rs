@@ -8,10 +8,8 @@
 use std::sync::LazyLock;
 
 use super::spec::{Categories, Flags};
-use super::{
-    Command, Family, connection, database, hash, keys, list, migrate, perdura, pubsub, server, set, string,
-    transaction, zset,
-};
+use super::{Command, Family, database, hash, keys, list, set, string, zset};
+use crate::admin::{connection, migrate, perdura, pubsub, server, transaction};
 
 static FAMILIES: &[&Family] = &[
     &connection::FAMILY,

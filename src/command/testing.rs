@@ -187,7 +187,7 @@ impl TestDb {
 }
 
 /// The command that a request names.
-pub(super) fn find(args: &Args<'_>) -> Result<&'static Command, CommandError> {
+pub fn find(args: &Args<'_>) -> Result<&'static Command, CommandError> {
     let row = lookup(args[0]).unwrap_or_else(|| panic!("no command {}", String::from_utf8_lossy(args[0])));
     let command = match args.get(1) {
         Some(name) if !row.command.subcommands.is_empty() => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::client::{Blocked, ClientInfo};
+use crate::admin::client::{Blocked, ClientInfo};
 use crate::propose::reply::{ConnectionId, Span};
 use crate::protocol::reply::MAX_REPLY_BYTES;
 use crate::session::Line;

@@ -21,7 +21,7 @@ use super::migrate;
 use super::reading::{InputClaim, Read, read_some};
 use super::upstream::Upstream;
 use super::worker::Worker;
-use crate::client::{Blocked, Delay};
+use crate::admin::client::{Blocked, Delay};
 use crate::command::Args;
 use crate::config::value::OnDoubt;
 use crate::protocol::reply::Reply;

@@ -15,10 +15,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::answers::Connection;
 use super::connection::ConnectionTask;
 use super::worker::Worker;
-use crate::client::{Client, ClientInfo};
+use crate::admin::client::{Client, ClientInfo};
+use crate::admin::shared::Shared;
 use crate::env;
 use crate::session::Session;
-use crate::shared::Shared;
 
 const BACKLOG: u32 = 1024;
 
@@ -120,7 +120,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::testing_node::TestNode;
+    use crate::admin::testing::TestNode;
 
     #[test]
     fn places_are_kept_for_connections_from_this_machine() {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::relay::encode;
 use super::upstream::read_line;
-use crate::command::migrate::{MigrateRequest, Migration, Traveller};
+use crate::admin::migrate::{MigrateRequest, Migration, Traveller};
 use crate::command::{Args, CommandError};
 use crate::session::{Sent, Session};
 

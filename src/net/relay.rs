@@ -16,14 +16,14 @@
 use std::collections::VecDeque;
 
 use super::hold::Hold;
-use crate::client::Client;
+use crate::admin::client::Client;
+use crate::admin::shared::Shared;
 use crate::command::spec::SessionCommand;
 use crate::command::{Args, Handler, lookup};
 use crate::protocol::frame::FrameScanner;
 use crate::protocol::reply::{Reply, Resp};
 use crate::session::{Line, SentTransaction, Session};
 use crate::shard::machine::{DID_NOT_HAPPEN, IN_DOUBT, UNBLOCKED};
-use crate::shared::Shared;
 
 /// How long a node that is not the primary any more has for answers that are on their way.
 pub const FAREWELL_MS: u64 = 250;
@@ -384,7 +384,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::command::testing_node::TestNode;
+    use crate::admin::testing::TestNode;
     use crate::shard::machine::UNBLOCKED_BY_CLIENT;
 
     #[test]

@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 
 use super::hold::{Hold, Next};
 use super::relay::{FAREWELL_MS, Heard, Relay};
-use crate::client::Client;
+use crate::admin::client::Client;
+use crate::admin::shared::Shared;
 use crate::command::Args;
 use crate::session::{Line, SentTransaction, Session};
-use crate::shared::Shared;
 
 /// How long the primary's machine may take to accept a connection. That it greets may take longer: a primary that is busy
 /// lets all of its clients wait.

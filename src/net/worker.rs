@@ -10,9 +10,9 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::answers::Connection;
+use crate::admin::shared::Shared;
 use crate::metrics::Lane;
 use crate::propose::reply::{ConnectionId, ReplyBatch};
-use crate::shared::Shared;
 
 /// Bytes read from a socket at once.
 pub const SCRATCH_BYTES: usize = 64 << 10;

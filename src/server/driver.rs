@@ -21,6 +21,7 @@ use super::open::Opened;
 use super::peers::{PeerPlan, Peers};
 use super::scrub::Scrubber;
 use super::subscriptions::Subscriptions;
+use crate::admin::shared::Shared;
 use crate::command::context::Garbage;
 use crate::config::Config;
 use crate::pubsub::Message;
@@ -32,7 +33,6 @@ use crate::raft::outbox::Outbound;
 use crate::raft::status::{Leadership, Role};
 use crate::shard::port::{PeerStatus, Status};
 use crate::shard::turn::{Now, Shard};
-use crate::shared::Shared;
 use crate::version;
 
 /// How often what INFO tells of the shard is brought up to date.

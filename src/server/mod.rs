@@ -31,15 +31,15 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
+use crate::admin::report::NodeReport;
+use crate::admin::shared::Shared;
 use crate::checkpoint::error::CheckpointError;
 use crate::command::context::Garbage;
 use crate::config::Config;
 use crate::config::value::LogDriver;
 use crate::net::{listener, metrics_http, worker::Worker};
 use crate::raft::node::NodeError;
-use crate::report::NodeReport;
 use crate::shard::turn::ShardError;
-use crate::shared::Shared;
 use driver::{Driver, Signals};
 use open::{Opened, Prepared};
 use peers::PeerPlan;

@@ -18,6 +18,7 @@ use super::checkpoints::Checkpoints;
 use super::folder::Folder;
 use super::peers::PeerPlan;
 use super::scrub::Scrubber;
+use crate::admin::shared::Shared;
 use crate::apply::Applier;
 use crate::backup::repository::Owner;
 use crate::checkpoint::CheckpointStore;
@@ -44,7 +45,6 @@ use crate::raft::outbox::Outbound;
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::{Now, Seeds, Shard};
-use crate::shared::Shared;
 
 /// What runs.
 pub struct Opened {

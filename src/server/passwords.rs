@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ServerError, spawn};
+use crate::admin::shared::Shared;
 use crate::config::passwords::Passwords;
-use crate::shared::Shared;
 
 /// How often the file is read.
 const LOOK: Duration = Duration::from_secs(1);

@@ -21,6 +21,7 @@ use perdura_wal::{ReadOnlyDisk, RealDisk, WalError, verify_sealed};
 
 use super::checkpoints::Checkpoints;
 use super::{ServerError, spawn};
+use crate::admin::shared::Shared;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::shelf::{Proven, Shelf};
 use crate::checkpoint::throttle::Throttle;
@@ -29,7 +30,6 @@ use crate::data_folder::{self, LOG_FOLDER};
 use crate::persistence::Persistence;
 use crate::shard::log_reads::LogReadError;
 use crate::shard::turn::{Now, Shard};
-use crate::shared::Shared;
 
 /// Findings that may wait for the driver.
 const MAX_FINDINGS: usize = 64;

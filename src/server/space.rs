@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ServerError, spawn};
-use crate::shared::Shared;
+use crate::admin::shared::Shared;
 use crate::space::{DiskUsage, measure};
 
 /// From one measurement to the next.

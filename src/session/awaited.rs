@@ -1,9 +1,8 @@
 //! Commands whose answer takes a while: they wait for the driver or for a thread, and hold up their own connection alone.
 
 use super::{Line, Session, Verdict};
-use crate::command::{
-    Answer, Answering, Args, CommandError, Handler, MARK, MAX_MARK_BYTES, lookup, lookup_subcommand,
-};
+use crate::admin::{MARK, MAX_MARK_BYTES};
+use crate::command::{Answer, Answering, Args, CommandError, Handler, lookup, lookup_subcommand};
 use crate::protocol::reply::Reply;
 
 impl Session {

@@ -10,9 +10,10 @@
 use std::time::Duration;
 
 use super::{Line, Session, Verdict};
-use crate::client::Delay;
+use crate::admin::AcksWanted;
+use crate::admin::client::Delay;
 use crate::command::spec::{Flags, SessionCommand};
-use crate::command::{AcksWanted, Args, Command};
+use crate::command::{Args, Command};
 use crate::guesses;
 use crate::pause::Paused;
 use crate::shard::acks::AckWaiting;

@@ -6,7 +6,7 @@
 //! - The answer to an EXEC some of whose commands run here is kept until the session has put their answers into it. Messages that
 //!   come meanwhile are kept, too: they follow it.
 
-use crate::client::Blocked;
+use crate::admin::client::Blocked;
 use crate::session::transaction::{Merge, Part};
 
 /// Which answers are thrown away (CLIENT REPLY). Messages to a subscriber are no answers.

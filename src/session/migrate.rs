@@ -1,7 +1,7 @@
 //! MIGRATE, as far as it concerns this node: reading the keys at its beginning, deleting them at its end.
 
 use super::{Line, Session, Verdict};
-use crate::command::migrate::{DELETE_MIGRATED, MigrateRequest, Migration, Reserved};
+use crate::admin::migrate::{DELETE_MIGRATED, MigrateRequest, Migration, Reserved};
 use crate::command::{CommandError, ReadContext};
 use crate::shard::machine::DID_NOT_HAPPEN;
 

@@ -1,7 +1,7 @@
 //! What MONITOR shows of a session's commands.
 
 use super::{Forward, Session, Verdict};
-use crate::client::{Queued, QueuedCommand, Transaction};
+use crate::admin::client::{Queued, QueuedCommand, Transaction};
 use crate::command::args::database;
 use crate::command::spec::{Flags, SessionCommand};
 use crate::command::{Args, Command, lookup};

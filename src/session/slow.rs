@@ -1,9 +1,9 @@
 //! The slow log's timing of what runs on the worker: reads and local commands. What may hold a password is never kept.
 
 use super::Session;
+use crate::admin::slowlog;
 use crate::command::spec::Flags;
 use crate::command::{Args, Command};
-use crate::slowlog;
 
 impl Session {
     /// Monotonic time in ns at which the command begins, if it is to be timed.

@@ -12,10 +12,11 @@
 
 use super::line::Exec;
 use super::{Forward, Line, Session, Verdict};
-use crate::client::{Queued, QueuedCommand, Transaction};
+use crate::admin::client::{Queued, QueuedCommand, Transaction};
+use crate::admin::{IN_SHARD_CHANNEL, foreseen_protocol};
 use crate::command::args::database;
 use crate::command::spec::{Flags, SessionCommand};
-use crate::command::{Args, Command, Handler, IN_SHARD_CHANNEL, foreseen_protocol};
+use crate::command::{Args, Command, Handler};
 use crate::propose::batch::{Step, Work};
 use crate::propose::entry;
 use crate::protocol::frame::{FrameScanner, open_array, take_reply};

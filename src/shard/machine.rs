@@ -18,6 +18,7 @@ use super::port::ShardHandle;
 use super::slow_log::WriteTimes;
 use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
 use super::watches::Watches;
+use crate::admin::slowlog::{SlowRun, Stopwatch};
 use crate::apply::bulk::{self, MarkMet};
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::{Garbage, Stamp};
@@ -37,7 +38,6 @@ use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::StateMachine;
 use crate::raft::status::{Leadership, Role};
 use crate::raft::storage::Committed;
-use crate::slowlog::{SlowRun, Stopwatch};
 
 /// Errors that a write is answered with when the log does not take it. The texts say what became of it.
 pub const DID_NOT_HAPPEN: &str = "TRYAGAIN this node is not the primary any more; the command did not happen";

@@ -30,6 +30,7 @@ use super::port::ShardHandle;
 use super::serving;
 use super::slow_log::GivingWay;
 use super::succession::Succession;
+use crate::admin::slowlog::SlowRun;
 use crate::apply::ApplyError;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
@@ -48,7 +49,6 @@ use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
 use crate::raft::node::{LogPosition, MAX_ENTRY_BYTES, Node, NodeError, ProposeError, StateMachine};
 use crate::raft::outbox::Outbound;
-use crate::slowlog::SlowRun;
 use items::{gate, has_steps_to_wait, opens_plan, plan_item};
 
 /// A turn's time: when it began.

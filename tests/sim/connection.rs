@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use perdura::client::{Client, ClientInfo};
+use perdura::admin::client::{Client, ClientInfo};
+use perdura::admin::shared::Shared;
 use perdura::config::value::OnDoubt;
 use perdura::net::hold::{Hold, Next};
 use perdura::net::relay::{FAREWELL_MS, Heard, Relay};
@@ -17,7 +18,6 @@ use perdura::protocol::reply::Reply;
 use perdura::protocol::request::{Parse, RequestLimits, RequestParser};
 use perdura::session::{ExecEnd, Forward, Line, Session, Verdict};
 use perdura::shard::turn::Now;
-use perdura::shared::Shared;
 
 use crate::coverage::Seen;
 use crate::network::{End, Packet};

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use perdura::admin::shared::Shared;
 use perdura::apply::Applier;
 use perdura::checkpoint::memory::MemoryShelf;
 use perdura::command;
@@ -27,7 +28,6 @@ use perdura::raft::timing::RaftTiming;
 use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
 use perdura::shard::turn::{Now, Seeds, Shard, ShardError};
-use perdura::shared::Shared;
 use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Sources, Wal, WalError};
 use raft::eraftpb::{Message, MessageType};
 

@@ -6,10 +6,10 @@ use perdura_wal::PlacedRecord;
 use serde::Serialize;
 
 use super::{Failure, write_json};
+use crate::admin::monitor::push_quoted;
+use crate::admin::slowlog::shortened;
 use crate::calendar::utc_text;
-use crate::monitor::push_quoted;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
-use crate::slowlog::shortened;
 
 /// Kinds of commands that a row names.
 const NAMES_SHOWN: usize = 6;

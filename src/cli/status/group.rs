@@ -10,9 +10,9 @@ use std::time::Duration;
 use redis_protocol::resp2::types::OwnedFrame;
 use serde::Serialize;
 
+use crate::admin::report::{NodeReport, State, Warning};
 use crate::cli::connection::{AskError, Connection, Target};
 use crate::cli::failure::Failure;
-use crate::report::{NodeReport, State, Warning};
 
 /// A replica that lags more than this is worth a warning.
 const LATE_REPLICA_MS: i64 = 10_000;
@@ -423,8 +423,8 @@ pub fn ask(target: &Target, timeout: Duration) -> Result<NodeReport, AskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::report::MemberReport;
     use crate::config::value::HostPort;
-    use crate::report::MemberReport;
 
     fn report(node_id: u64, state: State, applied: u64) -> NodeReport {
         let members =

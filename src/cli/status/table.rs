@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::group::{GroupView, MemberView};
+use crate::admin::report::{MemoryReport, NodeReport, State};
 use crate::cli::log::bytes_text;
-use crate::report::{MemoryReport, NodeReport, State};
 
 const HEAD: [&str; 11] =
     ["id", "address", "role", "term", "applied", "lag", "heard", "version", "disk", "memory", "backup"];

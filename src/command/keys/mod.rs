@@ -19,7 +19,7 @@ use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
 pub use cluster_id::CLUSTER_ID;
 pub use hash_seed::{HASH_SEED, brings_seed, for_readers};
-pub(in crate::command) use object::encoding_name;
+pub use object::encoding_name;
 pub use staged::{PART, STAGED, Staging};
 
 const FAST: Flags = Flags::FAST;

@@ -70,7 +70,7 @@ fn encoding(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
 }
 
 /// What OBJECT ENCODING answers for an entry.
-pub(in crate::command) fn encoding_name(entry: &Entry) -> &'static str {
+pub fn encoding_name(entry: &Entry) -> &'static str {
     match entry.value() {
         ValueRef::Object(object) => object.encoding_name(),
         ValueRef::String(text) if parse_integer(text).is_some() => "int",

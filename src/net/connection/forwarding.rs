@@ -5,7 +5,7 @@
 
 use super::super::upstream::{Transfer, Upstream};
 use super::ConnectionTask;
-use crate::client::Blocked;
+use crate::admin::client::Blocked;
 use crate::command::Args;
 use crate::protocol::request::RequestParser;
 use crate::session::Forward;

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::command::testing_node::TestNode;
+use crate::admin::testing::TestNode;
 use crate::env::ManualClock;
 use crate::shard::port::ShardHandle;
 

@@ -1,0 +1,155 @@
+//! PERDURA: what Redis has no command for. An operator looks into the log and the checkpoints of a running node; nodes say to
+//! each other who they are.
+//!
+//! - Each answers for the node that it is sent to, MARK and RUNID for the primary.
+//! - What reads files or the log is done by threads and by the driver, in bounded pieces; its connection waits, nobody
+//!   else does.
+//! - The program's own CLI (`--addr`) is made of these.
+
+mod checkpoint;
+mod digest;
+mod handover;
+mod log;
+mod status;
+mod support;
+
+use crate::command::spec::{Categories, Flags, SessionCommand};
+use crate::command::{Args, Command, CommandResult, Family, LocalContext};
+use crate::protocol::reply::Reply;
+pub use digest::MARK;
+
+pub use crate::shard::marks::MAX_NAME_BYTES as MAX_MARK_BYTES;
+
+const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::NOSCRIPT).union(Flags::ADMIN);
+/// What can be answered only once the node has opened its log.
+const OPERATORS: Flags = Flags::STALE.union(Flags::NOSCRIPT).union(Flags::ADMIN);
+
+pub const FAMILY: Family = Family {
+    group: "perdura",
+    categories: Categories::CONNECTION,
+    commands: &[
+        Command::container(
+            "perdura",
+            &[
+                Command::awaited("checkpoint", -3, checkpoint::checkpoint).flags(&[OPERATORS]).docs(
+                    "0.1.0",
+                    "O(N) where N is the number of bytes read",
+                    "Lists this node's checkpoints, proves one, reads its files.",
+                ),
+                Command::local("digest", 3, digest::digest).flags(&[OPERATORS]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Returns keys and digest of this node's data at a mark.",
+                ),
+                Command::awaited("handover", -2, handover::handover).flags(&[OPERATORS]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Hands the leadership over, to the given member or to the one that can take over soonest.",
+                ),
+                Command::local("help", 2, help).flags(&[ANYTIME]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Returns helpful text about the different subcommands.",
+                ),
+                Command::awaited("log", -3, log::log).flags(&[OPERATORS]).docs(
+                    "0.1.0",
+                    "O(N) where N is the number of bytes read",
+                    "Looks into this node's log, reads entries, cuts it.",
+                ),
+                Command::local("mark", 3, digest::not_here)
+                    .session(SessionCommand::Mark)
+                    .flags(&[OPERATORS, Flags::NO_MULTI, Flags::MAY_REPLICATE])
+                    .docs(
+                        "0.1.0",
+                        "O(1)",
+                        "Sets a mark in the log, at which every node takes a checkpoint of its own.",
+                    ),
+                Command::local("messages", 2, support::messages).flags(&[ANYTIME]).docs(
+                    "0.1.0",
+                    "O(N) where N is the number of messages",
+                    "Returns the last messages of this node's process.",
+                ),
+                Command::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::WHILE_PAUSED]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Says that the connection carries another node's commands, which must not be sent on.",
+                ),
+                Command::local("runid", 2, runid)
+                    .flags(&[Flags::NOSCRIPT, Flags::ADMIN, Flags::ON_PRIMARY])
+                    .docs(
+                        "0.1.0",
+                        "O(1)",
+                        "Returns the primary's run_id, by which a primary recognises itself.",
+                    ),
+                Command::local("settings", 2, support::settings).flags(&[ANYTIME]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Returns what this node was started with, without secrets.",
+                ),
+                Command::local("status", 2, status::status).flags(&[ANYTIME]).docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Returns what this node says of itself and of its group, as a JSON document.",
+                ),
+            ],
+        )
+        .docs(
+            "0.1.0",
+            "Depends on subcommand.",
+            "A container for what operators and nodes ask of a node.",
+        ),
+        digest::LOGGED_MARK,
+    ],
+};
+
+const HELP: [&str; 30] = [
+    "PERDURA <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CHECKPOINT LIST",
+    "    The checkpoints of this node.",
+    "CHECKPOINT VERIFY <index>|ALL",
+    "    Read every byte of a checkpoint and compare it with what was written.",
+    "CHECKPOINT MANIFEST <index>",
+    "    What a checkpoint says of itself: its file MANIFEST.perdura.",
+    "CHECKPOINT READ <index> <file> <offset> <count>",
+    "    Bytes of the n-th file that the manifest names (from 1); the checkpoint stays for a minute.",
+    "DIGEST <mark>",
+    "    Keys and digest of this node's data at a mark.",
+    "HANDOVER [<node-id>]",
+    "    Of the primary: let this member lead, or the one that can take over soonest.",
+    "LOG COMPACT [KEEPBYTES <bytes>] [KEEPSECONDS <seconds>] [DRYRUN]",
+    "    Cut the log behind the oldest checkpoint.",
+    "LOG READ <from> <max-bytes>",
+    "    Entries from an index on, each as index, term, payload.",
+    "LOG STATUS",
+    "    Whose log it is, what it holds and what it takes.",
+    "MARK <name>",
+    "    Set a mark in the log, at which every node of the group takes a checkpoint of its own.",
+    "MESSAGES",
+    "    The last messages of this node's process.",
+    "SETTINGS",
+    "    What this node was started with, without secrets.",
+    "STATUS",
+    "    What this node says of itself and of its group, as JSON.",
+    "NOFORWARD, RUNID",
+    "    What nodes say to each other.",
+    "HELP",
+];
+
+fn help(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.lines(&HELP);
+    Ok(())
+}
+
+/// Answers the connection's number. What its client wrote by way of other connections is before the end of the log.
+fn noforward(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    ctx.client.forwarded = true;
+    ctx.client.info.note_answer(ctx.shared.shard.status.lock().last_index);
+    reply.simple(&ctx.client.info.id.to_string());
+    Ok(())
+}
+
+/// As INFO shows it on the primary.
+fn runid(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.simple(&ctx.shared.run_id);
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! What an operator should look at. Each warning has a short fixed name, for scripts, and a sentence that says what to do.
+
+use serde::{Deserialize, Serialize};
+
+use super::{NodeReport, State};
+use crate::admin::shared::Shared;
+
+/// Below this share of the disk its free space is low, if a data folder that doubles would not fit, or one of this size.
+const LOW_DISK_PERCENT: u64 = 5;
+const SMALL_FOLDER_BYTES: u64 = 1 << 30;
+/// Above this share of its limit memory is nearly full.
+const HIGH_MEMORY_PERCENT: u64 = 90;
+/// A backup that lags more than this does not keep up.
+const LATE_BACKUP_S: u64 = 60;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Warning {
+    pub name: String,
+    pub text: String,
+}
+
+impl Warning {
+    pub fn new(name: &str, text: String) -> Warning {
+        Warning { name: name.to_owned(), text }
+    }
+}
+
+/// All that there is to say about a node, the most urgent first.
+pub(super) fn of(report: &NodeReport, shared: &Shared) -> Vec<Warning> {
+    let all = [
+        primary(report),
+        disk(report),
+        memory(report),
+        damage(shared),
+        checkpoint(shared),
+        backup(report),
+        set_aside(shared),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn primary(report: &NodeReport) -> Option<Warning> {
+    match report.state {
+        State::Loading => None,
+        _ if report.leader_id == 0 => Some(Warning::new(
+            "no-primary",
+            "no primary is known: a majority of the members has to run and to reach each other".to_owned(),
+        )),
+        State::Primary if !report.takes_writes && !report.disk.as_ref().is_some_and(|disk| disk.is_full) => {
+            Some(Warning::new(
+                "no-majority",
+                "the primary hears no majority of the members: writes wait".to_owned(),
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn disk(report: &NodeReport) -> Option<Warning> {
+    let disk = report.disk.as_ref()?;
+    if disk.is_full {
+        let text = "the disk is full, writes are refused: make space on the file system of --dir, outside the data folder";
+        return Some(Warning::new("disk-full", text.to_owned()));
+    }
+    let growth = disk.used_bytes().max(SMALL_FOLDER_BYTES);
+    let is_low = disk.free_bytes < growth.min(disk.total_bytes / 100 * LOW_DISK_PERCENT);
+    is_low.then(|| {
+        let (free, total) = (disk.free_bytes, disk.total_bytes);
+        Warning::new(
+            "disk-low",
+            format!("the disk has {free} of {total} bytes left: a full disk refuses writes"),
+        )
+    })
+}
+
+fn memory(report: &NodeReport) -> Option<Warning> {
+    let memory = &report.memory;
+    let used = if memory.limit_of == "maxmemory" { memory.used_bytes } else { memory.resident_bytes };
+    let is_high = memory.limit_bytes > 0 && used / HIGH_MEMORY_PERCENT > memory.limit_bytes / 100;
+    is_high.then(|| {
+        let (limit, of) = (memory.limit_bytes, &memory.limit_of);
+        let text = format!("memory: {used} of {limit} bytes ({of}) are used, above that writes are refused");
+        Warning::new("memory-high", text)
+    })
+}
+
+fn damage(shared: &Shared) -> Option<Warning> {
+    let integrity = &shared.metrics.integrity;
+    (integrity.damage_unhealed.get() > 0).then(|| {
+        let last = integrity.last_found();
+        Warning::new("damage", format!("the disk has damaged what this node wrote: {last}"))
+    })
+}
+
+fn checkpoint(shared: &Shared) -> Option<Warning> {
+    let failure = shared.shard.persistence.checkpoints().failure?;
+    Some(Warning::new(
+        "checkpoint-failed",
+        format!("the last checkpoint failed, so the log grows: {failure}"),
+    ))
+}
+
+fn backup(report: &NodeReport) -> Option<Warning> {
+    let backup = report.backup.as_ref().filter(|backup| backup.is_shipping)?;
+    if let Some(failure) = &backup.failure {
+        return Some(Warning::new("backup-failed", format!("the last try to back up failed: {failure}")));
+    }
+    if backup.lag_s > LATE_BACKUP_S {
+        let text = format!("the backup lacks what was written in the last {} s", backup.lag_s);
+        return Some(Warning::new("backup-late", text));
+    }
+    if backup.gap_entries > 0 {
+        let text = format!(
+            "the backup lacks {} entries for good: no time in them can be restored",
+            backup.gap_entries
+        );
+        return Some(Warning::new("backup-gap", text));
+    }
+    (backup.missing_pieces > 0).then(|| {
+        let text = format!("the newest checkpoint in the backup lacks {} pieces", backup.missing_pieces);
+        Warning::new("backup-incomplete", text)
+    })
+}
+
+fn set_aside(shared: &Shared) -> Option<Warning> {
+    let count = shared.metrics.integrity.set_aside.get();
+    (count > 0).then(|| {
+        let text = format!("{count} damaged files or folders were set aside: look at them, then remove them");
+        Warning::new("set-aside", text)
+    })
+}

@@ -1,0 +1,162 @@
+//! MEMORY: what the data and the process take.
+//!
+//! Source: <https://redis.io/docs/latest/commands/memory-usage/>, <https://redis.io/docs/latest/commands/memory-stats/>.
+
+use tikv_jemalloc_ctl::{Access, AsName};
+
+use super::ANYTIME;
+use crate::command::args::{integer, is};
+use crate::command::spec::{Flags, KeyFlags, KeySpec, key};
+use crate::command::{Args, Command, CommandError, CommandResult, LocalContext, ReadContext};
+use crate::keyspace::DATABASES;
+use crate::metrics;
+use crate::protocol::reply::Reply;
+
+const KEY: &[KeySpec] = &[key(2, KeyFlags::RO)];
+
+pub(super) const MEMORY: Command = Command::container(
+    "memory",
+    &[
+        Command::local("doctor", 2, doctor).docs("4.0.0", "O(1)", "Outputs a memory problems report."),
+        Command::local("help", 2, help).flags(&[ANYTIME]).docs(
+            "4.0.0",
+            "O(1)",
+            "Returns helpful text about the different subcommands.",
+        ),
+        Command::local("malloc-stats", 2, malloc_stats).docs(
+            "4.0.0",
+            "O(1)",
+            "Returns the allocator statistics.",
+        ),
+        Command::local("purge", 2, purge).docs(
+            "4.0.0",
+            "Depends on how much memory is allocated, could be slow",
+            "Asks the allocator to release memory.",
+        ),
+        Command::local("stats", 2, stats).docs("4.0.0", "O(1)", "Returns details about memory usage."),
+        Command::read("usage", -3, usage).flags(&[Flags::READONLY]).keys(KEY).docs(
+            "4.0.0",
+            "O(1)",
+            "Estimates the memory usage of a key.",
+        ),
+    ],
+)
+.docs("4.0.0", "Depends on subcommand.", "A container for memory diagnostics commands.");
+
+const HELP: [&str; 14] = [
+    "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "DOCTOR",
+    "    Return memory problems reports.",
+    "MALLOC-STATS",
+    "    Return internal statistics report from the memory allocator.",
+    "PURGE",
+    "    Attempt to purge dirty pages for reclamation by the allocator.",
+    "STATS",
+    "    Return information about the memory usage of the server.",
+    "USAGE <key> [SAMPLES <count>]",
+    "    Return memory in bytes used by <key> and its value. Nested values are",
+    "    counted, not sampled.",
+    "HELP",
+    "    Print this help.",
+];
+
+/// Bytes of a key's place in its table.
+const TABLE_PLACE_BYTES: usize = size_of::<usize>();
+
+/// Sizes are kept, not sampled: SAMPLES is read and makes no difference.
+fn usage(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    match args[3..] {
+        [] => {}
+        [option, samples] if is(option, "SAMPLES") => {
+            if integer(samples)? < 0 {
+                return Err(CommandError::Syntax);
+            }
+        }
+        _ => return Err(CommandError::Syntax),
+    }
+    match ctx.entry(args[2]) {
+        Some(entry) => reply.integer((TABLE_PLACE_BYTES + entry.memory_bytes()) as i64),
+        None => reply.null(),
+    }
+    Ok(())
+}
+
+enum Number {
+    Integer(u64),
+    Ratio(f64),
+}
+
+fn stats(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let memory = metrics::memory();
+    let peak = ctx.shared.metrics.peak_allocated_bytes();
+    let keys = (0..DATABASES).map(|db| ctx.shared.shard.keyspace.usage(db).keys as u64).sum::<u64>();
+    let ratio = |a: u64, b: u64| Number::Ratio(a as f64 / b.max(1) as f64);
+    let fields = [
+        ("peak.allocated", Number::Integer(peak)),
+        ("total.allocated", Number::Integer(memory.allocated)),
+        ("keys.count", Number::Integer(keys)),
+        ("keys.bytes-per-key", Number::Integer(memory.allocated / keys.max(1))),
+        ("peak.percentage", Number::Ratio(100.0 * memory.allocated as f64 / peak.max(1) as f64)),
+        ("allocator.allocated", Number::Integer(memory.allocated)),
+        ("allocator.active", Number::Integer(memory.active)),
+        ("allocator.resident", Number::Integer(memory.resident)),
+        ("allocator-fragmentation.ratio", ratio(memory.active, memory.allocated)),
+        ("fragmentation", ratio(memory.resident, memory.allocated)),
+        ("fragmentation.bytes", Number::Integer(memory.resident.saturating_sub(memory.allocated))),
+    ];
+    reply.map(fields.len());
+    for (name, value) in fields {
+        reply.bulk(name.as_bytes());
+        match value {
+            Number::Integer(value) => reply.integer(value as i64),
+            Number::Ratio(value) => reply.double(value),
+        }
+    }
+    Ok(())
+}
+
+/// Below this the ratio of resident to allocated bytes says nothing.
+const SMALL_BYTES: u64 = 64 << 20;
+
+fn doctor(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let memory = metrics::memory();
+    reply.verbatim(if memory.allocated < SMALL_BYTES {
+        "This node holds too little data to say anything about its memory.\n"
+    } else if memory.resident > memory.allocated / 2 * 3 {
+        "More than half as much again as the data is resident: memory was freed of late, or is fragmented. \
+         MEMORY PURGE gives back what is free.\n"
+    } else {
+        "No memory problem is known.\n"
+    });
+    Ok(())
+}
+
+fn malloc_stats(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let memory = metrics::memory();
+    reply.verbatim(&format!(
+        "jemalloc: allocated {} bytes, active {} bytes, resident {} bytes\n",
+        memory.allocated, memory.active, memory.resident
+    ));
+    Ok(())
+}
+
+/// Pages that an arena no longer needs are kept for a while; setting that while to nothing gives them back at once.
+fn purge(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let arenas: u32 = b"arenas.narenas\0".name().read().unwrap_or(0);
+    for arena in 0..arenas {
+        for kind in ["dirty", "muzzy"] {
+            let name = format!("arena.{arena}.{kind}_decay_ms\0");
+            // An arena that was never used has no such number, and no pages.
+            if let Ok(decay_ms) = name.as_bytes().name().update(0_isize) {
+                let _ = name.as_bytes().name().write(decay_ms);
+            }
+        }
+    }
+    reply.ok();
+    Ok(())
+}
+
+fn help(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.lines(&HELP);
+    Ok(())
+}

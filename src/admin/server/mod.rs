@@ -1,0 +1,76 @@
+//! Commands about the server: what it is, how it is doing, how it is set.
+//!
+//! - They answer for the node they are sent to, not for the group.
+//! - What this server does not have is left out, or refused in clear words; no number here is made up.
+//!
+//! Source: <https://redis.io/docs/latest/commands/?group=server>.
+
+mod config;
+mod debug;
+mod info;
+mod latency;
+mod memory;
+mod process;
+mod replication;
+mod saving;
+mod slowlog;
+mod table_info;
+mod wait;
+
+use crate::command::spec::{Categories, Flags};
+use crate::command::{Args, Command, CommandResult, Family, LocalContext};
+use crate::protocol::reply::Reply;
+pub use replication::CLUSTER_FAMILY;
+pub use wait::{AcksWanted, FAMILY as WAIT_FAMILY};
+
+/// The version of Redis whose commands, replies and errors these are: clients choose by it what they send.
+pub const REDIS_VERSION: &str = "7.2.4";
+
+const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
+/// Flags of most commands for operators.
+const OPERATORS: Flags = ANYTIME.union(Flags::ADMIN).union(Flags::NOSCRIPT);
+
+pub const FAMILY: Family = Family {
+    group: "server",
+    categories: Categories::empty(),
+    commands: &[
+        saving::BGREWRITEAOF,
+        saving::BGSAVE,
+        table_info::COMMAND,
+        config::CONFIG,
+        debug::DEBUG,
+        replication::FAILOVER,
+        info::INFO,
+        saving::LASTSAVE,
+        latency::LATENCY,
+        process::LOLWUT,
+        memory::MEMORY,
+        MODULE,
+        process::MONITOR,
+        replication::REPLICAOF,
+        replication::ROLE,
+        saving::SAVE,
+        process::SHUTDOWN,
+        replication::SLAVEOF,
+        slowlog::SLOWLOG,
+        process::TIME,
+    ],
+};
+
+const MODULE: Command = Command::container(
+    "module",
+    &[Command::local("list", 2, no_modules).flags(&[Flags::ADMIN, Flags::NOSCRIPT]).docs(
+        "4.0.0",
+        "O(N) where N is the number of loaded modules.",
+        "Returns all loaded modules: there are none.",
+    )],
+)
+.docs("4.0.0", "Depends on subcommand.", "A container for module commands.");
+
+fn no_modules(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.array(0);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
