@@ -12,7 +12,7 @@ use crate::checkpoint::records::Records;
 use crate::checkpoint::shelf::Shelf;
 use crate::keyspace::digest::{Digest, of_databases, of_keyspace};
 use crate::keyspace::types::limits::TypeLimits;
-use crate::keyspace::{DATABASES, Keyspace};
+use crate::keyspace::{ALL_DATABASES, Keyspace};
 
 #[derive(Debug, Error)]
 pub enum ReplayError {
@@ -80,7 +80,7 @@ impl Replay {
     }
 
     /// Keys and digest of each database.
-    pub fn databases(&self) -> [Tally; DATABASES] {
+    pub fn databases(&self) -> [Tally; ALL_DATABASES] {
         of_databases(self.applier.keyspace()).map(|(keys, digest)| Tally { keys, digest })
     }
 
@@ -102,8 +102,7 @@ impl Replay {
 
     /// The databases that a checkpoint of this very entry has otherwise.
     pub fn differences(&self, manifest: &Manifest) -> Vec<Difference> {
-        let recorded = manifest.databases.map(|generation| manifest.tally(generation));
-        let both = self.databases().into_iter().zip(recorded).enumerate();
+        let both = self.databases().into_iter().zip(manifest.tallies()).enumerate();
         let each = both.map(|(db, (replayed, recorded))| Difference { db, replayed, recorded });
         each.filter(|one| one.replayed != one.recorded).collect()
     }

@@ -93,12 +93,10 @@ pub fn verify_records(shelf: &Shelf, manifest: &Manifest, loading: &Loading<'_>)
 }
 
 fn portions(manifest: &Manifest) -> Vec<Portion> {
-    let databases = manifest.databases.iter().enumerate();
-    let used = databases.filter(|(_, generation)| manifest.tally(**generation).keys > 0);
-    used.flat_map(|(db, generation)| {
-        (0..RANGES).map(move |range| Portion { db, generation: *generation, range })
-    })
-    .collect()
+    let databases = manifest.basis().all_generations().into_iter().enumerate();
+    let used = databases.filter(|(_, generation)| manifest.tally(*generation).keys > 0);
+    used.flat_map(|(db, generation)| (0..RANGES).map(move |range| Portion { db, generation, range }))
+        .collect()
 }
 
 fn load_portion(

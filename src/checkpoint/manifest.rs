@@ -22,13 +22,14 @@ use super::error::{CheckpointError, Damage, READ};
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest::Digest;
 use crate::keyspace::hash_seed::HashSeed;
-use crate::keyspace::{Basis, DATABASES};
+use crate::keyspace::{ALL_DATABASES, Basis, DATABASES};
 
 /// The manifest's name in its folder.
 pub const FILE_NAME: &str = "MANIFEST.perdura";
 /// The newest version that this code reads. It writes the oldest that says everything, so that a program which knows nothing of
-/// hash seeds or clusters' ids reads a checkpoint without them, and refuses one that has them.
-pub const VERSION: u32 = 3;
+/// hash seeds, clusters' ids or the system database reads a checkpoint without them, and refuses one that has them.
+pub const VERSION: u32 = 4;
+const VERSION_WITHOUT_SYSTEM: u32 = 3;
 const VERSION_WITHOUT_CLUSTER: u32 = 2;
 const VERSION_WITHOUT_SEED: u32 = 1;
 /// A longer manifest than this would name a million files.
@@ -86,7 +87,7 @@ pub struct FileSum {
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub point: Point,
-    /// The generation of each database.
+    /// The generation of each database that clients can select.
     pub databases: [Generation; DATABASES],
     /// Generations that hold anything.
     pub generations: BTreeMap<Generation, Tally>,
@@ -119,22 +120,31 @@ impl Manifest {
         self.generations.get(&generation).copied().unwrap_or_default()
     }
 
+    /// What is in each database.
+    pub fn tallies(&self) -> [Tally; ALL_DATABASES] {
+        self.basis().all_generations().map(|generation| self.tally(generation))
+    }
+
     /// A digest of all content: equal in two checkpoints that hold the same keys in the same databases.
     pub fn digest(&self) -> Digest {
-        let tallies = self.databases.map(|generation| self.tally(generation));
-        digest_of(&tallies)
+        digest_of(&self.tallies())
+    }
+
+    /// The oldest version that says everything.
+    fn version(&self) -> u32 {
+        match (self.tally(Generation::SYSTEM).keys, self.point.cluster, self.hash_seed.is_none()) {
+            (0, 0, true) => VERSION_WITHOUT_SEED,
+            (0, 0, false) => VERSION_WITHOUT_CLUSTER,
+            (0, ..) => VERSION_WITHOUT_SYSTEM,
+            _ => VERSION,
+        }
     }
 
     pub fn encode(&self) -> Vec<u8> {
         let mut body =
             serde_json::to_vec_pretty(self).expect("it has no maps but those whose keys are numbers");
         body.push(b'\n');
-        let version = match (self.point.cluster, self.hash_seed.is_none()) {
-            (0, true) => VERSION_WITHOUT_SEED,
-            (0, false) => VERSION_WITHOUT_CLUSTER,
-            _ => VERSION,
-        };
-        let head = format!("{MAGIC}{version}");
+        let head = format!("{MAGIC}{}", self.version());
         let line = format!("{head} {:016x}\n", checksum(head.as_bytes(), &body));
         [line.as_bytes(), &body].concat()
     }
@@ -155,7 +165,7 @@ impl Manifest {
             return Err(Damage::Checksum { expected, found });
         }
         match version.parse() {
-            Ok(VERSION_WITHOUT_SEED | VERSION_WITHOUT_CLUSTER | VERSION) => {}
+            Ok(VERSION_WITHOUT_SEED..=VERSION) => {}
             Ok(found) => return Err(Damage::Version { found, supported: VERSION }),
             Err(_) => return Err(Damage::Header),
         }
@@ -164,7 +174,7 @@ impl Manifest {
 }
 
 /// The digest of databases that hold this. It is another than that of DEBUG DIGEST, which needs every key's database.
-pub fn digest_of(databases: &[Tally; DATABASES]) -> Digest {
+pub fn digest_of(databases: &[Tally; ALL_DATABASES]) -> Digest {
     let mut hash = Xxh3Default::new();
     for (db, tally) in databases.iter().enumerate().filter(|(_, tally)| tally.keys > 0) {
         hash.update(&[db as u8]);
@@ -276,7 +286,14 @@ mod tests {
         let checksum = checksum(b"perdura checkpoint 3", body.as_bytes());
         let golden = format!("perdura checkpoint 3 {checksum:016x}\n{body}");
         assert_eq!(String::from_utf8_lossy(&with_cluster.encode()), golden);
-        assert_eq!(Manifest::decode(golden.as_bytes()), Ok(with_cluster));
+        assert_eq!(Manifest::decode(golden.as_bytes()), Ok(with_cluster.clone()));
+        // Version 4 has the system database, whose generation is a number of its own.
+        let mut with_system = with_cluster;
+        with_system.generations.insert(Generation::SYSTEM, Tally { keys: 1, digest: 3 });
+        let bytes = with_system.encode();
+        assert!(bytes.starts_with(b"perdura checkpoint 4 "));
+        assert!(String::from_utf8_lossy(&bytes).contains("\"18446744073709551614\": {"));
+        assert_eq!(Manifest::decode(&bytes), Ok(with_system));
     }
 
     #[test]
@@ -316,8 +333,8 @@ mod tests {
     #[test]
     fn a_newer_version_is_told_from_damage() {
         let body = b"{}\n";
-        let line = format!("perdura checkpoint 4 {:016x}\n", checksum(b"perdura checkpoint 4", body));
+        let line = format!("perdura checkpoint 5 {:016x}\n", checksum(b"perdura checkpoint 5", body));
         let newer = [line.as_bytes(), body].concat();
-        assert_eq!(Manifest::decode(&newer), Err(Damage::Version { found: 4, supported: VERSION }));
+        assert_eq!(Manifest::decode(&newer), Err(Damage::Version { found: 5, supported: VERSION }));
     }
 }

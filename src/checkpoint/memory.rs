@@ -249,7 +249,7 @@ impl CheckpointStore for MemoryStore {
 
     fn finish(&mut self, basis: Basis) -> Result<Report> {
         let mut report = self.run.ok_or(CheckpointError::NoRun)?;
-        self.tallies.check_all_in(&basis.generations)?;
+        self.tallies.check_all_in(&basis.all_generations())?;
         self.run = None;
         let manifest = Manifest {
             point: self.point.clone(),
@@ -301,8 +301,8 @@ impl CheckpointStore for MemoryStore {
         let Some(manifest) = &self.newest else { return Ok(Loaded::default()) };
         let (mut loaded, mut tallies) = (Loaded::default(), Tallies::default());
         let limits = TypeLimits { hash_seed: manifest.hash_seed, ..self.limits.clone() };
-        for (db, generation) in manifest.databases.iter().enumerate() {
-            tallies.merge(&self.load_database(db, *generation, &limits, take, &mut loaded)?);
+        for (db, generation) in manifest.basis().all_generations().into_iter().enumerate() {
+            tallies.merge(&self.load_database(db, generation, &limits, take, &mut loaded)?);
         }
         check_sums(manifest, &tallies)?;
         Ok(loaded)

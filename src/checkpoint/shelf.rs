@@ -572,7 +572,7 @@ mod tests {
         publish(&shelf, 5, None)?;
         publish(&shelf, 6, None)?;
         let body = b"{}\n";
-        let head = b"perdura checkpoint 4";
+        let head = b"perdura checkpoint 5";
         let line = format!(" {:016x}\n", xxhash_rust::xxh3::xxh3_64(&[&head[..], body].concat()));
         let newer = [&head[..], line.as_bytes(), body].concat();
         fs::write(shelf.path(6).join(manifest::FILE_NAME), newer).expect("it is there");
@@ -580,7 +580,7 @@ mod tests {
             Err(CheckpointError::Damaged { damage, .. }) => damage,
             other => panic!("expected an error, got {other:?}"),
         };
-        assert_eq!(damage, Damage::Version { found: 4, supported: manifest::VERSION });
+        assert_eq!(damage, Damage::Version { found: 5, supported: manifest::VERSION });
         Ok(())
     }
 

@@ -116,7 +116,7 @@ impl RocksStore {
 
     /// Makes a folder of all records that there are now and publishes it.
     fn publish(&self, paced: &Paced, basis: Basis) -> Result<Manifest> {
-        paced.run.tallies().check_all_in(&basis.generations)?;
+        paced.run.tallies().check_all_in(&basis.all_generations())?;
         let manifest = Manifest {
             point: paced.point.clone(),
             databases: basis.generations,

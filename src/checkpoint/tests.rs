@@ -14,7 +14,6 @@ use super::store::{RocksStore, StoreConfig};
 use super::testing::{Scratch, databases, describe, point, walk};
 use super::{CheckpointStore, Report};
 use crate::env::Clock;
-use crate::keyspace::DATABASES;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest;
 use crate::keyspace::entry::Entry;
@@ -24,6 +23,7 @@ use crate::keyspace::types::list::List;
 use crate::keyspace::types::set::Set;
 use crate::keyspace::types::zset::{ZSet, ZSetLimits};
 use crate::keyspace::value::Object;
+use crate::keyspace::{ALL_DATABASES, DATABASES, SYSTEM};
 
 fn config() -> StoreConfig {
     StoreConfig { bytes_per_second: 0, load_threads: 2, limits: TypeLimits::default() }
@@ -82,6 +82,10 @@ impl Model {
         model
     }
 
+    fn all_databases(&self) -> [Generation; ALL_DATABASES] {
+        Generation::with_system(self.databases)
+    }
+
     /// Everything counts as changed.
     fn everything(&self) -> Changed {
         let keys =
@@ -114,8 +118,8 @@ impl Model {
     /// What two databases with the same content have in common, in words.
     fn describe(&self) -> BTreeMap<(usize, Vec<u8>), String> {
         let mut all = BTreeMap::new();
-        for (db, generation) in self.databases.iter().enumerate() {
-            for (key, entry) in self.entries.get(generation).into_iter().flatten() {
+        for (db, generation) in self.all_databases().into_iter().enumerate() {
+            for (key, entry) in self.entries.get(&generation).into_iter().flatten() {
                 all.insert((db, key.clone()), describe(db, entry));
             }
         }
@@ -123,10 +127,10 @@ impl Model {
     }
 
     fn digest(&self) -> digest::Digest {
-        let databases = self.databases.iter().enumerate();
+        let databases = self.all_databases().into_iter().enumerate();
         let entries = databases.flat_map(|(db, generation)| {
             self.entries
-                .get(generation)
+                .get(&generation)
                 .into_iter()
                 .flatten()
                 .map(move |(_, entry)| digest::of_entry(db, entry))
@@ -266,14 +270,19 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let len = prop_oneof![5 => 0..100usize, 1 => 60_000..200_000usize];
     prop_oneof![
-        20 => (0..3usize, any::<u8>(), len).prop_map(|(db, key, len)| Step::Set(db, key, len)),
-        8 => (0..3usize, any::<u8>()).prop_map(|(db, key)| Step::Remove(db, key)),
+        20 => (database(), any::<u8>(), len).prop_map(|(db, key, len)| Step::Set(db, key, len)),
+        8 => (database(), any::<u8>()).prop_map(|(db, key)| Step::Remove(db, key)),
         1 => (0..3usize).prop_map(Step::Flush),
         1 => (0..3usize, 0..3usize).prop_map(|(a, b)| Step::Swap(a, b)),
         4 => Just(Step::Checkpoint),
         1 => Just(Step::Crash),
         1 => Just(Step::GiveUp),
     ]
+}
+
+/// One of three, or the system database, which is neither flushed nor swapped.
+fn database() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 0..3usize, 1 => Just(SYSTEM)]
 }
 
 /// Keys of three slots, so that slots hold many.
@@ -306,14 +315,14 @@ impl Play {
         self.index += 1;
         match step {
             Step::Set(db, number, len) => {
-                let generation = self.model.databases[*db];
+                let generation = self.model.all_databases()[*db];
                 let value = vec![*number ^ self.index as u8; *len];
                 let entry = Entry::string(&key(*number), &value, None);
                 self.model.entries.entry(generation).or_default().insert(key(*number), entry);
                 self.changed.keys.entry(generation).or_default().insert(key(*number));
             }
             Step::Remove(db, number) => {
-                let generation = self.model.databases[*db];
+                let generation = self.model.all_databases()[*db];
                 self.model.entries.entry(generation).or_default().remove(&key(*number));
                 self.changed.keys.entry(generation).or_default().insert(key(*number));
             }

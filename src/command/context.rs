@@ -348,6 +348,23 @@ impl<'a> WriteContext<'a> {
         live_entry(&self.view, self.db, self.slot_of(key), key, self.now_ms)
     }
 
+    pub fn entry_in(&self, db: usize, key: &[u8]) -> Option<&Entry> {
+        live_entry(&self.view, db, self.slot_of(key), key, self.now_ms)
+    }
+
+    /// The lock ranges under this context.
+    pub fn ranges(&self) -> &dyn Ranges {
+        &self.view
+    }
+
+    /// Does something in another database.
+    pub fn in_database<T>(&mut self, db: usize, act: impl FnOnce(&mut Self) -> T) -> T {
+        let selected = std::mem::replace(&mut self.db, db);
+        let result = act(self);
+        self.db = selected;
+        result
+    }
+
     pub fn exists(&self, key: &[u8]) -> bool {
         self.entry(key).is_some()
     }

@@ -32,6 +32,7 @@ pub mod secrets;
 mod set;
 pub mod spec;
 mod string;
+pub mod system;
 pub mod table;
 #[cfg(test)]
 pub mod testing;

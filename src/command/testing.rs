@@ -122,6 +122,12 @@ impl TestDb {
         (!reply.is_over()).then_some(out)
     }
 
+    /// Changes the keyspace as a handler would.
+    pub fn write(&mut self, locks: LockSet, stamp: Stamp, change: impl FnOnce(&mut WriteContext<'_>)) {
+        let view = self.mutator.write(locks);
+        change(&mut WriteContext::new(view, &mut self.effects, self.db, stamp, &self.limits));
+    }
+
     pub fn digest(&self) -> Digest {
         digest::of_keyspace(&self.keyspace)
     }

@@ -22,7 +22,7 @@ use super::entry::Entry;
 use super::range::{LockRange, Usage, Waiting};
 use super::slot::{SLOTS_PER_RANGE, Slot};
 use super::table::WalkPlace;
-use super::{Basis, DATABASES, Keyspace};
+use super::{ALL_DATABASES, Basis, Keyspace};
 use walk::{Part, SlotWalk};
 
 /// Changes of one slot in one generation. No key is in it twice, and nothing is in any order.
@@ -106,7 +106,7 @@ impl Default for Pace {
 #[derive(Debug)]
 pub struct Capture {
     keyspace: Arc<Keyspace>,
-    usage: [Usage; DATABASES],
+    usage: [Usage; ALL_DATABASES],
     basis: Basis,
     dropped: Vec<Generation>,
     parts: std::vec::IntoIter<Part>,
@@ -127,7 +127,7 @@ impl Capture {
     /// The caller holds the right to change the keyspace, so nothing changes before this is done.
     pub(super) fn begin(keyspace: &Arc<Keyspace>) -> Result<Capture, CaptureError> {
         keyspace.capture.begin(CaptureError::Running)?;
-        let mut usage = [Usage::default(); DATABASES];
+        let mut usage = [Usage::default(); ALL_DATABASES];
         let (mut generations, mut dropped) = Default::default();
         let mut parts = Vec::new();
         for (index, range) in keyspace.ranges.iter().enumerate() {
@@ -152,7 +152,7 @@ impl Capture {
     }
 
     /// Keys of every database at the capture's moment.
-    pub fn usage(&self) -> [Usage; DATABASES] {
+    pub fn usage(&self) -> [Usage; ALL_DATABASES] {
         self.usage
     }
 

@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::DATABASES;
 use super::entry::{Entry, Marks};
 use super::hash_seed::HashSeed;
 use super::table::SlotTable;
+use super::{ALL_DATABASES, DATABASES};
 
 const EPOCHS: Marks = Marks::EVEN.union(Marks::ODD);
 
@@ -28,11 +28,22 @@ const EPOCHS: Marks = Marks::EVEN.union(Marks::ODD);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation(pub u64);
 
+impl Generation {
+    /// Of the system database, for good: others are counted from 0.
+    pub const SYSTEM: Generation = Generation(u64::MAX - 1);
+
+    /// The generations of all databases, from those that clients can select.
+    pub fn with_system(selectable: [Generation; DATABASES]) -> [Generation; ALL_DATABASES] {
+        std::array::from_fn(|db| selectable.get(db).copied().unwrap_or(Generation::SYSTEM))
+    }
+}
+
 /// The changes of one lock range, but for what lies in its databases.
 #[derive(Debug)]
 pub(super) struct Changes {
     /// The mark of the running epoch.
     current: Marks,
+    /// Of the databases that clients can select.
     generations: [Generation; DATABASES],
     /// No checkpoint can have a record of this generation or a later one.
     first_unstored: Generation,
@@ -93,9 +104,13 @@ impl Changes {
         self.generations
     }
 
+    pub fn all_generations(&self) -> [Generation; ALL_DATABASES] {
+        Generation::with_system(self.generations)
+    }
+
     /// The database that holds a generation now.
     pub fn database_of(&self, generation: Generation) -> Option<usize> {
-        self.generations.iter().position(|one| *one == generation)
+        self.all_generations().iter().position(|one| *one == generation)
     }
 
     /// The newest generation is always some database's, for it is dropped by making a newer one.

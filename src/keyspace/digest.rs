@@ -15,7 +15,7 @@ use super::range::LockRange;
 use super::slot::{RANGES, SLOTS_PER_RANGE, Slot};
 use super::value::{Object, ValueRef};
 use super::view::{LockSet, Ranges};
-use super::{DATABASES, Keyspace};
+use super::{ALL_DATABASES, Keyspace};
 
 /// Sum of the digests of all entries.
 pub type Digest = u128;
@@ -26,13 +26,13 @@ const NO_DATABASE: u8 = u8::MAX;
 /// The digest of everything, taken under all read locks at once.
 pub fn of_keyspace(keyspace: &Keyspace) -> Digest {
     let view = keyspace.read(LockSet::ALL);
-    let parts = (0..RANGES).flat_map(|range| (0..DATABASES).map(move |db| (range, db)));
+    let parts = (0..RANGES).flat_map(|range| (0..ALL_DATABASES).map(move |db| (range, db)));
     let used = parts.filter(|(range, db)| view.range(*range).usage(*db).keys > 0);
     used.fold(0, |sum: Digest, (range, db)| sum.wrapping_add(of_range(view.range(range), range, db)))
 }
 
 /// Keys of each database, and the sum of their [`of_record`]: what a checkpoint's manifest says of them.
-pub fn of_databases(keyspace: &Keyspace) -> [(u64, Digest); DATABASES] {
+pub fn of_databases(keyspace: &Keyspace) -> [(u64, Digest); ALL_DATABASES] {
     let view = keyspace.read(LockSet::ALL);
     std::array::from_fn(|db| {
         let ranges = (0..RANGES).filter(|range| view.range(*range).usage(db).keys > 0);

@@ -1,4 +1,4 @@
-//! The keyspace: 16 databases of entries, by hash slot, in lock ranges.
+//! The keyspace: 16 databases of entries, and one that no client can select, by hash slot, in lock ranges.
 //!
 //! - Reading takes the read locks of the ranges that a command names; only the [`Mutator`], of which a keyspace has
 //!   exactly one and which apply owns, can lock for writing. A write that skips the log does not compile.
@@ -36,13 +36,25 @@ use view::{LockSet, Ranges, ReadView, WriteView};
 
 /// Databases per keyspace, as SELECT numbers them.
 pub const DATABASES: usize = 16;
+/// The system database: what must survive and be the same on all nodes, and is no client's key. Logged, captured and digested as
+/// the others are; it is never flushed nor swapped, and nothing in it has a deadline.
+pub const SYSTEM: usize = DATABASES;
+/// The system database included.
+pub const ALL_DATABASES: usize = DATABASES + 1;
 
 /// What a checkpoint holds of a keyspace beside its entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Basis {
-    /// The generation of each database; all different.
+    /// The generation of each database that clients can select; all different.
     pub generations: [Generation; DATABASES],
     pub hash_seed: HashSeed,
+}
+
+impl Basis {
+    /// The generations of all databases.
+    pub fn all_generations(&self) -> [Generation; ALL_DATABASES] {
+        Generation::with_system(self.generations)
+    }
 }
 
 impl From<[Generation; DATABASES]> for Basis {
@@ -167,7 +179,8 @@ impl Mutator {
     pub fn reseed(&mut self, seed: HashSeed) {
         let mut view = self.write(LockSet::ALL);
         let mut ranges: Vec<&mut LockRange> = view.ranges_mut().collect();
-        let keys: usize = ranges.iter().flat_map(|range| (0..DATABASES).map(|db| range.usage(db).keys)).sum();
+        let keys: usize =
+            ranges.iter().flat_map(|range| (0..ALL_DATABASES).map(|db| range.usage(db).keys)).sum();
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let threads = if keys < KEYS_FOR_THREADS { 1 } else { cores() };
         let reseed = |some: &mut [&mut LockRange]| some.iter_mut().for_each(|range| range.reseed(seed));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::ops::Add;
 
-use super::DATABASES;
+use super::ALL_DATABASES;
 use super::changes::{Changes, Generation, PreImages, Tombstones};
 use super::entry::{Entry, Marks, NEVER_MS};
 use super::hash_seed::HashSeed;
@@ -23,7 +23,7 @@ pub use epoch::Waiting;
 pub struct LockRange {
     /// The seed of all tables that can be reached from here.
     seed: HashSeed,
-    databases: [Option<Box<Database>>; DATABASES],
+    databases: [Option<Box<Database>>; ALL_DATABASES],
     changes: Changes,
     /// Databases that were flushed before the running capture had everything of them.
     detached: BTreeMap<Generation, Box<Database>>,

@@ -10,11 +10,12 @@ use crate::keyspace::changes::{Generation, PreImages, Tombstones};
 use crate::keyspace::entry::{Entry, Marks};
 use crate::keyspace::slot::Slot;
 use crate::keyspace::table::WalkPlace;
-use crate::keyspace::{Basis, DATABASES};
+use crate::keyspace::{ALL_DATABASES, Basis, DATABASES};
 
 /// What one lock range had when an epoch ended.
 pub(in crate::keyspace) struct EndedEpoch {
-    pub usage: [Usage; DATABASES],
+    pub usage: [Usage; ALL_DATABASES],
+    /// Of the databases that clients can select.
     pub generations: [Generation; DATABASES],
     pub dropped: Vec<Generation>,
     /// Databases of which there is anything to capture.
@@ -54,8 +55,8 @@ const COPIED_BYTES: usize = 64 << 10;
 impl LockRange {
     /// Ends the epoch and begins the next, for a capture of what the ended one changed.
     pub(in crate::keyspace) fn begin_epoch(&mut self) -> EndedEpoch {
-        let generations = self.changes.generations();
-        let mut usage = [Usage::default(); DATABASES];
+        let generations = self.changes.all_generations();
+        let mut usage = [Usage::default(); ALL_DATABASES];
         let mut databases = Vec::new();
         for (db, database) in self.databases.iter_mut().enumerate() {
             let Some(database) = database else { continue };
@@ -67,6 +68,7 @@ impl LockRange {
                 databases.push(EndedDatabase { generation: generations[db], tombstones, has_entries });
             }
         }
+        let generations = self.changes.generations();
         EndedEpoch { usage, generations, dropped: self.changes.begin_epoch(), databases }
     }
 
@@ -116,7 +118,7 @@ impl LockRange {
     /// entries are to be marked anew, and tombstones to be dropped.
     pub(in crate::keyspace) fn begin_forgetting(&mut self) -> (Vec<Generation>, Vec<Tombstones>) {
         self.changes.begin_forgetting();
-        let generations = self.changes.generations();
+        let generations = self.changes.all_generations();
         let databases = self.databases.iter_mut().zip(generations);
         let used = databases.filter_map(|(database, generation)| Some((database.as_mut()?, generation)));
         used.map(|(database, generation)| (generation, std::mem::take(&mut database.tombstones))).unzip()

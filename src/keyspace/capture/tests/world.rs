@@ -266,7 +266,8 @@ impl World {
         capture.pace = self.pace;
         let basis = Basis { generations: self.now.generations, hash_seed: self.seed };
         assert_eq!(capture.basis(), basis);
-        assert_eq!(capture.usage(), std::array::from_fn(|db| usage(&self.now.data[db])));
+        let expected = |db: usize| self.now.data.get(db).map_or(Usage::default(), usage);
+        assert_eq!(capture.usage(), std::array::from_fn(expected));
         for generation in capture.dropped() {
             assert!(!self.now.generations.contains(generation));
             self.store.remove(generation);

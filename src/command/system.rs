@@ -1,0 +1,115 @@
+//! The system database as handlers see it: named byte strings that every node has alike, and that no client can reach by a key.
+//!
+//! - Only commands that write change it, so it is logged, captured, digested and backed up as keys are.
+//! - FLUSHALL, SWAPDB, SCAN and DBSIZE pass it by; nothing in it has a deadline.
+//! - A name begins with what it is about (`user:`). Who reads all that begin so locks the whole keyspace.
+
+use crate::command::context::{ReadContext, WriteContext};
+use crate::keyspace::SYSTEM;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::slot::{SLOTS, Slot};
+use crate::keyspace::value::ValueRef;
+use crate::keyspace::view::Ranges;
+
+impl<'a> ReadContext<'a> {
+    /// What the system database has under a name. The command locks the name's range.
+    pub fn system(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.entry_in(SYSTEM, name).and_then(bytes_of)
+    }
+
+    /// What it has under names that begin so, by name, the beginning cut off. The command locks the whole keyspace.
+    pub fn all_in_system(&self, beginning: &[u8]) -> Vec<(&'a [u8], &'a [u8])> {
+        all_in_system(self.ranges(), beginning)
+    }
+}
+
+impl WriteContext<'_> {
+    /// As [`ReadContext::system`].
+    pub fn system(&self, name: &[u8]) -> Option<&[u8]> {
+        self.entry_in(SYSTEM, name).and_then(bytes_of)
+    }
+
+    /// As [`ReadContext::all_in_system`].
+    pub fn all_in_system(&self, beginning: &[u8]) -> Vec<(&[u8], &[u8])> {
+        all_in_system(self.ranges(), beginning)
+    }
+
+    /// Puts bytes under a name of the system database.
+    pub fn set_system(&mut self, name: &[u8], value: &[u8]) {
+        self.in_database(SYSTEM, |system| system.set_string(name, value, None));
+    }
+
+    /// Takes a name out of the system database; false where there was none.
+    pub fn remove_system(&mut self, name: &[u8]) -> bool {
+        self.in_database(SYSTEM, |system| system.remove(name))
+    }
+}
+
+/// See [`ReadContext::all_in_system`].
+pub fn all_in_system<'a>(ranges: &'a dyn Ranges, beginning: &[u8]) -> Vec<(&'a [u8], &'a [u8])> {
+    let tables = (0..SLOTS).filter_map(Slot::new);
+    let tables = tables.filter_map(|slot| ranges.range(slot.range()).table(SYSTEM, slot));
+    let entries = tables.flat_map(|table| table.iter());
+    let named = entries.filter_map(|entry| Some((entry.key().strip_prefix(beginning)?, bytes_of(entry)?)));
+    let mut all: Vec<(&[u8], &[u8])> = named.collect();
+    all.sort_unstable();
+    all
+}
+
+fn bytes_of(entry: &Entry) -> Option<&[u8]> {
+    match entry.value() {
+        ValueRef::String(bytes) => Some(bytes),
+        ValueRef::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::context::{ReadContext, Stamp, WriteContext};
+    use crate::command::testing::TestDb;
+    use crate::keyspace::SYSTEM;
+    use crate::keyspace::view::LockSet;
+
+    fn change(db: &mut TestDb, change: impl FnOnce(&mut WriteContext<'_>)) {
+        db.write(LockSet::ALL, Stamp { now_ms: 1_000_000, seed: 1 }, change);
+    }
+
+    fn all(db: &TestDb) -> Vec<String> {
+        let view = db.keyspace().read(LockSet::ALL);
+        let context = ReadContext::new(&view, 0, 0, 0);
+        let named = context.all_in_system(b"user:").into_iter();
+        named.map(|(name, value)| format!("{}={}", name.escape_ascii(), value.escape_ascii())).collect()
+    }
+
+    #[test]
+    fn what_clients_do_to_all_databases_leaves_the_system_database_as_it_is() {
+        let mut db = TestDb::seeded();
+        let empty = db.digest();
+        change(&mut db, |context| {
+            context.set_system(b"user:b", b"2");
+            context.set_system(b"user:a", b"1");
+            context.set_system(b"script:c", b"3");
+            assert_eq!(context.system(b"user:a"), Some(&b"1"[..]));
+            assert_eq!((context.db, context.exists(b"user:a")), (0, false), "it is no key");
+        });
+        assert_ne!(db.digest(), empty, "digests are of it, too");
+        let before = db.digest();
+        for line in ["FLUSHALL", "SWAPDB 0 1", "FLUSHDB"] {
+            assert_eq!(db.show(line), "OK");
+        }
+        assert_eq!((db.digest(), all(&db)), (before, vec!["a=1".to_owned(), "b=2".to_owned()]));
+        for (line, reply) in
+            [("DBSIZE", "0"), ("SCAN 0 COUNT 1000", "[0 []]"), ("KEYS *", "[]"), ("RANDOMKEY", "nil")]
+        {
+            assert_eq!(db.show(line), reply, "{line}");
+        }
+        assert_eq!(db.show("SWAPDB 0 16"), "ERR DB index is out of range");
+        assert_eq!(db.show("MOVE a 16"), "ERR DB index is out of range");
+        change(&mut db, |context| {
+            assert!(context.remove_system(b"user:a"));
+            assert!(!context.remove_system(b"user:a"));
+        });
+        assert_eq!(all(&db), ["b=2"]);
+        assert_eq!(db.keyspace().usage(SYSTEM).keys, 2);
+    }
+}
