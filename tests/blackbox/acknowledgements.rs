@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use perdura_testkit::Cluster;
 use perdura_testkit::clock::Stopwatch;
+use perdura_testkit::{Cluster, Signal};
 
 use crate::perdura;
 
@@ -15,7 +15,7 @@ fn group_with_one_standing_still() -> (Cluster, [usize; 3]) {
     let primary = cluster.primary();
     let (other, still) = ((primary + 1) % 3, (primary + 2) % 3);
     cluster.client(primary).check("WAIT 2 10000", ":2");
-    cluster.nodes[still].signal("STOP");
+    cluster.nodes[still].signal(Signal::STOP);
     (cluster, [primary, other, still])
 }
 
@@ -61,7 +61,7 @@ fn a_follower_that_stands_still_is_waited_for() {
     client.send_line("WAIT 2 0");
     cluster.nodes[primary].wait_for_blocked(1);
     assert!(client.is_silent_for(A_WHILE));
-    cluster.nodes[still].signal("CONT");
+    cluster.nodes[still].signal(Signal::CONT);
     client.expect(":2");
     cluster.nodes[primary].wait_for_blocked(0);
 }
@@ -76,7 +76,7 @@ fn a_transaction_does_not_wait() {
     {
         client.check(line, reply);
     }
-    cluster.nodes[still].signal("CONT");
+    cluster.nodes[still].signal(Signal::CONT);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_wait_can_be_ended_from_outside() {
         }
         operator.check(&format!("CLIENT UNBLOCK {id}"), ":0");
     }
-    cluster.nodes[still].signal("CONT");
+    cluster.nodes[still].signal(Signal::CONT);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use perdura_testkit::clock::wait_for;
-use perdura_testkit::{Client, free_port};
+use perdura_testkit::{Client, Signal, free_port, send_signal};
 use tempfile::TempDir;
 
 use crate::metrics::get;
@@ -93,10 +93,8 @@ impl LocalCluster {
         Client::try_connect(([127, 0, 0, 1], self.base + node).into()).ok()
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status();
-        assert!(status.expect("kill can be run").success());
+    fn signal(&self, signal: Signal) {
+        send_signal(self.child.id(), signal);
     }
 }
 
@@ -104,8 +102,8 @@ impl Drop for LocalCluster {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             // Twice: the second does not wait for anybody.
-            self.signal("TERM");
-            self.signal("TERM");
+            self.signal(Signal::TERM);
+            self.signal(Signal::TERM);
             let _ = self.child.wait();
         }
     }
@@ -140,7 +138,7 @@ fn a_local_cluster_serves_on_every_node_and_ends_as_one() {
         let page = get(cluster.metrics + node, "/status").expect("each node shows how it is");
         assert!(page.contains(&format!("\"node_id\":{}", node + 1)), "{page}");
     }
-    cluster.signal("TERM");
+    cluster.signal(Signal::TERM);
     let status = wait_for("the end", LIMIT, || cluster.child.try_wait().expect("our own child"));
     assert!(status.success(), "{status}");
     assert!((0..NODES).all(|node| cluster.client(node).is_none()));

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use perdura_testkit::clock::{Stopwatch, wait_for};
-use perdura_testkit::{Client, Cluster, NodeSpec};
+use perdura_testkit::{Client, Cluster, NodeSpec, Signal};
 
 use crate::perdura;
 
@@ -53,12 +53,12 @@ fn reads_on_their_way_to_a_frozen_primary_are_answered_by_the_next() {
     let [primary, one, _] = places(&cluster);
     let mut client = cluster.client(one);
     client.check("SET k v", "+OK");
-    cluster.nodes[primary].signal("STOP");
+    cluster.nodes[primary].signal(Signal::STOP);
     let watch = Stopwatch::start();
     (0..3).for_each(|_| client.send_line("GET k"));
     (0..3).for_each(|_| client.expect("v"));
     assert_quick(watch, FAILOVER_LIMIT);
-    cluster.nodes[primary].signal("CONT");
+    cluster.nodes[primary].signal(Signal::CONT);
 }
 
 /// It stood still for six seconds.
@@ -68,14 +68,14 @@ fn a_write_on_its_way_to_a_frozen_primary_ends_its_connection_once_another_leads
     let [primary, one, _] = places(&cluster);
     let mut client = cluster.client(one);
     client.check("SET k before", "+OK");
-    cluster.nodes[primary].signal("STOP");
+    cluster.nodes[primary].signal(Signal::STOP);
     let watch = Stopwatch::start();
     client.send_line("SET k after");
     assert_eq!(client.read_to_end(), b"");
     let next = wait_for("the other two have a primary", FAILOVER_LIMIT, || leader_but(&cluster, primary));
     assert_quick(watch, Duration::from_secs(4));
     cluster.client(next).check("SET k again", "+OK");
-    cluster.nodes[primary].signal("CONT");
+    cluster.nodes[primary].signal(Signal::CONT);
     assert_eq!(cluster.client(one).run("GET k").text(), "again");
 }
 

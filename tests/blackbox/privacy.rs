@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use perdura_testkit::Node;
 use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Node, Signal};
 
 use crate::perdura;
 
@@ -21,7 +21,7 @@ fn core_limit(node: &Node) -> String {
 fn sighup_does_not_end_a_node() {
     let node = perdura().start();
     for _ in 0..2 {
-        node.signal("HUP");
+        node.signal(Signal::HUP);
     }
     wait_for("the node has heard it", LIMIT, || node.log().contains("SIGHUP").then_some(()));
     node.client().check("SET k v", "+OK");

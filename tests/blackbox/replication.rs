@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perdura_testkit::client::words;
 use perdura_testkit::clock::{Stopwatch, wait_for};
-use perdura_testkit::{Client, Cluster, Reply};
+use perdura_testkit::{Client, Cluster, Reply, Signal};
 
 use crate::perdura;
 
@@ -132,7 +132,7 @@ fn a_primary_that_stands_still_leaves_nobody_waiting() {
     let mut client = cluster.client(cluster.replica());
     client.check("SET k before", "+OK");
     client.check("WATCH k", "+OK");
-    cluster.nodes[primary].signal("STOP");
+    cluster.nodes[primary].signal(Signal::STOP);
     let watch = Stopwatch::start();
     let reply = client.run("GET k");
     assert!(reply.is_error() || reply.text() == "before", "{reply}");
@@ -143,7 +143,7 @@ fn a_primary_that_stands_still_leaves_nobody_waiting() {
     wait_for("writes are taken again", Duration::from_secs(5), || {
         (!client.run("SET k after").is_error()).then_some(())
     });
-    cluster.nodes[primary].signal("CONT");
+    cluster.nodes[primary].signal(Signal::CONT);
     client.check("GET k", "after");
 }
 
@@ -270,7 +270,7 @@ fn a_primary_that_is_asked_to_stop_hands_over() {
     let primary = cluster.primary();
     let mut client = cluster.client(cluster.replica());
     let watch = Stopwatch::start();
-    cluster.nodes[primary].signal("TERM");
+    cluster.nodes[primary].signal(Signal::TERM);
     wait_for("writes are taken again", Duration::from_secs(5), || {
         (!client.run("SET k w").is_error()).then_some(())
     });

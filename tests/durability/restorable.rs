@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use perdura_testkit::clock::{unix_ms, wait_for};
-use perdura_testkit::{Cluster, Node};
+use perdura_testkit::{Cluster, Node, Signal};
 
 use crate::backups::{LIMIT, assert_good, folder, repository, shipping, wait_until_shipped};
 use crate::checkpoints::checkpoint;
@@ -86,13 +86,13 @@ fn a_stale_primary_does_not_say_that_nothing_was_written() {
     });
     let others: Vec<&Node> =
         cluster.nodes.iter().enumerate().filter(|(at, _)| *at != primary).map(|(_, node)| node).collect();
-    others.iter().for_each(|node| node.signal("STOP"));
+    others.iter().for_each(|node| node.signal(Signal::STOP));
     let stopped_ms = unix_ms();
     wait_for("the primary steps down", LIMIT, || {
         (cluster.client(primary).info_number("perdura_backup_shipping") == 0).then_some(())
     });
     let latest = latest_ms(&cluster.nodes[primary]);
-    others.iter().for_each(|node| node.signal("CONT"));
+    others.iter().for_each(|node| node.signal(Signal::CONT));
     assert!(latest <= stopped_ms + LONGEST_LEASE_MS, "{latest} after {stopped_ms}");
     let heir = cluster.primary();
     write(&mut cluster.client(heir), 101..151);

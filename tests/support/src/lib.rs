@@ -12,6 +12,7 @@ pub mod memory;
 pub mod node;
 mod ports;
 pub mod reply;
+pub mod signal;
 pub mod story;
 
 pub use client::Client;
@@ -19,3 +20,4 @@ pub use cluster::Cluster;
 pub use node::{Node, NodeSpec};
 pub use ports::free_port;
 pub use reply::Reply;
+pub use signal::{Signal, send_signal};

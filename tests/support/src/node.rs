@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::clock::{Stopwatch, wait_for};
 use crate::ports::free_port;
+use crate::signal::{Signal, send_signal};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -201,14 +202,12 @@ impl Node {
 
     /// Asks the process to end (SIGTERM) and waits for it.
     pub fn terminate(&mut self) -> ExitStatus {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         self.wait_for_exit()
     }
 
-    /// Sends a signal by name, as `kill -NAME` does.
-    pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
-        assert!(status.expect("kill can be run").success(), "kill -{name}");
+    pub fn signal(&self, signal: Signal) {
+        send_signal(self.pid(), signal);
     }
 
     /// Waits until the process ends by itself.
