@@ -17,8 +17,8 @@ use thiserror::Error;
 
 use crate::command::context::{Effects, Executed, Garbage, Stamp};
 use crate::command::cost::reads::ReadSteps;
+use crate::command::families::Row;
 use crate::command::random::Random;
-use crate::command::table::Row;
 use crate::command::{
     Args, Command, CommandError, Handler, ReadContext, STAGED, Staging, WriteContext, lookup, statistic_index,
 };

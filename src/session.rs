@@ -12,6 +12,8 @@
 mod awaited;
 mod blocking;
 mod delay;
+#[cfg(test)]
+mod docs_page;
 mod forward;
 mod http;
 mod line;
@@ -19,21 +21,20 @@ mod migrate;
 mod reply_size;
 mod show;
 mod slow;
+pub mod table;
 mod transaction;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::admin::LocalContext;
 use crate::admin::client::{Client, ReplyMode};
 use crate::admin::shared::Shared;
+use crate::admin::table::{SessionCommand, TableRow, Way};
 use crate::apply::read_in;
-use crate::command::spec::{Flags, SessionCommand};
-use crate::command::{
-    Args, Command, CommandError, Handler, LocalContext, ReadContext, lookup, lookup_subcommand,
-    statistic_index, statistic_name,
-    table::{NO_COMMAND, Row},
-};
+use crate::command::spec::Flags;
+use crate::command::{Args, Command, CommandError, Handler, ReadContext};
 use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
 use crate::pause::Paused;
@@ -49,6 +50,7 @@ use blocking::OnceEach;
 pub use forward::Forward;
 pub use line::{Line, Mute};
 pub use migrate::Sent;
+use table::{NO_COMMAND, lookup, table};
 use transaction::exec_aborted;
 pub use transaction::{ExecEnd, SentTransaction};
 
@@ -146,7 +148,7 @@ impl Session {
 
     fn take_one(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         match self.gate(args) {
-            Ok(command) => self.pause(command).unwrap_or_else(|| self.carry_out(command, args, line)),
+            Ok(row) => self.pause(row).unwrap_or_else(|| self.carry_out(row, args, line)),
             Err(error) => self.reject(&error, args, line),
         }
     }
@@ -160,7 +162,7 @@ impl Session {
             self.hang_up_on_browser();
             return Verdict::Taken;
         }
-        let is_exec = lookup(args[0]).is_some_and(|row| row.command.session == SessionCommand::Exec);
+        let is_exec = lookup(args[0]).is_some_and(|row| row.session() == Some(SessionCommand::Exec));
         let error = if is_exec { Cow::Owned(exec_aborted(error)) } else { Cow::Borrowed(error) };
         self.note(self.index, Outcome::Rejected, error.split(' ').next());
         if is_exec {
@@ -179,21 +181,20 @@ impl Session {
         error_code.into_iter().for_each(|code| self.shared.metrics.error(code));
     }
 
-    fn gate(&mut self, args: &Args<'_>) -> Result<&'static Command, String> {
+    fn gate(&mut self, args: &Args<'_>) -> Result<&'static TableRow, String> {
         self.index = NO_COMMAND;
-        let row = lookup(args[0]).filter(|row| !row.command.flags.contains(Flags::INTERNAL));
-        let row = row.ok_or_else(|| unknown_command(args))?;
+        let row = lookup(args[0]).filter(|row| row.is_told());
+        let mut row = row.ok_or_else(|| unknown_command(args))?;
         self.index = row.index;
-        let command = match args.get(1) {
-            Some(name) if !row.command.subcommands.is_empty() => {
-                self.index = statistic_index(args);
-                let sub = lookup_subcommand(row.command, name);
-                sub.ok_or_else(|| unknown_subcommand(row.command, name))?
-            }
-            _ => row.command,
-        };
-        if !command.arity_fits(args.len()) || matches!(command.handler_for(args), Handler::Container) {
-            return Err(format!("ERR wrong number of arguments for '{}' command", full_name(command, args)));
+        if let Some(name) = args.get(1)
+            && !row.subcommands.is_empty()
+        {
+            row = row.subcommand(name).ok_or_else(|| unknown_subcommand(row.command, name))?;
+            self.index = row.index;
+        }
+        let command = row.command;
+        if !command.arity_fits(args.len()) || matches!(row.way, Way::Container) {
+            return Err(format!("ERR wrong number of arguments for '{}' command", row.full_name));
         }
         if !self.client.authenticated && !command.flags.contains(Flags::NO_AUTH) {
             return Err("NOAUTH Authentication required.".into());
@@ -204,49 +205,52 @@ impl Session {
         if self.is_limited_to_subscriptions() && !command.flags.contains(Flags::WHILE_SUBSCRIBED) {
             return Err(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-                full_name(command, args)
+                row.full_name
             ));
         }
-        if self.shared.shard.loading.is_under_way() && !may_run_while_loading(command) {
+        if self.shared.shard.loading.is_under_way() && !may_run_while_loading(row) {
             return Err(REFUSAL.to_owned());
         }
-        Ok(command)
+        Ok(row)
     }
 
     fn is_limited_to_subscriptions(&self) -> bool {
         self.client.resp == Resp::V2 && self.client.is_subscriber()
     }
 
-    fn carry_out(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+    fn carry_out(&mut self, row: &'static TableRow, args: &Args<'_>, line: &mut Line) -> Verdict {
         let gathering = self.client.transaction.is_some();
-        let verdict = self.route(command, args, line);
+        let verdict = self.route(row, args, line);
         if self.shared.monitors.are_there() {
-            self.show_taken(command, args, gathering, verdict);
+            self.show_taken(row, args, gathering, verdict);
         }
         verdict
     }
 
-    fn route(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+    fn route(&mut self, row: &'static TableRow, args: &Args<'_>, line: &mut Line) -> Verdict {
         use SessionCommand as Known;
-        let verdict = match command.session {
+        let gathers = self.client.transaction.is_some();
+        let Way::Session(known, _) = row.way else {
+            return if gathers { self.queue(row, args, line) } else { self.route_ordinary(row, args, line) };
+        };
+        let verdict = match known {
             Known::Multi => self.multi(line),
             Known::Exec => self.exec(line),
             Known::Discard => self.discard(line),
             Known::Watch => self.watch(args, line),
-            Known::Quit | Known::Reset => return self.run_local(command, args, line),
-            _ if self.client.transaction.is_some() => return self.queue(command, args, line),
+            Known::Quit | Known::Reset => return self.run_local(row, args, line),
+            _ if gathers => return self.queue(row, args, line),
             Known::Unwatch => self.unwatch(line),
             Known::Migrate => return self.migrate(line),
             Known::Mark => return self.mark(args, line),
-            Known::WaitForAcks => return self.wait_for_acks(command, args, line),
-            Known::Ordinary
-            | Known::Select
+            Known::WaitForAcks => return self.wait_for_acks(row, args, line),
+            Known::Select
             | Known::Hello
             | Known::ReplyMode
             | Known::Subscription
             | Known::Monitor
             | Known::Publish
-            | Known::ShardPublish => return self.route_ordinary(command, args, line),
+            | Known::ShardPublish => return self.route_ordinary(row, args, line),
         };
         if verdict == Verdict::Taken {
             self.note(self.index, Outcome::Done, None);
@@ -254,35 +258,39 @@ impl Session {
         verdict
     }
 
-    fn route_ordinary(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
-        match command.handler_for(args) {
-            Handler::Local(_) if self.goes_to_primary(command) => self.forward_or_refuse(line),
-            Handler::Local(_) => self.run_local(command, args, line),
-            Handler::Read(_) => self.run_read(command, args, line),
-            Handler::Write(_) => self.propose(command, args, line),
-            Handler::Awaited(_) => Session::take_awaited(line),
-            Handler::Container => Verdict::Taken,
+    fn route_ordinary(&mut self, row: &'static TableRow, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let command = row.command;
+        match row.way {
+            Way::Data => match command.handler_for(args) {
+                Handler::Read(_) => self.run_read(command, args, line),
+                Handler::Write(_) => self.propose(command, args, line),
+                Handler::None => Verdict::Taken,
+            },
+            Way::Local(_) | Way::Session(..) if self.goes_to_primary(command) => self.forward_or_refuse(line),
+            Way::Local(_) | Way::Session(..) => self.run_local(row, args, line),
+            Way::Awaited(_) => Session::take_awaited(line),
+            Way::Container => Verdict::Taken,
         }
     }
 
-    fn run_local(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
-        let ordered = command.flags.contains(Flags::ORDERED) && line.pending > 0;
+    fn run_local(&mut self, row: &'static TableRow, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let ordered = row.command.flags.contains(Flags::ORDERED) && line.pending > 0;
         if ordered || line.forwarded > 0 || line.has_enough_waiting() {
             return Verdict::Wait;
         }
         let mut encoded = Vec::new();
-        let fits = self.call_local(command, args, &mut encoded, self.reply_limit());
+        let fits = self.call_local(row, args, &mut encoded, self.reply_limit());
         line.is_cut |= !fits && !line.is_muted();
-        match command.session {
-            SessionCommand::Reset => {
+        match row.session() {
+            Some(SessionCommand::Reset) => {
                 if self.client.watching_epoch.take().is_some() {
                     self.push(Work::Forget);
                 }
                 self.adopt_reply_mode(line);
             }
-            SessionCommand::ReplyMode => self.adopt_reply_mode(line),
+            Some(SessionCommand::ReplyMode) => self.adopt_reply_mode(line),
             // Nothing is pending.
-            SessionCommand::Subscription => {
+            Some(SessionCommand::Subscription) => {
                 line.out.extend_from_slice(&encoded);
                 return Verdict::Taken;
             }
@@ -306,12 +314,13 @@ impl Session {
     }
 
     /// Runs a local command, whose reply has at most `most` bytes; false if that was too few.
-    fn call_local(&mut self, command: &Command, args: &Args<'_>, out: &mut Vec<u8>, most: usize) -> bool {
-        let Handler::Local(handler) = command.handler_for(args) else { return true };
+    fn call_local(&mut self, row: &TableRow, args: &Args<'_>, out: &mut Vec<u8>, most: usize) -> bool {
+        let (Way::Local(handler) | Way::Session(_, handler)) = row.way else { return true };
+        let command = row.command;
         self.ran_long = true;
         let resp = self.client.resp;
         let timer = self.start_timer(command);
-        let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
+        let mut context = LocalContext { client: &mut self.client, shared: &self.shared, table: table() };
         let mut reply = Reply::bounded(out, resp, most);
         let start = reply.position();
         let error = handler(&mut context, args, &mut reply).err();
@@ -321,7 +330,7 @@ impl Session {
         }
         let fits = !reply.is_over();
         self.stop_timer(timer, command, args);
-        self.note_end(statistic_index(args), error);
+        self.note_end(row.index, error);
         fits
     }
 
@@ -503,7 +512,7 @@ impl Session {
 
     /// Lets a command of the server's own be logged for the client.
     fn enqueue_own(&mut self, line: &mut Line, args: &Args<'_>) -> Verdict {
-        let Some(Row { command, .. }) = lookup(args[0]) else {
+        let Some(TableRow { command, .. }) = lookup(args[0]) else {
             return self.refuse_here(line, &unknown_command(args));
         };
         self.enqueue(line, args, |bytes| Work::Write { bytes, command, argc: args.len() as u32 })
@@ -570,25 +579,20 @@ impl Session {
         details.query_buffer_bytes = query_buffer_bytes;
         details.output_bytes = line.out.len();
         details.commands += commands;
-        details.last_command = statistic_name(self.index);
+        details.last_command = table().statistic_name(self.index);
     }
 }
 
 /// Redis lets those through that have the flag. What needs the log waits here as well, for nobody turns it yet.
-fn may_run_while_loading(command: &Command) -> bool {
+fn may_run_while_loading(row: &TableRow) -> bool {
     let needs_log =
-        !command.is_local() || matches!(command.session, SessionCommand::Exec | SessionCommand::Watch);
-    command.flags.contains(Flags::LOADING) && !needs_log
+        !row.is_local() || matches!(row.session(), Some(SessionCommand::Exec | SessionCommand::Watch));
+    row.command.flags.contains(Flags::LOADING) && !needs_log
 }
 
 /// What Redis lets no replica and no monitor send.
 fn uses_data(command: &Command) -> bool {
     command.uses_keyspace() || command.flags.contains(Flags::MAY_REPLICATE)
-}
-
-fn full_name(command: &Command, args: &Args<'_>) -> String {
-    let parent = String::from_utf8_lossy(args[0]).to_ascii_lowercase();
-    if parent == command.name { parent } else { format!("{parent}|{}", command.name) }
 }
 
 /// Redis' text: up to 128 bytes of the name, and arguments until they have taken 128 bytes, the last of them cut.

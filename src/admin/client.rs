@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::command::Command;
+use crate::admin::table::TableRow;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
 
@@ -75,11 +75,11 @@ impl Queued {
 
 /// A row of the table, comparable by nothing and shown by its name.
 #[derive(Clone, Copy)]
-pub struct QueuedCommand(pub &'static Command);
+pub struct QueuedCommand(pub &'static TableRow);
 
 impl std::fmt::Debug for QueuedCommand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.name)
+        f.write_str(&self.0.full_name)
     }
 }
 

@@ -7,50 +7,45 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=pubsub>.
 
+use crate::admin::LocalContext;
 use crate::admin::client::Client;
-use crate::command::spec::{Categories, Flags, KeyFlags, KeySpec, SessionCommand, key, keys};
-use crate::command::{Args, Command, CommandError, CommandResult, Family, LocalContext, WriteContext};
-use crate::protocol::number::parse_integer;
+use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
+use crate::command::spec::{Categories, Flags, KeyFlags, KeySpec, key, keys};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
-use crate::pubsub::{Kind, Message};
+use crate::pubsub::Kind;
 
 const MESSAGES: Flags = Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE);
 const SUBSCRIBING: Flags =
     MESSAGES.union(Flags::NOSCRIPT).union(Flags::WHILE_SUBSCRIBED).union(Flags::ORDERED);
 const SHARD_CHANNELS: &[KeySpec] = &[keys(1, -1, 1, KeyFlags::NOT_KEY)];
 
-pub const FAMILY: Family = Family {
+pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "pubsub",
     categories: Categories::empty(),
     commands: &[
-        Command::write("_publish", -3, publish_logged).flags(&[Flags::INTERNAL]).docs(
-            "0.1.0",
-            "O(1)",
-            "Publishes a message when its transaction is applied.",
-        ),
-        Command::local("psubscribe", -2, psubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).docs(
+        ProcessCommand::session("psubscribe", -2, SessionCommand::Subscription, psubscribe).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of patterns to subscribe to.",
             "Listens for messages published to channels that match one or more patterns.",
         ),
-        Command::local("publish", 3, publish).session(SessionCommand::Publish).flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE]).docs(
+        ProcessCommand::session("publish", 3, SessionCommand::Publish, publish).flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE]).docs(
             "2.0.0",
             "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number \
              of subscribed patterns (by any client).",
             "Posts a message to a channel.",
         ),
-        Command::container("pubsub", SUBCOMMANDS).docs(
+        ProcessCommand::container("pubsub", SUBCOMMANDS).docs(
             "2.8.0",
             "Depends on subcommand.",
             "A container for Pub/Sub commands.",
         ),
-        Command::local("punsubscribe", -1, punsubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).docs(
+        ProcessCommand::session("punsubscribe", -1, SessionCommand::Subscription, punsubscribe).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of patterns to unsubscribe.",
             "Stops listening to messages published to channels that match one or more patterns.",
         ),
-        Command::local("spublish", 3, spublish)
-            .session(SessionCommand::ShardPublish)
+        ProcessCommand::session("spublish", 3, SessionCommand::ShardPublish, spublish)
             .flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE])
             .keys(&[key(1, KeyFlags::NOT_KEY)])
             .docs(
@@ -58,22 +53,22 @@ pub const FAMILY: Family = Family {
                 "O(N) where N is the number of clients subscribed to the receiving shard channel.",
                 "Post a message to a shard channel",
             ),
-        Command::local("ssubscribe", -2, ssubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
+        ProcessCommand::session("ssubscribe", -2, SessionCommand::Subscription, ssubscribe).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
             "7.0.0",
             "O(N) where N is the number of shard channels to subscribe to.",
             "Listens for messages published to shard channels.",
         ),
-        Command::local("subscribe", -2, subscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).docs(
+        ProcessCommand::session("subscribe", -2, SessionCommand::Subscription, subscribe).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of channels to subscribe to.",
             "Listens for messages published to channels.",
         ),
-        Command::local("sunsubscribe", -1, sunsubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
+        ProcessCommand::session("sunsubscribe", -1, SessionCommand::Subscription, sunsubscribe).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
             "7.0.0",
             "O(N) where N is the number of shard channels to unsubscribe.",
             "Stops listening to messages posted to shard channels.",
         ),
-        Command::local("unsubscribe", -1, unsubscribe).session(SessionCommand::Subscription).flags(&[SUBSCRIBING]).docs(
+        ProcessCommand::session("unsubscribe", -1, SessionCommand::Subscription, unsubscribe).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of channels to unsubscribe.",
             "Stops listening to messages posted to channels.",
@@ -81,33 +76,33 @@ pub const FAMILY: Family = Family {
     ],
 };
 
-const SUBCOMMANDS: &[Command] = &[
-    Command::local("channels", -2, channels).flags(&[MESSAGES]).docs(
+const SUBCOMMANDS: &[ProcessCommand] = &[
+    ProcessCommand::local("channels", -2, channels).flags(&[MESSAGES]).docs(
         "2.8.0",
         "O(N) where N is the number of active channels",
         "Returns the active channels.",
     ),
-    Command::local("help", 2, help).flags(&[Flags::LOADING, Flags::STALE]).docs(
+    ProcessCommand::local("help", 2, help).flags(&[Flags::LOADING, Flags::STALE]).docs(
         "6.2.0",
         "O(1)",
         "Returns helpful text about the different subcommands.",
     ),
-    Command::local("numpat", 2, numpat).flags(&[MESSAGES]).docs(
+    ProcessCommand::local("numpat", 2, numpat).flags(&[MESSAGES]).docs(
         "2.8.0",
         "O(1)",
         "Returns a count of unique pattern subscriptions.",
     ),
-    Command::local("numsub", -2, numsub).flags(&[MESSAGES]).docs(
+    ProcessCommand::local("numsub", -2, numsub).flags(&[MESSAGES]).docs(
         "2.8.0",
         "O(N) for the NUMSUB subcommand, where N is the number of requested channels",
         "Returns a count of subscribers to channels.",
     ),
-    Command::local("shardchannels", -2, shardchannels).flags(&[MESSAGES]).docs(
+    ProcessCommand::local("shardchannels", -2, shardchannels).flags(&[MESSAGES]).docs(
         "7.0.0",
         "O(N) where N is the number of active shard channels",
         "Returns the active shard channels.",
     ),
-    Command::local("shardnumsub", -2, shardnumsub).flags(&[MESSAGES]).docs(
+    ProcessCommand::local("shardnumsub", -2, shardnumsub).flags(&[MESSAGES]).docs(
         "7.0.0",
         "O(N) where N is the number of requested shard channels",
         "Returns the count of subscribers of shard channels.",
@@ -235,20 +230,6 @@ impl Client {
 /// Answers the number of receivers in the group. <https://redis.io/docs/latest/commands/publish/>
 fn publish(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.integer(ctx.shared.publish(Kind::Channel, args[1], args[2]) as i64);
-    Ok(())
-}
-
-/// What [`publish_logged`] is told of a message in a shard channel.
-pub const IN_SHARD_CHANNEL: &[u8] = b"shard";
-
-/// Its third argument, if there is one, is the answer: receivers in the group when the transaction was sent. A
-/// fourth says that the channel is a shard channel.
-fn publish_logged(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let receivers = args.get(3).map_or(Some(0), |count| parse_integer(count));
-    let receivers = receivers.ok_or(CommandError::NotInteger)?;
-    let kind = if args.get(4) == Some(&IN_SHARD_CHANNEL) { Kind::Shard } else { Kind::Channel };
-    ctx.publish(Message::new(kind, args[1], args[2]));
-    reply.integer(receivers);
     Ok(())
 }
 

@@ -1,27 +1,19 @@
 //! The slow log: the last commands that took longer than a threshold.
 //!
-//! - Timed is the execution alone: on the worker, or where the log is applied (`stopwatch`). The way through the log is not.
+//! - Timed is the execution alone: on the worker, or where the log is applied (`command::stopwatch`). The way through the log is not.
 //! - It keeps at most `slowlog-max-len` entries, and of each command at most [`MAX_ARGS`] arguments of
 //!   [`MAX_ARG_BYTES`] each: its memory is bounded whatever clients send.
 //! - Whether a command is slow is asked without a lock; only a slow one takes it.
 //!
 //! Source: <https://redis.io/docs/latest/commands/slowlog-get/>.
 
-mod stopwatch;
-
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
 use crate::admin::client::ClientInfo;
-use crate::command::secrets::{REDACTED, secret_places};
+use crate::command::stopwatch::{SlowRun, shortened};
 use crate::config::runtime::RuntimeConfig;
-pub use stopwatch::{SlowRun, Stopwatch, is_timed};
-
-/// Arguments kept of a command, the note about the others included.
-pub const MAX_ARGS: usize = 32;
-/// Bytes kept of an argument, before the note about the others.
-pub const MAX_ARG_BYTES: usize = 128;
 
 /// A slow command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,29 +91,9 @@ impl SlowLog {
     }
 }
 
-/// What is kept of a command: cut, without its secrets.
-pub(crate) fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
-    let kept = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
-    let secrets = secret_places(args);
-    let shown = |place: usize| if secrets.contains(place) { REDACTED } else { args[place] };
-    let mut shortened: Vec<Vec<u8>> = (0..kept).map(|place| shortened_arg(shown(place))).collect();
-    if kept < args.len() {
-        shortened.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
-    }
-    shortened
-}
-
-fn shortened_arg(arg: &[u8]) -> Vec<u8> {
-    let mut kept = arg[..arg.len().min(MAX_ARG_BYTES)].to_vec();
-    if kept.len() < arg.len() {
-        kept.extend_from_slice(format!("... ({} more bytes)", arg.len() - kept.len()).as_bytes());
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+
     use crate::admin::testing::TestNode;
 
     fn note(node: &TestNode, words: &[&[u8]], duration_us: u64) {
@@ -156,16 +128,5 @@ mod tests {
         node.shared.config.set(&[("slowlog-log-slower-than", "0")]).expect("it can be set");
         note(&node, &[b"GET"], 0);
         assert_eq!(node.shared.slowlog.len(), 1);
-    }
-
-    #[test]
-    fn what_is_kept_of_a_command_is_bounded() {
-        let long = [b'x'; 200];
-        let kept = shortened(&[&long[..]; 40]);
-        assert_eq!(kept.len(), MAX_ARGS);
-        assert!(kept[0].ends_with(b"x... (72 more bytes)"));
-        assert_eq!(kept[31], b"... (9 more arguments)");
-        assert_eq!(shortened(&[&b"a"[..]; 32]).len(), 32);
-        assert_eq!(shortened(&[b"AUTH", b"word"]), [&b"AUTH"[..], b"(redacted)"]);
     }
 }

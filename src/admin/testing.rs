@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::admin::LocalContext;
 use crate::admin::client::{Client, ClientInfo};
 use crate::admin::shared::Shared;
-use crate::command::testing::{find, show_reply, split_words};
-use crate::command::{Args, Handler, LocalContext, ReadContext};
+use crate::admin::table::Way;
+use crate::command::testing::{show_reply, split_words};
+use crate::command::{Args, CommandError, Handler, ReadContext};
 use crate::config::Config;
 use crate::config::settings::{Flags, Settings};
 use crate::env::{Clock, ManualClock};
@@ -13,6 +15,7 @@ use crate::keyspace::Keyspace;
 use crate::metrics::Metrics;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Reply;
+use crate::session::table::{statistic_names, table};
 use crate::shard::port::ShardHandle;
 
 /// A node that leads, and one connection to it. Its clock stands still until it is moved.
@@ -42,7 +45,7 @@ impl TestNode {
         let (clock, hands) = Clock::manual(1_000_000);
         let shard = Arc::new(ShardHandle::new(Keyspace::create().0, 1));
         shard.set_primary(true);
-        let metrics = Metrics::new(clock.clone(), crate::command::statistic_names());
+        let metrics = Metrics::new(clock.clone(), statistic_names());
         let run_id = "0123456789abcdef0123456789abcdef01234567".to_owned();
         let shared = Shared::new(config, clock, metrics, shard, run_id);
         let client = connect(&shared);
@@ -74,12 +77,17 @@ impl TestNode {
 
     fn execute(&mut self, args: &Args<'_>, out: &mut Vec<u8>) {
         let resp = self.client.resp;
-        let result = find(args).and_then(|command| match command.handler_for(args) {
-            Handler::Local(handler) => {
-                let mut context = LocalContext { client: &mut self.client, shared: &self.shared };
+        let row = table().find(args).unwrap_or_else(|| panic!("no command {}", args[0].escape_ascii()));
+        let command = row.command;
+        let fits = command.arity_fits(args.len());
+        let arity = fits.then_some(()).ok_or(CommandError::Arity(command.name.into()));
+        let result = arity.and_then(|()| match (row.way, command.handler_for(args)) {
+            (Way::Local(handler) | Way::Session(_, handler), _) => {
+                let mut context =
+                    LocalContext { client: &mut self.client, shared: &self.shared, table: table() };
                 handler(&mut context, args, &mut Reply::new(out, resp))
             }
-            Handler::Read(handler) => {
+            (Way::Data, Handler::Read(handler)) => {
                 let view = self.shared.shard.keyspace.read(command.lock_set(args));
                 let context = ReadContext::new(&view, self.client.db, self.shared.clock.unix_ms(), 0);
                 handler(&context, args, &mut Reply::new(out, resp))

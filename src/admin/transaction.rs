@@ -4,38 +4,35 @@
 //!
 //! Source: <https://redis.io/docs/latest/develop/interact/transactions/>.
 
-use crate::command::spec::{Categories, Flags, KeyFlags, SessionCommand, keys};
-use crate::command::{Args, Command, CommandError, CommandResult, Family, LocalContext};
+use crate::admin::LocalContext;
+use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
+use crate::command::spec::{Categories, Flags, KeyFlags, keys};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
 const GATE: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::ALLOW_BUSY);
 
-pub const FAMILY: Family = Family {
+pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "transactions",
     categories: Categories::TRANSACTION,
     commands: &[
-        Command::local("discard", 1, discard)
-            .session(SessionCommand::Discard)
+        ProcessCommand::session("discard", 1, SessionCommand::Discard, discard)
             .flags(&[GATE, Flags::FAST])
             .docs("2.0.0", "O(N), when N is the number of queued commands", "Discards a transaction."),
-        Command::local("exec", 1, exec)
-            .session(SessionCommand::Exec)
+        ProcessCommand::session("exec", 1, SessionCommand::Exec, exec)
             .flags(&[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE, Flags::SKIP_SLOWLOG])
             .docs(
                 "1.2.0",
                 "Depends on commands in the transaction",
                 "Executes all commands in a transaction.",
             ),
-        Command::local("multi", 1, multi)
-            .session(SessionCommand::Multi)
+        ProcessCommand::session("multi", 1, SessionCommand::Multi, multi)
             .flags(&[GATE, Flags::FAST, Flags::NO_MULTI])
             .docs("1.2.0", "O(1)", "Starts a transaction."),
-        Command::local("unwatch", 1, unwatch)
-            .session(SessionCommand::Unwatch)
+        ProcessCommand::session("unwatch", 1, SessionCommand::Unwatch, unwatch)
             .flags(&[GATE, Flags::FAST])
             .docs("2.2.0", "O(1)", "Forgets about watched keys of a transaction."),
-        Command::local("watch", -2, watch)
-            .session(SessionCommand::Watch)
+        ProcessCommand::session("watch", -2, SessionCommand::Watch, watch)
             .flags(&[GATE, Flags::FAST, Flags::NO_MULTI])
             .keys(&[keys(1, -1, 1, KeyFlags::RO)])
             .docs(

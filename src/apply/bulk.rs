@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::{Applier, ApplyError, EntryRun, logged_command, write_in};
 use crate::command::WriteContext;
 use crate::command::context::{Effects, KnownSlot, Stamp};
-use crate::command::table::Row;
+use crate::command::families::Row;
 use crate::keyspace::SharedMutator;
 use crate::keyspace::slot::RANGES;
 use crate::keyspace::types::limits::TypeLimits;

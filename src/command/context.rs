@@ -14,7 +14,7 @@ use std::ops::Add;
 use super::error::CommandError;
 use super::keys::Staging;
 use super::random::Random;
-use crate::admin::slowlog::Stopwatch;
+use crate::command::stopwatch::Stopwatch;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::names::LongNames;

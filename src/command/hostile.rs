@@ -18,7 +18,6 @@ use super::random::Random;
 use super::spec::Flags;
 use super::testing::TestDb;
 use super::{Command, Handler, commands};
-use crate::admin::testing::TestNode;
 use crate::keyspace::slot::Slot;
 use crate::protocol::reply::Resp;
 
@@ -32,7 +31,7 @@ const CONVERSION_BYTES: u64 = 256 << 10;
 /// The most bytes of a reply.
 const MOST: usize = 1 << 20;
 
-fn setting(name: &str) -> Option<u64> {
+pub fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, and not {text}")))
 }
@@ -128,7 +127,7 @@ fn shown(reply: Vec<u8>) -> String {
 }
 
 /// The length of the reply at the beginning of `bytes`, if there is a whole one.
-fn whole_reply(bytes: &[u8]) -> Option<usize> {
+pub fn whole_reply(bytes: &[u8]) -> Option<usize> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")? + 2;
     let number = || std::str::from_utf8(&bytes[1..end - 2]).ok()?.parse::<i64>().ok();
     let elements = match bytes[0] {
@@ -162,7 +161,7 @@ fn look_at(command: &Command, args: &[&[u8]]) {
 }
 
 /// Tells a line if it panics.
-struct Told<'a>(u64, &'a [&'a [u8]]);
+pub struct Told<'a>(pub u64, pub &'a [&'a [u8]]);
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
@@ -206,31 +205,6 @@ fn no_line_of_words_panics_or_depends_on_its_reply() {
         errors < count * 7 / 10,
         "too few lines do anything: {errors} of {count} are answered with an error"
     );
-}
-
-/// What concerns the connection or the node alone answers any words as well.
-#[test]
-fn no_words_panic_in_local_commands() {
-    let seed = setting("HOSTILE_SEED").unwrap_or(21);
-    let mut lines = Lines::new(seed, rows(Command::is_local));
-    let mut node = TestNode::new();
-    for number in 0..setting("HOSTILE_LINES").unwrap_or(6_000) {
-        if number % 100 == 0 {
-            node = TestNode::new();
-        }
-        let line = lines.next_line();
-        let args: Vec<&[u8]> = line.iter().map(Vec::as_slice).collect();
-        let told = Told(seed, &args);
-        if named(&args).is_some_and(Command::is_local) {
-            let reply = node.run_args(&args);
-            let mut rest = &reply[..];
-            while !rest.is_empty() {
-                let whole = whole_reply(rest).unwrap_or_else(|| panic!("no reply: {}", rest.escape_ascii()));
-                rest = &rest[whole..];
-            }
-        }
-        drop(told);
-    }
 }
 
 /// The string of a bulk reply.

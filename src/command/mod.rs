@@ -1,9 +1,9 @@
-//! The command table: one row per command, one file per family.
+//! Data commands: one row per command, one file per family.
 //!
-//! - Dispatch, ACL categories, COMMAND and its subcommands, key lookup and docs/commands.md all come from these rows.
+//! - Dispatch, ACL categories, COMMAND and its subcommands, key lookup and docs/commands.md all come from these rows and from
+//!   those of process commands (`admin/`).
 //! - A handler's type says how its command travels: `Read` runs on the worker under read locks, `Write` runs inside apply
-//!   after its entry is committed, `Local` concerns the connection or the process alone. A write can't skip the log,
-//!   for only apply can make a [`WriteContext`].
+//!   after its entry is committed. A write can't skip the log, for only apply can make a [`WriteContext`].
 //! - Nothing that only reads is logged: a row whose command reads or writes, as its arguments say (SORT, GETEX), has a handler
 //!   of each kind, and [`Command::handler_for`] is the one place that chooses.
 //! - A handler answers by writing one reply, or by returning an error before it changed anything or wrote anything.
@@ -14,47 +14,45 @@ pub mod context;
 pub mod cost;
 mod database;
 mod decimal;
-#[cfg(test)]
-mod docs_page;
 pub mod error;
+pub mod families;
 pub mod glob;
 mod hash;
 #[cfg(test)]
-mod hostile;
+pub mod hostile;
+pub mod inspect;
 pub mod keys;
 pub mod lifetime;
 mod list;
+pub mod logged;
 mod multi_pop;
+pub mod names;
 pub mod random;
 mod sample;
 pub mod scan;
 pub mod secrets;
 mod set;
 pub mod spec;
+pub mod stopwatch;
 mod string;
 pub mod system;
-pub mod table;
 #[cfg(test)]
 pub mod testing;
 mod zset;
 
 pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
+pub use families::{commands, lookup, lookup_subcommand, statistic_index, statistic_names};
 pub use keys::{CLUSTER_ID, HASH_SEED, PART, STAGED, Staging, brings_seed, for_readers};
-pub use table::{commands, lookup, lookup_subcommand, statistic_index, statistic_name, statistic_names};
+pub use logged::{IN_SHARD_CHANNEL, MARK};
 
-use std::pin::Pin;
-use std::sync::Arc;
-
-use crate::admin::client::Client;
-use crate::admin::shared::Shared;
 use crate::keyspace::slot::Slot;
 use crate::keyspace::value::ValueType;
 use crate::keyspace::view::LockSet;
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
 use cost::CostKind;
-use spec::{Categories, Docs, Flags, KeySpec, SessionCommand};
+use spec::{Categories, Docs, Flags, KeySpec};
 
 /// A request's arguments, the command's name first.
 pub type Args<'a> = [&'a [u8]];
@@ -62,30 +60,12 @@ pub type Args<'a> = [&'a [u8]];
 pub type ReadHandler = fn(&ReadContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
 pub type WriteHandler = fn(&mut WriteContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
 
-pub type LocalHandler = fn(&mut LocalContext<'_>, &Args<'_>, &mut Reply<'_>) -> CommandResult;
-
-/// Writes the one reply.
-pub type Answer = Box<dyn FnOnce(&mut Reply<'_>)>;
-/// An answer on its way.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Answer, CommandError>>>>;
-pub type AwaitedHandler = fn(&Arc<Shared>, &Args<'_>) -> Result<Answering, CommandError>;
-
-/// What a command that does not touch the keyspace works with.
-pub struct LocalContext<'a> {
-    pub client: &'a mut Client,
-    pub shared: &'a Shared,
-}
-
 #[derive(Clone, Copy)]
 pub enum Handler {
     Read(ReadHandler),
     Write(WriteHandler),
-    /// Concerns the connection or the process alone; runs on the worker, answers at once.
-    Local(LocalHandler),
-    /// Concerns the node alone; its answer waits for the driver or for a thread.
-    Awaited(AwaitedHandler),
-    /// Has subcommands and does nothing itself.
-    Container,
+    /// It does nothing with data: it has subcommands, or is a process command's.
+    None,
 }
 
 /// When a row that writes only reads, and how it reads then.
@@ -182,7 +162,6 @@ pub struct Command {
     pub arity: i32,
     handler: Handler,
     reading: Option<Reading>,
-    pub session: SessionCommand,
     pub flags: Flags,
     /// Categories beyond those that the flags and the family imply.
     pub extra_categories: Categories,
@@ -210,7 +189,6 @@ impl Command {
             arity,
             handler,
             reading: None,
-            session: SessionCommand::Ordinary,
             flags,
             extra_categories: Categories::empty(),
             keys: &[],
@@ -230,27 +208,13 @@ impl Command {
         Command::new(name, arity, Handler::Write(handler), Flags::WRITE)
     }
 
-    pub const fn local(name: &'static str, arity: i32, handler: LocalHandler) -> Command {
-        Command::new(name, arity, Handler::Local(handler), Flags::empty())
-    }
-
-    /// It can't be part of a transaction.
-    pub const fn awaited(name: &'static str, arity: i32, handler: AwaitedHandler) -> Command {
-        Command::new(name, arity, Handler::Awaited(handler), Flags::NO_MULTI)
-    }
-
     pub const fn container(name: &'static str, subcommands: &'static [Command]) -> Command {
-        Command { subcommands, ..Command::new(name, -2, Handler::Container, Flags::empty()) }
+        Command { subcommands, ..Command::without_handler(name, -2) }
     }
 
-    /// A command that does something by itself has these, too.
-    pub const fn subcommands(self, subcommands: &'static [Command]) -> Command {
-        Command { subcommands, ..self }
-    }
-
-    /// Says what the session does about it.
-    pub const fn session(self, session: SessionCommand) -> Command {
-        Command { session, ..self }
+    /// What the table tells of a command that does nothing with data.
+    pub const fn without_handler(name: &'static str, arity: i32) -> Command {
+        Command::new(name, arity, Handler::None, Flags::empty())
     }
 
     /// Adds flags.
@@ -376,8 +340,9 @@ impl Command {
         matches!(self.handler, Handler::Write(_))
     }
 
-    pub fn is_local(&self) -> bool {
-        matches!(self.handler, Handler::Local(_))
+    /// Whether it reads, with some arguments, though it may write.
+    pub fn may_only_read(&self) -> bool {
+        self.reading.is_some()
     }
 
     /// Whether it works on the keyspace.

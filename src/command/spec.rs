@@ -43,34 +43,6 @@ bitflags! {
     }
 }
 
-/// What the session does about a command beyond running its handler. Names are matched nowhere: a subcommand may share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionCommand {
-    /// Nothing.
-    Ordinary,
-    Multi,
-    Exec,
-    Discard,
-    Watch,
-    Unwatch,
-    Quit,
-    Reset,
-    Select,
-    Hello,
-    /// CLIENT REPLY.
-    ReplyMode,
-    /// SUBSCRIBE and its kind: its answers are messages, which CLIENT REPLY does not turn off.
-    Subscription,
-    Monitor,
-    Publish,
-    ShardPublish,
-    /// WAIT and WAITAOF.
-    WaitForAcks,
-    Migrate,
-    /// PERDURA MARK.
-    Mark,
-}
-
 bitflags! {
     /// ACL categories.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -160,6 +160,7 @@ impl Lanes {
         totals.calls = commands.iter().map(|command| command.calls).sum();
         let named = self.names.iter().cloned().zip(commands);
         totals.commands = named.filter(|(_, command)| command.calls + command.rejected > 0).collect();
+        totals.commands.sort_by(|(a, _), (b, _)| a.split('|').cmp(b.split('|')));
         totals
     }
 

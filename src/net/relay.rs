@@ -18,10 +18,11 @@ use std::collections::VecDeque;
 use super::hold::Hold;
 use crate::admin::client::Client;
 use crate::admin::shared::Shared;
-use crate::command::spec::SessionCommand;
-use crate::command::{Args, Handler, lookup};
+use crate::admin::table::{SessionCommand, TableRow};
+use crate::command::{Args, Handler};
 use crate::protocol::frame::FrameScanner;
 use crate::protocol::reply::{Reply, Resp};
+use crate::session::table;
 use crate::session::{Line, SentTransaction, Session};
 use crate::shard::machine::{DID_NOT_HAPPEN, IN_DOUBT, UNBLOCKED};
 
@@ -155,8 +156,8 @@ impl Relay {
     /// Sends a request; returns the number of answers to come.
     pub fn send(&mut self, client: &Client, args: &Args<'_>, line: &Line) -> u32 {
         self.adopt(client, client.watching_epoch.is_some());
-        let command = lookup(args[0]).map(|row| row.command);
-        let watches = command.is_some_and(|command| command.session == SessionCommand::Watch);
+        let row = table::lookup(args[0]);
+        let watches = row.and_then(TableRow::session) == Some(SessionCommand::Watch);
         self.watching |= watches;
         let start = self.unsent.len();
         self.request(args, Expected::Pass);
@@ -164,7 +165,7 @@ impl Relay {
         let is_kept = !watches && !line.is_muted() && self.kept_bytes + request.len() <= KEPT_BYTES;
         self.kept_bytes += if is_kept { request.len() } else { 0 };
         let kept = is_kept.then(|| Box::from(request));
-        let only_reads = command.is_some_and(|command| matches!(command.handler_for(args), Handler::Read(_)));
+        let only_reads = row.is_some_and(|row| matches!(row.command.handler_for(args), Handler::Read(_)));
         self.unanswered.push_back(Unanswered { kept, only_reads });
         1
     }

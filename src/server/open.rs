@@ -25,7 +25,6 @@ use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::manifest::Point;
 use crate::checkpoint::ship::Pace;
 use crate::checkpoint::store::RocksStore;
-use crate::command;
 use crate::config::Config;
 use crate::data_folder;
 use crate::env::{self, Clock};
@@ -42,6 +41,7 @@ use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::{Node, NodeConfig};
 use crate::raft::outbox::Outbound;
+use crate::session::table;
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::{Now, Seeds, Shard};
@@ -69,7 +69,7 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
     let clock = Clock::system();
     data_folder::check_is_whole(&config.dir)?;
     let identity = identity(&config)?;
-    let metrics = Metrics::new(clock.clone(), command::statistic_names());
+    let metrics = Metrics::new(clock.clone(), table::statistic_names());
     let (keyspace, mutator) = Keyspace::create();
     let memory = MemoryLimits::new(memory::machine_limits(), metrics::usage);
     if let Some(guard) = memory.guard() {

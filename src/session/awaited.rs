@@ -1,8 +1,10 @@
 //! Commands whose answer takes a while: they wait for the driver or for a thread, and hold up their own connection alone.
 
+use super::table::table;
 use super::{Line, Session, Verdict};
-use crate::admin::{MARK, MAX_MARK_BYTES};
-use crate::command::{Answer, Answering, Args, CommandError, Handler, lookup, lookup_subcommand};
+use crate::admin::table::Way;
+use crate::admin::{Answer, Answering, MAX_MARK_BYTES};
+use crate::command::{Args, CommandError, MARK};
 use crate::protocol::reply::Reply;
 
 impl Session {
@@ -16,10 +18,8 @@ impl Session {
     /// # Errors
     /// What is wrong with the arguments.
     pub fn begin_awaited(&self, args: &Args<'_>) -> Result<Answering, CommandError> {
-        let command = lookup(args[0]).map(|row| row.command);
-        let sub = command.zip(args.get(1)).and_then(|(command, name)| lookup_subcommand(command, name));
-        match sub.or(command).map(|command| command.handler_for(args)) {
-            Some(Handler::Awaited(handler)) => handler(&self.shared, args),
+        match table().find(args).map(|row| row.way) {
+            Some(Way::Awaited(handler)) => handler(&self.shared, args),
             _ => Err(CommandError::Syntax),
         }
     }

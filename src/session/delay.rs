@@ -12,8 +12,9 @@ use std::time::Duration;
 use super::{Line, Session, Verdict};
 use crate::admin::AcksWanted;
 use crate::admin::client::Delay;
-use crate::command::spec::{Flags, SessionCommand};
-use crate::command::{Args, Command};
+use crate::admin::table::{SessionCommand, TableRow};
+use crate::command::Args;
+use crate::command::spec::Flags;
 use crate::guesses;
 use crate::pause::Paused;
 use crate::shard::acks::AckWaiting;
@@ -40,20 +41,21 @@ pub(super) struct AckWait {
 impl Session {
     /// Whether a command has to wait for the end of a pause.
     #[inline]
-    pub(super) fn pause(&self, command: &Command) -> Option<Verdict> {
+    pub(super) fn pause(&self, row: &TableRow) -> Option<Verdict> {
         let paused = match self.shared.shard.pause.at(self.now.monotonic_ms) {
             Paused::Nothing => false,
             _ if self.client.monitors => false,
-            Paused::Writes => self.may_write(command),
-            Paused::Everything => !command.flags.contains(Flags::WHILE_PAUSED),
+            Paused::Writes => self.may_write(row),
+            Paused::Everything => !row.command.flags.contains(Flags::WHILE_PAUSED),
         };
         paused.then_some(Verdict::Delayed)
     }
 
-    fn may_write(&self, command: &Command) -> bool {
+    fn may_write(&self, row: &TableRow) -> bool {
         let queued = self.client.transaction.iter().flat_map(|transaction| &transaction.queued);
-        let mut queued = queued.filter(|_| command.session == SessionCommand::Exec);
-        command.flags.intersects(WRITING) || queued.any(|queued| queued.command.0.flags.intersects(WRITING))
+        let mut queued = queued.filter(|_| row.session() == Some(SessionCommand::Exec));
+        row.command.flags.intersects(WRITING)
+            || queued.any(|queued| queued.command.0.command.flags.intersects(WRITING))
     }
 
     /// Whether the client has to wait because of a wrong password.
@@ -75,11 +77,11 @@ impl Session {
     /// WAIT and WAITAOF, outside a transaction.
     pub(super) fn wait_for_acks(
         &mut self,
-        command: &'static Command,
+        row: &'static TableRow,
         args: &Args<'_>,
         line: &mut Line,
     ) -> Verdict {
-        if self.goes_to_primary(command) && !self.waits_here(command) {
+        if self.goes_to_primary(row.command) && !self.waits_here(row) {
             return self.forward_blocking(line);
         }
         if line.has_unanswered() {
@@ -88,11 +90,11 @@ impl Session {
         if self.acks_are_missing(args) {
             return Verdict::Delayed;
         }
-        let Some(wait) = self.ack_wait.take() else { return self.run_local(command, args, line) };
+        let Some(wait) = self.ack_wait.take() else { return self.run_local(row, args, line) };
         match wait.unblocked {
             Some(true) => self.refuse_here(line, UNBLOCKED_BY_CLIENT),
             None if wait.epoch != self.shared.shard.leadership_epoch() => self.refuse_here(line, UNBLOCKED),
-            Some(false) | None => self.run_local(command, args, line),
+            Some(false) | None => self.run_local(row, args, line),
         }
     }
 

@@ -5,8 +5,9 @@
 //! - Keys are watched by the primary. EXEC fails once the connection over which they were watched is lost.
 
 use super::{Line, Session, Verdict};
+use crate::admin::table::{SessionCommand, TableRow};
 use crate::command::Command;
-use crate::command::spec::{Flags, SessionCommand};
+use crate::command::spec::Flags;
 use crate::shard::machine::DID_NOT_HAPPEN;
 
 /// What is sent to the primary.
@@ -23,8 +24,8 @@ impl Session {
     }
 
     /// Whether it is a WAIT on a connection that takes its node for the replica that it is.
-    pub(super) fn waits_here(&self, command: &Command) -> bool {
-        command.session == SessionCommand::WaitForAcks && self.client.reads_from_replica
+    pub(super) fn waits_here(&self, row: &TableRow) -> bool {
+        row.session() == Some(SessionCommand::WaitForAcks) && self.client.reads_from_replica
     }
 
     /// Whether what concerns the primary has to be sent there.

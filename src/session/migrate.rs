@@ -1,7 +1,8 @@
 //! MIGRATE, as far as it concerns this node: reading the keys at its beginning, deleting them at its end.
 
 use super::{Line, Session, Verdict};
-use crate::admin::migrate::{DELETE_MIGRATED, MigrateRequest, Migration, Reserved};
+use crate::admin::migrate::{MigrateRequest, Migration, Reserved};
+use crate::command::logged::DELETE_MIGRATED;
 use crate::command::{CommandError, ReadContext};
 use crate::shard::machine::DID_NOT_HAPPEN;
 

@@ -1,15 +1,15 @@
 //! The slow log's timing of what runs on the worker: reads and local commands. What may hold a password is never kept.
 
 use super::Session;
-use crate::admin::slowlog;
 use crate::command::spec::Flags;
+use crate::command::stopwatch;
 use crate::command::{Args, Command};
 
 impl Session {
     /// Monotonic time in ns at which the command begins, if it is to be timed.
     #[inline]
     pub(super) fn start_timer(&self, command: &Command) -> Option<u64> {
-        let timed = slowlog::is_timed(command, self.shared.config.slowlog_slower_than_us());
+        let timed = stopwatch::is_timed(command, self.shared.config.slowlog_slower_than_us());
         timed.then(|| self.shared.clock.monotonic_ns())
     }
 

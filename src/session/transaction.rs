@@ -13,10 +13,12 @@
 use super::line::Exec;
 use super::{Forward, Line, Session, Verdict};
 use crate::admin::client::{Queued, QueuedCommand, Transaction};
-use crate::admin::{IN_SHARD_CHANNEL, foreseen_protocol};
+use crate::admin::foreseen_protocol;
+use crate::admin::table::{SessionCommand, TableRow};
 use crate::command::args::database;
-use crate::command::spec::{Flags, SessionCommand};
-use crate::command::{Args, Command, Handler};
+use crate::command::logged::{IN_SHARD_CHANNEL, PUBLISH};
+use crate::command::spec::Flags;
+use crate::command::{Args, Handler};
 use crate::propose::batch::{Step, Work};
 use crate::propose::entry;
 use crate::protocol::frame::{FrameScanner, open_array, take_reply};
@@ -70,7 +72,7 @@ struct Route {
 
 impl Route {
     fn of(queued: &[Queued]) -> Route {
-        let subscribes = |one: &Queued| one.command.0.session == SessionCommand::Subscription;
+        let subscribes = |one: &Queued| one.command.0.session() == Some(SessionCommand::Subscription);
         Route { publishes_here: queued.iter().any(subscribes) }
     }
 }
@@ -134,14 +136,14 @@ impl Session {
         Verdict::Taken
     }
 
-    pub(super) fn queue(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+    pub(super) fn queue(&mut self, row: &'static TableRow, args: &Args<'_>, line: &mut Line) -> Verdict {
         let Some(transaction) = &mut self.client.transaction else { return Verdict::Taken };
-        if command.flags.contains(Flags::NO_MULTI) {
+        if row.command.flags.contains(Flags::NO_MULTI) {
             transaction.broken = true;
             self.refuse(line, "ERR Command not allowed inside a transaction");
             return Verdict::Taken;
         }
-        if let Some(refusal) = self.shared.memory_refusal(command, args) {
+        if let Some(refusal) = self.shared.memory_refusal(row.command, args) {
             transaction.broken = true;
             self.refuse(line, &refusal);
             return Verdict::Taken;
@@ -154,7 +156,7 @@ impl Session {
             return Verdict::Taken;
         }
         let owned = args.iter().map(|arg| Box::from(*arg)).collect();
-        transaction.queued.push(Queued { command: QueuedCommand(command), args: owned });
+        transaction.queued.push(Queued { command: QueuedCommand(row), args: owned });
         self.answer(line, |reply| reply.simple("QUEUED"));
         Verdict::Taken
     }
@@ -205,19 +207,19 @@ impl Session {
     }
 
     /// Whether a queued command goes to the log, or to the primary, with its transaction.
-    fn travels(&self, command: &Command, route: Route) -> bool {
-        let publishes = matches!(command.session, SessionCommand::Publish | SessionCommand::ShardPublish);
-        command.uses_keyspace()
+    fn travels(&self, row: &TableRow, route: Route) -> bool {
+        let publishes = matches!(row.session(), Some(SessionCommand::Publish | SessionCommand::ShardPublish));
+        row.command.uses_keyspace()
             || publishes && !route.publishes_here
-            || self.goes_to_primary(command) && !self.waits_here(command)
+            || self.goes_to_primary(row.command) && !self.waits_here(row)
     }
 
     /// What a queued command will choose for those that follow it; `None` where it chooses nothing, or will fail.
     fn foresee(&self, queued: &Queued, chosen: Chosen) -> Option<Chosen> {
         let args = queued.slices();
-        match queued.command.0.session {
-            SessionCommand::Select => database(args[1]).ok().map(|db| Chosen { db, ..chosen }),
-            SessionCommand::Hello => {
+        match queued.command.0.session() {
+            Some(SessionCommand::Select) => database(args[1]).ok().map(|db| Chosen { db, ..chosen }),
+            Some(SessionCommand::Hello) => {
                 foreseen_protocol(&self.shared, &args).map(|resp| Chosen { resp, ..chosen })
             }
             _ => None,
@@ -249,8 +251,8 @@ impl Session {
         let mut chosen = Chosen { db: self.client.db, resp: self.client.resp };
         let route = Route::of(&queued);
         for one in queued {
-            let QueuedCommand(command) = one.command;
-            if !self.travels(command, route) {
+            let QueuedCommand(row) = one.command;
+            if !self.travels(row, route) {
                 let next = self.foresee(&one, chosen).unwrap_or(chosen);
                 steps.extend((next.resp != chosen.resp).then_some(Step::Speak(next.resp)));
                 chosen = next;
@@ -258,11 +260,12 @@ impl Session {
                 continue;
             }
             parts.push(Part::Sent);
+            let command = row.command;
             if let Handler::Read(_) = command.handler_for(&one.slices()) {
                 steps.push(Step::Read { command, db: chosen.db, args: one.args });
                 continue;
             }
-            self.write_step(&mut commands, command, chosen.db, &one.slices());
+            self.write_step(&mut commands, row, chosen.db, &one.slices());
             writes += 1;
             steps.push(Step::Write(command));
         }
@@ -281,14 +284,14 @@ impl Session {
     }
 
     /// Writes a command that is logged; PUBLISH and SPUBLISH in the form that they have in the log.
-    fn write_step(&self, out: &mut Vec<u8>, command: &Command, db: usize, args: &Args<'_>) {
-        let kind = match command.session {
-            SessionCommand::Publish => Kind::Channel,
-            SessionCommand::ShardPublish => Kind::Shard,
+    fn write_step(&self, out: &mut Vec<u8>, row: &TableRow, db: usize, args: &Args<'_>) {
+        let kind = match row.session() {
+            Some(SessionCommand::Publish) => Kind::Channel,
+            Some(SessionCommand::ShardPublish) => Kind::Shard,
             _ => return entry::write_command(out, db, args),
         };
         let receivers = self.shared.pubsub.receivers(kind, args[1]).to_string();
-        let publish = [b"_publish", args[1], args[2], receivers.as_bytes(), IN_SHARD_CHANNEL];
+        let publish = [PUBLISH, args[1], args[2], receivers.as_bytes(), IN_SHARD_CHANNEL];
         let len = if kind == Kind::Shard { 5 } else { 4 };
         entry::write_command(out, db, &publish[..len]);
     }
@@ -380,7 +383,7 @@ impl Session {
             }
             let most = if merge.merged.is_cut { 0 } else { self.reply_limit() };
             merge.merged.is_cut |= !self.run_local_step(&queued, &mut merge.merged, most);
-            if queued.command.0.session == SessionCommand::ReplyMode {
+            if queued.command.0.session() == Some(SessionCommand::ReplyMode) {
                 self.adopt_reply_mode(line);
             }
             if merge.parts.len() > 0 && self.shared.clock.monotonic_ms() >= until_ms {
@@ -392,19 +395,21 @@ impl Session {
 
     /// False if that leaves the answer longer than `most` bytes.
     fn run_local_step(&mut self, queued: &Queued, merged: &mut Merged, most: usize) -> bool {
-        let QueuedCommand(command) = queued.command;
+        let QueuedCommand(row) = queued.command;
         let start = merged.bytes.len();
         let mut fits = true;
-        match command.session {
+        match row.session() {
             // Its lines would come between the transaction's replies.
-            SessionCommand::Monitor => Reply::new(&mut merged.bytes, self.client.resp).error(NO_MONITOR),
+            Some(SessionCommand::Monitor) => {
+                Reply::new(&mut merged.bytes, self.client.resp).error(NO_MONITOR)
+            }
             _ => {
                 let room = most.saturating_sub(start);
-                fits = self.call_local(command, &queued.slices(), &mut merged.bytes, room);
+                fits = self.call_local(row, &queued.slices(), &mut merged.bytes, room);
             }
         }
         let answers = &merged.bytes[start..];
-        if command.session == SessionCommand::Subscription {
+        if row.session() == Some(SessionCommand::Subscription) {
             merged.messages.extend_from_slice(answers);
         }
         merged.elements += count_replies(answers);

@@ -14,8 +14,7 @@ use std::net::SocketAddr;
 use std::process::Command as Program;
 use std::time::Duration;
 
-use perdura::command::spec::Flags;
-use perdura::command::{Command, commands, lookup};
+use perdura::session::table::{lookup, table};
 use perdura_testkit::client::encode;
 use perdura_testkit::clock::Stopwatch;
 use perdura_testkit::hostile::{Lines, Row, data};
@@ -68,12 +67,13 @@ const EMPTYING: &[&str] = &["flushall", "flushdb", "swapdb", "select"];
 
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for row in commands() {
-        let Command { name, arity, subcommands, .. } = *row.command;
-        if subcommands.is_empty() && !row.command.flags.contains(Flags::INTERNAL) {
+    for row in table().rows() {
+        let (name, arity) = (row.command.name, row.command.arity);
+        if row.subcommands.is_empty() && row.is_told() {
             rows.push(Row { words: vec![name], arity });
         }
-        rows.extend(subcommands.iter().map(|sub| Row { words: vec![name, sub.name], arity: sub.arity }));
+        let subs = row.subcommands.iter().map(|sub| sub.command);
+        rows.extend(subs.map(|sub| Row { words: vec![name, sub.name], arity: sub.arity }));
     }
     let (left_out, mut rows): (Vec<Row>, Vec<Row>) =
         rows.into_iter().partition(|row| LEFT_OUT.contains(&row.words.join(" ").as_str()));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use perdura::admin::shared::Shared;
 use perdura::apply::Applier;
 use perdura::checkpoint::memory::MemoryShelf;
-use perdura::command;
 use perdura::config::Config;
 use perdura::config::settings::{Flags, Settings};
 use perdura::env::{Clock, ManualClock};
@@ -25,6 +24,7 @@ use perdura::raft::outbox::Outbound;
 use perdura::raft::status::{Leadership, LogSpace};
 use perdura::raft::storage::{begin_after_loss, is_new};
 use perdura::raft::timing::RaftTiming;
+use perdura::session::table;
 use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
 use perdura::shard::turn::{Now, Seeds, Shard, ShardError};
@@ -320,7 +320,7 @@ fn shared(
     handle: &Arc<ShardHandle>,
     seed: u64,
 ) -> Arc<Shared> {
-    let metrics = Metrics::new(clock.clone(), command::statistic_names());
+    let metrics = Metrics::new(clock.clone(), table::statistic_names());
     let run_id = format!("{seed:040x}");
     Arc::new(Shared::new(config(scenario, node), clock.clone(), metrics, handle.clone(), run_id))
 }

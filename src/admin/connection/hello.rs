@@ -5,11 +5,12 @@
 //! - HELLO answers in the protocol that it chooses, and changes nothing if any part of it is refused.
 
 use super::client::check_name;
+use crate::admin::LocalContext;
 use crate::admin::client::Client;
 use crate::admin::server::REDIS_VERSION;
 use crate::admin::shared::Shared;
 use crate::command::args::is;
-use crate::command::{Args, CommandError, CommandResult, LocalContext};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;

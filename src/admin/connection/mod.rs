@@ -7,11 +7,13 @@ mod hello;
 
 pub use hello::foreseen_protocol;
 
+use crate::admin::LocalContext;
 use crate::admin::client::{Client, ReplyMode};
 use crate::admin::shared::Shared;
+use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
 use crate::command::args::database;
-use crate::command::spec::{Categories, Flags, SessionCommand};
-use crate::command::{Args, Command, CommandError, CommandResult, Family, LocalContext};
+use crate::command::spec::{Categories, Flags};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;
 
@@ -20,52 +22,48 @@ const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 const GREETING: Flags =
     ANYTIME.union(Flags::NOSCRIPT).union(Flags::FAST).union(Flags::NO_AUTH).union(Flags::ALLOW_BUSY);
 
-pub const FAMILY: Family = Family {
+pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "connection",
     categories: Categories::CONNECTION,
     commands: &[
-        Command::local("auth", -2, hello::auth)
+        ProcessCommand::local("auth", -2, hello::auth)
             .flags(&[GREETING, Flags::WHILE_PAUSED, Flags::SECRET_ARGUMENTS])
             .docs("1.0.0", "O(1)", "Authenticates the connection."),
-        Command::container("client", client::SUBCOMMANDS).docs(
+        ProcessCommand::container("client", client::SUBCOMMANDS).docs(
             "2.4.0",
             "Depends on subcommand.",
             "A container for client connection commands.",
         ),
-        Command::local("echo", 2, echo).flags(&[ANYTIME, Flags::FAST]).docs(
+        ProcessCommand::local("echo", 2, echo).flags(&[ANYTIME, Flags::FAST]).docs(
             "1.0.0",
             "O(1)",
             "Returns the given string.",
         ),
-        Command::local("hello", -1, hello::hello)
-            .session(SessionCommand::Hello)
+        ProcessCommand::session("hello", -1, SessionCommand::Hello, hello::hello)
             .flags(&[GREETING, Flags::SECRET_ARGUMENTS])
             .docs("6.0.0", "O(1)", "Handshakes with the server."),
-        Command::local("ping", -1, ping).flags(&[Flags::FAST, Flags::WHILE_SUBSCRIBED]).docs(
+        ProcessCommand::local("ping", -1, ping).flags(&[Flags::FAST, Flags::WHILE_SUBSCRIBED]).docs(
             "1.0.0",
             "O(1)",
             "Returns the server's liveliness response.",
         ),
-        Command::local("quit", -1, quit)
-            .session(SessionCommand::Quit)
+        ProcessCommand::session("quit", -1, SessionCommand::Quit, quit)
             .flags(&[GREETING, Flags::WHILE_SUBSCRIBED])
             .docs("1.0.0", "O(1)", "Closes the connection."),
-        Command::local("readonly", 1, readonly).flags(&[ANYTIME, Flags::FAST]).docs(
+        ProcessCommand::local("readonly", 1, readonly).flags(&[ANYTIME, Flags::FAST]).docs(
             "3.0.0",
             "O(1)",
             "Lets a replica answer the connection's reads from its own data.",
         ),
-        Command::local("readwrite", 1, readwrite).flags(&[ANYTIME, Flags::FAST]).docs(
+        ProcessCommand::local("readwrite", 1, readwrite).flags(&[ANYTIME, Flags::FAST]).docs(
             "3.0.0",
             "O(1)",
             "Lets the primary answer the connection's reads, wherever they are sent.",
         ),
-        Command::local("reset", 1, reset)
-            .session(SessionCommand::Reset)
+        ProcessCommand::session("reset", 1, SessionCommand::Reset, reset)
             .flags(&[GREETING, Flags::WHILE_SUBSCRIBED, Flags::ORDERED])
             .docs("6.2.0", "O(1)", "Resets the connection."),
-        Command::local("select", 2, select)
-            .session(SessionCommand::Select)
+        ProcessCommand::session("select", 2, SessionCommand::Select, select)
             .flags(&[ANYTIME, Flags::FAST])
             .docs("1.0.0", "O(1)", "Changes the selected database."),
     ],

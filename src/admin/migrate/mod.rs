@@ -19,13 +19,11 @@
 mod request;
 mod room;
 
-use crate::command::spec::{
-    BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, SessionCommand, key, keys,
-};
-use crate::command::{
-    Args, Command, CommandError, CommandResult, Family, LocalContext, ReadContext, WriteContext,
-};
-use crate::keyspace::digest;
+use crate::admin::LocalContext;
+use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
+use crate::command::logged::fingerprint;
+use crate::command::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key};
+use crate::command::{Args, CommandError, CommandResult, ReadContext};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::ValueRef;
 use crate::keyspace::view::LockSet;
@@ -33,9 +31,6 @@ use crate::protocol::reply::Reply;
 use crate::rdb;
 pub use request::{Credentials, MigrateRequest};
 pub use room::{MigrationRoom, Reserved};
-
-/// The command that ends a migration in the log.
-pub const DELETE_MIGRATED: &[u8] = b"_delmigrated";
 
 const MOVED: KeyFlags = KeyFlags::RW_ACCESS_DELETE;
 
@@ -45,12 +40,11 @@ const KEYS_OPTION: KeySpec = KeySpec {
     flags: MOVED.union(KeyFlags::INCOMPLETE),
 };
 
-pub const FAMILY: Family = Family {
+pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "generic",
     categories: Categories::KEYSPACE,
     commands: &[
-        Command::local("migrate", -6, not_here)
-            .session(SessionCommand::Migrate)
+        ProcessCommand::session("migrate", -6, SessionCommand::Migrate, not_here)
             .flags(&[Flags::WRITE, Flags::NO_MULTI, Flags::MOVABLEKEYS, Flags::ON_PRIMARY])
             .categories(Categories::DANGEROUS)
             .keys(&[key(3, MOVED), KEYS_OPTION])
@@ -59,15 +53,8 @@ pub const FAMILY: Family = Family {
                 "A DUMP and a DEL here, and a RESTORE at the target, for each key; O(N) for the bytes that are sent",
                 "Atomically transfers a key from one Redis instance to another.",
             ),
-        Command::write("_delmigrated", -4, delete_migrated)
-            .flags(&[Flags::INTERNAL])
-            .keys(&[keys(2, -2, 2, KeyFlags::RM_DELETE)])
-            .docs("", "O(N) where N is the number of keys", "Deletes keys that another server has now."),
     ],
 };
-
-const CHANGED: &str =
-    "ERR a key changed while it was sent: it stays here, and the target has what it was before";
 
 /// A key on its way.
 #[derive(Debug)]
@@ -150,112 +137,7 @@ fn traveller(ctx: &ReadContext<'_>, key: &[u8]) -> Option<Traveller> {
     })
 }
 
-/// Of the key, its value and its deadlines. The log holds fingerprints: a program that computes them otherwise must give
-/// the command in the log another name.
-fn fingerprint(db: usize, entry: &Entry) -> [u8; 16] {
-    digest::of_entry(db, entry).to_le_bytes()
-}
-
-/// Deletes those of the keys that still have the fingerprint that follows each of them. Its first argument is the error
-/// that the client gets, empty for none.
-fn delete_migrated(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let (pairs, _) = args[2..].as_chunks::<2>();
-    let mut changed = false;
-    for [key, expected] in pairs {
-        let found = ctx.entry(key).map(|entry| fingerprint(ctx.db, entry));
-        if found.is_some_and(|found| found == **expected) {
-            ctx.remove(key);
-        } else {
-            changed = true;
-        }
-    }
-    match (args[1], changed) {
-        ([], false) => reply.ok(),
-        ([], true) => reply.error(CHANGED),
-        (error, _) => reply.error(&String::from_utf8_lossy(error)),
-    }
-    Ok(())
-}
-
 /// The session carries it out.
 fn not_here(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
     Err(CommandError::other("ERR Command not allowed inside a transaction"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command::testing::{TestDb, show_reply};
-    use crate::keyspace::types::hash::Hash;
-    use crate::keyspace::types::limits::TypeLimits;
-    use crate::keyspace::types::list::List;
-    use crate::keyspace::types::set::Set;
-    use crate::keyspace::types::zset::ZSet;
-    use crate::keyspace::value::Object;
-
-    fn of_string(key: &str, text: &str, deadline_ms: Option<i64>) -> [u8; 16] {
-        fingerprint(0, &Entry::string(key.as_bytes(), text.as_bytes(), deadline_ms))
-    }
-
-    fn end(db: &mut TestDb, error: &str, keys: &[(&str, [u8; 16])]) -> String {
-        let mut args = vec![DELETE_MIGRATED, error.as_bytes()];
-        keys.iter().for_each(|(key, fingerprint)| args.extend([key.as_bytes(), fingerprint]));
-        show_reply(&String::from_utf8_lossy(&db.run_args(&args)))
-    }
-
-    #[test]
-    fn fingerprints_are_those_that_logs_hold() {
-        let limits = TypeLimits::default();
-        let mut hash = Hash::new();
-        hash.set(b"f", b"v", &limits);
-        hash.set_expire_at(b"f", Some(7), &TypeLimits::default());
-        let mut zset = ZSet::new();
-        zset.insert(b"m", 1.5, &(&limits).into());
-        let mut list = List::new();
-        list.push_back(b"e", &limits);
-        let mut set = Set::new();
-        set.insert(b"5", &limits);
-        let objects = [Object::Hash(hash), Object::ZSet(zset), Object::List(list), Object::Set(set)];
-        let objects = objects.map(|object| digest::of_entry(2, &Entry::object(b"k", object, None)));
-        let string = digest::of_entry(2, &Entry::string(b"k", b"v", Some(5)));
-        assert_eq!(string, 0x10a64b6d_a24422e8_cfffebd0_cb844f7a);
-        assert_eq!(
-            objects,
-            [
-                0x95c2b929_d6850eb4_8725a135_372f43ab,
-                0xa3d5ae13_90c72fdb_b1eefa28_c873b458,
-                0xda7ecb2b_333c2994_dd1e3882_fe3df80b,
-                0x862f93ab_b95f65fc_0f2d6fae_7b332398,
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_still_what_was_sent_is_deleted() {
-        let mut db = TestDb::new();
-        db.show("MSET a 1 b 2 c 3");
-        db.show("PEXPIREAT b 1000005");
-        let keys = [("a", of_string("a", "1", None)), ("b", of_string("b", "2", Some(1_000_005)))];
-        assert_eq!(end(&mut db, "", &keys), "OK");
-        assert_eq!(db.show("MGET a b c"), "[nil nil 3]");
-    }
-
-    #[test]
-    fn what_changed_stays_and_the_rest_goes_all_the_same() {
-        let mut db = TestDb::new();
-        db.show("MSET a new b 2 c 3");
-        db.show("PEXPIREAT c 1000005");
-        let sent = [("a", "1"), ("b", "2"), ("c", "3"), ("gone", "4")];
-        let keys = sent.map(|(key, text)| (key, of_string(key, text, None)));
-        assert_eq!(end(&mut db, "", &keys), CHANGED);
-        assert_eq!(db.show("MGET a b c"), "[new nil 3]");
-    }
-
-    #[test]
-    fn the_error_that_the_client_gets_travels_through_the_log() {
-        let mut db = TestDb::new();
-        db.show("SET a 1");
-        assert_eq!(end(&mut db, "IOERR why", &[("a", of_string("a", "1", None))]), "IOERR why");
-        assert_eq!(db.show("EXISTS a"), "0");
-    }
 }

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use crate::admin::shared::Shared;
+use crate::admin::{Answer, Answering};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::ship::{Ask, MANIFEST_FILE, MAX_PIECE_BYTES};
 use crate::command::args::{count, is};
-use crate::command::{Answer, Answering, Args, CommandError};
+use crate::command::{Args, CommandError};
 use crate::data_folder::CHECKPOINT_FOLDER;
 use crate::protocol::reply::Reply;
 

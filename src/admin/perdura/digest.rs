@@ -1,23 +1,9 @@
 //! PERDURA MARK and PERDURA DIGEST: nodes of a group are compared at one index of the log. See `shard::marks`.
 
-use crate::command::spec::Flags;
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext, WriteContext};
+use crate::admin::LocalContext;
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 use crate::shard::marks::{Fate, Mark};
-
-/// The name under which a mark is logged.
-pub const MARK: &[u8] = b"_checkpoint";
-
-pub(super) const LOGGED_MARK: Command = Command::write("_checkpoint", 2, mark)
-    .flags(&[Flags::INTERNAL])
-    .docs("0.1.0", "O(1)", "A mark: every node takes a checkpoint right behind this entry.");
-
-/// Changes nothing. The node that applies it captures its keyspace behind the entry.
-fn mark(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    ctx.set_mark(String::from_utf8_lossy(args[1]).into_owned());
-    reply.ok();
-    Ok(())
-}
 
 /// The session logs MARK; nothing else comes here.
 pub(super) fn not_here(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::admin::shared::Shared;
+use crate::admin::{Answer, Answering};
 use crate::command::args::count;
-use crate::command::{Answer, Answering, Args, CommandError};
+use crate::command::{Args, CommandError};
 
 /// Answers the number of the node that leads once this is known.
 pub(super) fn handover(shared: &Arc<Shared>, args: &Args<'_>) -> Result<Answering, CommandError> {

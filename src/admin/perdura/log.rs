@@ -6,8 +6,9 @@ use std::sync::Arc;
 use perdura_wal::SegmentView;
 
 use crate::admin::shared::Shared;
+use crate::admin::{Answer, Answering};
 use crate::command::args::{count, is};
-use crate::command::{Answer, Answering, Args, CommandError, for_readers};
+use crate::command::{Args, CommandError, for_readers};
 use crate::protocol::reply::Reply;
 use crate::shard::log_cuts::{Cut, CutOrder};
 use crate::shard::log_reads::{LogReadError, LogState};

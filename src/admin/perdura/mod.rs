@@ -13,10 +13,11 @@ mod log;
 mod status;
 mod support;
 
-use crate::command::spec::{Categories, Flags, SessionCommand};
-use crate::command::{Args, Command, CommandResult, Family, LocalContext};
+use crate::admin::LocalContext;
+use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
+use crate::command::spec::{Categories, Flags};
+use crate::command::{Args, CommandResult};
 use crate::protocol::reply::Reply;
-pub use digest::MARK;
 
 pub use crate::shard::marks::MAX_NAME_BYTES as MAX_MARK_BYTES;
 
@@ -24,82 +25,70 @@ const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::NOSCRIPT)
 /// What can be answered only once the node has opened its log.
 const OPERATORS: Flags = Flags::STALE.union(Flags::NOSCRIPT).union(Flags::ADMIN);
 
-pub const FAMILY: Family = Family {
+pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "perdura",
     categories: Categories::CONNECTION,
-    commands: &[
-        Command::container(
-            "perdura",
-            &[
-                Command::awaited("checkpoint", -3, checkpoint::checkpoint).flags(&[OPERATORS]).docs(
-                    "0.1.0",
-                    "O(N) where N is the number of bytes read",
-                    "Lists this node's checkpoints, proves one, reads its files.",
-                ),
-                Command::local("digest", 3, digest::digest).flags(&[OPERATORS]).docs(
-                    "0.1.0",
-                    "O(1)",
-                    "Returns keys and digest of this node's data at a mark.",
-                ),
-                Command::awaited("handover", -2, handover::handover).flags(&[OPERATORS]).docs(
-                    "0.1.0",
-                    "O(1)",
-                    "Hands the leadership over, to the given member or to the one that can take over soonest.",
-                ),
-                Command::local("help", 2, help).flags(&[ANYTIME]).docs(
-                    "0.1.0",
-                    "O(1)",
-                    "Returns helpful text about the different subcommands.",
-                ),
-                Command::awaited("log", -3, log::log).flags(&[OPERATORS]).docs(
-                    "0.1.0",
-                    "O(N) where N is the number of bytes read",
-                    "Looks into this node's log, reads entries, cuts it.",
-                ),
-                Command::local("mark", 3, digest::not_here)
-                    .session(SessionCommand::Mark)
-                    .flags(&[OPERATORS, Flags::NO_MULTI, Flags::MAY_REPLICATE])
-                    .docs(
-                        "0.1.0",
-                        "O(1)",
-                        "Sets a mark in the log, at which every node takes a checkpoint of its own.",
-                    ),
-                Command::local("messages", 2, support::messages).flags(&[ANYTIME]).docs(
-                    "0.1.0",
-                    "O(N) where N is the number of messages",
-                    "Returns the last messages of this node's process.",
-                ),
-                Command::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::WHILE_PAUSED]).docs(
+    commands: &[ProcessCommand::container(
+        "perdura",
+        &[
+            ProcessCommand::awaited("checkpoint", -3, checkpoint::checkpoint).flags(&[OPERATORS]).docs(
+                "0.1.0",
+                "O(N) where N is the number of bytes read",
+                "Lists this node's checkpoints, proves one, reads its files.",
+            ),
+            ProcessCommand::local("digest", 3, digest::digest).flags(&[OPERATORS]).docs(
+                "0.1.0",
+                "O(1)",
+                "Returns keys and digest of this node's data at a mark.",
+            ),
+            ProcessCommand::awaited("handover", -2, handover::handover).flags(&[OPERATORS]).docs(
+                "0.1.0",
+                "O(1)",
+                "Hands the leadership over, to the given member or to the one that can take over soonest.",
+            ),
+            ProcessCommand::local("help", 2, help).flags(&[ANYTIME]).docs(
+                "0.1.0",
+                "O(1)",
+                "Returns helpful text about the different subcommands.",
+            ),
+            ProcessCommand::awaited("log", -3, log::log).flags(&[OPERATORS]).docs(
+                "0.1.0",
+                "O(N) where N is the number of bytes read",
+                "Looks into this node's log, reads entries, cuts it.",
+            ),
+            ProcessCommand::session("mark", 3, SessionCommand::Mark, digest::not_here)
+                .flags(&[OPERATORS, Flags::NO_MULTI, Flags::MAY_REPLICATE])
+                .docs(
                     "0.1.0",
                     "O(1)",
-                    "Says that the connection carries another node's commands, which must not be sent on.",
+                    "Sets a mark in the log, at which every node takes a checkpoint of its own.",
                 ),
-                Command::local("runid", 2, runid)
-                    .flags(&[Flags::NOSCRIPT, Flags::ADMIN, Flags::ON_PRIMARY])
-                    .docs(
-                        "0.1.0",
-                        "O(1)",
-                        "Returns the primary's run_id, by which a primary recognises itself.",
-                    ),
-                Command::local("settings", 2, support::settings).flags(&[ANYTIME]).docs(
-                    "0.1.0",
-                    "O(1)",
-                    "Returns what this node was started with, without secrets.",
-                ),
-                Command::local("status", 2, status::status).flags(&[ANYTIME]).docs(
-                    "0.1.0",
-                    "O(1)",
-                    "Returns what this node says of itself and of its group, as a JSON document.",
-                ),
-            ],
-        )
-        .docs(
-            "0.1.0",
-            "Depends on subcommand.",
-            "A container for what operators and nodes ask of a node.",
-        ),
-        digest::LOGGED_MARK,
-    ],
+            ProcessCommand::local("messages", 2, support::messages).flags(&[ANYTIME]).docs(
+                "0.1.0",
+                "O(N) where N is the number of messages",
+                "Returns the last messages of this node's process.",
+            ),
+            ProcessCommand::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::WHILE_PAUSED]).docs(
+                "0.1.0",
+                "O(1)",
+                "Says that the connection carries another node's commands, which must not be sent on.",
+            ),
+            ProcessCommand::local("runid", 2, runid)
+                .flags(&[Flags::NOSCRIPT, Flags::ADMIN, Flags::ON_PRIMARY])
+                .docs("0.1.0", "O(1)", "Returns the primary's run_id, by which a primary recognises itself."),
+            ProcessCommand::local("settings", 2, support::settings).flags(&[ANYTIME]).docs(
+                "0.1.0",
+                "O(1)",
+                "Returns what this node was started with, without secrets.",
+            ),
+            ProcessCommand::local("status", 2, status::status).flags(&[ANYTIME]).docs(
+                "0.1.0",
+                "O(1)",
+                "Returns what this node says of itself and of its group, as a JSON document.",
+            ),
+        ],
+    )
+    .docs("0.1.0", "Depends on subcommand.", "A container for what operators and nodes ask of a node.")],
 };
 
 const HELP: [&str; 30] = [

@@ -1,7 +1,8 @@
 //! PERDURA STATUS: what a node says of itself. See `report`.
 
+use crate::admin::LocalContext;
 use crate::admin::report::NodeReport;
-use crate::command::{Args, CommandResult, LocalContext};
+use crate::command::{Args, CommandResult};
 use crate::protocol::reply::Reply;
 
 /// One JSON document.

@@ -1,6 +1,7 @@
 //! PERDURA MESSAGES and PERDURA SETTINGS: what a supporter without access to the machine needs. Neither has a client's data or a password.
 
-use crate::command::{Args, CommandResult, LocalContext};
+use crate::admin::LocalContext;
+use crate::command::{Args, CommandResult};
 use crate::messages;
 use crate::protocol::reply::Reply;
 

@@ -3,35 +3,37 @@
 //! Source: <https://redis.io/docs/latest/commands/config-get/>, <https://redis.io/docs/latest/commands/config-set/>.
 
 use super::{ANYTIME, OPERATORS};
+use crate::admin::LocalContext;
+use crate::admin::table::ProcessCommand;
 use crate::command::glob::{Case, Glob};
 use crate::command::spec::Flags;
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
-pub(super) const CONFIG: Command = Command::container(
+pub(super) const CONFIG: ProcessCommand = ProcessCommand::container(
     "config",
     &[
-        Command::local("get", -3, get).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("get", -3, get).flags(&[OPERATORS]).docs(
             "2.0.0",
             "O(N) when N is the number of configuration parameters provided",
             "Returns the effective values of configuration parameters.",
         ),
-        Command::local("help", 2, help).flags(&[ANYTIME]).docs(
+        ProcessCommand::local("help", 2, help).flags(&[ANYTIME]).docs(
             "5.0.0",
             "O(1)",
             "Returns helpful text about the different subcommands.",
         ),
-        Command::local("resetstat", 2, resetstat).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("resetstat", 2, resetstat).flags(&[OPERATORS]).docs(
             "2.0.0",
             "O(1)",
             "Resets the server's statistics.",
         ),
-        Command::local("rewrite", 2, rewrite).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("rewrite", 2, rewrite).flags(&[OPERATORS]).docs(
             "2.8.0",
             "O(1)",
             "Persists the effective configuration to file; not supported.",
         ),
-        Command::local("set", -4, set).flags(&[OPERATORS, Flags::SECRET_ARGUMENTS]).docs(
+        ProcessCommand::local("set", -4, set).flags(&[OPERATORS, Flags::SECRET_ARGUMENTS]).docs(
             "2.0.0",
             "O(N) when N is the number of configuration parameters provided",
             "Sets configuration parameters in-flight.",

@@ -8,45 +8,46 @@
 use std::collections::BTreeSet;
 
 use super::{ANYTIME, OPERATORS};
-use crate::command::table::{Row, commands, lookup};
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext};
+use crate::admin::LocalContext;
+use crate::admin::table::{ProcessCommand, Table};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::metrics::CommandTotals;
 use crate::protocol::reply::Reply;
 
-pub(super) const LATENCY: Command = Command::container(
+pub(super) const LATENCY: ProcessCommand = ProcessCommand::container(
     "latency",
     &[
-        Command::local("doctor", 2, doctor).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("doctor", 2, doctor).flags(&[OPERATORS]).docs(
             "2.8.13",
             "O(1)",
             "Returns a human-readable latency analysis report.",
         ),
-        Command::local("graph", 3, graph).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("graph", 3, graph).flags(&[OPERATORS]).docs(
             "2.8.13",
             "O(1)",
             "Returns a latency graph for an event.",
         ),
-        Command::local("help", 2, help).flags(&[ANYTIME]).docs(
+        ProcessCommand::local("help", 2, help).flags(&[ANYTIME]).docs(
             "2.8.13",
             "O(1)",
             "Returns helpful text about the different subcommands.",
         ),
-        Command::local("histogram", -2, histogram).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("histogram", -2, histogram).flags(&[OPERATORS]).docs(
             "7.0.0",
             "O(N) where N is the number of commands with latency information being retrieved.",
             "Returns the cumulative distribution of latencies of a subset or all commands.",
         ),
-        Command::local("history", 3, history).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("history", 3, history).flags(&[OPERATORS]).docs(
             "2.8.13",
             "O(1)",
             "Returns timestamp-latency samples for an event.",
         ),
-        Command::local("latest", 2, latest).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("latest", 2, latest).flags(&[OPERATORS]).docs(
             "2.8.13",
             "O(1)",
             "Returns the latest latency samples for all events.",
         ),
-        Command::local("reset", -2, reset).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("reset", -2, reset).flags(&[OPERATORS]).docs(
             "2.8.13",
             "O(1)",
             "Resets the latency data for one or more events.",
@@ -72,7 +73,7 @@ const HELP: [&str; 12] = [
 
 /// Commands that were called, and for each how many calls took at most so many µs.
 fn histogram(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let wanted = wanted_names(&args[2..]);
+    let wanted = wanted_names(ctx.table, &args[2..]);
     let totals = ctx.shared.metrics.totals();
     let called: Vec<&(String, CommandTotals)> = totals
         .commands
@@ -103,16 +104,16 @@ fn write_distribution(totals: &CommandTotals, reply: &mut Reply<'_>) {
 }
 
 /// All where none is named. A container stands for its subcommands; what is no command is passed over.
-fn wanted_names(args: &Args<'_>) -> Option<BTreeSet<String>> {
+fn wanted_names(table: &Table, args: &Args<'_>) -> Option<BTreeSet<String>> {
     if args.is_empty() {
         return None;
     }
-    let whole = args.iter().filter_map(|name| lookup(name));
-    let own =
-        whole.flat_map(|row| std::iter::once(row.command.name.to_owned()).chain(row.subcommand_names()));
-    let subcommands = commands().flat_map(Row::subcommand_names);
-    let named = subcommands.filter(|name| args.iter().any(|arg| arg.eq_ignore_ascii_case(name.as_bytes())));
-    Some(own.chain(named).collect())
+    let whole = args.iter().filter_map(|name| table.lookup(name));
+    let own = whole.flat_map(|row| std::iter::once(row).chain(&row.subcommands));
+    let subcommands = table.rows().iter().flat_map(|row| &row.subcommands);
+    let named =
+        subcommands.filter(|sub| args.iter().any(|arg| arg.eq_ignore_ascii_case(sub.full_name.as_bytes())));
+    Some(own.chain(named).map(|row| row.full_name.clone()).collect())
 }
 
 fn latest(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {

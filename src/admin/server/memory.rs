@@ -5,40 +5,33 @@
 use tikv_jemalloc_ctl::{Access, AsName};
 
 use super::ANYTIME;
-use crate::command::args::{integer, is};
-use crate::command::spec::{Flags, KeyFlags, KeySpec, key};
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext, ReadContext};
+use crate::admin::LocalContext;
+use crate::admin::table::ProcessCommand;
+use crate::command::{Args, CommandResult};
 use crate::keyspace::DATABASES;
 use crate::metrics;
 use crate::protocol::reply::Reply;
 
-const KEY: &[KeySpec] = &[key(2, KeyFlags::RO)];
-
-pub(super) const MEMORY: Command = Command::container(
+pub(super) const MEMORY: ProcessCommand = ProcessCommand::container(
     "memory",
     &[
-        Command::local("doctor", 2, doctor).docs("4.0.0", "O(1)", "Outputs a memory problems report."),
-        Command::local("help", 2, help).flags(&[ANYTIME]).docs(
+        ProcessCommand::local("doctor", 2, doctor).docs("4.0.0", "O(1)", "Outputs a memory problems report."),
+        ProcessCommand::local("help", 2, help).flags(&[ANYTIME]).docs(
             "4.0.0",
             "O(1)",
             "Returns helpful text about the different subcommands.",
         ),
-        Command::local("malloc-stats", 2, malloc_stats).docs(
+        ProcessCommand::local("malloc-stats", 2, malloc_stats).docs(
             "4.0.0",
             "O(1)",
             "Returns the allocator statistics.",
         ),
-        Command::local("purge", 2, purge).docs(
+        ProcessCommand::local("purge", 2, purge).docs(
             "4.0.0",
             "Depends on how much memory is allocated, could be slow",
             "Asks the allocator to release memory.",
         ),
-        Command::local("stats", 2, stats).docs("4.0.0", "O(1)", "Returns details about memory usage."),
-        Command::read("usage", -3, usage).flags(&[Flags::READONLY]).keys(KEY).docs(
-            "4.0.0",
-            "O(1)",
-            "Estimates the memory usage of a key.",
-        ),
+        ProcessCommand::local("stats", 2, stats).docs("4.0.0", "O(1)", "Returns details about memory usage."),
     ],
 )
 .docs("4.0.0", "Depends on subcommand.", "A container for memory diagnostics commands.");
@@ -59,27 +52,6 @@ const HELP: [&str; 14] = [
     "HELP",
     "    Print this help.",
 ];
-
-/// Bytes of a key's place in its table.
-const TABLE_PLACE_BYTES: usize = size_of::<usize>();
-
-/// Sizes are kept, not sampled: SAMPLES is read and makes no difference.
-fn usage(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    match args[3..] {
-        [] => {}
-        [option, samples] if is(option, "SAMPLES") => {
-            if integer(samples)? < 0 {
-                return Err(CommandError::Syntax);
-            }
-        }
-        _ => return Err(CommandError::Syntax),
-    }
-    match ctx.entry(args[2]) {
-        Some(entry) => reply.integer((TABLE_PLACE_BYTES + entry.memory_bytes()) as i64),
-        None => reply.null(),
-    }
-    Ok(())
-}
 
 enum Number {
     Integer(u64),

@@ -17,8 +17,10 @@ mod slowlog;
 mod table_info;
 mod wait;
 
+use crate::admin::LocalContext;
+use crate::admin::table::{ProcessCommand, ProcessFamily};
 use crate::command::spec::{Categories, Flags};
-use crate::command::{Args, Command, CommandResult, Family, LocalContext};
+use crate::command::{Args, CommandResult};
 use crate::protocol::reply::Reply;
 pub use replication::CLUSTER_FAMILY;
 pub use wait::{AcksWanted, FAMILY as WAIT_FAMILY};
@@ -30,7 +32,7 @@ const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 /// Flags of most commands for operators.
 const OPERATORS: Flags = ANYTIME.union(Flags::ADMIN).union(Flags::NOSCRIPT);
 
-pub const FAMILY: Family = Family {
+pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "server",
     categories: Categories::empty(),
     commands: &[
@@ -57,9 +59,9 @@ pub const FAMILY: Family = Family {
     ],
 };
 
-const MODULE: Command = Command::container(
+const MODULE: ProcessCommand = ProcessCommand::container(
     "module",
-    &[Command::local("list", 2, no_modules).flags(&[Flags::ADMIN, Flags::NOSCRIPT]).docs(
+    &[ProcessCommand::local("list", 2, no_modules).flags(&[Flags::ADMIN, Flags::NOSCRIPT]).docs(
         "4.0.0",
         "O(N) where N is the number of loaded modules.",
         "Returns all loaded modules: there are none.",

@@ -1,25 +1,26 @@
 //! Commands about the process: its time, its end, and who watches what it does.
 
 use super::{ANYTIME, OPERATORS, REDIS_VERSION};
+use crate::admin::LocalContext;
+use crate::admin::table::{ProcessCommand, SessionCommand};
 use crate::command::args::is;
-use crate::command::spec::{Flags, SessionCommand};
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext};
+use crate::command::spec::Flags;
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
-pub(super) const MONITOR: Command = Command::local("monitor", 1, monitor)
-    .session(SessionCommand::Monitor)
-    .flags(&[OPERATORS, Flags::ORDERED])
-    .docs("1.0.0", "O(1)", "Listens for all requests received by the server in real-time.");
-pub(super) const LOLWUT: Command =
-    Command::local("lolwut", -1, lolwut).flags(&[Flags::FAST]).docs("5.0.0", "O(1)", "Displays the version.");
-pub(super) const SHUTDOWN: Command = Command::local("shutdown", -1, shutdown)
+pub(super) const MONITOR: ProcessCommand =
+    ProcessCommand::session("monitor", 1, SessionCommand::Monitor, monitor)
+        .flags(&[OPERATORS, Flags::ORDERED])
+        .docs("1.0.0", "O(1)", "Listens for all requests received by the server in real-time.");
+pub(super) const LOLWUT: ProcessCommand = ProcessCommand::local("lolwut", -1, lolwut)
+    .flags(&[Flags::FAST])
+    .docs("5.0.0", "O(1)", "Displays the version.");
+pub(super) const SHUTDOWN: ProcessCommand = ProcessCommand::local("shutdown", -1, shutdown)
     .flags(&[OPERATORS, Flags::NO_MULTI, Flags::ALLOW_BUSY, Flags::ORDERED])
     .docs("1.0.0", "O(1)", "Hands leadership over, if it can, and ends the process.");
-pub(super) const TIME: Command = Command::local("time", 1, time).flags(&[ANYTIME, Flags::FAST]).docs(
-    "2.6.0",
-    "O(1)",
-    "Returns the server time.",
-);
+pub(super) const TIME: ProcessCommand = ProcessCommand::local("time", 1, time)
+    .flags(&[ANYTIME, Flags::FAST])
+    .docs("2.6.0", "O(1)", "Returns the server time.");
 
 /// Seconds, and microseconds of the second. <https://redis.io/docs/latest/commands/time/>
 fn time(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {

@@ -4,36 +4,32 @@
 //! - A node is a `master` while it is the serving primary, in every other state a `slave`.
 
 use super::{ANYTIME, OPERATORS};
+use crate::admin::LocalContext;
+use crate::admin::table::{ProcessCommand, ProcessFamily};
 use crate::command::spec::{Categories, Flags};
-use crate::command::{Args, Command, CommandError, CommandResult, Family, LocalContext};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::config::value::HostPort;
 use crate::protocol::reply::Reply;
 use crate::shard::port::{PeerStatus, Status};
 
-pub(super) const FAILOVER: Command = Command::local("failover", -1, failover).flags(&[OPERATORS]).docs(
-    "6.2.0",
-    "O(1)",
-    "Refused: leadership is handed over by PERDURA HANDOVER and by SHUTDOWN.",
-);
-pub(super) const REPLICAOF: Command = Command::local("replicaof", 3, replicaof).flags(&[OPERATORS]).docs(
-    "5.0.0",
-    "O(1)",
-    "Refused: a node's group is given when it starts.",
-);
-pub(super) const SLAVEOF: Command = Command::local("slaveof", 3, replicaof).flags(&[OPERATORS]).docs(
-    "1.0.0",
-    "O(1)",
-    "Refused: a node's group is given when it starts.",
-);
-pub(super) const ROLE: Command = Command::local("role", 1, role)
+pub(super) const FAILOVER: ProcessCommand = ProcessCommand::local("failover", -1, failover)
+    .flags(&[OPERATORS])
+    .docs("6.2.0", "O(1)", "Refused: leadership is handed over by PERDURA HANDOVER and by SHUTDOWN.");
+pub(super) const REPLICAOF: ProcessCommand = ProcessCommand::local("replicaof", 3, replicaof)
+    .flags(&[OPERATORS])
+    .docs("5.0.0", "O(1)", "Refused: a node's group is given when it starts.");
+pub(super) const SLAVEOF: ProcessCommand = ProcessCommand::local("slaveof", 3, replicaof)
+    .flags(&[OPERATORS])
+    .docs("1.0.0", "O(1)", "Refused: a node's group is given when it starts.");
+pub(super) const ROLE: ProcessCommand = ProcessCommand::local("role", 1, role)
     .flags(&[ANYTIME, Flags::NOSCRIPT, Flags::FAST])
     .categories(Categories::ADMIN.union(Categories::DANGEROUS))
     .docs("2.8.12", "O(1)", "Returns the replication role.");
 
-pub const CLUSTER_FAMILY: Family = Family {
+pub const CLUSTER_FAMILY: ProcessFamily = ProcessFamily {
     group: "cluster",
     categories: Categories::empty(),
-    commands: &[Command::local("cluster", -2, cluster).flags(&[ANYTIME]).docs(
+    commands: &[ProcessCommand::local("cluster", -2, cluster).flags(&[ANYTIME]).docs(
         "3.0.0",
         "O(1)",
         "Refused: cluster mode is off.",

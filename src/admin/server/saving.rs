@@ -4,22 +4,23 @@
 //! lets the log be cut; it is written beside the clients, never in their way.
 
 use super::{ANYTIME, OPERATORS};
+use crate::admin::LocalContext;
+use crate::admin::table::ProcessCommand;
 use crate::command::args::is;
 use crate::command::spec::{Categories, Flags};
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
-pub(super) const BGREWRITEAOF: Command = Command::local("bgrewriteaof", 1, bgrewriteaof)
+pub(super) const BGREWRITEAOF: ProcessCommand = ProcessCommand::local("bgrewriteaof", 1, bgrewriteaof)
     .flags(&[OPERATORS])
     .docs("1.0.0", "O(1)", "Begins a checkpoint, behind which the log can be cut.");
-pub(super) const BGSAVE: Command =
-    Command::local("bgsave", -1, bgsave).flags(&[OPERATORS]).docs("1.0.0", "O(1)", "Begins a checkpoint.");
-pub(super) const SAVE: Command = Command::local("save", 1, save).flags(&[OPERATORS, Flags::NO_MULTI]).docs(
-    "1.0.0",
-    "O(1)",
-    "Refused: nobody is stopped for a checkpoint.",
-);
-pub(super) const LASTSAVE: Command = Command::local("lastsave", 1, lastsave)
+pub(super) const BGSAVE: ProcessCommand = ProcessCommand::local("bgsave", -1, bgsave)
+    .flags(&[OPERATORS])
+    .docs("1.0.0", "O(1)", "Begins a checkpoint.");
+pub(super) const SAVE: ProcessCommand = ProcessCommand::local("save", 1, save)
+    .flags(&[OPERATORS, Flags::NO_MULTI])
+    .docs("1.0.0", "O(1)", "Refused: nobody is stopped for a checkpoint.");
+pub(super) const LASTSAVE: ProcessCommand = ProcessCommand::local("lastsave", 1, lastsave)
     .flags(&[ANYTIME, Flags::FAST])
     .categories(Categories::ADMIN.union(Categories::DANGEROUS))
     .docs("1.0.0", "O(1)", "Returns the Unix timestamp of the last checkpoint: 0, there is none.");

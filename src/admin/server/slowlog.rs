@@ -3,33 +3,35 @@
 //! Source: <https://redis.io/docs/latest/commands/slowlog-get/>.
 
 use super::ANYTIME;
+use crate::admin::LocalContext;
 use crate::admin::slowlog::SlowCommand;
+use crate::admin::table::ProcessCommand;
 use crate::command::spec::Flags;
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
 
 const LOG: Flags = ANYTIME.union(Flags::ADMIN);
 
-pub(super) const SLOWLOG: Command = Command::container(
+pub(super) const SLOWLOG: ProcessCommand = ProcessCommand::container(
     "slowlog",
     &[
-        Command::local("get", -2, get).flags(&[LOG]).docs(
+        ProcessCommand::local("get", -2, get).flags(&[LOG]).docs(
             "2.2.12",
             "O(N) where N is the number of entries returned",
             "Returns the slow log's entries.",
         ),
-        Command::local("help", 2, help).flags(&[ANYTIME]).docs(
+        ProcessCommand::local("help", 2, help).flags(&[ANYTIME]).docs(
             "6.2.0",
             "O(1)",
             "Returns helpful text about the different subcommands.",
         ),
-        Command::local("len", 2, len).flags(&[LOG]).docs(
+        ProcessCommand::local("len", 2, len).flags(&[LOG]).docs(
             "2.2.12",
             "O(1)",
             "Returns the number of entries in the slow log.",
         ),
-        Command::local("reset", 2, reset).flags(&[LOG]).docs(
+        ProcessCommand::local("reset", 2, reset).flags(&[LOG]).docs(
             "2.2.12",
             "O(N) where N is the number of entries in the slowlog",
             "Clears all entries from the slow log.",

@@ -7,27 +7,29 @@
 //! - A connection that said READONLY takes its node for the replica that it is, and is refused as by Redis; for any other
 //!   on a replica the primary answers.
 
+use crate::admin::LocalContext;
 use crate::admin::client::ClientInfo;
 use crate::admin::shared::Shared;
+use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
 use crate::command::args::{integer, timeout_ms};
-use crate::command::spec::{Categories, Flags, SessionCommand};
-use crate::command::{Args, Command, CommandError, CommandResult, Family, LocalContext};
+use crate::command::spec::{Categories, Flags};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
 /// Answered when everything before them on their connection is.
 const WAITING: Flags = Flags::ORDERED.union(Flags::ON_PRIMARY).union(Flags::BLOCKING);
 
 /// Redis counts them among the generic commands.
-pub const FAMILY: Family = Family {
+pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "generic",
     categories: Categories::CONNECTION,
     commands: &[
-        Command::local("wait", 3, wait).session(SessionCommand::WaitForAcks).flags(&[WAITING]).docs(
+        ProcessCommand::session("wait", 3, SessionCommand::WaitForAcks, wait).flags(&[WAITING]).docs(
             "3.0.0",
             "O(1)",
             "Waits until so many replicas have the connection's writes, and returns how many have.",
         ),
-        Command::local("waitaof", 4, waitaof).session(SessionCommand::WaitForAcks).flags(&[WAITING]).docs(
+        ProcessCommand::session("waitaof", 4, SessionCommand::WaitForAcks, waitaof).flags(&[WAITING]).docs(
             "7.2.0",
             "O(1)",
             "Waits until so many replicas have the connection's writes on disk, as the primary always has, and returns \

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::{Failure, write_json};
 use crate::admin::monitor::push_quoted;
-use crate::admin::slowlog::shortened;
 use crate::calendar::utc_text;
+use crate::command::stopwatch::shortened;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
 
 /// Kinds of commands that a row names.

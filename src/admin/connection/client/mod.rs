@@ -12,11 +12,13 @@ mod pausing;
 use std::sync::Arc;
 
 use super::ANYTIME;
+use crate::admin::LocalContext;
 use crate::admin::client::{Blocked, ClientInfo, Delay, ReplyMode};
 use crate::admin::shared::Shared;
+use crate::admin::table::{ProcessCommand, SessionCommand};
 use crate::command::args::{integer, is};
-use crate::command::spec::{Flags, SessionCommand};
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext};
+use crate::command::spec::Flags;
+use crate::command::{Args, CommandError, CommandResult};
 use crate::propose::batch::Work;
 use crate::protocol::reply::{Reply, Resp};
 use filter::Filter;
@@ -24,88 +26,91 @@ use filter::Filter;
 const OWN: Flags = ANYTIME.union(Flags::NOSCRIPT);
 const OTHERS: Flags = OWN.union(Flags::ADMIN);
 
-pub(super) const SUBCOMMANDS: &[Command] = &[
-    Command::local("caching", 3, caching).flags(&[OWN]).docs(
+pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
+    ProcessCommand::local("caching", 3, caching).flags(&[OWN]).docs(
         "6.0.0",
         "O(1)",
         "Instructs the server whether to track the keys in the next request.",
     ),
-    Command::local("getname", 2, getname).flags(&[OWN]).docs(
+    ProcessCommand::local("getname", 2, getname).flags(&[OWN]).docs(
         "2.6.9",
         "O(1)",
         "Returns the name of the connection.",
     ),
-    Command::local("getredir", 2, getredir).flags(&[OWN]).docs(
+    ProcessCommand::local("getredir", 2, getredir).flags(&[OWN]).docs(
         "6.0.0",
         "O(1)",
         "Returns the client ID to which the connection's tracking notifications are redirected.",
     ),
-    Command::local("help", 2, help).flags(&[ANYTIME]).docs(
+    ProcessCommand::local("help", 2, help).flags(&[ANYTIME]).docs(
         "5.0.0",
         "O(1)",
         "Returns helpful text about the different subcommands.",
     ),
-    Command::local("id", 2, id).flags(&[OWN]).docs(
+    ProcessCommand::local("id", 2, id).flags(&[OWN]).docs(
         "5.0.0",
         "O(1)",
         "Returns the unique client ID of the connection.",
     ),
-    Command::local("info", 2, info).flags(&[OWN]).docs(
+    ProcessCommand::local("info", 2, info).flags(&[OWN]).docs(
         "6.2.0",
         "O(1)",
         "Returns information about the connection.",
     ),
-    Command::local("kill", -3, kill).flags(&[OTHERS]).docs(
+    ProcessCommand::local("kill", -3, kill).flags(&[OTHERS]).docs(
         "2.4.0",
         "O(N) where N is the number of client connections",
         "Terminates open connections.",
     ),
-    Command::local("list", -2, list).flags(&[OTHERS]).docs(
+    ProcessCommand::local("list", -2, list).flags(&[OTHERS]).docs(
         "2.4.0",
         "O(N) where N is the number of client connections",
         "Lists open connections.",
     ),
-    Command::local("no-evict", 3, no_evict).flags(&[OTHERS]).docs(
+    ProcessCommand::local("no-evict", 3, no_evict).flags(&[OTHERS]).docs(
         "7.0.0",
         "O(1)",
         "Sets the client eviction mode of the connection.",
     ),
-    Command::local("no-touch", 3, no_touch).flags(&[OWN]).docs(
+    ProcessCommand::local("no-touch", 3, no_touch).flags(&[OWN]).docs(
         "7.2.0",
         "O(1)",
         "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
     ),
-    Command::local("pause", -3, pausing::pause).flags(&[OTHERS]).docs(
+    ProcessCommand::local("pause", -3, pausing::pause).flags(&[OTHERS]).docs(
         "3.0.0",
         "O(1)",
         "Suspends commands processing.",
     ),
-    Command::local("reply", 3, reply_mode)
-        .session(SessionCommand::ReplyMode)
+    ProcessCommand::session("reply", 3, SessionCommand::ReplyMode, reply_mode)
         .flags(&[OWN, Flags::ORDERED])
         .docs("3.2.0", "O(1)", "Instructs the server whether to reply to commands."),
-    Command::local("setinfo", 4, setinfo).flags(&[OWN]).docs(
+    ProcessCommand::local("setinfo", 4, setinfo).flags(&[OWN]).docs(
         "7.2.0",
         "O(1)",
         "Sets information specific to the client or connection.",
     ),
-    Command::local("setname", 3, setname).flags(&[OWN]).docs("2.6.9", "O(1)", "Sets the connection name."),
-    Command::local("tracking", -3, tracking).flags(&[OWN]).docs(
+    ProcessCommand::local("setname", 3, setname).flags(&[OWN]).docs(
+        "2.6.9",
+        "O(1)",
+        "Sets the connection name.",
+    ),
+    ProcessCommand::local("tracking", -3, tracking).flags(&[OWN]).docs(
         "6.0.0",
         "O(1)",
         "Controls server-assisted client-side caching for the connection.",
     ),
-    Command::local("trackinginfo", 2, trackinginfo).flags(&[OWN]).docs(
+    ProcessCommand::local("trackinginfo", 2, trackinginfo).flags(&[OWN]).docs(
         "6.2.0",
         "O(1)",
         "Returns information about server-assisted client-side caching for the connection.",
     ),
-    Command::local("unblock", -3, unblock).flags(&[OTHERS]).docs(
+    ProcessCommand::local("unblock", -3, unblock).flags(&[OTHERS]).docs(
         "5.0.0",
         "O(log N) where N is the number of client connections",
         "Unblocks a client blocked by a blocking command from a different connection.",
     ),
-    Command::local("unpause", 2, pausing::unpause).flags(&[OTHERS]).docs(
+    ProcessCommand::local("unpause", 2, pausing::unpause).flags(&[OTHERS]).docs(
         "6.2.0",
         "O(N) Where N is the number of paused clients",
         "Resumes processing commands from paused clients.",

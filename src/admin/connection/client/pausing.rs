@@ -1,7 +1,8 @@
 //! CLIENT PAUSE and UNPAUSE.
 
+use crate::admin::LocalContext;
 use crate::command::args::{is, timeout_ms};
-use crate::command::{Args, CommandError, CommandResult, LocalContext};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::pause::Paused;
 use crate::protocol::reply::Reply;
 

@@ -10,12 +10,14 @@ mod host;
 mod sections;
 
 use super::ANYTIME;
+use crate::admin::LocalContext;
 use crate::admin::shared::Shared;
+use crate::admin::table::ProcessCommand;
 use crate::command::spec::Categories;
-use crate::command::{Args, Command, CommandResult, LocalContext};
+use crate::command::{Args, CommandResult};
 use crate::protocol::reply::Reply;
 
-pub(super) const INFO: Command = Command::local("info", -1, info)
+pub(super) const INFO: ProcessCommand = ProcessCommand::local("info", -1, info)
     .flags(&[ANYTIME])
     .categories(Categories::DANGEROUS)
     .docs("1.0.0", "O(1)", "Returns information and statistics about the server.");

@@ -1,22 +1,24 @@
 //! COMMAND LIST: names of commands, by category or pattern.
 
-use super::{Named, told};
+use super::told;
+use crate::admin::LocalContext;
+use crate::admin::table::TableRow;
 use crate::command::args::is;
 use crate::command::glob::{Case, Glob};
-use crate::command::table::category;
-use crate::command::{Args, CommandError, CommandResult, LocalContext};
+use crate::command::spec::Categories;
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
 /// Commands and their subcommands that fit, if a filter is given; commands alone without one.
 /// <https://redis.io/docs/latest/commands/command-list/>
-pub(super) fn list(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let commands = told();
+pub(super) fn list(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let commands = told(ctx.table);
     let names: Vec<String> = match args[2..] {
-        [] => commands.iter().map(Named::full_name).collect(),
+        [] => commands.iter().map(|row| row.full_name.clone()).collect(),
         [filterby, kind, wanted] if is(filterby, "FILTERBY") => {
             let fits = filter(kind, wanted)?;
-            let all = commands.iter().flat_map(|named| std::iter::once(*named).chain(named.subcommands()));
-            all.filter(|named| fits(named)).map(|named| named.full_name()).collect()
+            let all = commands.iter().flat_map(|row| std::iter::once(*row).chain(&row.subcommands));
+            all.filter(|row| fits(row)).map(|row| row.full_name.clone()).collect()
         }
         _ => return Err(CommandError::Syntax),
     };
@@ -25,7 +27,7 @@ pub(super) fn list(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<
     Ok(())
 }
 
-type Fits<'a> = Box<dyn Fn(&Named) -> bool + 'a>;
+type Fits<'a> = Box<dyn Fn(&TableRow) -> bool + 'a>;
 
 /// A module or category that does not exist fits nothing.
 fn filter<'a>(kind: &[u8], wanted: &'a [u8]) -> Result<Fits<'a>, CommandError> {
@@ -33,14 +35,18 @@ fn filter<'a>(kind: &[u8], wanted: &'a [u8]) -> Result<Fits<'a>, CommandError> {
         kind if is(kind, "MODULE") => Ok(Box::new(|_| false)),
         kind if is(kind, "ACLCAT") => {
             let category = category(wanted);
-            Ok(Box::new(move |named| {
-                category.is_some_and(|category| named.row.categories_of(named.command()).contains(category))
-            }))
+            Ok(Box::new(move |row| category.is_some_and(|category| row.categories.contains(category))))
         }
         kind if is(kind, "PATTERN") => {
             let glob = Glob::new(wanted, Case::Insensitive);
-            Ok(Box::new(move |named| glob.matches(named.full_name().as_bytes())))
+            Ok(Box::new(move |row| glob.matches(row.full_name.as_bytes())))
         }
         _ => Err(CommandError::Syntax),
     }
+}
+
+/// The ACL category of a name without its `@`, in any case.
+fn category(name: &[u8]) -> Option<Categories> {
+    let mut all = Categories::all().iter_names();
+    all.find(|(category, _)| name.eq_ignore_ascii_case(category.as_bytes())).map(|(_, category)| category)
 }

@@ -2,13 +2,15 @@
 
 use super::resolve;
 use super::row::key_flag_names;
+use crate::admin::LocalContext;
+use crate::admin::table::Table;
 use crate::command::spec::KeyFlags;
-use crate::command::{Args, CommandError, CommandResult, LocalContext};
+use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
 /// <https://redis.io/docs/latest/commands/command-getkeys/>
-pub(super) fn getkeys(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let found = find(&args[2..])?;
+pub(super) fn getkeys(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let found = find(ctx.table, &args[2..])?;
     reply.array(found.len());
     found.iter().for_each(|(key, _)| reply.bulk(key));
     Ok(())
@@ -16,11 +18,11 @@ pub(super) fn getkeys(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Rep
 
 /// <https://redis.io/docs/latest/commands/command-getkeysandflags/>
 pub(super) fn getkeysandflags(
-    _: &mut LocalContext<'_>,
+    ctx: &mut LocalContext<'_>,
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let found = find(&args[2..])?;
+    let found = find(ctx.table, &args[2..])?;
     reply.array(found.len());
     for (key, flags) in found {
         reply.array(2);
@@ -32,8 +34,8 @@ pub(super) fn getkeysandflags(
     Ok(())
 }
 
-fn find<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, CommandError> {
-    let command = resolve(args)?;
+fn find<'a>(table: &Table, args: &Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, CommandError> {
+    let command = resolve(table, args)?;
     let specs = command.keys.iter().filter(|spec| !spec.flags.contains(KeyFlags::NOT_KEY));
     if specs.clone().next().is_none() {
         return Err(CommandError::other("ERR The command has no key arguments"));

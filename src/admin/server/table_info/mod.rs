@@ -8,12 +8,13 @@ mod keys;
 mod row;
 
 use super::ANYTIME;
-use crate::command::spec::{Categories, Flags};
-use crate::command::table::{Row, commands, lookup, lookup_subcommand};
-use crate::command::{Args, Command, CommandError, CommandResult, LocalContext};
+use crate::admin::table::{ProcessCommand, Table, TableRow};
+use crate::admin::{LocalContext, LocalHandler};
+use crate::command::spec::Categories;
+use crate::command::{Args, Command, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
-pub(super) const COMMAND: Command = Command::local("command", -1, all)
+pub(super) const COMMAND: ProcessCommand = ProcessCommand::local("command", -1, all)
     .subcommands(SUBCOMMANDS)
     .flags(&[ANYTIME])
     .categories(Categories::CONNECTION)
@@ -23,7 +24,7 @@ pub(super) const COMMAND: Command = Command::local("command", -1, all)
         "Returns detailed information about all commands.",
     );
 
-const SUBCOMMANDS: &[Command] = &[
+const SUBCOMMANDS: &[ProcessCommand] = &[
     subcommand("count", 2, count, "2.8.13", "Returns a count of commands."),
     subcommand(
         "docs",
@@ -48,11 +49,11 @@ const SUBCOMMANDS: &[Command] = &[
 const fn subcommand(
     name: &'static str,
     arity: i32,
-    handler: crate::command::LocalHandler,
+    handler: LocalHandler,
     since: &'static str,
     summary: &'static str,
-) -> Command {
-    Command::local(name, arity, handler).flags(&[ANYTIME]).categories(Categories::CONNECTION).docs(
+) -> ProcessCommand {
+    ProcessCommand::local(name, arity, handler).flags(&[ANYTIME]).categories(Categories::CONNECTION).docs(
         since,
         "O(N) where N is the number of commands asked for",
         summary,
@@ -81,66 +82,34 @@ const HELP: [&str; 19] = [
     "    Print this help.",
 ];
 
-/// A command of the table, or a subcommand in its row.
-#[derive(Clone, Copy)]
-struct Named {
-    row: Row,
-    subcommand: Option<&'static Command>,
-}
-
-impl Named {
-    /// The one of this name (`get`, `client|list`), in any case; those of the server's own are not told of.
-    fn find(name: &[u8]) -> Option<Named> {
-        let mut parts = name.splitn(2, |byte| *byte == b'|');
-        let row = lookup(parts.next()?).filter(is_told)?;
-        match parts.next() {
-            None => Some(Named { row, subcommand: None }),
-            Some(name) => {
-                let subcommand = lookup_subcommand(row.command, name)?;
-                Some(Named { row, subcommand: Some(subcommand) })
-            }
-        }
+/// The row of this name (`get`, `client|list`), in any case; those of the server's own are not told of.
+fn find<'t>(table: &'t Table, name: &[u8]) -> Option<&'t TableRow> {
+    let mut parts = name.splitn(2, |byte| *byte == b'|');
+    let row = table.lookup(parts.next()?).filter(|row| row.is_told())?;
+    match parts.next() {
+        None => Some(row),
+        Some(name) => row.subcommand(name),
     }
-
-    fn command(&self) -> &'static Command {
-        self.subcommand.unwrap_or(self.row.command)
-    }
-
-    fn full_name(&self) -> String {
-        match self.subcommand {
-            None => self.row.command.name.to_owned(),
-            Some(subcommand) => format!("{}|{}", self.row.command.name, subcommand.name),
-        }
-    }
-
-    fn subcommands(&self) -> impl ExactSizeIterator<Item = Named> {
-        let row = self.row;
-        self.command().subcommands.iter().map(move |subcommand| Named { row, subcommand: Some(subcommand) })
-    }
-}
-
-fn is_told(row: &Row) -> bool {
-    !row.command.flags.contains(Flags::INTERNAL)
 }
 
 /// All commands that clients may send.
-fn told() -> Vec<Named> {
-    commands().filter(is_told).map(|row| Named { row, subcommand: None }).collect()
+fn told(table: &Table) -> Vec<&TableRow> {
+    table.rows().iter().filter(|row| row.is_told()).collect()
 }
 
-fn all(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    write_all(reply);
+fn all(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    write_all(ctx.table, reply);
     Ok(())
 }
 
-fn write_all(reply: &mut Reply<'_>) {
-    let told = told();
+fn write_all(table: &Table, reply: &mut Reply<'_>) {
+    let told = told(table);
     reply.array(told.len());
-    reply.each(&told, |reply, named| row::write(named, reply));
+    reply.each(&told, |reply, told| row::write(told, reply));
 }
 
-fn count(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.integer(told().len() as i64);
+fn count(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.integer(told(ctx.table).len() as i64);
     Ok(())
 }
 
@@ -148,10 +117,10 @@ fn count(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Comma
 const MAX_TOLD: usize = 50_000;
 
 /// Refuses a request that names, again and again, more than one may.
-fn check_count(names: &Args<'_>) -> CommandResult {
+fn check_count(table: &Table, names: &Args<'_>) -> CommandResult {
     let mut told = 0;
     for name in names {
-        told += 1 + Named::find(name).map_or(0, |named| named.subcommands().len());
+        told += 1 + find(table, name).map_or(0, |row| row.subcommands.len());
         if told > MAX_TOLD {
             let error = format!("ERR the reply would tell of more than {MAX_TOLD} commands and subcommands");
             return Err(CommandError::other(error));
@@ -161,15 +130,15 @@ fn check_count(names: &Args<'_>) -> CommandResult {
 }
 
 /// A name that is no command's is answered by a null.
-fn info(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+fn info(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     if args.len() == 2 {
-        write_all(reply);
+        write_all(ctx.table, reply);
         return Ok(());
     }
-    check_count(&args[2..])?;
+    check_count(ctx.table, &args[2..])?;
     reply.array(args.len() - 2);
-    reply.each(&args[2..], |reply, name| match Named::find(name) {
-        Some(named) => row::write(&named, reply),
+    reply.each(&args[2..], |reply, name| match find(ctx.table, name) {
+        Some(row) => row::write(row, reply),
         None => reply.null(),
     });
     Ok(())
@@ -181,15 +150,14 @@ fn help(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Comman
 }
 
 /// The command that `args` would run, with its arguments checked for their number.
-fn resolve(args: &Args<'_>) -> Result<&'static Command, CommandError> {
+fn resolve(table: &Table, args: &Args<'_>) -> Result<&'static Command, CommandError> {
     let invalid = CommandError::other("ERR Invalid command specified");
-    let row = lookup(args[0]).filter(is_told).ok_or(invalid.clone())?;
-    let command = match args.get(1) {
-        Some(name) if !row.command.subcommands.is_empty() => {
-            lookup_subcommand(row.command, name).ok_or(invalid)?
-        }
-        _ => row.command,
+    let row = table.lookup(args[0]).filter(|row| row.is_told()).ok_or(invalid.clone())?;
+    let row = match args.get(1) {
+        Some(name) if !row.subcommands.is_empty() => row.subcommand(name).ok_or(invalid)?,
+        _ => row,
     };
+    let command = row.command;
     let fits = command.arity_fits(args.len());
     fits.then_some(command)
         .ok_or(CommandError::other("ERR Invalid number of arguments specified for command"))

@@ -1,29 +1,38 @@
 //! A row as COMMAND INFO tells it: ten elements, key specifications and subcommands among them.
 
-use super::Named;
-use crate::command::spec::{BeginSearch, FindKeys, Flags, KeyFlags, KeySpec};
-use crate::command::table::{category_names, flag_names};
+use crate::admin::table::TableRow;
+use crate::command::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec};
 use crate::protocol::reply::Reply;
 
-pub(super) fn write(named: &Named, reply: &mut Reply<'_>) {
-    let command = named.command();
+pub(super) fn write(row: &TableRow, reply: &mut Reply<'_>) {
+    let command = row.command;
     let legacy = LegacyKeys::of(command.keys);
     let mut flags = command.flags;
     flags.set(Flags::MOVABLEKEYS, flags.contains(Flags::MOVABLEKEYS) || legacy.incomplete);
     reply.array(10);
-    reply.bulk(named.full_name().as_bytes());
+    reply.bulk(row.full_name.as_bytes());
     reply.integer(i64::from(command.arity));
     write_words(reply, &flag_names(flags));
     reply.integer(legacy.first);
     reply.integer(legacy.last);
     reply.integer(legacy.step);
-    write_words(reply, &category_names(named.row.categories_of(command)));
+    write_words(reply, &category_names(row.categories));
     reply.array(0);
     reply.array(command.keys.len());
     command.keys.iter().for_each(|spec| write_spec(spec, reply));
-    let subcommands = named.subcommands();
-    reply.array(subcommands.len());
-    subcommands.for_each(|subcommand| write(&subcommand, reply));
+    reply.array(row.subcommands.len());
+    row.subcommands.iter().for_each(|subcommand| write(subcommand, reply));
+}
+
+/// Flags by Redis' names; the server's own are not told.
+fn flag_names(flags: Flags) -> Vec<String> {
+    let told = flags.iter_names().filter(|(_, flag)| flag.bits() < Flags::WHILE_SUBSCRIBED.bits());
+    told.map(|(name, _)| name.to_ascii_lowercase()).collect()
+}
+
+/// `@read`, `@fast` …
+fn category_names(categories: Categories) -> Vec<String> {
+    categories.iter_names().map(|(name, _)| format!("@{}", name.to_ascii_lowercase())).collect()
 }
 
 fn write_words(reply: &mut Reply<'_>, words: &[String]) {

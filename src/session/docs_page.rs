@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-use super::spec::Flags;
-use super::table::{Row, commands};
-use super::{Command, Handler};
+use super::table::table;
+use crate::admin::table::{TableRow, Way};
+use crate::command::spec::Flags;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
 
@@ -33,8 +33,8 @@ fn the_page_of_commands_is_up_to_date() {
 }
 
 fn page() -> String {
-    let rows: Vec<Row> = commands().filter(|row| !row.command.flags.contains(Flags::INTERNAL)).collect();
-    let mut groups: Vec<&str> = rows.iter().map(|row| row.family.group).collect();
+    let rows: Vec<&TableRow> = table().rows().iter().filter(|row| row.is_told()).collect();
+    let mut groups: Vec<&str> = rows.iter().map(|row| row.group).collect();
     groups.sort_unstable();
     groups.dedup();
     let mut page = HEAD.to_owned();
@@ -43,32 +43,31 @@ fn page() -> String {
             page,
             "\n## {group}\n\n| command | arity | way | since | what it does | cost |\n|---|---|---|---|---|---|\n"
         );
-        for row in rows.iter().filter(|row| row.family.group == group) {
-            write_line(&mut page, row.command.name, row.command);
-            for (name, command) in row.subcommand_names().zip(row.command.subcommands) {
-                write_line(&mut page, &name.replace('|', " "), command);
-            }
+        for row in rows.iter().filter(|row| row.group == group) {
+            write_line(&mut page, row);
+            row.subcommands.iter().for_each(|sub| write_line(&mut page, sub));
         }
     }
     page
 }
 
-fn write_line(page: &mut String, name: &str, command: &Command) {
+fn write_line(page: &mut String, row: &TableRow) {
     let cell = |text: &str| text.replace('|', "\\|");
-    let (arity, docs) = (command.arity, &command.docs);
+    let (arity, docs) = (row.command.arity, &row.command.docs);
     let (summary, cost) = (cell(docs.summary), cell(docs.complexity));
-    let name = name.to_ascii_uppercase();
-    let _ = writeln!(page, "| {name} | {arity} | {} | {} | {summary} | {cost} |", way(command), docs.since);
+    let name = row.full_name.replace('|', " ").to_ascii_uppercase();
+    let _ = writeln!(page, "| {name} | {arity} | {} | {} | {summary} | {cost} |", way(row), docs.since);
 }
 
-fn way(command: &Command) -> &'static str {
-    match command.handler {
-        Handler::Read(_) => "read",
-        Handler::Write(_) if command.blocking.is_some() => "write, blocking",
-        Handler::Write(_) if command.reading.is_some() => "write, or read",
-        Handler::Write(_) => "write",
-        Handler::Local(_) if command.flags.contains(Flags::ON_PRIMARY) => "local, primary",
-        Handler::Local(_) | Handler::Awaited(_) => "local",
-        Handler::Container => "container",
+fn way(row: &TableRow) -> &'static str {
+    let command = row.command;
+    match row.way {
+        Way::Data if !command.is_write() => "read",
+        Way::Data if command.blocking.is_some() => "write, blocking",
+        Way::Data if command.may_only_read() => "write, or read",
+        Way::Data => "write",
+        Way::Local(_) | Way::Session(..) if command.flags.contains(Flags::ON_PRIMARY) => "local, primary",
+        Way::Local(_) | Way::Session(..) | Way::Awaited(_) => "local",
+        Way::Container => "container",
     }
 }

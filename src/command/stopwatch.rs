@@ -5,9 +5,9 @@
 //! - The server's own commands are nobody's, and are not timed.
 //! - Apply hands time through to the slow log and nothing else: no result depends on it.
 
-use super::shortened;
-use crate::command::Command;
-use crate::command::spec::Flags;
+use super::Command;
+use super::secrets::{REDACTED, secret_places};
+use super::spec::Flags;
 use crate::env::Clock;
 
 /// Under a threshold this low, in µs, everything is timed.
@@ -15,6 +15,11 @@ const WATCHFUL_US: i64 = 1000;
 
 /// Slow commands kept until they are taken: an entry may hold hundreds of thousands, and under a threshold of 0 all are slow.
 const MAX_KEPT: usize = 1000;
+
+/// Arguments kept of a command, the note about the others included.
+pub const MAX_ARGS: usize = 32;
+/// Bytes kept of an argument, before the note about the others.
+pub const MAX_ARG_BYTES: usize = 128;
 
 /// Whether a command is to be timed under a threshold in µs; a negative one times nothing.
 #[inline]
@@ -69,6 +74,26 @@ impl Stopwatch {
     }
 }
 
+/// What is kept of a command: cut, without its secrets.
+pub fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
+    let kept = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
+    let secrets = secret_places(args);
+    let shown = |place: usize| if secrets.contains(place) { REDACTED } else { args[place] };
+    let mut shortened: Vec<Vec<u8>> = (0..kept).map(|place| shortened_arg(shown(place))).collect();
+    if kept < args.len() {
+        shortened.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
+    }
+    shortened
+}
+
+fn shortened_arg(arg: &[u8]) -> Vec<u8> {
+    let mut kept = arg[..arg.len().min(MAX_ARG_BYTES)].to_vec();
+    if kept.len() < arg.len() {
+        kept.extend_from_slice(format!("... ({} more bytes)", arg.len() - kept.len()).as_bytes());
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -109,5 +134,16 @@ mod tests {
     fn the_fast_are_timed_only_by_the_watchful() {
         assert_eq!(slow_under(1000, "hset", 5000), 0);
         assert_eq!(slow_under(999, "hset", 5000), 1);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_command_is_bounded() {
+        let long = [b'x'; 200];
+        let kept = shortened(&[&long[..]; 40]);
+        assert_eq!(kept.len(), MAX_ARGS);
+        assert!(kept[0].ends_with(b"x... (72 more bytes)"));
+        assert_eq!(kept[31], b"... (9 more arguments)");
+        assert_eq!(shortened(&[&b"a"[..]; 32]).len(), 32);
+        assert_eq!(shortened(&[b"AUTH", b"word"]), [&b"AUTH"[..], b"(redacted)"]);
     }
 }
