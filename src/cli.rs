@@ -8,6 +8,7 @@
 mod arguments;
 mod backup;
 mod checkpoint;
+mod configuration;
 mod confirm;
 mod connection;
 mod debug;

@@ -5,6 +5,8 @@
 //! - No setting exists by name only. A value that the server can't honour is an error, not a shrug.
 //! - Nothing here changes while the server runs; what CONFIG SET may change is in [`runtime::RuntimeConfig`].
 
+pub mod backup_url;
+pub mod encodings;
 pub mod output_bounds;
 pub mod parameters;
 pub mod passwords;
@@ -19,10 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::backup::key::Key;
-use crate::backup::prune::Keep;
-use crate::backup::store::check_url;
-use crate::raft::timing::RaftTiming;
+use backup_url::BackupUrl;
 use passwords::Passwords;
 use settings::{Origin, Settings};
 use value::{
@@ -101,6 +100,25 @@ pub struct BackupPlan {
     pub log_keep_bytes: u64,
     /// What the primary keeps when it removes what is old; nothing is removed where it says nothing.
     pub keep: Keep,
+}
+
+/// How often a member of a group ticks, and what it counts in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaftTicks {
+    pub tick_ms: u64,
+    /// Between two heartbeats of a leader.
+    pub heartbeat_ticks: usize,
+    /// Without word from a leader before a follower campaigns, at least.
+    pub election_ticks: usize,
+}
+
+/// What is to be kept of a backup. What either of both keeps stays; where neither is said, everything does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The newest checkpoints, at least one.
+    pub checkpoints: Option<usize>,
+    /// Everything that it takes to go back so many days.
+    pub days: Option<u64>,
 }
 
 /// Whom a data folder is for.
@@ -215,7 +233,7 @@ pub struct Config {
     pub log_driver: LogDriver,
 
     pub read_confirm: bool,
-    pub raft_timing: RaftTiming,
+    pub raft_ticks: RaftTicks,
 
     /// A crash may leave a core file, which holds data.
     pub core_dumps: bool,
@@ -269,7 +287,7 @@ impl Config {
             workers: workers(settings)?,
             log_driver: settings.required("log-driver", parse_log_driver)?,
             read_confirm: settings.required("read-confirm", parse_yes_no)?,
-            raft_timing: raft_timing(settings)?,
+            raft_ticks: raft_ticks(settings)?,
             core_dumps: settings.required("core-dumps", parse_yes_no)?,
             metrics_addr: settings.optional("metrics-addr", parse_socket_addr)?,
             shown: settings.shown(),
@@ -424,18 +442,17 @@ fn announce_addr(
     })
 }
 
-fn raft_timing(settings: &Settings) -> Result<RaftTiming, ConfigError> {
-    let timing = RaftTiming {
+fn raft_ticks(settings: &Settings) -> Result<RaftTicks, ConfigError> {
+    let ticks = RaftTicks {
         tick_ms: number(settings, "tick-ms", 5, 10_000)?,
         heartbeat_ticks: number(settings, "heartbeat-ticks", 1, 1_000)? as usize,
         election_ticks: number(settings, "election-ticks", 2, 10_000)? as usize,
-        ..RaftTiming::default()
     };
-    if timing.election_ticks < 2 * timing.heartbeat_ticks {
+    if ticks.election_ticks < 2 * ticks.heartbeat_ticks {
         let reason = "it must be at least twice --heartbeat-ticks, so that one lost heartbeat is no election";
         return Err(settings.refuse("election-ticks", reason));
     }
-    Ok(timing)
+    Ok(ticks)
 }
 
 fn workers(settings: &Settings) -> Result<usize, ConfigError> {
@@ -478,7 +495,7 @@ fn backup_plan(settings: &Settings) -> Result<Option<BackupPlan>, ConfigError> {
     let keep_days = number(settings, "backup-keep-days", 0, 36_500)?;
     let plan = BackupPlan {
         urls: urls.unwrap_or_default(),
-        key_file: settings.optional("backup-key-file", parse_key_file)?,
+        key_file: settings.optional("backup-key-file", parse_path)?,
         interval_ms: number(settings, "backup-interval-ms", 10, 600_000)?,
         checkpoint_s: number(settings, "backup-checkpoint-seconds", 1, MAX_INTERVAL_S)?,
         bytes_per_second: settings.required("backup-bytes-per-second", parse_checkpoint_rate)?,
@@ -505,7 +522,7 @@ fn parse_backup_urls(text: &str) -> Result<Vec<String>, String> {
     let mut urls: Vec<String> = Vec::new();
     for (start, end) in starts.iter().zip(ends) {
         let url = text[*start..end].trim_end_matches([' ', ',']);
-        check_url(url).map_err(|error| error.to_string())?;
+        BackupUrl::parse(url).map_err(|error| error.to_string())?;
         let is_same = |known: &String| known.trim_end_matches('/') == url.trim_end_matches('/');
         if urls.iter().any(is_same) {
             return Err(format!("{url} is given twice"));
@@ -513,12 +530,6 @@ fn parse_backup_urls(text: &str) -> Result<Vec<String>, String> {
         urls.push(url.to_owned());
     }
     Ok(urls)
-}
-
-/// A key that can't be read would be missed when the first backup is to be made, which may be at night.
-fn parse_key_file(text: &str) -> Result<PathBuf, String> {
-    let path = parse_path(text)?;
-    Key::read(&path).map(|_| path).map_err(|error| error.to_string())
 }
 
 fn parse_path(text: &str) -> Result<PathBuf, String> {

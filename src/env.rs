@@ -11,6 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// The clocks as something began: a turn, a burst of requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    pub monotonic_ms: u64,
+    pub unix_ms: i64,
+}
+
 /// A source of time; clones are cheap and agree.
 #[derive(Clone, Debug)]
 pub enum Clock {

@@ -16,11 +16,50 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use crate::config::value::{LogFormat, LogLevel};
 use crate::messages::Keeper;
 
 /// Changes the level; set once, by [`init`].
 static SWITCH: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// Form of the server's own messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Least urgent messages that are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Reads our names and Redis'.
+    pub fn parse(text: &str) -> Result<LogLevel, String> {
+        match text {
+            "error" => Ok(LogLevel::Error),
+            "warn" | "warning" => Ok(LogLevel::Warn),
+            "info" | "notice" => Ok(LogLevel::Info),
+            "debug" | "verbose" => Ok(LogLevel::Debug),
+            "trace" => Ok(LogLevel::Trace),
+            other => Err(format!("'{other}' is none of error, warn, info, debug, trace")),
+        }
+    }
+
+    /// The nearest of Redis' levels, as CONFIG GET shows it.
+    pub fn redis_name(self) -> &'static str {
+        match self {
+            LogLevel::Error | LogLevel::Warn => "warning",
+            LogLevel::Info => "notice",
+            LogLevel::Debug | LogLevel::Trace => "debug",
+        }
+    }
+}
 
 /// Begins to show messages. Later calls change nothing.
 pub fn init(format: LogFormat, level: LogLevel) {

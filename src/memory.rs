@@ -183,6 +183,10 @@ impl MemoryLimits {
     }
 }
 
+/// What the large buffers of unfinished requests take on all connections, in bytes.
+#[derive(Debug, Default)]
+pub struct InputRoom(pub AtomicU64);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,8 @@
 //!
 //! The driver begins checkpoints, a thread writes them; both report here. Nobody is kept waiting by it.
 
+pub mod backups;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

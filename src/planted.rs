@@ -97,7 +97,7 @@ mod switch {
     use std::cell::Cell;
 
     use super::Bug;
-    use crate::shard::turn::Now;
+    use crate::env::Now;
 
     thread_local! {
         static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
@@ -140,9 +140,9 @@ pub const fn is(_: Bug) -> bool {
 }
 
 #[cfg(not(feature = "planted-bugs"))]
-pub const fn enter(_: crate::shard::turn::Now) {}
+pub const fn enter(_: crate::env::Now) {}
 
 #[cfg(not(feature = "planted-bugs"))]
-pub const fn local() -> crate::shard::turn::Now {
-    crate::shard::turn::Now { monotonic_ms: 0, unix_ms: 0 }
+pub const fn local() -> crate::env::Now {
+    crate::env::Now { monotonic_ms: 0, unix_ms: 0 }
 }

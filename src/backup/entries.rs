@@ -21,8 +21,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::Damage;
 use super::names::LogName;
-use crate::command::brings_seed;
 use crate::propose::entry::EntryReader;
+use crate::propose::seed::brings_seed;
 
 pub const HEADER_BYTES: usize = 48;
 pub const RECORD_HEADER_BYTES: usize = 12;

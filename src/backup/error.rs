@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::inventory::Span;
 use crate::calendar::utc_text;
 use crate::checkpoint::error::CheckpointError;
+use crate::config::backup_url::InvalidUrl;
 use crate::replay::{Difference, ReplayError};
 use crate::shard::log_reads::LogReadError;
 
@@ -21,8 +22,8 @@ pub enum BackupError {
          be restored now, or with an earlier one"
     )]
     NoCommonTarget { last: u64 },
-    #[error("'{url}' is no place for backups: {reason}")]
-    Url { url: String, reason: String },
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
     /// The store failed a call, after its own attempts to repeat it.
     #[error("{name}: could not {operation} it: {source}")]
     Store { operation: &'static str, name: String, source: object_store::Error },

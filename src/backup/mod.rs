@@ -40,7 +40,6 @@ pub mod repository;
 pub mod restore;
 pub mod sealed;
 pub mod ship;
-pub mod status;
 pub mod store;
 pub mod verify;
 

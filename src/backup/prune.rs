@@ -17,6 +17,7 @@ use super::error::Result;
 use super::inventory::HeldCheckpoint;
 use super::names::{self, LogName, PieceName, StoringName};
 use super::repository::Repository;
+pub use crate::config::Keep;
 use crate::env::{self, Clock};
 
 /// Pieces removed under one mark.
@@ -28,15 +29,6 @@ const YOUNG_MS: i64 = 3_600_000;
 const MS_PER_DAY: i64 = 86_400_000;
 /// A checkpoint that has been described under `storing/` for so long was given up: its pieces were there when that was written.
 const GIVEN_UP_MS: i64 = MS_PER_DAY;
-
-/// What is to be kept. What either of both keeps stays; where neither is said, everything does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// The newest checkpoints, at least one.
-    pub checkpoints: Option<usize>,
-    /// Everything that it takes to go back so many days.
-    pub days: Option<u64>,
-}
 
 impl Keep {
     pub fn newest(checkpoints: usize) -> Keep {

@@ -26,6 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::error::{BackupError, Damage, Result};
+use crate::config::backup_url::{BackupUrl, InvalidUrl};
 use crate::data_folder::create_private;
 
 const MAX_RETRIES: usize = 3;
@@ -85,49 +86,6 @@ impl Wanted {
     }
 }
 
-/// What a URL names.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    Folder(PathBuf),
-    S3 { bucket: String, prefix: String },
-}
-
-impl Place {
-    fn parse(url: &str) -> Result<Place> {
-        let refused =
-            |reason: &str| BackupError::Url { url: without_credentials(url), reason: reason.to_owned() };
-        if let Some(path) = url.strip_prefix("file://") {
-            return match path.starts_with('/') && path.len() > 1 {
-                true => Ok(Place::Folder(PathBuf::from(path))),
-                false => Err(refused("file:// is followed by an absolute path")),
-            };
-        }
-        let rest =
-            url.strip_prefix("s3://").ok_or_else(|| refused("it is file:///folder or s3://bucket/prefix"))?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
-            return Err(refused("a bucket is missing"));
-        }
-        if bucket.contains(['@', ':']) {
-            return Err(refused("credentials come from the environment, where no message shows them"));
-        }
-        Ok(Place::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_end_matches('/').to_owned() })
-    }
-}
-
-/// A URL as a message may show it.
-fn without_credentials(url: &str) -> String {
-    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, place)) => format!("{scheme}://…@{place}"),
-        None => url.to_owned(),
-    }
-}
-
-/// Checks the form of a URL.
-pub fn check_url(url: &str) -> Result<()> {
-    Place::parse(url).map(drop)
-}
-
 impl Store {
     /// Opens the place that a URL names; a folder is made if it is missing and `create` says so.
     pub fn open(url: &str, create: bool) -> Result<Store> {
@@ -136,8 +94,8 @@ impl Store {
             .build()
             .map_err(BackupError::Runtime)?;
         let failed = |source| BackupError::Store { operation: "open", name: url.to_owned(), source };
-        let (objects, root): (Arc<dyn ObjectStore>, Path) = match Place::parse(url)? {
-            Place::Folder(folder) => {
+        let (objects, root): (Arc<dyn ObjectStore>, Path) = match BackupUrl::parse(url)? {
+            BackupUrl::Folder(folder) => {
                 if create {
                     create_private(&folder).map_err(BackupError::io("create", &folder))?;
                 } else if !folder.is_dir() {
@@ -147,9 +105,9 @@ impl Store {
                 // Unit tests would do little but wait for the disk.
                 (Arc::new(store.with_fsync(!cfg!(test))), Path::default())
             }
-            Place::S3 { bucket, prefix } => {
+            BackupUrl::S3 { bucket, prefix } => {
                 let root = Path::parse(&prefix)
-                    .map_err(|error| BackupError::Url { url: url.to_owned(), reason: error.to_string() })?;
+                    .map_err(|error| InvalidUrl { url: url.to_owned(), reason: error.to_string() })?;
                 (Arc::new(s3(&bucket)?.build().map_err(failed)?), root)
             }
         };
@@ -171,7 +129,7 @@ impl Store {
     /// From now on a folder is written to only while one of these objects is in it: the folder of a disk that was taken away stays empty.
     /// An object store has no such folder.
     pub fn write_only_beside(&mut self, names: [&str; 2]) {
-        if let Ok(Place::Folder(folder)) = Place::parse(&self.url) {
+        if let Ok(BackupUrl::Folder(folder)) = BackupUrl::parse(&self.url) {
             self.beside = names.map(|name| folder.join(name)).to_vec();
         }
     }
@@ -327,9 +285,8 @@ fn s3(bucket: &str) -> Result<AmazonS3Builder> {
     let endpoint = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
     let endpoint = endpoint.iter().find_map(|key| builder.get_config_value(key));
     if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| endpoint.contains('@')) {
-        let reason = "AWS_ENDPOINT_URL holds no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY do"
-            .to_owned();
-        return Err(BackupError::Url { url: without_credentials(endpoint), reason });
+        let reason = "AWS_ENDPOINT_URL holds no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY do";
+        return Err(InvalidUrl::new(endpoint, reason).into());
     }
     let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
     let client = ClientOptions::new()
@@ -346,29 +303,6 @@ fn s3(bucket: &str) -> Result<AmazonS3Builder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_name_a_folder_or_a_bucket() {
-        let s3 = |bucket: &str, prefix: &str| Place::S3 { bucket: bucket.into(), prefix: prefix.into() };
-        for (url, place) in [
-            ("file:///var/backups", Place::Folder("/var/backups".into())),
-            ("s3://bucket", s3("bucket", "")),
-            ("s3://bucket/some/where/", s3("bucket", "some/where")),
-        ] {
-            assert_eq!(Place::parse(url).expect("a place"), place);
-        }
-        for url in ["/var/backups", "file://backups", "file:///", "s3:///x", "http://host/x", ""] {
-            assert!(Place::parse(url).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn a_url_with_credentials_is_refused_and_they_are_not_shown() {
-        for url in ["s3://id:hush@bucket/x", "http://id:hush@host/x", "s3://hush@bucket"] {
-            let refusal = Place::parse(url).expect_err("it has credentials").to_string();
-            assert!(!refusal.contains("hush") && refusal.contains("…@"), "{refusal}");
-        }
-    }
 
     #[test]
     fn objects_come_and_go_as_a_whole() -> Result<()> {

@@ -41,6 +41,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
+pub mod transfers;
 
 use error::Result;
 use manifest::{Manifest, Point};

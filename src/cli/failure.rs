@@ -61,7 +61,7 @@ impl Failure {
             Failure::Mistake(_) | Failure::Config(_) => MISTAKE,
             Failure::Backup(BackupError::Log(WalError::InUse)) => IN_USE,
             Failure::Backup(
-                BackupError::Url { .. } | BackupError::NotHeld { .. } | BackupError::NothingYet { .. },
+                BackupError::Url(_) | BackupError::NotHeld { .. } | BackupError::NothingYet { .. },
             ) => MISTAKE,
             Failure::Backup(error) if error.is_damage() => DAMAGE,
             Failure::Log { error, .. } if error.is_damage() => DAMAGE,

@@ -6,6 +6,7 @@ use clap::{ArgMatches, Command};
 
 use super::open_files::TooFewFiles;
 use super::{MISTAKE, arguments, complain, open_files, privacy};
+use crate::cli::configuration;
 use crate::config::settings::Settings;
 use crate::config::{Config, ConfigError};
 use crate::{logging, server};
@@ -44,7 +45,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 
 fn configure(matches: &ArgMatches) -> Result<(Config, Settings), ConfigError> {
     let settings = Settings::resolve(&arguments::flags_of(matches), arguments::environment())?;
-    let config = Config::build(&settings)?;
+    let config = configuration::build(&settings)?;
     Ok((config, settings))
 }
 

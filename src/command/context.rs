@@ -23,7 +23,7 @@ use crate::keyspace::slot::{RANGES, SLOTS, Slot};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Collection, Object, ValueRef, ValueType};
 use crate::keyspace::view::{LockSet, Ranges, WriteView};
-use crate::pubsub::Message;
+use crate::protocol::message::Message;
 
 /// The slot of one key of the request, so that it is computed once per command.
 #[derive(Clone, Copy)]

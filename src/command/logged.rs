@@ -4,9 +4,9 @@ use super::spec::{Categories, Flags, KeyFlags, keys};
 use super::{Args, Command, CommandError, CommandResult, Family, WriteContext};
 use crate::keyspace::digest;
 use crate::keyspace::entry::Entry;
+use crate::protocol::message::{Kind, Message};
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
-use crate::pubsub::{Kind, Message};
 
 /// The command under which a message that a transaction publishes is logged.
 pub const PUBLISH: &[u8] = b"_publish";

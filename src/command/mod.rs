@@ -16,7 +16,6 @@ mod database;
 mod decimal;
 pub mod error;
 pub mod families;
-pub mod glob;
 mod hash;
 #[cfg(test)]
 pub mod hostile;
@@ -43,7 +42,7 @@ mod zset;
 pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
 pub use families::{commands, lookup, lookup_subcommand, statistic_index, statistic_names};
-pub use keys::{CLUSTER_ID, HASH_SEED, PART, STAGED, Staging, brings_seed, for_readers};
+pub use keys::{CLUSTER_ID, HASH_SEED, PART, STAGED, Staging};
 pub use logged::{IN_SHARD_CHANNEL, MARK};
 
 use crate::keyspace::slot::Slot;

@@ -6,7 +6,7 @@
 
 use super::args::{integer, is};
 use super::error::CommandError;
-use super::glob::{self, Case, Glob};
+use crate::glob::{self, Case, Glob};
 use crate::protocol::reply::{Reply, Resp};
 
 /// Elements per step where COUNT does not say.

@@ -10,10 +10,10 @@
 
 use std::sync::atomic::Ordering;
 
+use super::encodings;
 use super::runtime::RuntimeConfig;
 use super::value::{LogLevel, Secret, parse_bytes, parse_number, parse_yes_no, yes_no};
 use super::{DATABASES, parse_max_bulk_len};
-use crate::keyspace::types::limits::TypeLimits;
 
 /// A checked change, ready to be made.
 pub type Change = Box<dyn FnOnce(&RuntimeConfig)>;
@@ -69,10 +69,10 @@ pub const PARAMETERS: &[Parameter] = &[
     immutable!("daemonize", |_| "no".to_owned()),
     immutable!("databases", |_| DATABASES.to_string()),
     immutable!("dir", |c| dir_text(c)),
-    immutable!("hash-max-listpack-entries", |_| TypeLimits::default().hash_max_listpack_entries.to_string()),
-    immutable!("hash-max-listpack-value", |_| TypeLimits::default().hash_max_listpack_value_bytes.to_string()),
-    immutable!("hash-max-ziplist-entries", |_| TypeLimits::default().hash_max_listpack_entries.to_string()),
-    immutable!("hash-max-ziplist-value", |_| TypeLimits::default().hash_max_listpack_value_bytes.to_string()),
+    immutable!("hash-max-listpack-entries", |_| encodings::HASH_MAX_LISTPACK_ENTRIES.to_string()),
+    immutable!("hash-max-listpack-value", |_| encodings::HASH_MAX_LISTPACK_VALUE_BYTES.to_string()),
+    immutable!("hash-max-ziplist-entries", |_| encodings::HASH_MAX_LISTPACK_ENTRIES.to_string()),
+    immutable!("hash-max-ziplist-value", |_| encodings::HASH_MAX_LISTPACK_VALUE_BYTES.to_string()),
     only!("latency-monitor-threshold", "0"),
     only!("lazyfree-lazy-eviction", "no"),
     only!("lazyfree-lazy-expire", "no"),
@@ -94,17 +94,17 @@ pub const PARAMETERS: &[Parameter] = &[
     only!("replica-read-only", "yes"),
     mutable!("requirepass", |c| secret_text(c.requirepass()), set_requirepass),
     only!("save", ""),
-    immutable!("set-max-intset-entries", |_| TypeLimits::default().set_max_intset_entries.to_string()),
-    immutable!("set-max-listpack-entries", |_| TypeLimits::default().set_max_listpack_entries.to_string()),
-    immutable!("set-max-listpack-value", |_| TypeLimits::default().set_max_listpack_value_bytes.to_string()),
+    immutable!("set-max-intset-entries", |_| encodings::SET_MAX_INTSET_ENTRIES.to_string()),
+    immutable!("set-max-listpack-entries", |_| encodings::SET_MAX_LISTPACK_ENTRIES.to_string()),
+    immutable!("set-max-listpack-value", |_| encodings::SET_MAX_LISTPACK_VALUE_BYTES.to_string()),
     mutable!("slowlog-log-slower-than", |c| c.slowlog_slower_than_us().to_string(), set_slowlog_slower_than),
     mutable!("slowlog-max-len", |c| c.slowlog_max_len().to_string(), set_slowlog_max_len),
     mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
     mutable!("timeout", |c| c.timeout_s().to_string(), set_timeout),
-    immutable!("zset-max-listpack-entries", |_| TypeLimits::default().zset_max_listpack_entries.to_string()),
-    immutable!("zset-max-listpack-value", |_| TypeLimits::default().zset_max_listpack_value_bytes.to_string()),
-    immutable!("zset-max-ziplist-entries", |_| TypeLimits::default().zset_max_listpack_entries.to_string()),
-    immutable!("zset-max-ziplist-value", |_| TypeLimits::default().zset_max_listpack_value_bytes.to_string()),
+    immutable!("zset-max-listpack-entries", |_| encodings::ZSET_MAX_LISTPACK_ENTRIES.to_string()),
+    immutable!("zset-max-listpack-value", |_| encodings::ZSET_MAX_LISTPACK_VALUE_BYTES.to_string()),
+    immutable!("zset-max-ziplist-entries", |_| encodings::ZSET_MAX_LISTPACK_ENTRIES.to_string()),
+    immutable!("zset-max-ziplist-value", |_| encodings::ZSET_MAX_LISTPACK_VALUE_BYTES.to_string()),
 ];
 
 fn bind_text(config: &RuntimeConfig) -> String {
@@ -118,7 +118,7 @@ fn dir_text(config: &RuntimeConfig) -> String {
 
 /// Redis numbers the sizes of a list's chunk from -1, 4 KiB, to -5, 64 KiB.
 fn list_max_listpack_size() -> String {
-    let kib = TypeLimits::default().list_max_listpack_bytes >> 10;
+    let kib = encodings::LIST_MAX_LISTPACK_BYTES >> 10;
     (1 - i64::from(kib.ilog2())).to_string()
 }
 

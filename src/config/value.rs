@@ -3,6 +3,7 @@
 //! - A parser's error says what was wrong and what would be right; the caller adds the setting's name.
 //! - What one can read from [`std::fmt::Display`] of a value, its parser reads back as the same value.
 
+pub use crate::logging::{LogFormat, LogLevel};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -237,46 +238,6 @@ pub enum OnDoubt {
     Close,
     /// An error that says so.
     Error,
-}
-
-/// Form of the server's own messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-/// Least urgent messages that are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl LogLevel {
-    /// Reads our names and Redis'.
-    pub fn parse(text: &str) -> Result<LogLevel, String> {
-        match text {
-            "error" => Ok(LogLevel::Error),
-            "warn" | "warning" => Ok(LogLevel::Warn),
-            "info" | "notice" => Ok(LogLevel::Info),
-            "debug" | "verbose" => Ok(LogLevel::Debug),
-            "trace" => Ok(LogLevel::Trace),
-            other => Err(format!("'{other}' is none of error, warn, info, debug, trace")),
-        }
-    }
-
-    /// The nearest of Redis' levels, as CONFIG GET shows it.
-    pub fn redis_name(self) -> &'static str {
-        match self {
-            LogLevel::Error | LogLevel::Warn => "warning",
-            LogLevel::Info => "notice",
-            LogLevel::Debug | LogLevel::Trace => "debug",
-        }
-    }
 }
 
 /// Reads one of a few words.

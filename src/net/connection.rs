@@ -24,10 +24,10 @@ use super::worker::Worker;
 use crate::admin::client::{Blocked, Delay};
 use crate::command::Args;
 use crate::config::value::OnDoubt;
+use crate::env::Now;
 use crate::protocol::reply::Reply;
 use crate::protocol::request::{Parse, RequestLimits, RequestParser};
 use crate::session::{ExecEnd, Session, Verdict};
-use crate::shard::turn::Now;
 
 /// Bytes read ahead of what is served. Behind them the end of the stream is seen only once it fits into the socket's buffer.
 const READ_AHEAD_BYTES: usize = 1 << 20;

@@ -5,22 +5,18 @@
 //!   guard is always theirs, so that a command that frees memory can be sent; beyond that they grow only where the guard holds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::worker::{SCRATCH_BYTES, Worker};
-use crate::memory::MemoryLimits;
+use crate::memory::{InputRoom, MemoryLimits};
 
 /// Memory made ready at first for bytes that were announced; it is not counted.
 const SMALL_BYTES: usize = 1 << 20;
 /// The share of the memory guard that unfinished requests may take whatever else is in memory.
 const OWN_SHARE: u64 = 16;
-
-/// What the large buffers of all connections take, in bytes.
-#[derive(Debug, Default)]
-pub struct InputRoom(AtomicU64);
 
 /// A connection's part of that.
 #[derive(Debug)]

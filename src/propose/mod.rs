@@ -6,3 +6,4 @@
 pub mod batch;
 pub mod entry;
 pub mod reply;
+pub mod seed;

@@ -7,7 +7,6 @@
 //! - What PUBLISH and PUBSUB count is of the whole group: nodes tell each other how many subscribers they have (`others`).
 //! - One lock guards the registry; it is held while a message is handed out, so all subscribers of a node see one order.
 
-mod message;
 pub mod news;
 mod others;
 
@@ -17,25 +16,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::command::glob::{Case, Glob, KeptGlob};
+use crate::glob::{Case, Glob, KeptGlob};
 use crate::propose::reply::ConnectionId;
+pub use crate::protocol::message::{Kind, Message};
 use crate::protocol::reply::{Reply, Resp};
 use crate::shard::port::Port;
-pub use message::Message;
 use news::{Count, News};
 use others::Others;
 
 /// A subscribed connection: worker and connection.
 pub type SubscriberId = (usize, ConnectionId);
-
-/// What names are subscribed as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Channel,
-    Pattern,
-    /// SSUBSCRIBE's channels, a name space of their own.
-    Shard,
-}
 
 #[derive(Debug, Default)]
 struct Names {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::Kind;
 use super::news::{Count, News, Place};
-use crate::command::glob::KeptGlob;
+use crate::glob::KeptGlob;
 
 /// A node of the group, by its number.
 pub type NodeNumber = u64;

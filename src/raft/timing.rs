@@ -8,6 +8,7 @@
 //!   cluster repeatable, for no randomness is left.
 //! - The lease a leader assumes is shorter than the promise a follower gives, by the margin for clock drift.
 
+use crate::config::RaftTicks;
 use crate::planted::{self, Bug};
 
 /// A node's times. Nodes of a group may run with different ones: a leader counts on what its followers tell of their promises.
@@ -30,6 +31,13 @@ impl Default for RaftTiming {
     /// Elections after 500 to 950 ms of silence, heartbeats every 100 ms, leases of some 400 ms.
     fn default() -> Self {
         RaftTiming { tick_ms: 50, heartbeat_ticks: 2, election_ticks: 10, drift_margin_percent: 10 }
+    }
+}
+
+impl From<RaftTicks> for RaftTiming {
+    fn from(ticks: RaftTicks) -> RaftTiming {
+        let RaftTicks { tick_ms, heartbeat_ticks, election_ticks } = ticks;
+        RaftTiming { tick_ms, heartbeat_ticks, election_ticks, ..RaftTiming::default() }
     }
 }
 

@@ -32,11 +32,11 @@ use crate::backup::probe::probe;
 use crate::backup::prune;
 use crate::backup::repository::{Owner, Repository};
 use crate::backup::ship::{Reading, Shipper, Source, fill_gaps, unless_damaged};
-use crate::backup::status::PlaceStatus;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::shelf::Shelf;
 use crate::config::BackupPlan;
 use crate::env::Clock;
+use crate::persistence::backups::PlaceStatus;
 use crate::shard::log_reads::LogReadError;
 use crate::shard::port::ShardHandle;
 

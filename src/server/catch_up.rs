@@ -22,7 +22,9 @@ use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::ship::folder::FolderDock;
 use crate::checkpoint::ship::lender::Lender;
 use crate::checkpoint::ship::{Ask, Fetch, Lend, Pace, Shipment, Wanted, answer};
+use crate::checkpoint::transfers::{LocalAsk, Transfers};
 use crate::env::Clock;
+use crate::env::Now;
 use crate::persistence::Persistence;
 use crate::raft::cluster::{Cluster, ClusterId};
 use crate::raft::frame::Frame;
@@ -30,8 +32,7 @@ use crate::raft::identity::NodeId;
 use crate::raft::inbox::PeerEvent;
 use crate::raft::outbox::Outbound;
 use crate::shard::port::ShardHandle;
-use crate::shard::turn::{Now, Shard};
-use crate::transfers::{LocalAsk, Transfers};
+use crate::shard::turn::Shard;
 
 /// What may wait for the thread, and what of its own may wait for the driver.
 const MAX_WAITING: usize = 64;

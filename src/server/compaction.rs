@@ -7,9 +7,10 @@
 use perdura_wal::{Disk, RealDisk};
 
 use super::ServerError;
+use crate::env::Now;
 use crate::raft::storage::LogStorage;
 use crate::shard::log_cuts::{Cut, CutOrder};
-use crate::shard::turn::{Now, Shard};
+use crate::shard::turn::Shard;
 
 /// The last entry that may go, and what keeps those behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,7 @@ use super::subscriptions::Subscriptions;
 use crate::admin::shared::Shared;
 use crate::command::context::Garbage;
 use crate::config::Config;
+use crate::env::Now;
 use crate::pubsub::Message;
 use crate::raft::cluster::Cluster;
 use crate::raft::frame::Frame;
@@ -32,7 +33,7 @@ use crate::raft::keepalive::TurnBoard;
 use crate::raft::outbox::Outbound;
 use crate::raft::status::{Leadership, Role};
 use crate::shard::port::{PeerStatus, Status};
-use crate::shard::turn::{Now, Shard};
+use crate::shard::turn::Shard;
 use crate::version;
 
 /// How often what INFO tells of the shard is brought up to date.

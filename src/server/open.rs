@@ -27,6 +27,7 @@ use crate::checkpoint::ship::Pace;
 use crate::checkpoint::store::RocksStore;
 use crate::config::Config;
 use crate::data_folder;
+use crate::env::Now;
 use crate::env::{self, Clock};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{DATABASES, Keyspace, Mutator};
@@ -44,7 +45,7 @@ use crate::raft::outbox::Outbound;
 use crate::session::table;
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
-use crate::shard::turn::{Now, Seeds, Shard};
+use crate::shard::turn::{Seeds, Shard};
 
 /// What runs.
 pub struct Opened {
@@ -283,7 +284,7 @@ fn members(config: &Config) -> Vec<(u64, String)> {
 
 fn node_config(config: &Config, identity: Identity) -> NodeConfig {
     NodeConfig {
-        timing: config.raft_timing,
+        timing: config.raft_ticks.into(),
         secret: env::random_seed(),
         trust_clocks: !config.read_confirm,
         catch_up_bytes_per_second: config.checkpoints.catch_up_bytes_per_second,

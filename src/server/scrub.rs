@@ -27,9 +27,10 @@ use crate::checkpoint::shelf::{Proven, Shelf};
 use crate::checkpoint::throttle::Throttle;
 use crate::config::ScrubPolicy;
 use crate::data_folder::{self, LOG_FOLDER};
+use crate::env::Now;
 use crate::persistence::Persistence;
 use crate::shard::log_reads::LogReadError;
-use crate::shard::turn::{Now, Shard};
+use crate::shard::turn::Shard;
 
 /// Findings that may wait for the driver.
 const MAX_FINDINGS: usize = 64;

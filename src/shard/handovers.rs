@@ -11,7 +11,8 @@ use perdura_wal::Disk;
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
-use super::turn::{Now, Shard};
+use super::turn::Shard;
+use crate::env::Now;
 use crate::raft::identity::NodeId;
 use crate::raft::node::TransferError;
 use crate::raft::status::{NodeStatus, Role};

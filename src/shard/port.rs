@@ -17,18 +17,18 @@ use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
 use super::marks::Marks;
 use super::quiet::QuietAsks;
-use crate::backup::status::BackupStatus;
+use crate::checkpoint::transfers::Transfers;
 use crate::config::output_bounds::OutputBounds;
 use crate::keyspace::Keyspace;
 use crate::loading::Loading;
 use crate::memory::MemoryLimits;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
+use crate::persistence::backups::BackupStatus;
 use crate::propose::batch::Batch;
 use crate::propose::reply::{ConnectionId, ReplyBatch};
 use crate::raft::cluster::ClusterId;
 use crate::raft::status::{LogSpace, Role};
-use crate::transfers::Transfers;
 
 /// One worker's mailbox at one shard.
 #[derive(Debug, Default)]

@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use perdura_wal::Disk;
 use tokio::sync::{Notify, oneshot};
 
-use super::turn::{Now, Shard};
+use super::turn::Shard;
+use crate::env::Now;
 use crate::raft::lease::{ReadRound, RoundState};
 
 /// Nothing was written after an entry, up to a moment.

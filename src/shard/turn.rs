@@ -35,6 +35,7 @@ use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
 use crate::command::stopwatch::SlowRun;
 use crate::command::{CLUSTER_ID, HASH_SEED, Staging};
+use crate::env::Now;
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{Basis, Restoring};
@@ -42,21 +43,14 @@ use crate::pause::Paused;
 use crate::planted::{self, Bug};
 use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
+use crate::protocol::message::Message;
 use crate::protocol::reply::Resp;
-use crate::pubsub::Message;
 use crate::raft::cluster::ClusterId;
 use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
 use crate::raft::node::{LogPosition, MAX_ENTRY_BYTES, Node, NodeError, ProposeError, StateMachine};
 use crate::raft::outbox::Outbound;
 use items::{gate, has_steps_to_wait, opens_plan, plan_item};
-
-/// A turn's time: when it began.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Now {
-    pub monotonic_ms: u64,
-    pub unix_ms: i64,
-}
 
 /// A node's own randomness.
 #[derive(Clone, Copy, Debug)]

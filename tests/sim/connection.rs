@@ -10,6 +10,7 @@ use std::sync::Arc;
 use perdura::admin::client::{Client, ClientInfo};
 use perdura::admin::shared::Shared;
 use perdura::config::value::OnDoubt;
+use perdura::env::Now;
 use perdura::net::hold::{Hold, Next};
 use perdura::net::relay::{FAREWELL_MS, Heard, Relay};
 use perdura::net::upstream::UpstreamError;
@@ -17,7 +18,6 @@ use perdura::propose::reply::{ConnectionId, Span};
 use perdura::protocol::reply::Reply;
 use perdura::protocol::request::{Parse, RequestLimits, RequestParser};
 use perdura::session::{ExecEnd, Forward, Line, Session, Verdict};
-use perdura::shard::turn::Now;
 
 use crate::coverage::Seen;
 use crate::network::{End, Packet};

@@ -9,6 +9,7 @@ use perdura::apply::Applier;
 use perdura::checkpoint::memory::MemoryShelf;
 use perdura::config::Config;
 use perdura::config::settings::{Flags, Settings};
+use perdura::env::Now;
 use perdura::env::{Clock, ManualClock};
 use perdura::keyspace::Keyspace;
 use perdura::keyspace::types::limits::TypeLimits;
@@ -27,7 +28,7 @@ use perdura::raft::timing::RaftTiming;
 use perdura::session::table;
 use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
-use perdura::shard::turn::{Now, Seeds, Shard, ShardError};
+use perdura::shard::turn::{Seeds, Shard, ShardError};
 use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Sources, Wal, WalError};
 use raft::eraftpb::{Message, MessageType};
 

@@ -5,9 +5,9 @@
 use super::{ANYTIME, OPERATORS};
 use crate::admin::LocalContext;
 use crate::admin::table::ProcessCommand;
-use crate::command::glob::{Case, Glob};
 use crate::command::spec::Flags;
 use crate::command::{Args, CommandError, CommandResult};
+use crate::glob::{Case, Glob};
 use crate::protocol::reply::Reply;
 
 pub(super) const CONFIG: ProcessCommand = ProcessCommand::container(

@@ -9,8 +9,9 @@ use std::process::Command as Process;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::cli::arguments;
+use crate::cli::configuration;
+use crate::config::ConfigError;
 use crate::config::settings::{Flags, Settings, named, variable_name};
-use crate::config::{Config, ConfigError};
 
 /// From a client port to the peer port of the same node.
 const PEER_PORT_OFFSET: u16 = 1000;
@@ -140,7 +141,7 @@ impl NodePlan {
         for (name, text) in self.planned() {
             flags.insert(name, vec![text]);
         }
-        Config::build(&Settings::resolve(&flags, environment())?).map(drop)
+        configuration::build(&Settings::resolve(&flags, environment())?).map(drop)
     }
 
     /// The process of this node, not yet started.

@@ -7,8 +7,8 @@
 
 use super::{Cost, CostContext, CostKind, MATCHED_BYTES_PER_STEP, MAX_STEPS, Size, of_bytes, too_many_steps};
 use crate::command::args::{index_range, integer, is};
-use crate::command::glob::matches_all;
 use crate::command::{Args, Command, CommandError, ReadContext, sample};
+use crate::glob::matches_all;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::slot::{RANGES, SLOTS};
 use crate::keyspace::types::hash::Hash;

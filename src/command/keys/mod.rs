@@ -18,7 +18,7 @@ use super::spec::{Categories, Flags, KeyFlags, key, keys};
 use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
 pub use cluster_id::CLUSTER_ID;
-pub use hash_seed::{HASH_SEED, brings_seed, for_readers};
+pub use hash_seed::HASH_SEED;
 pub use object::encoding_name;
 pub use staged::{PART, STAGED, Staging};
 

@@ -3,9 +3,9 @@
 //! - A cursor is a slot (its low 14 bits) and a position in that slot's table (the bits above); 0 is the start and the end.
 //! - A key that is there from the first step of a scan to the last is seen at least once, for that holds in every slot.
 
-use crate::command::glob::{self, Case, Glob};
 use crate::command::scan::{Page, ScanOptions, Scanned, cursor};
 use crate::command::{Args, CommandResult, ReadContext};
+use crate::glob::{self, Case, Glob};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::range::LockRange;
 use crate::keyspace::slot::{RANGES, SLOTS, SLOTS_PER_RANGE, Slot};

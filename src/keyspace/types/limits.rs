@@ -2,6 +2,7 @@
 //!
 //! Apply depends on these, so they must be the same on every node and in every replay: they are no runtime settings.
 
+use crate::config::encodings;
 use crate::keyspace::hash_seed::HashSeed;
 
 /// Redis' names and defaults (`hash-max-listpack-entries` and so on).
@@ -23,14 +24,14 @@ pub struct TypeLimits {
 impl Default for TypeLimits {
     fn default() -> Self {
         TypeLimits {
-            hash_max_listpack_entries: 128,
-            hash_max_listpack_value_bytes: 64,
-            set_max_intset_entries: 512,
-            set_max_listpack_entries: 128,
-            set_max_listpack_value_bytes: 64,
-            zset_max_listpack_entries: 128,
-            zset_max_listpack_value_bytes: 64,
-            list_max_listpack_bytes: 8192,
+            hash_max_listpack_entries: encodings::HASH_MAX_LISTPACK_ENTRIES,
+            hash_max_listpack_value_bytes: encodings::HASH_MAX_LISTPACK_VALUE_BYTES,
+            set_max_intset_entries: encodings::SET_MAX_INTSET_ENTRIES,
+            set_max_listpack_entries: encodings::SET_MAX_LISTPACK_ENTRIES,
+            set_max_listpack_value_bytes: encodings::SET_MAX_LISTPACK_VALUE_BYTES,
+            zset_max_listpack_entries: encodings::ZSET_MAX_LISTPACK_ENTRIES,
+            zset_max_listpack_value_bytes: encodings::ZSET_MAX_LISTPACK_VALUE_BYTES,
+            list_max_listpack_bytes: encodings::LIST_MAX_LISTPACK_BYTES,
             hash_seed: HashSeed::NONE,
         }
     }

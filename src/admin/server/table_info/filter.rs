@@ -4,9 +4,9 @@ use super::told;
 use crate::admin::LocalContext;
 use crate::admin::table::TableRow;
 use crate::command::args::is;
-use crate::command::glob::{Case, Glob};
 use crate::command::spec::Categories;
 use crate::command::{Args, CommandError, CommandResult};
+use crate::glob::{Case, Glob};
 use crate::protocol::reply::Reply;
 
 /// Commands and their subcommands that fit, if a filter is given; commands alone without one.

@@ -4,10 +4,17 @@
 //! message = kind:u8 length:u32le channel payload        ; kind 0: a channel, 1: a shard channel; length is the channel's
 //! ```
 
-use super::Kind;
-
 const CHANNEL: u8 = 0;
 const SHARD_CHANNEL: u8 = 1;
+
+/// What names are subscribed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Channel,
+    Pattern,
+    /// SSUBSCRIBE's channels, a name space of their own.
+    Shard,
+}
 
 /// Something published in a channel or a shard channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
