@@ -1,6 +1,7 @@
 //! Perdura: a durable, Redis-compatible, in-memory database.
 //!
-//! Modules stand in flow order; imports never point back upstream. `docs/architecture.md` is the map.
+//! A room (a folder, or a file beside the folders) imports from lower floors only, and from its own floor without a circle:
+//! `tests/floors.rs` has the floors and holds that. `docs/architecture.md` is the map.
 
 pub mod admin;
 pub mod apply;

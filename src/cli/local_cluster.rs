@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{MISTAKE, complain};
-use plan::{NodePlan, Plan};
+use plan::{ClusterPlan, NodePlan};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -46,7 +46,7 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> ExitCode {
-    let plan = match Plan::read(matches) {
+    let plan = match ClusterPlan::read(matches) {
         Ok(plan) => plan,
         Err(mistake) => {
             complain(mistake);
@@ -64,7 +64,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 }
 
 /// Runs the nodes until they are told to end. Whether all ended well.
-fn run_plan(plan: Plan) -> io::Result<bool> {
+fn run_plan(plan: ClusterPlan) -> io::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
@@ -102,7 +102,7 @@ impl Signals {
 }
 
 /// Starts every node, or none.
-fn start_all(plan: Plan) -> io::Result<Vec<Node>> {
+fn start_all(plan: ClusterPlan) -> io::Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for plan in plan.nodes {
         match start(plan) {

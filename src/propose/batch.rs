@@ -21,7 +21,7 @@ const KEPT_BYTES: usize = 256 << 10;
 const KEPT_ITEMS: usize = 4096;
 
 #[derive(Debug)]
-pub struct Item {
+pub struct BatchItem {
     pub connection: ConnectionId,
     pub resp: Resp,
     pub work: Work,
@@ -86,7 +86,7 @@ impl Step {
 #[derive(Debug, Default)]
 pub struct Batch {
     pub bytes: Vec<u8>,
-    pub items: Vec<Item>,
+    pub items: Vec<BatchItem>,
 }
 
 impl Batch {
@@ -114,7 +114,7 @@ impl Batch {
     }
 
     pub fn push(&mut self, connection: ConnectionId, resp: Resp, work: Work) {
-        self.items.push(Item { connection, resp, work });
+        self.items.push(BatchItem { connection, resp, work });
     }
 
     pub fn clear(&mut self) {

@@ -81,7 +81,7 @@ pub struct Voice {
 
 /// Why a node was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum HelloRefusal {
     #[error("it speaks another version of the peer protocol")]
     Version,
     #[error("it belongs to another cluster")]
@@ -112,9 +112,9 @@ pub enum HelloError {
     #[error("its greeting can't be read")]
     Malformed,
     #[error("this node refused it: {reason}")]
-    Refused { refusal: Refusal, reason: String },
+    Refused { refusal: HelloRefusal, reason: String },
     #[error("it refused this node: {reason}")]
-    RefusedByPeer { refusal: Refusal, reason: String },
+    RefusedByPeer { refusal: HelloRefusal, reason: String },
 }
 
 impl HelloError {
@@ -123,7 +123,10 @@ impl HelloError {
         match self {
             HelloError::Refused { refusal, .. } | HelloError::RefusedByPeer { refusal, .. } => matches!(
                 refusal,
-                Refusal::OtherCluster | Refusal::OtherGroup | Refusal::Replaced | Refusal::Elsewhere
+                HelloRefusal::OtherCluster
+                    | HelloRefusal::OtherGroup
+                    | HelloRefusal::Replaced
+                    | HelloRefusal::Elsewhere
             ),
             _ => false,
         }
@@ -197,7 +200,7 @@ impl Greeter {
             return Err(HelloError::RefusedByPeer { refusal, reason });
         }
         let refusal = match self.stranger(&answer) {
-            None if answer.node_id != expected_node => Some(Refusal::WrongAddress),
+            None if answer.node_id != expected_node => Some(HelloRefusal::WrongAddress),
             refusal => refusal,
         };
         if let Some(refusal) = refusal {
@@ -218,14 +221,14 @@ impl Greeter {
         let (_, hello) = match read_hello(stream).await {
             Ok(read) => read,
             Err(error @ HelloError::Version { .. }) => {
-                let answer = self.hello(ConnectionKind::Raft, 0).encode(Some(Refusal::Version));
+                let answer = self.hello(ConnectionKind::Raft, 0).encode(Some(HelloRefusal::Version));
                 stream.write_all(&answer).await?;
                 return Err(error);
             }
             Err(error) => return Err(error),
         };
         let verdict = match self.judge(&hello) {
-            None if self.is_elsewhere(&hello).await => Some(Refusal::Elsewhere),
+            None if self.is_elsewhere(&hello).await => Some(HelloRefusal::Elsewhere),
             verdict => verdict,
         };
         let answer = self.hello(hello.kind, hello.node_id);
@@ -242,31 +245,31 @@ impl Greeter {
         }
     }
 
-    fn judge(&self, hello: &Hello) -> Option<Refusal> {
+    fn judge(&self, hello: &Hello) -> Option<HelloRefusal> {
         let own = &self.identity;
         if let Some(refusal) = self.stranger(hello) {
             return Some(refusal);
         }
         if hello.node_id == own.node_id {
-            return Some(Refusal::SameNode);
+            return Some(HelloRefusal::SameNode);
         }
         if !own.members.contains(&hello.node_id) {
-            return Some(Refusal::UnknownNode);
+            return Some(HelloRefusal::UnknownNode);
         }
         if self.known.lock().replaced.contains(&(hello.node_id, hello.voice.log)) {
-            return Some(Refusal::Replaced);
+            return Some(HelloRefusal::Replaced);
         }
-        (hello.expected_node != own.node_id).then_some(Refusal::WrongAddress)
+        (hello.expected_node != own.node_id).then_some(HelloRefusal::WrongAddress)
     }
 
     /// Whether a node belongs to another cluster. Where both know theirs, nothing else counts.
-    fn stranger(&self, hello: &Hello) -> Option<Refusal> {
+    fn stranger(&self, hello: &Hello) -> Option<HelloRefusal> {
         let own = self.cluster();
         if !own.may_be(&hello.cluster) {
-            return Some(Refusal::OtherCluster);
+            return Some(HelloRefusal::OtherCluster);
         }
         let is_known = own.id == hello.cluster.id && !own.id.is_none();
-        (!is_known && hello.key != self.identity.key).then_some(Refusal::OtherGroup)
+        (!is_known && hello.key != self.identity.key).then_some(HelloRefusal::OtherGroup)
     }
 
     /// Whether another process than the one that dials is reached at its node's address.
@@ -306,34 +309,34 @@ impl Greeter {
     }
 
     /// What an operator is told of a refusal: by this node, or by the other one.
-    fn reason(&self, refusal: Refusal, own: &Hello, other: &Hello, is_refused: bool) -> String {
+    fn reason(&self, refusal: HelloRefusal, own: &Hello, other: &Hello, is_refused: bool) -> String {
         let (ours, theirs) = (own.cluster, other.cluster);
         match refusal {
-            Refusal::OtherCluster if ours.is_other_moment_of(&theirs) => format!(
+            HelloRefusal::OtherCluster if ours.is_other_moment_of(&theirs) => format!(
                 "it was restored to entry {} of term {}, this node to entry {} of term {}: restore all members of a group with the same \
                  --to-index",
                 theirs.origin.index, theirs.origin.term, ours.origin.index, ours.origin.term
             ),
-            Refusal::OtherCluster => format!(
+            HelloRefusal::OtherCluster => format!(
                 "it belongs to cluster {}, this node to cluster {}: one of them is a stranger at this address; stop it, or empty its folder \
                  if it is to join",
                 theirs.id, ours.id
             ),
-            Refusal::Replaced if is_refused => format!(
+            HelloRefusal::Replaced if is_refused => format!(
                 "another log of node {} has taken the place of this node's log {:#018x}: stop this node, or start it with an empty folder",
                 own.node_id, own.voice.log
             ),
-            Refusal::Replaced => format!(
+            HelloRefusal::Replaced => format!(
                 "another log of node {} has taken the place of its log {:#018x}: it runs on a folder that was replaced; stop it, or \
                  start it with an empty folder",
                 other.node_id, other.voice.log
             ),
-            Refusal::Elsewhere if is_refused => format!(
+            HelloRefusal::Elsewhere if is_refused => format!(
                 "it reaches another process as node {} at the address in its --initial-cluster: this node runs on a copy of that folder, or \
                  has moved; stop this node, or give all members its new address",
                 own.node_id
             ),
-            Refusal::Elsewhere => format!(
+            HelloRefusal::Elsewhere => format!(
                 "node {} is reached at {}, and is another process: the one that dials runs on a copy of its folder, or on one that was \
                  replaced; stop it",
                 other.node_id,
@@ -345,14 +348,14 @@ impl Greeter {
 }
 
 impl Hello {
-    fn encode(&self, verdict: Option<Refusal>) -> Vec<u8> {
+    fn encode(&self, verdict: Option<HelloRefusal>) -> Vec<u8> {
         let address = self.client_address.as_bytes();
         let address = &address[..address.len().min(MAX_ADDRESS_BYTES)];
         let body_bytes = (FIXED_BODY_BYTES + address.len()) as u16;
         let mut bytes = MAGIC.to_vec();
         bytes.extend(PROTOCOL_VERSION.to_le_bytes());
         bytes.extend(body_bytes.to_le_bytes());
-        bytes.push(verdict.map_or(0, Refusal::code));
+        bytes.push(verdict.map_or(0, HelloRefusal::code));
         bytes.push(self.kind.code());
         let Cluster { id, origin } = self.cluster;
         let Voice { log, process } = self.voice;
@@ -365,11 +368,11 @@ impl Hello {
         bytes
     }
 
-    fn decode(body: &[u8]) -> Option<(Option<Refusal>, Hello)> {
+    fn decode(body: &[u8]) -> Option<(Option<HelloRefusal>, Hello)> {
         let (fixed, address) = body.split_at_checked(FIXED_BODY_BYTES)?;
         let verdict = match fixed[0] {
             0 => None,
-            code => Some(Refusal::from_code(code)?),
+            code => Some(HelloRefusal::from_code(code)?),
         };
         let number = |place: usize| {
             let bytes = fixed.get(2 + place * 8..)?.first_chunk::<8>()?;
@@ -389,7 +392,7 @@ impl Hello {
     }
 }
 
-async fn read_hello<S>(stream: &mut S) -> Result<(Option<Refusal>, Hello), HelloError>
+async fn read_hello<S>(stream: &mut S) -> Result<(Option<HelloRefusal>, Hello), HelloError>
 where
     S: AsyncReadExt + Unpin,
 {
@@ -427,33 +430,33 @@ impl ConnectionKind {
     }
 }
 
-impl Refusal {
-    const ALL: [Refusal; 8] = [
-        Refusal::Version,
-        Refusal::OtherCluster,
-        Refusal::UnknownNode,
-        Refusal::SameNode,
-        Refusal::WrongAddress,
-        Refusal::OtherGroup,
-        Refusal::Replaced,
-        Refusal::Elsewhere,
+impl HelloRefusal {
+    const ALL: [HelloRefusal; 8] = [
+        HelloRefusal::Version,
+        HelloRefusal::OtherCluster,
+        HelloRefusal::UnknownNode,
+        HelloRefusal::SameNode,
+        HelloRefusal::WrongAddress,
+        HelloRefusal::OtherGroup,
+        HelloRefusal::Replaced,
+        HelloRefusal::Elsewhere,
     ];
 
     fn code(self) -> u8 {
         match self {
-            Refusal::Version => 1,
-            Refusal::OtherCluster => 2,
-            Refusal::UnknownNode => 3,
-            Refusal::SameNode => 4,
-            Refusal::WrongAddress => 5,
-            Refusal::OtherGroup => 6,
-            Refusal::Replaced => 7,
-            Refusal::Elsewhere => 8,
+            HelloRefusal::Version => 1,
+            HelloRefusal::OtherCluster => 2,
+            HelloRefusal::UnknownNode => 3,
+            HelloRefusal::SameNode => 4,
+            HelloRefusal::WrongAddress => 5,
+            HelloRefusal::OtherGroup => 6,
+            HelloRefusal::Replaced => 7,
+            HelloRefusal::Elsewhere => 8,
         }
     }
 
-    fn from_code(code: u8) -> Option<Refusal> {
-        Refusal::ALL.into_iter().find(|r| r.code() == code)
+    fn from_code(code: u8) -> Option<HelloRefusal> {
+        HelloRefusal::ALL.into_iter().find(|r| r.code() == code)
     }
 }
 

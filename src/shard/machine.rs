@@ -5,6 +5,8 @@
 //! - Replies gather per worker and leave once per turn. They are bounded by the output limit of clients: a write takes effect
 //!   whether or not there is room for its reply.
 
+mod waiting;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,20 +15,16 @@ use perdura_wal::CommitStats;
 use super::gauge::LogGauge;
 use super::held::Answers;
 use super::marks::{Fate, Mark, Marked};
-use super::plan::{Act, Addressee, Next, Plan, Planned, Waiting};
+use super::plan::{Act, Addressee, Next, Plan, Planned};
 use super::port::ShardHandle;
 use super::slow_log::WriteTimes;
-use super::waiters::{ReadyList, WaitKey, Waiter, WaiterId, Waiters};
+use super::waiters::{ReadyList, Waiters};
 use super::watches::Watches;
 use crate::apply::bulk::{self, MarkMet};
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::{Garbage, Stamp};
 use crate::command::stopwatch::{SlowRun, Stopwatch};
-use crate::command::{Blocking, Command, ReadContext};
 use crate::env::Clock;
-use crate::keyspace::entry::Entry;
-use crate::keyspace::value::{ValueRef, ValueType};
-use crate::keyspace::view::LockSet;
 use crate::metrics::Metrics;
 use crate::planted::{self, Bug};
 use crate::propose::batch::{Step, Work};
@@ -38,6 +36,7 @@ use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::StateMachine;
 use crate::raft::status::{Leadership, Role};
 use crate::raft::storage::Committed;
+use waiting::is_alive;
 
 /// Errors that a write is answered with when the log does not take it. The texts say what became of it.
 pub const DID_NOT_HAPPEN: &str = "TRYAGAIN this node is not the primary any more; the command did not happen";
@@ -47,9 +46,6 @@ pub const IN_DOUBT: &str =
 pub const UNBLOCKED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 pub const UNBLOCKED_BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
-
-/// Capacity that is kept for the replies of clients that waited.
-const MAX_SCRATCH_BYTES: usize = 1 << 20;
 
 /// A plan whose entry was proposed.
 struct InFlight {
@@ -381,137 +377,6 @@ impl Machine {
         self.slow.extend(slow.map(|run| (to, run)));
     }
 
-    fn run_blocking(
-        &mut self,
-        run: &mut EntryRun<'_>,
-        to: Addressee,
-        waiting: Waiting,
-    ) -> Result<(), ApplyError> {
-        let (replies, most) = (&mut self.replies[to.worker], self.handle.reply_limit());
-        let run = |reply: &mut Reply<'_>| self.applier.run_single(run, reply);
-        let (ran, answers) = replies.answer_if_written(to.connection, to.resp, most, run);
-        ran?;
-        if !answers {
-            self.wait(to, waiting)?;
-        }
-        Ok(())
-    }
-
-    /// Lets a client wait whose keys were not ready when its plan was made; if one is by now, its turn comes at once.
-    fn probe(&mut self, stamp: Stamp, to: Addressee, waiting: Waiting) -> Result<(), ApplyError> {
-        let ready = self.is_ready(&waiting.encoded, waiting.command, stamp)?;
-        let id = self.wait(to, waiting)?;
-        if ready {
-            self.ready.add_waiter(id);
-        }
-        Ok(())
-    }
-
-    /// Runs a waiter's command. A key of another type than it waits for leaves it waiting; anything else that is wrong
-    /// (the destination of a move) is answered.
-    fn serve(
-        &mut self,
-        run: &mut EntryRun<'_>,
-        id: WaiterId,
-        by_key: Option<usize>,
-    ) -> Result<(), ApplyError> {
-        let Some(waiter) = self.waiters.get(id) else {
-            // Its client is gone; the log has its command all the same.
-            return self.applier.run_single(run, &mut Reply::sink(&mut Vec::new(), Default::default()));
-        };
-        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
-        let is_its_turn = by_key.is_none_or(|nth| {
-            self.ready_elements(&waiter.keys[nth], run.stamp())
-                .is_some_and(|(value_type, _)| value_type == waiter.blocking.waits_for)
-        });
-        self.scratch.clear();
-        let mut reply = Reply::bounded(&mut self.scratch, to.resp, self.handle.reply_limit());
-        self.applier.run_single(run, &mut reply)?;
-        let is_cut = reply.is_over();
-        self.note_slow(to);
-        if !is_its_turn || self.scratch.is_empty() && !is_cut {
-            return Ok(());
-        }
-        if self.scratch.starts_with(b"-") {
-            // It took nothing: who waits behind it may.
-            waiter_keys(self.waiters.get(id)).for_each(|key| self.ready.add_key(key.clone()));
-        }
-        self.waiters.remove(id);
-        let encoded = std::mem::take(&mut self.scratch);
-        self.answer_with(to, |reply| if is_cut { reply.give_up() } else { reply.raw(&encoded) });
-        self.scratch = encoded;
-        self.scratch.shrink_to(MAX_SCRATCH_BYTES);
-        Ok(())
-    }
-
-    /// The connection is gone, or watches nothing any more.
-    pub fn forget(&mut self, to: Addressee) {
-        self.waiters.remove_of_connection(to.worker, to.connection);
-        self.watches.finish((to.worker, to.connection), |_| true);
-    }
-
-    /// Lets a connection's waiter go without serving it.
-    pub fn unblock(&mut self, to: Addressee, with_error: bool) {
-        let Some(waiter) = self.waiters.remove_of_connection(to.worker, to.connection) else { return };
-        self.end_waiter(waiter, |reply| {
-            if with_error {
-                reply.error(UNBLOCKED_BY_CLIENT);
-            } else {
-                Blocking::write_nothing(reply);
-            }
-        });
-    }
-
-    fn wait(&mut self, to: Addressee, waiting: Waiting) -> Result<WaiterId, ApplyError> {
-        let Waiting { command, encoded, deadline_ms } = waiting;
-        let (keys, feeds) = {
-            let mut args = EntryArgs::new();
-            let db = EntryReader::read_single(&encoded, &mut args)?;
-            let key = |place: usize| (db, args[place].to_vec());
-            let keys: Vec<WaitKey> = command.awaited_places(&args).map(key).collect();
-            let feeds = command.key_places(&args).skip(keys.len()).map(key).collect();
-            (keys, feeds)
-        };
-        let blocking = command.blocking.ok_or(ApplyError::PlanMismatch)?;
-        let Addressee { worker, connection, resp } = to;
-        let waiter =
-            Waiter { worker, connection, resp, command, blocking, encoded, deadline_ms, keys, feeds };
-        // From here on changes are recorded: the waiter may be served by this very entry's next command.
-        self.applier.effects.record_touched = true;
-        Ok(self.waiters.add(waiter))
-    }
-
-    fn watch(&mut self, stamp: Stamp, to: Addressee, db: usize, keys: &[Box<[u8]>]) {
-        for key in keys {
-            let alive = is_alive(&self.applier, db, key, stamp);
-            self.watches.add((to.worker, to.connection), (db, key.to_vec()), alive);
-        }
-        self.applier.effects.record_touched = true;
-        self.answer_with(to, |reply| reply.ok());
-    }
-
-    /// Whether one of the keys that a blocking command waits for holds anything.
-    pub fn is_ready(&self, encoded: &[u8], command: &Command, stamp: Stamp) -> Result<bool, ApplyError> {
-        let mut args = EntryArgs::new();
-        let db = EntryReader::read_single(encoded, &mut args)?;
-        Ok(command.awaited_places(&args).any(|place| is_alive(&self.applier, db, args[place], stamp)))
-    }
-
-    /// The type of what a key holds, and how many elements.
-    pub fn ready_elements(&self, (db, key): &WaitKey, stamp: Stamp) -> Option<(ValueType, usize)> {
-        let view = self.applier.keyspace().read(LockSet::of_key(key));
-        let value = ReadContext::new(&view, *db, stamp.now_ms, 0).entry(key).map(Entry::value)?;
-        Some((value.value_type(), if let ValueRef::Object(object) = value { object.len() } else { 1 }))
-    }
-
-    /// Ends a connection's watches; true if an EXEC under them must not run.
-    pub fn finish_watch(&mut self, to: Addressee, stamp: Stamp) -> bool {
-        let applier = &self.applier;
-        let changed =
-            self.watches.finish((to.worker, to.connection), |(db, key)| is_alive(applier, *db, key, stamp));
-        changed && !planted::is(Bug::IgnoreWatches)
-    }
-
     /// Tells watchers and waiters what the last command changed, and passes on the rest.
     fn settle_effects(&mut self) {
         for db in std::mem::take(&mut self.applier.effects.touched_databases) {
@@ -561,32 +426,6 @@ impl Machine {
         self.replies[to.worker].answer_or_close(to.connection, to.resp, most, |reply| reply.error(error));
     }
 
-    fn end_overtaken_waiter(&mut self, waiter: Waiter, error: &str) {
-        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
-        self.gauge.ended_waiting(waiter.command);
-        self.answer_overtaken(to, error);
-    }
-
-    /// Answers a waiter without serving it.
-    pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&mut Reply<'_>)) {
-        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
-        self.gauge.ended_waiting(waiter.command);
-        self.answer_with(to, write);
-    }
-
-    /// Not while a plan is in flight, which may be about to serve them; nor, if the next entry `may_serve`, a waiter that is
-    /// ready: an element that came in time is there for it.
-    pub fn end_timed_out_waiters(&mut self, may_serve: bool) {
-        if self.has_in_flight() {
-            return;
-        }
-        let ready = &self.ready;
-        let is_spared = |id, keys: &[WaitKey]| may_serve && ready.may_serve(id, keys);
-        for waiter in self.waiters.take_timed_out(self.now_ms, is_spared) {
-            self.end_waiter(waiter, Blocking::write_nothing);
-        }
-    }
-
     /// Leadership is over: whoever waits for anything is told so.
     pub fn end_leadership(&mut self) {
         if let Some(answers) = self.held.take() {
@@ -634,15 +473,6 @@ impl Machine {
         }
         self.gauge.answered_error(error);
         plan.push(next.to, Act::Literal(format!("-{error}\r\n").into_bytes()));
-    }
-
-    /// A waiter is not served now; its turn comes again.
-    fn stay_ready(&mut self, id: WaiterId, by_key: Option<usize>) {
-        let key = by_key.and_then(|nth| self.waiters.get(id)?.keys.get(nth));
-        match key.cloned() {
-            Some(key) => self.ready.add_key(key),
-            None => self.ready.add_waiter(id),
-        }
     }
 
     /// Answers everybody in a plan that will not be run; `writes` is what became of its logged commands.
@@ -714,13 +544,4 @@ impl StateMachine for Machine {
     fn sync_ended(&mut self, stats: &CommitStats) {
         *self.synced_ms.get_or_insert_default() += self.gauge.sync_ended(stats);
     }
-}
-
-fn is_alive(applier: &Applier, db: usize, key: &[u8], stamp: Stamp) -> bool {
-    let view = applier.keyspace().read(LockSet::of_key(key));
-    ReadContext::new(&view, db, stamp.now_ms, 0).exists(key)
-}
-
-fn waiter_keys(waiter: Option<&Waiter>) -> impl Iterator<Item = &WaitKey> {
-    waiter.into_iter().flat_map(|waiter| &waiter.keys)
 }

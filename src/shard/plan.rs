@@ -11,7 +11,7 @@ use super::watches::Watcher;
 use crate::command::Command;
 use crate::command::context::Stamp;
 use crate::command::cost::Forecast;
-use crate::propose::batch::{Batch, Item, Step, Work};
+use crate::propose::batch::{Batch, BatchItem, Step, Work};
 use crate::propose::entry::{EntryError, HEADER_BYTES};
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
@@ -251,7 +251,7 @@ struct Gathered {
     worker: usize,
     bytes: Vec<u8>,
     next_byte: usize,
-    items: std::vec::IntoIter<Item>,
+    items: std::vec::IntoIter<BatchItem>,
 }
 
 impl Gathered {
@@ -284,7 +284,7 @@ pub struct Next<'a> {
 /// The same before it is taken.
 pub struct Peeked<'a> {
     pub worker: usize,
-    pub item: &'a Item,
+    pub item: &'a BatchItem,
     pub encoded: &'a [u8],
 }
 
@@ -339,7 +339,7 @@ impl Backlog {
     pub fn take_owned(&mut self) -> Option<(Addressee, Work, Vec<u8>)> {
         self.peek()?;
         let gathered = self.batches.front_mut()?;
-        let Item { connection, resp, work } = gathered.items.next()?;
+        let BatchItem { connection, resp, work } = gathered.items.next()?;
         self.internal -= usize::from(matches!(work, Work::Internal { .. }));
         let bytes = gathered.take_bytes(encoded_bytes(&work));
         Some((Addressee { worker: gathered.worker, connection, resp }, work, bytes))
@@ -348,7 +348,7 @@ impl Backlog {
     pub fn take(&mut self) -> Option<Next<'_>> {
         self.peek()?;
         let gathered = self.batches.front_mut()?;
-        let Item { connection, resp, work } = gathered.items.next()?;
+        let BatchItem { connection, resp, work } = gathered.items.next()?;
         let start = gathered.next_byte;
         gathered.next_byte += encoded_bytes(&work);
         self.internal -= usize::from(matches!(work, Work::Internal { .. }));

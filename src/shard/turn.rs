@@ -20,8 +20,8 @@ use perdura_wal::Disk;
 use thiserror::Error;
 
 use super::admission::{Admission, Budget};
-use super::deaths::{self, FREE_EXPIRED};
-use super::expiry::{Dead, ExpiryWalk, Found};
+use super::deaths::{self};
+use super::expiry::ExpiryWalk;
 use super::long_items::LongItems;
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::marks::Marked;
@@ -31,10 +31,10 @@ use super::serving;
 use super::slow_log::GivingWay;
 use super::succession::Succession;
 use crate::apply::ApplyError;
+use crate::command::Staging;
 use crate::command::context::{Garbage, Stamp};
 use crate::command::random::Random;
 use crate::command::stopwatch::SlowRun;
-use crate::command::{CLUSTER_ID, HASH_SEED, Staging};
 use crate::env::Now;
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
@@ -44,7 +44,6 @@ use crate::planted::{self, Bug};
 use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
 use crate::protocol::message::Message;
-use crate::protocol::reply::Resp;
 use crate::raft::cluster::ClusterId;
 use crate::raft::inbox::PeerEvent;
 use crate::raft::lease::{ReadRound, RoundState};
@@ -79,8 +78,6 @@ pub enum ShardError {
     Apply(#[from] ApplyError),
 }
 
-/// How often dead keys are looked for.
-const EXPIRY_PERIOD_MS: u64 = 25;
 /// How long a node that found no space for an entry waits before it tries one of its own again.
 const SPACE_RETRY_MS: u64 = 50;
 
@@ -619,60 +616,6 @@ impl<D: Disk> Shard<D> {
         Ok(plan)
     }
 
-    /// Where no entry has brought a seed of hash tables yet, this node's first does, before anything else.
-    fn plan_hash_seed(&mut self, plan: &mut Plan, now: Now) {
-        if self.machine.applier.hash_seed().is_none() && self.may_free(now) {
-            let mut encoded = Vec::new();
-            entry::write_single(&mut encoded, 0, &[HASH_SEED, &self.hash_seed.to_bytes()]);
-            plan.begin_with(&encoded);
-        }
-    }
-
-    /// Where the log belongs to no cluster yet, this node's first entry brings the id.
-    fn plan_cluster_id(&mut self, plan: &mut Plan, now: Now) {
-        if self.machine.applier.cluster_id() == 0 && self.may_free(now) {
-            let mut encoded = Vec::new();
-            entry::write_single(&mut encoded, 0, &[CLUSTER_ID, &self.cluster_id.0.to_le_bytes()]);
-            plan.begin_with(&encoded);
-        }
-    }
-
-    /// Whether that entry is due before anything is written: a group that has its id is no stranger's prey. A node alone meets none.
-    fn names_cluster_at_once(&self, now: Now) -> bool {
-        let is_group = self.node.storage().identity().members.len() > 1;
-        is_group && self.machine.applier.cluster_id() == 0 && self.may_free(now)
-    }
-
-    /// Whether this node may propose of its own accord that the dead be freed: not while writes are paused, nor without space.
-    fn may_free(&self, now: Now) -> bool {
-        self.space_retry_ms.is_none() && self.handle.pause.at(now.monotonic_ms) == Paused::Nothing
-    }
-
-    /// Proposes that dead keys be freed, some at a time.
-    fn free_expired(&mut self, now: Now) {
-        if now.monotonic_ms < self.next_expiry_ms {
-            return;
-        }
-        // What was found before would be found again.
-        if !self.may_free(now) || self.backlog.has_internal() {
-            self.next_expiry_ms = now.monotonic_ms + EXPIRY_PERIOD_MS;
-            return;
-        }
-        let Found { dead, more, .. } = self.expiry.step(&mut self.machine.applier, now.unix_ms);
-        self.next_expiry_ms = now.monotonic_ms + if more { 1 } else { EXPIRY_PERIOD_MS };
-        if dead.is_empty() {
-            return;
-        }
-        let mut batch = Batch::default();
-        for Dead { db, keys } in dead {
-            let args: Vec<&[u8]> =
-                std::iter::once(FREE_EXPIRED).chain(keys.iter().map(Vec::as_slice)).collect();
-            let bytes = batch.encode_single(db, &args);
-            batch.push(Addressee::NOBODY.connection, Resp::V2, Work::Internal { bytes });
-        }
-        self.backlog.add(0, batch);
-    }
-
     /// Answers what was gathered while this node is not the primary.
     fn refuse_backlog(&mut self) {
         self.long_items.refuse_all(&mut self.machine, &mut self.backlog);
@@ -701,6 +644,7 @@ impl<D: Disk> Shard<D> {
 }
 
 mod items;
+mod own;
 mod parts;
 #[cfg(test)]
 mod tests;

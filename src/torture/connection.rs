@@ -17,17 +17,17 @@ const MAX_REPLY_BYTES: usize = 64 << 20;
 
 /// A connection that speaks RESP2.
 #[derive(Debug)]
-pub struct Connection {
+pub struct NodeConnection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
-impl Connection {
+impl NodeConnection {
     /// Connects to `address`, host:port.
-    pub async fn open(address: &str) -> io::Result<Connection> {
+    pub async fn open(address: &str) -> io::Result<NodeConnection> {
         let stream = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await??;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, received: Vec::new() })
+        Ok(NodeConnection { stream, received: Vec::new() })
     }
 
     /// Sends commands at once and waits for a reply to each.
@@ -73,5 +73,5 @@ impl Connection {
 
 /// One command over a connection of its own.
 pub async fn ask_once(address: &str, words: &[&str], limit: Duration) -> io::Result<Reply> {
-    Connection::open(address).await?.ask(words, limit).await
+    NodeConnection::open(address).await?.ask(words, limit).await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perdura_proof::Reply;
 
-use super::connection::Connection;
+use super::connection::NodeConnection;
 use super::summary::{CheckLine, Status};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ async fn all(nodes: &[String]) -> Vec<Result<String, String>> {
 }
 
 async fn digest(node: &str) -> Result<String, String> {
-    let mut connection = Connection::open(node).await.map_err(|error| error.to_string())?;
+    let mut connection = NodeConnection::open(node).await.map_err(|error| error.to_string())?;
     // A Redis outside a cluster refuses it, and answers for itself anyway.
     let _ = connection.ask(&["READONLY"], ANSWER_LIMIT).await;
     match connection.ask(&["DEBUG", "DIGEST"], ANSWER_LIMIT).await {

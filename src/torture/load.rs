@@ -21,7 +21,7 @@ use perdura_proof::{Action, Exchange, Kind, Outcome, Progress, ReadsFrom, Record
 use tokio::task::JoinSet;
 
 use super::availability::{Availability, Gap};
-use super::connection::Connection;
+use super::connection::NodeConnection;
 use super::monitor::View;
 use crate::env::Clock;
 use client::Client;
@@ -188,7 +188,7 @@ impl Load {
         let mut last = "nothing was tried".to_owned();
         for attempt in 0..TRIES {
             let node = self.seat(attempt as usize);
-            match Connection::open(&self.nodes[node]).await {
+            match NodeConnection::open(&self.nodes[node]).await {
                 Ok(mut connection) => {
                     let seat = Seat { process: self.plan.clients, node, reads_from: ReadsFrom::Primary };
                     let (outcome, _) = self.perform(&mut connection, seat, action, FINAL_LIMIT).await;
@@ -214,7 +214,7 @@ impl Load {
     /// Performs one action and records it.
     async fn perform(
         &self,
-        connection: &mut Connection,
+        connection: &mut NodeConnection,
         seat: Seat,
         action: &Action,
         limit: Duration,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use perdura_proof::Reply;
 
-use super::connection::Connection;
+use super::connection::NodeConnection;
 
 const POLL: Duration = Duration::from_millis(25);
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
@@ -96,7 +96,7 @@ impl View {
 
     /// Until the connection fails.
     async fn watch_once(&self, node: usize, address: &str) {
-        let Ok(mut connection) = Connection::open(address).await else { return };
+        let Ok(mut connection) = NodeConnection::open(address).await else { return };
         while let Ok(reply) = connection.ask(&["ROLE"], ANSWER_LIMIT).await {
             self.heard(node, parse_role(&reply));
             tokio::time::sleep(POLL).await;

@@ -21,7 +21,7 @@ const PLANNED: [&str; 7] =
     ["node-id", "port", "peer-addr", "announce-addr", "dir", "initial-cluster", "metrics-addr"];
 
 /// All nodes of the cluster.
-pub struct Plan {
+pub struct ClusterPlan {
     pub nodes: Vec<NodePlan>,
 }
 
@@ -96,9 +96,9 @@ pub fn command() -> Command {
         .args(arguments::settings_without(&PLANNED))
 }
 
-impl Plan {
+impl ClusterPlan {
     /// Reads the flags, and checks what each node will be told.
-    pub fn read(matches: &ArgMatches) -> Result<Plan, PlanError> {
+    pub fn read(matches: &ArgMatches) -> Result<ClusterPlan, PlanError> {
         let nodes = matches.get_one::<u16>("nodes").copied().unwrap_or(3);
         let base = matches.get_one::<u16>("base-port").copied().unwrap_or(7001);
         let dir = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_default();
@@ -110,14 +110,14 @@ impl Plan {
         check_metrics(metrics, nodes, base)?;
         let mut flags = arguments::flags_of(matches);
         flags.retain(|name, _| !PLANNED.contains(name));
-        let plan = Plan::of(nodes, base, metrics, &dir, &flags);
+        let plan = ClusterPlan::of(nodes, base, metrics, &dir, &flags);
         for node in &plan.nodes {
             node.check()?;
         }
         Ok(plan)
     }
 
-    fn of(nodes: u16, base: u16, metrics: Option<SocketAddr>, dir: &Path, flags: &Flags) -> Plan {
+    fn of(nodes: u16, base: u16, metrics: Option<SocketAddr>, dir: &Path, flags: &Flags) -> ClusterPlan {
         let members: Vec<String> = (0..nodes)
             .map(|index| format!("{}=127.0.0.1:{}", index + 1, base + PEER_PORT_OFFSET + index))
             .collect();
@@ -130,7 +130,7 @@ impl Plan {
             initial_cluster: members.join(","),
             flags: flags.clone(),
         };
-        Plan { nodes: (0..nodes).map(node).collect() }
+        ClusterPlan { nodes: (0..nodes).map(node).collect() }
     }
 }
 
@@ -222,9 +222,9 @@ fn is_secret(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(words: &[&str]) -> Result<Plan, PlanError> {
+    fn read(words: &[&str]) -> Result<ClusterPlan, PlanError> {
         let words = ["local-cluster"].iter().chain(words);
-        Plan::read(&command().get_matches_from(words))
+        ClusterPlan::read(&command().get_matches_from(words))
     }
 
     #[test]

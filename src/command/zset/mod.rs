@@ -19,7 +19,7 @@ use super::cost::{Algebra, CostKind, reads};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, Family};
-use crate::keyspace::types::zset::Entry;
+use crate::keyspace::types::zset::ScoredMember;
 use crate::keyspace::value::ValueType;
 use crate::protocol::reply::{Reply, Resp};
 use pop::Side;
@@ -243,7 +243,7 @@ fn stored(score: f64) -> f64 {
 
 /// Writes members, or members with scores: pairs in RESP3, in RESP2 one flat array.
 fn write_entries<'a>(
-    entries: impl ExactSizeIterator<Item = Entry<'a>>,
+    entries: impl ExactSizeIterator<Item = ScoredMember<'a>>,
     with_scores: bool,
     reply: &mut Reply<'_>,
 ) {
@@ -259,7 +259,7 @@ fn write_entries<'a>(
 }
 
 /// Writes an array of arrays of member and score.
-fn write_pairs<'a>(entries: impl ExactSizeIterator<Item = Entry<'a>>, reply: &mut Reply<'_>) {
+fn write_pairs<'a>(entries: impl ExactSizeIterator<Item = ScoredMember<'a>>, reply: &mut Reply<'_>) {
     reply.array(entries.len());
     reply.each(entries, |reply, entry| {
         reply.array(2);
@@ -267,7 +267,7 @@ fn write_pairs<'a>(entries: impl ExactSizeIterator<Item = Entry<'a>>, reply: &mu
     });
 }
 
-fn write_entry(entry: Entry<'_>, reply: &mut Reply<'_>) {
+fn write_entry(entry: ScoredMember<'_>, reply: &mut Reply<'_>) {
     reply.bulk(entry.member);
     reply.double(entry.score);
 }

@@ -6,7 +6,7 @@ use super::{MULTI_POPPING, POPPING, write_entries, write_entry, write_pairs};
 use crate::command::args::{count, is};
 use crate::command::multi_pop::MultiPop;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
-use crate::keyspace::types::zset::{Entry, ZSet};
+use crate::keyspace::types::zset::{ScoredMember, ZSet};
 use crate::protocol::reply::Reply;
 
 /// Which elements go first.
@@ -156,7 +156,7 @@ fn take(
 }
 
 fn write_taken<'a>(
-    entries: impl ExactSizeIterator<Item = Entry<'a>>,
+    entries: impl ExactSizeIterator<Item = ScoredMember<'a>>,
     key: &[u8],
     form: Form,
     reply: &mut Reply<'_>,

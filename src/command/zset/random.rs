@@ -4,7 +4,7 @@ use super::{write_entries, write_entry};
 use crate::command::args::{is, signed_count};
 use crate::command::random::Random;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, sample};
-use crate::keyspace::types::zset::{Entry, ZSet};
+use crate::keyspace::types::zset::{ScoredMember, ZSet};
 use crate::protocol::reply::{Reply, Resp};
 
 /// ZRANDMEMBER key [count [WITHSCORES]]: different members for a positive count, picks with repetition for a negative one.
@@ -45,7 +45,7 @@ fn pick_many(
         return Ok(());
     }
     let ranks = sample::distinct(&mut random, count as usize, set.len());
-    let entries: Vec<Entry<'_>> = ranks.into_iter().filter_map(|rank| set.get_by_rank(rank)).collect();
+    let entries: Vec<ScoredMember<'_>> = ranks.into_iter().filter_map(|rank| set.get_by_rank(rank)).collect();
     write_entries(entries.into_iter(), with_scores, reply);
     Ok(())
 }

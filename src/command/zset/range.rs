@@ -8,7 +8,7 @@ use crate::command::args::{index_range, integer, is};
 use crate::command::cost::reads::of_places;
 use crate::command::cost::{Cost, CostContext, CostKind, Size, of_bytes};
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
-use crate::keyspace::types::zset::{Entry, ZSet, ZSetLimits};
+use crate::keyspace::types::zset::{ScoredMember, ZSet, ZSetLimits};
 use crate::keyspace::value::Collection;
 use crate::protocol::reply::Reply;
 
@@ -48,7 +48,7 @@ pub fn zrangestore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Repl
     let limits = ZSetLimits::from(ctx.limits);
     let mut result = ZSet::new();
     if let Some(source) = ctx.collection::<ZSet>(args[2])? {
-        for Entry { member, score } in source.by_rank(query.ranks(source)) {
+        for ScoredMember { member, score } in source.by_rank(query.ranks(source)) {
             result.insert(member, score, &limits);
         }
     }

@@ -200,8 +200,8 @@ impl Hash {
     }
 
     /// All fields with their values, in dense order.
-    pub fn iter(&self) -> Iter<'_> {
-        Iter { hash: self, position: 0, offset: Packed::<false>::FIRST }
+    pub fn iter(&self) -> HashIter<'_> {
+        HashIter { hash: self, position: 0, offset: Packed::<false>::FIRST }
     }
 
     /// The field at `position` in dense order, with its value: O(1) in a table, O(position) in a packed hash.
@@ -348,13 +348,13 @@ impl Hash {
 }
 
 /// Fields with their values, in dense order.
-pub struct Iter<'a> {
+pub struct HashIter<'a> {
     hash: &'a Hash,
     position: usize,
     offset: usize,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for HashIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -379,7 +379,7 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
+impl ExactSizeIterator for HashIter<'_> {}
 
 fn pair_at(packed: &Packed<false>, offset: usize) -> (&[u8], &[u8]) {
     (packed.get(offset), packed.get(packed.next(offset)))

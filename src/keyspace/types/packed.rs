@@ -90,14 +90,17 @@ impl<const TWO_WAY: bool> Packed<TWO_WAY> {
     }
 
     /// All entries in order.
-    pub fn iter(&self) -> Iter<'_, TWO_WAY> {
-        Iter { rest: self.buffer.get(Self::FIRST..self.end()).unwrap_or_default(), remaining: self.len() }
+    pub fn iter(&self) -> PackedIter<'_, TWO_WAY> {
+        PackedIter {
+            rest: self.buffer.get(Self::FIRST..self.end()).unwrap_or_default(),
+            remaining: self.len(),
+        }
     }
 
     /// The entries with these numbers, in order.
-    pub fn slice(&self, range: Range<usize>) -> Iter<'_, TWO_WAY> {
+    pub fn slice(&self, range: Range<usize>) -> PackedIter<'_, TWO_WAY> {
         let bytes = self.offset_of(range.start)..self.offset_of(range.end);
-        Iter { rest: self.buffer.get(bytes).unwrap_or_default(), remaining: range.len() }
+        PackedIter { rest: self.buffer.get(bytes).unwrap_or_default(), remaining: range.len() }
     }
 
     /// Adds an entry before the one at `offset`.
@@ -196,12 +199,12 @@ impl Packed<true> {
 
 /// Entries of a packed sequence; double-ended if the sequence is two-way.
 #[derive(Clone)]
-pub struct Iter<'a, const TWO_WAY: bool> {
+pub struct PackedIter<'a, const TWO_WAY: bool> {
     rest: &'a [u8],
     remaining: usize,
 }
 
-impl<'a, const TWO_WAY: bool> Iterator for Iter<'a, TWO_WAY> {
+impl<'a, const TWO_WAY: bool> Iterator for PackedIter<'a, TWO_WAY> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
@@ -217,7 +220,7 @@ impl<'a, const TWO_WAY: bool> Iterator for Iter<'a, TWO_WAY> {
     }
 }
 
-impl<'a> DoubleEndedIterator for Iter<'a, true> {
+impl<'a> DoubleEndedIterator for PackedIter<'a, true> {
     fn next_back(&mut self) -> Option<&'a [u8]> {
         self.remaining = self.remaining.checked_sub(1)?;
         let (forward, back) = varint::read_reversed(self.rest);
@@ -229,7 +232,7 @@ impl<'a> DoubleEndedIterator for Iter<'a, true> {
     }
 }
 
-impl<const TWO_WAY: bool> ExactSizeIterator for Iter<'_, TWO_WAY> {}
+impl<const TWO_WAY: bool> ExactSizeIterator for PackedIter<'_, TWO_WAY> {}
 
 #[cfg(test)]
 mod tests {

@@ -159,8 +159,8 @@ impl Set {
     }
 
     /// All members in dense order.
-    pub fn iter(&self) -> Iter<'_> {
-        Iter { set: self, position: 0, offset: Packed::<false>::FIRST }
+    pub fn iter(&self) -> SetIter<'_> {
+        SetIter { set: self, position: 0, offset: Packed::<false>::FIRST }
     }
 
     /// The member at `position` in dense order: O(1), but O(position) in a packed set.
@@ -228,13 +228,13 @@ impl Set {
 }
 
 /// Members in dense order.
-pub struct Iter<'a> {
+pub struct SetIter<'a> {
     set: &'a Set,
     position: usize,
     offset: usize,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for SetIter<'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Member<'a>> {
@@ -257,4 +257,4 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
+impl ExactSizeIterator for SetIter<'_> {}

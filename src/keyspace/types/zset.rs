@@ -66,7 +66,7 @@ const LARGE_LEN: usize = 65_536;
 
 /// An element.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Entry<'a> {
+pub struct ScoredMember<'a> {
     pub member: &'a [u8],
     pub score: f64,
 }
@@ -205,19 +205,19 @@ impl ZSet {
         }
     }
 
-    pub fn get_by_rank(&self, rank: usize) -> Option<Entry<'_>> {
+    pub fn get_by_rank(&self, rank: usize) -> Option<ScoredMember<'_>> {
         self.by_rank(rank..rank.saturating_add(1)).next()
     }
 
     /// All elements, in order.
-    pub fn iter(&self) -> Iter<'_> {
+    pub fn iter(&self) -> ZSetIter<'_> {
         self.by_rank(0..self.len())
     }
 
     /// The elements of a range of ranks, cut to those that exist.
-    pub fn by_rank(&self, ranks: Range<usize>) -> Iter<'_> {
+    pub fn by_rank(&self, ranks: Range<usize>) -> ZSetIter<'_> {
         let ranks = self.existing(ranks);
-        Iter {
+        ZSetIter {
             elements: match &self.encoding {
                 Encoding::Packed(packed) => Elements::Packed(packed.iter(ranks)),
                 Encoding::Big(big) => Elements::Big(big.iter(ranks)),
@@ -245,7 +245,7 @@ impl ZSet {
     /// Redis leaves open what happens otherwise. Here a bound is a place among the elements with the lowest score, so
     /// that the answer depends on the elements alone and nodes agree.
     pub fn ranks_by_lex(&self, min: Bound<&[u8]>, max: Bound<&[u8]>) -> Range<usize> {
-        let Some(Entry { score, .. }) = self.get_by_rank(0) else {
+        let Some(ScoredMember { score, .. }) = self.get_by_rank(0) else {
             return 0..0;
         };
         let start = match min {
@@ -262,12 +262,12 @@ impl ZSet {
     }
 
     /// The elements between two scores, in order.
-    pub fn range_by_score(&self, min: Bound<f64>, max: Bound<f64>) -> Iter<'_> {
+    pub fn range_by_score(&self, min: Bound<f64>, max: Bound<f64>) -> ZSetIter<'_> {
         self.by_rank(self.ranks_by_score(min, max))
     }
 
     /// The elements between two members; see [`ZSet::ranks_by_lex`].
-    pub fn range_by_lex(&self, min: Bound<&[u8]>, max: Bound<&[u8]>) -> Iter<'_> {
+    pub fn range_by_lex(&self, min: Bound<&[u8]>, max: Bound<&[u8]>) -> ZSetIter<'_> {
         self.by_rank(self.ranks_by_lex(min, max))
     }
 
@@ -315,7 +315,7 @@ impl ZSet {
     /// Visits at least `count` elements from the cursor on, if there are as many; a packed set all at once. Start with
     /// cursor 0; returns the next one, 0 at the end. An element that is in the set from the first call to the last is
     /// visited, though perhaps more than once; cursors stay below 2^48.
-    pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(Entry)) -> u64 {
+    pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(ScoredMember)) -> u64 {
         match &self.encoding {
             Encoding::Packed(packed) => {
                 packed.iter(0..packed.len()).for_each(visit);
@@ -383,7 +383,7 @@ impl Remains {
 
 /// Elements in order, from either end.
 #[derive(Debug, Clone)]
-pub struct Iter<'a> {
+pub struct ZSetIter<'a> {
     elements: Elements<'a>,
 }
 
@@ -393,10 +393,10 @@ enum Elements<'a> {
     Big(big::Iter<'a>),
 }
 
-impl<'a> Iterator for Iter<'a> {
-    type Item = Entry<'a>;
+impl<'a> Iterator for ZSetIter<'a> {
+    type Item = ScoredMember<'a>;
 
-    fn next(&mut self) -> Option<Entry<'a>> {
+    fn next(&mut self) -> Option<ScoredMember<'a>> {
         match &mut self.elements {
             Elements::Packed(iter) => iter.next(),
             Elements::Big(iter) => iter.next(),
@@ -411,8 +411,8 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl<'a> DoubleEndedIterator for Iter<'a> {
-    fn next_back(&mut self) -> Option<Entry<'a>> {
+impl<'a> DoubleEndedIterator for ZSetIter<'a> {
+    fn next_back(&mut self) -> Option<ScoredMember<'a>> {
         match &mut self.elements {
             Elements::Packed(iter) => iter.next_back(),
             Elements::Big(iter) => iter.next_back(),
@@ -420,14 +420,14 @@ impl<'a> DoubleEndedIterator for Iter<'a> {
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
-impl FusedIterator for Iter<'_> {}
+impl ExactSizeIterator for ZSetIter<'_> {}
+impl FusedIterator for ZSetIter<'_> {}
 
 impl<'a> IntoIterator for &'a ZSet {
-    type Item = Entry<'a>;
-    type IntoIter = Iter<'a>;
+    type Item = ScoredMember<'a>;
+    type IntoIter = ZSetIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> ZSetIter<'a> {
         self.iter()
     }
 }

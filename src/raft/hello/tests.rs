@@ -36,7 +36,7 @@ async fn meet(
 }
 
 /// Meets, is refused, and returns what both sides tell.
-async fn part(dialler: &Greeter, acceptor: &Greeter) -> (Refusal, [String; 2]) {
+async fn part(dialler: &Greeter, acceptor: &Greeter) -> (HelloRefusal, [String; 2]) {
     match meet(dialler, acceptor.identity.node_id, acceptor).await {
         (
             Err(near @ HelloError::RefusedByPeer { refusal, .. }),
@@ -59,10 +59,10 @@ async fn members_learn_each_others_client_addresses() -> Result<(), HelloError> 
 #[tokio::test(flavor = "current_thread")]
 async fn strangers_are_told_why_they_are_refused() {
     let cases = [
-        (greeter(8, 1), 2, Refusal::OtherGroup),
-        (greeter(7, 2), 2, Refusal::SameNode),
-        (greeter(7, 9), 2, Refusal::UnknownNode),
-        (greeter(7, 1), 3, Refusal::WrongAddress),
+        (greeter(8, 1), 2, HelloRefusal::OtherGroup),
+        (greeter(7, 2), 2, HelloRefusal::SameNode),
+        (greeter(7, 9), 2, HelloRefusal::UnknownNode),
+        (greeter(7, 1), 3, HelloRefusal::WrongAddress),
     ];
     let acceptor = greeter(7, 2);
     for (dialler, expected, reason) in cases {
@@ -75,7 +75,7 @@ async fn strangers_are_told_why_they_are_refused() {
 #[tokio::test(flavor = "current_thread")]
 async fn clusters_with_the_same_addresses_are_strangers_and_both_are_named_to_both_sides() {
     let (refusal, told) = part(&greeter_in(cluster(0xA), 7, 1), &greeter_in(cluster(0xB), 7, 2)).await;
-    assert_eq!(refusal, Refusal::OtherCluster);
+    assert_eq!(refusal, HelloRefusal::OtherCluster);
     for text in &told {
         assert!(text.contains("000000000000000a") && text.contains("000000000000000b"), "{text}");
         assert!(text.contains("stop it, or empty its folder"), "{text}");
@@ -87,7 +87,7 @@ async fn clusters_with_the_same_addresses_are_strangers_and_both_are_named_to_bo
 #[tokio::test(flavor = "current_thread")]
 async fn members_restored_to_different_entries_are_refused_with_both_entries() {
     let (refusal, told) = part(&greeter_in(restored_to(30), 7, 1), &greeter_in(restored_to(33), 7, 2)).await;
-    assert_eq!(refusal, Refusal::OtherCluster);
+    assert_eq!(refusal, HelloRefusal::OtherCluster);
     assert!(
         told[0].contains("it was restored to entry 33 of term 2, this node to entry 30 of term 2"),
         "{told:?}"
@@ -110,7 +110,7 @@ async fn a_log_that_was_replaced_is_refused_and_told_so() {
     let acceptor = greeter_in(cluster(5), 7, 2);
     acceptor.know(cluster(5), [(1, 10)]);
     let (refusal, told) = part(&greeter_in(cluster(5), 7, 1), &acceptor).await;
-    assert_eq!(refusal, Refusal::Replaced);
+    assert_eq!(refusal, HelloRefusal::Replaced);
     assert!(told[0].contains("taken the place of this node's log 0x000000000000000a"), "{told:?}");
     assert!(told[1].contains("taken the place of its log 0x000000000000000a"), "{told:?}");
 }
@@ -134,7 +134,7 @@ async fn a_process_on_a_copy_of_a_members_folder_is_refused_and_the_member_is_no
     assert!(accepted.is_ok(), "node 1 was never reached");
     acceptor.known.lock().reached.insert(1, 100);
     let (refusal, told) = part(&copy, &acceptor).await;
-    assert_eq!(refusal, Refusal::Elsewhere);
+    assert_eq!(refusal, HelloRefusal::Elsewhere);
     assert!(told[0].contains("runs on a copy of that folder") && told[1].contains(&address), "{told:?}");
     acceptor.known.lock().reached.insert(1, 99);
     let (_, accepted) = meet(&member, 2, &acceptor).await;
@@ -151,7 +151,7 @@ async fn another_version_is_named_to_both_sides() -> Result<(), HelloError> {
     let accepted = acceptor.accept(&mut far).await;
     assert!(matches!(accepted, Err(HelloError::Version { found: 77 })));
     let (verdict, _) = read_hello(&mut near).await?;
-    assert_eq!(verdict, Some(Refusal::Version));
+    assert_eq!(verdict, Some(HelloRefusal::Version));
     Ok(())
 }
 

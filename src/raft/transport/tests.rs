@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::super::hello::{HelloError, Refusal, Voice};
+use super::super::hello::{HelloError, HelloRefusal, Voice};
 use super::super::identity::{GroupKey, Identity};
 use super::super::testing_net::{Order, bind, start_processes, wait_for, wait_for_leader};
 use super::*;
@@ -141,7 +141,7 @@ async fn strangers_and_liars_are_closed() {
     stranger.identity.key = GroupKey(8);
     let mut stream = TcpStream::connect(address1).await.expect("a connection");
     let dialled = stranger.dial(&mut stream, ConnectionKind::Raft, 1).await;
-    assert!(matches!(dialled, Err(HelloError::RefusedByPeer { refusal: Refusal::OtherGroup, .. })));
+    assert!(matches!(dialled, Err(HelloError::RefusedByPeer { refusal: HelloRefusal::OtherGroup, .. })));
     assert!(matches!(stream.read(&mut [0; 8]).await, Ok(0) | Err(_)));
 
     let mut stream = TcpStream::connect(address1).await.expect("a connection");

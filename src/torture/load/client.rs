@@ -6,7 +6,7 @@ use std::time::Duration;
 use perdura_proof::{Action, Outcome, ReadsFrom};
 
 use super::{ANSWER_LIMIT, Load, Next, Seat};
-use crate::torture::connection::Connection;
+use crate::torture::connection::NodeConnection;
 
 /// After so many operations a client moves on, so that nodes that were down get their share again.
 const OPERATIONS_PER_SEAT: u32 = 300;
@@ -20,7 +20,7 @@ pub struct Client {
     process: u32,
     reads_from: ReadsFrom,
     moves: usize,
-    connection: Option<Connection>,
+    connection: Option<NodeConnection>,
     node: usize,
     operations_here: u32,
     next_us: u64,
@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// The connection there is, or a new one at this client's seat.
-    async fn take_connection(&mut self) -> Option<Connection> {
+    async fn take_connection(&mut self) -> Option<NodeConnection> {
         if let Some(connection) = self.connection.take() {
             return Some(connection);
         }
@@ -79,7 +79,7 @@ impl Client {
             ReadsFrom::Primary => self.load.seat(self.moves),
             ReadsFrom::Replica => self.moves % self.load.nodes.len(),
         };
-        let mut connection = Connection::open(&self.load.nodes[self.node]).await.ok();
+        let mut connection = NodeConnection::open(&self.load.nodes[self.node]).await.ok();
         if let (Some(open), ReadsFrom::Replica) = (&mut connection, self.reads_from) {
             // A Redis outside a cluster refuses it, and reads from itself anyway.
             if open.ask(&["READONLY"], ANSWER_LIMIT).await.is_err() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use perdura_proof::{Action, ReadsFrom};
 
 use super::{Load, Next, PULSE_LIMIT, Seat};
-use crate::torture::connection::Connection;
+use crate::torture::connection::NodeConnection;
 
 /// Between two writes, and after one that failed.
 const PERIOD: Duration = Duration::from_millis(30);
@@ -28,7 +28,7 @@ pub async fn beat(load: Rc<Load>, process: u32, node: usize) {
         tokio::time::sleep(PERIOD).await;
         let at = load.seat(node);
         if connection.is_none() {
-            connection = Connection::open(&load.nodes[at]).await.ok().map(|open| (open, at));
+            connection = NodeConnection::open(&load.nodes[at]).await.ok().map(|open| (open, at));
         }
         let Some((open, at)) = &mut connection else { continue };
         let action = write(&load, node, count);

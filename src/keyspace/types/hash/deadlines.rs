@@ -7,7 +7,7 @@
 
 use std::ops::Bound;
 
-use super::super::zset::{Entry, ZSet, ZSetLimits};
+use super::super::zset::{ScoredMember, ZSet, ZSetLimits};
 use crate::keyspace::hash_seed::HashSeed;
 
 /// The deadline whose score is zero: the middle of all there are.
@@ -48,7 +48,7 @@ impl Deadlines {
     /// The fields whose deadlines have passed at `now_ms`, earliest first.
     pub(super) fn passed(&self, now_ms: i64) -> impl Iterator<Item = &[u8]> {
         let passed = self.0.range_by_score(Bound::Unbounded, Bound::Included(score_of(now_ms)));
-        passed.map(|Entry { member, .. }| member)
+        passed.map(|ScoredMember { member, .. }| member)
     }
 
     pub(super) fn passed_len(&self, now_ms: i64) -> usize {

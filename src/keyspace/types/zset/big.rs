@@ -13,7 +13,7 @@ use super::arena::{Arena, Cleaned, Handle};
 use super::index::Index;
 use super::order::Cut;
 use super::tree::{self, CountedTree, Item};
-use super::{Entry, Inserted};
+use super::{Inserted, ScoredMember};
 use crate::keyspace::hash_seed::HashSeed;
 
 /// Slots that a removal cleans: as many as keep pace with removals, and more where the arena is sparse all the same, for
@@ -97,10 +97,10 @@ impl Big {
         Iter { arena: &self.arena, items: self.tree.iter(ranks) }
     }
 
-    pub(super) fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Entry)) -> u64 {
+    pub(super) fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(ScoredMember)) -> u64 {
         let arena = &self.arena;
         self.index.scan(arena, cursor, count, |handle| {
-            visit(Entry { member: arena.member(handle), score: arena.score(handle) });
+            visit(ScoredMember { member: arena.member(handle), score: arena.score(handle) });
         })
     }
 
@@ -175,15 +175,15 @@ pub(super) struct Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
-    fn entry(&self, item: Item) -> Entry<'a> {
-        Entry { member: self.arena.member(item.handle), score: item.score }
+    fn entry(&self, item: Item) -> ScoredMember<'a> {
+        ScoredMember { member: self.arena.member(item.handle), score: item.score }
     }
 }
 
 impl<'a> Iterator for Iter<'a> {
-    type Item = Entry<'a>;
+    type Item = ScoredMember<'a>;
 
-    fn next(&mut self) -> Option<Entry<'a>> {
+    fn next(&mut self) -> Option<ScoredMember<'a>> {
         let item = self.items.next()?;
         Some(self.entry(item))
     }
@@ -194,7 +194,7 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl<'a> DoubleEndedIterator for Iter<'a> {
-    fn next_back(&mut self) -> Option<Entry<'a>> {
+    fn next_back(&mut self) -> Option<ScoredMember<'a>> {
         let item = self.items.next_back()?;
         Some(self.entry(item))
     }

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use super::Entry;
+use super::ScoredMember;
 use super::order::Cut;
 
 const RAW_SCORE: u8 = 8;
@@ -79,7 +79,7 @@ impl Packed {
 
     /// How many elements lie before the cut.
     pub(super) fn count_before(&self, cut: Cut) -> usize {
-        let before = |entry: &Entry| cut.is_after(entry.score, || entry.member);
+        let before = |entry: &ScoredMember| cut.is_after(entry.score, || entry.member);
         self.iter(0..self.len()).take_while(before).count()
     }
 
@@ -121,9 +121,9 @@ pub(super) struct Iter<'a> {
 }
 
 impl<'a> Iterator for Iter<'a> {
-    type Item = Entry<'a>;
+    type Item = ScoredMember<'a>;
 
-    fn next(&mut self) -> Option<Entry<'a>> {
+    fn next(&mut self) -> Option<ScoredMember<'a>> {
         self.left = self.left.checked_sub(1)?;
         let (entry, end) = decode_at(self.bytes, 0);
         self.bytes = &self.bytes[end..];
@@ -136,7 +136,7 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl<'a> DoubleEndedIterator for Iter<'a> {
-    fn next_back(&mut self) -> Option<Entry<'a>> {
+    fn next_back(&mut self) -> Option<ScoredMember<'a>> {
         self.left = self.left.checked_sub(1)?;
         let (entry, start) = decode_before(self.bytes, self.bytes.len());
         self.bytes = &self.bytes[..start];
@@ -164,7 +164,7 @@ fn encode(member: &[u8], score: f64) -> Vec<u8> {
 }
 
 /// The element that starts at `start`, and where it ends.
-fn decode_at(bytes: &[u8], start: usize) -> (Entry<'_>, usize) {
+fn decode_at(bytes: &[u8], start: usize) -> (ScoredMember<'_>, usize) {
     let (body, end) = body_at(bytes, start);
     (decode_body(body), end)
 }
@@ -177,15 +177,15 @@ fn body_at(bytes: &[u8], start: usize) -> (&[u8], usize) {
 }
 
 /// The element that ends at `end`, and where it starts.
-fn decode_before(bytes: &[u8], end: usize) -> (Entry<'_>, usize) {
+fn decode_before(bytes: &[u8], end: usize) -> (ScoredMember<'_>, usize) {
     let (body, width) = read_varint(bytes[..end].iter().rev());
     let to = end - width;
     (decode_body(&bytes[to - body..to]), to - body - width)
 }
 
-fn decode_body(body: &[u8]) -> Entry<'_> {
+fn decode_body(body: &[u8]) -> ScoredMember<'_> {
     let (score, member) = split_body(body);
-    Entry { member, score: decode_score(score) }
+    ScoredMember { member, score: decode_score(score) }
 }
 
 /// The score's bytes and the member.

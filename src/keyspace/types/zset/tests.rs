@@ -24,7 +24,7 @@ fn numbered(count: usize) -> ZSet {
     set
 }
 
-fn names<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Vec<String> {
+fn names<'a>(entries: impl Iterator<Item = ScoredMember<'a>>) -> Vec<String> {
     entries.map(|entry| String::from_utf8_lossy(entry.member).into_owned()).collect()
 }
 
@@ -351,7 +351,7 @@ fn remove_members(set: &mut ZSet, model: &mut Model, min: Bound<&[u8]>, max: Bou
 
 fn compare(set: &ZSet, model: &Model) {
     let sorted = model.sorted();
-    let own = |entry: Entry| (entry.member.to_vec(), entry.score);
+    let own = |entry: ScoredMember| (entry.member.to_vec(), entry.score);
     assert_eq!(set.len(), sorted.len());
     assert_eq!(set.iter().map(own).collect::<Vec<_>>(), sorted);
     let backwards: Vec<_> = set.iter().rev().map(own).collect();
