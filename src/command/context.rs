@@ -404,6 +404,15 @@ impl<'a> WriteContext<'a> {
         entry.and_then(|entry| entry.resize_string(len)).ok_or(CommandError::WrongType)
     }
 
+    /// Lends the string of a key for a change that keeps its length; `None` where there is no such key, an error where it holds a
+    /// collection. Call [`touch`](Self::touch) once something did change.
+    pub fn string_mut(&mut self, key: &[u8]) -> Result<Option<&mut [u8]>, CommandError> {
+        let Some(len) = self.string(key)?.map(<[u8]>::len) else { return Ok(None) };
+        let slot = self.slot_of(key);
+        let entry = self.view.range_mut(slot.range()).find_mut(self.db, slot, key);
+        entry.and_then(|entry| entry.resize_string(len)).map(Some).ok_or(CommandError::WrongType)
+    }
+
     /// Puts a collection under a key, in place of whatever it held. An empty one removes the key.
     pub fn insert(&mut self, key: &[u8], object: Object, deadline_ms: Option<i64>) {
         if object.is_empty() {

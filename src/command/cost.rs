@@ -334,10 +334,16 @@ fn size_class(bytes: u64) -> u64 {
 
 /// SETRANGE fills with zeros up to its offset.
 pub fn setrange(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
-    let [_, key, offset, value, ..] = args else { return Cost::of_args(args) };
+    let [_, _, offset, value, ..] = args else { return Cost::of_args(args) };
     let offset = integer(offset).ok().and_then(|offset| u64::try_from(offset).ok());
     let end = offset.and_then(|offset| offset.checked_add(value.len() as u64));
     let end = end.filter(|end| !value.is_empty() && *end <= MAX_STRING_BYTES as u64).unwrap_or(0);
+    grown_string(context, args, end)
+}
+
+/// A string, the first key, is filled with zeros up to its byte `end` if it is shorter.
+pub fn grown_string(context: &CostContext<'_, '_>, args: &Args<'_>, end: u64) -> Cost {
+    let Some(key) = args.get(1) else { return Cost::of_args(args) };
     let bytes = end.saturating_sub(context.least_string_bytes(key));
     let copied = if bytes > 0 { context.most_string_bytes(key).min(end) } else { 0 };
     let touched = of_bytes(copied.saturating_add(bytes));

@@ -7,9 +7,10 @@
 use std::sync::LazyLock;
 
 use super::names::Names;
-use super::{Command, Family, database, hash, inspect, keys, list, logged, set, string, zset};
+use super::{Command, Family, bitmap, database, hash, inspect, keys, list, logged, set, string, zset};
 
 static FAMILIES: &[&Family] = &[
+    &bitmap::FAMILY,
     &database::FAMILY,
     &hash::FAMILY,
     &inspect::FAMILY,

@@ -10,6 +10,7 @@
 //! - A blocking command's handler that finds nothing ready writes nothing at all: its client then waits.
 
 pub mod args;
+mod bitmap;
 pub mod context;
 pub mod cost;
 mod database;

@@ -7,7 +7,7 @@
 
 use super::Session;
 use super::line::Line;
-use crate::command::args::{index_range, integer};
+use crate::command::args::{index_range, integer, is};
 use crate::command::cost::{CostContext, Forecast, Size};
 use crate::command::spec::KeyFlags;
 use crate::command::{Args, Command, ReadContext};
@@ -20,6 +20,8 @@ const OWED_SHARE: usize = 8;
 
 /// Bytes of a key's name, where a command answers names.
 const NAME_BYTES: u64 = 16;
+/// Bytes of a number.
+const NUMBER_BYTES: u64 = 24;
 
 impl Session {
     /// The bytes that the log would answer, where it may take the read; `None` if the read has to wait.
@@ -59,9 +61,16 @@ fn expected_bytes(command: &Command, reader: &ReadContext<'_>, args: &Args<'_>, 
 fn answered_bytes(entry: &Entry, elements: u64, args: &Args<'_>) -> u64 {
     let Size { elements: all, bytes } = Size::of(entry);
     match entry.value() {
+        ValueRef::String(_) if answers_numbers(args) => args.len() as u64 * NUMBER_BYTES,
         ValueRef::String(_) => part_of_string(bytes, args),
         ValueRef::Object(_) => (bytes / all.max(1)).saturating_mul(elements.min(all)),
     }
+}
+
+/// Whether a command that reads strings answers no bytes of theirs.
+fn answers_numbers(args: &Args<'_>) -> bool {
+    let names = ["bitcount", "bitfield", "bitfield_ro", "bitpos", "getbit", "pfcount"];
+    args.first().is_some_and(|name| names.iter().any(|known| is(name, known)))
 }
 
 /// GETRANGE answers a part.
