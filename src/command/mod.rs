@@ -20,6 +20,7 @@ pub mod families;
 mod hash;
 #[cfg(test)]
 pub mod hostile;
+mod hyperloglog;
 pub mod inspect;
 pub mod keys;
 pub mod lifetime;
