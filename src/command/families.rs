@@ -7,9 +7,10 @@
 use std::sync::LazyLock;
 
 use super::names::Names;
-use super::{Command, Family, bitmap, database, hash, hyperloglog, inspect, keys, list, logged, set, string, zset};
+use super::{Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, set, string, zset};
 
 static FAMILIES: &[&Family] = &[
+    &geo::FAMILY,
     &hyperloglog::FAMILY,
     &bitmap::FAMILY,
     &database::FAMILY,

@@ -17,6 +17,7 @@ mod database;
 mod decimal;
 pub mod error;
 pub mod families;
+mod geo;
 mod hash;
 #[cfg(test)]
 pub mod hostile;

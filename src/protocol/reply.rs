@@ -193,6 +193,11 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// A double of RESP3, as it is written already.
+    pub fn double_text(&mut self, text: &str) {
+        self.line(b',', text.as_bytes());
+    }
+
     /// A boolean: `1` or `0` in RESP2.
     pub fn boolean(&mut self, value: bool) {
         match (self.resp, value) {

@@ -29,6 +29,29 @@ pub fn zincrby(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_
     Ok(())
 }
 
+/// Which of the pairs of [`add_scores`] change anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes {
+    /// Those of new members.
+    pub only_new: bool,
+    /// Those of members that are there.
+    pub only_known: bool,
+    /// The answer counts members with another score, too.
+    pub counts_updates: bool,
+}
+
+/// Adds members with their scores; returns how many are new, or changed.
+pub fn add_scores(
+    ctx: &mut WriteContext<'_>,
+    key: &[u8],
+    changes: Changes,
+    pairs: &[(f64, &[u8])],
+) -> Result<i64, CommandError> {
+    let Changes { only_new: nx, only_known: xx, counts_updates: ch } = changes;
+    let tally = add(ctx, key, &Conditions { nx, xx, ch, ..Conditions::default() }, pairs)?;
+    Ok(if ch { tally.added + tally.updated } else { tally.added })
+}
+
 /// The options of ZADD.
 #[derive(Default)]
 struct Conditions {

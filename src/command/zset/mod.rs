@@ -14,6 +14,8 @@ mod range;
 mod read;
 mod remove;
 
+pub use add::{Changes, add_scores};
+
 use super::args::takes_none;
 use super::cost::{Algebra, CostKind, reads};
 use super::multi_pop::MultiPop;
