@@ -7,14 +7,16 @@
 use std::sync::LazyLock;
 
 use super::names::Names;
-use super::{Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, set, string, zset};
+use super::{
+    Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, set, string, zset,
+};
 
 static FAMILIES: &[&Family] = &[
-    &geo::FAMILY,
-    &hyperloglog::FAMILY,
     &bitmap::FAMILY,
     &database::FAMILY,
+    &geo::FAMILY,
     &hash::FAMILY,
+    &hyperloglog::FAMILY,
     &inspect::FAMILY,
     &keys::FAMILY,
     &keys::sort::FAMILY,

@@ -273,6 +273,17 @@ fn what_reads_with_some_arguments_is_told_as_a_write() {
         ("SMOVE a a m", true),
         ("SETRANGE k 5 \"\"", true),
         ("SETRANGE k 5 x", false),
+        ("PFDEBUG ENCODING k", true),
+        ("GEORADIUS k 1 1 1 m", true),
+        ("GEORADIUS k 1 1 1 m STORE", true),
+        ("GEORADIUS k 1 1 1 m ASC storedist d", false),
+        ("GEORADIUSBYMEMBER k m 1 m STORE d", false),
+        ("GEORADIUSBYMEMBER k store 1 m ASC", true),
+        ("PFDEBUG TODENSE k", false),
+        ("BITFIELD k", true),
+        ("BITFIELD k GET u8 0 OVERFLOW SAT GET i5 #3", true),
+        ("BITFIELD k GET u8 0 SET u8 0 1", false),
+        ("BITFIELD k INCRBY u64 0 1", true),
     ] {
         let words = super::testing::split_words(line);
         let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();

@@ -11,6 +11,7 @@ mod clients;
 mod command_line;
 mod connections;
 mod costs;
+mod differential;
 mod dump;
 mod forwarding;
 mod limits;

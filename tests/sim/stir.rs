@@ -33,7 +33,7 @@ fn command(dice: &mut Dice) -> String {
     let key = dice.below(KEYS);
     let (a, b) = (dice.below(12), dice.below(12));
     let other = dice.below(KEYS);
-    match dice.below(30) {
+    match dice.below(37) {
         0..4 => format!("SADD stir:set:{key} {a} {b} m{a} m{b}"),
         4 => format!("SPOP stir:set:{key}"),
         5 => format!("SPOP stir:set:{key} 2"),
@@ -55,6 +55,15 @@ fn command(dice: &mut Dice) -> String {
         26 => format!("APPEND stir:string:{key} {b}"),
         27 => format!("PEXPIRE stir:set:{key} {}", 50 + b * 100),
         28 => format!("COPY stir:zset:{key} stir:zset:{other} REPLACE"),
+        29 => format!("SETBIT stir:bits:{key} {} {}", a * 9, b % 2),
+        30 => format!("BITFIELD stir:bits:{key} OVERFLOW SAT INCRBY u5 {a} 3 GET i7 {b}"),
+        31 => format!("BITOP XOR stir:bits:{other} stir:bits:{key} stir:bits:{other}"),
+        32 => format!("PFADD stir:loglog:{key} {a} {b} m{a}"),
+        33 => format!("PFMERGE stir:loglog:{other} stir:loglog:{key}"),
+        34 => format!("GEOADD stir:geo:{key} {a}.5 {b}.25 m{a}"),
+        35 => format!(
+            "GEOSEARCHSTORE stir:zset:{other} stir:geo:{key} FROMLONLAT 5 5 BYRADIUS 700 km STOREDIST"
+        ),
         _ => format!("DEL stir:hash:{key} stir:string:{other}"),
     }
 }

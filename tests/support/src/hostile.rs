@@ -33,6 +33,8 @@ const KEYS: &[&str] = &[
     "s:text",
     "s:large",
     "s:mortal",
+    "s:sparse",
+    "s:dense",
     "s:new",
     "l:small",
     "l:large",
@@ -53,6 +55,7 @@ const KEYS: &[&str] = &[
     "z:large",
     "z:extreme",
     "z:equal",
+    "z:places",
     "z:new",
     "{a}7",
     "none",
@@ -73,6 +76,8 @@ pub fn data() -> Vec<String> {
         "SET s:text abcabcabd".to_owned(),
         format!("SET s:large {}", "0123456789".repeat(2_500)),
         "SET s:mortal v PX 100000".to_owned(),
+        many("PFADD s:sparse", 300, &|n| format!("e{n}")),
+        many("PFADD s:dense", 3_000, &|n| format!("e{n}")),
         many("RPUSH l:small", 5, &|n| format!("e{n}")),
         many("RPUSH l:large", 1_000, &|n| format!("e{}", n % 300)),
         format!("RPUSH l:long {0} {0} x", "y".repeat(10_000)),
@@ -90,6 +95,10 @@ pub fn data() -> Vec<String> {
         many("ZADD z:large", 1_000, &|n| format!("{} e{n}", n / 3)),
         "ZADD z:extreme -inf a inf b 0 c -0 e1 1e308 e2".to_owned(),
         many("ZADD z:equal", 300, &|n| format!("0 e{n:03}")),
+        many("GEOADD z:places", 300, &|n| {
+            let (longitude, latitude) = ((n * 37 % 360) as i64 - 180, (n * 11 % 170) as i64 - 85);
+            format!("{longitude} {latitude} e{n}")
+        }),
     ];
     // One slot of so many keys that its table is a tree.
     lines.extend((0..11).map(|batch| many("MSET", 500, &|n| format!("{{a}}{} v", batch * 500 + n))));
