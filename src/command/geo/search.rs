@@ -13,7 +13,7 @@ use super::options::{Form, Order, Query, With};
 use super::read::{write_distance, write_position};
 use crate::command::cost::{Cost, CostContext, Size, of_bytes};
 use crate::command::{Args, CommandResult, ReadContext, WriteContext};
-use crate::keyspace::types::zset::{Entry, ZSet, ZSetLimits};
+use crate::keyspace::types::zset::{ScoredMember, ZSet, ZSetLimits};
 use crate::keyspace::value::Collection;
 use crate::protocol::reply::Reply;
 
@@ -29,7 +29,7 @@ const SPARE: usize = 64;
 /// A member within the shape.
 #[derive(Clone, Copy, Debug)]
 struct Point<'s> {
-    entry: Entry<'s>,
+    entry: ScoredMember<'s>,
     position: Position,
     /// In meters.
     distance: f64,
@@ -156,7 +156,7 @@ fn found<'s>(set: &'s ZSet, query: &Query<'_>, most: usize) -> Vec<Point<'s>> {
     points
 }
 
-fn entries(set: &ZSet, cell: hash::Cell) -> impl Iterator<Item = Entry<'_>> {
+fn entries(set: &ZSet, cell: hash::Cell) -> impl Iterator<Item = ScoredMember<'_>> {
     let (first, end) = cell.scores();
     set.range_by_score(Bound::Included(first), Bound::Excluded(end))
 }
