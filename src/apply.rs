@@ -116,8 +116,12 @@ impl Applier {
         self.cluster_id = id;
     }
 
-    /// Takes the seed and the id that the log brings: the first count, later ones change nothing.
+    /// Takes the seed and the id that the log brings: the first count, later ones change nothing. Tells the keyspace's readers of
+    /// users that have changed.
     fn take_what_is_brought(&mut self) {
+        if std::mem::take(&mut self.effects.users_changed) {
+            self.mutator.keyspace().note_users_changed();
+        }
         if let Some(id) = self.effects.cluster_id.take()
             && self.cluster_id == 0
         {
@@ -302,7 +306,7 @@ impl Applier {
         }
         let view = self.mutator.write(locks);
         let mut context = WriteContext::new(view, &mut self.effects, 0, run.stamp, &self.limits);
-        match steps {
+        let result = match steps {
             Some(steps) => run_steps(&mut context, steps, run, reply),
             None => {
                 let last = if planted::is(Bug::HalfAnExec) { count.div_ceil(2) } else { count };
@@ -314,7 +318,10 @@ impl Applier {
                 }
                 Ok(())
             }
-        }
+        };
+        drop(context);
+        self.take_what_is_brought();
+        result
     }
 }
 

@@ -18,6 +18,7 @@ mod forward;
 mod http;
 mod line;
 mod migrate;
+mod permissions;
 mod reply_size;
 mod show;
 mod slow;
@@ -147,6 +148,10 @@ impl Session {
     }
 
     fn take_one(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if !self.look_at_user() {
+            // The connection ends before anything more is taken.
+            return Verdict::Wait;
+        }
         match self.gate(args) {
             Ok(row) => self.pause(row).unwrap_or_else(|| self.carry_out(row, args, line)),
             Err(error) => self.reject(&error, args, line),
@@ -199,6 +204,9 @@ impl Session {
         if !self.client.authenticated && !command.flags.contains(Flags::NO_AUTH) {
             return Err("NOAUTH Authentication required.".into());
         }
+        if !command.flags.contains(Flags::NO_AUTH) {
+            self.permit(row, args)?;
+        }
         if self.client.monitors && uses_data(command) {
             return Err("ERR Replica can't interact with the keyspace".to_owned());
         }
@@ -243,6 +251,8 @@ impl Session {
             Known::Unwatch => self.unwatch(line),
             Known::Migrate => return self.migrate(line),
             Known::Mark => return self.mark(args, line),
+            Known::SetUser => return self.set_user(args, line),
+            Known::DeleteUsers => return self.delete_users(args, line),
             Known::WaitForAcks => return self.wait_for_acks(row, args, line),
             Known::Select
             | Known::Hello

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::acl::User;
 use crate::admin::table::TableRow;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
@@ -22,6 +23,10 @@ pub struct Client {
     pub connection: ConnectionId,
     pub resp: Resp,
     pub db: usize,
+    /// What it may do, once it is authenticated.
+    pub user: Arc<User>,
+    /// Of the keyspace's users, when `user` was looked up.
+    pub users_version: u64,
     pub authenticated: bool,
     /// Wrong passwords that it has sent.
     pub wrong_passwords: u32,
@@ -84,14 +89,16 @@ impl std::fmt::Debug for QueuedCommand {
 }
 
 impl Client {
-    pub fn new(info: Arc<ClientInfo>, worker: usize, connection: ConnectionId, authenticated: bool) -> Self {
+    pub fn new(info: Arc<ClientInfo>, worker: usize, connection: ConnectionId, user: Arc<User>) -> Self {
         Client {
             info,
             worker,
             connection,
             resp: Resp::V2,
             db: 0,
-            authenticated,
+            user,
+            users_version: 0,
+            authenticated: false,
             wrong_passwords: 0,
             reads_from_replica: false,
             forwarded: false,
@@ -164,6 +171,8 @@ pub struct ClientInfo {
 #[derive(Clone, Debug, Default)]
 pub struct ClientDetails {
     pub name: Vec<u8>,
+    /// The name of its user.
+    pub user: Vec<u8>,
     pub lib_name: Vec<u8>,
     pub lib_ver: Vec<u8>,
     pub db: usize,

@@ -2,6 +2,7 @@
 //!
 //! A row of [`table::ProcessCommand`] says how a command runs: on the worker at once, in its own time, or by the session.
 
+pub mod acl;
 pub mod client;
 pub mod connection;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod table;
 #[cfg(test)]
 pub mod testing;
 pub mod transaction;
+pub mod users;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -9,7 +9,7 @@
 
 use crate::admin::LocalContext;
 use crate::admin::client::Client;
-use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
+use crate::admin::table::{ChannelUse, ProcessCommand, ProcessFamily, SessionCommand};
 use crate::command::spec::{Categories, Flags, KeyFlags, KeySpec, key, keys};
 use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
@@ -24,12 +24,12 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "pubsub",
     categories: Categories::empty(),
     commands: &[
-        ProcessCommand::session("psubscribe", -2, SessionCommand::Subscription, psubscribe).flags(&[SUBSCRIBING]).docs(
+        ProcessCommand::session("psubscribe", -2, SessionCommand::Subscription, psubscribe).channels(ChannelUse::Patterns).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of patterns to subscribe to.",
             "Listens for messages published to channels that match one or more patterns.",
         ),
-        ProcessCommand::session("publish", 3, SessionCommand::Publish, publish).flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE]).docs(
+        ProcessCommand::session("publish", 3, SessionCommand::Publish, publish).channels(ChannelUse::First).flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE]).docs(
             "2.0.0",
             "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number \
              of subscribed patterns (by any client).",
@@ -45,7 +45,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
             "O(N) where N is the number of patterns to unsubscribe.",
             "Stops listening to messages published to channels that match one or more patterns.",
         ),
-        ProcessCommand::session("spublish", 3, SessionCommand::ShardPublish, spublish)
+        ProcessCommand::session("spublish", 3, SessionCommand::ShardPublish, spublish).channels(ChannelUse::First)
             .flags(&[MESSAGES, Flags::FAST, Flags::MAY_REPLICATE])
             .keys(&[key(1, KeyFlags::NOT_KEY)])
             .docs(
@@ -53,12 +53,12 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                 "O(N) where N is the number of clients subscribed to the receiving shard channel.",
                 "Post a message to a shard channel",
             ),
-        ProcessCommand::session("ssubscribe", -2, SessionCommand::Subscription, ssubscribe).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
+        ProcessCommand::session("ssubscribe", -2, SessionCommand::Subscription, ssubscribe).channels(ChannelUse::All).flags(&[SUBSCRIBING]).keys(SHARD_CHANNELS).docs(
             "7.0.0",
             "O(N) where N is the number of shard channels to subscribe to.",
             "Listens for messages published to shard channels.",
         ),
-        ProcessCommand::session("subscribe", -2, SessionCommand::Subscription, subscribe).flags(&[SUBSCRIBING]).docs(
+        ProcessCommand::session("subscribe", -2, SessionCommand::Subscription, subscribe).channels(ChannelUse::All).flags(&[SUBSCRIBING]).docs(
             "2.0.0",
             "O(N) where N is the number of channels to subscribe to.",
             "Listens for messages published to channels.",

@@ -5,10 +5,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::admin::client::ClientRegistry;
+use crate::acl::{User, Users};
+use crate::admin::acl::log::{AclLog, Context, Denial, Reason};
+use crate::admin::client::{Client, ClientInfo, ClientRegistry};
+use crate::admin::connection::list;
 use crate::admin::migrate::MigrationRoom;
 use crate::admin::monitor::Monitors;
 use crate::admin::slowlog::SlowLog;
+use crate::admin::table::Table;
+use crate::admin::users::{self, Known, UserBook};
 use crate::command::cost::{self, Cost};
 use crate::command::{Args, Command, Handler};
 use crate::config::Config;
@@ -18,6 +23,7 @@ use crate::guesses::Guesses;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::memory::InputRoom;
 use crate::metrics::Metrics;
+use crate::propose::reply::ConnectionId;
 use crate::pubsub::{Kind, Message, PubSub};
 use crate::shard::port::ShardHandle;
 use crate::space::Space;
@@ -30,6 +36,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub shard: Arc<ShardHandle>,
     pub clients: ClientRegistry,
+    user_book: UserBook,
+    pub acl_log: AclLog,
     pub pubsub: PubSub,
     pub monitors: Monitors,
     /// Messages on their way to the other nodes.
@@ -68,6 +76,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         shard: Arc<ShardHandle>,
         run_id: String,
+        table: &'static Table,
     ) -> Shared {
         let is_group = !config.members.is_empty();
         Shared {
@@ -76,6 +85,8 @@ impl Shared {
             clock,
             metrics,
             clients: ClientRegistry::default(),
+            user_book: UserBook::new(table),
+            acl_log: AclLog::default(),
             pubsub: PubSub::new(shard.ports.clone(), is_group.then(|| shard.driver_wake.clone())),
             monitors: Monitors::new(shard.ports.clone()),
             shard,
@@ -88,6 +99,69 @@ impl Shared {
             proving: Arc::default(),
             run_id,
             shutdown: Notify::new(),
+        }
+    }
+
+    /// The users that this node knows.
+    pub fn users(&self) -> Known {
+        self.user_book.of(&self.shard.keyspace)
+    }
+
+    /// A connection that has said nothing yet.
+    pub fn new_client(&self, info: Arc<ClientInfo>, worker: usize, connection: ConnectionId) -> Client {
+        let mut client = Client::new(info, worker, connection, self.users().users.default_user().clone());
+        self.begin(&mut client);
+        client
+    }
+
+    /// Whether a connection that says nothing may do what the user `default` may.
+    pub fn needs_no_password(&self) -> bool {
+        users::opens_without_password(self.users().users.default_user(), &self.config)
+    }
+
+    /// Gives a connection that has said nothing, or is reset, the user that it begins with.
+    pub fn begin(&self, client: &mut Client) {
+        let Known { version, users } = self.users();
+        client.user = users.default_user().clone();
+        client.users_version = version;
+        client.info.details.lock().user = client.user.name().to_vec();
+        client.authenticated = users::opens_without_password(&client.user, &self.config);
+        self.clients.set_stranger(client.info.id, !client.authenticated);
+    }
+
+    /// Lets a client that has shown who it is have its user.
+    pub fn let_in(&self, client: &mut Client, user: Arc<User>, version: u64) {
+        client.user = user;
+        client.users_version = version;
+        client.info.details.lock().user = client.user.name().to_vec();
+        if !client.authenticated {
+            client.authenticated = true;
+            self.clients.set_stranger(client.info.id, false);
+        }
+    }
+
+    /// Notes in ACL LOG what a client was denied.
+    pub fn note_denial(&self, client: &Client, reason: Reason, object: &[u8], user: &[u8]) {
+        let context = if client.transaction.is_some() { Context::Multi } else { Context::TopLevel };
+        let denial = Denial { reason, context, object: object.to_vec(), user: user.to_vec() };
+        let line = list::line_of(client, self.clock.monotonic_ms());
+        self.acl_log.note(denial, self.clock.unix_ms(), line);
+    }
+
+    /// Ends the connections of users that are gone, and wakes those of users that have changed, so that they look.
+    pub fn follow_users(&self, before: &Users) {
+        let now = self.users().users;
+        let changed = users::changed(before, &now);
+        if changed.is_empty() {
+            return;
+        }
+        for info in self.clients.all() {
+            let user = info.details.lock().user.clone();
+            if now.get(&user).is_none() {
+                info.kill();
+            } else if changed.contains(&user[..]) {
+                info.wake.notify_one();
+            }
         }
     }
 

@@ -50,6 +50,23 @@ pub enum SessionCommand {
     Migrate,
     /// PERDURA MARK.
     Mark,
+    /// ACL SETUSER.
+    SetUser,
+    /// ACL DELUSER.
+    DeleteUsers,
+}
+
+/// Which of its arguments are channels, for the permissions of users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelUse {
+    #[default]
+    None,
+    /// The first argument.
+    First,
+    /// All of them.
+    All,
+    /// All of them are patterns.
+    Patterns,
 }
 
 /// A process command: what the table tells of it, and how it runs.
@@ -57,6 +74,7 @@ pub enum SessionCommand {
 pub struct ProcessCommand {
     pub command: Command,
     pub way: Way,
+    pub channels: ChannelUse,
     pub subcommands: &'static [ProcessCommand],
 }
 
@@ -70,7 +88,12 @@ pub struct ProcessFamily {
 
 impl ProcessCommand {
     const fn new(name: &'static str, arity: i32, way: Way) -> ProcessCommand {
-        ProcessCommand { command: Command::without_handler(name, arity), way, subcommands: &[] }
+        ProcessCommand {
+            command: Command::without_handler(name, arity),
+            way,
+            channels: ChannelUse::None,
+            subcommands: &[],
+        }
     }
 
     pub const fn local(name: &'static str, arity: i32, handler: LocalHandler) -> ProcessCommand {
@@ -111,6 +134,11 @@ impl ProcessCommand {
         ProcessCommand { command: self.command.categories(categories), ..self }
     }
 
+    /// Says which of its arguments are channels.
+    pub const fn channels(self, channels: ChannelUse) -> ProcessCommand {
+        ProcessCommand { channels, ..self }
+    }
+
     pub const fn keys(self, keys: &'static [KeySpec]) -> ProcessCommand {
         ProcessCommand { command: self.command.keys(keys), ..self }
     }
@@ -129,6 +157,7 @@ impl ProcessCommand {
 pub struct TableRow {
     pub command: &'static Command,
     pub way: Way,
+    pub channels: ChannelUse,
     /// The group in COMMAND DOCS.
     pub group: &'static str,
     /// The ACL categories: those of the family, those that the flags imply, and its own.
@@ -205,6 +234,7 @@ impl Within {
         TableRow {
             command,
             way,
+            channels: ChannelUse::None,
             group: self.group,
             categories: categories_of(command, self.categories),
             index,
@@ -303,7 +333,7 @@ fn process_row(
         }
         None => (take(), Vec::new()),
     };
-    let mut own = within.row(&process.command, process.way, index);
+    let mut own = TableRow { channels: process.channels, ..within.row(&process.command, process.way, index) };
     let within = within.inside(&process.command);
     subcommands.extend(process.subcommands.iter().map(|sub| within.row(&sub.command, sub.way, take())));
     subcommands.sort_unstable_by_key(|row| row.command.name);

@@ -47,7 +47,7 @@ impl TestNode {
         shard.set_primary(true);
         let metrics = Metrics::new(clock.clone(), statistic_names());
         let run_id = "0123456789abcdef0123456789abcdef01234567".to_owned();
-        let shared = Shared::new(config, clock, metrics, shard, run_id);
+        let shared = Shared::new(config, clock, metrics, shard, run_id, table());
         let client = connect(&shared);
         TestNode { shared, client, hands }
     }
@@ -107,5 +107,5 @@ fn connect(shared: &Shared) -> Client {
     let addrs = (format!("127.0.0.1:{}", 50_000 + id), "127.0.0.1:6379".to_owned());
     let info = Arc::new(ClientInfo::new(id, addrs, (0, connection), shared.clock.monotonic_ms()));
     shared.clients.add(info.clone());
-    Client::new(info, 0, connection, shared.config.needs_no_password())
+    shared.new_client(info, 0, connection)
 }

@@ -302,6 +302,7 @@ impl<'e> Bulk<'_, 'e> {
             }
             work();
         });
+        self.applier.take_what_is_brought();
         waiting.iter_mut().for_each(Gathered::clear);
         self.spare.append(&mut waiting);
     }

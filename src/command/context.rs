@@ -251,6 +251,8 @@ pub struct Effects {
     pub hash_seed: Option<HashSeed>,
     /// The cluster's id, unless it is known.
     pub cluster_id: Option<u64>,
+    /// Users were made, changed or deleted.
+    pub users_changed: bool,
     /// What has come of an item that is too long for one entry. It outlives entries, unlike the rest.
     pub staging: Staging,
     /// For the slow log.
@@ -269,6 +271,7 @@ impl Effects {
         other.executed.drain().for_each(|(executed, times)| self.executed.note(executed, times));
         self.published.extend(other.published);
         self.garbage.extend(other.garbage);
+        self.users_changed |= other.users_changed;
     }
 
     /// Nobody waits for any of it: who only wants the data calls this behind every entry.
@@ -577,6 +580,11 @@ impl<'a> WriteContext<'a> {
     /// Says that the entry brings the cluster's id.
     pub fn set_cluster_id(&mut self, id: u64) {
         self.effects.cluster_id = Some(id);
+    }
+
+    /// Says that the entry makes, changes or deletes users.
+    pub fn note_users_changed(&mut self) {
+        self.effects.users_changed = true;
     }
 
     /// Puts a part of a long item in its place; false if it does not follow what is there.

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 
 use super::names::Names;
 use super::{
-    Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, set, string, zset,
+    Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, set, string,
+    system, zset,
 };
 
 static FAMILIES: &[&Family] = &[
@@ -24,6 +25,7 @@ static FAMILIES: &[&Family] = &[
     &logged::FAMILY,
     &set::FAMILY,
     &string::FAMILY,
+    &system::FAMILY,
     &zset::FAMILY,
 ];
 

@@ -3,13 +3,58 @@
 //! - Only commands that write change it, so it is logged, captured, digested and backed up as keys are.
 //! - FLUSHALL, SWAPDB, SCAN and DBSIZE pass it by; nothing in it has a deadline.
 //! - A name begins with what it is about (`user:`). Who reads all that begin so locks the whole keyspace.
+//! - What is made from it is made anew by whoever needs it, once the keyspace says that it has changed.
 
+use super::spec::{Categories, Flags, KeyFlags, key, keys};
+use super::{Args, Command, CommandError, CommandResult, Family};
 use crate::command::context::{ReadContext, WriteContext};
 use crate::keyspace::SYSTEM;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::slot::{SLOTS, Slot};
 use crate::keyspace::value::ValueRef;
 use crate::keyspace::view::Ranges;
+use crate::protocol::reply::Reply;
+
+/// What the names of users begin with; the values are their rules.
+pub const USER: &[u8] = b"user:";
+
+/// Puts a value under a name: `_sysset name old new`, where `old` is what is there, empty where nothing is.
+pub const SET: &[u8] = b"_sysset";
+/// Takes names out: `_sysdel name...`.
+pub const DELETE: &[u8] = b"_sysdel";
+
+pub const FAMILY: Family = Family {
+    group: "server",
+    categories: Categories::KEYSPACE,
+    commands: &[
+        Command::write("_sysdel", -2, delete)
+            .flags(&[Flags::INTERNAL])
+            .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
+            .docs("", "O(N) where N is the number of names", "Takes names out of the system database."),
+        Command::write("_sysset", 4, set)
+            .flags(&[Flags::INTERNAL])
+            .keys(&[key(1, KeyFlags::RW_UPDATE)])
+            .docs("", "O(1)", "Puts a value under a name of the system database."),
+    ],
+};
+
+/// Two clients that change the same at once: the second one's change was made from what is not there any more.
+const CHANGED_MEANWHILE: &str = "TRYAGAIN another client changed the same at this moment, nothing was done";
+
+fn set(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    if ctx.system(args[1]).unwrap_or_default() != args[2] {
+        return Err(CommandError::other(CHANGED_MEANWHILE));
+    }
+    ctx.set_system(args[1], args[3]);
+    reply.ok();
+    Ok(())
+}
+
+fn delete(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let deleted = args[1..].iter().filter(|name| ctx.remove_system(name)).count();
+    reply.integer(deleted as i64);
+    Ok(())
+}
 
 impl<'a> ReadContext<'a> {
     /// What the system database has under a name. The command locks the name's range.
@@ -36,12 +81,20 @@ impl WriteContext<'_> {
 
     /// Puts bytes under a name of the system database.
     pub fn set_system(&mut self, name: &[u8], value: &[u8]) {
+        self.note_system_change(name);
         self.in_database(SYSTEM, |system| system.set_string(name, value, None));
     }
 
     /// Takes a name out of the system database; false where there was none.
     pub fn remove_system(&mut self, name: &[u8]) -> bool {
+        self.note_system_change(name);
         self.in_database(SYSTEM, |system| system.remove(name))
+    }
+
+    fn note_system_change(&mut self, name: &[u8]) {
+        if name.starts_with(USER) {
+            self.note_users_changed();
+        }
     }
 }
 
@@ -105,11 +158,24 @@ mod tests {
         }
         assert_eq!(db.show("SWAPDB 0 16"), "ERR DB index is out of range");
         assert_eq!(db.show("MOVE a 16"), "ERR DB index is out of range");
+        assert!(std::mem::take(&mut db.effects.users_changed));
         change(&mut db, |context| {
             assert!(context.remove_system(b"user:a"));
             assert!(!context.remove_system(b"user:a"));
         });
         assert_eq!(all(&db), ["b=2"]);
         assert_eq!(db.keyspace().usage(SYSTEM).keys, 2);
+        assert!(db.effects.users_changed);
+    }
+
+    #[test]
+    fn a_change_that_was_made_from_another_value_is_refused() {
+        let mut db = TestDb::new();
+        assert_eq!(db.show("_sysset user:a \"\" 1"), "OK");
+        assert!(db.show("_sysset user:a \"\" 2").starts_with("TRYAGAIN"));
+        assert!(db.show("_sysset user:a 2 3").starts_with("TRYAGAIN"));
+        assert_eq!(db.show("_sysset user:a 1 3"), "OK");
+        assert_eq!(all(&db), ["a=3"]);
+        assert_eq!(db.show("_sysdel user:a user:b"), "1");
     }
 }

@@ -86,6 +86,11 @@ impl RuntimeConfig {
         self.passwords.read().is_empty()
     }
 
+    /// Whether an attempt is the password of `masterauth`.
+    pub fn is_masterauth(&self, attempt: &[u8]) -> bool {
+        self.started_with.masterauth.as_ref().is_some_and(|secret| secret.matches(attempt))
+    }
+
     /// Whether an attempt is one of the passwords; any is where none is needed.
     pub fn accepts_password(&self, attempt: &[u8]) -> bool {
         let passwords = self.passwords.read();

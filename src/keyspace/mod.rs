@@ -20,6 +20,7 @@ pub mod value;
 pub mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use parking_lot::RwLock;
@@ -72,6 +73,8 @@ const KEYS_FOR_THREADS: usize = 100_000;
 pub struct Keyspace {
     ranges: Box<[RwLock<LockRange>]>,
     capture: CaptureState,
+    /// Grows with each change of users.
+    users_version: AtomicU64,
 }
 
 /// The right to change a keyspace. There is one.
@@ -84,8 +87,20 @@ impl Keyspace {
     /// An empty keyspace and the right to change it.
     pub fn create() -> (Arc<Keyspace>, Mutator) {
         let ranges = (0..RANGES).map(|_| RwLock::new(LockRange::default())).collect();
-        let keyspace = Arc::new(Keyspace { ranges, capture: CaptureState::default() });
+        let keyspace =
+            Arc::new(Keyspace { ranges, capture: CaptureState::default(), users_version: AtomicU64::new(1) });
         (keyspace.clone(), Mutator { keyspace })
+    }
+
+    /// A number that is another one once the users in the system database are others; never 0.
+    #[inline]
+    pub fn users_version(&self) -> u64 {
+        self.users_version.load(Ordering::Acquire)
+    }
+
+    /// The users in the system database have changed.
+    pub fn note_users_changed(&self) {
+        self.users_version.fetch_add(1, Ordering::Release);
     }
 
     pub fn hash_seed(&self) -> HashSeed {
@@ -161,6 +176,7 @@ impl Mutator {
     /// one that was given up is forgotten.
     pub fn take_all(&mut self) -> Vec<LockRange> {
         self.keyspace.capture.forget();
+        self.keyspace.note_users_changed();
         self.keyspace.ranges.iter().map(|range| std::mem::take(&mut *range.write())).collect()
     }
 
@@ -218,5 +234,8 @@ impl Restoring<'_> {
     pub fn put(&self, db: usize, entry: Entry) {
         let slot = Slot::of(entry.key());
         self.keyspace.ranges[slot.range()].write().restore(db, slot, entry);
+        if db == SYSTEM {
+            self.keyspace.note_users_changed();
+        }
     }
 }

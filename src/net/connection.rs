@@ -159,6 +159,9 @@ impl ConnectionTask {
             if self.connection.broken.get() || self.connection.info.killed.load(Ordering::Acquire) {
                 return End::Closed;
             }
+            if !self.session.look_at_user() {
+                return End::Closed;
+            }
             if let Some(limit) = self.reached_output_limit() {
                 return End::OutputLimit(limit);
             }

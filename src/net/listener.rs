@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::answers::Connection;
 use super::connection::ConnectionTask;
 use super::worker::Worker;
-use crate::admin::client::{Client, ClientInfo};
+use crate::admin::client::ClientInfo;
 use crate::admin::shared::Shared;
 use crate::env;
 use crate::session::Session;
@@ -78,7 +78,7 @@ fn refusal(shared: &Shared, addr: SocketAddr) -> Option<&'static [u8]> {
     if is_full && !shared.clients.end_oldest_stranger() {
         return Some(b"-ERR max number of clients reached\r\n");
     }
-    let stranger = config.protected_mode() && config.needs_no_password() && !is_local;
+    let stranger = config.protected_mode() && !is_local && shared.needs_no_password();
     stranger.then_some(PROTECTED)
 }
 
@@ -109,9 +109,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result
         Connection::new(id, info.into(), writer)
     });
     shared.clients.add(connection.info.clone());
-    let authenticated = shared.config.needs_no_password();
-    shared.clients.set_stranger(connection.info.id, !authenticated);
-    let client = Client::new(connection.info.clone(), worker.index, connection.id, authenticated);
+    let client = shared.new_client(connection.info.clone(), worker.index, connection.id);
     let session = Session::new(client, shared, env::random_seed());
     tokio::task::spawn_local(ConnectionTask::new(worker.clone(), connection, reader, session).run());
     Ok(())

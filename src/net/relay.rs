@@ -4,7 +4,7 @@
 //!   commands as it does for its own clients.
 //! - Before a command the primary is told what has changed since the last: protocol version, database, and that nothing
 //!   is watched any more. The answers to that are swallowed.
-//! - It authenticates with `masterauth` and declares itself with PERDURA NOFORWARD, so that nothing is sent round in circles:
+//! - It names its client's user and shows `masterauth` with PERDURA NOFORWARD, so that nothing is sent round in circles:
 //!   a node that is not the primary any more answers that the command did not happen.
 //! - An answer that can't be one to what was sent shows that the order is lost: the client's connection ends, for every later
 //!   answer might be that of another command.
@@ -129,15 +129,15 @@ impl Relay {
         }
     }
 
-    /// What a new connection says first, and how many lines beginning with `+` it is answered if it is welcome. The last
-    /// of them is its number on the node, by which CLIENT UNBLOCK knows it.
-    pub fn greeting(password: Option<&str>) -> (Vec<u8>, usize) {
+    /// What a new connection for a client of this user says first. It is answered `+` and its number on the node, by which CLIENT
+    /// UNBLOCK knows it, if it is welcome.
+    pub fn greeting(user: &[u8], password: Option<&str>) -> Vec<u8> {
         let mut greeting = Vec::new();
-        if let Some(password) = password {
-            encode(&mut greeting, &[b"AUTH", password.as_bytes()]);
+        match password {
+            Some(password) => encode(&mut greeting, &[b"PERDURA", b"NOFORWARD", user, password.as_bytes()]),
+            None => encode(&mut greeting, &[b"PERDURA", b"NOFORWARD", user]),
         }
-        encode(&mut greeting, &[b"PERDURA", b"NOFORWARD"]);
-        (greeting, 1 + usize::from(password.is_some()))
+        greeting
     }
 
     /// What a connection of its own says to end the wait of another, known by its number on the node.

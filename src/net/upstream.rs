@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::hold::{Hold, Next};
 use super::relay::{FAREWELL_MS, Heard, Relay};
+use crate::acl;
 use crate::admin::client::Client;
 use crate::admin::shared::Shared;
 use crate::command::Args;
@@ -57,7 +58,7 @@ impl Upstream {
             let known = shard.primary_addr();
             match (hold.next(known.as_deref(), shared.clock.monotonic_ms(), hold_ms), known) {
                 (Next::Try, Some(addr)) => tokio::select! {
-                    opened = open(&addr, shared) => match opened {
+                    opened = open(&addr, shared, session.client.user.name()) => match opened {
                         Ok((stream, client_id)) => {
                             return Ok(Upstream { stream, client_id, relay: Relay::new(addr) });
                         }
@@ -164,22 +165,16 @@ impl Upstream {
 }
 
 /// Connects and greets; returns the connection and its number there.
-async fn open(addr: &str, shared: &Shared) -> Result<(TcpStream, u64), UpstreamError> {
+async fn open(addr: &str, shared: &Shared, user: &[u8]) -> Result<(TcpStream, u64), UpstreamError> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await;
     let mut stream = connected.ok().and_then(Result::ok).ok_or(UpstreamError::Unreachable)?;
     stream.set_nodelay(true).map_err(|_| UpstreamError::Unreachable)?;
     let password = shared.config.masterauth();
-    let (greeting, welcomes) = Relay::greeting(password.as_ref().map(|password| password.expose()));
+    let greeting = Relay::greeting(user, password.as_ref().map(|password| password.expose()));
     stream.write_all(&greeting).await.map_err(|_| UpstreamError::Unreachable)?;
-    let mut line = String::new();
-    for _ in 0..welcomes {
-        line = read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)?;
-        if !line.starts_with('+') {
-            return Err(UpstreamError::Refused(line));
-        }
-    }
-    let client_id = line[1..].parse().map_err(|_| UpstreamError::Refused(line))?;
-    Ok((stream, client_id))
+    let line = read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)?;
+    let client_id = line.strip_prefix('+').and_then(|id| id.parse().ok());
+    client_id.map(|id| (stream, id)).ok_or(UpstreamError::Refused(line))
 }
 
 async fn ask_to_unblock(
@@ -188,7 +183,7 @@ async fn ask_to_unblock(
     id: u64,
     with_error: bool,
 ) -> Result<String, UpstreamError> {
-    let (mut stream, _) = open(addr, shared).await?;
+    let (mut stream, _) = open(addr, shared, acl::DEFAULT).await?;
     let request = Relay::unblock(id, with_error);
     stream.write_all(&request).await.map_err(|_| UpstreamError::Unreachable)?;
     read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)

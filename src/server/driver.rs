@@ -22,6 +22,7 @@ use super::peers::{PeerPlan, Peers};
 use super::scrub::Scrubber;
 use super::subscriptions::Subscriptions;
 use crate::admin::shared::Shared;
+use crate::admin::users::Known;
 use crate::command::context::Garbage;
 use crate::config::Config;
 use crate::env::Now;
@@ -72,6 +73,8 @@ pub struct Driver {
     next_look_ms: u64,
     /// What the peers' greetings know: the cluster, and how many logs of members were noted.
     told_peers: Option<(Cluster, u64)>,
+    /// The users whose connections were last looked through.
+    followed_users: Known,
 }
 
 /// What a process is told to end by. What was caught waits until it is looked for.
@@ -117,6 +120,7 @@ impl Driver {
         shares_loop: bool,
     ) -> Result<Self, ServerError> {
         let Opened { shard, checkpoints, catch_up, scrubber, shared, inbox, board } = opened;
+        let followed_users = shared.users();
         let members = peers.members.iter().map(|(id, _)| *id);
         let subscriptions = Subscriptions::new(peers.identity.node_id, members);
         let out = Peers::open(peers, inbox.clone(), board.clone()).map_err(ServerError::Thread)?;
@@ -138,6 +142,7 @@ impl Driver {
             next_sample_ms: 0,
             next_look_ms: 0,
             told_peers: None,
+            followed_users,
         })
     }
 
@@ -192,7 +197,7 @@ impl Driver {
             addr = %config.announce_addr,
             port = config.port,
             workers = config.workers,
-            password = if self.shared.config.needs_no_password() { "no" } else { "yes" },
+            password = if self.shared.needs_no_password() { "no" } else { "yes" },
             "ready to accept connections"
         );
     }
@@ -235,6 +240,15 @@ impl Driver {
         Now { monotonic_ms: self.shared.clock.monotonic_ms(), unix_ms: self.shared.clock.unix_ms() }
     }
 
+    /// Ends or wakes the connections of users that have changed.
+    fn follow_users(&mut self) {
+        if self.shared.shard.keyspace.users_version() == self.followed_users.version {
+            return;
+        }
+        self.shared.follow_users(&self.followed_users.users);
+        self.followed_users = self.shared.users();
+    }
+
     fn turn(&mut self) -> Result<(), ServerError> {
         // All of it may take long: applying, loading or removing a checkpoint, cutting the log, reading it for somebody.
         let _busy = self.board.begin_turn();
@@ -255,6 +269,7 @@ impl Driver {
         if let Some(ms) = self.shard.take_sync_ms() {
             self.shard.note_write_ms(ms);
         }
+        self.follow_users();
         self.tell_greetings();
         for peer in self.shard.node_mut().take_refused() {
             self.out.hang_up(peer);

@@ -90,7 +90,7 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
         let counts = if counted.loading.is_under_way() { 0 } else { DATABASES };
         (0..counts).map(|db| keys_of(&counted.keyspace, db)).collect()
     });
-    let shared = Arc::new(Shared::new(config, clock, metrics, handle, run_id()));
+    let shared = Arc::new(Shared::new(config, clock, metrics, handle, run_id(), table::table()));
     Ok(Prepared { shared, identity, mutator })
 }
 

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use crate::admin::table::{ProcessFamily, Table, TableRow};
-use crate::admin::{connection, migrate, perdura, pubsub, server, transaction};
+use crate::admin::{acl, connection, migrate, perdura, pubsub, server, transaction};
 pub use crate::command::families::NO_COMMAND;
 
 static PROCESS_FAMILIES: &[&ProcessFamily] = &[
+    &acl::FAMILY,
     &connection::FAMILY,
     &migrate::FAMILY,
     &perdura::FAMILY,

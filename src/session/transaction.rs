@@ -172,6 +172,9 @@ impl Session {
             }
             return self.end_transaction(line, |reply| reply.error(ABORTED));
         }
+        if let Some(error) = self.no_longer_permitted(&transaction.queued) {
+            return self.end_transaction(line, |reply| reply.error(&error));
+        }
         let route = Route::of(&transaction.queued);
         let travelling = transaction.queued.iter().filter(|one| self.travels(one.command.0, route)).count();
         let has_local_steps = travelling < transaction.queued.len();

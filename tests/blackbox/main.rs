@@ -38,6 +38,7 @@ mod scan;
 mod stories;
 mod strangers;
 mod transactions;
+mod users;
 
 use perdura_testkit::NodeSpec;
 

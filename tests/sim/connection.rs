@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use perdura::admin::client::{Client, ClientInfo};
+use perdura::admin::client::ClientInfo;
 use perdura::admin::shared::Shared;
 use perdura::config::value::OnDoubt;
 use perdura::env::Now;
@@ -82,7 +82,7 @@ enum Step {
     /// Until a primary can be tried.
     Wait,
     /// Until the primary has answered the greeting, or another is.
-    Greet { is_lost: bool, stream: u64, node: usize, received: Vec<u8>, welcomes: usize },
+    Greet { is_lost: bool, stream: u64, node: usize, received: Vec<u8> },
 }
 
 /// Where a connection is, for what it plans and sends.
@@ -116,7 +116,7 @@ impl ServerConnection {
         let addresses = (format!("10.1.0.1:{}", stream % 60_000), String::new());
         let info = Arc::new(ClientInfo::new(shared.clients.next_id(), addresses, (worker, id), now_ms));
         shared.clients.add(info.clone());
-        let client = Client::new(info, worker, id, true);
+        let client = shared.new_client(info, worker, id);
         ServerConnection {
             id,
             stream,
@@ -434,7 +434,7 @@ impl ServerConnection {
                     (Next::Refuse, Some(_)) => return Err((approach.what, UpstreamError::Unreachable)),
                 }
             }
-            Step::Greet { is_lost, stream, node, received, welcomes } => {
+            Step::Greet { is_lost, stream, node, received } => {
                 let known = self.session.shared.shard.primary_addr();
                 let is_superseded = known.and_then(|addr| node_at(&addr)) != Some(*node);
                 if *is_lost && !is_superseded {
@@ -447,7 +447,7 @@ impl ServerConnection {
                     return Ok(Some(approach));
                 }
                 let lines = received.iter().filter(|byte| **byte == b'\n').count();
-                if lines >= *welcomes {
+                if lines >= 1 {
                     let relay = Relay::new(crate::process::client_addr(*node));
                     self.relay = Some(OpenRelay { stream: *stream, relay });
                     self.send_on(approach.what, &approach.args, stage);
@@ -462,9 +462,9 @@ impl ServerConnection {
         let Place { node: own, life } = place;
         let who = End::Relay { node: own, life, connection: self.id.index };
         let stream = stage.open_stream(who, node);
-        let (greeting, welcomes) = Relay::greeting(None);
+        let greeting = Relay::greeting(b"default", None);
         stage.send_packet(stream, 1, Packet::Bytes(greeting));
-        Step::Greet { is_lost: false, stream, node, received: Vec::new(), welcomes }
+        Step::Greet { is_lost: false, stream, node, received: Vec::new() }
     }
 
     /// Passes on what the primary answered, and lets go of a connection to what is not the primary any more.

@@ -323,7 +323,14 @@ fn shared(
 ) -> Arc<Shared> {
     let metrics = Metrics::new(clock.clone(), table::statistic_names());
     let run_id = format!("{seed:040x}");
-    Arc::new(Shared::new(config(scenario, node), clock.clone(), metrics, handle.clone(), run_id))
+    Arc::new(Shared::new(
+        config(scenario, node),
+        clock.clone(),
+        metrics,
+        handle.clone(),
+        run_id,
+        table::table(),
+    ))
 }
 
 fn config(scenario: &Scenario, node: usize) -> Config {

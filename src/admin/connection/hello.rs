@@ -1,14 +1,18 @@
 //! HELLO and AUTH: who the client is, and which protocol it speaks.
 //!
-//! - There is one user, `default`; its passwords are those of `requirepass` (`config/passwords.rs`). Without one, nobody needs
-//!   to authenticate.
+//! - A client names its user and one of its passwords; with a password alone it is the user `default` (`admin/users.rs`).
 //! - HELLO answers in the protocol that it chooses, and changes nothing if any part of it is refused.
 
+use std::sync::Arc;
+
 use super::client::check_name;
+use crate::acl::{self, User};
 use crate::admin::LocalContext;
+use crate::admin::acl::log::Reason;
 use crate::admin::client::Client;
 use crate::admin::server::REDIS_VERSION;
 use crate::admin::shared::Shared;
+use crate::admin::users::{self, Known};
 use crate::command::args::is;
 use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::number::parse_integer;
@@ -25,43 +29,50 @@ const HELLO_NO_AUTH: &str = "NOAUTH HELLO must be called with the client already
 /// <https://redis.io/docs/latest/commands/auth/>
 pub(super) fn auth(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     match args[1..] {
-        [_] if ctx.shared.config.needs_no_password() => return Err(CommandError::other(NO_PASSWORD)),
-        [password] => check_password(ctx, b"default", password)?,
-        [user, password] => check_password(ctx, user, password)?,
+        [_] if ctx.shared.needs_no_password() => return Err(CommandError::other(NO_PASSWORD)),
+        [password] => authenticate(ctx, acl::DEFAULT, password)?,
+        [user, password] => authenticate(ctx, user, password)?,
         _ => return Err(CommandError::Syntax),
     }
-    let_in(ctx);
     reply.ok();
     Ok(())
 }
 
-fn let_in(ctx: &mut LocalContext<'_>) {
-    if !ctx.client.authenticated {
-        ctx.client.authenticated = true;
-        ctx.shared.clients.set_stranger(ctx.client.info.id, false);
-    }
+/// Lets the client have a user, if the password opens it.
+fn authenticate(ctx: &mut LocalContext<'_>, user: &[u8], password: &[u8]) -> CommandResult {
+    let (user, version) = opened(ctx, user, password)?;
+    ctx.shared.let_in(ctx.client, user, version);
+    Ok(())
 }
 
-fn check_password(ctx: &mut LocalContext<'_>, user: &[u8], password: &[u8]) -> CommandResult {
+/// The user that a password opens, and the version of the users that it was looked up in. A wrong one is counted.
+fn opened(
+    ctx: &mut LocalContext<'_>,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(Arc<User>, u64), CommandError> {
     let shared = ctx.shared;
-    if is_right(shared, user, password) {
-        return Ok(());
+    if let Some(opened) = find_opened(shared, user, password) {
+        return Ok(opened);
     }
     ctx.client.wrong_passwords = ctx.client.wrong_passwords.saturating_add(1);
     shared.metrics.clients.wrong_passwords.inc();
     shared.guesses.note(shared.clock.monotonic_ms(), &ctx.client.info.addr);
+    shared.note_denial(ctx.client, Reason::Auth, b"AUTH", user);
     Err(CommandError::other(WRONG_PASS))
 }
 
-/// Without a password configured any will do, as for a `nopass` user of Redis.
-fn is_right(shared: &Shared, user: &[u8], password: &[u8]) -> bool {
-    user == b"default" && shared.config.accepts_password(password)
+fn find_opened(shared: &Shared, user: &[u8], password: &[u8]) -> Option<(Arc<User>, u64)> {
+    let Known { version, users } = shared.users();
+    let user = users.get(user).filter(|user| users::opens(user, password, &shared.config))?;
+    Some((user.clone(), version))
 }
 
 /// The protocol that a client, which is authenticated, will speak after this HELLO; `None` where it stays the same.
 pub fn foreseen_protocol(shared: &Shared, args: &Args<'_>) -> Option<Resp> {
     let greeting = parse(&args[1..]).ok()?;
-    let may = greeting.credentials.is_none_or(|(user, password)| is_right(shared, user, password));
+    let may =
+        greeting.credentials.is_none_or(|(user, password)| find_opened(shared, user, password).is_some());
     let is_named = greeting.name.is_none_or(|name| check_name(name).is_ok());
     greeting.resp.filter(|_| may && is_named)
 }
@@ -77,13 +88,15 @@ struct Greeting<'a> {
 /// <https://redis.io/docs/latest/commands/hello/>
 pub(super) fn hello(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let greeting = parse(&args[1..])?;
-    if let Some((user, password)) = greeting.credentials {
-        check_password(ctx, user, password)?;
-    } else if !ctx.client.authenticated {
-        return Err(CommandError::other(HELLO_NO_AUTH));
-    }
+    let opened = match greeting.credentials {
+        Some((user, password)) => Some(opened(ctx, user, password)?),
+        None if ctx.client.authenticated => None,
+        None => return Err(CommandError::other(HELLO_NO_AUTH)),
+    };
     greeting.name.map_or(Ok(()), check_name)?;
-    let_in(ctx);
+    if let Some((user, version)) = opened {
+        ctx.shared.let_in(ctx.client, user, version);
+    }
     if let Some(name) = greeting.name {
         ctx.client.info.details.lock().name = name.to_vec();
     }

@@ -5,6 +5,7 @@
 mod client;
 mod hello;
 
+pub use client::list;
 pub use hello::foreseen_protocol;
 
 use crate::admin::LocalContext;
@@ -129,8 +130,7 @@ fn reset(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Com
     let client = &mut *ctx.client;
     client.resp = Resp::V2;
     client.db = 0;
-    client.authenticated = ctx.shared.config.needs_no_password();
-    ctx.shared.clients.set_stranger(client.info.id, !client.authenticated);
+    ctx.shared.begin(client);
     client.transaction = None;
     client.monitors = false;
     client.reads_from_replica = false;

@@ -10,6 +10,7 @@ mod checkpoint;
 mod digest;
 mod handover;
 mod log;
+mod relay;
 mod status;
 mod support;
 
@@ -68,11 +69,13 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                 "O(N) where N is the number of messages",
                 "Returns the last messages of this node's process.",
             ),
-            ProcessCommand::local("noforward", 2, noforward).flags(&[ANYTIME, Flags::WHILE_PAUSED]).docs(
-                "0.1.0",
-                "O(1)",
-                "Says that the connection carries another node's commands, which must not be sent on.",
-            ),
+            ProcessCommand::local("noforward", -2, relay::noforward)
+                .flags(&[ANYTIME, Flags::WHILE_PAUSED, Flags::NO_AUTH, Flags::SECRET_ARGUMENTS])
+                .docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Says that the connection carries another node's commands, which must not be sent on.",
+                ),
             ProcessCommand::local("runid", 2, runid)
                 .flags(&[Flags::NOSCRIPT, Flags::ADMIN, Flags::ON_PRIMARY])
                 .docs("0.1.0", "O(1)", "Returns the primary's run_id, by which a primary recognises itself."),
@@ -126,14 +129,6 @@ const HELP: [&str; 30] = [
 
 fn help(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.lines(&HELP);
-    Ok(())
-}
-
-/// Answers the connection's number. What its client wrote by way of other connections is before the end of the log.
-fn noforward(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    ctx.client.forwarded = true;
-    ctx.client.info.note_answer(ctx.shared.shard.status.lock().last_index);
-    reply.simple(&ctx.client.info.id.to_string());
     Ok(())
 }
 

@@ -24,6 +24,7 @@ pub(super) struct Filter<'a> {
     local_addr: Option<&'a [u8]>,
     min_age_s: Option<u64>,
     spare_me: bool,
+    user: Option<&'a [u8]>,
 }
 
 impl<'a> Filter<'a> {
@@ -76,16 +77,17 @@ impl<'a> Filter<'a> {
                 let age = parse_integer(value).and_then(|age| u64::try_from(age).ok()).filter(|age| *age > 0);
                 self.min_age_s = Some(age.ok_or(CommandError::other("ERR maxage should be greater than 0"))?);
             }
-            option if is(option, "USER") && value == b"default" => {}
-            option if is(option, "USER") => {
-                let user = String::from_utf8_lossy(value);
-                return Err(CommandError::other(format!("ERR No such user '{user}'")));
-            }
+            option if is(option, "USER") => self.user = Some(value),
             option if is(option, "SKIPME") && is(value, "YES") => self.spare_me = true,
             option if is(option, "SKIPME") && is(value, "NO") => self.spare_me = false,
             _ => return Err(CommandError::Syntax),
         }
         Ok(())
+    }
+
+    /// The user whose connections are meant.
+    pub fn user(&self) -> Option<&'a [u8]> {
+        self.user
     }
 
     pub fn skips_me(&self) -> bool {
@@ -99,6 +101,7 @@ impl<'a> Filter<'a> {
             && self.addr.is_none_or(|addr| addr == info.addr.as_bytes())
             && self.local_addr.is_none_or(|addr| addr == info.local_addr.as_bytes())
             && self.min_age_s.is_none_or(|age| age_s >= age)
+            && self.user.is_none_or(|user| user == info.details.lock().user)
             && self.client_type.is_none_or(|wanted| wanted == type_of(info))
     }
 }

@@ -15,6 +15,15 @@ pub(super) fn refresh(client: &Client, command: &'static str) {
     details.last_command = command;
 }
 
+/// The asking connection's line, without its end.
+pub fn line_of(client: &Client, now_ms: u64) -> String {
+    client.write_details(&mut client.info.details.lock());
+    let mut line = String::new();
+    write_line(&mut line, &client.info, now_ms);
+    line.truncate(line.trim_end().len());
+    line
+}
+
 /// Appends a connection's line. `now_ms` is monotonic.
 pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
     let details = info.details.lock();
@@ -25,7 +34,7 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
         text,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={} \
-         user=default redir=-1 resp={} lib-name={} lib-ver={} tot-cmds={}",
+         user={} redir=-1 resp={} lib-name={} lib-ver={} tot-cmds={}",
         info.id,
         info.addr,
         info.local_addr,
@@ -44,6 +53,7 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
         details.output_bytes,
         details.query_buffer_bytes + details.output_bytes,
         if details.last_command.is_empty() { "NULL" } else { details.last_command },
+        name(&details.user),
         if details.resp3 { 3 } else { 2 },
         name(&details.lib_name),
         name(&details.lib_ver),

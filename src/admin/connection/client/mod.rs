@@ -6,7 +6,7 @@
 //! Source: <https://redis.io/docs/latest/commands/client/>.
 
 mod filter;
-mod list;
+pub mod list;
 mod pausing;
 
 use std::sync::Arc;
@@ -243,6 +243,12 @@ fn list(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> C
 fn kill(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let old_form = args.len() == 3;
     let filter = if old_form { Filter::of_addr(args[2]) } else { Filter::of_kill(&args[2..])? };
+    if let Some(user) = filter.user()
+        && ctx.shared.users().users.get(user).is_none()
+    {
+        let user = String::from_utf8_lossy(user);
+        return Err(CommandError::other(format!("ERR No such user '{user}'")));
+    }
     let now_ms = ctx.shared.clock.monotonic_ms();
     let me = ctx.client.info.id;
     let all = ctx.shared.clients.all();

@@ -6,6 +6,7 @@ use super::super::REDIS_VERSION;
 use super::super::replication::{active_followers, primary_address};
 use super::Fields;
 use super::host::{cpu_seconds, human_bytes};
+use crate::admin::acl::log::Reason;
 use crate::admin::report::NodeReport;
 use crate::admin::shared::Shared;
 use crate::checkpoint::ship::Progress;
@@ -182,6 +183,9 @@ pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     let errors: u64 = shared.metrics.errors().iter().map(|(_, count)| count).sum();
     fields.add("total_connections_received", clients.accepted.get());
     fields.add("acl_access_denied_auth", clients.wrong_passwords.get());
+    for (name, reason) in [("cmd", Reason::Command), ("key", Reason::Key), ("channel", Reason::Channel)] {
+        fields.add(&format!("acl_access_denied_{name}"), shared.acl_log.count(reason));
+    }
     fields.add("total_commands_processed", totals.calls);
     fields.add("instantaneous_ops_per_sec", rates.commands.round() as u64);
     fields.add("total_net_input_bytes", totals.input_bytes);

@@ -1,0 +1,125 @@
+//! What the client's user may do: asked before each command, by the users as this node knows them now.
+//!
+//! - ACL SETUSER and DELUSER go through the log: what is logged is the user's rules as they will be, with the hashes of passwords, and
+//!   the rules that they were made from. A change that another one overtook is answered TRYAGAIN.
+//! - A client whose user is gone is disconnected, and so is one that listens to channels which its user may not use any more.
+
+use super::table::table;
+use super::{Line, Session, Verdict};
+use crate::acl::{self, ChannelAccess, Denied, MAX_USERS, User, Users, rules_with_hashes};
+use crate::admin::acl::check_name;
+use crate::admin::acl::log::Reason;
+use crate::admin::client::Queued;
+use crate::admin::table::TableRow;
+use crate::admin::users::{Known, check, refusal};
+use crate::command::system;
+use crate::command::{Args, CommandError};
+
+impl Session {
+    /// Takes the user as it is now, if users have changed. False if the connection has to end.
+    pub fn look_at_user(&mut self) -> bool {
+        if self.shared.shard.keyspace.users_version() == self.client.users_version {
+            return true;
+        }
+        self.take_changed_user()
+    }
+
+    #[cold]
+    fn take_changed_user(&mut self) -> bool {
+        let Known { version, users } = self.shared.users();
+        self.client.users_version = version;
+        let user = users.get(self.client.user.name()).cloned();
+        let is_there = user.is_some();
+        self.client.user = user.unwrap_or_else(|| self.client.user.clone());
+        let may_stay = is_there && self.may_listen();
+        if !may_stay {
+            self.client.info.kill();
+        }
+        may_stay
+    }
+
+    /// Whether the client's user may use all channels that the client listens to.
+    fn may_listen(&self) -> bool {
+        let client = &self.client;
+        let named: Vec<&[u8]> =
+            client.channels.iter().chain(&client.shard_channels).map(Vec::as_slice).collect();
+        let patterns: Vec<&[u8]> = client.patterns.iter().map(Vec::as_slice).collect();
+        client.user.check_channels(ChannelAccess::Named(&named)).is_ok()
+            && client.user.check_channels(ChannelAccess::Patterns(&patterns)).is_ok()
+    }
+
+    /// Whether the client's user may run a command with these arguments.
+    #[inline]
+    pub(super) fn permit(&self, row: &'static TableRow, args: &Args<'_>) -> Result<(), String> {
+        check(&self.client.user, row, args).map_err(|denied| self.deny(row, &denied))
+    }
+
+    /// What EXEC answers where a queued command is not allowed any more.
+    pub(super) fn no_longer_permitted(&self, queued: &[Queued]) -> Option<String> {
+        let refused = queued.iter().find_map(|one| self.permit(one.command.0, &one.slices()).err())?;
+        Some(format!(
+            "EXECABORT Transaction discarded because of: ACLs rules changed between the moment the transaction was accumulated and \
+             the EXEC call: {refused}"
+        ))
+    }
+
+    /// Notes a denial, and says it.
+    #[cold]
+    fn deny(&self, row: &TableRow, denied: &Denied) -> String {
+        let user = &self.client.user;
+        let (reason, object) = match denied {
+            Denied::Command => (Reason::Command, row.full_name.as_bytes()),
+            Denied::Key(key) => (Reason::Key, &key[..]),
+            Denied::Channel(channel) => (Reason::Channel, &channel[..]),
+        };
+        self.shared.note_denial(&self.client, reason, object, user.name());
+        format!("NOPERM {}", refusal(user, row, denied))
+    }
+
+    /// ACL SETUSER.
+    pub(super) fn set_user(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if !self.shared.shard.is_primary() {
+            return self.forward_or_refuse(line);
+        }
+        let users = self.shared.users().users;
+        match rules_to_log(&users, args[2], &args[3..]) {
+            Ok((old, new)) => {
+                let name = [system::USER, args[2]].concat();
+                self.enqueue_own(line, &[system::SET, &name, &old, &new])
+            }
+            Err(error) => self.refuse_here(line, &error.to_string()),
+        }
+    }
+
+    /// ACL DELUSER.
+    pub(super) fn delete_users(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if args[2..].contains(&acl::DEFAULT) {
+            return self.refuse_here(line, "ERR The 'default' user cannot be removed");
+        }
+        if !self.shared.shard.is_primary() {
+            return self.forward_or_refuse(line);
+        }
+        let names: Vec<Vec<u8>> = args[2..].iter().map(|name| [system::USER, name].concat()).collect();
+        let own: Vec<&[u8]> =
+            std::iter::once(system::DELETE).chain(names.iter().map(Vec::as_slice)).collect();
+        self.enqueue_own(line, &own)
+    }
+}
+
+/// The rules of a user that are in the system database, and those that will be after these.
+fn rules_to_log(users: &Users, name: &[u8], rules: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), CommandError> {
+    check_name(name)?;
+    let known = users.get(name);
+    if known.is_none() && users.iter().len() >= MAX_USERS {
+        return Err(CommandError::other(format!("ERR there are {MAX_USERS} users, more are refused")));
+    }
+    let old = users.stored_rules(name).unwrap_or_default().to_vec();
+    let fresh = User::new(name, table());
+    let user = known.map_or(&fresh, |user| &**user);
+    let hashed = rules_with_hashes(rules);
+    let hashed: Vec<&[u8]> = hashed.iter().map(Vec::as_slice).collect();
+    // Errors show the rules as they came.
+    user.changed(rules, table()).map_err(|error| CommandError::other(error.to_string()))?;
+    let changed = user.changed(&hashed, table()).map_err(|error| CommandError::other(error.to_string()))?;
+    Ok((old, changed.describe()))
+}

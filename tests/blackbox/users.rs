@@ -1,0 +1,158 @@
+//! ACL: users, what they may do, on every node and after restarts.
+
+use perdura_testkit::clock::wait_for;
+use perdura_testkit::{Client, Cluster};
+
+use crate::perdura;
+
+fn as_user(mut client: Client, user: &str, password: &str) -> Client {
+    client.check(&format!("AUTH {user} {password}"), "+OK");
+    client
+}
+
+#[test]
+fn a_user_may_do_what_its_rules_allow_and_nothing_else() {
+    let node = perdura().start();
+    let mut root = node.client();
+    root.check("ACL WHOAMI", "default");
+    root.check(
+        "ACL SETUSER bob on >pw ~app:* %R~shared:* &news:* +@read +set +publish +subscribe +multi +exec",
+        "+OK",
+    );
+    root.check("SET shared:a 1", "+OK");
+    let mut bob = as_user(node.client(), "bob", "pw");
+    bob.check("ACL WHOAMI", "-NOPERM User bob has no permissions to run the 'acl|whoami' command");
+    bob.check("SET app:a 1", "+OK");
+    bob.check("GET app:a", "1");
+    bob.check("GET shared:a", "1");
+    bob.check("SET shared:a 2", "-NOPERM No permissions to access a key");
+    bob.check("GET other", "-NOPERM No permissions to access a key");
+    bob.check("MGET app:a other", "-NOPERM No permissions to access a key");
+    bob.check("DEL app:a", "-NOPERM User bob has no permissions to run the 'del' command");
+    bob.check("CONFIG GET maxmemory", "-NOPERM User bob has no permissions to run the 'config|get' command");
+    bob.check("PUBLISH news:a x", ":0");
+    bob.check("PUBLISH secret x", "-NOPERM No permissions to access a channel");
+    bob.check("SUBSCRIBE secret", "-NOPERM No permissions to access a channel");
+    bob.check("MULTI", "+OK");
+    bob.check("SET app:b 1", "+QUEUED");
+    bob.check("DEL app:b", "-NOPERM User bob has no permissions to run the 'del' command");
+    bob.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.");
+    let refused = root.run("ACL DRYRUN bob get other").text();
+    assert_eq!(refused, "User bob has no permissions to access the 'other' key");
+    root.check("ACL DRYRUN bob get app:x", "+OK");
+    let info = root.run("INFO stats").text().to_owned();
+    assert!(
+        info.contains("acl_access_denied_cmd:4\r\n") && info.contains("acl_access_denied_key:3\r\n"),
+        "{info}"
+    );
+    assert!(info.contains("acl_access_denied_channel:2\r\n"), "{info}");
+}
+
+#[test]
+fn passwords_open_their_user_alone() {
+    let node = perdura().start();
+    let mut root = node.client();
+    root.check("ACL SETUSER bob on >one >two +@all ~*", "+OK");
+    root.check("ACL SETUSER off >one +@all ~*", "+OK");
+    const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
+    for (user, password, answer) in [
+        ("bob", "one", "+OK"),
+        ("bob", "two", "+OK"),
+        ("bob", "three", WRONG),
+        ("off", "one", WRONG),
+        ("nobody", "one", WRONG),
+    ] {
+        node.client().check(&format!("AUTH {user} {password}"), answer);
+    }
+    let shown = root.run("ACL LIST").to_string();
+    assert!(
+        !shown.contains("one")
+            && shown.contains("#7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed")
+    );
+    let log = root.run("ACL LOG").to_string();
+    assert!(log.contains("reason auth") && log.contains("username nobody"), "{log}");
+    let hello = node.client().run("HELLO 2 AUTH bob two").to_string();
+    assert!(hello.contains("proto"), "{hello}");
+    root.check("ACL SETUSER default off", "+OK");
+    node.client().check("PING", "-NOAUTH Authentication required.");
+    root.check("PING", "+PONG");
+}
+
+#[test]
+fn users_survive_kill_and_checkpoint_and_are_no_keys() {
+    let mut node = perdura().start();
+    let mut root = node.client();
+    root.check("ACL SETUSER bob on >pw ~a* +get", "+OK");
+    root.check("FLUSHALL", "+OK");
+    root.check("DBSIZE", ":0");
+    let before = root.run("ACL LIST").to_string();
+    for is_checkpointed in [false, true] {
+        if is_checkpointed {
+            root.check("SET k v", "+OK");
+            let started = root.run("BGSAVE").to_string();
+            assert!(started.starts_with('+'), "{started}");
+            wait_for("the checkpoint is there", std::time::Duration::from_secs(20), || {
+                root.run("INFO persistence").text().contains("rdb_bgsave_in_progress:0\r\n").then_some(())
+            });
+        }
+        node.kill();
+        node.restart();
+        root = node.client();
+        assert_eq!(root.run("ACL LIST").to_string(), before, "after a checkpoint: {is_checkpointed}");
+        as_user(node.client(), "bob", "pw")
+            .check("SET a 1", "-NOPERM User bob has no permissions to run the 'set' command");
+    }
+}
+
+#[test]
+fn a_change_holds_on_every_node_with_its_answer_and_ends_connections_of_who_is_gone() {
+    let cluster = Cluster::start_with(perdura());
+    let mut root = cluster.client(cluster.replica());
+    root.check("ACL SETUSER bob on >pw ~* +get +set +subscribe +acl|whoami &a", "+OK");
+    let mut bobs = Vec::new();
+    for node in &cluster.nodes {
+        wait_for("the user is known", std::time::Duration::from_secs(5), || {
+            (node.client().run("AUTH bob pw").to_string() == "+OK").then_some(())
+        });
+        let mut bob = as_user(node.client(), "bob", "pw");
+        bob.check("SET k v", "+OK");
+        bob.check("DEL k", "-NOPERM User bob has no permissions to run the 'del' command");
+        bobs.push(bob);
+    }
+    // What a replica sends on is judged by the primary.
+    root.check("ACL SETUSER bob -set", "+OK");
+    for bob in &mut bobs {
+        let refused = bob.run("SET k w").to_string();
+        assert_eq!(refused, "-NOPERM User bob has no permissions to run the 'set' command");
+    }
+    root.check("ACL DELUSER bob nobody", ":1");
+    for bob in &mut bobs {
+        wait_for("the connection ends", std::time::Duration::from_secs(5), || {
+            bob.try_call(&[b"PING"]).is_err().then_some(())
+        });
+    }
+    root.check("ACL USERS", "[default]");
+    root.check("ACL DELUSER default", "-ERR The 'default' user cannot be removed");
+}
+
+#[test]
+fn a_limited_default_user_does_not_let_clients_pass_for_nodes() {
+    let cluster = Cluster::start_with(perdura().flag("masterauth", "nodes"));
+    let primary = cluster.primary();
+    let replica = cluster.replica();
+    let mut root = cluster.client(primary);
+    root.check("ACL SETUSER admin on >admin ~* &* +@all", "+OK");
+    root.check("ACL SETUSER default -@all +ping +get +perdura|noforward", "+OK");
+    let mut stranger = cluster.client(primary);
+    for line in ["PERDURA NOFORWARD admin", "PERDURA NOFORWARD admin hush", "PERDURA NOFORWARD admin wrong"] {
+        let refused = stranger.run(line).to_string();
+        assert!(refused.starts_with("-NOPERM") || refused.starts_with("-WRONGPASS"), "{line}: {refused}");
+        stranger.check("SET k v", "-NOPERM User default has no permissions to run the 'set' command");
+    }
+    // A client of a replica goes on by way of the password that nodes share.
+    let mut admin = as_user(cluster.client(replica), "admin", "admin");
+    admin.check("SET k v", "+OK");
+    let mut limited = cluster.client(replica);
+    limited.check("GET k", "v");
+    limited.check("SET k w", "-NOPERM User default has no permissions to run the 'set' command");
+}
