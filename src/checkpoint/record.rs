@@ -11,6 +11,7 @@
 pub mod content;
 mod decode;
 mod encode;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +59,8 @@ pub enum Fault {
     Twice,
     #[error("a score is no number")]
     Score,
+    #[error("a stream has no such {found}")]
+    Stream { found: &'static str },
     #[error("the content's digest is {found:032x}, expected {expected:032x}")]
     Digest { expected: Digest, found: Digest },
     #[error("the key of a record is too short or has no slot")]
@@ -78,10 +81,11 @@ pub enum Kind {
     TableHash = 8,
     PackedZSet = 9,
     IndexedZSet = 10,
+    Stream = 11,
 }
 
 impl Kind {
-    const ALL: [Kind; 10] = [
+    const ALL: [Kind; 11] = [
         Kind::String,
         Kind::PackedList,
         Kind::Quicklist,
@@ -92,6 +96,7 @@ impl Kind {
         Kind::TableHash,
         Kind::PackedZSet,
         Kind::IndexedZSet,
+        Kind::Stream,
     ];
 
     pub fn of(value: ValueRef<'_>) -> Kind {
@@ -108,6 +113,7 @@ impl Kind {
             Object::Hash(_) => Kind::PackedHash,
             Object::ZSet(zset) if zset.is_indexed() => Kind::IndexedZSet,
             Object::ZSet(_) => Kind::PackedZSet,
+            Object::Stream(_) => Kind::Stream,
         }
     }
 

@@ -87,6 +87,10 @@ pub fn describe(db: usize, entry: &Entry) -> String {
         ValueRef::Object(Object::ZSet(zset)) => {
             zset.iter().map(|entry| format!("{} {:?}", text(entry.member), entry.score)).collect()
         }
+        // What else there is of a stream, the digest has.
+        ValueRef::Object(Object::Stream(stream)) => {
+            stream.nodes().map(|(id, node)| format!("{id} {}", text(node.listpack()))).collect()
+        }
     };
     let (key, digest) = (text(entry.key()), digest::of_entry(db, entry));
     format!("{key} {:?} {encoding} {digest:x} {elements:?}", entry.deadline_ms())

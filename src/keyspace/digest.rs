@@ -2,7 +2,7 @@
 //!
 //! - Each key contributes a 128-bit XXH3 of database, key, deadline, type and content; contributions are added, so the
 //!   order of slots and tables does not matter.
-//! - Members of sets and hashes are added too, for their order is no part of their meaning; lists and sorted sets are
+//! - Members of sets and hashes are added too, for their order is no part of their meaning; lists, sorted sets and streams are
 //!   hashed in their order.
 //! - The log holds digests of entries (MIGRATE ends by one), and checkpoints hold [`of_record`]: how they are computed does
 //!   not change.
@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::entry::Entry;
 use super::range::LockRange;
 use super::slot::{RANGES, SLOTS_PER_RANGE, Slot};
+use super::types::stream::{Group, Stream, StreamId};
 use super::value::{Object, ValueRef};
 use super::view::{LockSet, Ranges};
 use super::{ALL_DATABASES, Keyspace};
@@ -97,6 +98,46 @@ pub fn of_value(value: ValueRef<'_>) -> Digest {
             }
             hash.digest128()
         }
+        ValueRef::Object(Object::Stream(stream)) => of_stream(stream),
+    }
+}
+
+/// Entries, what the stream remembers, and its groups. How entries are packed does not count.
+fn of_stream(stream: &Stream) -> Digest {
+    let mut hash = Xxh3Default::new();
+    let counters = stream.counters();
+    hash.update(&counters.last_id.to_bytes());
+    hash.update(&counters.max_deleted_id.to_bytes());
+    hash.update(&counters.entries_added.to_le_bytes());
+    hash.update(&stream.len().to_le_bytes());
+    let mut digits = itoa::Buffer::new();
+    for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+        hash.update(&entry.id.to_bytes());
+        hash.update(&(entry.len() as u64).to_le_bytes());
+        entry.texts().for_each(|text| update_sized(&mut hash, text.text(&mut digits)));
+    }
+    for (name, group) in stream.groups() {
+        update_sized(&mut hash, name);
+        update_group(&mut hash, group);
+    }
+    hash.digest128()
+}
+
+fn update_group(hash: &mut Xxh3Default, group: &Group) {
+    hash.update(&group.last_id.to_bytes());
+    hash.update(&group.entries_read.unwrap_or(-1).to_le_bytes());
+    hash.update(&(group.consumer_count() as u64).to_le_bytes());
+    for (name, consumer) in group.consumers() {
+        update_sized(hash, name);
+        hash.update(&consumer.seen_ms.to_le_bytes());
+        hash.update(&consumer.active_ms.to_le_bytes());
+    }
+    hash.update(&(group.pending_count() as u64).to_le_bytes());
+    for (id, pending) in group.pending_from(StreamId::MIN) {
+        hash.update(&id.to_bytes());
+        update_sized(hash, &pending.consumer);
+        hash.update(&pending.delivered_ms.to_le_bytes());
+        hash.update(&pending.deliveries.to_le_bytes());
     }
 }
 

@@ -4,6 +4,7 @@ use super::hash_seed::HashSeed;
 use super::types::hash::Hash;
 use super::types::list::List;
 use super::types::set::Set;
+use super::types::stream::Stream;
 use super::types::zset::ZSet;
 
 /// What TYPE answers.
@@ -14,6 +15,7 @@ pub enum ValueType {
     Hash,
     Set,
     ZSet,
+    Stream,
 }
 
 impl ValueType {
@@ -25,6 +27,7 @@ impl ValueType {
             ValueType::Hash => "hash",
             ValueType::Set => "set",
             ValueType::ZSet => "zset",
+            ValueType::Stream => "stream",
         }
     }
 }
@@ -36,6 +39,7 @@ pub enum Object {
     Hash(Hash),
     Set(Set),
     ZSet(ZSet),
+    Stream(Stream),
 }
 
 /// A borrowed value.
@@ -52,21 +56,24 @@ impl Object {
             Object::Hash(_) => ValueType::Hash,
             Object::Set(_) => ValueType::Set,
             Object::ZSet(_) => ValueType::ZSet,
+            Object::Stream(_) => ValueType::Stream,
         }
     }
 
-    /// Elements, fields or members.
+    /// Elements, fields or members; of a stream entries, and what its groups have.
     pub fn len(&self) -> usize {
         match self {
             Object::List(list) => list.len(),
             Object::Hash(hash) => hash.len(),
             Object::Set(set) => set.len(),
             Object::ZSet(zset) => zset.len(),
+            Object::Stream(stream) => stream.parts(),
         }
     }
 
+    /// Whether its key goes: a stream stays when it has no entries.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.value_type() != ValueType::Stream
     }
 
     /// Bytes of the value and everything it holds, without what the allocator rounds up. O(1).
@@ -76,13 +83,14 @@ impl Object {
             Object::Hash(hash) => hash.memory_bytes(),
             Object::Set(set) => set.memory_bytes(),
             Object::ZSet(zset) => zset.memory_bytes(),
+            Object::Stream(stream) => stream.memory_bytes(),
         }
     }
 
     /// Finds elements by another seed from here on.
     pub fn reseed(&mut self, seed: HashSeed) {
         match self {
-            Object::List(_) => {}
+            Object::List(_) | Object::Stream(_) => {}
             Object::Hash(hash) => hash.reseed(seed),
             Object::Set(set) => set.reseed(seed),
             Object::ZSet(zset) => zset.reseed(seed),
@@ -96,6 +104,7 @@ impl Object {
             Object::Hash(hash) => hash.encoding_name(),
             Object::Set(set) => set.encoding_name(),
             Object::ZSet(zset) => zset.encoding_name(),
+            Object::Stream(stream) => stream.encoding_name(),
         }
     }
 }
@@ -142,4 +151,4 @@ macro_rules! collections {
     )*};
 }
 
-collections!(List, Hash, Set, ZSet);
+collections!(List, Hash, Set, ZSet, Stream);

@@ -3,7 +3,7 @@
 //! A packed element takes two bytes at least, and no more than three times its bytes once it is text.
 
 use super::input::Input;
-use super::{Result, checked, kind};
+use super::{Result, checked, kind, stream};
 
 /// More than the value of a payload has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,9 +56,42 @@ impl Counted<'_> {
                     one.string().and_then(|()| one.string())
                 })
             }
+            kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => self.stream(kind),
             kind::HASH_LISTPACK_EX => self.skip::<8>().and_then(|()| self.packed()),
             _ => self.packed(),
         }
+    }
+
+    /// Nodes, then groups. Each id that is pending stands there twice, and takes more than it does in the payload.
+    fn stream(&mut self, kind: u8) -> Result<()> {
+        self.counted(|one| {
+            one.input.skip_string()?;
+            let bytes = one.input.skip_string()?;
+            let elements = bytes / LEAST_PACKED_BYTES + 1;
+            one.bound.elements = one.bound.elements.saturating_add(elements);
+            one.bound.bytes = one.bound.bytes.saturating_add(bytes.saturating_mul(2) + stream::NODE_BYTES);
+            Ok(())
+        })?;
+        for _ in 0..stream::counters(kind) {
+            self.input.length()?;
+        }
+        self.counted(|one| {
+            one.string()?;
+            for _ in 0..stream::group_counters(kind) {
+                one.input.length()?;
+            }
+            one.counted(|one| {
+                one.add(1, stream::PENDING_BYTES);
+                one.input.take(16 + 8)?;
+                one.input.length().map(drop)
+            })?;
+            one.counted(|one| {
+                one.string()?;
+                one.add(1, stream::CONSUMER_BYTES);
+                one.input.take(8 * stream::consumer_times(kind))?;
+                one.counted(|one| one.input.take(16).map(drop))
+            })
+        })
     }
 
     /// A count, and as many of what `read` reads.

@@ -1,6 +1,6 @@
 //! The byte that says which type of value follows, and in which form.
 //!
-//! Not read: modules (6, 7), the zipmaps of Redis 2.4 (9), streams (15, 19, 21), and the forms of hashes with field deadlines
+//! Not read: modules (6, 7), the zipmaps of Redis 2.4 (9), and the forms of hashes with field deadlines
 //! from before Redis 7.4 was released (22, 23).
 
 pub const STRING: u8 = 0;
@@ -17,11 +17,17 @@ pub const ZSET_ZIPLIST: u8 = 12;
 pub const HASH_ZIPLIST: u8 = 13;
 /// Ziplists, one for each node.
 pub const LIST_QUICKLIST: u8 = 14;
+/// Of Redis 5.
+pub const STREAM: u8 = 15;
 pub const HASH_LISTPACK: u8 = 16;
 pub const ZSET_LISTPACK: u8 = 17;
 /// Listpacks and single large elements.
 pub const LIST_QUICKLIST_2: u8 = 18;
+/// Of Redis 7.0: with first and deleted ids, and counts of entries.
+pub const STREAM_2: u8 = 19;
 pub const SET_LISTPACK: u8 = 20;
+/// Of Redis 7.2: with the times at which consumers last got something.
+pub const STREAM_3: u8 = 21;
 /// Fields with deadlines, each relative to the earliest.
 pub const HASH_METADATA: u8 = 24;
 /// Fields with deadlines, three entries of a listpack each.

@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::sequence::Element;
-use super::{RdbError, Result, Value, intset, kind, listpack, ziplist};
+use super::{RdbError, Result, Value, intset, kind, listpack, stream, ziplist};
 use crate::keyspace::types::hash::Hash;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::types::list::List;
@@ -41,6 +41,7 @@ pub fn read_value(input: &mut Input<'_>, limits: &TypeLimits) -> Result<Value> {
         kind::ZSET_2 => Object::ZSet(zset(input, binary_score, limits)?),
         kind::ZSET_ZIPLIST => Object::ZSet(zset_of(ziplist::elements(&input.string()?)?, limits)?),
         kind::ZSET_LISTPACK => Object::ZSet(zset_of(listpack::elements(&input.string()?)?, limits)?),
+        kind @ (kind::STREAM | kind::STREAM_2 | kind::STREAM_3) => Object::Stream(stream::read(input, kind)?),
         unknown => return Err(RdbError::UnknownType(unknown)),
     };
     if object.is_empty() {

@@ -9,11 +9,13 @@
 //!           length (string score:f64)*                             type 5 (sorted set)
 //!           earliest_ms:i64 length (ttl:length string string)*     type 24 (hash whose fields have deadlines)
 //!           string that holds a listpack, ziplist or intset        the other types that are read (`kind.rs`)
+//!           nodes, what is remembered, groups                      types 15, 19, 21 (stream; `stream.rs`)
 //! ```
 //!
 //! - Every form is read that Redis 2.6 to 8.2 and Valkey up to 8 write for the types that Perdura has. Written are the plain
 //!   forms alone: they say nothing about encodings, which the reader chooses by its own limits, and they need the lowest
-//!   version. What is written here can be restored by Redis from 5.0 on; field deadlines need Redis 7.4.
+//!   version. What is written here can be restored by Redis from 5.0 on; streams need Redis 7.0,
+//!   field deadlines Redis 7.4.
 //! - What is read decides the value, and nothing else does but the limits of the types: apply may read.
 //! - A payload comes from outside. A count that it announces is believed element by element, a length only as far as there
 //!   are bytes; what is compressed grows 88 times
@@ -34,6 +36,7 @@ mod load;
 mod lzf;
 mod save;
 mod sequence;
+mod stream;
 mod string;
 #[cfg(test)]
 mod tests;

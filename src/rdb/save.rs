@@ -1,13 +1,15 @@
 //! Writes values, in the plain forms.
 
-use super::kind;
 use super::string::{write_length, write_string};
+use super::{kind, stream};
 use crate::keyspace::types::hash::Hash;
 use crate::keyspace::types::zset::ZSet;
 use crate::keyspace::value::{Object, ValueRef};
 
 /// The version of Redis 5: it has every plain form.
 const PLAIN_VERSION: u16 = 9;
+/// The version of Redis 7.0, which brought what is kept of streams.
+const STREAM_VERSION: u16 = 10;
 /// The version of Redis 7.4, which brought deadlines of fields.
 const FIELD_DEADLINES_VERSION: u16 = 12;
 
@@ -28,6 +30,10 @@ pub fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, most: usize) -> u16 {
             each(out, most, set.iter(), |out, member| write_string(out, &member));
         }
         ValueRef::Object(Object::ZSet(zset)) => write_zset(out, zset, most),
+        ValueRef::Object(Object::Stream(value)) => {
+            stream::write(out, value, most);
+            return STREAM_VERSION;
+        }
         ValueRef::Object(Object::Hash(hash)) => match hash.earliest_deadline() {
             None => write_hash(out, hash, most),
             Some(earliest_ms) => {

@@ -8,6 +8,7 @@ use crate::keyspace::digest;
 use crate::keyspace::types::hash::Hash;
 use crate::keyspace::types::list::List;
 use crate::keyspace::types::set::Set;
+use crate::keyspace::types::stream::{StreamId, testing::some_stream};
 use crate::keyspace::types::zset::{ZSet, ZSetLimits};
 
 /// How many times longer than what was read a dump of it may be: it is compressed less, or not at all.
@@ -31,6 +32,10 @@ fn show(value: &Value) -> String {
         }
         Value::Object(Object::ZSet(zset)) => {
             zset.iter().map(|element| format!("{}:{}", text(element.member), element.score)).collect()
+        }
+        Value::Object(Object::Stream(stream)) => {
+            let entries = stream.range(StreamId::MIN, StreamId::MAX);
+            entries.map(|entry| format!("{}={}", entry.id, entry.len())).collect()
         }
     };
     parts.join(" ")
@@ -117,6 +122,17 @@ fn payloads_of_redis_are_read() {
     }
 }
 
+/// What redis-server 7.0.15 answered to DUMP after `XADD s 5-1 a b` and `XADD s 5-2 a 7`: the very bytes are written again.
+#[test]
+fn a_stream_of_redis_is_written_as_it_was_read() {
+    let payload = b"\x13\x01\x10\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x01''\x00\x00\x00\x0f\x00\
+        \x02\x01\x00\x01\x01\x01\x81a\x02\x00\x01\x02\x01\x00\x01\x00\x01\x81b\x02\x04\x01\x02\x01\x00\x01\x01\x01\x07\x01\
+        \x04\x01\xff\x02\x05\x02\x05\x01\x00\x00\x02\x00\x0a\x00>\xb8\x22\x96\xb46\xb37";
+    let value = load(payload, &TypeLimits::default()).expect("a payload of Redis");
+    assert_eq!(show(&value), "5-1=1 5-2=1");
+    assert_eq!(dump(value_ref(&value)), payload);
+}
+
 #[test]
 fn older_and_newer_forms_are_read() {
     let cases: [(Vec<u8>, &str); 12] = [
@@ -157,7 +173,7 @@ fn deadlines_of_fields_count_from_the_earliest() {
 #[test]
 fn what_is_malformed_is_refused() {
     let nan = f64::NAN.to_le_bytes();
-    let cases: [(&str, Vec<u8>); 22] = [
+    let cases: [(&str, Vec<u8>); 25] = [
         ("nothing", vec![]),
         ("an empty list", vec![1, 0]),
         ("an empty hash", vec![4, 0]),
@@ -178,7 +194,13 @@ fn what_is_malformed_is_refused() {
         ("a score in words", body(&[&[17], &sized(&listpack(&["a", "nan"]))])),
         ("a score that is nothing", b"\x03\x01\x01a\x00".to_vec()),
         ("bytes behind the value", vec![0, 1, b'a', 0]),
-        ("a stream", vec![15, 0, 0, 0]),
+        ("a stream that ends early", vec![15, 0, 0, 0]),
+        (
+            "a stream's node that is none",
+            body(&[&[15, 1], &sized(&[0; 16]), &sized(&listpack(&["1", "0"])), &[0; 4]]),
+        ),
+        ("a stream's length beyond its entries", vec![15, 0, 1, 5, 5, 0]),
+        ("pending entries of no consumer", body(&[&[15, 0, 0, 5, 5, 1, 1, b'g', 0, 0, 1], &[0; 25], &[0]])),
         ("a module", vec![7, 0, 0, 0]),
     ];
     for (what, body) in cases {
@@ -254,6 +276,7 @@ fn value() -> impl Strategy<Value = Value> {
                 Value::Object(Object::Hash(hash))
             }
         ),
+        some_stream().prop_map(|stream| Value::Object(Object::Stream(stream))),
         btree_map(text(), score, 1..200).prop_map(|members| {
             let mut zset = ZSet::new();
             for (member, score) in &members {

@@ -1,7 +1,7 @@
 //! Reads an entry's value from its content.
 
 use super::content::{Chunks, Content};
-use super::{Fault, Kind, PART_BYTES, Root};
+use super::{Fault, Kind, PART_BYTES, Root, stream};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::types::encoding::Encoding;
 use crate::keyspace::types::hash::Hash;
@@ -67,6 +67,7 @@ fn object<E: From<Fault>>(
         }
         Kind::PackedZSet => Object::ZSet(zset(ZSet::new(), content, &zset_limits)?),
         Kind::IndexedZSet => Object::ZSet(zset(ZSet::new_indexed(&zset_limits), content, &zset_limits)?),
+        Kind::Stream => Object::Stream(stream::read(content)?),
         Kind::String => return Err(Fault::Kind { found: kind as u8 }.into()),
     })
 }

@@ -3,7 +3,7 @@
 //! However long a value is, no more than one part of it is held.
 
 use super::content::put_varint;
-use super::{Body, Kind, PART_BYTES, Parts, Root};
+use super::{Body, Kind, PART_BYTES, Parts, Root, stream};
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::types::hash::Hash;
@@ -95,8 +95,10 @@ fn write_content<E>(value: ValueRef<'_>, sink: &mut impl FnMut(&[u8]) -> Result<
         ValueRef::Object(object) => object,
     };
     let mut head = Vec::with_capacity(16);
-    put_varint(&mut head, object.len() as u64);
-    sink(&head)?;
+    if !matches!(object, Object::Stream(_)) {
+        put_varint(&mut head, object.len() as u64);
+        sink(&head)?;
+    }
     match object {
         Object::List(list) => list.iter().try_for_each(|element| write_element(element, &mut head, sink)),
         Object::Set(set) => set.iter().try_for_each(|member| write_element(&member, &mut head, sink)),
@@ -105,6 +107,7 @@ fn write_content<E>(value: ValueRef<'_>, sink: &mut impl FnMut(&[u8]) -> Result<
             write_element(entry.member, &mut head, sink)?;
             sink(&entry.score.to_bits().to_le_bytes())
         }),
+        Object::Stream(value) => stream::write(value, sink),
     }
 }
 

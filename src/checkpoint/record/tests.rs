@@ -10,6 +10,7 @@ use crate::keyspace::types::hash::Hash;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::types::list::List;
 use crate::keyspace::types::set::Set;
+use crate::keyspace::types::stream::{Group, Pending, Stream, StreamId, testing::some_stream};
 use crate::keyspace::types::zset::{ZSet, ZSetLimits};
 
 const BLOB: u64 = 77;
@@ -160,6 +161,41 @@ fn sorted_sets_come_back_in_both_encodings() {
 }
 
 #[test]
+fn streams_come_back_with_their_nodes() {
+    let mut stream = Stream::new();
+    assert_comes_back(&object(Object::Stream(stream.clone())));
+    for ms in 1..30_000 {
+        stream.append(StreamId::new(ms, 0), &[b"field", ms.to_string().as_bytes()]);
+    }
+    assert!((1..30_000).step_by(3).all(|ms| stream.delete(StreamId::new(ms, 0))));
+    assert_comes_back(&object(Object::Stream(stream)));
+}
+
+#[test]
+fn a_streams_bytes_never_change() {
+    let mut stream = Stream::new();
+    stream.append(StreamId::new(300, 1), &[b"f", b"v"]);
+    let mut group = Group::new(StreamId::new(300, 1), Some(1));
+    group.restore_consumer(b"c", 2, -1);
+    let consumer = group.name_of(b"c");
+    group.pend(StreamId::new(300, 1), Pending { consumer, delivered_ms: 258, deliveries: 3 });
+    stream.add_group(b"g", group);
+    let root = encode(&Entry::object(b"key", Object::Stream(stream), None)).root;
+    let node = [
+        31, 0, 0, 0, 10, 0, 1, 1, 0, 1, 1, 1, 0x81, b'f', 2, 0, 1, 2, 1, 0, 1, 0, 1, 0x81, b'v', 2, 4, 1,
+        0xFF,
+    ];
+    let node = [&[node.len() as u8][..], &node[1..]].concat();
+    let mut expected = vec![0xAC, 2, 1, 0, 0, 1, 1, 0xAC, 2, 1, node.len() as u8];
+    expected.extend(node);
+    expected.extend([1, 1, b'g', 0xAC, 2, 1, 2, 1, 1, b'c', 2, 0, 0, 0, 0, 0, 0, 0]);
+    expected.extend([0xFF; 8]);
+    expected.extend([1, 0xAC, 2, 1, 0, 2, 1, 0, 0, 0, 0, 0, 0, 3]);
+    assert_eq!(root[20..], expected);
+    assert_eq!(root[..4], [1, 11, 0, 0]);
+}
+
+#[test]
 fn a_records_bytes_never_change() {
     let limits = TypeLimits::default();
     let mut hash = Hash::new();
@@ -221,6 +257,7 @@ fn some_entry() -> impl Strategy<Value = Entry> {
             }
             Entry::object(b"k", Object::Hash(hash), None)
         }),
+        some_stream().prop_map(|stream| Entry::object(b"k", Object::Stream(stream), None)),
         prop::collection::vec((bytes(), -1e300..1e300f64), 1..20).prop_map(|members| {
             let mut zset = ZSet::new();
             for (member, score) in &members {

@@ -12,5 +12,6 @@ pub mod packed;
 mod segmented;
 pub mod set;
 mod shared;
+pub mod stream;
 mod varint;
 pub mod zset;
