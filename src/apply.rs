@@ -20,7 +20,8 @@ use crate::command::cost::reads::ReadSteps;
 use crate::command::families::Row;
 use crate::command::random::Random;
 use crate::command::{
-    Args, Command, CommandError, Handler, ReadContext, STAGED, Staging, WriteContext, lookup, statistic_index,
+    Args, Command, CommandError, Handler, ReadContext, STAGED, Staging, WriteContext, lookup_request,
+    statistic_index,
 };
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
@@ -282,7 +283,7 @@ impl Applier {
             return self.run_staged(run, None, reply);
         }
         let stamp = run.next_stamp();
-        let row = logged_command(args[0], args.len())?;
+        let row = logged_command(&args, args.len())?;
         let (locks, known) = row.command.locks(&args);
         let view = self.mutator.write(locks);
         let context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
@@ -332,7 +333,7 @@ fn locks_of(mut reader: EntryReader<'_>, count: usize) -> Result<LockSet, ApplyE
     let mut args = EntryArgs::new();
     for _ in 0..count {
         reader.command(&mut args)?;
-        let row = logged_command(args[0], args.len())?;
+        let row = logged_command(&args, args.len())?;
         locks = locks.union(row.command.lock_set(&args));
     }
     Ok(locks)
@@ -349,7 +350,7 @@ struct Logged<'e> {
 fn read_logged<'e>(run: &mut EntryRun<'e>) -> Result<Logged<'e>, ApplyError> {
     let mut args = EntryArgs::new();
     let db = run.reader.command(&mut args)?;
-    Ok(Logged { row: logged_command(args[0], args.len())?, db, stamp: run.next_stamp(), args })
+    Ok(Logged { row: logged_command(&args, args.len())?, db, stamp: run.next_stamp(), args })
 }
 
 /// Runs a transaction for the client that waits for it: logged and unlogged steps in their order, one reply each.
@@ -371,7 +372,14 @@ fn run_steps(
                 context.db = *db;
                 let args = slices(args);
                 let began_ns = context.stopwatch().start(command);
+                let start = reply.position();
                 let error = read_within(&mut read_steps, &context.reader(), command, &args, reply);
+                if reply.position() == start
+                    && !reply.is_over()
+                    && let Some(blocking) = &command.blocking
+                {
+                    blocking.write_nothing_at_once(reply);
+                }
                 context.stopwatch().stop(began_ns, &args);
                 context.note_executed(statistic_index(&args), error.as_ref());
             }
@@ -431,10 +439,10 @@ fn read_within(
     Some(error)
 }
 
-/// What a command in the log is, by its name and the number of its arguments with that.
-fn logged_command(name: &[u8], argc: usize) -> Result<Row, ApplyError> {
-    let row = lookup(name).filter(|row| row.command.is_write() && row.command.arity_fits(argc));
-    row.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(name).into_owned()))
+/// What a command in the log is, by its first arguments (the name, and a subcommand's) and their number.
+fn logged_command(args: &Args<'_>, argc: usize) -> Result<Row, ApplyError> {
+    let row = lookup_request(args).filter(|row| row.command.is_write() && row.command.arity_fits(argc));
+    row.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(args[0]).into_owned()))
 }
 
 fn writes_of(steps: &[Step]) -> usize {

@@ -35,7 +35,7 @@ use crate::admin::shared::Shared;
 use crate::admin::table::{SessionCommand, TableRow, Way};
 use crate::apply::read_in;
 use crate::command::spec::Flags;
-use crate::command::{Args, Command, CommandError, Handler, ReadContext};
+use crate::command::{Args, Blocking, Command, CommandError, Handler, ReadContext};
 use crate::env::Now;
 use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
@@ -352,6 +352,9 @@ impl Session {
     }
 
     fn run_read(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
+        if let Some(blocking) = command.blocking.filter(|blocking| blocking.waits(args)) {
+            return self.run_blocking(command, blocking, args, line);
+        }
         let shard = &self.shared.shard;
         let primary = shard.is_primary();
         // As in Redis, a replica does not run what may write, though it may only read with these arguments.
@@ -448,7 +451,7 @@ impl Session {
 
     fn propose(&mut self, command: &'static Command, args: &Args<'_>, line: &mut Line) -> Verdict {
         if !self.shared.shard.is_primary() {
-            return match command.blocking {
+            return match command.blocking.filter(|blocking| blocking.waits(args)) {
                 Some(_) => self.forward_blocking(line),
                 None => self.forward_or_refuse(line),
             };
@@ -457,9 +460,36 @@ impl Session {
             return Verdict::Wait;
         }
         let argc = args.len() as u32;
-        let Some(blocking) = command.blocking else {
+        let Some(blocking) = command.blocking.filter(|blocking| blocking.waits(args)) else {
             return self.enqueue(line, args, |bytes| Work::Write { bytes, command, argc });
         };
+        self.begin_blocking(command, blocking, args, line)
+    }
+
+    /// A command that only reads and may wait: the primary lets it wait.
+    fn run_blocking(
+        &mut self,
+        command: &'static Command,
+        blocking: Blocking,
+        args: &Args<'_>,
+        line: &mut Line,
+    ) -> Verdict {
+        if !self.shared.shard.is_primary() {
+            return self.forward_blocking(line);
+        }
+        if line.forwarded > 0 {
+            return Verdict::Wait;
+        }
+        self.begin_blocking(command, blocking, args, line)
+    }
+
+    fn begin_blocking(
+        &mut self,
+        command: &'static Command,
+        blocking: Blocking,
+        args: &Args<'_>,
+        line: &mut Line,
+    ) -> Verdict {
         let timeout_ms = (blocking.check)(args).and_then(|()| blocking.timeout_ms(args));
         match timeout_ms {
             Err(error) => self.refuse_here(line, &error.to_string()),

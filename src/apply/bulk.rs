@@ -176,7 +176,7 @@ fn gather_entry<'e>(run: &mut EntryRun<'e>, gathered: &mut Gathered<'e>) -> Resu
         }
         let reader = run.reader.clone();
         let argc = run.reader.skip_command(&mut args)?;
-        let row = logged_command(args[0], argc)?;
+        let row = logged_command(&args, argc)?;
         if !row.command.has_one_key() {
             reader.clone().command(&mut args)?;
         }

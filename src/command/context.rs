@@ -551,6 +551,11 @@ impl<'a> WriteContext<'a> {
         }
     }
 
+    /// Counts a change that neither WATCH nor a client that waits is told of.
+    pub fn count_change(&mut self) {
+        self.effects.changes += 1;
+    }
+
     /// The slow log's stopwatch.
     pub fn stopwatch(&mut self) -> &mut Stopwatch {
         &mut self.effects.stopwatch

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use super::names::Names;
 use super::{
-    Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, set, string,
-    system, zset,
+    Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, set, stream,
+    string, system, zset,
 };
 
 static FAMILIES: &[&Family] = &[
@@ -24,6 +24,7 @@ static FAMILIES: &[&Family] = &[
     &list::FAMILY,
     &logged::FAMILY,
     &set::FAMILY,
+    &stream::FAMILY,
     &string::FAMILY,
     &system::FAMILY,
     &zset::FAMILY,
@@ -81,6 +82,16 @@ pub fn commands() -> impl ExactSizeIterator<Item = Row> {
 pub fn lookup(name: &[u8]) -> Option<Row> {
     let table = &*TABLE;
     table.names.find(name, |number| table.rows[number].command.name).map(|number| table.rows[number])
+}
+
+/// The row of the data command that a request names, which is that of its subcommand where there is one.
+pub fn lookup_request(args: &[&[u8]]) -> Option<Row> {
+    let row = lookup(args.first()?)?;
+    if row.command.subcommands.is_empty() {
+        return Some(row);
+    }
+    let command = lookup_subcommand(row.command, args.get(1)?)?;
+    Some(Row { command, index: statistic_index(args), ..row })
 }
 
 /// The subcommand of a container, whatever its case.

@@ -179,7 +179,18 @@ fn no_line_of_words_panics_or_depends_on_its_reply() {
     let count = setting("HOSTILE_LINES").map_or(LINES, |count| count as usize);
     let mut lines = Lines::new(seed, rows(Command::uses_keyspace));
     let mut pair = Pair::new();
-    let dumped = ["s:text", "l:small", "m:integers", "m:small", "h:small", "h:mortal", "z:small", "z:large"];
+    let dumped = [
+        "s:text",
+        "l:small",
+        "m:integers",
+        "m:small",
+        "h:small",
+        "h:mortal",
+        "z:small",
+        "z:large",
+        "x:small",
+        "x:large",
+    ];
     let mut source = Pair::new().asked;
     lines.dumps = dumped.iter().map(|key| payload(&source.run_args(&[b"DUMP", key.as_bytes()]))).collect();
     let mut errors = 0;

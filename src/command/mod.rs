@@ -36,6 +36,7 @@ pub mod secrets;
 mod set;
 pub mod spec;
 pub mod stopwatch;
+pub mod stream;
 mod string;
 pub mod system;
 #[cfg(test)]
@@ -44,7 +45,7 @@ mod zset;
 
 pub use context::{KnownSlot, ReadContext, WriteContext};
 pub use error::{CommandError, CommandResult};
-pub use families::{commands, lookup, lookup_subcommand, statistic_index, statistic_names};
+pub use families::{commands, lookup, lookup_request, lookup_subcommand, statistic_index, statistic_names};
 pub use keys::{CLUSTER_ID, HASH_SEED, PART, STAGED, Staging};
 pub use logged::{IN_SHARD_CHANNEL, MARK};
 
@@ -97,17 +98,31 @@ pub struct Blocking {
     /// Says what is wrong with the arguments, before anybody waits by them.
     pub check: fn(&Args<'_>) -> CommandResult,
     pub answers_with: Answered,
+    /// It waits only where its option BLOCK says for how many ms, and for entries of streams: there may be none for it though its
+    /// keys are there.
+    pub reads_streams: bool,
 }
 
 impl Blocking {
     /// A command whose timeout is its last argument.
     pub const fn last_argument(waits_for: ValueType, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
-        Blocking { waits_for, timeout_at: None, check, answers_with: Answered::KeyAndElements }
+        let answers_with = Answered::KeyAndElements;
+        Blocking { waits_for, timeout_at: None, check, answers_with, reads_streams: false }
     }
 
     /// A command whose timeout is its first argument.
     pub const fn first_argument(waits_for: ValueType, check: fn(&Args<'_>) -> CommandResult) -> Blocking {
-        Blocking { waits_for, timeout_at: Some(1), check, answers_with: Answered::KeyAndElements }
+        Blocking { timeout_at: Some(1), ..Blocking::last_argument(waits_for, check) }
+    }
+
+    /// XREAD, XREADGROUP.
+    pub const fn of_streams(check: fn(&Args<'_>) -> CommandResult) -> Blocking {
+        Blocking { reads_streams: true, ..Blocking::last_argument(ValueType::Stream, check) }
+    }
+
+    /// Whether a command with these arguments waits where it finds nothing.
+    pub fn waits(&self, args: &Args<'_>) -> bool {
+        !self.reads_streams || stream::block_ms(args).is_some()
     }
 
     /// Answers a client that has waited in vain.
@@ -130,6 +145,10 @@ impl Blocking {
 
     /// The timeout among a request's arguments, in ms from now; `None` waits for ever.
     pub fn timeout_ms(&self, args: &Args<'_>) -> Result<Option<i64>, CommandError> {
+        if self.reads_streams {
+            let block_ms = stream::block_ms(args).filter(|block_ms| *block_ms > 0);
+            return Ok(block_ms.map(|block_ms| i64::try_from(block_ms).unwrap_or(i64::MAX)));
+        }
         let text = args.get(self.timeout_at.unwrap_or(args.len() - 1)).copied().unwrap_or_default();
         let seconds = parse_double(text).filter(|seconds| seconds.is_finite());
         let seconds = seconds.ok_or(CommandError::other("ERR timeout is not a float or out of range"))?;
@@ -172,6 +191,8 @@ pub struct Command {
     /// What it may cost.
     pub cost: CostKind,
     elsewhere: Option<fn(&Args<'_>) -> Option<Elsewhere>>,
+    /// It may give clients that wait for entries of a stream something to read, or take the group away that they read in.
+    pub readies_readers: bool,
     pub docs: Docs,
     pub subcommands: &'static [Command],
 }
@@ -197,6 +218,7 @@ impl Command {
             blocking: None,
             cost: CostKind::Arguments,
             elsewhere: None,
+            readies_readers: false,
             docs: Docs { summary: "", since: "1.0.0", complexity: "" },
             subcommands: &[],
         }
@@ -241,6 +263,11 @@ impl Command {
 
     pub const fn blocking(self, blocking: Blocking) -> Command {
         Command { blocking: Some(blocking), ..self }.flags(&[Flags::BLOCKING])
+    }
+
+    /// Clients that wait for entries of its stream may be served by it.
+    pub const fn readies_readers(self) -> Command {
+        Command { readies_readers: true, ..self }
     }
 
     /// Where `when` holds for the arguments of this writing command it changes nothing, and `handler` answers it as a read.

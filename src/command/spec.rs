@@ -112,6 +112,9 @@ pub enum BeginSearch {
     /// Behind this keyword (any case), looked for from argument `from` on: its last occurrence that anything follows, for
     /// a later option overrides an earlier one.
     LastKeyword { keyword: &'static str, from: usize },
+    /// Behind the option STREAMS of XREAD and XREADGROUP: the word may also be an option's value, or a name. `from` is what
+    /// COMMAND tells.
+    StreamsOption { from: usize },
 }
 
 /// How the keys are found from there.
@@ -121,6 +124,8 @@ pub enum FindKeys {
     Range { last: i32, step: usize },
     /// A count of keys at `count_at`, the first key at `first`, both counted from the beginning of the search.
     KeyNum { count_at: usize, first: usize, step: usize },
+    /// All up to the end, of which the second half are no keys.
+    FirstHalf,
 }
 
 /// One group of key arguments.
@@ -186,6 +191,7 @@ impl KeySpec {
                 let followed = args.get(from..args.len().checked_sub(1)?)?;
                 from + 1 + followed.iter().rposition(|arg| arg.eq_ignore_ascii_case(keyword.as_bytes()))?
             }
+            BeginSearch::StreamsOption { .. } => after_streams_option(args)?,
         };
         match self.find {
             FindKeys::Range { last, step } => {
@@ -202,7 +208,25 @@ impl KeySpec {
                 let last = count.checked_sub(1)?.checked_mul(step)?.checked_add(first)?;
                 (last < args.len()).then_some((first, count, step))
             }
+            FindKeys::FirstHalf => {
+                let left = args.len().checked_sub(begin)?;
+                (left > 0 && left.is_multiple_of(2)).then_some((begin, left / 2, 1))
+            }
         }
+    }
+}
+
+/// The place behind the option STREAMS, where the options before it are understood.
+fn after_streams_option(args: &[&[u8]]) -> Option<usize> {
+    const VALUES: [(&str, usize); 4] = [("BLOCK", 1), ("COUNT", 1), ("GROUP", 2), ("NOACK", 0)];
+    let mut at = 1;
+    loop {
+        let option = args.get(at)?;
+        let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+        if is("STREAMS") {
+            return Some(at + 1);
+        }
+        at += 1 + VALUES.iter().find(|(word, _)| is(word))?.1;
     }
 }
 
@@ -238,6 +262,16 @@ mod tests {
         assert_eq!(places(store, "SORT a LIMIT 0 1 store b"), [6]);
         assert_eq!(places(store, "SORT a STORE b STORE c"), [5]);
         assert!(places(store, "SORT STORE").is_empty());
+        let streams = KeySpec {
+            begin: BeginSearch::StreamsOption { from: 4 },
+            find: FindKeys::FirstHalf,
+            flags: KeyFlags::RO,
+        };
+        assert_eq!(places(streams, "XREAD COUNT streams BLOCK 0 STREAMS a b 0 0"), [6, 7]);
+        assert_eq!(places(streams, "XREADGROUP NOACK GROUP streams c streams STREAMS 0"), [6]);
+        for line in ["XREAD STREAMS a b 0", "XREAD STREAMS", "XREAD x STREAMS a 0", "XREAD COUNT"] {
+            assert!(places(streams, line).is_empty(), "{line}");
+        }
     }
 
     #[test]

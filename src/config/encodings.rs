@@ -11,3 +11,6 @@ pub const ZSET_MAX_LISTPACK_ENTRIES: usize = 128;
 pub const ZSET_MAX_LISTPACK_VALUE_BYTES: usize = 64;
 /// Bytes in one packed chunk of a list (`list-max-listpack-size -2`).
 pub const LIST_MAX_LISTPACK_BYTES: usize = 8192;
+/// Entries and bytes of a stream's node that takes no more (`stream-node-max-entries` and `-bytes`).
+pub const STREAM_NODE_MAX_ENTRIES: u64 = 100;
+pub const STREAM_NODE_MAX_BYTES: usize = 4096;

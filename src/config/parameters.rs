@@ -99,6 +99,8 @@ pub const PARAMETERS: &[Parameter] = &[
     immutable!("set-max-listpack-value", |_| encodings::SET_MAX_LISTPACK_VALUE_BYTES.to_string()),
     mutable!("slowlog-log-slower-than", |c| c.slowlog_slower_than_us().to_string(), set_slowlog_slower_than),
     mutable!("slowlog-max-len", |c| c.slowlog_max_len().to_string(), set_slowlog_max_len),
+    immutable!("stream-node-max-bytes", |_| encodings::STREAM_NODE_MAX_BYTES.to_string()),
+    immutable!("stream-node-max-entries", |_| encodings::STREAM_NODE_MAX_ENTRIES.to_string()),
     mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
     mutable!("timeout", |c| c.timeout_s().to_string(), set_timeout),
     immutable!("zset-max-listpack-entries", |_| encodings::ZSET_MAX_LISTPACK_ENTRIES.to_string()),

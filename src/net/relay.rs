@@ -156,7 +156,7 @@ impl Relay {
     /// Sends a request; returns the number of answers to come.
     pub fn send(&mut self, client: &Client, args: &Args<'_>, line: &Line) -> u32 {
         self.adopt(client, client.watching_epoch.is_some());
-        let row = table::lookup(args[0]);
+        let row = table::table().find(args);
         let watches = row.and_then(TableRow::session) == Some(SessionCommand::Watch);
         self.watching |= watches;
         let start = self.unsent.len();

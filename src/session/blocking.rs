@@ -14,6 +14,10 @@ pub struct OnceEach<'a> {
 
 impl<'a> OnceEach<'a> {
     pub fn of(command: &Command, args: &Args<'a>) -> Option<OnceEach<'a>> {
+        // Each of its keys has an id.
+        if matches!(command.keys.first()?.find, FindKeys::FirstHalf) {
+            return None;
+        }
         let mut seen = BTreeSet::new();
         let places: Vec<usize> = command.awaited_places(args).collect();
         let keys: Vec<&[u8]> =
@@ -58,6 +62,7 @@ mod tests {
             ("BZPOPMIN a a 0", "BZPOPMIN a 0"),
             ("BLMPOP 0 3 a b a LEFT COUNT 2", "BLMPOP 0 2 a b LEFT COUNT 2"),
             ("BLMOVE a a LEFT RIGHT 0", "BLMOVE a a LEFT RIGHT 0"),
+            ("XREAD BLOCK 0 STREAMS a a 1 2", "XREAD BLOCK 0 STREAMS a a 1 2"),
         ] {
             assert_eq!(narrowed(line), once);
         }

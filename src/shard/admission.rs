@@ -12,7 +12,7 @@ use crate::apply::ApplyError;
 use crate::command::context::Stamp;
 use crate::command::cost::{self, Cost, CostContext, CostKind, Databases, Forecast, MAX_STEPS, Size, reads};
 use crate::command::spec::KeyFlags;
-use crate::command::{Args, Command, ReadContext, lookup};
+use crate::command::{Args, Command, ReadContext, lookup_request};
 use crate::keyspace::view::LockSet;
 use crate::memory::{MemoryLimits, Room};
 use crate::propose::batch::{Step, Work};
@@ -121,6 +121,9 @@ impl Gate<'_> {
     /// Decides about an item and its bytes. What is taken counts for all that comes after it.
     pub fn admit(&mut self, plan: &mut Plan, work: &Work, encoded: &[u8]) -> Result<Admission, ApplyError> {
         let (command, argc) = match *work {
+            Work::Blocking { command, .. } if !command.is_write() => {
+                return self.admit_read(plan, command, encoded);
+            }
             Work::Write { command, argc, .. } | Work::Blocking { command, argc, .. } => (command, argc),
             Work::Read { command, bytes } if command.cost.measure().is_none() => {
                 return Ok(admit_steps(plan, reads::of_short_read(bytes)));
@@ -407,7 +410,7 @@ fn logged_commands(encoded: &[u8]) -> impl Iterator<Item = Result<Logged<'_>, En
             let mut args = EntryArgs::new();
             match reader.command(&mut args) {
                 Ok(db) => {
-                    let Some(row) = lookup(args[0]) else { continue };
+                    let Some(row) = lookup_request(&args) else { continue };
                     return Some(Ok(Logged { command: row.command, db, args }));
                 }
                 Err(fault) => {

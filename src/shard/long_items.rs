@@ -103,6 +103,7 @@ impl LongItems {
             _ if peeked.encoded.len() <= self.long_bytes => Ok(false),
             Work::Write { .. } | Work::Transaction { .. } => Ok(true),
             // What waits is not logged.
+            Work::Blocking { command, .. } if !command.is_write() => Ok(false),
             Work::Blocking { command, .. } => machine.is_ready(peeked.encoded, command, stamp),
             _ => Ok(false),
         }

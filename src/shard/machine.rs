@@ -17,6 +17,7 @@ use super::held::Answers;
 use super::marks::{Fate, Mark, Marked};
 use super::plan::{Act, Addressee, Next, Plan, Planned};
 use super::port::ShardHandle;
+use super::readers::{self, ChangedStreams};
 use super::slow_log::WriteTimes;
 use super::waiters::{ReadyList, Waiters};
 use super::watches::Watches;
@@ -24,6 +25,7 @@ use crate::apply::bulk::{self, MarkMet};
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::{Garbage, Stamp};
 use crate::command::stopwatch::{SlowRun, Stopwatch};
+use crate::command::{Args, Command};
 use crate::env::Clock;
 use crate::metrics::Metrics;
 use crate::planted::{self, Bug};
@@ -63,6 +65,8 @@ pub struct Machine {
     held: Option<Answers>,
     /// What was made ready by something that did not carry the waiters' commands with it.
     pub ready: ReadyList,
+    /// What clients wait for in XREAD, and has changed.
+    pub(super) changed: ChangedStreams,
     pub replies: Vec<ReplyBatch>,
     pub published: Vec<Message>,
     /// Slow commands, and whose they are.
@@ -110,6 +114,7 @@ impl Machine {
             in_flight: None,
             held: None,
             ready: ReadyList::default(),
+            changed: ChangedStreams::default(),
             replies: (0..workers).map(|_| ReplyBatch::default()).collect(),
             published: Vec::new(),
             slow: Vec::new(),
@@ -279,8 +284,14 @@ impl Machine {
         let Plan { acts, passengers, .. } = plan;
         for Planned { to, act } in acts {
             let start = self.replies[to.worker].bytes.len();
-            let depends_on_data =
-                matches!(act, Act::Read { .. } | Act::Probe(_) | Act::Watch { .. } | Act::Transaction(_));
+            let depends_on_data = matches!(
+                act,
+                Act::Read { .. }
+                    | Act::ReadOrWait(_)
+                    | Act::Probe(_)
+                    | Act::Watch { .. }
+                    | Act::Transaction(_)
+            );
             self.act(&mut run, to, act, &passengers)?;
             let end = self.replies[to.worker].bytes.len();
             if depends_on_data && end > start {
@@ -353,13 +364,9 @@ impl Machine {
             Act::Read { command, encoded } => {
                 let mut args = EntryArgs::new();
                 let db = EntryReader::read_single(&passengers[encoded], &mut args)?;
-                let Machine { applier, replies, handle, .. } = self;
-                replies[to.worker].answer(to.connection, to.resp, handle.reply_limit(), |reply| {
-                    let start = reply.position();
-                    applier.run_read(command, db, &args, run.stamp(), reply);
-                    handle.output_bounds.refuse_too_long(reply, start);
-                });
+                self.read_if_any(to, (command, db, &args), run.stamp());
             }
+            Act::ReadOrWait(waiting) => readers::read_or_wait(self, run.stamp(), to, waiting)?,
             Act::Literal(bytes) => self.answer_with(to, |reply| reply.raw(&bytes)),
             Act::Transaction(steps) => {
                 self.answer(to, |applier, reply| applier.run_transaction(run, &steps, reply))?;
@@ -372,7 +379,36 @@ impl Machine {
         Ok(())
     }
 
-    fn note_slow(&mut self, to: Addressee) {
+    /// Runs a read between the entry's commands.
+    pub(super) fn run_read(
+        &mut self,
+        reply: &mut Reply<'_>,
+        (command, db, args): (&Command, usize, &Args<'_>),
+        stamp: Stamp,
+    ) {
+        let start = reply.position();
+        self.applier.run_read(command, db, args, stamp, reply);
+        self.handle.output_bounds.refuse_too_long(reply, start);
+    }
+
+    /// Answers a read; false if it wrote nothing, for its client is to wait.
+    pub(super) fn read_if_any(
+        &mut self,
+        to: Addressee,
+        (command, db, args): (&Command, usize, &Args<'_>),
+        stamp: Stamp,
+    ) -> bool {
+        let Machine { applier, replies, handle, .. } = self;
+        let most = handle.reply_limit();
+        let read = |reply: &mut Reply<'_>| {
+            let start = reply.position();
+            applier.run_read(command, db, args, stamp, reply);
+            handle.output_bounds.refuse_too_long(reply, start);
+        };
+        replies[to.worker].answer_if_written(to.connection, to.resp, most, read).1
+    }
+
+    pub(super) fn note_slow(&mut self, to: Addressee) {
         let slow = self.applier.effects.stopwatch.slow.drain(..);
         self.slow.extend(slow.map(|run| (to, run)));
     }
@@ -384,7 +420,10 @@ impl Machine {
             let applier = &self.applier;
             self.watches.touched_database(db, |(db, key)| is_alive(applier, *db, key, stamp));
             // Swapped in, its keys may be what somebody waits for.
-            self.waiters.keys_in(db).cloned().for_each(|key| self.ready.add_key(key));
+            for key in self.waiters.keys_in(db) {
+                self.changed.add(key);
+                self.ready.add_key(key.clone());
+            }
         }
         let effects = &mut self.applier.effects;
         self.garbage.append(&mut effects.garbage);
@@ -395,9 +434,11 @@ impl Machine {
         for key in effects.touched.drain(..) {
             self.watches.touched(&key);
             if self.waiters.wait_for(&key) {
+                self.changed.add(&key);
                 self.ready.add_key(key);
             }
         }
+        readers::serve(self);
     }
 
     fn answer(
@@ -439,6 +480,7 @@ impl Machine {
             self.end_overtaken_waiter(waiter, UNBLOCKED);
         }
         self.ready.clear();
+        self.changed.clear();
         self.watches.clear();
     }
 
@@ -489,7 +531,7 @@ impl Machine {
                 }
                 Act::Literal(bytes) => self.answer_with(to, |reply| reply.raw(&bytes)),
                 Act::Write | Act::Blocking(_) | Act::Transaction(_) => self.answer_overtaken(to, writes),
-                Act::Read { .. } | Act::Probe(_) | Act::Watch { .. } => {
+                Act::Read { .. } | Act::ReadOrWait(_) | Act::Probe(_) | Act::Watch { .. } => {
                     self.gauge.answered_error(DID_NOT_HAPPEN);
                     self.answer_with(to, |reply| reply.error(DID_NOT_HAPPEN));
                 }

@@ -1,7 +1,7 @@
 //! One raft group and its data.
 //!
 //! `port` is where workers meet it, `plan` an entry in the making with everybody who waits for it, `serving` which waiting
-//! clients an entry carries along, `machine` applies and answers (`gauge` counts), `turn` drives, `succession` is for full disks, `slow_log` for slow
+//! clients an entry carries along, `readers` those that wait in XREAD, `machine` applies and answers (`gauge` counts), `turn` drives, `succession` is for full disks, `slow_log` for slow
 //! ones; `long_items` logs in parts what is too long for one entry; `held` keeps answers back until a lease confirms them; `acks` is for WAIT. For operators:
 //! `log_reads` and `log_cuts` reach the log, `quiet` says up to when nothing more was written, `marks` are places at which nodes are compared.
 
@@ -20,6 +20,7 @@ pub mod marks;
 pub mod plan;
 pub mod port;
 pub mod quiet;
+mod readers;
 mod serving;
 pub mod slow_log;
 mod succession;

@@ -54,6 +54,8 @@ pub enum Act {
     Blocking(Waiting),
     /// Not in the entry: a blocking command that had nothing ready; wait, unless that has changed.
     Probe(Waiting),
+    /// Not in the entry: a command that reads, and waits if it finds nothing.
+    ReadOrWait(Waiting),
     /// Run the entry's next item, the command of somebody who waits already: by the nth of the keys it waits for, or by
     /// whichever it finds.
     Serve {
@@ -177,7 +179,7 @@ impl Plan {
 
     pub fn push(&mut self, to: Addressee, act: Act) {
         self.reads += match &act {
-            Act::Read { .. } => 1,
+            Act::Read { .. } | Act::ReadOrWait(_) => 1,
             Act::Transaction(steps) => steps.iter().filter(|step| matches!(step, Step::Read { .. })).count(),
             _ => 0,
         };
@@ -218,6 +220,8 @@ impl Plan {
         key: Option<&WaitKey>,
     ) -> Result<bool, EntryError> {
         let Some(waiter) = waiters.get(id).filter(|_| !self.serves(id)) else { return Ok(true) };
+        // A client that reads streams is served as if its command came now.
+        let key = key.filter(|_| waiter.streams.is_none());
         let by_key = key.and_then(|key| waiter.keys.iter().position(|own| own == key));
         let command = waiter.command_for(by_key)?;
         if !self.has_room_for(command.len()) {

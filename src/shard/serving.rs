@@ -6,17 +6,17 @@
 //! - What became ready otherwise (a client too many) is served at the head of the next entry, in the order in which its keys became
 //!   ready. A plan that leaves such clients takes nothing more: another client's command would come before theirs.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::machine::Machine;
 use super::plan::{Addressee, Plan};
-use super::waiters::{Ready, WaitKey, WaiterId};
+use super::waiters::{Ready, StreamsAwaited, WaitKey, Waiter, WaiterId};
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
 use crate::command::cost::Size;
 use crate::command::families::Row;
 use crate::command::spec::Categories;
-use crate::command::{Args, Command, Elsewhere};
+use crate::command::{Args, Command, Elsewhere, lookup_request};
 use crate::keyspace::value::ValueType;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
 
@@ -54,7 +54,7 @@ fn plan_written(
     let mut args = EntryArgs::new();
     for _ in 0..count {
         let db = reader.command(&mut args)?;
-        let Some(row) = crate::command::lookup(args[0]) else { continue };
+        let Some(row) = lookup_request(&args) else { continue };
         for key in written_keys(machine, row.command, db, &args) {
             if served.len() >= MAX_SERVED_BEHIND {
                 plan.close();
@@ -95,6 +95,9 @@ fn elements_at(
     args: &Args<'_>,
     (db, key): &WaitKey,
 ) -> usize {
+    if command.readies_readers {
+        return 1;
+    }
     if command.cost.measure().is_none() && !command.names_databases() {
         return args.len().saturating_sub(2).max(1);
     }
@@ -107,8 +110,16 @@ fn elements_at(
 /// The types of value that a command may make of a key, of those that clients wait for.
 fn filled_types(row: &Row) -> impl Iterator<Item = ValueType> + use<> {
     let categories = row.family.categories;
-    let types = [(Categories::LIST, ValueType::List), (Categories::SORTEDSET, ValueType::ZSet)];
-    let may_be = move |category| categories.intersects(Categories::KEYSPACE.union(category));
+    let types = [
+        (Categories::LIST, ValueType::List),
+        (Categories::SORTEDSET, ValueType::ZSet),
+        (Categories::STREAM, ValueType::Stream),
+    ];
+    let readies_readers = row.command.readies_readers;
+    let may_be = move |category| match category {
+        Categories::STREAM => readies_readers || categories.contains(Categories::KEYSPACE),
+        _ => categories.intersects(Categories::KEYSPACE.union(category)),
+    };
     types.into_iter().filter(move |(category, _)| may_be(*category)).map(|(_, value_type)| value_type)
 }
 
@@ -120,8 +131,13 @@ fn serve_by_key(
     (value_type, elements): (ValueType, usize),
     served: &mut VecDeque<WaiterId>,
 ) -> Result<(), EntryError> {
-    let next = waiting_of_type(machine, key, value_type).filter(|id| !plan.serves(*id)).take(elements);
-    let next: Vec<WaiterId> = next.take(MAX_SERVED + 1).collect();
+    let next: Vec<WaiterId> = match value_type {
+        ValueType::Stream => group_readers(machine, key, |id| !plan.serves(id), |_| elements),
+        _ => {
+            let next = waiting_of_type(machine, key, value_type).filter(|id| !plan.serves(*id));
+            next.take(elements.min(MAX_SERVED + 1)).collect()
+        }
+    };
     served.extend(serve_all(machine, plan, key, next)?);
     Ok(())
 }
@@ -133,6 +149,30 @@ fn waiting_of_type<'m>(
 ) -> impl Iterator<Item = WaiterId> + use<'m> {
     let waiting = machine.waiters.waiting_for(key);
     waiting.filter(move |(_, waiter)| waiter.blocking.waits_for == value_type).map(|(id, _)| id)
+}
+
+/// The next who wait for entries in XREADGROUP, of each group as many as `most` says of one of them.
+fn group_readers(
+    machine: &Machine,
+    key: &WaitKey,
+    may_be: impl Fn(WaiterId) -> bool,
+    most: impl Fn(&Waiter) -> usize,
+) -> Vec<WaiterId> {
+    let mut left: BTreeMap<&[u8], usize> = BTreeMap::new();
+    let mut next = Vec::new();
+    for (id, waiter) in machine.waiters.waiting_for(key).filter(|(id, _)| may_be(*id)) {
+        let Some(StreamsAwaited::Group(group)) = &waiter.streams else { continue };
+        let left = left.entry(group).or_insert_with(|| most(waiter));
+        // One that waits for other keys too may be ready by those.
+        if *left > 0 || waiter.keys.len() > 1 && most(waiter) > 0 {
+            *left = left.saturating_sub(1);
+            next.push(id);
+        }
+        if next.len() > MAX_SERVED {
+            break;
+        }
+    }
+    next
 }
 
 /// Lets the commands of waiters ride; returns those that do. Where the others have to wait, so has all that comes after them.
@@ -179,7 +219,16 @@ fn plan_ready_key(
     key: &WaitKey,
     stamp: Stamp,
 ) -> Result<bool, EntryError> {
+    let readers = group_readers(machine, key, |_| true, |waiter| machine.group_reads_ready(waiter, stamp));
+    let count = readers.len();
+    // What they read, unlike what others take, does not make the key ready again.
+    if serve_all(machine, plan, key, readers)?.len() < count {
+        return Ok(false);
+    }
     let Some((value_type, elements)) = machine.ready_elements(key, stamp) else { return Ok(true) };
+    if value_type == ValueType::Stream {
+        return Ok(true);
+    }
     let next: Vec<WaiterId> =
         waiting_of_type(machine, key, value_type).take(elements.min(MAX_SERVED + 1)).collect();
     let count = next.len();

@@ -14,7 +14,7 @@ use super::quiet::QuietAsks;
 use super::turn::{Seeds, Shard, ShardError};
 use crate::apply::Applier;
 use crate::command::testing::{show_reply, split_words};
-use crate::command::{Handler, ReadContext, lookup, statistic_names};
+use crate::command::{Handler, ReadContext, lookup_request, statistic_names};
 use crate::env::Now;
 use crate::env::{Clock, ManualClock};
 use crate::keyspace::capture::{Capture, CaptureError};
@@ -384,11 +384,11 @@ fn open_log(disk: &SimDisk) -> Wal<SimDisk> {
 fn single(batch: &mut Batch, line: &str, deadline_ms: Option<i64>) -> Work {
     let words = split_words(line);
     let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-    let command = lookup(args[0]).expect("a command").command;
+    let command = lookup_request(&args).expect("a command").command;
     let bytes = batch.encode_single(0, &args);
     let argc = args.len() as u32;
     match command.handler_for(&args) {
-        Handler::Write(_) if command.blocking.is_some() => {
+        _ if command.blocking.is_some_and(|blocking| blocking.waits(&args)) => {
             Work::Blocking { bytes, command, argc, deadline_ms }
         }
         Handler::Write(_) => Work::Write { bytes, command, argc },
@@ -403,7 +403,7 @@ fn transaction(batch: &mut Batch, line: &str) -> Work {
     for line in line.split(';') {
         let words = split_words(line.trim());
         let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-        let command = lookup(args[0]).expect("a command").command;
+        let command = lookup_request(&args).expect("a command").command;
         if matches!(command.handler_for(&args), Handler::Write(_)) {
             entry::write_command(&mut commands, 0, &args);
             writes += 1;

@@ -27,9 +27,9 @@ use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::marks::Marked;
 use super::plan::{Addressee, Backlog, Next, Plan};
 use super::port::ShardHandle;
-use super::serving;
 use super::slow_log::GivingWay;
 use super::succession::Succession;
+use super::{readers, serving};
 use crate::apply::ApplyError;
 use crate::command::Staging;
 use crate::command::context::{Garbage, Stamp};
@@ -265,7 +265,7 @@ impl<D: Disk> Shard<D> {
 
     /// Whether another turn has work to do right now, whatever comes from outside.
     pub fn has_work(&self) -> bool {
-        if self.held_back {
+        if self.held_back || !self.machine.changed.is_empty() {
             return true;
         }
         let waits = self.machine.has_in_flight() || self.machine.holds_answers();
@@ -379,6 +379,7 @@ impl<D: Disk> Shard<D> {
             return Ok(());
         }
         self.space_retry_ms = self.space_retry_ms.filter(|retry_ms| now.monotonic_ms < *retry_ms);
+        readers::serve(&mut self.machine);
         self.machine.end_timed_out_waiters(self.may_free(now));
         if !self.run_stalled(now)? || self.machine.holds_answers() || self.gives_way(now) {
             return Ok(());

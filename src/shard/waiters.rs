@@ -1,5 +1,6 @@
 //! Clients that wait in a blocking command, in the order in which they came, per key.
 //!
+//! - Clients that wait in XREAD are served without the log, right after the command that made their stream longer (`readers.rs`).
 //! - Only the primary has waiters; they are no part of the log. A write to a key that has waiters carries their commands
 //!   into its own entry right behind it, so each is served inside the apply step that made its key ready, first come first.
 //! - Keys serve in the order in which they became ready. A waiter is served by the key that became ready, even if another
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::spec::FindKeys;
 use crate::command::{Blocking, Command};
+use crate::keyspace::types::stream::StreamId;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, write_single};
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
@@ -39,9 +41,25 @@ pub struct Waiter {
     pub keys: Vec<WaitKey>,
     /// The keys into which it puts what it takes.
     pub feeds: Vec<WaitKey>,
+    /// What it waits for in streams.
+    pub streams: Option<StreamsAwaited>,
+}
+
+/// What a waiter of streams waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamsAwaited {
+    /// XREAD: an entry above the id at each of its keys. It is served without the log.
+    Behind(Vec<StreamId>),
+    /// XREADGROUP: an entry that this group has not read; or that the group or a key is gone, which it is told.
+    Group(Box<[u8]>),
 }
 
 impl Waiter {
+    /// Whether its command is logged when it is served.
+    pub fn is_logged(&self) -> bool {
+        !matches!(self.streams, Some(StreamsAwaited::Behind(_)))
+    }
+
     /// The command as an entry's item: as it came, or with the nth of the keys it waits for alone.
     pub fn command_for(&self, by_key: Option<usize>) -> Result<Cow<'_, [u8]>, EntryError> {
         let Some(nth) = by_key.filter(|_| self.keys.len() > 1) else { return Ok(Cow::from(&*self.encoded)) };
@@ -278,6 +296,7 @@ mod tests {
             deadline_ms,
             keys: keys.iter().map(|key| (0, key.as_bytes().to_vec())).collect(),
             feeds: Vec::new(),
+            streams: None,
         }
     }
 

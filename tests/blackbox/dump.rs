@@ -73,6 +73,26 @@ fn samples() -> Vec<Sample> {
         sample("hash", "HGETALL hash", one("HSET hash f v n 42 '' empty")),
         sample("large hash", "HGETALL 'large hash'", many(|n| format!("HSET 'large hash' f{n} {n}"), 600)),
         sample("long hash", "HGETALL 'long hash'", vec![format!("HSET 'long hash' f {}", "xy".repeat(99))]),
+        sample("stream", "XRANGE stream - +", {
+            let mut fill = many(|n| format!("XADD stream {}-1 name {n} text {n:050}", n + 1), 400);
+            fill.extend((0..400).step_by(7).map(|n| format!("XDEL stream {}-1", n + 1)));
+            fill.push("XTRIM stream MAXLEN 222".to_owned());
+            fill
+        }),
+        sample("group", "XPENDING group g", {
+            let mut fill = many(|n| format!("XADD group {}-1 field {n} other x", n + 1), 20);
+            fill.push("XGROUP CREATE group g 0".to_owned());
+            fill.push("XREADGROUP GROUP g ada COUNT 5 STREAMS group >".to_owned());
+            fill.push("XREADGROUP GROUP g bob COUNT 5 STREAMS group >".to_owned());
+            fill.push("XACK group g 3-1 7-1".to_owned());
+            fill.push("XGROUP CREATE group idle $".to_owned());
+            fill
+        }),
+        sample(
+            "empty stream",
+            "XINFO GROUPS 'empty stream'",
+            one("XGROUP CREATE 'empty stream' g $ MKSTREAM"),
+        ),
         sample("zset", "ZRANGE zset 0 -1 WITHSCORES", one("ZADD zset 1.5 a -inf b 3 c inf d -0.25 e")),
         sample("large zset", "ZRANGE 'large zset' 0 -1 WITHSCORES", {
             many(|n| format!("ZADD 'large zset' {}.5 m{n}", n * 7 % 600), 600)

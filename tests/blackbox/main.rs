@@ -37,6 +37,7 @@ mod replies;
 mod scan;
 mod stories;
 mod strangers;
+mod streams;
 mod transactions;
 mod users;
 

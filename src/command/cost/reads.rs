@@ -194,7 +194,7 @@ fn scanned_bytes(entry: &Entry, cursor: u64, count: usize) -> u64 {
         ValueRef::Object(Object::Hash(hash)) => drop(hash.scan(cursor, count, |field, _| add(field))),
         ValueRef::Object(Object::Set(set)) => drop(set.scan(cursor, count, add)),
         ValueRef::Object(Object::ZSet(set)) => drop(set.scan(cursor, count, |entry| add(entry.member))),
-        ValueRef::Object(Object::List(_)) | ValueRef::String(_) => {}
+        ValueRef::Object(Object::List(_) | Object::Stream(_)) | ValueRef::String(_) => {}
     }
     bytes
 }

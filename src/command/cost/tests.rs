@@ -345,7 +345,7 @@ fn no_command_grows_the_data_by_more_than_it_costs() {
     let writes = commands().filter(|row| row.command.is_write() && !row.command.moves());
     let rows = writes.map(|row| Row { words: vec![row.command.name], arity: row.command.arity }).collect();
     let mut lines = Lines::new(5, rows);
-    let dumped = ["s:text", "l:small", "m:integers", "m:small", "h:small", "z:small", "z:large"];
+    let dumped = ["s:text", "l:small", "m:integers", "m:small", "h:small", "z:small", "z:large", "x:large"];
     let payload = |reply: Vec<u8>| {
         let start = reply.iter().position(|byte| *byte == b'\n').expect("a bulk string's header") + 1;
         reply[start..reply.len() - 2].to_vec()

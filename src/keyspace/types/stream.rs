@@ -20,22 +20,16 @@ mod trim;
 use std::mem::size_of;
 use std::sync::Arc;
 
-pub use element::Element;
+pub use element::StreamText;
 pub use group::{Consumer, Group, NEVER_MS, Name, Pending};
 pub use id::StreamId;
-pub use node::{Entry, Node};
+pub use node::{Node, StreamEntry};
 use ordered::Ordered;
 pub use ordered::Weigh;
 pub use trim::{Trim, TrimTo};
 
 /// Most bytes of an entry's fields and values (`STREAM_LISTPACK_MAX_SIZE`).
 pub const MAX_ENTRY_BYTES: usize = 1 << 30;
-
-/// Entries of a full node: how many an approximate trim takes is counted in nodes.
-pub const NODE_ENTRIES: u64 = node::MAX_ENTRIES;
-
-/// Bytes of a full node.
-pub const NODE_BYTES: usize = node::MAX_BYTES;
 
 /// Nodes with more entries come from a Redis with other settings; they are packed again.
 const MAX_FOREIGN_ENTRIES: u64 = 1000;
@@ -157,13 +151,13 @@ impl Stream {
         self.0.nodes.iter_back(|master| *master <= id).next().map(|(master, _)| *master)
     }
 
-    pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
+    pub fn get(&self, id: StreamId) -> Option<StreamEntry<'_>> {
         let (master, node) = self.0.nodes.iter_back(|master| *master <= id).next()?;
         node.find(*master, id)
     }
 
     /// Entries from `start` to `end`, both included, in order.
-    pub fn range(&self, start: StreamId, end: StreamId) -> impl Iterator<Item = Entry<'_>> {
+    pub fn range(&self, start: StreamId, end: StreamId) -> impl Iterator<Item = StreamEntry<'_>> {
         let from = self.master_of(start).unwrap_or(start);
         let entries = self.0.nodes.iter_from(move |master| *master < from);
         let entries = entries.flat_map(|(master, node)| node.entries(*master));
@@ -171,10 +165,10 @@ impl Stream {
     }
 
     /// The same in reverse order.
-    pub fn range_back(&self, start: StreamId, end: StreamId) -> impl Iterator<Item = Entry<'_>> {
+    pub fn range_back(&self, start: StreamId, end: StreamId) -> impl Iterator<Item = StreamEntry<'_>> {
         let nodes = self.0.nodes.iter_back(move |master| *master <= end);
         let entries = nodes.flat_map(|(master, node)| {
-            let entries: Vec<Entry<'_>> = node.entries(*master).collect();
+            let entries: Vec<StreamEntry<'_>> = node.entries(*master).collect();
             entries.into_iter().rev()
         });
         entries.skip_while(move |entry| entry.id > end).take_while(move |entry| entry.id >= start)
@@ -264,7 +258,7 @@ impl Stream {
         }
         if node.all_entries() > MAX_FOREIGN_ENTRIES {
             for entry in node.entries(master) {
-                let texts: Vec<Vec<u8>> = entry.texts().map(Element::to_vec).collect();
+                let texts: Vec<Vec<u8>> = entry.texts().map(StreamText::to_vec).collect();
                 let pairs: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
                 self.push(entry.id, &pairs);
             }

@@ -6,7 +6,7 @@
 use super::Machine;
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::Stamp;
-use crate::command::{Blocking, Command, ReadContext};
+use crate::command::{Blocking, Command, ReadContext, stream};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
@@ -15,7 +15,7 @@ use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::protocol::reply::Reply;
 use crate::shard::machine::UNBLOCKED_BY_CLIENT;
 use crate::shard::plan::{Addressee, Waiting};
-use crate::shard::waiters::{WaitKey, Waiter, WaiterId};
+use crate::shard::waiters::{StreamsAwaited, WaitKey, Waiter, WaiterId};
 
 /// Capacity that is kept for the replies of clients that waited.
 const MAX_SCRATCH_BYTES: usize = 1 << 20;
@@ -102,20 +102,35 @@ impl Machine {
         });
     }
 
-    fn wait(&mut self, to: Addressee, waiting: Waiting) -> Result<WaiterId, ApplyError> {
+    pub(in crate::shard) fn wait(&mut self, to: Addressee, waiting: Waiting) -> Result<WaiterId, ApplyError> {
         let Waiting { command, encoded, deadline_ms } = waiting;
-        let (keys, feeds) = {
+        let (keys, feeds, streams) = {
             let mut args = EntryArgs::new();
             let db = EntryReader::read_single(&encoded, &mut args)?;
             let key = |place: usize| (db, args[place].to_vec());
             let keys: Vec<WaitKey> = command.awaited_places(&args).map(key).collect();
             let feeds = command.key_places(&args).skip(keys.len()).map(key).collect();
-            (keys, feeds)
+            let streams = match command.is_write() {
+                true => stream::awaited_group(&args).map(|group| StreamsAwaited::Group(group.into())),
+                false => stream::read_behind(&args).map(StreamsAwaited::Behind),
+            };
+            (keys, feeds, streams)
         };
         let blocking = command.blocking.ok_or(ApplyError::PlanMismatch)?;
         let Addressee { worker, connection, resp } = to;
-        let waiter =
-            Waiter { worker, connection, resp, command, blocking, encoded, deadline_ms, keys, feeds };
+        let streams = streams.filter(|_| blocking.reads_streams);
+        let waiter = Waiter {
+            worker,
+            connection,
+            resp,
+            command,
+            blocking,
+            encoded,
+            deadline_ms,
+            keys,
+            feeds,
+            streams,
+        };
         // From here on changes are recorded: the waiter may be served by this very entry's next command.
         self.applier.effects.record_touched = true;
         Ok(self.waiters.add(waiter))
@@ -130,11 +145,22 @@ impl Machine {
         self.answer_with(to, |reply| reply.ok());
     }
 
-    /// Whether one of the keys that a blocking command waits for holds anything.
+    /// Whether one of the keys that a blocking command waits for holds anything. XREADGROUP changes its group in any case.
     pub fn is_ready(&self, encoded: &[u8], command: &Command, stamp: Stamp) -> Result<bool, ApplyError> {
+        if command.blocking.is_some_and(|blocking| blocking.reads_streams) {
+            return Ok(true);
+        }
         let mut args = EntryArgs::new();
         let db = EntryReader::read_single(encoded, &mut args)?;
         Ok(command.awaited_places(&args).any(|place| is_alive(&self.applier, db, args[place], stamp)))
+    }
+
+    /// How many clients that wait as this one does in XREADGROUP may be answered now.
+    pub fn group_reads_ready(&self, waiter: &Waiter, stamp: Stamp) -> usize {
+        let mut args = EntryArgs::new();
+        let Ok(db) = EntryReader::read_single(&waiter.encoded, &mut args) else { return 0 };
+        let view = self.applier.keyspace().read(waiter.command.lock_set(&args));
+        stream::group_reads_ready(&ReadContext::new(&view, db, stamp.now_ms, 0), &args)
     }
 
     /// The type of what a key holds, and how many elements.

@@ -64,7 +64,9 @@ pub(super) fn plan_item(
         Work::Blocking { command, deadline_ms, argc, .. } => {
             plan.take_steps(u64::from(argc) * KEY_STEPS);
             let waiting = Waiting { command, encoded: encoded.into(), deadline_ms };
-            if machine.is_ready(encoded, command, stamp)? {
+            if !command.is_write() {
+                plan.push(to, Act::ReadOrWait(waiting));
+            } else if machine.is_ready(encoded, command, stamp)? {
                 plan.log(logged);
                 plan.push(to, Act::Blocking(waiting));
                 serving::plan_behind(machine, plan, encoded)?;

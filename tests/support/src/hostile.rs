@@ -1,8 +1,8 @@
 //! Words that break programs, drawn as command lines: any words after any command, and words in their right places.
 //!
 //! - `hostile/numbers.txt` and `words.txt` list words; `grammar.txt` lists forms of commands: `<s>` is a string's key (`l` a list's, `m`
-//!   a set's, `h` a hash's, `z` a sorted set's, `k` any), `<n>` a number, `<c>` a small one, `<e>` an element that may be there, `<w>` any
-//!   word; `a/b` one of both, `[…]` perhaps, `{…}` once to four times.
+//!   a set's, `h` a hash's, `z` a sorted set's, `x` a stream's, `k` any), `<n>` a number, `<c>` a small one, `<e>` an element that may be there, `<i>` an id that may
+//!   be there, `<w>` any word; `a/b` one of both, `[…]` perhaps, `{…}` once to four times.
 //! - The same seed draws the same lines.
 
 const NUMBERS: &str = include_str!("../hostile/numbers.txt");
@@ -57,6 +57,10 @@ const KEYS: &[&str] = &[
     "z:equal",
     "z:places",
     "z:new",
+    "x:small",
+    "x:large",
+    "x:empty",
+    "x:new",
     "{a}7",
     "none",
 ];
@@ -100,6 +104,13 @@ pub fn data() -> Vec<String> {
             format!("{longitude} {latitude} e{n}")
         }),
     ];
+    lines.extend((1..6).map(|n| format!("XADD x:small {n}-1 e{n} v{n} e1 {n}")));
+    lines.extend((1..400).map(|n| format!("XADD x:large {}-{} f v{n} g e{n}", n / 4, n % 4 + 1)));
+    lines.extend(["x:small", "x:large"].map(|key| format!("XGROUP CREATE {key} e1 0")));
+    lines.extend(
+        ["x:small", "x:large"].map(|key| format!("XREADGROUP GROUP e1 e2 COUNT 150 STREAMS {key} >")),
+    );
+    lines.push("XGROUP CREATE x:empty e1 $ MKSTREAM".to_owned());
     // One slot of so many keys that its table is a tree.
     lines.extend((0..11).map(|batch| many("MSET", 500, &|n| format!("{{a}}{} v", batch * 500 + n))));
     lines
@@ -204,6 +215,7 @@ impl Lines {
                 0 => self.any_word(10),
                 _ => format!("e{}", self.below(12)).into(),
             },
+            "<i>" => self.id(),
             "<w>" => self.any_word(10),
             key if key.len() == 3 && key.starts_with('<') => match self.below(12) {
                 0 => self.one_of(KEYS).into(),
@@ -214,6 +226,17 @@ impl Lines {
                 }
             },
             literal => literal.into(),
+        }
+    }
+
+    /// An id of a stream's entry, or what stands for one.
+    fn id(&mut self) -> Vec<u8> {
+        match self.below(12) {
+            0 => self.one_of(&["-", "+", "$", ">", "*", "(5", "(5-1", "5-*", "0", "0-0", "(-", "--1"]).into(),
+            1 => [self.number(), b"-".to_vec(), self.number()].concat(),
+            2 => "18446744073709551615-18446744073709551615".into(),
+            3 => self.number(),
+            _ => format!("{}-{}", self.below(12), self.below(5)).into(),
         }
     }
 

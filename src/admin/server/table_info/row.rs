@@ -88,13 +88,8 @@ fn write_spec(spec: &KeySpec, reply: &mut Reply<'_>) {
     reply.bulk(b"begin_search");
     match spec.begin {
         BeginSearch::Index(index) => write_step(reply, "index", &[("index", index as i64)]),
-        BeginSearch::LastKeyword { keyword, from } => {
-            write_head(reply, "keyword", 2);
-            reply.bulk(b"keyword");
-            reply.bulk(keyword.as_bytes());
-            reply.bulk(b"startfrom");
-            reply.integer(from as i64);
-        }
+        BeginSearch::LastKeyword { keyword, from } => write_keyword(reply, keyword, from),
+        BeginSearch::StreamsOption { from } => write_keyword(reply, "STREAMS", from),
     }
     reply.bulk(b"find_keys");
     match spec.find {
@@ -105,12 +100,21 @@ fn write_spec(spec: &KeySpec, reply: &mut Reply<'_>) {
                 &[("lastkey", i64::from(last)), ("keystep", step as i64), ("limit", 0)],
             );
         }
+        FindKeys::FirstHalf => write_step(reply, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)]),
         FindKeys::KeyNum { count_at, first, step } => {
             let fields =
                 [("keynumidx", count_at as i64), ("firstkey", first as i64), ("keystep", step as i64)];
             write_step(reply, "keynum", &fields);
         }
     }
+}
+
+fn write_keyword(reply: &mut Reply<'_>, keyword: &str, from: usize) {
+    write_head(reply, "keyword", 2);
+    reply.bulk(b"keyword");
+    reply.bulk(keyword.as_bytes());
+    reply.bulk(b"startfrom");
+    reply.integer(from as i64);
 }
 
 fn write_step(reply: &mut Reply<'_>, kind: &str, fields: &[(&str, i64)]) {

@@ -20,17 +20,17 @@ pub(super) const END: u8 = 0xFF;
 
 /// An element: a string, or an integer that stands for its digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element<'a> {
+pub enum StreamText<'a> {
     Integer(i64),
     Text(&'a [u8]),
 }
 
-impl<'a> Element<'a> {
+impl<'a> StreamText<'a> {
     /// The element as a string.
     pub fn text<'s>(&'s self, digits: &'s mut itoa::Buffer) -> &'s [u8] {
         match self {
-            Element::Integer(value) => digits.format(*value).as_bytes(),
-            Element::Text(text) => text,
+            StreamText::Integer(value) => digits.format(*value).as_bytes(),
+            StreamText::Text(text) => text,
         }
     }
 
@@ -44,37 +44,37 @@ impl<'a> Element<'a> {
 
     pub(super) fn integer(self) -> Option<i64> {
         match self {
-            Element::Integer(value) => Some(value),
-            Element::Text(_) => None,
+            StreamText::Integer(value) => Some(value),
+            StreamText::Text(_) => None,
         }
     }
 }
 
 /// The element at `at`, and where the next one is.
-pub(super) fn read(bytes: &[u8], at: usize) -> Option<(Element<'_>, usize)> {
+pub(super) fn read(bytes: &[u8], at: usize) -> Option<(StreamText<'_>, usize)> {
     let rest = bytes.get(at..)?;
     let (head, tail) = rest.split_first()?;
     let (element, len) = match *head {
-        0..0x80 => (Element::Integer(i64::from(*head)), 1),
+        0..0x80 => (StreamText::Integer(i64::from(*head)), 1),
         0x80..0xC0 => text(rest, 1, usize::from(head & 0x3F))?,
-        0xC0..0xE0 => (Element::Integer(signed_13(u16::from_be_bytes([head & 0x1F, *tail.first()?]))), 2),
+        0xC0..0xE0 => (StreamText::Integer(signed_13(u16::from_be_bytes([head & 0x1F, *tail.first()?]))), 2),
         0xE0..0xF0 => text(rest, 2, usize::from(u16::from_be_bytes([head & 0x0F, *tail.first()?])))?,
         0xF0 => text(rest, 5, u32::from_le_bytes(*tail.first_chunk()?) as usize)?,
-        0xF1 => (Element::Integer(i64::from(i16::from_le_bytes(*tail.first_chunk()?))), 3),
+        0xF1 => (StreamText::Integer(i64::from(i16::from_le_bytes(*tail.first_chunk()?))), 3),
         0xF2 => {
             let [a, b, c] = *tail.first_chunk()?;
-            (Element::Integer(i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)), 4)
+            (StreamText::Integer(i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)), 4)
         }
-        0xF3 => (Element::Integer(i64::from(i32::from_le_bytes(*tail.first_chunk()?))), 5),
-        0xF4 => (Element::Integer(i64::from_le_bytes(*tail.first_chunk()?)), 9),
+        0xF3 => (StreamText::Integer(i64::from(i32::from_le_bytes(*tail.first_chunk()?))), 5),
+        0xF4 => (StreamText::Integer(i64::from_le_bytes(*tail.first_chunk()?)), 9),
         _ => return None,
     };
     Some((element, at + len + back_len_bytes(len)))
 }
 
-fn text(rest: &[u8], from: usize, len: usize) -> Option<(Element<'_>, usize)> {
+fn text(rest: &[u8], from: usize, len: usize) -> Option<(StreamText<'_>, usize)> {
     let end = from.checked_add(len)?;
-    Some((Element::Text(rest.get(from..end)?), end))
+    Some((StreamText::Text(rest.get(from..end)?), end))
 }
 
 fn signed_13(bits: u16) -> i64 {
@@ -143,12 +143,12 @@ fn back_len_bytes(entry_len: usize) -> usize {
 }
 
 /// Whether the element at `at` is encoded as [`put`] and [`put_integer`] encode it; where the next one is.
-pub(super) fn checked(bytes: &[u8], at: usize) -> Option<(Element<'_>, usize)> {
+pub(super) fn checked(bytes: &[u8], at: usize) -> Option<(StreamText<'_>, usize)> {
     let (element, next) = read(bytes, at)?;
     let mut again = Vec::new();
     match element {
-        Element::Integer(value) => put_integer(&mut again, value),
-        Element::Text(text) => put(&mut again, text),
+        StreamText::Integer(value) => put_integer(&mut again, value),
+        StreamText::Text(text) => put(&mut again, text),
     }
     (bytes.get(at..next)? == again).then_some((element, next))
 }

@@ -13,13 +13,10 @@
 //! - Clones share bytes; a change copies them first, unless no clone shares them.
 
 use super::super::shared::SharedBytes;
-use super::element::{self, END, Element};
+use super::element::{self, END, StreamText};
 use super::id::StreamId;
 use super::ordered::Weigh;
-
-/// A node takes no further entry once it has so many, or would have so many bytes (`stream-node-max-entries` and `-bytes`).
-pub(super) const MAX_ENTRIES: u64 = 100;
-pub(super) const MAX_BYTES: usize = 4096;
+use crate::config::encodings::{STREAM_NODE_MAX_BYTES, STREAM_NODE_MAX_ENTRIES};
 
 const HEADER_BYTES: usize = 6;
 const LIVE_AT: usize = HEADER_BYTES;
@@ -43,7 +40,7 @@ struct Head {
 
 /// An entry of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct StreamEntry<'a> {
     pub id: StreamId,
     node: &'a Node,
     /// Where its flags are.
@@ -129,7 +126,8 @@ impl Node {
 
     /// Whether an entry with so many bytes of fields and values may be added.
     pub(super) fn has_room_for(&self, bytes: usize) -> bool {
-        self.used().saturating_add(bytes) < MAX_BYTES && self.all_entries() < MAX_ENTRIES
+        self.used().saturating_add(bytes) < STREAM_NODE_MAX_BYTES
+            && self.all_entries() < STREAM_NODE_MAX_ENTRIES
     }
 
     /// Adds an entry of fields and values in turn, whose id is above all others; `master` is the node's id.
@@ -181,7 +179,7 @@ impl Node {
     }
 
     /// Entries in order, the deleted ones included.
-    fn entries_with_deleted(&self, master: StreamId) -> impl Iterator<Item = Entry<'_>> {
+    fn entries_with_deleted(&self, master: StreamId) -> impl Iterator<Item = StreamEntry<'_>> {
         let head = self.head();
         let mut at = head.map_or(usize::MAX, |head| head.entries_at);
         std::iter::from_fn(move || {
@@ -191,7 +189,7 @@ impl Node {
         })
     }
 
-    fn entry_at(&self, master: StreamId, head: &Head, at: usize) -> Option<(Entry<'_>, usize)> {
+    fn entry_at(&self, master: StreamId, head: &Head, at: usize) -> Option<(StreamEntry<'_>, usize)> {
         let bytes = self.listpack();
         let (flags, ms_at) = number(bytes, at)?;
         let (ms, seq_at) = element::read(bytes, ms_at)?;
@@ -206,12 +204,12 @@ impl Node {
             values_at = next;
         }
         let next = element::skip(bytes, values_at, own.checked_add(1)?)?;
-        let entry = Entry { id, node: self, at, flags, fields, master_at: head.fields_at, values_at };
+        let entry = StreamEntry { id, node: self, at, flags, fields, master_at: head.fields_at, values_at };
         Some((entry, next))
     }
 
     /// Entries in order.
-    pub fn entries(&self, master: StreamId) -> impl Iterator<Item = Entry<'_>> {
+    pub fn entries(&self, master: StreamId) -> impl Iterator<Item = StreamEntry<'_>> {
         self.entries_with_deleted(master).filter(|entry| entry.flags & DELETED == 0)
     }
 
@@ -220,7 +218,7 @@ impl Node {
         self.entries_with_deleted(master).last().map(|entry| entry.id)
     }
 
-    pub(super) fn find(&self, master: StreamId, id: StreamId) -> Option<Entry<'_>> {
+    pub(super) fn find(&self, master: StreamId, id: StreamId) -> Option<StreamEntry<'_>> {
         self.entries(master).find(|entry| entry.id == id)
     }
 
@@ -288,14 +286,14 @@ impl Node {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> StreamEntry<'a> {
     /// The number of its fields.
     pub fn len(&self) -> usize {
         self.fields
     }
 
     /// Fields and values in turn.
-    pub fn texts(&self) -> impl Iterator<Item = Element<'a>> + use<'a> {
+    pub fn texts(&self) -> impl Iterator<Item = StreamText<'a>> + use<'a> {
         let bytes = self.node.listpack();
         let is_same = self.flags & SAME_FIELDS != 0;
         let (mut field_at, mut at) = (self.master_at, self.values_at);
@@ -323,7 +321,7 @@ mod tests {
     }
 
     fn shown(node: &Node, master: StreamId) -> Vec<String> {
-        let show = |entry: Entry<'_>| {
+        let show = |entry: StreamEntry<'_>| {
             let texts: Vec<String> =
                 entry.texts().map(|text| String::from_utf8_lossy(&text.to_vec()).into_owned()).collect();
             format!("{} {}", entry.id, texts.join(" "))

@@ -8,8 +8,8 @@ use super::*;
 
 type Model = BTreeMap<StreamId, Vec<Vec<u8>>>;
 
-fn shown(entry: Entry<'_>) -> (StreamId, Vec<Vec<u8>>) {
-    (entry.id, entry.texts().map(Element::to_vec).collect())
+fn shown(entry: StreamEntry<'_>) -> (StreamId, Vec<Vec<u8>>) {
+    (entry.id, entry.texts().map(StreamText::to_vec).collect())
 }
 
 fn check(stream: &Stream, model: &Model) {

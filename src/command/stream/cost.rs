@@ -1,0 +1,178 @@
+//! What it costs to read streams, and to claim and to list what is pending.
+//!
+//! Entries are told by the nodes that hold them: an element of a node takes two bytes at least, and sixteen bytes of it a step.
+
+use super::claim::{ATTEMPTS, AutoClaim, DEFAULT_COUNT};
+use super::options::ReadOptions;
+use super::pending::PendingArgs;
+use super::read::{Interval, ids_behind};
+use super::{ids, info};
+use crate::command::Args;
+use crate::command::cost::{Cost, CostContext, Size};
+use crate::config::encodings::STREAM_NODE_MAX_ENTRIES;
+use crate::keyspace::types::stream::{Group, Stream, StreamId};
+
+/// Bytes of a node that are passed in a step.
+const NODE_BYTES_PER_STEP: u64 = 16;
+/// What a pending entry takes at most, in both places, with room for more.
+const PENDING_BYTES: u64 = 256;
+
+fn of_nodes((entries, bytes): (u64, u64)) -> u64 {
+    entries.saturating_add(bytes / NODE_BYTES_PER_STEP)
+}
+
+fn stream<'a>(context: &CostContext<'_, 'a>, key: &[u8]) -> Option<&'a Stream> {
+    context.reader.collection::<Stream>(key).ok().flatten()
+}
+
+fn group<'a>(context: &CostContext<'_, 'a>, key: &[u8], name: &[u8]) -> Option<&'a Group> {
+    stream(context, key)?.group(name)
+}
+
+/// XRANGE, XREVRANGE.
+pub(super) fn range<const REVERSE: bool>(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let Ok(interval) = Interval::parse(args, REVERSE) else { return cost };
+    let Some(stream) = stream(context, args[1]) else { return cost.walking(context.gained(args[1])) };
+    let most = interval.count.unwrap_or(u64::MAX);
+    // What comes last is not where the walk begins.
+    let most_walked = if REVERSE && most < u64::MAX { of_last(stream, most) } else { u64::MAX };
+    let walked = match most_walked {
+        u64::MAX => of_nodes(stream.size_between(interval.start, interval.end, most)),
+        walked => walked,
+    };
+    cost.walking(walked).walking(context.gained(args[1]).min(most))
+}
+
+/// So many entries take at most a node each.
+fn of_last(stream: &Stream, most: u64) -> u64 {
+    let nodes = stream.nodes().len() as u64;
+    if nodes > most.saturating_mul(2) {
+        let largest = stream.memory_bytes() as u64 / nodes.max(1);
+        return most.saturating_mul(largest / NODE_BYTES_PER_STEP + 1);
+    }
+    u64::MAX
+}
+
+/// XREAD.
+pub(super) fn read(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let Ok(options) = ReadOptions::parse(args, false) else { return cost };
+    let Ok(ids) = ids_behind(context.reader, &options) else { return cost };
+    let each = options.keys.iter().zip(ids).map(|(key, id)| {
+        let walked = stream(context, key)
+            .map_or(0, |stream| of_nodes(stream.size_between(id, StreamId::MAX, options.most())));
+        walked.saturating_add(context.gained(key).min(options.most()))
+    });
+    cost.walking(each.fold(0, u64::saturating_add))
+}
+
+/// XREADGROUP: what is delivered is pending from then on.
+pub(super) fn read_group(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let Ok(options) = ReadOptions::parse(args, true) else { return cost };
+    let Some((name, consumer)) = options.group else { return cost };
+    let mut entries = 0_u64;
+    let mut walked = 0_u64;
+    for (key, id) in options.keys.iter().zip(options.ids) {
+        let planned = context.gained(key);
+        let Some(stream) = stream(context, key) else { continue };
+        let Some(group) = stream.group(name) else { continue };
+        let start = match ids::exact(id, 0) {
+            Ok(id) => {
+                let pending = group.consumer(consumer).map_or(0, |own| own.pending() as u64);
+                let pending = pending.saturating_add(planned).min(options.most());
+                walked = walked.saturating_add(pending.saturating_mul(16));
+                id
+            }
+            Err(_) => group.last_id,
+        };
+        let most = options.most();
+        walked = walked.saturating_add(of_nodes(stream.size_between(start, StreamId::MAX, most)));
+        entries = entries
+            .saturating_add(stream.count(start, StreamId::MAX, most).saturating_add(planned).min(most));
+    }
+    let pending = Size { elements: entries, bytes: entries.saturating_mul(PENDING_BYTES) };
+    cost.walking(walked.saturating_add(entries)).growing(pending)
+}
+
+/// XCLAIM: each id may become pending, and each entry is answered.
+pub(super) fn claim(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let stream = args.get(1).and_then(|key| stream(context, key));
+    let ids = args.get(5..).unwrap_or_default().iter().filter_map(|arg| ids::exact(arg, 0).ok());
+    let (mut walked, mut count) = (0_u64, 0);
+    for id in ids {
+        let node = stream.map_or((0, 0), |stream| stream.size_between(id, id, 1));
+        (walked, count) = (walked.saturating_add(of_nodes(node)), count + 1);
+    }
+    let pending = Size { elements: count, bytes: count.saturating_mul(PENDING_BYTES) };
+    cost.walking(walked).growing(pending)
+}
+
+/// XAUTOCLAIM: entries that it looks at, and those that it answers.
+pub(super) fn auto_claim(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let (start, count) = match AutoClaim::parse(args) {
+        Ok(claim) => (claim.start, claim.count),
+        Err(_) => (StreamId::MIN, DEFAULT_COUNT),
+    };
+    let [_, key, name, ..] = args else { return cost };
+    let planned = context.gained(key).min(count.saturating_mul(ATTEMPTS));
+    let (Some(stream), Some(group)) = (stream(context, key), group(context, key, name)) else {
+        return cost.walking(planned);
+    };
+    let pending = group.pending_from(start).next().map_or(0, |_| group.pending_count() as u64);
+    let node_bytes = stream.memory_bytes() as u64 / (stream.nodes().len() as u64).max(1);
+    let each = of_nodes((STREAM_NODE_MAX_ENTRIES, node_bytes));
+    let answered = count.min(pending).saturating_mul(each);
+    let walked = count.saturating_mul(ATTEMPTS).min(pending).saturating_add(answered);
+    cost.walking(walked).walking(planned)
+}
+
+/// XPENDING.
+pub(super) fn pending(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let [_, key, name, ..] = args else { return cost };
+    let planned = context.gained(key);
+    let Some(group) = group(context, key, name) else { return cost.walking(planned) };
+    let walked = match PendingArgs::parse(args) {
+        Ok(None) => 2 * group.consumer_count() as u64,
+        Ok(Some(wanted)) => {
+            let own = wanted.consumer.map(|name| group.consumer(name).map_or(0, |own| own.pending()));
+            let all = own.unwrap_or(group.pending_count()) as u64;
+            let all = all.saturating_add(planned);
+            if wanted.min_idle_ms == 0 { all.min(wanted.count) } else { all }
+        }
+        Err(_) => 0,
+    };
+    cost.walking(walked).walking(planned.min(walked))
+}
+
+/// XINFO: the groups of a stream, with FULL what they have, and entries.
+pub(super) fn info(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let Some(stream) = args.get(2).and_then(|key| stream(context, key)) else { return cost };
+    let planned = context.gained(args[2]);
+    let groups = stream.groups().map(|(_, group)| 1 + group.consumer_count() as u64);
+    let mut walked = groups.fold(0, u64::saturating_add);
+    if let Ok(Some(count)) = info::full_count(args) {
+        let most = if count == 0 { u64::MAX } else { count };
+        walked = walked.saturating_add(of_nodes(stream.size_between(StreamId::MIN, StreamId::MAX, most)));
+        let each = stream.groups().map(|(_, group)| {
+            let consumers = group.consumers();
+            let own = consumers.map(|(_, own)| (own.pending() as u64).min(most).saturating_mul(2));
+            own.fold((group.pending_count() as u64).min(most), u64::saturating_add)
+        });
+        walked = each.fold(walked, u64::saturating_add);
+    }
+    cost.walking(walked).walking(planned)
+}
+
+/// XGROUP DELCONSUMER: what is pending for it.
+pub(super) fn delete_consumer(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
+    let cost = Cost::of_args(args);
+    let [_, _, key, name, consumer] = args else { return cost };
+    let own = group(context, key, name).and_then(|group| group.consumer(consumer));
+    cost.walking(own.map_or(0, |own| own.pending() as u64)).walking(context.gained(key))
+}
