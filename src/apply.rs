@@ -30,7 +30,7 @@ use crate::keyspace::table::DeadSearch;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Basis, Keyspace, Mutator, Restoring};
-use crate::planted::{self, Bug};
+use crate::planted::{self, Bug, planted};
 use crate::propose::batch::Step;
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
 use crate::protocol::reply::{Reply, Resp};
@@ -168,6 +168,12 @@ impl Applier {
     /// Opens an entry; its items are then run in order, each once.
     pub fn begin<'e>(&mut self, payload: &'e [u8]) -> Result<EntryRun<'e>, ApplyError> {
         let run = Applier::open(payload)?;
+        debug_assert!(
+            run.stamp.now_ms >= self.last_stamp_ms,
+            "an entry's stamp is {} and the one before it had {}: stamps never go back",
+            run.stamp.now_ms,
+            self.last_stamp_ms
+        );
         self.note_stamp(run.stamp.now_ms);
         Ok(run)
     }
@@ -178,13 +184,11 @@ impl Applier {
 
     /// Opens an entry, or the header of one that will never be logged; nothing remembers its stamp.
     pub fn open(payload: &[u8]) -> Result<EntryRun<'_>, ApplyError> {
-        let (mut stamp, reader) = EntryReader::open(payload)?;
-        if planted::is(Bug::ExpireByLocalClock) {
-            stamp.now_ms = planted::local().unix_ms;
-        }
-        if planted::is(Bug::PickByLocalOrder) {
-            stamp.seed ^= planted::local().monotonic_ms;
-        }
+        let (stamp, reader) = EntryReader::open(payload)?;
+        let stamp = Stamp {
+            now_ms: planted!(Bug::ExpireByLocalClock, planted::local().unix_ms, stamp.now_ms),
+            seed: planted!(Bug::PickByLocalOrder, stamp.seed ^ planted::local().monotonic_ms, stamp.seed),
+        };
         Ok(EntryRun { reader, stamp, ordinal: 0 })
     }
 
@@ -310,7 +314,7 @@ impl Applier {
         let result = match steps {
             Some(steps) => run_steps(&mut context, steps, run, reply),
             None => {
-                let last = if planted::is(Bug::HalfAnExec) { count.div_ceil(2) } else { count };
+                let last = planted!(Bug::HalfAnExec, count.div_ceil(2), count);
                 for nth in 0..count {
                     let logged = read_logged(run)?;
                     if nth < last {

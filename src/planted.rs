@@ -1,7 +1,15 @@
 //! Bugs that tests plant on purpose, to see that the simulator finds them. Without the feature `planted-bugs`, which is for
 //! tests only and with which no server starts, there are none and nothing of them is compiled.
 //!
-//! A call site is one line, `if planted::is(Bug::…)`, at the place where somebody could have made the mistake.
+//! A bug is one [`planted!`] at the place where the mistake could have been made: what is wrong, and what is right.
+
+/// `planted!(Bug::X, wrong, right)`: what is wrong where that bug is planted, else what is right.
+macro_rules! planted {
+    ($bug:expr, $wrong:expr, $right:expr $(,)?) => {
+        if $crate::planted::is($bug) { $wrong } else { $right }
+    };
+}
+pub(crate) use planted;
 
 /// A way to be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

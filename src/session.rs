@@ -40,7 +40,7 @@ use crate::env::Now;
 use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
 use crate::pause::Paused;
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::propose::batch::Work;
 use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;
@@ -120,6 +120,11 @@ impl Session {
 
     /// Takes one request; `args` is not empty.
     pub fn take(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
+        debug_assert!(!args.is_empty(), "a request has a name");
+        debug_assert!(
+            line.pending == 0 || line.forwarded == 0,
+            "answers come in the order of requests: what the log has and what the primary has never mix"
+        );
         if self.is_penalized() {
             return Verdict::Delayed;
         }
@@ -418,7 +423,7 @@ impl Session {
 
     fn may_settle(&self) -> bool {
         let is_paused = self.shared.shard.pause.at(self.now.monotonic_ms) != Paused::Nothing;
-        !is_paused && !planted::is(Bug::TellUnsettledDeaths)
+        planted!(Bug::TellUnsettledDeaths, false, !is_paused)
     }
 
     /// Lets a read be answered behind an entry that frees a key, which the read would have been the first to find dead.
@@ -540,6 +545,10 @@ impl Session {
         if batch.is_full() {
             return Verdict::Full;
         }
+        debug_assert!(
+            line.forwarded == 0,
+            "what goes to the log would be answered before what went to the primary"
+        );
         let bytes = batch.encode_single(self.client.db, args);
         let work = work(bytes);
         if !matches!(work, Work::Read { .. }) {

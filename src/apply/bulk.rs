@@ -58,6 +58,7 @@ pub struct MarkMet {
 /// # Errors
 /// An entry can't be understood; those before it may or may not have been applied.
 pub fn apply(applier: &mut Applier, threads: usize, entries: &[Indexed<'_>]) -> Result<Vec<MarkMet>, Fault> {
+    debug_assert!(entries.is_sorted_by(|(one, _), (next, _)| one < next), "entries come in the log's order");
     let mut bulk = Bulk { applier, threads, waiting: Vec::new(), spare: Vec::new(), marks: Vec::new() };
     let (mut rest, mut part_bytes) = (entries, FIRST_PART_BYTES);
     while !rest.is_empty() {

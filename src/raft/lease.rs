@@ -44,7 +44,7 @@
 
 use super::identity::{MAX_MEMBERS, NodeId};
 use super::timing::RaftTiming;
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 
 /// What a leader says of a frame, and what a follower returns of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,10 +218,7 @@ impl LeaderLease {
         if stamp.term != self.term {
             return;
         }
-        let promised_ms = match planted::is(Bug::AssumePromises) {
-            true => self.timing.promise_ms(),
-            false => u64::from(promise_ms),
-        };
+        let promised_ms = planted!(Bug::AssumePromises, self.timing.promise_ms(), u64::from(promise_ms));
         let until_ms = stamp.sent_at_ms.saturating_add(self.timing.lease_on(promised_ms));
         if let Some(follower) = self.followers.iter_mut().find(|follower| follower.id == from) {
             let returned = Returned { newest: stamp, until_ms };
@@ -299,7 +296,7 @@ impl LeaderLease {
     /// Voids the lease: `to` has been, or is about to be, asked to campaign. It stays void until each target that was ever asked in
     /// this term can no longer act on it.
     pub(super) fn void_for_transfer(&mut self, to: NodeId, now_ms: u64) {
-        self.transfers.retain(|transfer| transfer.to != to && !planted::is(Bug::ForgetTransfers));
+        self.transfers.retain(|transfer| planted!(Bug::ForgetTransfers, false, transfer.to != to));
         self.transfers.push(Transfer { to, newest_request_ms: now_ms });
     }
 

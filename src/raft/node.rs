@@ -34,7 +34,7 @@ use super::logger::tracing_logger;
 use super::outbox::{self, Outbound};
 use super::status::{Leadership, NodeStatus, PeerProgress, Role};
 use super::storage::{Committed, LogStorage};
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use room::Unwritten;
 
 mod admission;
@@ -146,7 +146,7 @@ impl<D: Disk> Node<D> {
         let mut storage = LogStorage::open(wal, identity, config.entry_cache_bytes, applied)?;
         storage.limit_pace(config.catch_up_bytes_per_second, config.timing.tick_ms);
         let is_alone = identity.members.len() == 1;
-        let promised_nothing = is_alone || storage.is_brand_new() || planted::is(Bug::ForgetPromises);
+        let promised_nothing = planted!(Bug::ForgetPromises, true, is_alone || storage.is_brand_new());
         let promise_ms = config.timing.promise_ms();
         let promise = match promised_nothing {
             true => Promise::none(),
@@ -290,7 +290,8 @@ impl<D: Disk> Node<D> {
 
     /// Whether this node leads and has applied all that was committed before its term.
     pub fn is_serving(&self) -> bool {
-        let has_own_entry = self.applied_term == self.raw.raft.term || planted::is(Bug::ServeWithoutOwnEntry);
+        let has_own_entry =
+            planted!(Bug::ServeWithoutOwnEntry, true, self.applied_term == self.raw.raft.term);
         self.leadership.role == Role::Leader && has_own_entry
     }
 
@@ -298,8 +299,7 @@ impl<D: Disk> Node<D> {
     /// shown. Only entries on the disk are applied, and none that is applied is ever replaced.
     pub fn has_caught_up(&self) -> bool {
         let applied = self.raw.raft.raft_log.applied;
-        let knows_all = self.is_trusted() && applied >= self.shown_until;
-        knows_all || planted::is(Bug::ServeHalfReplayed)
+        planted!(Bug::ServeHalfReplayed, true, self.is_trusted() && applied >= self.shown_until)
     }
 
     /// The index up to which an earlier process may have applied entries, and shown what they did.
@@ -363,9 +363,7 @@ impl<D: Disk> Node<D> {
         let mut ready = self.raw.ready();
         self.report_leadership(machine);
         self.send(ready.take_messages(), now_ms, out);
-        if planted::is(Bug::AcknowledgeBeforeSync) {
-            self.send(ready.take_persisted_messages(), now_ms, out);
-        }
+        planted!(Bug::AcknowledgeBeforeSync, self.send(ready.take_persisted_messages(), now_ms, out), {});
         self.persist(&mut ready, out, machine)?;
         // The leader may take this node for its successor by the next message.
         self.settle_standing();
@@ -374,9 +372,7 @@ impl<D: Disk> Node<D> {
         let mut light = self.raw.advance_append(ready);
         self.send(light.take_messages(), now_ms, out);
         out.flush();
-        if planted::is(Bug::ReadUncommitted) {
-            self.apply_uncommitted(machine)?;
-        }
+        planted!(Bug::ReadUncommitted, self.apply_uncommitted(machine)?, {});
         self.apply(&committed, machine)?;
         self.apply(light.committed_entries(), machine)?;
         self.raw.advance_apply();
@@ -394,8 +390,8 @@ impl<D: Disk> Node<D> {
         let hard_state = ready.hs();
         let restored = position_of(ready.snapshot());
         let storage = self.raw.mut_store();
-        let leaves_vote_behind = entries.is_empty() && planted::is(Bug::CountUnsyncedVotes);
-        if !ready.must_sync() || leaves_vote_behind {
+        let must_sync = planted!(Bug::CountUnsyncedVotes, !entries.is_empty(), true) && ready.must_sync();
+        if !must_sync {
             if let Some(hard_state) = hard_state {
                 storage.note_hard_state(hard_state);
             }
@@ -441,7 +437,7 @@ impl<D: Disk> Node<D> {
             applied.map_err(|(index, source)| NodeError::Apply { index, source: Box::new(source) })
         };
         storage.visit_entries(first.index, last.index, &mut visit)?;
-        if self.applied_term == 0 && planted::is(Bug::ApplyTwiceAfterRestart) {
+        if planted!(Bug::ApplyTwiceAfterRestart, self.applied_term == 0, false) {
             storage.visit_entries(last.index, last.index, &mut visit)?;
         }
         self.applied_term = last.term;
@@ -467,7 +463,7 @@ impl<D: Disk> Node<D> {
         let leads = self.raw.raft.state == StateRole::Leader;
         for message in messages.iter().filter(|_| leads) {
             let hands_over = message.get_msg_type() == MessageType::MsgTimeoutNow;
-            if hands_over && !planted::is(Bug::LeaseDuringTransfer) {
+            if planted!(Bug::LeaseDuringTransfer, false, hands_over) {
                 self.lease.void_for_transfer(message.to, now_ms);
             }
         }
@@ -531,7 +527,7 @@ impl<D: Disk> Node<D> {
     /// Brings what this node keeps beside raft's own state up to date with it.
     fn after_raft_moved(&mut self) {
         let raft = &mut self.raw.raft;
-        if planted::is(Bug::CommitOlderTerms) && raft.state == StateRole::Leader {
+        if planted!(Bug::CommitOlderTerms, raft.state == StateRole::Leader, false) {
             let (held_by_majority, _) = raft.mut_prs().maximal_committed_index();
             raft.raft_log.commit_to(held_by_majority);
         }

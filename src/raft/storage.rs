@@ -29,7 +29,7 @@ use self::pace::Pace;
 use super::cluster::{Cluster, ClusterId};
 use super::identity::{Identity, IdentityError, NodeId};
 use super::memo::{self, LogEnd, MemberLog, Memo, Trust};
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::propose::entry::EntryReader;
 
 mod large;
@@ -162,8 +162,7 @@ impl<D: Disk> LogStorage<D> {
         }
         let memo = Memo::decode(wal.metadata());
         check_start(&wal, applied)?;
-        let is_lost = planted::is(Bug::LoseHardState);
-        let hard_state = if is_lost { HardState::default() } else { wal.hard_state() };
+        let hard_state = planted!(Bug::LoseHardState, HardState::default(), wal.hard_state());
         Ok(LogStorage {
             hard_state: HardState { commit: hard_state.commit.max(applied), ..hard_state },
             durable_hard_state: wal.hard_state(),
@@ -327,6 +326,10 @@ impl<D: Disk> LogStorage<D> {
     /// Writes what was staged, in one write and one sync; `entries` are those that were. Blocks until they are durable.
     pub fn commit(&mut self, entries: Vec<Entry>) -> Result<CommitStats, StorageFault> {
         let stats = self.wal.commit()?;
+        if let Some(last) = entries.last() {
+            let durable = self.wal.last_index();
+            assert!(last.index == durable, "entry {} was written and the log ends at {durable}", last.index);
+        }
         self.durable_hard_state = self.hard_state;
         self.pace.get_mut().written(bytes_of(&entries));
         self.recent.extend(entries);
@@ -351,6 +354,14 @@ impl<D: Disk> LogStorage<D> {
 
     /// Remembers a hard state that need not be durable yet, because only its commit is new.
     pub fn note_hard_state(&mut self, hard_state: &raft::eraftpb::HardState) {
+        let HardState { term, vote, commit } = self.hard_state;
+        assert!(hard_state.term >= term, "the term goes back from {term} to {}", hard_state.term);
+        assert!(
+            hard_state.term > term || vote == 0 || hard_state.vote == vote,
+            "in term {term} this node voted for {vote}, and now for {}",
+            hard_state.vote
+        );
+        assert!(hard_state.commit >= commit, "the commit goes back from {commit} to {}", hard_state.commit);
         self.hard_state =
             HardState { term: hard_state.term, vote: hard_state.vote, commit: hard_state.commit };
     }
@@ -445,6 +456,8 @@ impl<D: Disk> LogStorage<D> {
     /// Drops the entries up to `index`, durably, and with them the segments that held nothing else. Where the log has no room
     /// even for the record of that, nothing happens.
     pub fn compact(&mut self, index: u64) -> Result<(), StorageFault> {
+        let last = self.last_entry();
+        assert!(index <= last, "the log would be cut up to {index} and ends at {last}");
         if !self.wal.secure_room(Needed::default())? {
             return Ok(());
         }
@@ -642,6 +655,8 @@ impl RecentEntries {
         };
         self.drop_from(first.index);
         for entry in entries {
+            let is_next = self.entries.back().is_none_or(|last| last.index + 1 == entry.index);
+            assert!(is_next, "entry {} does not follow those in memory", entry.index);
             self.bytes += entry.data.len();
             self.entries.push_back(entry);
         }

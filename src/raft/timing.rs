@@ -9,7 +9,7 @@
 //! - The lease a leader assumes is shorter than the promise a follower gives, by the margin for clock drift.
 
 use crate::config::RaftTicks;
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 
 /// A node's times. Nodes of a group may run with different ones: a leader counts on what its followers tell of their promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +51,7 @@ impl RaftTiming {
     /// for longer than on a promise by its own flags.
     pub fn lease_on(&self, promise_ms: u64) -> u64 {
         let trusted_percent = 100u64.saturating_sub(self.drift_margin_percent);
-        let promised_ms = match planted::is(Bug::LongLease) {
-            true => 4 * self.election_ms(),
-            false => promise_ms.min(self.promise_ms()),
-        };
+        let promised_ms = planted!(Bug::LongLease, 4 * self.election_ms(), promise_ms.min(self.promise_ms()));
         (promised_ms * trusted_percent / 100).saturating_sub(TRUNCATION_MS)
     }
 

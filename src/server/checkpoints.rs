@@ -358,6 +358,7 @@ impl Checkpoints {
     }
 
     fn order(&mut self, capture: Capture, point: Point, applied_bytes: u64, now: Now) {
+        assert!(!self.is_running, "the thread takes one order at a time");
         let index = point.index;
         self.last = Last { index, applied_bytes, monotonic_ms: now.monotonic_ms, not_before_ms: 0 };
         self.is_running = true;

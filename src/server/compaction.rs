@@ -37,6 +37,7 @@ pub fn cut(
     }
     let lowest = floors.iter().min_by_key(|floor| floor.index).copied();
     let floor = lowest.unwrap_or(Floor { index: 0, holder: "checkpoint" });
+    assert!(floor.index <= oldest_checkpoint, "each checkpoint that is kept can be started from");
     let storage = shard.node().storage();
     let (first_index_before, last_index) = (storage.first_entry(), storage.last_entry());
     let mut cut = Cut {

@@ -22,7 +22,7 @@ use crate::command::spec::Flags;
 use crate::command::{Args, Command, ReadContext};
 use crate::keyspace::slot::RANGES;
 use crate::keyspace::view::{LockSet, Ranges};
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::propose::batch::Step;
 use crate::propose::entry::{self, EntryArgs, EntryError, EntryReader};
 
@@ -31,7 +31,7 @@ pub const FREE_EXPIRED: &[u8] = b"_freeexpired";
 
 /// Lets a plan that logs nothing begin with what settles the deaths that its reads would tell of.
 pub fn settle(machine: &Machine, plan: &mut Plan) -> Result<(), EntryError> {
-    if plan.logged > 0 || planted::is(Bug::TellUnsettledDeaths) {
+    if planted!(Bug::TellUnsettledDeaths, true, plan.logged > 0) {
         return Ok(());
     }
     for (db, key) in unsettled(machine, plan)?.keys {

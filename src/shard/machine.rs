@@ -28,7 +28,7 @@ use crate::command::stopwatch::{SlowRun, Stopwatch};
 use crate::command::{Args, Command};
 use crate::env::Clock;
 use crate::metrics::Metrics;
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::propose::batch::{Step, Work};
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ReplyBatch;
@@ -151,19 +151,21 @@ impl Machine {
     }
 
     pub fn set_in_flight(&mut self, index: u64, term: u64, plan: Plan) {
-        debug_assert!(self.in_flight.is_none(), "at most one plan is in flight");
+        assert!(self.in_flight.is_none(), "at most one plan is in flight");
+        assert!(index > self.applied, "entry {index} was proposed after {} was applied", self.applied);
         self.gauge.proposed(plan.logged);
         self.in_flight = Some(InFlight { index, term, plan });
     }
 
     fn apply_entry(&mut self, index: u64, term: u64, payload: &[u8]) -> Result<(), ApplyError> {
-        let is_early = planted::is(Bug::AnswerBeforeSync) || planted::is(Bug::ReadUncommitted);
+        let is_early = planted!(Bug::AnswerBeforeSync, true, planted!(Bug::ReadUncommitted, true, false));
         if is_early && index <= self.applied {
             return Ok(());
         }
-        debug_assert!(
+        assert!(
             self.applied == 0 || is_early || index == self.applied + 1,
-            "indexes come without gaps"
+            "entry {index} came after entry {}: indexes come without gaps",
+            self.applied
         );
         self.applied = index;
         self.handle.loading.replayed(index);
@@ -174,6 +176,10 @@ impl Machine {
         let began_ns = self.gauge.clock.monotonic_ns();
         self.gauge.applies(payload);
         let ours = self.in_flight.take_if(|flying| flying.index == index);
+        assert!(
+            is_early || self.in_flight.as_ref().is_none_or(|flying| flying.index > index),
+            "entry {index} was applied and the plan before it is still in flight"
+        );
         if ours.is_some() {
             self.gauge.committed();
         }
@@ -226,7 +232,15 @@ impl Machine {
             let fate = Fate::Missed("no checkpoint can be begun while nothing is shown".to_owned());
             self.handle.marks.meet(Mark { name, index, fate });
         }
-        self.applied = entries.last().map_or(self.applied, |entry| entry.index);
+        for entry in entries {
+            let is_next = self.applied == 0 || entry.index == self.applied + 1;
+            assert!(
+                is_next,
+                "entry {} came after entry {}: indexes come without gaps",
+                entry.index, self.applied
+            );
+            self.applied = entry.index;
+        }
         self.handle.loading.replayed(self.applied);
         // Most of it was heard when an earlier process applied it, and no message is promised to arrive.
         self.applier.effects.published.clear();
@@ -265,7 +279,7 @@ impl Machine {
 
     /// Runs a plan that logs nothing. Its reads are linearizable only if the caller holds the lease, or a round has confirmed it.
     pub fn run_unlogged_plan(&mut self, plan: Plan) -> Result<Answers, ApplyError> {
-        debug_assert!(
+        assert!(
             plan.stamp.now_ms >= self.applier.last_stamp_ms(),
             "nothing is applied between the making of a plan and its run"
         );
@@ -310,7 +324,7 @@ impl Machine {
 
     /// Keeps answers back until [`Machine::release_held`].
     pub fn hold(&mut self, answers: Answers) {
-        debug_assert!(self.held.is_none(), "nothing runs while answers are held");
+        assert!(self.held.is_none(), "nothing runs while answers are held");
         self.held = Some(answers);
     }
 
@@ -473,8 +487,8 @@ impl Machine {
             self.leave(answers.refused(DID_NOT_HAPPEN));
         }
         if let Some(flying) = self.in_flight.take() {
-            let denies = planted::is(Bug::DenyWritesInFlight);
-            self.fail_plan(flying.plan, if denies { DID_NOT_HAPPEN } else { IN_DOUBT });
+            let fate = planted!(Bug::DenyWritesInFlight, DID_NOT_HAPPEN, IN_DOUBT);
+            self.fail_plan(flying.plan, fate);
         }
         for waiter in self.waiters.take_all() {
             self.end_overtaken_waiter(waiter, UNBLOCKED);
@@ -557,6 +571,8 @@ impl StateMachine for Machine {
     }
 
     fn restored(&mut self, index: u64) {
+        assert!(self.in_flight.is_none(), "a follower has no plan in flight, and a leader restores nothing");
+        assert!(index >= self.applied, "a checkpoint at {index} takes the place of data at {}", self.applied);
         self.applied = index;
     }
 

@@ -196,6 +196,10 @@ impl Plan {
 
     /// Lets a command of the server's own go before everything else; `encoded` as for an entry. Only where nothing else is logged.
     pub fn begin_with(&mut self, encoded: &[u8]) {
+        debug_assert!(
+            self.acts[..self.logged].iter().all(|planned| matches!(planned.act, Act::Internal)),
+            "the server's own commands go before everything else"
+        );
         self.acts.insert(self.logged, Planned { to: Addressee::NOBODY, act: Act::Internal });
         self.log(encoded);
     }

@@ -40,7 +40,7 @@ use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{Basis, Restoring};
 use crate::pause::Paused;
-use crate::planted::{self, Bug};
+use crate::planted::{self, Bug, planted};
 use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
 use crate::protocol::message::Message;
@@ -110,6 +110,8 @@ pub struct Shard<D: Disk> {
     quiet_until_ms: i64,
     /// How often this node has handed over because its log writes were slow.
     pub gave_way: u64,
+    /// A turn ended with an error.
+    has_failed: bool,
     /// Long items that were logged in parts and run, and those of which parts were forgotten.
     pub ran_from_parts: u64,
     pub forgot_parts: u64,
@@ -140,6 +142,7 @@ impl<D: Disk> Shard<D> {
             giving_way: GivingWay::default(),
             quiet_until_ms: i64::MIN,
             gave_way: 0,
+            has_failed: false,
             ran_from_parts: 0,
             forgot_parts: 0,
         }
@@ -229,6 +232,18 @@ impl<D: Disk> Shard<D> {
 
     /// One round. `events` holds what came from peers since the last, oldest first; it is emptied.
     pub fn turn(
+        &mut self,
+        now: Now,
+        events: &mut Vec<(u64, PeerEvent)>,
+        out: &mut impl Outbound,
+    ) -> Result<(), ShardError> {
+        assert!(!self.has_failed, "a shard that has failed is not turned again");
+        let turned = self.run_turn(now, events, out);
+        self.has_failed = turned.is_err();
+        turned
+    }
+
+    fn run_turn(
         &mut self,
         now: Now,
         events: &mut Vec<(u64, PeerEvent)>,
@@ -371,10 +386,7 @@ impl<D: Disk> Shard<D> {
             return Ok(());
         }
         // The turn may have begun long before the commands came that it has just gathered.
-        let now = match planted::is(Bug::JudgeByOldCalendar) {
-            true => now,
-            false => Now { unix_ms: self.machine.unix_ms(), ..now },
-        };
+        let now = planted!(Bug::JudgeByOldCalendar, now, Now { unix_ms: self.machine.unix_ms(), ..now });
         if self.machine.has_in_flight() || !self.settle_held() {
             return Ok(());
         }
@@ -446,7 +458,7 @@ impl<D: Disk> Shard<D> {
     /// Runs reads under the lease. The turn's time may be long past: what was read counts only if the lease holds after it.
     fn run_under_lease(&mut self, plan: Plan) -> Result<(), ShardError> {
         let answers = self.machine.run_unlogged_plan(plan)?;
-        if self.still_holds_lease() || planted::is(Bug::ReadByOldClock) {
+        if planted!(Bug::ReadByOldClock, true, self.still_holds_lease()) {
             self.machine.release(answers);
         } else {
             self.machine.hold(answers);
@@ -474,7 +486,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn propose(&mut self, mut plan: Plan, now: Now) -> Result<(), ShardError> {
-        let answers_early = planted::is(Bug::AnswerBeforeSync).then(|| plan.payload.clone());
+        let answers_early = planted!(Bug::AnswerBeforeSync, Some(plan.payload.clone()), None);
         match self.node.propose(std::mem::take(&mut plan.payload)) {
             Ok(LogPosition { index, term }) => {
                 self.space_retry_ms = None;
@@ -566,10 +578,8 @@ impl<D: Disk> Shard<D> {
     }
 
     fn make_plan(&mut self, now: Now) -> Result<Plan, ShardError> {
-        debug_assert!(
-            !self.machine.has_in_flight(),
-            "a plan is admitted by data that all before it has changed"
-        );
+        assert!(!self.machine.has_in_flight(), "a plan is admitted by data that all before it has changed");
+        assert!(!self.machine.holds_answers(), "nothing is planned while answers are held");
         let stamp = self.stamp(now);
         let mut plan = Plan::new(stamp).limited_to(self.max_entry_bytes);
         let (items, bytes) = self.backlog.waiting();

@@ -110,7 +110,8 @@ impl Waiters {
             };
         }
         self.by_deadline.extend(waiter.deadline_ms.map(|deadline| (deadline, id)));
-        self.by_connection.insert((waiter.worker, waiter.connection), id);
+        let before = self.by_connection.insert((waiter.worker, waiter.connection), id);
+        debug_assert!(before.is_none(), "a connection waits in one command at a time");
         self.waiters.insert(id, waiter);
         id
     }

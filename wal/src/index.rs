@@ -193,6 +193,7 @@ impl LogIndex {
         }
         self.place_in_group(at.index, place);
         self.next += 1;
+        self.check_bounds();
         Ok(())
     }
 
@@ -204,6 +205,10 @@ impl LogIndex {
                     && place.offset - group.place.offset < GROUP_BYTES
             });
         if !joins {
+            debug_assert!(
+                self.groups.back().is_none_or(|group| group.first_index < index),
+                "groups stand in the order of their entries"
+            );
             self.groups.push_back(Group { first_index: index, place });
             self.group_open = true;
         }
@@ -222,6 +227,7 @@ impl LogIndex {
         self.group_open = false;
         self.next = from;
         self.held_from = self.held_from.min(from);
+        self.check_bounds();
         Ok(())
     }
 
@@ -245,7 +251,21 @@ impl LogIndex {
         while self.groups.get(1).is_some_and(|g| g.first_index <= first) {
             self.groups.pop_front();
         }
+        self.check_bounds();
         Ok(())
+    }
+
+    /// What the file's header says of bounds, terms and groups.
+    fn check_bounds(&self) {
+        debug_assert!(self.base.index < self.next, "the base comes before the next entry");
+        debug_assert!(
+            self.terms.back().is_none_or(|run| run.index < self.next && run.term >= self.base.term),
+            "a run of terms begins with an entry, and terms never go back"
+        );
+        debug_assert!(
+            self.groups.back().is_none_or(|group| group.first_index < self.next),
+            "a group begins with an entry"
+        );
     }
 
     fn reset(&mut self, base: Position) -> Result<(), Fault> {

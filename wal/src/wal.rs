@@ -226,6 +226,13 @@ impl<D: Disk> Wal<D> {
             records: self.batch.record_count(),
             write_calls: self.active.write(bytes, sealed.write_offset, &self.parts)?,
         };
+        assert!(
+            sealed.write_offset <= offset
+                && offset - sealed.write_offset < self.layout.granularity.max(BLOCK_BYTES + 1),
+            "a write begins at {} where the log ends at {offset}: only the last block is written again",
+            sealed.write_offset
+        );
+        assert!(sealed.next_offset > offset, "a batch ends after its beginning");
         self.active.end = sealed.next_offset;
         self.active.chain = sealed.crc;
         self.apply_batch(offset)?;

@@ -16,7 +16,7 @@ use perdura_wal::Disk;
 use raft::eraftpb::{Message, MessageType};
 
 use super::{Node, NodeError};
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::raft::frame::{Dispute, Frame, RaftFrame};
 use crate::raft::identity::NodeId;
 use crate::raft::outbox::Outbound;
@@ -62,7 +62,7 @@ impl<D: Disk> Node<D> {
     /// The committed entry that a leader's message contradicts, if it does.
     pub(super) fn contradicted_by(&self, message: &Message) -> Option<u64> {
         let log = &self.raw.raft.raft_log;
-        if message.term < self.raw.raft.term || planted::is(Bug::CountAheadAsMatched) {
+        if planted!(Bug::CountAheadAsMatched, true, message.term < self.raw.raft.term) {
             return None;
         }
         let differs = |index: u64, term: u64| {
@@ -90,7 +90,7 @@ impl<D: Disk> Node<D> {
         if answer.index > log.last_index() {
             return Some(0);
         }
-        if answer.reject || answer.index == 0 || planted::is(Bug::CountAheadAsMatched) {
+        if planted!(Bug::CountAheadAsMatched, true, answer.reject || answer.index == 0) {
             return None;
         }
         // What was compacted away was committed: a match there commits nothing.

@@ -23,7 +23,7 @@ use perdura_wal::Disk;
 use siphasher::sip::SipHasher24;
 
 use super::{Node, others_of};
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::raft::cluster::ClusterId;
 use crate::raft::frame::{Frame, LogProof};
 use crate::raft::identity::NodeId;
@@ -245,9 +245,11 @@ impl<D: Disk> Node<D> {
     /// Whether a log can't be this member's: it belongs to another cluster, or the member has replaced it.
     fn turns_down(&mut self, from: NodeId, proof: &LogProof) -> bool {
         let own = self.cluster().id;
-        let is_stranger =
-            own.known().is_some_and(|own| proof.cluster.known().is_some_and(|other| other != own));
-        let is_stranger = is_stranger && !planted::is(Bug::IdByAddress);
+        let is_stranger = planted!(
+            Bug::IdByAddress,
+            false,
+            own.known().is_some_and(|own| proof.cluster.known().is_some_and(|other| other != own))
+        );
         let is_replaced = self.raw.store().has_replaced((from, proof.log));
         if (is_stranger || is_replaced) && self.log_book.reports_turning_down((from, proof.log)) {
             let theirs = proof.cluster;
@@ -272,10 +274,12 @@ impl<D: Disk> Node<D> {
 
     /// This node's log belongs to a cluster from now on: members of others are strangers.
     pub(super) fn part_from_strangers(&mut self) {
-        if planted::is(Bug::IdByAddress) {
-            return;
-        }
-        for stranger in self.log_book.part_from_strangers(self.cluster().id) {
+        let strangers = planted!(
+            Bug::IdByAddress,
+            Default::default(),
+            self.log_book.part_from_strangers(self.cluster().id)
+        );
+        for stranger in strangers {
             tracing::error!(
                 node = stranger,
                 "a member belongs to another cluster: nothing that it said counts"

@@ -68,7 +68,7 @@ use raft::eraftpb::Message;
 use raft::{INVALID_ID, StateRole};
 
 use super::{Node, others_of};
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::raft::cluster::{Cluster, ClusterId};
 use crate::raft::frame::{Account, Frame, Memory};
 use crate::raft::identity::{Identity, NodeId};
@@ -233,7 +233,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether a member that says this may be one of this node's group.
     fn may_be_of(&self, cluster: &Cluster) -> bool {
-        self.cluster().may_be(cluster) || planted::is(Bug::IdByAddress)
+        planted!(Bug::IdByAddress, true, self.cluster().may_be(cluster))
     }
 
     /// Takes over the cluster that a majority of the members belongs to, if this node's log belongs to none yet. What others say then
@@ -369,10 +369,8 @@ fn is_of_new_group(account: &Account) -> bool {
 /// The clusters that members belong to: one, if all is well.
 fn clusters_of(accounts: &BTreeMap<NodeId, Account>) -> BTreeMap<ClusterId, Vec<NodeId>> {
     let mut clusters: BTreeMap<ClusterId, Vec<NodeId>> = BTreeMap::new();
-    if planted::is(Bug::IdByAddress) {
-        return clusters;
-    }
-    for (node, account) in accounts.iter().filter(|(_, account)| !account.cluster.id.is_none()) {
+    let is_known = |id: ClusterId| planted!(Bug::IdByAddress, false, !id.is_none());
+    for (node, account) in accounts.iter().filter(|(_, account)| is_known(account.cluster.id)) {
         clusters.entry(account.cluster.id).or_default().push(*node);
     }
     clusters

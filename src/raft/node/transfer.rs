@@ -11,7 +11,7 @@ use perdura_wal::Disk;
 use raft::{INVALID_ID, StateRole};
 
 use super::{Node, TransferError, others_of};
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::raft::identity::NodeId;
 use crate::raft::status::Role;
 
@@ -70,9 +70,7 @@ impl<D: Disk> Node<D> {
         if !self.may_take_over(to) {
             return Err(TransferError::MayBeLearning { to });
         }
-        if !planted::is(Bug::LeaseDuringTransfer) {
-            self.lease.void_for_transfer(to, now_ms);
-        }
+        planted!(Bug::LeaseDuringTransfer, {}, self.lease.void_for_transfer(to, now_ms));
         self.raw.transfer_leader(to);
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::command::{Blocking, Command, ReadContext, stream};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
-use crate::planted::{self, Bug};
+use crate::planted::{Bug, planted};
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::protocol::reply::Reply;
 use crate::shard::machine::UNBLOCKED_BY_CLIENT;
@@ -175,7 +175,7 @@ impl Machine {
         let applier = &self.applier;
         let changed =
             self.watches.finish((to.worker, to.connection), |(db, key)| is_alive(applier, *db, key, stamp));
-        changed && !planted::is(Bug::IgnoreWatches)
+        planted!(Bug::IgnoreWatches, false, changed)
     }
 
     pub(super) fn end_overtaken_waiter(&mut self, waiter: Waiter, error: &str) {
