@@ -3,7 +3,7 @@
 //! Source: `geohashCalculateAreasByShapeWGS84` in Redis's geohash_helper.c.
 
 use super::globe::{EARTH_RADIUS, Extent, Shape, degrees, radians};
-use super::hash::{Bounds, Cell, MAP, SCORE_STEPS, Span};
+use super::hash::{Bounds, Cell, Degrees, MAP, SCORE_STEPS};
 
 /// Half the width of Mercator's map, in meters.
 const HALF_WIDTH: f64 = 20_037_726.37;
@@ -48,8 +48,8 @@ fn bounds_of(shape: Shape) -> Bounds {
     let widest_at = if latitude < 0.0 { latitude - north } else { latitude + north };
     let east = degrees(width / EARTH_RADIUS / libm::cos(radians(widest_at)));
     Bounds {
-        longitude: Span { min: longitude - east, max: longitude + east },
-        latitude: Span { min: latitude - north, max: latitude + north },
+        longitude: Degrees { min: longitude - east, max: longitude + east },
+        latitude: Degrees { min: latitude - north, max: latitude + north },
     }
 }
 

@@ -9,12 +9,12 @@ pub const SCORE_STEPS: u32 = 26;
 const SCORE_BITS: u32 = 2 * SCORE_STEPS;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Span {
+pub struct Degrees {
     pub min: f64,
     pub max: f64,
 }
 
-impl Span {
+impl Degrees {
     fn width(self) -> f64 {
         self.max - self.min
     }
@@ -33,18 +33,18 @@ impl Span {
 /// What a hash of a place is relative to.
 #[derive(Clone, Copy, Debug)]
 pub struct World {
-    longitude: Span,
-    latitude: Span,
+    longitude: Degrees,
+    latitude: Degrees,
 }
 
 /// That of scores: Mercator's map, without the poles.
 pub const MAP: World = World {
-    longitude: Span { min: -180.0, max: 180.0 },
-    latitude: Span { min: -85.05112878, max: 85.05112878 },
+    longitude: Degrees { min: -180.0, max: 180.0 },
+    latitude: Degrees { min: -85.05112878, max: 85.05112878 },
 };
 /// That of the texts that GEOHASH answers.
 pub const GLOBE: World =
-    World { longitude: Span { min: -180.0, max: 180.0 }, latitude: Span { min: -90.0, max: 90.0 } };
+    World { longitude: Degrees { min: -180.0, max: 180.0 }, latitude: Degrees { min: -90.0, max: 90.0 } };
 
 /// A cell of a grid with 4 to the power of `steps` cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub struct Cell {
 /// What a cell covers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
-    pub longitude: Span,
-    pub latitude: Span,
+    pub longitude: Degrees,
+    pub latitude: Degrees,
 }
 
 const EVEN_BITS: u64 = 0x5555_5555_5555_5555;
@@ -93,7 +93,7 @@ impl World {
     }
 
     pub fn bounds(self, cell: Cell) -> Bounds {
-        let span = |world: Span, part: u32| Span {
+        let span = |world: Degrees, part: u32| Degrees {
             min: world.start(part, cell.steps),
             max: world.start(part.wrapping_add(1), cell.steps),
         };
@@ -138,7 +138,7 @@ pub fn score(position: Position) -> f64 {
 /// The position of a score: the middle of its cell.
 pub fn position(score: f64) -> Position {
     let Bounds { longitude, latitude } = MAP.bounds(Cell { bits: bits_of(score), steps: SCORE_STEPS });
-    let middle = |span: Span, world: Span| ((span.min + span.max) / 2.0).min(world.max).max(world.min);
+    let middle = |span: Degrees, world: Degrees| ((span.min + span.max) / 2.0).min(world.max).max(world.min);
     Position { longitude: middle(longitude, MAP.longitude), latitude: middle(latitude, MAP.latitude) }
 }
 
