@@ -134,6 +134,7 @@ impl<D: Disk> Spares<D> {
         };
         let attended = {
             let mut state = self.lock();
+            debug_assert!(spare.sequence > state.begun, "segments are begun in the order of their sequences");
             (state.begun, state.is_unnoted) = (spare.sequence, false);
             state.attended
         };

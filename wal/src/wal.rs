@@ -255,6 +255,12 @@ impl<D: Disk> Wal<D> {
         };
         let (opening, header_crc) = BatchBuffer::opening(&header, &self.index);
         self.batch.open_with(&opening);
+        assert!(
+            header.sequence == self.active.sequence + 1,
+            "segment {} was made to follow segment {}: sequences are contiguous",
+            header.sequence,
+            self.active.sequence
+        );
         let full = std::mem::replace(&mut self.active, Active::begin(self.log_id, spare, header_crc));
         // A batch that is larger than a segment makes its file grow.
         let needed = self.batch.write_end(self.active.end, self.layout);
