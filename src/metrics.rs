@@ -88,6 +88,7 @@ pub struct RaftMetrics {
     role: Family<Role, Level>,
     follower_lag_entries: Family<Peer, Level>,
     peer_silence_seconds: Family<Peer, Gauge<f64, AtomicU64>>,
+    pub clock_ahead_seconds: Gauge<f64, AtomicU64>,
 }
 
 /// The newest checkpoint, and those that failed.
@@ -251,6 +252,8 @@ impl RaftMetrics {
             role: d.metric("raft_role", "1 for the role that this node has, 0 for the others", Family::default()),
             follower_lag_entries: d.metric("raft_follower_lag_entries",
                 "On the leader: entries that a follower has not acknowledged", Family::default()),
+            clock_ahead_seconds: d.metric("clock_ahead_seconds",
+                "How far this node's calendar is ahead of those of the others; negative where it is behind", Gauge::default()),
             peer_silence_seconds: d.metric("raft_peer_silence_seconds",
                 "For how long a peer has not been heard: each follower on the leader, the leader on a follower", Family::default()),
         }

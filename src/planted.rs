@@ -57,6 +57,10 @@ pub enum Bug {
     IgnoreWatches,
     /// Deadlines are compared with each node's own clock in apply.
     ExpireByLocalClock,
+    /// A node goes by its calendar although that is not the group's.
+    TrustOwnCalendar,
+    /// Time does not pass in a group that is ahead of its primary's calendar.
+    ClockStandsStill,
     /// A read tells of a death that no entry has: by the clock of this primary alone.
     TellUnsettledDeaths,
     /// Random picks come from the node, not from the entry.
@@ -90,6 +94,8 @@ pub const FOUND: &[Bug] = &[
     Bug::HalfAnExec,
     Bug::IgnoreWatches,
     Bug::ExpireByLocalClock,
+    Bug::TrustOwnCalendar,
+    Bug::ClockStandsStill,
     Bug::TellUnsettledDeaths,
     Bug::PickByLocalOrder,
     Bug::ServeHalfReplayed,

@@ -387,7 +387,7 @@ impl Session {
         }
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let stamp_ms = shard.stamp_ms();
-        let now_ms = shard.reading_ms(self.now.unix_ms);
+        let now_ms = shard.reading_ms(self.now);
         let context = ReadContext::new(&view, self.client.db, now_ms, self.seed).knowing(known);
         let context = if primary { context.settled_until(stamp_ms) } else { context };
         let (start, most) = (line.out.len(), if line.is_muted() { 0 } else { shard.reply_limit() });

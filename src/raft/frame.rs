@@ -19,6 +19,7 @@
 //! prove   = challenge:u64                     kind 11; the sender asks which log the receiver has
 //! proof   = session:u64 challenge:u64 log:u64 cluster:u64   kind 12; the sender's log, with the challenge that it was sent
 //! dispute = session:u64 term:u64 index:u64 entry_term:u64 last:u64   kind 13; the leader's entry in place of one that was acknowledged
+//! calendar = session:u64 unix_ms:i64          kind 14; what the sender's calendar shows
 //! ```
 //! - All numbers are little-endian.
 //! - There is no checksum but that of a piece: TCP's, and the log's own CRC on what is kept, are held to be enough.
@@ -61,6 +62,7 @@ const KIND_PART: u8 = 10;
 const KIND_PROVE: u8 = 11;
 const KIND_PROOF: u8 = 12;
 const KIND_DISPUTE: u8 = 13;
+const KIND_CALENDAR: u8 = 14;
 const LENGTH_BYTES: usize = 4;
 /// Kind, lane, bytes left.
 const PART_HEAD_BYTES: usize = 1 + 1 + 4;
@@ -112,6 +114,11 @@ pub enum Frame {
     Proof {
         session: u64,
         proof: LogProof,
+    },
+    /// What the sender's calendar shows.
+    Calendar {
+        session: u64,
+        unix_ms: i64,
     },
     /// The sender leads, and has another entry than the one that the receiver acknowledged.
     Dispute {
@@ -292,6 +299,7 @@ impl Frame {
             Frame::Account { .. } => 58,
             Frame::Prove { .. } => 8,
             Frame::Proof { .. } => 32,
+            Frame::Calendar { .. } => 16,
             Frame::Dispute { .. } => 40,
         }
     }
@@ -346,6 +354,11 @@ impl Frame {
                     out.put_u64_le(*number);
                 }
             }
+            Frame::Calendar { session, unix_ms } => {
+                out.put_u8(KIND_CALENDAR);
+                out.put_u64_le(*session);
+                out.put_i64_le(*unix_ms);
+            }
         }
     }
 }
@@ -379,6 +392,10 @@ fn decode_body(mut body: Bytes) -> Result<Frame, FrameError> {
         KIND_PROVE => Frame::Prove { challenge: body.try_get_u64_le().map_err(|_| short("challenge"))? },
         KIND_PROOF => decode_proof(&mut body)?,
         KIND_DISPUTE => decode_dispute(&mut body)?,
+        KIND_CALENDAR => Frame::Calendar {
+            session: body.try_get_u64_le().map_err(|_| short("session"))?,
+            unix_ms: body.try_get_i64_le().map_err(|_| short("calendar"))?,
+        },
         kind => return Err(FrameError::UnknownKind { kind }),
     };
     match body.len() {
@@ -475,6 +492,7 @@ mod tests {
             Frame::Prove { challenge: u64::MAX },
             Frame::Proof { session: 8, proof: LogProof { challenge: 9, log: 10, cluster: ClusterId(11) } },
             Frame::Dispute { session: 8, dispute: Dispute { term: 7, index: 6, entry_term: 5, last: 9 } },
+            Frame::Calendar { session: 10, unix_ms: -11 },
         ]
     }
 

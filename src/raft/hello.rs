@@ -34,7 +34,7 @@ use super::identity::{GroupKey, Identity, NodeId};
 use super::memo::{LogEnd, MemberLog};
 
 /// The version of everything nodes say to each other.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 
 const MAGIC: [u8; 8] = *b"PERDURA>";
 const HEADER_BYTES: usize = 8 + 2 + 2;

@@ -30,6 +30,8 @@ pub enum PeerEvent {
     Account { session: u64, round: u8, account: Account },
     /// For [`Node::step_prove`](super::node::Node::step_prove).
     Prove { challenge: u64 },
+    /// What a peer's calendar shows.
+    Calendar { session: u64, unix_ms: i64 },
     /// For [`Node::step_proof`](super::node::Node::step_proof).
     Proof { session: u64, proof: LogProof },
     /// For [`Node::step_dispute`](super::node::Node::step_dispute).
@@ -168,6 +170,7 @@ impl From<Frame> for PeerEvent {
             Frame::Prove { challenge } => PeerEvent::Prove { challenge },
             Frame::Proof { session, proof } => PeerEvent::Proof { session, proof },
             Frame::Dispute { session, dispute } => PeerEvent::Dispute { session, dispute },
+            Frame::Calendar { session, unix_ms } => PeerEvent::Calendar { session, unix_ms },
             Frame::Beat { term, .. } => PeerEvent::Beat { term },
             Frame::BeatAnswer { term } => PeerEvent::BeatAnswer { term },
         }

@@ -131,6 +131,10 @@ pub struct Node<D: Disk> {
     must_ask: bool,
     /// How long the log's writes take lately.
     sync_ms: u32,
+    /// The others are to stand for election before this node.
+    stands_last: bool,
+    /// Members whose calendars are wrong.
+    off_members: Vec<NodeId>,
     refusals: Refusals,
     contradictions: Contradictions,
     unwritten: Unwritten,
@@ -183,6 +187,8 @@ impl<D: Disk> Node<D> {
             asked: Vec::new(),
             must_ask: false,
             sync_ms: 0,
+            stands_last: false,
+            off_members: Vec::new(),
             refusals: Refusals::default(),
             contradictions: Contradictions::default(),
             unwritten: Unwritten::default(),
@@ -539,13 +545,27 @@ impl<D: Disk> Node<D> {
         if raft.leader_id != INVALID_ID {
             self.attempts = 0;
         }
-        let identity = &self.config.identity;
-        raft.set_randomized_election_timeout(self.config.timing.campaign_after_ticks(
-            identity.rank(),
-            identity.members.len(),
-            raft.term,
-            self.attempts,
-        ));
+        let (identity, timing) = (&self.config.identity, &self.config.timing);
+        let (rank, voters) = (identity.rank(), identity.members.len());
+        raft.set_randomized_election_timeout(match self.stands_last {
+            true => timing.campaign_last_after_ticks(rank, voters, raft.term, self.attempts),
+            false => timing.campaign_after_ticks(rank, voters, raft.term, self.attempts),
+        });
+    }
+
+    /// Whether the others are to stand for election before this node. Where it alone can be elected it leads all the same, a little later.
+    pub fn stand_last(&mut self, last: bool) {
+        self.stands_last = last;
+    }
+
+    /// The members that should not get the lead from this node, as their calendars are wrong.
+    pub fn set_off_members(&mut self, members: Vec<NodeId>) {
+        self.off_members = members;
+    }
+
+    /// The other members.
+    pub fn peers(&self) -> impl Iterator<Item = NodeId> {
+        others_of(&self.config.identity)
     }
 
     /// The term of the last applied entry; 0 before the first.
@@ -558,8 +578,8 @@ impl<D: Disk> Node<D> {
         self.config.identity.node_id
     }
 
-    #[cfg(test)]
-    pub(super) fn session(&self) -> u64 {
+    /// The session in which this node speaks.
+    pub fn session(&self) -> u64 {
         self.session
     }
 

@@ -2,7 +2,8 @@
 //!
 //! - Raft counts ticks; a node ticks at most once per `tick_ms` of its own monotonic clock, later under load, never
 //!   earlier. So k ticks span at least (k - 1) x `tick_ms`.
-//! - Election timeouts lie in [election_ticks, 2 x election_ticks). Instead of drawing them at random, the voters share
+//! - Election timeouts lie in [election_ticks, 2 x election_ticks); those of nodes that leave the lead to others, as their calendars are
+//!   wrong, lie an election timeout higher. Instead of drawing them at random, the voters share
 //!   that range out among themselves: each has a slot of its own, and the slots rotate with the term. Two nodes
 //!   that lost the same leader therefore campaign far apart and split votes stay rare; it also makes a simulated
 //!   cluster repeatable, for no randomness is left.
@@ -70,7 +71,12 @@ impl RaftTiming {
         self.election_ticks as u64 * self.tick_ms
     }
 
-    /// The longest election timeout in milliseconds.
+    /// All nodes campaign after less than that many ticks of silence, those that leave the lead to others included.
+    pub fn max_campaign_ticks(&self) -> usize {
+        3 * self.election_ticks
+    }
+
+    /// The longest election timeout in milliseconds of a node that does not leave the lead to others.
     pub fn longest_election_ms(&self) -> u64 {
         2 * self.election_ms()
     }
@@ -86,6 +92,11 @@ impl RaftTiming {
         let spread = (self.election_ticks / voters / 2).max(1) as u64;
         let jitter = scatter(term ^ scatter(attempt ^ scatter(rank as u64))) % spread;
         self.election_ticks + start + jitter as usize
+    }
+
+    /// The same for a voter that leaves the lead to others: it campaigns after all that do not.
+    pub fn campaign_last_after_ticks(&self, rank: usize, voters: usize, term: u64, attempt: u64) -> usize {
+        self.election_ticks + self.campaign_after_ticks(rank, voters, term, attempt)
     }
 }
 
@@ -119,6 +130,8 @@ mod tests {
                 ticks.sort_unstable();
                 assert!(ticks.iter().all(|t| (10..20).contains(t)), "{ticks:?}");
                 assert!(ticks.windows(2).all(|w| w[0] < w[1]), "{ticks:?}");
+                let last = |rank| timing.campaign_last_after_ticks(rank, voters, term, attempt);
+                assert!((0..voters).all(|rank| (20..timing.max_campaign_ticks()).contains(&last(rank))));
             }
         }
     }

@@ -425,6 +425,7 @@ impl Driver {
         raft.set_follower_lags(status.peers.iter().map(|peer| (peer.id, lag(peer.matched))));
         let silent = status.peers.iter().filter_map(|peer| Some((peer.id, peer.silent_ms?)));
         let leader = status.leader_silent_ms.map(|ms| (status.leader_id, ms));
+        raft.clock_ahead_seconds.set(self.shared.shard.clock_ahead_ms() as f64 / 1000.0);
         raft.set_silence(silent.chain(leader));
         raft.connected_peers.set(status.members.iter().filter(|member| member.is_connected).count() as u64);
         self.publish_checkpoint();

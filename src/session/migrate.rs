@@ -53,7 +53,7 @@ impl Session {
 
     fn with_keys_of<T>(&self, request: &MigrateRequest, read: impl FnOnce(&ReadContext<'_>) -> T) -> T {
         let view = self.shared.shard.keyspace.read(request.lock_set());
-        let now_ms = self.shared.shard.reading_ms(self.now.unix_ms);
+        let now_ms = self.shared.shard.reading_ms(self.now);
         read(&ReadContext::new(&view, self.client.db, now_ms, self.seed))
     }
 

@@ -29,7 +29,7 @@ impl Session {
         let shard = &self.shared.shard;
         let (locks, known) = command.locks(args);
         let view = shard.keyspace.read(locks);
-        let now_ms = shard.reading_ms(self.now.unix_ms);
+        let now_ms = shard.reading_ms(self.now);
         let reader = ReadContext::new(&view, self.client.db, now_ms, self.seed).knowing(known);
         let bytes = expected_bytes(command, &reader, args, line.longest_written as u64);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);

@@ -106,7 +106,7 @@ impl Machine {
     ) -> Self {
         let workers = handle.ports.len();
         applier.effects.stopwatch = Stopwatch::new(clock.clone());
-        handle.set_stamp(applier.last_stamp_ms());
+        handle.set_stamp(applier.last_stamp_ms(), clock.monotonic_ms());
         Machine {
             applier,
             waiters: Waiters::default(),
@@ -200,7 +200,7 @@ impl Machine {
         if let Some(name) = self.applier.effects.mark.take() {
             self.meet_mark(name, index, term);
         }
-        self.handle.set_stamp(self.applier.last_stamp_ms());
+        self.handle.set_stamp(self.applier.last_stamp_ms(), self.clock_ms());
         applied
     }
 
@@ -246,7 +246,7 @@ impl Machine {
         self.applier.effects.published.clear();
         self.settle_effects();
         self.count(began_ns);
-        self.handle.set_stamp(self.applier.last_stamp_ms());
+        self.handle.set_stamp(self.applier.last_stamp_ms(), self.clock_ms());
         Ok(())
     }
 

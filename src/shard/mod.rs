@@ -7,6 +7,7 @@
 
 pub mod acks;
 mod admission;
+pub mod calendars;
 pub mod deaths;
 pub mod expiry;
 mod gauge;

@@ -6,12 +6,13 @@
 //!   keyspace while its monotonic clock is below it. Zero means "not the primary, or not yet serving".
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::acks::AckWaits;
+use super::calendars::{Comparison, corrected_ms};
 use super::handovers::Handovers;
 use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
@@ -19,16 +20,29 @@ use super::marks::Marks;
 use super::quiet::QuietAsks;
 use crate::checkpoint::transfers::Transfers;
 use crate::config::output_bounds::OutputBounds;
+use crate::env::Now;
 use crate::keyspace::Keyspace;
 use crate::loading::Loading;
 use crate::memory::MemoryLimits;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::persistence::backups::BackupStatus;
+use crate::planted::{self, Bug};
 use crate::propose::batch::Batch;
 use crate::propose::reply::{ConnectionId, ReplyBatch};
 use crate::raft::cluster::ClusterId;
 use crate::raft::status::{LogSpace, Role};
+
+/// How fast time passes in a group that is ahead of its calendars, in eighths: slower than any monotonic clock is wrong.
+const PACE_EIGHTHS: u64 = 7;
+
+/// No calendar but this node's is known.
+const NO_BASE: i64 = i64::MIN;
+
+fn slowed(monotonic_ms: u64) -> i64 {
+    let (eighths, rest) = (monotonic_ms / 8, monotonic_ms % 8);
+    i64::try_from(eighths * PACE_EIGHTHS + rest * PACE_EIGHTHS / 8).unwrap_or(i64::MAX)
+}
 
 /// One worker's mailbox at one shard.
 #[derive(Debug, Default)]
@@ -144,6 +158,13 @@ pub struct ShardHandle {
     /// By when the driver wants to turn again, in monotonic ms; never where it has a thread of its own.
     turn_due_ms: AtomicU64,
     stamp_ms: AtomicI64,
+    /// What the time that has passed is added to, slowed down: see [`ShardHandle::reading_ms`].
+    pace_base_ms: AtomicI64,
+    /// How far this node's calendar is ahead of the group's, and the base of the group's ([`NO_BASE`] while none is known).
+    clock_ahead_ms: AtomicI64,
+    group_base_ms: AtomicI64,
+    /// What log writes take lately, in ms, where they are slow.
+    slow_writes_ms: AtomicU32,
     /// The latest time by which a read told of deaths that no entry has.
     told_ms: AtomicI64,
     caught_up: AtomicBool,
@@ -197,6 +218,10 @@ impl ShardHandle {
             readable_until_ms: AtomicU64::new(0),
             turn_due_ms: AtomicU64::new(u64::MAX),
             stamp_ms: AtomicI64::new(i64::MIN),
+            pace_base_ms: AtomicI64::new(i64::MIN / 2),
+            clock_ahead_ms: AtomicI64::new(0),
+            group_base_ms: AtomicI64::new(NO_BASE),
+            slow_writes_ms: AtomicU32::new(0),
             told_ms: AtomicI64::new(i64::MIN),
             caught_up: AtomicBool::new(false),
             refuses_writes: AtomicBool::new(false),
@@ -301,9 +326,39 @@ impl ShardHandle {
         self.stamp_ms.load(Ordering::Acquire)
     }
 
-    /// The time by which reads are judged, where the calendar shows this: it never goes back behind what was told.
-    pub fn reading_ms(&self, unix_ms: i64) -> i64 {
-        unix_ms.max(self.stamp_ms()).max(self.told_ms())
+    /// The time by which commands are judged, where the clocks show this: the calendar's, corrected where it is not the group's. It never
+    /// goes back behind what was told or applied. Where the calendar is behind that, time passes all the same, by the monotonic clock and
+    /// somewhat slower: so deadlines come, and the calendar catches up.
+    pub fn reading_ms(&self, now: Now) -> i64 {
+        let calendar_ms = match self.group_base_ms.load(Ordering::Acquire) {
+            NO_BASE => now.unix_ms,
+            _ if planted::is(Bug::TrustOwnCalendar) => now.unix_ms,
+            group_base_ms => corrected_ms(now.unix_ms, now.monotonic_ms, group_base_ms),
+        };
+        let paced_ms = match planted::is(Bug::ClockStandsStill) {
+            true => i64::MIN,
+            false => self.pace_base_ms.load(Ordering::Acquire).saturating_add(slowed(now.monotonic_ms)),
+        };
+        calendar_ms.max(paced_ms).max(self.stamp_ms()).max(self.told_ms())
+    }
+
+    /// How far this node's calendar is ahead of the group's, in ms.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        self.clock_ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// What this node's log writes take lately, in ms, where they are slow ([`super::slow_log`]); 0 otherwise.
+    pub fn slow_writes_ms(&self) -> u32 {
+        self.slow_writes_ms.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_slow_writes(&self, ms: u32) {
+        self.slow_writes_ms.store(ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_group_calendar(&self, found: &Comparison) {
+        self.clock_ahead_ms.store(found.ahead_ms, Ordering::Relaxed);
+        self.group_base_ms.store(found.group_base_ms.unwrap_or(NO_BASE), Ordering::Release);
     }
 
     pub(super) fn told_ms(&self) -> i64 {
@@ -315,8 +370,12 @@ impl ShardHandle {
         self.told_ms.fetch_max(now_ms, Ordering::AcqRel);
     }
 
-    pub(super) fn set_stamp(&self, stamp_ms: i64) {
+    /// An entry with this timestamp is applied at this monotonic time, which must not be before the timestamp was taken.
+    pub(super) fn set_stamp(&self, stamp_ms: i64, now_ms: u64) {
         self.stamp_ms.store(stamp_ms, Ordering::Release);
+        if stamp_ms > i64::MIN {
+            self.pace_base_ms.fetch_max(stamp_ms.saturating_sub(slowed(now_ms)), Ordering::AcqRel);
+        }
     }
 
     /// Whether this node shows, to who reads from a replica, no less than it did before it was restarted.
@@ -365,5 +424,45 @@ impl ShardHandle {
         if primary != self.is_primary() {
             self.leadership_epoch.fetch_add(1, Ordering::AcqRel);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(monotonic_ms: u64, unix_ms: i64) -> Now {
+        Now { monotonic_ms, unix_ms }
+    }
+
+    #[test]
+    fn time_passes_in_a_group_that_is_ahead_until_the_calendar_has_caught_up() {
+        let handle = ShardHandle::new(Keyspace::create().0, 1);
+        assert_eq!(handle.reading_ms(at(0, 1000)), 1000);
+        handle.set_stamp(9000, 0);
+        assert_eq!(handle.reading_ms(at(8, 1008)), 9007);
+        assert_eq!(handle.reading_ms(at(4000, 5000)), 9000 + 3500);
+        // Another entry by that time changes nothing.
+        handle.set_stamp(12_500, 4000);
+        assert_eq!(handle.reading_ms(at(8000, 9000)), 9000 + 7000);
+        assert_eq!(handle.reading_ms(at(64_000, 65_000)), 9000 + 56_000);
+        assert_eq!(handle.reading_ms(at(80_000, 81_000)), 81_000);
+    }
+
+    #[test]
+    fn a_node_that_is_off_goes_by_the_calendar_of_the_others() {
+        let handle = ShardHandle::new(Keyspace::create().0, 1);
+        let group = |group_base_ms| Comparison {
+            group_base_ms,
+            ahead_ms: 0,
+            stands_last: false,
+            off_peers: Vec::new(),
+        };
+        handle.set_group_calendar(&group(Some(3000)));
+        assert_eq!(handle.reading_ms(at(0, 10_000)), 3000);
+        assert_eq!(handle.reading_ms(at(500, 3900)), 3900);
+        assert_eq!(handle.reading_ms(at(1000, 90_000)), 4000, "its clock was set");
+        handle.set_group_calendar(&group(None));
+        assert_eq!(handle.reading_ms(at(1500, 9000)), 9000);
     }
 }

@@ -89,7 +89,7 @@ fn begin<D: Disk>(shard: &mut Shard<D>, now: Now) -> Option<(Quiet, Option<ReadR
 
 fn quiet<D: Disk>(shard: &Shard<D>, now: Now) -> Option<Quiet> {
     let (node, machine) = (shard.node(), shard.machine());
-    let (index, until_ms) = (machine.applied, (now.unix_ms - 1).max(shard.quiet_until_ms()));
+    let (index, until_ms) = (machine.applied, (shard.group_ms(now) - 1).max(shard.quiet_until_ms()));
     let is_settled = node.is_serving() && node.storage().last_entry() == index;
     let is_later = until_ms >= machine.applier.last_stamp_ms();
     (is_settled && is_later).then_some(Quiet { index, term: node.applied_term(), until_ms })

@@ -51,6 +51,11 @@ impl WriteTimes {
         self.recent.iter().copied().max().unwrap_or_default()
     }
 
+    /// The longest of the last few, in milliseconds, where the last two were slow; 0 otherwise.
+    pub fn slow_ms(&self) -> u32 {
+        if self.slow_in_row >= MIN_SLOW_WRITES { self.longest_ms() } else { 0 }
+    }
+
     pub fn are_slow(&self) -> bool {
         self.slow_in_row >= MIN_SLOW_WRITES && self.slow_ms >= PATIENCE_MS
     }

@@ -20,6 +20,7 @@ use perdura_wal::Disk;
 use thiserror::Error;
 
 use super::admission::{Admission, Budget};
+use super::calendars::Calendars;
 use super::deaths::{self};
 use super::expiry::ExpiryWalk;
 use super::long_items::LongItems;
@@ -32,7 +33,7 @@ use super::succession::Succession;
 use super::{readers, serving};
 use crate::apply::ApplyError;
 use crate::command::Staging;
-use crate::command::context::{Garbage, Stamp};
+use crate::command::context::Garbage;
 use crate::command::random::Random;
 use crate::command::stopwatch::SlowRun;
 use crate::env::Now;
@@ -106,6 +107,7 @@ pub struct Shard<D: Disk> {
     /// The longest entry.
     max_entry_bytes: usize,
     giving_way: GivingWay,
+    calendars: Calendars,
     /// Up to then this leader has said that nothing more was written; unix ms.
     quiet_until_ms: i64,
     /// How often this node has handed over because its log writes were slow.
@@ -140,6 +142,7 @@ impl<D: Disk> Shard<D> {
             budget: Budget::default(),
             max_entry_bytes: MAX_ENTRY_BYTES,
             giving_way: GivingWay::default(),
+            calendars: Calendars::default(),
             quiet_until_ms: i64::MIN,
             gave_way: 0,
             has_failed: false,
@@ -197,7 +200,7 @@ impl<D: Disk> Shard<D> {
         fill: impl FnOnce(&Restoring<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.handle.set_caught_up(false);
-        self.handle.set_stamp(stamp_ms);
+        self.handle.set_stamp(stamp_ms, self.machine.clock_ms());
         let (old, restoring) = self.machine.applier.replace(basis, stamp_ms);
         self.machine.garbage.push(Garbage::Ranges(old));
         fill(&restoring)
@@ -255,6 +258,7 @@ impl<D: Disk> Shard<D> {
         for (from, event) in events.drain(..) {
             self.take_in(from, event, now);
         }
+        self.compare_calendars(out);
         self.node.tick(now.monotonic_ms);
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
         self.take_brought_cluster()?;
@@ -273,8 +277,12 @@ impl<D: Disk> Shard<D> {
 
     fn take_in(&mut self, from: u64, event: PeerEvent, now: Now) {
         // Shipments are the caller's: a shard has no files.
-        if let Some(PeerEvent::Publish(message)) = self.node.hear(from, event, now.monotonic_ms) {
-            self.machine.published.extend(Message::decode(&message));
+        match self.node.hear(from, event, now.monotonic_ms) {
+            Some(PeerEvent::Publish(message)) => self.machine.published.extend(Message::decode(&message)),
+            Some(PeerEvent::Calendar { session, unix_ms }) => {
+                self.calendars.note(from, session, unix_ms, self.machine.clock_ms());
+            }
+            _ => {}
         }
     }
 
@@ -366,6 +374,7 @@ impl<D: Disk> Shard<D> {
 
     fn observe_node(&mut self) {
         self.node.set_sync_ms(self.machine.write_times.longest_ms());
+        self.handle.set_slow_writes(self.machine.write_times.slow_ms());
         self.handle.set_caught_up(self.node.has_caught_up());
         if self.handle.refuses_writes() && !(self.node.is_serving() && self.node.log_space().is_short) {
             self.handle.refuse_writes(false);
@@ -562,12 +571,6 @@ impl<D: Disk> Shard<D> {
         begun.is_ok()
     }
 
-    fn stamp(&mut self, now: Now) -> Stamp {
-        let earliest_ms = self.machine.applier.last_stamp_ms().max(self.quiet_until_ms.saturating_add(1));
-        let earliest_ms = earliest_ms.max(self.handle.told_ms());
-        Stamp { now_ms: now.unix_ms.max(earliest_ms), seed: self.seeds.next_u64() }
-    }
-
     /// What is logged from now on has later timestamps than this.
     pub(super) fn end_quiet(&mut self, until_ms: i64) {
         self.quiet_until_ms = self.quiet_until_ms.max(until_ms);
@@ -659,3 +662,4 @@ mod own;
 mod parts;
 #[cfg(test)]
 mod tests;
+mod time;

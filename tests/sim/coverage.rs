@@ -61,6 +61,8 @@ seen! {
     LongTurns: "turns longer than an election",
     Beats: "signs of life taken in for a busy driver",
     ClockJumps: "calendars set",
+    HoursOff: "calendars of followers set hours off where deadlines were checked",
+    LeadersHoursOff: "calendars of leaders set hours off where deadlines were checked",
     DriftChanges: "clocks that changed their rate",
     Transfers: "leaderships handed over on demand",
     Elections: "elections won",

@@ -4,6 +4,8 @@
 //! - Bits are flipped, and sectors lost, only in bytes that a later batch vouches for: damage to the very last batch can't be told from a torn
 //!   write (docs/durability.md), and would be the loss of a disk.
 
+use std::ops::Range;
+
 use crate::coverage::Seen;
 use crate::damage::{self, Damage};
 use crate::nodes::Ending;
@@ -85,6 +87,26 @@ impl FaultKind {
             Loss | SlowWires | Split | OneWay | Ring | IsolatePrimary | FlippedBit | Drift | Transfer
         )
     }
+
+    /// Whether no process ends through it.
+    pub fn keeps_running(self) -> bool {
+        matches!(
+            self,
+            Loss | SlowWires
+                | Split
+                | OneWay
+                | Ring
+                | IsolatePrimary
+                | SlowDisk
+                | Pause
+                | Calendar
+                | Drift
+                | Transfer
+                | DeafTransfer
+                | LateTransfer
+                | SickDisk
+        )
+    }
 }
 
 /// How a fault that lasts is undone.
@@ -98,6 +120,8 @@ pub enum Undo {
     Impostor(usize),
 }
 
+/// How far a wrong calendar is set off.
+const WRONG_CALENDAR_MS: Range<u64> = 3_600_000..12 * 3_600_000;
 /// A pause that outlasts every election timeout.
 const LONG_PAUSE_US: Micros = 1_200 * MS;
 /// For how long a sick disk is slow.
@@ -413,7 +437,17 @@ impl World {
 
     fn set_calendar(&mut self, node: usize) {
         let most = self.stage.scenario.calendar_ms;
-        let to_ms = self.stage.chance.faults.below(most + 1) as i64 - most as i64 / 2;
+        let is_wrong = self.stage.scenario.wrong_calendar == Some(node);
+        let dice = &mut self.stage.chance.faults;
+        let to_ms = match is_wrong {
+            true if dice.chance(500) => -(dice.within(WRONG_CALENDAR_MS) as i64),
+            true => dice.within(WRONG_CALENDAR_MS) as i64,
+            false => dice.below(most + 1) as i64 - most as i64 / 2,
+        };
+        if is_wrong {
+            let leads = self.leader() == Some(node);
+            self.stage.counts.add(if leads { Seen::LeadersHoursOff } else { Seen::HoursOff });
+        }
         let host = &mut self.hosts[node];
         host.look_at_clock(self.stage.now);
         host.shift_calendar(to_ms);

@@ -65,6 +65,7 @@ fn check_of(finding: &str) -> String {
         "committed entries change",
         "committed entries differ",
         "digests differ",
+        "time stands still",
         "a log condemned by old damage",
     ];
     match parts[..] {

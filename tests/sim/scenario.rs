@@ -4,6 +4,7 @@
 //! into (Groce and others, "Swarm Testing", ISSTA 2012).
 
 use perdura::raft::timing::RaftTiming;
+use perdura::shard::calendars::TOLERATED_MS;
 use perdura_proof::Kind;
 use perdura_wal::disk::sim::Tear;
 
@@ -11,7 +12,8 @@ use crate::checkpoints::Plan;
 use crate::dice::Dice;
 use crate::faults::FAULTS;
 use crate::faults::FaultKind::{
-    self, Ahead, AtElection, BadSector, DeafTransfer, LateTransfer, LoseDisk, SickDisk, Siege, Storm, Stray,
+    self, Ahead, AtElection, BadSector, Calendar, DeafTransfer, LateTransfer, LoseDisk, SickDisk, Siege,
+    Storm, Stray,
 };
 use crate::queue::{MS, Micros, SECOND};
 
@@ -52,6 +54,8 @@ pub struct Scenario {
     pub drift_ppm: u64,
     /// Two calendars are set apart by up to so much.
     pub calendar_ms: u64,
+    /// The node whose calendar is set hours off, again and again.
+    pub wrong_calendar: Option<usize>,
     pub faults: Vec<FaultKind>,
     /// Usual time from one fault to the next.
     pub fault_gap_us: Micros,
@@ -71,6 +75,7 @@ pub struct Scenario {
 
 /// Two clocks at the ends of this range differ in rate by less than the margin of 10 % that leases allow for.
 const MAX_DRIFT_PPM: u64 = 50_000;
+const MODEST_DRIFT_PPM: u64 = 200;
 /// Where deadlines are checked, two calendars are set apart by at most so much.
 const CHECKED_CALENDAR_MS: u64 = 300;
 /// By so much where a primary is often to follow another whose calendar is ahead; what misses its deadline by less is not seen there.
@@ -121,8 +126,9 @@ impl Scenario {
             write_granularity: *dice.pick(&[1, 4096]),
             segment_bytes: *dice.pick(&[SMALLEST_SEGMENT_BYTES, 64 << 10, 128 << 10]),
             disk_us: dice.magnitude(50..4 * MS),
-            drift_ppm: *dice.pick(&[0, 200, MAX_DRIFT_PPM]),
+            drift_ppm: *dice.pick(&[0, MODEST_DRIFT_PPM, MAX_DRIFT_PPM]),
             calendar_ms,
+            wrong_calendar: None,
             faults: faults(seed, &mut dice, nodes, theme),
             fault_gap_us: dice.magnitude(250 * MS..3 * SECOND),
             trouble_us: dice.within(6 * SECOND..14 * SECOND),
@@ -138,7 +144,35 @@ impl Scenario {
         let is_impersonated = matches!(theme, Some(Stray | Ahead));
         let checkpoints = checkpoints(seed, keeps_log).filter(|_| !is_impersonated);
         let segment_bytes = if keeps_log { SMALLEST_SEGMENT_BYTES } else { scenario.segment_bytes };
-        Scenario { checkpoints, segment_bytes, ..scenario }
+        Scenario { checkpoints, segment_bytes, ..scenario }.with_wrong_calendar()
+    }
+
+    /// In some seeds one calendar of three or five is wrong by hours, while deadlines are checked. No process ends in them, for one that
+    /// has just begun may lead before it knows that it is off; and wires keep order, as a late message of a calendar tells little.
+    fn with_wrong_calendar(self) -> Scenario {
+        let mut dice = Dice::of(self.seed, "a wrong calendar");
+        if self.nodes < 3 || !dice.chance(80) {
+            return self;
+        }
+        let mut faults = self.faults.clone();
+        faults.retain(|kind| kind.keeps_running());
+        faults.extend([Calendar; 2]);
+        Scenario {
+            wrong_calendar: Some(dice.below(self.nodes as u64) as usize),
+            ordered_wires: true,
+            calendar_ms: CHECKED_CALENDAR_MS,
+            drift_ppm: self.drift_ppm.min(MODEST_DRIFT_PPM),
+            kinds: vec![Kind::Expiry],
+            faults,
+            ..self
+        }
+    }
+
+    /// How far two nodes' times for deadlines may be apart.
+    pub fn clock_margin_ms(&self) -> u64 {
+        // A clock that drifts shifts a deadline of ten seconds by a part of it.
+        let margin_ms = 2 * self.calendar_ms + self.drift_ppm / 10_000 * 200 + 50;
+        margin_ms + self.wrong_calendar.map_or(0, |_| 2 * TOLERATED_MS.unsigned_abs())
     }
 
     /// Every batch in a block of its own: needed where a torn write destroys whole blocks.

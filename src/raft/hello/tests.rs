@@ -179,7 +179,7 @@ fn the_bytes_of_a_hello_never_change_between_releases() {
         client_address: "a:1".into(),
     };
     let numbers = [0x0102, 3, 4, 5, 6, 7, 8, 9u64].map(u64::to_le_bytes).concat();
-    let golden = [&b"PERDURA>"[..], &[5, 0, 69, 0, 0, 2], &numbers, b"a:1"];
+    let golden = [&b"PERDURA>"[..], &[6, 0, 69, 0, 0, 2], &numbers, b"a:1"];
     let bytes = hello.encode(None);
     assert_eq!(bytes, golden.concat());
     assert_eq!(Hello::decode(&bytes[HEADER_BYTES..]), Some((None, hello)));

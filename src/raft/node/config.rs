@@ -50,6 +50,7 @@ impl NodeConfig {
             id: self.identity.node_id,
             applied,
             election_tick: self.timing.election_ticks,
+            max_election_tick: self.timing.max_campaign_ticks(),
             heartbeat_tick: self.timing.heartbeat_ticks,
             max_size_per_msg: self.max_append_bytes,
             max_inflight_msgs: self.max_inflight_appends,

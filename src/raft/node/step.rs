@@ -31,7 +31,10 @@ impl<D: Disk> Node<D> {
             PeerEvent::Prove { challenge } => self.step_prove(from, challenge),
             PeerEvent::Proof { session, proof } => self.step_proof(from, session, proof),
             PeerEvent::Dispute { session, dispute } => self.step_dispute(from, session, dispute),
-            other @ (PeerEvent::Shipment(_) | PeerEvent::Publish(_)) => return Some(other),
+            PeerEvent::Calendar { session, .. } if self.is_silent() || !self.hears_log(from, session) => {}
+            other @ (PeerEvent::Shipment(_) | PeerEvent::Publish(_) | PeerEvent::Calendar { .. }) => {
+                return Some(other);
+            }
         }
         None
     }

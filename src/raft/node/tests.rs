@@ -43,6 +43,57 @@ fn three_nodes_elect_a_leader_and_agree_on_what_it_proposes() {
     assert_eq!(status.uncommitted_bytes, 0);
 }
 
+/// A node whose calendar is wrong.
+#[test]
+fn a_node_that_stands_last_is_elected_only_where_no_other_can_be() {
+    let mut cluster = Cluster::new(3);
+    let first = cluster.elect();
+    let off = cluster.followers_of(first)[0];
+    for _ in 0..6 {
+        cluster.node(off).stand_last(true);
+        let old = cluster.elect();
+        cluster.isolate(old);
+        let next = cluster.elect_other_than(old);
+        assert_ne!(next, off);
+        cluster.heal();
+        cluster.run_ms(300);
+    }
+    let leader = cluster.elect();
+    let other = cluster.followers_of(leader).into_iter().find(|id| *id != off).expect("three nodes");
+    cluster.cut_wire(leader, other);
+    cluster.propose(leader, "of which the other knows nothing");
+    cluster.run_ms(200);
+    cluster.stop(leader);
+    cluster.heal();
+    assert_eq!(cluster.elect_other_than(leader), off);
+}
+
+#[test]
+fn nodes_that_all_stand_last_elect_one_of_them() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    for id in cluster.followers_of(leader) {
+        cluster.node(id).stand_last(true);
+    }
+    cluster.stop(leader);
+    let took_ms = cluster.run_until(3 * ELECTION_MS, |c| c.leader().is_some());
+    assert!((950..1600).contains(&took_ms), "elected after {took_ms} ms");
+}
+
+#[test]
+fn the_lead_goes_to_a_member_whose_calendar_is_right() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.run_ms(300);
+    let best = cluster.node(leader).best_transferee().expect("both followers are there");
+    cluster.node(leader).set_off_members(vec![best]);
+    let better = cluster.node(leader).best_transferee();
+    assert!(better.is_some_and(|id| id != best), "{better:?}");
+    cluster.isolate(better.expect("another"));
+    cluster.run_ms(2500);
+    assert_eq!(cluster.node(leader).best_transferee(), Some(best), "there is no other");
+}
+
 /// Raft forgets with each election timeout which followers were active: operators were told that there are none, for a moment.
 #[test]
 fn followers_that_answer_are_active_at_every_moment() {

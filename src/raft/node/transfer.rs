@@ -75,12 +75,15 @@ impl<D: Disk> Node<D> {
         Ok(())
     }
 
-    /// The follower that could take over soonest: one heard from lately that does not learn, with the most of the log.
+    /// The follower that could take over soonest: one heard from lately that does not learn, with the most of the log. One whose
+    /// calendar is wrong only where there is no other.
     pub fn best_transferee(&self) -> Option<NodeId> {
         let last_tick_ms = self.next_tick_ms.saturating_sub(self.config.timing.tick_ms);
         let peers = self.peer_progress(last_tick_ms);
         let active = peers.iter().filter(|peer| peer.recently_active && peer.may_lead);
-        let best = active.max_by_key(|peer| (peer.matched, std::cmp::Reverse(peer.id)))?;
+        let best = active.max_by_key(|peer| {
+            (!self.off_members.contains(&peer.id), peer.matched, std::cmp::Reverse(peer.id))
+        })?;
         Some(best.id)
     }
 

@@ -58,7 +58,8 @@ impl<D: Disk> Shard<D> {
             self.next_expiry_ms = now.monotonic_ms + EXPIRY_PERIOD_MS;
             return;
         }
-        let Found { dead, more, .. } = self.expiry.step(&mut self.machine.applier, now.unix_ms);
+        let Found { dead, more, .. } =
+            self.expiry.step(&mut self.machine.applier, self.handle.reading_ms(now));
         self.next_expiry_ms = now.monotonic_ms + if more { 1 } else { EXPIRY_PERIOD_MS };
         if dead.is_empty() {
             return;

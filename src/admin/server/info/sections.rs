@@ -221,6 +221,7 @@ pub(super) fn replication(shared: &Shared, fields: &mut Fields) {
     fields.add("perdura_node_id", status.node_id);
     fields.add("perdura_leader_id", status.leader_id);
     fields.add("perdura_term", status.term);
+    fields.add("perdura_clock_ahead_ms", shared.shard.clock_ahead_ms());
     fields.add("perdura_first_index", status.first_index);
     fields.add("perdura_last_index", status.last_index);
     fields.add("perdura_committed_index", status.committed);
