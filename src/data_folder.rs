@@ -14,6 +14,8 @@ pub const CHECKPOINT_FOLDER: &str = "checkpoints";
 pub const CLUSTER_NAME_FILE: &str = "cluster-name";
 /// The backups that the node has shipped to, see `backup::places`.
 pub const BACKUP_PLACES_FILE: &str = "backup-places";
+/// Nothing, which takes the space that a checkpoint may need on a full disk.
+pub const BALLAST_FILE: &str = "ballast";
 /// A recovery has begun here and is not finished.
 pub const RECOVERING_FILE: &str = "RECOVERING";
 /// A restore has begun here and is not finished.

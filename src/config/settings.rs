@@ -69,7 +69,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(NODE, "initial-cluster", "ID=HOST:PORT,…", None,
         "All nodes of the group with their peer addresses, the same text on each; without it the node runs alone"),
     setting(NODE, "cluster-name", "NAME", None,
-        "The group's name, the same on each node. With it the group is known by its name and its nodes' numbers, and nodes may name each other by different addresses; without it the addresses count"),
+        "The group's name, the same on each node: as long as a node knows no cluster, it meets only nodes that were given the same name. Addresses do not count, and may change"),
     setting(NODE, "announce-addr", "HOST:PORT", None,
         "Where clients, and peers that forward clients' commands, reach this node [default: the host of the peer address with --port]"),
     list(setting(CLIENTS, "bind", "ADDRESS", Some("127.0.0.1"),

@@ -453,6 +453,11 @@ impl<D: Disk> LogStorage<D> {
         self.read_failure.take()
     }
 
+    /// Lets the log prepare no segment while it is held.
+    pub fn hold_preparing(&mut self, held: bool) {
+        self.wal.hold_preparing(held);
+    }
+
     /// Drops the entries up to `index`, durably, and with them the segments that held nothing else. Where the log has no room
     /// even for the record of that, nothing happens.
     pub fn compact(&mut self, index: u64) -> Result<(), StorageFault> {

@@ -54,7 +54,7 @@ const UNHURRIED_BYTES: u64 = 128 << 20;
 /// For the thread.
 enum Order {
     /// A checkpoint is to be written.
-    Write { capture: Box<Capture>, point: Point },
+    Write { capture: Box<Capture>, point: Point, kept: usize },
     /// A damaged one is to be set aside.
     SetAside { index: u64 },
 }
@@ -103,6 +103,8 @@ pub struct Checkpoints {
     oldest: u64,
     newest: u64,
     marks: Arc<Marks>,
+    /// The next checkpoint is to free as much as it can: no older one stays.
+    is_frugal: bool,
 }
 
 /// When the last one began, or was found at the start.
@@ -137,7 +139,6 @@ impl Checkpoints {
             store: store.clone(),
             shelf,
             keyspace: handle.keyspace.clone(),
-            kept: policy.kept,
             given_up: given_up.clone(),
             hurry: hurry.clone(),
         };
@@ -167,6 +168,7 @@ impl Checkpoints {
             oldest,
             newest: index,
             marks,
+            is_frugal: false,
         })
     }
 
@@ -209,6 +211,16 @@ impl Checkpoints {
     /// Whether a checkpoint could begin now.
     pub fn may_begin(&self) -> bool {
         !self.is_running && !self.given_up.load(Ordering::Acquire)
+    }
+
+    /// The next checkpoint is the only one that stays, so that the log before it can go.
+    pub fn be_frugal(&mut self) {
+        self.is_frugal = true;
+    }
+
+    /// Whether a checkpoint could begin now and has entries to make needless in the log.
+    pub fn would_free_log(&self, shard: &Shard<RealDisk>) -> bool {
+        self.may_begin() && shard.is_capturable() && shard.machine().applied > self.last.index
     }
 
     /// Writes what was captured at a mark, which only was since [`Checkpoints::may_begin`].
@@ -364,7 +376,8 @@ impl Checkpoints {
         self.is_running = true;
         // The thread takes one order at a time, and gets none while it has one: there is room. Nor is it gone: it ends with
         // the process only.
-        let _ = self.orders.try_send(Order::Write { capture: Box::new(capture), point });
+        let kept = if std::mem::take(&mut self.is_frugal) { 1 } else { self.policy.kept };
+        let _ = self.orders.try_send(Order::Write { capture: Box::new(capture), point, kept });
     }
 
     fn end(
@@ -452,7 +465,6 @@ struct Writer {
     store: Arc<Mutex<Box<dyn CheckpointStore>>>,
     shelf: Shelf,
     keyspace: Arc<Keyspace>,
-    kept: usize,
     given_up: Arc<AtomicBool>,
     hurry: Arc<AtomicU64>,
 }
@@ -462,8 +474,8 @@ impl Writer {
         let store = self.store.clone();
         let store = &mut **store.lock();
         match order {
-            Order::Write { capture, point } => Outcome::Written(
-                self.try_write(store, *capture, point).or_else(|error| self.clean_up(store, error)),
+            Order::Write { capture, point, kept } => Outcome::Written(
+                self.try_write(store, *capture, point, kept).or_else(|error| self.clean_up(store, error)),
             ),
             Order::SetAside { index } => Outcome::SetAside(self.set_aside(store, index)),
         }
@@ -486,11 +498,12 @@ impl Writer {
         store: &mut dyn CheckpointStore,
         capture: Capture,
         point: Point,
+        kept: usize,
     ) -> Result<Written, CheckpointError> {
         let term = point.term;
         let mut rest = Rest::new(threads(), env::thread_cpu_ns());
         let report = checkpoint::write(store, capture, point, &mut || self.pause(&mut rest))?;
-        store.prune(self.kept)?;
+        store.prune(kept)?;
         let digest = store.newest().map_or(0, Manifest::digest);
         Ok(Written { report, term, oldest: store.oldest()?.unwrap_or(report.index), digest })
     }

@@ -15,6 +15,7 @@ use perdura_wal::RealDisk;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ServerError;
+use super::ballast::Ballast;
 use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::open::Opened;
@@ -57,6 +58,7 @@ pub struct Driver {
     checkpoints: Checkpoints,
     catch_up: CatchUp,
     scrubber: Scrubber,
+    ballast: Ballast,
     shared: Arc<Shared>,
     inbox: Inbox,
     out: Peers,
@@ -119,7 +121,7 @@ impl Driver {
         garbage: SyncSender<Garbage>,
         shares_loop: bool,
     ) -> Result<Self, ServerError> {
-        let Opened { shard, checkpoints, catch_up, scrubber, shared, inbox, board } = opened;
+        let Opened { shard, checkpoints, catch_up, scrubber, ballast, shared, inbox, board } = opened;
         let followed_users = shared.users();
         let members = peers.members.iter().map(|(id, _)| *id);
         let subscriptions = Subscriptions::new(peers.identity.node_id, members);
@@ -129,6 +131,7 @@ impl Driver {
             checkpoints,
             catch_up,
             scrubber,
+            ballast,
             shared,
             inbox,
             out,
@@ -322,11 +325,12 @@ impl Driver {
 
     /// Takes checkpoints, cuts the log and reads it, as far as that is due or was asked for, and makes up for damage.
     fn attend_operators(&mut self, now: Now) -> Result<(), ServerError> {
-        let Driver { shard, checkpoints, scrubber, shared, .. } = self;
+        let Driver { shard, checkpoints, scrubber, ballast, shared, .. } = self;
         let handle = &shared.shard;
         if let Some(marked) = shard.take_marked() {
             checkpoints.begin_marked(marked, &handle.persistence, now);
         }
+        ballast.turn(shard, checkpoints, &handle.persistence, now);
         checkpoints.turn(shard, &handle.persistence, now)?;
         scrubber.turn(shard, checkpoints, &handle.persistence, now)?;
         checkpoints.cut_by_hand(shard, &handle.log_cuts, now)?;

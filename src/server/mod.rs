@@ -5,6 +5,7 @@
 //! - The first error of the log, of apply or of a listener ends the process; nothing is acknowledged after it.
 
 mod backups;
+mod ballast;
 mod catch_up;
 mod checkpoints;
 mod compaction;

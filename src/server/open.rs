@@ -13,6 +13,7 @@ use perdura_wal::{Position, RealDisk};
 
 use super::ServerError;
 use super::backups;
+use super::ballast::Ballast;
 use super::catch_up::CatchUp;
 use super::checkpoints::Checkpoints;
 use super::folder::Folder;
@@ -54,6 +55,7 @@ pub struct Opened {
     pub checkpoints: Checkpoints,
     pub catch_up: CatchUp,
     pub scrubber: Scrubber,
+    pub ballast: Ballast,
     pub inbox: Inbox,
     pub board: TurnBoard,
 }
@@ -153,7 +155,9 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     if let Some(plan) = config.backup.clone() {
         backups::start(backups::Parts { plan, older_owner, shelf, handle, clock }, &config.dir)?;
     }
-    Ok((Opened { shared, shard, checkpoints, catch_up, scrubber, inbox, board }, peers))
+    let config = shared.config.started_with();
+    let ballast = Ballast::new(&config.dir, config.segment_bytes);
+    Ok((Opened { shared, shard, checkpoints, catch_up, scrubber, ballast, inbox, board }, peers))
 }
 
 fn seeds() -> Seeds {

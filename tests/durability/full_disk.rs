@@ -40,11 +40,12 @@ impl SmallDisk {
         self.at.path()
     }
 
-    /// Takes all the room there is.
+    /// Takes all the room there is, beside what was taken before.
     fn fill(&self) {
         // It ends when there is no more room.
         let status = Command::new("dd")
-            .args(["if=/dev/zero", "bs=4096", &format!("of={}", self.path().join("ballast").display())])
+            .args(["if=/dev/zero", "bs=4096", "oflag=append", "conv=notrunc"])
+            .arg(format!("of={}", self.path().join("ballast").display()))
             .stderr(Stdio::null())
             .status();
         assert!(!status.expect("dd can be run").success(), "dd fills the disk");
@@ -86,6 +87,34 @@ fn health(port: u16) -> String {
     answer
 }
 
+/// The log's own segments filled the disk, and the checkpoint that frees them had no space.
+#[test]
+fn a_disk_that_the_log_itself_has_filled_is_freed_by_a_checkpoint() {
+    const DISK_MB: usize = 24;
+    const VALUE_BYTES: usize = 100_000;
+    let Some(disk) = SmallDisk::mount(&format!("size={DISK_MB}m")) else { return };
+    let spec = perdura().flag("dir", disk.path().join("data").display());
+    let mut node = spec.flag("segment-bytes", 2 << 20).start();
+    let mut client = node.client();
+    let value = vec![b'v'; VALUE_BYTES];
+    let (mut written, mut refused) = (0, 0);
+    wait_for("twice as much is written as the disk holds", Duration::from_secs(90), || {
+        let key = format!("key{}", written / VALUE_BYTES % 5);
+        let reply = client.call(&[b"SET", key.as_bytes(), &value]);
+        if reply.is_error() {
+            assert_eq!(reply.to_string(), REFUSED);
+            refused += 1;
+        } else {
+            written += VALUE_BYTES;
+        }
+        (written > 2 * DISK_MB << 20).then_some(())
+    });
+    println!("{refused} writes were refused");
+    node.kill();
+    node.restart();
+    (0..5).for_each(|n| node.client().check(&format!("STRLEN key{n}"), &format!(":{VALUE_BYTES}")));
+}
+
 fn check_keys(client: &mut Client, count: usize) {
     for n in 0..count {
         client.check(&format!("STRLEN key{n}"), ":10000");
@@ -110,13 +139,19 @@ fn a_full_disk_refuses_writes_keeps_what_is_there_and_takes_more_when_there_is_s
     assert!(health(port).starts_with("HTTP/1.1 200 "));
     // Somebody else's files take what the log has not got yet.
     disk.fill();
-    let written = write_until_refused(&mut client, 0);
+    let mut written = write_until_refused(&mut client, 0);
     check_keys(&mut client, written);
-    info_says(&node, "perdura_log_disk_full:1");
-    info_says(&node, "aof_last_write_status:err");
     assert!(node.log().contains("the disk is full: writes are refused until there is space"));
-    let health = health(port);
-    assert!(health.starts_with("HTTP/1.1 503 ") && health.contains("writes are refused"), "{health}");
+    wait_for("the node says that it refuses writes", SOON, || {
+        // What a checkpoint frees is taken, too.
+        disk.fill();
+        written = write_until_refused(&mut client, written);
+        let (info, health) = (node.client().run("INFO persistence").text(), health(port));
+        let says = |line: &str| info.contains(&format!("{line}\r\n"));
+        let is_told = says("perdura_log_disk_full:1") && says("aof_last_write_status:err");
+        (is_told && health.starts_with("HTTP/1.1 503 ") && health.contains("writes are refused"))
+            .then_some(())
+    });
 
     node.kill();
     node.restart();

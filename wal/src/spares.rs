@@ -55,6 +55,8 @@ struct State<F> {
     /// There was no space for a segment when one was to be made last.
     short_of_space: bool,
     closed: bool,
+    /// Nothing is prepared for now: the space is somebody else's.
+    held: bool,
     /// A name may or may not have changed on disk; nothing is handed out any more.
     failed: Option<WalError>,
 }
@@ -80,6 +82,10 @@ pub(crate) struct Spares<D: Disk> {
 }
 
 impl<F> State<F> {
+    fn wants_more(&self, wanted: usize) -> bool {
+        !self.held && self.ready.len() < wanted
+    }
+
     fn check(&self) -> Result<(), WalError> {
         self.failed.clone().map_or(Ok(()), Err)
     }
@@ -115,6 +121,7 @@ impl<D: Disk> Spares<D> {
                 attended: false,
                 short_of_space: false,
                 closed: false,
+                held: false,
                 failed: None,
             }),
             work: Condvar::new(),
@@ -189,7 +196,7 @@ impl<D: Disk> Spares<D> {
         if self.note_begun()? || self.drop_one()? {
             return Ok(true);
         }
-        if self.lock().ready.len() >= self.wanted {
+        if !self.lock().wants_more(self.wanted) {
             return Ok(false);
         }
         self.make(PREPARE_FILE, self.segment_bytes)
@@ -325,6 +332,12 @@ impl<D: Disk> Spares<D> {
         self.disk.sync_dir().map_err(WalError::io("sync the folder of", ".", 0))
     }
 
+    /// Prepares no segment while it is held.
+    pub fn hold(&self, held: bool) {
+        self.lock().held = held;
+        self.work.notify_all();
+    }
+
     pub fn close(&self) {
         self.lock().closed = true;
         self.work.notify_all();
@@ -375,7 +388,7 @@ impl<D: Disk> Preparer<D> {
     fn wait(&self) -> bool {
         let idle = |state: &mut State<D::File>| {
             let has_noted = state.noted == state.begun || state.is_unnoted;
-            !state.closed && has_noted && state.retired.is_empty() && state.ready.len() >= self.spares.wanted
+            !state.closed && has_noted && state.retired.is_empty() && !state.wants_more(self.spares.wanted)
         };
         let state = self.spares.lock();
         let state = self.spares.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);

@@ -58,6 +58,11 @@ impl<D: Disk> Wal<D> {
         }
     }
 
+    /// Lets no segment be prepared while it is held: the disk's space is needed for something that frees more.
+    pub fn hold_preparing(&self, held: bool) {
+        self.spares.hold(held);
+    }
+
     /// Whether there was no space for another segment when one was to be made last.
     pub fn is_short_of_space(&self) -> bool {
         self.spares.ready().short_of_space
