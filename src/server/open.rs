@@ -278,7 +278,8 @@ pub(super) fn identity(config: &Config) -> Result<Identity, ServerError> {
         Some(name) => GroupKey::named(name, &voters),
         None => GroupKey::derive("", &members(config)),
     };
-    let key = GroupKey::named(name.as_deref().unwrap_or_default(), &voters);
+    // A name that is only in the folder is no part of it: a member that comes with an empty folder does not have that name.
+    let key = GroupKey::named(config.cluster_name.as_deref().unwrap_or_default(), &voters);
     Ok(Identity::new(key, config.node_id, voters)?.once_called(older_key))
 }
 

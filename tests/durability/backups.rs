@@ -2,6 +2,7 @@
 //!
 //! `DURABILITY_ROUNDS` says how often.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -218,6 +219,14 @@ fn a_group_is_restored() {
     cluster.nodes[primary].kill();
     let heir = cluster.primary();
     assert_eq!(last_write(&cluster.nodes[heir]), 899);
+    // It takes back a member with an empty folder, as any group does.
+    let lost = &mut cluster.nodes[primary];
+    fs::remove_dir_all(scratch.path().join((primary + 1).to_string())).expect("it can be removed");
+    lost.spawn();
+    wait_for("the member knows everything again", LIMIT, || {
+        lost.log().contains("this node knows again").then_some(())
+    });
+    cluster.agreed_digest();
 }
 
 pub fn start(arguments: &[&str]) -> Child {

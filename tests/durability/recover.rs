@@ -98,7 +98,13 @@ fn a_group_that_lost_two_folders_of_three_begins_again_from_the_third() {
     cluster.nodes[primary].kill();
     let next = cluster.primary();
     cluster.client(next).check("GET after", "recovery");
-    cluster.nodes[primary].restart();
+    // And it takes back a member with an empty folder.
+    let lost = &mut cluster.nodes[primary];
+    fs::remove_dir_all(lost.data()).expect("it can be removed");
+    lost.spawn();
+    wait_for("the member knows everything again", LIMIT, || {
+        lost.log().contains("this node knows again").then_some(())
+    });
     // One of the old group is a stranger.
     let stranger = &mut cluster.nodes[survivor];
     stranger.kill();
