@@ -62,6 +62,10 @@ pub struct NodeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applied_ms: Option<i64>,
     pub clients: u64,
+    /// How far its calendar is ahead of those of the others; negative where it is behind.
+    pub clock_ahead_ms: i64,
+    /// What its log writes take lately, where they are slow; 0 otherwise.
+    pub slow_writes_ms: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loading: Option<LoadingReport>,
     /// A checkpoint that it fetches from another node.
@@ -208,6 +212,8 @@ impl NodeReport {
             applied: status.applied,
             applied_ms: (stamp_ms != i64::MIN).then_some(stamp_ms),
             clients: shared.clients.len() as u64,
+            clock_ahead_ms: shard.clock_ahead_ms(),
+            slow_writes_ms: shard.slow_writes_ms(),
             loading: loading.map(|progress| LoadingReport::of(shared, &progress)),
             fetching: shard.transfers.fetching().map(FetchReport::of),
             memory: MemoryReport::of(shared),

@@ -21,16 +21,16 @@ fn command(args: &[&str], password: &str) -> Command {
     command
 }
 
-fn run(args: &[&str]) -> Output {
+pub fn run(args: &[&str]) -> Output {
     command(args, "").output().expect("the program can be run")
 }
 
-fn addr(node: &Node) -> String {
+pub fn addr(node: &Node) -> String {
     node.addr().to_string()
 }
 
 /// Asks for the status until it ends with this code.
-fn status_with_code(addrs: &[String], code: i32) -> String {
+pub fn status_with_code(addrs: &[String], code: i32) -> String {
     let flags = addrs.iter().flat_map(|addr| ["--addr", addr]);
     let args: Vec<&str> = std::iter::once("status").chain(flags).collect();
     wait_for(&format!("exit code {code}"), SOON, || {

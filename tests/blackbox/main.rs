@@ -12,6 +12,7 @@ mod command_line;
 mod connections;
 mod costs;
 mod differential;
+mod drills;
 mod dump;
 mod forwarding;
 mod limits;

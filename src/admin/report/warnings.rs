@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NodeReport, State};
 use crate::admin::shared::Shared;
+use crate::shard::calendars::TOLERATED_MS;
 
 /// Below this share of the disk its free space is low, if a data folder that doubles would not fit, or one of this size.
 const LOW_DISK_PERCENT: u64 = 5;
@@ -33,6 +34,8 @@ pub(super) fn of(report: &NodeReport, shared: &Shared) -> Vec<Warning> {
         primary(report),
         disk(report),
         memory(report),
+        slow_disk(report),
+        clock(report),
         damage(shared),
         checkpoint(shared),
         backup(report),
@@ -83,6 +86,24 @@ fn memory(report: &NodeReport) -> Option<Warning> {
         let (limit, of) = (memory.limit_bytes, &memory.limit_of);
         let text = format!("memory: {used} of {limit} bytes ({of}) are used, above that writes are refused");
         Warning::new("memory-high", text)
+    })
+}
+
+fn slow_disk(report: &NodeReport) -> Option<Warning> {
+    let ms = report.slow_writes_ms;
+    (ms > 0).then(|| {
+        let text = format!(
+            "the log's last writes took up to {ms} ms: measure the disk of --dir with perdura doctor"
+        );
+        Warning::new("slow-disk", text)
+    })
+}
+
+fn clock(report: &NodeReport) -> Option<Warning> {
+    let ahead_ms = report.clock_ahead_ms;
+    (ahead_ms.unsigned_abs() > TOLERATED_MS.unsigned_abs()).then(|| {
+        let (by_s, way) = (ahead_ms.abs() as f64 / 1000.0, if ahead_ms > 0 { "ahead of" } else { "behind" });
+        Warning::new("clock", format!("its calendar is {by_s:.1} s {way} those of the others: set its clock"))
     })
 }
 
