@@ -60,6 +60,7 @@ pub fn main() -> ExitCode {
 fn command() -> Command {
     Command::new("perdura")
         .version(crate::version::TEXT)
+        .long_version(crate::version::LONG)
         .about("A durable, Redis-compatible, in-memory database")
         .subcommand_required(true)
         .arg_required_else_help(true)

@@ -26,7 +26,7 @@ use super::names;
 use super::repository::Owner;
 use super::store::{Store, Wanted};
 
-const VERSION: u32 = 2;
+pub const VERSION: u32 = 2;
 /// The oldest version that is read.
 const OLDEST: u32 = 1;
 const MAGIC: &str = "perdura backup ";

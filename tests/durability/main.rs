@@ -9,6 +9,7 @@ mod catch_up;
 mod checkpoints;
 mod damage;
 mod full_disk;
+mod golden;
 mod hostile;
 mod identity;
 mod kills;
