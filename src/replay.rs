@@ -56,6 +56,7 @@ impl Replay {
         let restoring = mutator.restore();
         let loading = Loading { threads, limits: &limits };
         load(&records, manifest, &loading, &|db, entry| restoring.put(db, entry))?;
+        drop(restoring);
         let applier = Applier::after(mutator, limits, manifest.point.stamp_ms);
         Ok(Replay { applier, index: manifest.point.index })
     }

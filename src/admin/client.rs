@@ -25,6 +25,8 @@ pub struct Client {
     pub db: usize,
     /// What it may do, once it is authenticated.
     pub user: Arc<User>,
+    /// Users were not known yet when it began: whether it may stay without a password is decided once they are.
+    pub is_provisional: bool,
     /// Of the keyspace's users, when `user` was looked up.
     pub users_version: u64,
     pub authenticated: bool,
@@ -97,6 +99,7 @@ impl Client {
             resp: Resp::V2,
             db: 0,
             user,
+            is_provisional: false,
             users_version: 0,
             authenticated: false,
             wrong_passwords: 0,

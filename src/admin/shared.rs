@@ -126,12 +126,21 @@ impl Shared {
         client.users_version = version;
         client.info.details.lock().user = client.user.name().to_vec();
         client.authenticated = users::opens_without_password(&client.user, &self.config);
+        client.is_provisional = client.authenticated && self.shard.loading.is_under_way();
+        self.clients.set_stranger(client.info.id, !client.authenticated);
+    }
+
+    /// Decides about a client that came before users were known.
+    pub fn settle(&self, client: &mut Client) {
+        client.is_provisional = false;
+        client.authenticated = users::opens_without_password(&client.user, &self.config);
         self.clients.set_stranger(client.info.id, !client.authenticated);
     }
 
     /// Lets a client that has shown who it is have its user.
     pub fn let_in(&self, client: &mut Client, user: Arc<User>, version: u64) {
         client.user = user;
+        client.is_provisional = false;
         client.users_version = version;
         client.info.details.lock().user = client.user.name().to_vec();
         if !client.authenticated {

@@ -3,6 +3,8 @@
 //! - Every node applies the same changes, so each knows a user as soon as it has applied what made it. A change is answered once the
 //!   primary has applied it: no later request there is judged by what was before.
 //! - The passwords of `requirepass` open the user `default` beside those of its rules; while there are any, `nopass` does not.
+//! - While a checkpoint replaces all data the users from before hold; while a node loads none is known, and a connection that no setting
+//!   asks for a password is provisional: it is told how the node is, and once users are known it is let in or not.
 //! - A connection keeps the user that it has; the session takes the changed one before the next request.
 
 use std::collections::BTreeSet;
@@ -52,6 +54,9 @@ impl UserBook {
         if known.version != version {
             // Read after the version: a change meanwhile is compiled again.
             let view = keyspace.read(LockSet::ALL);
+            if keyspace.is_replaced() {
+                return known.clone();
+            }
             let users = Arc::new(Users::compile(all_in_system(&view, USER), self.table));
             *known = Known { version, users };
         }

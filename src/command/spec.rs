@@ -40,6 +40,8 @@ bitflags! {
         const WHILE_PAUSED = 1 << 29;
         /// Ours: may hold a password; the slow log never keeps it.
         const SECRET_ARGUMENTS = 1 << 30;
+        /// Ours: tells operators how the node is, also while it loads and does not know its users yet.
+        const TELLS_STATE = 1 << 31;
     }
 }
 

@@ -20,7 +20,7 @@ pub mod value;
 pub mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use parking_lot::RwLock;
@@ -75,6 +75,8 @@ pub struct Keyspace {
     capture: CaptureState,
     /// Grows with each change of users.
     users_version: AtomicU64,
+    /// All content is being replaced: what is there is part of it.
+    is_replaced: AtomicBool,
 }
 
 /// The right to change a keyspace. There is one.
@@ -87,8 +89,12 @@ impl Keyspace {
     /// An empty keyspace and the right to change it.
     pub fn create() -> (Arc<Keyspace>, Mutator) {
         let ranges = (0..RANGES).map(|_| RwLock::new(LockRange::default())).collect();
-        let keyspace =
-            Arc::new(Keyspace { ranges, capture: CaptureState::default(), users_version: AtomicU64::new(1) });
+        let keyspace = Arc::new(Keyspace {
+            ranges,
+            capture: CaptureState::default(),
+            users_version: AtomicU64::new(1),
+            is_replaced: false.into(),
+        });
         (keyspace.clone(), Mutator { keyspace })
     }
 
@@ -96,6 +102,11 @@ impl Keyspace {
     #[inline]
     pub fn users_version(&self) -> u64 {
         self.users_version.load(Ordering::Acquire)
+    }
+
+    /// Whether only a part of the content may be there, which says nothing about users. Who asks holds a lock.
+    pub fn is_replaced(&self) -> bool {
+        self.is_replaced.load(Ordering::Acquire)
     }
 
     /// The users in the system database have changed.
@@ -175,8 +186,8 @@ impl Mutator {
     /// Takes everything out, for the content of a checkpoint to be put in; it may take long to drop. No capture may be running;
     /// one that was given up is forgotten.
     pub fn take_all(&mut self) -> Vec<LockRange> {
+        self.keyspace.is_replaced.store(true, Ordering::Release);
         self.keyspace.capture.forget();
-        self.keyspace.note_users_changed();
         self.keyspace.ranges.iter().map(|range| std::mem::take(&mut *range.write())).collect()
     }
 
@@ -229,13 +240,17 @@ pub struct Restoring<'a> {
     keyspace: &'a Keyspace,
 }
 
+impl Drop for Restoring<'_> {
+    fn drop(&mut self) {
+        self.keyspace.is_replaced.store(false, Ordering::Release);
+        self.keyspace.note_users_changed();
+    }
+}
+
 impl Restoring<'_> {
     /// Puts an entry into a database. It counts as stored and unchanged.
     pub fn put(&self, db: usize, entry: Entry) {
         let slot = Slot::of(entry.key());
         self.keyspace.ranges[slot.range()].write().restore(db, slot, entry);
-        if db == SYSTEM {
-            self.keyspace.note_users_changed();
-        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::hold::{Hold, Next};
 use super::relay::{FAREWELL_MS, Heard, Relay};
-use crate::acl;
+use crate::acl::{self, User};
 use crate::admin::client::Client;
 use crate::admin::shared::Shared;
 use crate::command::Args;
@@ -45,6 +45,8 @@ pub struct Upstream {
     stream: TcpStream,
     /// The connection's number on the primary.
     client_id: u64,
+    /// The user in whose name it sends.
+    user: Box<[u8]>,
     pub relay: Relay,
 }
 
@@ -60,7 +62,8 @@ impl Upstream {
                 (Next::Try, Some(addr)) => tokio::select! {
                     opened = open(&addr, shared, session.client.user.name()) => match opened {
                         Ok((stream, client_id)) => {
-                            return Ok(Upstream { stream, client_id, relay: Relay::new(addr) });
+                            let user = session.client.user.name().into();
+                            return Ok(Upstream { stream, client_id, user, relay: Relay::new(addr) });
                         }
                         Err(error @ UpstreamError::Refused(_)) => return Err(error),
                         Err(_) => hold.note_failure(&addr, shared.clock.monotonic_ms()),
@@ -75,6 +78,11 @@ impl Upstream {
                 (Next::Refuse, Some(_)) => return Err(UpstreamError::Unreachable),
             }
         }
+    }
+
+    /// Whether it sends in the name of this user.
+    pub fn is_of(&self, user: &User) -> bool {
+        *self.user == *user.name()
     }
 
     /// Returns when the connection may have to be given up: the primary is another, or none is known.

@@ -18,7 +18,8 @@ use crate::command::{Args, CommandError};
 impl Session {
     /// Takes the user as it is now, if users have changed. False if the connection has to end.
     pub fn look_at_user(&mut self) -> bool {
-        if self.shared.shard.keyspace.users_version() == self.client.users_version {
+        let is_current = self.shared.shard.keyspace.users_version() == self.client.users_version;
+        if is_current && !self.client.is_provisional {
             return true;
         }
         self.take_changed_user()
@@ -31,6 +32,10 @@ impl Session {
         let user = users.get(self.client.user.name()).cloned();
         let is_there = user.is_some();
         self.client.user = user.unwrap_or_else(|| self.client.user.clone());
+        if self.client.is_provisional && !self.shared.shard.loading.is_under_way() {
+            let shared = self.shared.clone();
+            shared.settle(&mut self.client);
+        }
         let may_stay = is_there && self.may_listen();
         if !may_stay {
             self.client.info.kill();

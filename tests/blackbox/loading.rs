@@ -17,7 +17,12 @@ const VALUE_BYTES: usize = 2_000;
 /// A node that was stopped with so much in its log, and half of it in a checkpoint, that starting takes a while.
 fn stopped(spec: NodeSpec) -> Node {
     let mut node = spec.start();
-    let mut client = node.client();
+    fill(&mut node.client());
+    assert!(node.terminate().success());
+    node
+}
+
+fn fill(client: &mut Client) {
     let value = "v".repeat(VALUE_BYTES);
     for first in (0..KEYS).step_by(500) {
         (first..first + 500).for_each(|n| client.send_line(&format!("SET key:{n} {value}")));
@@ -26,11 +31,7 @@ fn stopped(spec: NodeSpec) -> Node {
             client.check("BGSAVE", "+Background saving started");
         }
     }
-    wait_for("the checkpoint", SOON, || {
-        field(&mut client, "rdb_bgsave_in_progress").filter(|busy| *busy == 0.0)
-    });
-    assert!(node.terminate().success());
-    node
+    wait_for("the checkpoint", SOON, || field(client, "rdb_bgsave_in_progress").filter(|busy| *busy == 0.0));
 }
 
 fn persistence(client: &mut Client) -> Option<String> {
@@ -53,6 +54,26 @@ fn loading(node: &Node) -> Client {
 
 fn ask(client: &mut Client, line: &str) -> String {
     client.run(line).to_string()
+}
+
+/// Which users there are is in the log, too: until it is read nothing is given to whoever comes without a password.
+#[test]
+fn a_connection_that_came_before_users_were_known_is_let_in_by_their_rules() {
+    let mut node = perdura().start();
+    let mut client = node.client();
+    client.check("ACL SETUSER admin on >pw ~* &* +@all", "+OK");
+    client.check("ACL SETUSER default off", "+OK");
+    fill(&mut client);
+    assert!(node.terminate().success());
+    node.spawn();
+    let mut early = loading(&node);
+    assert_eq!(ask(&mut early, "CONFIG GET maxmemory"), REFUSED);
+    assert_eq!(ask(&mut early, "AUTH admin pw"), REFUSED);
+    wait_for("users are known", SOON, || {
+        (ask(&mut early, "PING") == "-NOAUTH Authentication required.").then_some(())
+    });
+    early.check("AUTH admin pw", "+OK");
+    early.check("DBSIZE", &format!(":{KEYS}"));
 }
 
 #[test]
@@ -103,7 +124,7 @@ fn what_needs_no_data_is_answered_while_a_node_loads() {
     node.spawn();
     let mut client = loading(&node);
     let answers =
-        ["CONFIG GET port", "CLIENT SETNAME me", "SELECT 3", "SUBSCRIBE news", "UNSUBSCRIBE", "MULTI"]
+        ["PERDURA STATUS", "CLIENT SETNAME me", "SELECT 3", "SUBSCRIBE news", "UNSUBSCRIBE", "MULTI"]
             .map(|line| ask(&mut client, line));
     let refused =
         ["GET k", "EXEC", "DISCARD", "WATCH k", "DEBUG DIGEST", "PERDURA LOG STATUS", "INFO keyspace"]

@@ -15,6 +15,7 @@ use crate::admin::shared::Shared;
 use crate::admin::users::{self, Known};
 use crate::command::args::is;
 use crate::command::{Args, CommandError, CommandResult};
+use crate::loading::REFUSAL;
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;
@@ -54,6 +55,9 @@ fn opened(
     let shared = ctx.shared;
     if let Some(opened) = find_opened(shared, user, password) {
         return Ok(opened);
+    }
+    if shared.shard.loading.is_under_way() && user != acl::DEFAULT {
+        return Err(CommandError::other(REFUSAL));
     }
     ctx.client.wrong_passwords = ctx.client.wrong_passwords.saturating_add(1);
     shared.metrics.clients.wrong_passwords.inc();

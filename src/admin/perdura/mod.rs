@@ -84,7 +84,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                 "O(1)",
                 "Returns what this node was started with, without secrets.",
             ),
-            ProcessCommand::local("status", 2, status::status).flags(&[ANYTIME]).docs(
+            ProcessCommand::local("status", 2, status::status).flags(&[ANYTIME, Flags::TELLS_STATE]).docs(
                 "0.1.0",
                 "O(1)",
                 "Returns what this node says of itself and of its group, as a JSON document.",

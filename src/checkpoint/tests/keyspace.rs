@@ -36,6 +36,7 @@ impl Node {
         }
         let restoring = mutator.restore();
         let loaded = store.load(&|db, entry| restoring.put(db, entry))?;
+        drop(restoring);
         assert_eq!(loaded.digest, digest::of_keyspace(&keyspace));
         let index = store.newest().map_or(0, |newest| newest.point.index);
         Ok(Node { disk, store: Some(store), keyspace, mutator, published: loaded.digest, index })

@@ -14,6 +14,11 @@ impl ConnectionTask {
     /// Sends a request to the primary, connecting to it first where need be; answers the error where that fails. True
     /// if it waited for the connection.
     pub(super) async fn forward(&mut self, what: Forward, args: &Args<'_>) -> bool {
+        if self.upstream.as_ref().is_some_and(|upstream| !upstream.is_of(&self.session.client.user)) {
+            // The client has become another user: what the connection watched there is lost with it.
+            self.lose_upstream();
+            self.session.lose_forwarded_watches();
+        }
         let connects = self.upstream.is_none();
         if connects {
             if !self.send_before_waiting().await {

@@ -409,14 +409,16 @@ impl World {
         let Some(moment) = self.stored.clone() else { return };
         self.mutator = Keyspace::create().1;
         self.mutator.restore_basis(Basis { generations: moment.generations, hash_seed: self.seed });
-        let restoring = &self.mutator.restore();
+        let restoring = self.mutator.restore();
+        let restoring_ref = &restoring;
         std::thread::scope(|scope| {
             for (db, data) in moment.data.iter().enumerate() {
                 scope.spawn(move || {
-                    data.iter().for_each(|(key, record)| restoring.put(db, entry(key, record)))
+                    data.iter().for_each(|(key, record)| restoring_ref.put(db, entry(key, record)))
                 });
             }
         });
+        drop(restoring);
         self.changed.clear();
         self.now = moment;
         self.compare_keyspace();
