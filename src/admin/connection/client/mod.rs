@@ -32,6 +32,11 @@ pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
         "O(1)",
         "Instructs the server whether to track the keys in the next request.",
     ),
+    ProcessCommand::local("capa", -3, capa).flags(&[OWN]).docs(
+        "8.0.0",
+        "O(1)",
+        "A client claims its capability.",
+    ),
     ProcessCommand::local("getname", 2, getname).flags(&[OWN]).docs(
         "2.6.9",
         "O(1)",
@@ -117,8 +122,10 @@ pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
     ),
 ];
 
-const HELP: [&str; 43] = [
+const HELP: [&str; 45] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CAPA <capability> [<capability> ...]",
+    "    Accepted; no client is redirected, commands are forwarded.",
     "GETNAME",
     "    Return the name of the current connection.",
     "GETREDIR",
@@ -365,6 +372,13 @@ fn caching(_: &mut LocalContext<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Comm
     Err(CommandError::other(
         "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
     ))
+}
+
+/// Nothing is answered otherwise for what a client is capable of: this server redirects no client, it forwards commands.
+/// <https://valkey.io/commands/client-capa/>
+fn capa(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.ok();
+    Ok(())
 }
 
 /// <https://redis.io/docs/latest/commands/client-getredir/>
