@@ -408,6 +408,7 @@ fn run_logged(context: &mut WriteContext<'_>, logged: &Logged<'_>, reply: &mut R
 fn write_in(context: &mut WriteContext<'_>, row: Row, args: &Args<'_>, reply: &mut Reply<'_>) {
     let Some(handler) = row.command.logged_handler() else { return };
     let began_ns = context.stopwatch().start(row.command);
+    context.begin(&row);
     let error = handler(context, args, reply).err();
     context.stopwatch().stop(began_ns, args);
     if let Some(error) = &error {

@@ -7,6 +7,7 @@
 
 pub mod backup_url;
 pub mod encodings;
+pub mod events;
 pub mod output_bounds;
 pub mod parameters;
 pub mod passwords;
@@ -22,12 +23,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use backup_url::BackupUrl;
+use events::Classes;
 use passwords::Passwords;
 use settings::{Origin, Settings};
 use value::{
     BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OnDoubt, OutputLimits, Secret,
-    parse_bytes, parse_bytes_within, parse_node_id, parse_number, parse_port, parse_word, parse_yes_no,
-    split_list,
+    parse_bytes, parse_bytes_within, parse_events, parse_node_id, parse_number, parse_port, parse_word,
+    parse_yes_no, split_list,
 };
 
 /// Databases that SELECT reaches.
@@ -205,6 +207,8 @@ pub struct Config {
     /// What a replica authenticates with; the first password where there is none.
     pub masterauth: Option<Secret>,
     pub protected_mode: bool,
+    /// Keyspace notifications.
+    pub told_events: Classes,
     pub maxclients: u64,
     /// Zero is never.
     pub timeout_s: u64,
@@ -268,6 +272,7 @@ impl Config {
             passwords: passwords(settings)?,
             requirepass_file,
             protected_mode: settings.required("protected-mode", parse_yes_no)?,
+            told_events: settings.optional("notify-keyspace-events", parse_events)?.unwrap_or_default(),
             maxclients: number(settings, "maxclients", 1, 1_000_000)?,
             timeout_s: number(settings, "timeout", 0, i32::MAX as u64)?,
             tcp_keepalive_s: number(settings, "tcp-keepalive", 0, i16::MAX as u64)?,

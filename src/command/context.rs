@@ -12,9 +12,13 @@ use std::cell::{Cell, RefCell};
 use std::ops::Add;
 
 use super::error::CommandError;
+use super::events::{Event, Notices};
+use super::families::Row;
 use super::keys::Staging;
 use super::random::Random;
 use crate::command::stopwatch::Stopwatch;
+use crate::config::events::Classes;
+use crate::keyspace::SYSTEM;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::names::LongNames;
@@ -259,6 +263,8 @@ pub struct Effects {
     pub stopwatch: Stopwatch,
     /// Messages published inside a transaction.
     pub published: Vec<Message>,
+    /// Events of keys, for this node's subscribers.
+    pub notices: Notices,
     /// What takes long to drop; a thread beside apply drops it.
     pub garbage: Vec<Garbage>,
 }
@@ -281,6 +287,7 @@ impl Effects {
         self.executed.clear();
         self.stopwatch.slow.clear();
         self.published.clear();
+        self.notices.clear();
         self.garbage.clear();
         self.mark = None;
     }
@@ -308,6 +315,8 @@ pub struct WriteContext<'a> {
     /// The same on every replica.
     pub random: Random,
     pub limits: &'a TypeLimits,
+    /// What changes are called from here on.
+    event: Event,
 }
 
 /// Collections above this many elements are dropped beside apply.
@@ -329,6 +338,7 @@ impl<'a> WriteContext<'a> {
             now_ms: stamp.now_ms,
             random: Random::from_seed(stamp.seed),
             limits,
+            event: Event::NONE,
         }
     }
 
@@ -387,6 +397,7 @@ impl<'a> WriteContext<'a> {
     /// Makes `value` the string of a key, whatever it held before.
     pub fn set_string(&mut self, key: &[u8], value: &[u8], deadline_ms: Option<i64>) {
         let slot = self.slot_of(key);
+        self.tell_birth(self.db, slot, key);
         let range = self.view.range_mut(slot.range());
         let old = range.set_string(self.db, slot, key, value, deadline_ms);
         self.touch(key);
@@ -398,10 +409,10 @@ impl<'a> WriteContext<'a> {
     /// Grows or cuts the string of a key to `len` bytes, new ones zero, and lends it for a change. A missing key becomes
     /// an empty string first; an error where the key holds a collection. The deadline stays.
     pub fn resize_string(&mut self, key: &[u8], len: usize) -> Result<&mut [u8], CommandError> {
-        if self.string(key)?.is_none() {
-            self.set_string(key, b"", None);
+        match self.string(key)? {
+            Some(_) => self.touch(key),
+            None => self.set_string(key, b"", None),
         }
-        self.touch(key);
         let slot = self.slot_of(key);
         let entry = self.view.range_mut(slot.range()).find_mut(self.db, slot, key);
         entry.and_then(|entry| entry.resize_string(len)).ok_or(CommandError::WrongType)
@@ -427,8 +438,9 @@ impl<'a> WriteContext<'a> {
 
     /// Puts an entry into a database, in place of one with the same key.
     pub fn insert_entry_in(&mut self, db: usize, entry: Entry) {
-        self.touch_in(db, entry.key());
         let slot = Slot::of(entry.key());
+        self.tell_birth(db, slot, entry.key());
+        self.touch_in(db, entry.key());
         if let Some(old) = self.view.range_mut(slot.range()).insert(db, slot, entry) {
             self.discard(old);
         }
@@ -454,6 +466,7 @@ impl<'a> WriteContext<'a> {
             self.free_if_dead(key);
             let slot = self.slot_of(key);
             let entry = Entry::object(key, T::empty().wrap(), None);
+            self.tell(self.db, Event::NEW, key);
             self.view.range_mut(slot.range()).insert(self.db, slot, entry);
         }
         self.collection_mut(key)?.ok_or(CommandError::NoSuchKey)
@@ -461,15 +474,19 @@ impl<'a> WriteContext<'a> {
 
     /// Removes a key; false where there was none alive.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        self.take(key).map(|entry| self.discard(entry)).is_some()
+        self.take_as(key, Event::DELETED).map(|entry| self.discard(entry)).is_some()
     }
 
-    /// Takes a live entry out.
+    /// Takes a live entry out, to put it in elsewhere.
     pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        self.take_as(key, self.event)
+    }
+
+    fn take_as(&mut self, key: &[u8], event: Event) -> Option<Entry> {
         self.free_if_dead(key);
         let slot = self.slot_of(key);
         let entry = self.view.range_mut(slot.range()).remove(self.db, slot, key)?;
-        self.touch(key);
+        self.touch_as(key, event);
         Some(entry)
     }
 
@@ -485,6 +502,7 @@ impl<'a> WriteContext<'a> {
     /// Says that elements were taken out of a collection, and removes its key if that `emptied` it.
     pub fn taken_from(&mut self, key: &[u8], emptied: bool) {
         if emptied {
+            self.tell(self.db, self.event, key);
             self.remove(key);
         } else {
             self.touch(key);
@@ -497,7 +515,7 @@ impl<'a> WriteContext<'a> {
         let slot = self.slot_of(key);
         let found = self.view.range_mut(slot.range()).set_deadline(self.db, slot, key, deadline_ms);
         if found {
-            self.touch(key);
+            self.touch_as(key, if deadline_ms.is_some() { Event::EXPIRES } else { Event::PERSISTS });
         }
         found
     }
@@ -514,7 +532,7 @@ impl<'a> WriteContext<'a> {
         let dead = may_be_dead && is_dead(range);
         if dead && let Some(entry) = range.remove(self.db, slot, key) {
             self.effects.expired += 1;
-            self.touch(key);
+            self.touch_as(key, Event::EXPIRED);
             self.discard(entry);
         }
         dead
@@ -544,7 +562,50 @@ impl<'a> WriteContext<'a> {
         self.touch_in(self.db, key);
     }
 
+    /// The same, where the change has a name of its own.
+    pub fn touch_as(&mut self, key: &[u8], event: Event) {
+        self.note_change(self.db, key);
+        self.tell(self.db, event, key);
+    }
+
     pub fn touch_in(&mut self, db: usize, key: &[u8]) {
+        self.note_change(db, key);
+        self.tell(db, self.event, key);
+    }
+
+    /// A command begins: changes are called after it.
+    pub fn begin(&mut self, row: &Row) {
+        if self.effects.notices.begin() {
+            self.event = Event::of_row(row);
+        }
+    }
+
+    /// Gives changes another name from here on, for what is left of the command.
+    pub fn call_changes(&mut self, name: &'static str) {
+        self.event = Event { name, ..self.event };
+    }
+
+    /// Tells of a change that was announced under another name already.
+    pub fn tell_change(&mut self, key: &[u8]) {
+        self.tell(self.db, self.event, key);
+    }
+
+    /// Tells this node's subscribers of an event of a key. The system database has none.
+    pub fn tell(&mut self, db: usize, event: Event, key: &[u8]) {
+        if db != SYSTEM {
+            self.effects.notices.note(db, event, key);
+        }
+    }
+
+    /// Tells of a key that is about to be put in, if it is new.
+    fn tell_birth(&mut self, db: usize, slot: Slot, key: &[u8]) {
+        let is_new = |view: &WriteView<'_>| view.range(slot.range()).find(db, slot, key).is_none();
+        if self.effects.notices.tells(Classes::NEW) && is_new(&self.view) {
+            self.tell(db, Event::NEW, key);
+        }
+    }
+
+    fn note_change(&mut self, db: usize, key: &[u8]) {
         self.effects.changes += 1;
         if self.effects.record_touched {
             self.effects.touched.push((db, key.to_vec()));

@@ -16,6 +16,7 @@ pub mod cost;
 mod database;
 mod decimal;
 pub mod error;
+pub mod events;
 pub mod families;
 mod geo;
 mod hash;

@@ -185,6 +185,9 @@ impl TestDb {
                 let stamp = Stamp { now_ms: self.now_ms, seed: self.seed };
                 let view = self.mutator.write(locks);
                 let mut context = WriteContext::new(view, &mut self.effects, self.db, stamp, &self.limits);
+                if let Some(row) = lookup(args[0]) {
+                    context.begin(&row);
+                }
                 handler(&mut context, args, reply)
             }
             _ => panic!("{} touches no keyspace", command.name),

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use super::encodings;
 use super::runtime::RuntimeConfig;
-use super::value::{LogLevel, Secret, parse_bytes, parse_number, parse_yes_no, yes_no};
+use super::value::{LogLevel, Secret, parse_bytes, parse_events, parse_number, parse_yes_no, yes_no};
 use super::{DATABASES, parse_max_bulk_len};
 
 /// A checked change, ready to be made.
@@ -73,6 +73,7 @@ pub const PARAMETERS: &[Parameter] = &[
     immutable!("hash-max-listpack-value", |_| encodings::HASH_MAX_LISTPACK_VALUE_BYTES.to_string()),
     immutable!("hash-max-ziplist-entries", |_| encodings::HASH_MAX_LISTPACK_ENTRIES.to_string()),
     immutable!("hash-max-ziplist-value", |_| encodings::HASH_MAX_LISTPACK_VALUE_BYTES.to_string()),
+    only!("hll-sparse-max-bytes", "3000"),
     only!("latency-monitor-threshold", "0"),
     only!("lazyfree-lazy-eviction", "no"),
     only!("lazyfree-lazy-expire", "no"),
@@ -87,7 +88,7 @@ pub const PARAMETERS: &[Parameter] = &[
     mutable!("maxclients", |c| c.maxclients().to_string(), set_maxclients),
     mutable!("maxmemory", |c| c.maxmemory().to_string(), set_maxmemory),
     only!("maxmemory-policy", "noeviction"),
-    only!("notify-keyspace-events", ""),
+    mutable!("notify-keyspace-events", |c| c.told_events().letters(), set_told_events),
     immutable!("port", |c| c.started_with().port.to_string()),
     mutable!("protected-mode", |c| yes_no(c.protected_mode()).to_owned(), set_protected_mode),
     mutable!("proto-max-bulk-len", |c| c.proto_max_bulk_len().to_string(), set_max_bulk_len),
@@ -167,6 +168,11 @@ fn set_maxclients(config: &RuntimeConfig, value: &str) -> Result<Change, String>
     let most = config.started_with().maxclients;
     let clients = parse_number(value, 1..=most)?;
     Ok(Box::new(move |config| config.maxclients.store(clients, Ordering::Relaxed)))
+}
+
+fn set_told_events(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let classes = parse_events(value)?;
+    Ok(Box::new(move |config| config.told_events.store(classes.bits(), Ordering::Relaxed)))
 }
 
 fn set_timeout(_: &RuntimeConfig, value: &str) -> Result<Change, String> {

@@ -8,11 +8,12 @@
 //! - A change holds until the process ends; it reaches neither the file nor the other nodes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::Config;
+use super::events::Classes;
 use super::output_bounds::OutputBounds;
 use super::parameters::{self, Change, Setter};
 use super::passwords::Passwords;
@@ -46,6 +47,8 @@ pub struct RuntimeConfig {
     pub(super) proto_max_bulk_len: AtomicU64,
     pub(super) slowlog_slower_than_us: AtomicI64,
     pub(super) slowlog_max_len: AtomicU64,
+    /// As the bits of classes.
+    pub(super) told_events: AtomicU32,
 }
 
 impl RuntimeConfig {
@@ -67,6 +70,7 @@ impl RuntimeConfig {
             proto_max_bulk_len: AtomicU64::new(config.proto_max_bulk_len),
             slowlog_slower_than_us: AtomicI64::new(10_000),
             slowlog_max_len: AtomicU64::new(128),
+            told_events: AtomicU32::new(config.told_events.bits()),
             started_with: config,
         }
     }
@@ -149,6 +153,11 @@ impl RuntimeConfig {
     /// Commands slower than this go to the slow log; negative is none, zero is all.
     pub fn slowlog_slower_than_us(&self) -> i64 {
         self.slowlog_slower_than_us.load(Ordering::Relaxed)
+    }
+
+    /// Keyspace notifications of this node.
+    pub fn told_events(&self) -> Classes {
+        Classes::from_bits_truncate(self.told_events.load(Ordering::Relaxed))
     }
 
     pub fn slowlog_max_len(&self) -> u64 {

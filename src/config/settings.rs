@@ -84,6 +84,8 @@ pub const SETTINGS: &[Setting] = &[
         "What a replica that forwards commands authenticates with at the primary [default: the first password]")),
     setting(CLIENTS, "protected-mode", "yes|no", Some("yes"),
         "Without a password, serve only clients of this machine"),
+    setting(CLIENTS, "notify-keyspace-events", "CLASSES", None,
+        "Events of keys that subscribers of this node are told, as letters: K and E for the channels, A for all classes, or g$lshzxetdn"),
     setting(CLIENTS, "maxclients", "N", Some("10000"),
         "Clients at a time"),
     setting(CLIENTS, "timeout", "SECONDS", Some("0"),

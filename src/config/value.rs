@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use super::events::Classes;
+
 /// A password: shown by nothing but [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -251,6 +253,11 @@ pub fn parse_word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String>
 
 pub fn parse_yes_no(text: &str) -> Result<bool, String> {
     parse_word(text, &[("yes", true), ("no", false)])
+}
+
+/// Reads letters of classes of events.
+pub fn parse_events(text: &str) -> Result<Classes, String> {
+    Classes::parse(text).ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned())
 }
 
 pub fn yes_no(value: bool) -> &'static str {

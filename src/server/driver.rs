@@ -265,6 +265,7 @@ impl Driver {
         self.carry_files(now)?;
         self.subscriptions.turn(&self.shared.pubsub, &mut self.events, &mut self.out, now.monotonic_ms);
         self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());
+        self.shard.tell_events(self.shared.config.told_events());
         self.shard.limit_memory(self.shared.config.maxmemory());
         let may_capture = self.checkpoints.may_begin() && self.shard.node().has_caught_up();
         self.shard.allow_capture(may_capture);

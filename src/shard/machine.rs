@@ -244,6 +244,7 @@ impl Machine {
         self.handle.loading.replayed(self.applied);
         // Most of it was heard when an earlier process applied it, and no message is promised to arrive.
         self.applier.effects.published.clear();
+        self.applier.effects.notices.clear();
         self.settle_effects();
         self.count(began_ns);
         self.handle.set_stamp(self.applier.last_stamp_ms(), self.clock_ms());
@@ -442,8 +443,14 @@ impl Machine {
         let effects = &mut self.applier.effects;
         self.garbage.append(&mut effects.garbage);
         match self.applied > self.heard_until {
-            true => self.published.append(&mut effects.published),
-            false => effects.published.clear(),
+            true => {
+                self.published.append(&mut effects.published);
+                self.published.append(&mut effects.notices.take_messages());
+            }
+            false => {
+                effects.published.clear();
+                effects.notices.clear();
+            }
         }
         for key in effects.touched.drain(..) {
             self.watches.touched(&key);

@@ -36,6 +36,7 @@ use crate::command::Staging;
 use crate::command::context::Garbage;
 use crate::command::random::Random;
 use crate::command::stopwatch::SlowRun;
+use crate::config::events::Classes;
 use crate::env::Now;
 use crate::keyspace::capture::{Capture, CaptureError};
 use crate::keyspace::hash_seed::HashSeed;
@@ -334,6 +335,11 @@ impl<D: Disk> Shard<D> {
     /// Keeps commands that take at least so many µs where they are applied; none if that is negative.
     pub fn watch_for_slow(&mut self, slower_than_us: i64) {
         self.machine.applier.effects.stopwatch.set_threshold_us(slower_than_us);
+    }
+
+    /// Tells this node's subscribers of events of these classes.
+    pub fn tell_events(&mut self, classes: Classes) {
+        self.machine.applier.effects.notices.tell(classes);
     }
 
     /// Limits the memory of the data; 0 is no limit but the guard.

@@ -24,6 +24,7 @@ mod memory;
 mod metrics;
 mod migrate;
 mod monitor;
+mod notifications;
 mod observability;
 mod operations;
 mod operators;

@@ -50,6 +50,9 @@ fn set_deadlines(
     let (words, fields) = split_fields(&args[3..], 1)?;
     let conditions = ExpireConditions::parse(words)?;
     let deadline_ms = timing.parse(args[2], 0, now_ms, command)?;
+    if deadline_ms <= now_ms {
+        ctx.call_changes("hdel");
+    }
     change_fields(ctx, key, fields, reply, |hash, field| {
         let Some(_) = hash.get(field) else { return NO_FIELD };
         if !conditions.allow(hash.expire_at(field), deadline_ms) {

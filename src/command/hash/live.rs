@@ -1,6 +1,7 @@
 //! A hash as it is at a moment: fields whose deadline has passed are not there.
 
 use crate::command::error::CommandError;
+use crate::command::events::Event;
 use crate::command::{ReadContext, WriteContext};
 use crate::keyspace::types::hash::Hash;
 
@@ -76,7 +77,7 @@ pub(in crate::command) fn free_dead_fields(ctx: &mut WriteContext<'_>, key: &[u8
     let hash = ctx.collection_mut::<Hash>(key).ok().flatten();
     let freed = hash.map_or(0, |hash| hash.remove_expired(now_ms, max));
     if freed > 0 {
-        ctx.touch(key);
+        ctx.touch_as(key, Event::FIELDS_EXPIRED);
         ctx.remove_if_empty(key);
     }
     freed

@@ -6,6 +6,7 @@
 use super::live::{open, open_or_new};
 use super::split_fields;
 use crate::command::args::{is, pairs};
+use crate::command::events::Event;
 use crate::command::lifetime::{Lifetime, LifetimeOption};
 use crate::command::{Args, CommandError, CommandResult, WriteContext};
 use crate::keyspace::types::hash::Hash;
@@ -57,6 +58,7 @@ pub(super) fn hsetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
     let pairs = pairs(data, "hsetex")?;
     let holds = options.hold(open(ctx, key)?.as_deref(), pairs.clone().map(|(field, _)| field));
     if holds && lifetime.has_passed(ctx.now_ms) {
+        ctx.call_changes("hdel");
         remove_fields(ctx, key, pairs.map(|(field, _)| field))?;
     } else if holds {
         let hash = open_or_new(ctx, key)?;
@@ -68,6 +70,9 @@ pub(super) fn hsetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
             }
         }
         ctx.touch(key);
+        if let Lifetime::Until(_) = lifetime {
+            ctx.tell(ctx.db, Event::FIELDS_EXPIRE, key);
+        }
         ctx.note_field_deadlines(key);
     }
     reply.integer(i64::from(holds));
@@ -96,6 +101,11 @@ pub(super) fn hgetex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
     }
     let (now_ms, limits) = (ctx.now_ms, ctx.limits);
     let lifetime = option.resolve(0, now_ms, "hgetex")?;
+    match lifetime {
+        Lifetime::Clear => ctx.call_changes("hpersist"),
+        _ if lifetime.has_passed(now_ms) => ctx.call_changes("hdel"),
+        Lifetime::Keep | Lifetime::Until(_) => {}
+    }
     get_and_change(ctx, args[1], fields, reply, |hash, field| {
         live_for(hash, field, lifetime, now_ms, limits)
     })?;

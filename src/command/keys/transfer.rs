@@ -48,9 +48,12 @@ pub(super) fn rename_nothing_nx(
 }
 
 fn move_value(ctx: &mut WriteContext<'_>, from: &[u8], to: &[u8]) {
-    if from != to
-        && let Some(entry) = ctx.take(from)
-    {
+    if from == to {
+        return;
+    }
+    ctx.call_changes("rename_from");
+    if let Some(entry) = ctx.take(from) {
+        ctx.call_changes("rename_to");
         ctx.insert_entry_in(ctx.db, entry.renamed(to));
     }
 }
@@ -119,9 +122,11 @@ pub(super) fn move_to_database(
     if db == ctx.db {
         return Err(CommandError::other(SAME_OBJECT));
     }
+    ctx.call_changes("move_from");
     let taken = if exists_in(ctx, db, key) { None } else { ctx.take(key) };
     reply.integer(i64::from(taken.is_some()));
     if let Some(entry) = taken {
+        ctx.call_changes("move_to");
         ctx.insert_entry_in(db, entry);
     }
     Ok(())

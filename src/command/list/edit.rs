@@ -68,7 +68,7 @@ pub fn ltrim(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>)
         let len = list.len();
         let kept = index_range(start, stop, len);
         if kept.is_empty() {
-            ctx.remove(args[1]);
+            ctx.taken_from(args[1], true);
         } else if kept.len() < len {
             list.trim(kept, limits);
             ctx.touch(args[1]);

@@ -187,6 +187,22 @@ impl End {
         }
     }
 
+    /// The event of an element that was taken here.
+    fn popped(self) -> &'static str {
+        match self {
+            End::Left => "lpop",
+            End::Right => "rpop",
+        }
+    }
+
+    /// The event of an element that was put in here.
+    fn pushed(self) -> &'static str {
+        match self {
+            End::Left => "lpush",
+            End::Right => "rpush",
+        }
+    }
+
     /// The places of up to `count` elements at this end, among `len`.
     fn outermost(self, count: usize, len: usize) -> Range<usize> {
         match self {

@@ -137,6 +137,7 @@ fn take(
     if !taken.is_empty() {
         list.remove_range(taken, limits);
         let emptied = list.is_empty();
+        ctx.call_changes(end.popped());
         ctx.taken_from(key, emptied);
     }
     Ok(true)

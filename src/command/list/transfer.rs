@@ -68,13 +68,21 @@ fn transfer(
     };
     let element = popped.expect("a key's list has elements");
     reply.bulk(&element);
+    let emptied = list.is_empty();
     if source == destination {
         push_one(list, &element, to, limits);
+        ctx.call_changes(to.pushed());
         ctx.touch(source);
+        ctx.call_changes(from.popped());
+        ctx.tell_change(source);
         return Ok(true);
     }
-    let emptied = list.is_empty();
+    // As in Redis, the destination's event comes first.
+    ctx.call_changes(to.pushed());
+    ctx.tell_change(destination);
+    ctx.call_changes(from.popped());
     ctx.taken_from(source, emptied);
+    ctx.call_changes(to.pushed());
     push_one(ctx.collection_or_new::<List>(destination)?, &element, to, limits);
     ctx.touch(destination);
     Ok(true)

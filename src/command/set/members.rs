@@ -61,8 +61,10 @@ fn transfer(ctx: &mut WriteContext<'_>, source: &[u8], destination: &[u8], membe
     if let Some(set) = ctx.collection_mut::<Set>(source)? {
         set.remove(member);
         let emptied = set.is_empty();
+        ctx.call_changes("srem");
         ctx.taken_from(source, emptied);
     }
+    ctx.call_changes("sadd");
     if ctx.collection_or_new::<Set>(destination)?.insert(member, limits) {
         ctx.touch(destination);
     }

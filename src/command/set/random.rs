@@ -42,7 +42,7 @@ fn pop_many(ctx: &mut WriteContext<'_>, key: &[u8], wanted: usize, reply: &mut R
     reply.set(wanted.min(len));
     if wanted >= len {
         reply.each(set.iter(), |reply, member| reply.bulk(&member));
-        ctx.remove(key);
+        ctx.taken_from(key, true);
         return Ok(());
     }
     let places: Vec<usize> = (0..wanted).map(|taken| ctx.random.below(len - taken)).collect();

@@ -1,6 +1,7 @@
 //! Setting and taking a whole string: SET and its short forms, GETEX, GETDEL, DELIFEQ.
 
 use crate::command::args::is;
+use crate::command::events::Event;
 use crate::command::lifetime::{Lifetime, LifetimeOption, Timing};
 use crate::command::{Args, CommandError, CommandResult, WriteContext};
 use crate::protocol::reply::Reply;
@@ -96,6 +97,9 @@ pub(super) fn set_for(ctx: &mut WriteContext<'_>, key: &[u8], value: &[u8], life
     } else {
         let deadline_ms = lifetime.deadline_ms(|| ctx.deadline_ms(key));
         ctx.set_string(key, value, deadline_ms);
+        if let Lifetime::Until(_) = lifetime {
+            ctx.tell(ctx.db, Event::EXPIRES, key);
+        }
     }
 }
 
@@ -128,6 +132,7 @@ fn set_with_deadline(
 ) -> CommandResult {
     let deadline_ms = timing.parse(args[2], 1, ctx.now_ms, command)?;
     ctx.set_string(args[1], args[3], Some(deadline_ms));
+    ctx.tell(ctx.db, Event::EXPIRES, args[1]);
     reply.ok();
     Ok(())
 }

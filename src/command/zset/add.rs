@@ -10,6 +10,9 @@ use crate::protocol::reply::Reply;
 pub fn zadd(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let (conditions, pairs) = Conditions::parse(&args[2..])?;
     let pairs = parse_pairs(pairs)?;
+    if conditions.incr {
+        ctx.call_changes("zincr");
+    }
     let tally = add(ctx, args[1], &conditions, &pairs)?;
     match (conditions.incr, tally.score) {
         (true, Some(score)) => reply.double(score),

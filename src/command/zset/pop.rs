@@ -26,6 +26,14 @@ impl Side {
         }
     }
 
+    /// The event of elements that were taken here.
+    fn popped(self) -> &'static str {
+        match self {
+            Side::Min => "zpopmin",
+            Side::Max => "zpopmax",
+        }
+    }
+
     /// The ranks of up to `count` elements on this side, among `len`.
     fn outermost(self, count: usize, len: usize) -> Range<usize> {
         match self {
@@ -150,6 +158,7 @@ fn take(
     if !taken.is_empty() {
         set.remove_by_rank(taken);
         let emptied = set.is_empty();
+        ctx.call_changes(side.popped());
         ctx.taken_from(key, emptied);
     }
     Ok(true)

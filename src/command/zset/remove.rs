@@ -47,7 +47,7 @@ fn remove_ranks(
 /// Removes the key, which frees a large set beside apply.
 fn remove_all(ctx: &mut WriteContext<'_>, key: &[u8], reply: &mut Reply<'_>) -> CommandResult {
     reply.integer(ctx.collection::<ZSet>(key)?.map_or(0, ZSet::len) as i64);
-    ctx.remove(key);
+    ctx.taken_from(key, true);
     Ok(())
 }
 
