@@ -166,6 +166,16 @@ impl Blocking {
 /// Past this a timeout in ms would not fit Redis' own arithmetic.
 const MAX_TIMEOUT_SECONDS: f64 = (i64::MAX / 1000 / 2) as f64;
 
+/// What a command answers of a string that it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfString {
+    All,
+    /// What lies between two indexes, its arguments after the key.
+    Part,
+    /// No bytes of it: at most a number for each argument.
+    Numbers,
+}
+
 /// What a command does in a database that its arguments name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
@@ -194,6 +204,7 @@ pub struct Command {
     elsewhere: Option<fn(&Args<'_>) -> Option<Elsewhere>>,
     /// It may give clients that wait for entries of a stream something to read, or take the group away that they read in.
     pub readies_readers: bool,
+    pub of_string: OfString,
     pub docs: Docs,
     pub subcommands: &'static [Command],
 }
@@ -219,6 +230,7 @@ impl Command {
             blocking: None,
             cost: CostKind::Arguments,
             elsewhere: None,
+            of_string: OfString::All,
             readies_readers: false,
             docs: Docs { summary: "", since: "1.0.0", complexity: "" },
             subcommands: &[],
@@ -284,6 +296,11 @@ impl Command {
     /// Says what it does in a database that its arguments name.
     pub const fn in_other_database(self, elsewhere: fn(&Args<'_>) -> Option<Elsewhere>) -> Command {
         Command { elsewhere: Some(elsewhere), ..self }
+    }
+
+    /// Says what it answers of a string.
+    pub const fn answers(self, of_string: OfString) -> Command {
+        Command { of_string, ..self }
     }
 
     pub const fn docs(self, since: &'static str, complexity: &'static str, summary: &'static str) -> Command {

@@ -7,10 +7,10 @@
 
 use super::Session;
 use super::line::Line;
-use crate::command::args::{index_range, integer, is};
+use crate::command::args::{index_range, integer};
 use crate::command::cost::{CostContext, Forecast, Size};
 use crate::command::spec::KeyFlags;
-use crate::command::{Args, Command, ReadContext};
+use crate::command::{Args, Command, OfString, ReadContext};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::ValueRef;
 
@@ -51,34 +51,26 @@ fn expected_bytes(command: &Command, reader: &ReadContext<'_>, args: &Args<'_>, 
     let answered = command.keys.iter().filter(|spec| spec.flags.contains(KeyFlags::ACCESS));
     let keys = answered.flat_map(|spec| spec.places(args)).map(|place| args[place]);
     let each = keys.map(|key| {
-        let held = reader.entry(key).map_or(0, |entry| answered_bytes(entry, elements, args));
+        let held = reader.entry(key).map_or(0, |entry| answered_bytes(command, entry, elements, args));
         held.saturating_add(written)
     });
     each.fold(0, u64::saturating_add)
 }
 
 /// Bytes of so many elements of an entry.
-fn answered_bytes(entry: &Entry, elements: u64, args: &Args<'_>) -> u64 {
+fn answered_bytes(command: &Command, entry: &Entry, elements: u64, args: &Args<'_>) -> u64 {
     let Size { elements: all, bytes } = Size::of(entry);
-    match entry.value() {
-        ValueRef::String(_) if answers_numbers(args) => args.len() as u64 * NUMBER_BYTES,
-        ValueRef::String(_) => part_of_string(bytes, args),
-        ValueRef::Object(_) => (bytes / all.max(1)).saturating_mul(elements.min(all)),
+    match (entry.value(), command.of_string) {
+        (ValueRef::String(_), OfString::All) => bytes,
+        (ValueRef::String(_), OfString::Part) => part_of_string(bytes, args),
+        (ValueRef::String(_), OfString::Numbers) => args.len() as u64 * NUMBER_BYTES,
+        (ValueRef::Object(_), _) => (bytes / all.max(1)).saturating_mul(elements.min(all)),
     }
 }
 
-/// Whether a command that reads strings answers no bytes of theirs.
-fn answers_numbers(args: &Args<'_>) -> bool {
-    let names = ["bitcount", "bitfield", "bitfield_ro", "bitpos", "getbit", "pfcount"];
-    args.first().is_some_and(|name| names.iter().any(|known| is(name, known)))
-}
-
-/// GETRANGE answers a part.
+/// Bytes between the two indexes that the arguments name.
 fn part_of_string(bytes: u64, args: &Args<'_>) -> u64 {
-    let [name, _, start, stop] = args else { return bytes };
-    if !name.eq_ignore_ascii_case(b"getrange") && !name.eq_ignore_ascii_case(b"substr") {
-        return bytes;
-    }
+    let [_, _, start, stop] = args else { return bytes };
     let (Ok(start), Ok(stop)) = (integer(start), integer(stop)) else { return 0 };
     index_range(start, stop, usize::try_from(bytes).unwrap_or(usize::MAX)).len() as u64
 }

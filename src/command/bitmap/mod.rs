@@ -15,7 +15,7 @@ mod window;
 use super::args::MAX_STRING_BYTES;
 use super::cost::CostKind;
 use super::spec::{Categories, Flags, KeyFlags, key, keys};
-use super::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
+use super::{Args, Command, CommandError, CommandResult, Family, OfString, ReadContext, WriteContext};
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
 
@@ -27,10 +27,12 @@ pub const FAMILY: Family = Family {
     categories: Categories::BITMAP,
     commands: &[
         Command::read("bitcount", -2, count::bitcount)
+            .answers(OfString::Numbers)
             .cost(CostKind::Measured(cost::bitcount))
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.6.0", "O(N)", "Counts the number of set bits (population counting) in a string."),
         Command::write("bitfield", -2, field::bitfield)
+            .answers(OfString::Numbers)
             .reads_when(field::only_reads, field::bitfield_ro)
             .cost(CostKind::Measured(cost::bitfield))
             .flags(&[OOM])
@@ -41,6 +43,7 @@ pub const FAMILY: Family = Family {
                 "Performs arbitrary bitfield integer operations on strings.",
             ),
         Command::read("bitfield_ro", -2, field::bitfield_ro)
+            .answers(OfString::Numbers)
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs(
@@ -54,14 +57,15 @@ pub const FAMILY: Family = Family {
             .keys(&[key(2, KeyFlags::OW_UPDATE), keys(3, -1, 1, KeyFlags::RO_ACCESS)])
             .docs("2.6.0", "O(N)", "Performs bitwise operations on multiple strings, and stores the result."),
         Command::read("bitpos", -3, count::bitpos)
+            .answers(OfString::Numbers)
             .cost(CostKind::Measured(cost::bitpos))
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.8.7", "O(N)", "Finds the first set (1) or clear (0) bit in a string."),
-        Command::read("getbit", 3, getbit).flags(&[FAST]).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
-            "2.2.0",
-            "O(1)",
-            "Returns a bit value by offset.",
-        ),
+        Command::read("getbit", 3, getbit)
+            .answers(OfString::Numbers)
+            .flags(&[FAST])
+            .keys(&[key(1, KeyFlags::RO_ACCESS)])
+            .docs("2.2.0", "O(1)", "Returns a bit value by offset."),
         Command::write("setbit", 4, setbit)
             .cost(CostKind::Measured(cost::setbit))
             .flags(&[OOM])

@@ -17,7 +17,7 @@ mod sparse;
 
 use super::cost::CostKind;
 use super::spec::{Categories, Flags, KeyFlags, key, keys};
-use super::{Args, Command, CommandResult, Family, ReadContext, WriteContext};
+use super::{Args, Command, CommandResult, Family, OfString, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
 use form::{Encoding, Registers};
 use growing::Growing;
@@ -33,7 +33,7 @@ pub const FAMILY: Family = Family {
             .flags(&[OOM, Flags::FAST])
             .keys(&[key(1, KeyFlags::RW_INSERT)])
             .docs("2.8.9", "O(1) to add every element.", "Adds elements to a HyperLogLog key. Creates the key if it doesn't exist."),
-        Command::read("pfcount", -2, pfcount)
+        Command::read("pfcount", -2, pfcount).answers(OfString::Numbers)
             .cost(CostKind::Measured(cost::pfcount))
             .keys(&[keys(1, -1, 1, KeyFlags::RW_ACCESS)])
             .docs(

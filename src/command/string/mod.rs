@@ -13,7 +13,7 @@ mod set;
 use super::args::{index_range, integer, string_len};
 use super::cost::{self, CostKind};
 use super::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key, keys};
-use super::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
+use super::{Args, Command, CommandError, CommandResult, Family, OfString, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
 
 const OOM: Flags = Flags::DENYOOM;
@@ -58,7 +58,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE)])
             .docs("6.2.0", "O(1)", "Returns the string value of a key after setting its expiration time."),
-        Command::read("getrange", 4, getrange)
+        Command::read("getrange", 4, getrange).answers(OfString::Part)
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.4.0", "O(N) where N is the length of the returned string", "Returns a substring of the string stored at a key."),
         Command::write("getset", 3, set::getset)
@@ -122,7 +122,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO)])
             .docs("2.2.0", "O(1)", "Returns the length of a string value."),
-        Command::read("substr", 4, getrange)
+        Command::read("substr", 4, getrange).answers(OfString::Part)
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("1.0.0", "O(N) where N is the length of the returned string", "Returns a substring from a string value."),
     ],
