@@ -184,7 +184,7 @@ fn a_group_is_looked_at_as_the_page_says() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("new").to_string_lossy().into_owned();
     let doctors = recipes("doctor");
-    assert_eq!(doctors.len(), 2);
+    assert_eq!(doctors.len(), 3);
     for doctor in &doctors {
         // This machine may have something to look at.
         let (text, code) = follow(doctor, &[("10.0.0.1:6379", &addr)], &path);
