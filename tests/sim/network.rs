@@ -174,6 +174,10 @@ impl Stage {
 
     /// A node's frame leaves at `at`, or when what was sent before has left.
     pub fn send_frame(&mut self, at: Micros, wire: usize, bytes: Vec<u8>) {
+        if self.scenario.ordered_wires && !self.network.wires[wire].connected {
+            // It takes no bandwidth of the connection that comes next.
+            return;
+        }
         let at = self.sent_by(at, wire, bytes.len() as u64);
         if self.scenario.ordered_wires {
             self.send_in_order(at, wire, bytes);
@@ -198,9 +202,6 @@ impl Stage {
         let is_lost = self.loses_frame();
         let due = at + self.delay();
         let line = &mut self.network.wires[wire];
-        if !line.connected {
-            return;
-        }
         if is_lost || line.packets.len() >= MAX_HELD {
             self.counts.add(Seen::FramesLost);
             self.break_wire(wire);

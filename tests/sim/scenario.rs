@@ -121,7 +121,7 @@ impl Scenario {
             entry_cache_bytes: *dice.pick(&[0, 1 << 10, 2 << 20]),
             max_inflight_appends: *dice.pick(&[2, 32]),
             long_bytes: long_bytes(seed),
-            catch_up_bytes_per_second: *Dice::of(seed, "pace").pick(&[0, 20_000]),
+            catch_up_bytes_per_second: *Dice::of(seed, "pace").pick(&[0, slow_pace(seed)]),
             tear,
             write_granularity: *dice.pick(&[1, 4096]),
             segment_bytes: *dice.pick(&[SMALLEST_SEGMENT_BYTES, 64 << 10, 128 << 10]),
@@ -186,6 +186,11 @@ fn bandwidth(seed: u64) -> Option<u64> {
     dice.chance(250).then(|| dice.magnitude(500_000..20_000_000))
 }
 
+/// A bounded pace of those who catch up. Where values are large, a checkpoint has some 600 kB, a log more, and nodes have to agree 30 s after the last fault.
+fn slow_pace(seed: u64) -> u64 {
+    if bandwidth(seed).is_some() { 200_000 } else { 20_000 }
+}
+
 /// So long that a large value has no more than some twenty parts.
 fn long_bytes(seed: u64) -> usize {
     let mut dice = Dice::of(seed, "parts");
@@ -221,15 +226,13 @@ fn are_patient_besieged(seed: u64) -> bool {
 /// Drawn by itself, as an ambush is. A log that is kept has segments of which a checkpoint holds all.
 fn checkpoints(seed: u64, keeps_log: bool) -> Option<Plan> {
     let mut dice = Dice::of(seed, "checkpoints");
-    // Where values are large, a checkpoint has some 600 kB, and nodes have to agree 30 s after the last fault.
-    let slow = if bandwidth(seed).is_some() { 200_000 } else { 20_000 };
     let are_taken = dice.chance(600) || keeps_log;
     let plan = are_taken.then(|| Plan {
         every_bytes: dice.magnitude(1 << 10..48 << 10),
         kept: *dice.pick(&[1, 2]),
         log_keep_bytes: *dice.pick(&[0, 0, 8 << 10, LONG_LOG_BYTES]),
         slots_per_turn: *dice.pick(&[1, 4, 1000]),
-        fetch_bytes_per_second: *dice.pick(&[0, slow]),
+        fetch_bytes_per_second: *dice.pick(&[0, slow_pace(seed)]),
     })?;
     let log_keep_bytes = if keeps_log { LONG_LOG_BYTES } else { plan.log_keep_bytes };
     Some(Plan { log_keep_bytes, ..plan })
