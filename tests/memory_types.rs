@@ -4,6 +4,7 @@ use perdura::keyspace::types::hash::Hash;
 use perdura::keyspace::types::limits::TypeLimits;
 use perdura::keyspace::types::list::List;
 use perdura::keyspace::types::set::Set;
+use perdura::keyspace::types::stream::{Group, Pending, Stream, StreamId};
 use perdura_testkit::memory::{Counting, bytes_in_use};
 
 const ELEMENTS: u64 = 200_000;
@@ -102,6 +103,30 @@ fn an_element_of_a_long_list_costs_2_bytes_more_than_its_own(limits: &TypeLimits
     assert_each("an element of 16 bytes in a long list", 18.2, bytes, list.memory_bytes());
 }
 
+fn an_entry_of_a_stream_costs_what_it_costs_in_redis() {
+    let filled = || {
+        let mut stream = Stream::new();
+        for i in 1..=ELEMENTS {
+            stream.append(StreamId::new(1_700_000_000_000 + i, 0), &[b"field", word(i).as_bytes()]);
+        }
+        stream
+    };
+    let (mut stream, bytes) = measured(filled);
+    // A value of 16 bytes takes 18 in a listpack; flags, an id and a count nine more, and Redis' nodes have as many entries.
+    assert_each("an entry with a value of 16 bytes", 30.0, bytes, stream.memory_bytes());
+    let ids: Vec<StreamId> = (1..=ELEMENTS).map(|i| StreamId::new(1_700_000_000_000 + i, 0)).collect();
+    let before = (bytes_in_use(), stream.memory_bytes());
+    stream.add_group(b"group", Group::new(StreamId::MIN, None));
+    stream.edit_group(b"group", |group, _| {
+        let consumer = group.see(b"consumer", 0);
+        for id in ids {
+            group.pend(id, Pending { consumer: consumer.clone(), delivered_ms: 0, deliveries: 1 });
+        }
+    });
+    let grown = (bytes_in_use() - before.0, stream.memory_bytes() - before.1);
+    assert_each("a pending entry", 70.0, grown.0, grown.1);
+}
+
 /// One test, for the counter is the process's.
 #[test]
 fn memory_figures() {
@@ -111,4 +136,5 @@ fn memory_figures() {
     a_field_of_a_big_hash_costs_14_bytes_more_than_its_own(&limits);
     a_long_member_costs_its_own_allocation_and_30_bytes(&limits);
     an_element_of_a_long_list_costs_2_bytes_more_than_its_own(&limits);
+    an_entry_of_a_stream_costs_what_it_costs_in_redis();
 }

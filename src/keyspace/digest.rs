@@ -113,7 +113,7 @@ fn of_stream(stream: &Stream) -> Digest {
     let mut digits = itoa::Buffer::new();
     for entry in stream.range(StreamId::MIN, StreamId::MAX) {
         hash.update(&entry.id.to_bytes());
-        hash.update(&(entry.len() as u64).to_le_bytes());
+        hash.update(&(entry.field_count() as u64).to_le_bytes());
         entry.texts().for_each(|text| update_sized(&mut hash, text.text(&mut digits)));
     }
     for (name, group) in stream.groups() {

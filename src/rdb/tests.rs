@@ -35,7 +35,7 @@ fn show(value: &Value) -> String {
         }
         Value::Object(Object::Stream(stream)) => {
             let entries = stream.range(StreamId::MIN, StreamId::MAX);
-            entries.map(|entry| format!("{}={}", entry.id, entry.len())).collect()
+            entries.map(|entry| format!("{}={}", entry.id, entry.field_count())).collect()
         }
     };
     parts.join(" ")

@@ -20,7 +20,6 @@ connection said READONLY. A **write, or read** is a read, answered by the primar
 (SORT without STORE). A **local** command concerns the connection or the node it is sent to; one marked *primary* is
 answered by the primary wherever it is sent. Arity counts the command's name; `-2` means two or more. What is not here is not
 built: it answers `ERR unknown command`. A score of zero has no sign here: `ZINCRBY z -0 m` answers `0` where Redis answers `-0`.
-Streams have no radix tree: XINFO STREAM tells the packed nodes as its keys, and one more as its nodes.
 ";
 
 #[test]

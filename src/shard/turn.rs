@@ -289,12 +289,12 @@ impl<D: Disk> Shard<D> {
 
     /// Whether another turn has work to do right now, whatever comes from outside.
     pub fn has_work(&self) -> bool {
-        if self.held_back || !self.machine.changed.is_empty() {
+        if self.held_back {
             return true;
         }
         let waits = self.machine.has_in_flight() || self.machine.holds_answers();
         let idle = !waits && self.stalled.is_none();
-        self.node.has_work() || idle && self.has_gathered()
+        self.node.has_work() || idle && (self.has_gathered() || !self.machine.changed.is_empty())
     }
 
     /// Whether anything waits to be planned.

@@ -55,11 +55,6 @@ pub enum StreamsAwaited {
 }
 
 impl Waiter {
-    /// Whether its command is logged when it is served.
-    pub fn is_logged(&self) -> bool {
-        !matches!(self.streams, Some(StreamsAwaited::Behind(_)))
-    }
-
     /// The command as an entry's item: as it came, or with the nth of the keys it waits for alone.
     pub fn command_for(&self, by_key: Option<usize>) -> Result<Cow<'_, [u8]>, EntryError> {
         let Some(nth) = by_key.filter(|_| self.keys.len() > 1) else { return Ok(Cow::from(&*self.encoded)) };

@@ -22,6 +22,7 @@ mod restorable;
 mod s3;
 mod scrub;
 mod slow_link;
+mod streams;
 mod torture;
 mod writers;
 

@@ -33,7 +33,7 @@ fn command(dice: &mut Dice) -> String {
     let key = dice.below(KEYS);
     let (a, b) = (dice.below(12), dice.below(12));
     let other = dice.below(KEYS);
-    match dice.below(37) {
+    match dice.below(47) {
         0..4 => format!("SADD stir:set:{key} {a} {b} m{a} m{b}"),
         4 => format!("SPOP stir:set:{key}"),
         5 => format!("SPOP stir:set:{key} 2"),
@@ -64,6 +64,18 @@ fn command(dice: &mut Dice) -> String {
         35 => format!(
             "GEOSEARCHSTORE stir:zset:{other} stir:geo:{key} FROMLONLAT 5 5 BYRADIUS 700 km STOREDIST"
         ),
+        36..39 => format!("XADD stir:stream:{key} MAXLEN ~ {} * f{} {b}", 90 + a, a % 3),
+        39 => format!("XADD stir:stream:{key} MAXLEN {} * f {b}", 5 + a),
+        40 => format!("XGROUP CREATE stir:stream:{key} g{} 0 MKSTREAM", a % 2),
+        41..43 => format!(
+            "XREADGROUP GROUP g{} c{} COUNT 3 BLOCK {} STREAMS stir:stream:{key} >",
+            a % 2,
+            b % 3,
+            1 + a * 40
+        ),
+        43 => format!("XREAD BLOCK {} STREAMS stir:stream:{key} $", 1 + b * 40),
+        44 => format!("XAUTOCLAIM stir:stream:{key} g{} c{} 0 0 COUNT 2", a % 2, b % 3),
+        45 => format!("XREADGROUP GROUP g{} c{} COUNT 3 STREAMS stir:stream:{key} 0", a % 2, b % 3),
         _ => format!("DEL stir:hash:{key} stir:string:{other}"),
     }
 }

@@ -216,6 +216,11 @@ pub(super) fn xsetid(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
 }
 
 fn check_setid(stream: &Stream, last_id: StreamId, added: Option<u64>) -> CommandResult {
+    if last_id < stream.counters().max_deleted_id {
+        return Err(CommandError::other(
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
+    }
     if stream.last_entry_id().is_some_and(|top| last_id < top) {
         return Err(CommandError::other(
             "ERR The ID specified in XSETID is smaller than the target stream top item",
@@ -224,11 +229,6 @@ fn check_setid(stream: &Stream, last_id: StreamId, added: Option<u64>) -> Comman
     if !stream.is_empty() && added.is_some_and(|added| stream.len() > added) {
         return Err(CommandError::other(
             "ERR The entries_added specified in XSETID is smaller than the target stream length",
-        ));
-    }
-    if last_id < stream.counters().max_deleted_id {
-        return Err(CommandError::other(
-            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
         ));
     }
     Ok(())

@@ -231,7 +231,7 @@ fn write_entry(reply: &mut Reply<'_>, entry: StreamEntry<'_>) {
     let mut digits = itoa::Buffer::new();
     reply.array(2);
     ids::write(reply, entry.id);
-    reply.array(entry.len() * 2);
+    reply.array(entry.field_count() * 2);
     reply.each(entry.texts(), |reply, text| reply.bulk(text.text(&mut digits)));
 }
 

@@ -42,3 +42,23 @@ fn timeouts_of_many_waiters_are_spread_over_turns() {
     rig.settle();
     assert!((1..=WAITERS).all(|client| rig.answer(client) == "*-1\r\n"));
 }
+
+#[test]
+fn long_answers_to_many_readers_are_spread_over_turns() {
+    const READERS: u32 = 6;
+    let mut rig = Rig::new(1);
+    (1..=READERS).for_each(|client| rig.send_until(client, "XREAD BLOCK 0 STREAMS s $", i64::MAX));
+    rig.settle();
+    assert_eq!(rig.waiting(), READERS as usize);
+    rig.send(9, &format!("XADD s 1-1 f {}", "x".repeat(7 << 20)));
+    let mut turns = 0;
+    while rig.waiting() == READERS as usize {
+        rig.turn().expect("a sound disk");
+        turns += 1;
+        assert!(turns < 100, "nobody is served");
+    }
+    assert!(rig.waiting() > 0, "all are served at once");
+    rig.settle();
+    assert_eq!(rig.waiting(), 0);
+    assert!((1..=READERS).all(|client| rig.answer(client).len() > 7 << 20));
+}

@@ -288,7 +288,7 @@ impl Node {
 
 impl<'a> StreamEntry<'a> {
     /// The number of its fields.
-    pub fn len(&self) -> usize {
+    pub fn field_count(&self) -> usize {
         self.fields
     }
 
