@@ -1,7 +1,7 @@
 //! XADD, XDEL, XSETID, XTRIM: what changes entries.
 
 use super::ids::{self, NewId};
-use super::{discard, lookup};
+use super::{discard, lookup, tell};
 use crate::command::args::{integer, is};
 use crate::command::{Args, CommandError, CommandResult, WriteContext};
 use crate::config::encodings::STREAM_NODE_MAX_ENTRIES;
@@ -135,9 +135,12 @@ pub(super) fn xadd(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Repl
     }
     let stream = ctx.collection_or_new::<Stream>(key)?;
     stream.append(id, pairs);
-    let removed = trim.and_then(|trim| stream.trim(&trim).1);
+    let (trimmed, removed) = trim.map_or((0, None), |trim| stream.trim(&trim));
     ids::write(reply, id);
     ctx.touch(key);
+    if trimmed > 0 {
+        tell(ctx, "xtrim", key);
+    }
     discard(ctx, removed);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! XCLAIM and XAUTOCLAIM: what is pending for one consumer becomes another's.
 
-use super::{ids, lookup_group, write_entry};
+use super::{NEW_CONSUMER, ids, lookup_group, tell, write_entry};
 use crate::command::args::is;
 use crate::command::{Args, CommandError, CommandResult, WriteContext};
 use crate::keyspace::types::stream::{Group, Name, Pending, Stream, StreamId};
@@ -102,7 +102,8 @@ fn unrecognized(option: &[u8]) -> CommandError {
 
 /// <https://redis.io/docs/latest/commands/xclaim/>
 pub(super) fn xclaim(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    lookup_group(&ctx.reader(), args[1], args[2])?;
+    let (_, group) = lookup_group(&ctx.reader(), args[1], args[2])?;
+    let is_new = group.consumer(args[3]).is_none();
     let now_ms = ctx.now_ms;
     let claim = Claim::parse(args, now_ms)?;
     let stream = ctx.collection_or_new::<Stream>(args[1])?;
@@ -117,6 +118,9 @@ pub(super) fn xclaim(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
         write_claimed(reply, stream, &taken, claim.only_ids);
     });
     ctx.count_change();
+    if is_new {
+        tell(ctx, NEW_CONSUMER, args[1]);
+    }
     Ok(())
 }
 
@@ -204,7 +208,8 @@ pub(super) fn xautoclaim(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let claim = AutoClaim::parse(args)?;
-    lookup_group(&ctx.reader(), args[1], args[2])?;
+    let (_, group) = lookup_group(&ctx.reader(), args[1], args[2])?;
+    let is_new = group.consumer(args[3]).is_none();
     let now_ms = ctx.now_ms;
     let stream = ctx.collection_or_new::<Stream>(args[1])?;
     stream.edit_group(args[2], |group, stream| {
@@ -220,5 +225,8 @@ pub(super) fn xautoclaim(
         reply.each(claimed.deleted, ids::write);
     });
     ctx.count_change();
+    if is_new {
+        tell(ctx, NEW_CONSUMER, args[1]);
+    }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! XGROUP and XACK. What changes a group alone is no change that WATCH sees, as in Redis.
 
 use super::ids;
-use super::{NO_KEY_FOR_GROUP, discard, no_group_of_key};
+use super::{NEW_CONSUMER, NO_KEY_FOR_GROUP, discard, no_group_of_key, tell};
 use crate::command::args::{integer, is};
+use crate::command::events::Event;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
+use crate::config::events::Classes;
 use crate::keyspace::types::stream::{Group, Stream, StreamId};
 use crate::protocol::reply::Reply;
 
@@ -64,9 +66,10 @@ pub(super) fn create(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Re
     }
     ctx.collection_or_new::<Stream>(key)?.add_group(name, Group::new(id, options.entries_read));
     if is_new {
-        ctx.touch(key);
+        ctx.touch_as(key, Event { class: Classes::STREAM, name: "xgroup-create" });
     } else {
         ctx.count_change();
+        tell(ctx, "xgroup-create", key);
     }
     reply.ok();
     Ok(())
@@ -95,6 +98,7 @@ pub(super) fn setid(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Rep
     };
     stream.edit_group(args[3], |group, _| (group.last_id, group.entries_read) = (id, options.entries_read));
     ctx.count_change();
+    tell(ctx, "xgroup-setid", args[2]);
     reply.ok();
     Ok(())
 }
@@ -106,7 +110,7 @@ pub(super) fn destroy(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut R
     let removed = stream.remove_group(args[3]);
     reply.integer(i64::from(removed.is_some()));
     if removed.is_some() {
-        ctx.touch(args[2]);
+        ctx.touch_as(args[2], Event { class: Classes::STREAM, name: "xgroup-destroy" });
     }
     discard(ctx, removed);
     Ok(())
@@ -123,6 +127,7 @@ pub(super) fn createconsumer(
     let is_new = stream.edit_group(args[3], |group, _| group.add_consumer(args[4], now_ms)).unwrap_or(false);
     if is_new {
         ctx.count_change();
+        tell(ctx, NEW_CONSUMER, args[2]);
     }
     reply.integer(i64::from(is_new));
     Ok(())
@@ -135,9 +140,12 @@ pub(super) fn delconsumer(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let stream = with_group(ctx, args)?;
-    let pending = stream.edit_group(args[3], |group, _| group.remove_consumer(args[4])).unwrap_or(0);
-    ctx.count_change();
-    reply.integer(pending as i64);
+    let pending = stream.edit_group(args[3], |group, _| group.remove_consumer(args[4])).flatten();
+    if pending.is_some() {
+        ctx.count_change();
+        tell(ctx, "xgroup-delconsumer", args[2]);
+    }
+    reply.integer(pending.unwrap_or(0) as i64);
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 
 use super::options::{After, ReadOptions};
 use super::read::{begin_stream, begin_streams};
-use super::{ids, write_entry};
+use super::{NEW_CONSUMER, ids, tell, write_entry};
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::types::stream::{Group, Pending, Stream, StreamEntry, StreamId};
 use crate::protocol::reply::Reply;
@@ -81,11 +81,15 @@ pub(super) fn xreadgroup(
         let now_ms = ctx.now_ms;
         let stream = ctx.collection_or_new::<Stream>(read.key)?;
         let answers = &mut answers;
+        let is_new = stream.group(name).is_some_and(|group| group.consumer(consumer).is_none());
         let is_served = stream.edit_group(name, |group, stream| {
             let delivery = Delivery { group, stream, consumer, now_ms };
             delivery.run(&read, &options, answers)
         });
         served += usize::from(is_served.unwrap_or(false));
+        if is_new {
+            tell(ctx, NEW_CONSUMER, read.key);
+        }
     }
     ctx.count_change();
     let is_cut = answers.is_over();

@@ -19,8 +19,10 @@ mod tests;
 pub use group_read::group_reads_ready;
 
 use super::cost::CostKind;
+use super::events::Event;
 use super::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key};
 use super::{Args, Blocking, Command, CommandError, Family, ReadContext, WriteContext};
+use crate::config::events::Classes;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::types::stream::{Group, Stream, StreamEntry, StreamId};
 use crate::keyspace::value::Object;
@@ -234,6 +236,14 @@ fn write_entry(reply: &mut Reply<'_>, entry: StreamEntry<'_>) {
     reply.array(entry.field_count() * 2);
     reply.each(entry.texts(), |reply, text| reply.bulk(text.text(&mut digits)));
 }
+
+/// Tells of a change that is not the command's own, or that WATCH does not see.
+fn tell(ctx: &mut WriteContext<'_>, name: &'static str, key: &[u8]) {
+    ctx.tell(ctx.db, Event { class: Classes::STREAM, name }, key);
+}
+
+/// What XREADGROUP and its kind tell that make a consumer.
+const NEW_CONSUMER: &str = "xgroup-createconsumer";
 
 /// Drops what was taken out of a stream, beside apply if that may take long.
 fn discard(ctx: &mut WriteContext<'_>, removed: Option<Stream>) {

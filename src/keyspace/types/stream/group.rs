@@ -174,11 +174,11 @@ impl Group {
         true
     }
 
-    /// Removes a consumer and what is pending for it; returns how much that was.
-    pub fn remove_consumer(&mut self, name: &[u8]) -> usize {
-        let Some(consumer) = self.consumers.remove(name) else { return 0 };
+    /// Removes a consumer, if there is one of that name, and what is pending for it; returns how much that was.
+    pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
+        let consumer = self.consumers.remove(name)?;
         consumer.pending.iter().for_each(|(id, ())| drop(self.pending.remove(id)));
-        consumer.pending.len()
+        Some(consumer.pending.len())
     }
 }
 

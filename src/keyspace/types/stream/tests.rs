@@ -182,7 +182,7 @@ fn groups_keep_what_is_pending_by_consumer() {
     assert_eq!((pending(b"ada"), pending(b"bob"), pending(b"eve")), (Some(148), Some(151), None));
     assert_eq!(stream.parts(), 300 + 1 + 2 + 299);
     group.check();
-    stream.edit_group(b"g", |group, _| assert_eq!(group.remove_consumer(b"bob"), 151));
+    stream.edit_group(b"g", |group, _| assert_eq!(group.remove_consumer(b"bob"), Some(151)));
     let group = stream.group(b"g").expect("the group");
     assert_eq!((group.pending_count(), group.consumer_count()), (148, 1));
     group.check();
