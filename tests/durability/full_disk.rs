@@ -107,7 +107,7 @@ fn a_disk_that_the_log_itself_has_filled_is_freed_by_a_checkpoint() {
         } else {
             written += VALUE_BYTES;
         }
-        (written > 2 * DISK_MB << 20).then_some(())
+        (written > (2 * DISK_MB) << 20).then_some(())
     });
     println!("{refused} writes were refused");
     node.kill();
