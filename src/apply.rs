@@ -19,6 +19,7 @@ use crate::command::context::{Effects, Executed, Garbage, Stamp};
 use crate::command::cost::reads::ReadSteps;
 use crate::command::families::Row;
 use crate::command::random::Random;
+use crate::command::script::{ENTRY_STEPS, ScriptBudget};
 use crate::command::{
     Args, Command, CommandError, Handler, ReadContext, STAGED, Staging, WriteContext, lookup_request,
     statistic_index,
@@ -62,6 +63,8 @@ pub struct EntryRun<'e> {
     stamp: Stamp,
     /// Logged commands run so far.
     ordinal: u64,
+    /// What is left to the entry's scripts.
+    scripts: ScriptBudget,
 }
 
 impl<'e> EntryRun<'e> {
@@ -174,8 +177,14 @@ impl Applier {
             run.stamp.now_ms,
             self.last_stamp_ms
         );
+        self.begin_reads();
         self.note_stamp(run.stamp.now_ms);
         Ok(run)
+    }
+
+    /// What is read from here on belongs to one turn: its scripts have one budget.
+    pub fn begin_reads(&mut self) {
+        self.effects.script_read_steps = ENTRY_STEPS;
     }
 
     fn note_stamp(&mut self, stamp_ms: i64) {
@@ -189,7 +198,7 @@ impl Applier {
             now_ms: planted!(Bug::ExpireByLocalClock, planted::local().unix_ms, stamp.now_ms),
             seed: planted!(Bug::PickByLocalOrder, stamp.seed ^ planted::local().monotonic_ms, stamp.seed),
         };
-        Ok(EntryRun { reader, stamp, ordinal: 0 })
+        Ok(EntryRun { reader, stamp, ordinal: 0, scripts: ScriptBudget::default() })
     }
 
     /// Applies a whole entry for which nobody waits here: a follower's, or a replayed one.
@@ -258,7 +267,7 @@ impl Applier {
             }
             _ => return Err(ApplyError::PlanMismatch),
         }
-        run.ordinal = inner.ordinal;
+        (run.ordinal, run.scripts) = (inner.ordinal, inner.scripts);
         self.effects.garbage.push(Garbage::Bytes(item));
         Ok(())
     }
@@ -274,10 +283,12 @@ impl Applier {
     ) {
         let view = self.mutator.keyspace().read(command.lock_set(args));
         let context = ReadContext::new(&view, db, stamp.now_ms, stamp.seed);
+        context.script_steps.set(self.effects.script_read_steps);
         let began_ns = self.effects.stopwatch.start(command);
         let error = read_in(&context, command, args, reply).map(|error| error.code());
         self.effects.stopwatch.stop(began_ns, args);
         self.effects.executed.note(Executed { index: statistic_index(args), error }, 1);
+        self.effects.script_read_steps = context.script_steps.get();
     }
 
     fn run_command(&mut self, run: &mut EntryRun<'_>, reply: &mut Reply<'_>) -> Result<(), ApplyError> {
@@ -289,9 +300,11 @@ impl Applier {
         let stamp = run.next_stamp();
         let row = logged_command(&args, args.len())?;
         let (locks, known) = row.command.locks(&args);
+        self.effects.script_budget = run.scripts;
         let view = self.mutator.write(locks);
         let context = WriteContext::new(view, &mut self.effects, db, stamp, &self.limits);
         write_in(&mut context.knowing(known), row, &args, reply);
+        run.scripts = self.effects.script_budget;
         self.take_what_is_brought();
         Ok(())
     }
@@ -309,6 +322,7 @@ impl Applier {
                 locks = locks.union(command.lock_set(&slices(args)));
             }
         }
+        self.effects.script_budget = run.scripts;
         let view = self.mutator.write(locks);
         let mut context = WriteContext::new(view, &mut self.effects, 0, run.stamp, &self.limits);
         let result = match steps {
@@ -326,6 +340,7 @@ impl Applier {
         };
         drop(context);
         self.take_what_is_brought();
+        run.scripts = self.effects.script_budget;
         result
     }
 }
@@ -377,7 +392,12 @@ fn run_steps(
                 let args = slices(args);
                 let began_ns = context.stopwatch().start(command);
                 let start = reply.position();
-                let error = read_within(&mut read_steps, &context.reader(), command, &args, reply);
+                let (error, left) = {
+                    let reader = context.reader();
+                    let error = read_within(&mut read_steps, &reader, command, &args, reply);
+                    (error, reader.script_steps.get())
+                };
+                context.set_script_read_steps(left);
                 if reply.position() == start
                     && !reply.is_over()
                     && let Some(blocking) = &command.blocking

@@ -20,6 +20,7 @@ mod line;
 mod migrate;
 mod permissions;
 mod reply_size;
+mod scripts;
 mod show;
 mod slow;
 pub mod table;
@@ -35,7 +36,7 @@ use crate::admin::shared::Shared;
 use crate::admin::table::{SessionCommand, TableRow, Way};
 use crate::apply::read_in;
 use crate::command::spec::Flags;
-use crate::command::{Args, Blocking, Command, CommandError, Handler, ReadContext};
+use crate::command::{Args, Blocking, Command, CommandError, Handler, ReadContext, ScriptCall};
 use crate::env::Now;
 use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
@@ -245,7 +246,12 @@ impl Session {
         use SessionCommand as Known;
         let gathers = self.client.transaction.is_some();
         let Way::Session(known, _) = row.way else {
-            return if gathers { self.queue(row, args, line) } else { self.route_ordinary(row, args, line) };
+            return match row.command.script {
+                _ if gathers => self.queue(row, args, line),
+                Some(ScriptCall::ByText) => self.eval(row, args, line),
+                Some(ScriptCall::ByDigest) => self.eval_sha(row, args, line),
+                None => self.route_ordinary(row, args, line),
+            };
         };
         let verdict = match known {
             Known::Multi => self.multi(line),
@@ -259,6 +265,7 @@ impl Session {
             Known::Mark => return self.mark(args, line),
             Known::SetUser => return self.set_user(args, line),
             Known::DeleteUsers => return self.delete_users(args, line),
+            Known::ScriptLoad | Known::ScriptFlush => return self.change_scripts(row, args, line),
             Known::WaitForAcks => return self.wait_for_acks(row, args, line),
             Known::Select
             | Known::Hello
@@ -394,7 +401,7 @@ impl Session {
         let (start, most) = (line.out.len(), if line.is_muted() { 0 } else { shard.reply_limit() });
         let mut reply = Reply::bounded(&mut line.out, self.client.resp, most);
         let error = read_in(&context, command, args, &mut reply);
-        self.ran_long |= command.cost.measure().is_some();
+        self.ran_long |= command.cost.measure().is_some() || command.script.is_some();
         let is_cut = reply.is_over() && most > 0;
         let unsettled = context.met_unsettled().map(|(db, key)| (db, key.to_vec()));
         drop(view);

@@ -12,6 +12,7 @@ pub mod monitor;
 pub mod perdura;
 pub mod pubsub;
 pub mod report;
+pub mod scripts;
 pub mod server;
 pub mod shared;
 pub mod slowlog;

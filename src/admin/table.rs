@@ -54,6 +54,8 @@ pub enum SessionCommand {
     SetUser,
     /// ACL DELUSER.
     DeleteUsers,
+    ScriptLoad,
+    ScriptFlush,
 }
 
 /// Which of its arguments are channels, for the permissions of users.

@@ -8,183 +8,29 @@
 //! - Every change of a value is announced by [`WriteContext::touch`]; setting, inserting and removing announce
 //!   themselves. WATCH and the blocking commands live by it.
 
-use std::cell::{Cell, RefCell};
-use std::ops::Add;
+use std::sync::Arc;
 
 use super::error::CommandError;
 use super::events::{Event, Notices};
 use super::families::Row;
 use super::keys::Staging;
 use super::random::Random;
+pub use super::reader::{KnownSlot, ReadContext};
+use super::reader::{as_collection, as_string, slot_of};
+use super::script::{ScriptBudget, Scripts};
+pub use super::tally::{Executed, Tally};
+use super::undo::Undo;
 use crate::command::stopwatch::Stopwatch;
 use crate::config::events::Classes;
 use crate::keyspace::SYSTEM;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::hash_seed::HashSeed;
-use crate::keyspace::names::LongNames;
-use crate::keyspace::range::{Database, LockRange, Usage};
-use crate::keyspace::slot::{RANGES, SLOTS, Slot};
+use crate::keyspace::range::{Database, LockRange};
+use crate::keyspace::slot::{RANGES, Slot};
 use crate::keyspace::types::limits::TypeLimits;
-use crate::keyspace::value::{Collection, Object, ValueRef, ValueType};
-use crate::keyspace::view::{LockSet, Ranges, WriteView};
+use crate::keyspace::value::{Collection, Object, ValueRef};
+use crate::keyspace::view::{Ranges, WriteView};
 use crate::protocol::message::Message;
-
-/// The slot of one key of the request, so that it is computed once per command.
-#[derive(Clone, Copy)]
-pub struct KnownSlot<'a> {
-    key: &'a [u8],
-    slot: Slot,
-}
-
-impl<'a> KnownSlot<'a> {
-    pub fn of(key: &'a [u8]) -> Self {
-        KnownSlot { key, slot: Slot::of(key) }
-    }
-
-    pub fn locks(&self) -> LockSet {
-        LockSet::of_range(self.slot.range())
-    }
-}
-
-/// The slot of a key, computed unless it is the known one.
-#[inline]
-fn slot_of(known: Option<KnownSlot<'_>>, key: &[u8]) -> Slot {
-    match known {
-        Some(known) if std::ptr::eq(known.key, key) => known.slot,
-        _ => Slot::of(key),
-    }
-}
-
-/// The keyspace as a reading command sees it.
-pub struct ReadContext<'a> {
-    known: Option<KnownSlot<'a>>,
-    ranges: &'a dyn Ranges,
-    /// The database that the connection selected.
-    pub db: usize,
-    /// Unix time in ms by which deadlines are judged.
-    pub now_ms: i64,
-    /// Deaths up to here are settled.
-    settled_ms: i64,
-    /// Database and key of the last unsettled death that was met.
-    unsettled: Cell<Option<(usize, &'a [u8])>>,
-    /// For picks that need not be the same anywhere else.
-    pub random: RefCell<Random>,
-}
-
-impl<'a> ReadContext<'a> {
-    pub fn new(ranges: &'a dyn Ranges, db: usize, now_ms: i64, seed: u64) -> Self {
-        let random = RefCell::new(Random::from_seed(seed));
-        ReadContext {
-            known: None,
-            ranges,
-            db,
-            now_ms,
-            settled_ms: now_ms,
-            unsettled: Cell::new(None),
-            random,
-        }
-    }
-
-    /// The same, where deaths are settled up to a stamp only.
-    pub fn settled_until(self, stamp_ms: i64) -> Self {
-        ReadContext { settled_ms: stamp_ms, ..self }
-    }
-
-    /// Database and key of an unsettled death that was met.
-    pub fn met_unsettled(&self) -> Option<(usize, &'a [u8])> {
-        self.unsettled.get()
-    }
-
-    /// The same, knowing a slot already.
-    pub fn knowing(self, known: Option<KnownSlot<'a>>) -> Self {
-        ReadContext { known, ..self }
-    }
-
-    /// The live entry of a key.
-    pub fn entry(&self, key: &[u8]) -> Option<&'a Entry> {
-        self.entry_in(self.db, key)
-    }
-
-    pub fn entry_in(&self, db: usize, key: &[u8]) -> Option<&'a Entry> {
-        let slot = slot_of(self.known, key);
-        let entry = self.ranges.range(slot.range()).find(db, slot, key)?;
-        self.is_alive(db, entry).then_some(entry)
-    }
-
-    /// Whether an entry is alive, or its death is noted if that is unsettled.
-    fn is_alive(&self, db: usize, entry: &'a Entry) -> bool {
-        let is_dead = entry.is_dead_at(self.now_ms);
-        if is_dead && !entry.is_dead_at(self.settled_ms) {
-            self.unsettled.set(Some((db, entry.key())));
-        }
-        !is_dead
-    }
-
-    /// Notes that a key has died, or fields of it, if that is unsettled.
-    pub fn look_for_deaths(&self, key: &[u8]) {
-        self.entry(key).into_iter().for_each(|entry| self.note_dead_fields(entry));
-    }
-
-    /// Notes that fields of a hash have died, if that is unsettled.
-    fn note_dead_fields(&self, entry: &'a Entry) {
-        if let ValueRef::Object(Object::Hash(hash)) = entry.value()
-            && hash.earliest_deadline().is_some_and(|death| self.settled_ms < death && death <= self.now_ms)
-        {
-            self.unsettled.set(Some((self.db, entry.key())));
-        }
-    }
-
-    pub fn exists(&self, key: &[u8]) -> bool {
-        self.entry(key).is_some()
-    }
-
-    /// The string of a key; an error where the key holds a collection.
-    pub fn string(&self, key: &[u8]) -> Result<Option<&'a [u8]>, CommandError> {
-        self.entry(key).map(as_string).transpose()
-    }
-
-    /// The collection of a key; an error where the key holds anything else.
-    pub fn collection<T: Collection>(&self, key: &[u8]) -> Result<Option<&'a T>, CommandError> {
-        let Some(entry) = self.entry(key) else { return Ok(None) };
-        self.note_dead_fields(entry);
-        as_collection(entry).map(Some)
-    }
-
-    pub fn value_type(&self, key: &[u8]) -> Option<ValueType> {
-        self.entry(key).map(|entry| entry.value().value_type())
-    }
-
-    /// Keys of a database, the dead that are not yet freed included. The command locks the whole keyspace.
-    pub fn usage(&self, db: usize) -> Usage {
-        (0..RANGES).map(|range| self.ranges.range(range).usage(db)).sum()
-    }
-
-    /// The long names among those of the selected database's keys. The command locks the whole keyspace.
-    pub fn long_names(&self) -> LongNames {
-        let ranges = (0..RANGES).map(|range| self.ranges.range(range).long_names(self.db));
-        ranges.fold(LongNames::default(), LongNames::add)
-    }
-
-    /// Every live entry of the selected database, by slot. The command locks the whole keyspace.
-    pub fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a, '_> {
-        let (ranges, db) = (self.ranges, self.db);
-        let tables = (0..SLOTS)
-            .filter_map(Slot::new)
-            .filter_map(move |slot| ranges.range(slot.range()).table(db, slot));
-        tables.flat_map(|table| table.iter()).filter(move |entry| self.is_alive(db, entry))
-    }
-
-    /// The limits of what is put together for an answer: with the seed of all tables. The command names the key.
-    pub fn scratch_limits(&self, key: &[u8]) -> TypeLimits {
-        let hash_seed = self.ranges.range(slot_of(self.known, key).range()).hash_seed();
-        TypeLimits { hash_seed, ..TypeLimits::default() }
-    }
-
-    /// The lock ranges under this context, for walks by slot (SCAN, RANDOMKEY).
-    pub fn ranges(&self) -> &'a dyn Ranges {
-        self.ranges
-    }
-}
 
 /// What an entry of the log says of its moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -192,46 +38,6 @@ pub struct Stamp {
     /// The leader's clock, unix ms; it never goes back from entry to entry.
     pub now_ms: i64,
     pub seed: u64,
-}
-
-/// A command that ran, for the statistics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Executed {
-    /// Its place in [`statistic_names`](super::table::statistic_names).
-    pub index: usize,
-    /// The code of the error that it answered.
-    pub error: Option<String>,
-}
-
-/// How many commands ran, by kind: an entry of a log may have many millions of them.
-#[derive(Debug, Default)]
-pub struct Tally(Vec<(Executed, u64)>);
-
-impl Tally {
-    pub fn note(&mut self, executed: Executed, times: u64) {
-        match self.0.iter_mut().rev().find(|(known, _)| *known == executed) {
-            Some((_, count)) => *count += times,
-            None => self.0.push((executed, times)),
-        }
-    }
-
-    /// All commands together.
-    pub fn sum(&self) -> u64 {
-        self.0.iter().map(|(_, count)| count).sum()
-    }
-
-    pub fn drain(&mut self) -> impl Iterator<Item = (Executed, u64)> {
-        self.0.drain(..)
-    }
-
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    #[cfg(test)]
-    pub fn kinds(&self) -> usize {
-        self.0.len()
-    }
 }
 
 /// What running commands leaves to be done by the one who ran them.
@@ -267,6 +73,12 @@ pub struct Effects {
     pub notices: Notices,
     /// What takes long to drop; a thread beside apply drops it.
     pub garbage: Vec<Garbage>,
+    /// The scripts that the node knows. What is applied does not depend on them. They outlive entries.
+    pub scripts: Arc<Scripts>,
+    /// What is left to the scripts of the entry that is applied.
+    pub script_budget: ScriptBudget,
+    /// Steps that are left to scripts that only read, and that the log does not hold.
+    pub script_read_steps: i64,
 }
 
 impl Effects {
@@ -317,6 +129,8 @@ pub struct WriteContext<'a> {
     pub limits: &'a TypeLimits,
     /// What changes are called from here on.
     event: Event,
+    /// What changed since a script began.
+    undo: Option<Box<Undo>>,
 }
 
 /// Collections above this many elements are dropped beside apply.
@@ -339,7 +153,55 @@ impl<'a> WriteContext<'a> {
             random: Random::from_seed(stamp.seed),
             limits,
             event: Event::NONE,
+            undo: None,
         }
+    }
+
+    /// From here on what changes can be undone.
+    pub fn begin_undo(&mut self) {
+        let undo = Undo::begin(self.effects);
+        self.undo = Some(Box::new(undo));
+    }
+
+    /// What changed stays.
+    pub fn end_undo(&mut self) {
+        if let Some(undo) = self.undo.take() {
+            undo.forget(self.effects);
+        }
+    }
+
+    /// All is as it was when [`begin_undo`](Self::begin_undo) was called, but for what was dead then.
+    pub fn undo(&mut self) {
+        if let Some(undo) = self.undo.take() {
+            undo.put_back(&mut self.view, self.effects);
+        }
+    }
+
+    /// Bytes that were kept since this was last asked, so that changes can be undone.
+    pub fn take_undo_bytes(&mut self) -> u64 {
+        self.undo.as_mut().map_or(0, |undo| undo.take_bytes())
+    }
+
+    /// Keeps what a key holds before it is changed.
+    fn keep(&mut self, db: usize, key: &[u8]) {
+        if let Some(undo) = &mut self.undo {
+            let slot = slot_of(self.known, key);
+            undo.keep(self.view.range_mut(slot.range()), db, slot, key);
+        }
+    }
+
+    /// The scripts that the node knows.
+    pub fn scripts(&self) -> Arc<Scripts> {
+        self.effects.scripts.clone()
+    }
+
+    pub fn set_script_read_steps(&mut self, steps: i64) {
+        self.effects.script_read_steps = steps;
+    }
+
+    /// What is left to the scripts of the entry.
+    pub fn script_budget(&mut self) -> &mut ScriptBudget {
+        &mut self.effects.script_budget
     }
 
     /// The same, knowing a slot already.
@@ -354,7 +216,9 @@ impl<'a> WriteContext<'a> {
 
     /// The same keyspace for reading, at the entry's time.
     pub fn reader(&self) -> ReadContext<'_> {
-        ReadContext::new(&self.view, self.db, self.now_ms, self.random.clone().next_u64())
+        let context = ReadContext::new(&self.view, self.db, self.now_ms, self.random.clone().next_u64());
+        context.script_steps.set(self.effects.script_read_steps);
+        context
     }
 
     pub fn entry(&self, key: &[u8]) -> Option<&Entry> {
@@ -396,6 +260,7 @@ impl<'a> WriteContext<'a> {
 
     /// Makes `value` the string of a key, whatever it held before.
     pub fn set_string(&mut self, key: &[u8], value: &[u8], deadline_ms: Option<i64>) {
+        self.keep(self.db, key);
         let slot = self.slot_of(key);
         self.tell_birth(self.db, slot, key);
         let range = self.view.range_mut(slot.range());
@@ -413,6 +278,7 @@ impl<'a> WriteContext<'a> {
             Some(_) => self.touch(key),
             None => self.set_string(key, b"", None),
         }
+        self.keep(self.db, key);
         let slot = self.slot_of(key);
         let entry = self.view.range_mut(slot.range()).find_mut(self.db, slot, key);
         entry.and_then(|entry| entry.resize_string(len)).ok_or(CommandError::WrongType)
@@ -438,6 +304,7 @@ impl<'a> WriteContext<'a> {
 
     /// Puts an entry into a database, in place of one with the same key.
     pub fn insert_entry_in(&mut self, db: usize, entry: Entry) {
+        self.keep(db, entry.key());
         let slot = Slot::of(entry.key());
         self.tell_birth(db, slot, entry.key());
         self.touch_in(db, entry.key());
@@ -450,6 +317,7 @@ impl<'a> WriteContext<'a> {
     /// Call [`touch`](Self::touch) once something did change, and [`remove_if_empty`](Self::remove_if_empty) after taking out.
     pub fn collection_mut<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&mut T>, CommandError> {
         self.free_if_dead(key);
+        self.keep(self.db, key);
         let slot = self.slot_of(key);
         match self.view.range_mut(slot.range()).find_mut(self.db, slot, key) {
             None => Ok(None),
@@ -464,6 +332,7 @@ impl<'a> WriteContext<'a> {
     pub fn collection_or_new<T: Collection>(&mut self, key: &[u8]) -> Result<&mut T, CommandError> {
         if self.collection::<T>(key)?.is_none() {
             self.free_if_dead(key);
+            self.keep(self.db, key);
             let slot = self.slot_of(key);
             let entry = Entry::object(key, T::empty().wrap(), None);
             self.tell(self.db, Event::NEW, key);
@@ -484,6 +353,7 @@ impl<'a> WriteContext<'a> {
 
     fn take_as(&mut self, key: &[u8], event: Event) -> Option<Entry> {
         self.free_if_dead(key);
+        self.keep(self.db, key);
         let slot = self.slot_of(key);
         let entry = self.view.range_mut(slot.range()).remove(self.db, slot, key)?;
         self.touch_as(key, event);
@@ -512,6 +382,7 @@ impl<'a> WriteContext<'a> {
     /// Sets or clears the deadline of a live key; false where there is none.
     pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>) -> bool {
         self.free_if_dead(key);
+        self.keep(self.db, key);
         let slot = self.slot_of(key);
         let found = self.view.range_mut(slot.range()).set_deadline(self.db, slot, key, deadline_ms);
         if found {
@@ -540,6 +411,9 @@ impl<'a> WriteContext<'a> {
 
     /// Empties a database. The command locks the whole keyspace.
     pub fn flush_database(&mut self, db: usize) {
+        if let Some(undo) = &mut self.undo {
+            undo.flush(&mut self.view, db);
+        }
         for range in 0..RANGES {
             let database = self.view.range_mut(range).take_database(db);
             self.effects.garbage.extend(database.map(Garbage::Database));
@@ -550,6 +424,9 @@ impl<'a> WriteContext<'a> {
 
     /// Swaps two databases. The command locks the whole keyspace.
     pub fn swap_databases(&mut self, a: usize, b: usize) {
+        if let Some(undo) = &mut self.undo {
+            undo.swapped(a, b);
+        }
         for range in 0..RANGES {
             self.view.range_mut(range).swap_databases(a, b);
         }
@@ -681,18 +558,4 @@ fn live_entry<'a>(
 ) -> Option<&'a Entry> {
     let entry = ranges.range(slot.range()).find(db, slot, key)?;
     (!entry.is_dead_at(now_ms)).then_some(entry)
-}
-
-fn as_string(entry: &Entry) -> Result<&[u8], CommandError> {
-    match entry.value() {
-        ValueRef::String(bytes) => Ok(bytes),
-        ValueRef::Object(_) => Err(CommandError::WrongType),
-    }
-}
-
-fn as_collection<T: Collection>(entry: &Entry) -> Result<&T, CommandError> {
-    match entry.value() {
-        ValueRef::Object(object) => T::of(object).ok_or(CommandError::WrongType),
-        ValueRef::String(_) => Err(CommandError::WrongType),
-    }
 }

@@ -18,7 +18,7 @@ use super::args::{MAX_STRING_BYTES, integer};
 use super::spec::Flags;
 use super::{Args, Command, CommandError, ReadContext};
 use crate::keyspace::entry::Entry;
-use crate::keyspace::value::ValueRef;
+use crate::keyspace::value::{Object, ValueRef};
 
 /// Elements that one command, or one transaction, may touch. Redis takes seconds for so many.
 pub const MAX_STEPS: u64 = 100_000_000;
@@ -49,6 +49,34 @@ impl Size {
             ValueRef::Object(object) => object.len() as u64,
         };
         Size { elements, bytes: entry.memory_bytes() as u64 }
+    }
+
+    /// The same on every node, for scripts: of collections the elements tell, not what is allocated for them.
+    pub fn by_elements(entry: &Entry) -> Size {
+        let size = Size::of(entry);
+        let bytes = match entry.value() {
+            ValueRef::String(bytes) => (entry.key().len() + bytes.len()) as u64,
+            ValueRef::Object(_) => entry.key().len() as u64,
+        };
+        Size { bytes: bytes + size.elements.saturating_mul(ELEMENT_BYTES), ..size }
+    }
+
+    /// The same on every node, with all that a collection holds. It is walked.
+    pub fn by_content(entry: &Entry) -> Size {
+        let held = match entry.value() {
+            ValueRef::Object(Object::Hash(hash)) => {
+                hash.iter().map(|(field, value)| field.len() + value.len()).sum()
+            }
+            ValueRef::Object(Object::Set(set)) => set.iter().map(|member| member.len()).sum(),
+            ValueRef::Object(Object::ZSet(set)) => set.iter().map(|entry| entry.member.len()).sum(),
+            ValueRef::Object(Object::List(list)) => list.iter().map(<[u8]>::len).sum(),
+            ValueRef::Object(Object::Stream(stream)) => {
+                stream.nodes().map(|(_, node)| node.listpack().len()).sum()
+            }
+            ValueRef::String(_) => 0_usize,
+        };
+        let size = Size::by_elements(entry);
+        Size { bytes: size.bytes + held as u64, ..size }
     }
 
     pub fn plus(self, other: Size) -> Size {
@@ -170,6 +198,8 @@ pub enum CostKind {
     Measured(CostFn),
     /// The keys' sizes; what is made of them is put in the place of what another holds.
     Stores(CostFn),
+    /// It runs commands, on any keys.
+    Script,
 }
 
 impl CostKind {
@@ -178,7 +208,7 @@ impl CostKind {
             CostKind::Measured(measure) | CostKind::Stores(measure) | CostKind::Carries(measure) => {
                 Some(measure)
             }
-            CostKind::Arguments | CostKind::MovesElements => None,
+            CostKind::Arguments | CostKind::MovesElements | CostKind::Script => None,
         }
     }
 }
@@ -188,11 +218,17 @@ pub struct CostContext<'r, 'a> {
     pub reader: &'r ReadContext<'a>,
     forecast: &'r Forecast,
     is_counted: bool,
+    size_of: fn(&Entry) -> Size,
 }
 
 impl<'r, 'a> CostContext<'r, 'a> {
     pub fn new(reader: &'r ReadContext<'a>, forecast: &'r Forecast) -> Self {
-        CostContext { reader, forecast, is_counted: false }
+        CostContext { reader, forecast, is_counted: false, size_of: Size::of }
+    }
+
+    /// The same where keys have other sizes.
+    pub fn sized_by(self, size_of: fn(&Entry) -> Size) -> Self {
+        CostContext { size_of, ..self }
     }
 
     /// The same for reads that are counted again as they run: what other keys may have brought to a key is left to that.
@@ -202,7 +238,7 @@ impl<'r, 'a> CostContext<'r, 'a> {
 
     /// The most that a key may hold.
     pub fn size(&self, key: &[u8]) -> Size {
-        self.grown(key, self.reader.entry(key).map(Size::of).unwrap_or_default())
+        self.grown(key, self.reader.entry(key).map(self.size_of).unwrap_or_default())
     }
 
     /// The most that a key may hold that holds so much now.

@@ -103,6 +103,17 @@ impl Notices {
         !self.told.is_empty()
     }
 
+    /// How many events are noted.
+    pub fn count(&self) -> usize {
+        self.noted.len()
+    }
+
+    /// Forgets the events that were noted since there were so many.
+    pub fn forget_since(&mut self, count: usize) {
+        self.noted.truncate(count);
+        self.first_of_command = self.first_of_command.min(count);
+    }
+
     pub fn tells(&self, class: Classes) -> bool {
         self.told.tells(class)
     }

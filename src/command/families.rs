@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use super::names::Names;
 use super::{
-    Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, set, stream,
-    string, system, zset,
+    Command, Family, bitmap, database, geo, hash, hyperloglog, inspect, keys, list, logged, script, set,
+    stream, string, system, zset,
 };
 
 static FAMILIES: &[&Family] = &[
@@ -23,6 +23,7 @@ static FAMILIES: &[&Family] = &[
     &keys::sort::FAMILY,
     &list::FAMILY,
     &logged::FAMILY,
+    &script::FAMILY,
     &set::FAMILY,
     &stream::FAMILY,
     &string::FAMILY,

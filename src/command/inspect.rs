@@ -6,7 +6,7 @@
 //! Source: <https://redis.io/docs/latest/commands/memory-usage/>, `DEBUG HELP` of Redis 7.2.
 
 use super::args::{integer, is};
-use super::cost::reads;
+use super::cost::{Size, reads};
 use super::keys::encoding_name;
 use super::spec::{Categories, Flags, KeyFlags, KeySpec, key, keys};
 use super::{Args, Command, CommandError, CommandResult, Family, ReadContext};
@@ -44,11 +44,11 @@ pub const FAMILY: Family = Family {
         ),
         Command::container(
             "memory",
-            &[Command::read("usage", -3, usage).flags(&[Flags::READONLY]).keys(KEY).docs(
-                "4.0.0",
-                "O(1)",
-                "Estimates the memory usage of a key.",
-            )],
+            &[Command::read("usage", -3, usage)
+                .in_scripts(usage_by_content)
+                .flags(&[Flags::READONLY])
+                .keys(KEY)
+                .docs("4.0.0", "O(1)", "Estimates the memory usage of a key.")],
         ),
     ],
 };
@@ -74,6 +74,15 @@ fn usage(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Comma
     }
     match ctx.entry(args[2]) {
         Some(entry) => reply.integer((TABLE_PLACE_BYTES + entry.memory_bytes()) as i64),
+        None => reply.null(),
+    }
+    Ok(())
+}
+
+/// MEMORY USAGE for scripts: what is allocated for a value differs from node to node, what it holds does not.
+fn usage_by_content(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    match ctx.entry(args[2]) {
+        Some(entry) => reply.integer((TABLE_PLACE_BYTES as u64 + Size::by_content(entry).bytes) as i64),
         None => reply.null(),
     }
     Ok(())

@@ -31,8 +31,10 @@ pub mod logged;
 mod multi_pop;
 pub mod names;
 pub mod random;
+mod reader;
 mod sample;
 pub mod scan;
+pub mod script;
 pub mod secrets;
 mod set;
 pub mod spec;
@@ -40,8 +42,10 @@ pub mod stopwatch;
 pub mod stream;
 mod string;
 pub mod system;
+mod tally;
 #[cfg(test)]
 pub mod testing;
+mod undo;
 mod zset;
 
 pub use context::{KnownSlot, ReadContext, WriteContext};
@@ -185,6 +189,13 @@ pub enum Elsewhere {
     Swapped(usize, usize),
 }
 
+/// How a command names the script that it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptCall {
+    ByText,
+    ByDigest,
+}
+
 /// A row of the table.
 #[derive(Clone, Copy)]
 pub struct Command {
@@ -205,6 +216,9 @@ pub struct Command {
     /// It may give clients that wait for entries of a stream something to read, or take the group away that they read in.
     pub readies_readers: bool,
     pub of_string: OfString,
+    /// What a script runs in place of its handler.
+    in_scripts: Option<ReadHandler>,
+    pub script: Option<ScriptCall>,
     pub docs: Docs,
     pub subcommands: &'static [Command],
 }
@@ -232,6 +246,8 @@ impl Command {
             elsewhere: None,
             of_string: OfString::All,
             readies_readers: false,
+            in_scripts: None,
+            script: None,
             docs: Docs { summary: "", since: "1.0.0", complexity: "" },
             subcommands: &[],
         }
@@ -303,6 +319,16 @@ impl Command {
         Command { of_string, ..self }
     }
 
+    /// Says that it runs a script.
+    pub const fn runs(self, script: ScriptCall) -> Command {
+        Command { script: Some(script), ..self }
+    }
+
+    /// Scripts run this in its place: its answer is the same on every node.
+    pub const fn in_scripts(self, handler: ReadHandler) -> Command {
+        Command { in_scripts: Some(handler), ..self }
+    }
+
     pub const fn docs(self, since: &'static str, complexity: &'static str, summary: &'static str) -> Command {
         Command { docs: Docs { summary, since, complexity }, ..self }
     }
@@ -372,6 +398,11 @@ impl Command {
             Some(reading) if (reading.when)(args) => Handler::Read(reading.handler),
             _ => self.handler,
         }
+    }
+
+    /// What a script runs for a request with these arguments; a local command only where its row says so.
+    pub fn handler_in_scripts(&self, args: &Args<'_>) -> Handler {
+        self.in_scripts.map_or_else(|| self.handler_for(args), Handler::Read)
     }
 
     /// What apply runs for a logged command of this row: a log may hold commands that only read, from programs that logged them.

@@ -175,6 +175,7 @@ impl TestDb {
         let command = find(args)?;
         let locks = command.lock_set(args);
         self.seed += 1;
+        self.effects.script_budget = Default::default();
         let logged = command.logged_handler().filter(|_| self.logs);
         match logged.map_or_else(|| command.handler_for(args), Handler::Write) {
             Handler::Read(handler) => {

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::admin::table::{ProcessFamily, Table, TableRow};
-use crate::admin::{acl, connection, migrate, perdura, pubsub, server, transaction};
+use crate::admin::{acl, connection, migrate, perdura, pubsub, scripts, server, transaction};
 pub use crate::command::families::NO_COMMAND;
 
 static PROCESS_FAMILIES: &[&ProcessFamily] = &[
@@ -12,6 +12,7 @@ static PROCESS_FAMILIES: &[&ProcessFamily] = &[
     &migrate::FAMILY,
     &perdura::FAMILY,
     &pubsub::FAMILY,
+    &scripts::FAMILY,
     &server::CLUSTER_FAMILY,
     &server::FAMILY,
     &server::WAIT_FAMILY,
@@ -50,6 +51,15 @@ mod tests {
         }
         for name in [&b""[..], b"\0", b"g\0t", b"get\r", &[b'x'; 33], &[0xff; 8]] {
             assert!(lookup(name).is_none());
+        }
+    }
+
+    #[test]
+    fn scripts_know_every_process_command() {
+        let data = |name: &str| families::lookup(name.as_bytes()).is_some();
+        for row in table().rows().iter().filter(|row| !data(row.command.name)) {
+            let name = row.command.name;
+            assert!(crate::command::script::is_process_command(name.as_bytes()), "{name}");
         }
     }
 

@@ -11,6 +11,7 @@
 //!   and SKIP answer nothing and count none; after OFF the array itself is left out.
 
 use super::line::Exec;
+use super::scripts::logged_change;
 use super::{Forward, Line, Session, Verdict};
 use crate::admin::client::{Queued, QueuedCommand, Transaction};
 use crate::admin::foreseen_protocol;
@@ -212,7 +213,10 @@ impl Session {
     /// Whether a queued command goes to the log, or to the primary, with its transaction.
     fn travels(&self, row: &TableRow, route: Route) -> bool {
         let publishes = matches!(row.session(), Some(SessionCommand::Publish | SessionCommand::ShardPublish));
+        let changes_scripts =
+            matches!(row.session(), Some(SessionCommand::ScriptLoad | SessionCommand::ScriptFlush));
         row.command.uses_keyspace()
+            || changes_scripts
             || publishes && !route.publishes_here
             || self.goes_to_primary(row.command) && !self.waits_here(row)
     }
@@ -263,6 +267,8 @@ impl Session {
                 continue;
             }
             parts.push(Part::Sent);
+            let one = self.resolve_script(one);
+            let QueuedCommand(row) = one.command;
             let command = row.command;
             if let Handler::Read(_) = command.handler_for(&one.slices()) {
                 steps.push(Step::Read { command, db: chosen.db, args: one.args });
@@ -291,6 +297,9 @@ impl Session {
         let kind = match row.session() {
             Some(SessionCommand::Publish) => Kind::Channel,
             Some(SessionCommand::ShardPublish) => Kind::Shard,
+            Some(SessionCommand::ScriptLoad | SessionCommand::ScriptFlush) => {
+                return entry::write_command(out, db, &logged_change(row, args));
+            }
             _ => return entry::write_command(out, db, args),
         };
         let receivers = self.shared.pubsub.receivers(kind, args[1]).to_string();

@@ -11,6 +11,7 @@ use super::plan::Plan;
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
 use crate::command::cost::{self, Cost, CostContext, CostKind, Databases, Forecast, MAX_STEPS, Size, reads};
+use crate::command::script::{MAX_GROWTH_BYTES, STEPS_PER_ELEMENT};
 use crate::command::spec::KeyFlags;
 use crate::command::{Args, Command, ReadContext, lookup_request};
 use crate::keyspace::view::LockSet;
@@ -23,6 +24,9 @@ const FREEING_BYTES: usize = 16;
 
 /// Steps in which a key is looked up and remembered for a client that watches it.
 const WATCH_STEPS: u64 = 4;
+
+/// Elements in whose time a script runs that has not run here yet, unless it is long.
+const UNKNOWN_SCRIPT_STEPS: u64 = 250_000;
 
 /// Memory is measured again after so many ms, or where the plans since may have used a good part of the room.
 const MEASURE_PERIOD_MS: u64 = 100;
@@ -64,6 +68,11 @@ impl Budget {
 
     fn fits(&self, bytes: u64) -> bool {
         bytes == 0 || self.room.holds(self.spent, bytes)
+    }
+
+    /// Bytes that are left of the room.
+    fn left(&self) -> u64 {
+        self.room.bytes.saturating_sub(self.spent)
     }
 
     /// Why no more may wait that takes so many bytes.
@@ -125,6 +134,9 @@ impl Gate<'_> {
                 return self.admit_read(plan, command, encoded);
             }
             Work::Write { command, argc, .. } | Work::Blocking { command, argc, .. } => (command, argc),
+            Work::Read { command, .. } if matches!(command.cost, CostKind::Script) => {
+                return self.admit_reading_script(plan, encoded);
+            }
             Work::Read { command, bytes } if command.cost.measure().is_none() => {
                 return Ok(admit_steps(plan, reads::of_short_read(bytes)));
             }
@@ -182,6 +194,12 @@ impl Gate<'_> {
         Ok(admit_steps(plan, steps.min(MAX_STEPS)))
     }
 
+    fn admit_reading_script(&mut self, plan: &mut Plan, encoded: &[u8]) -> Result<Admission, ApplyError> {
+        let mut args = EntryArgs::new();
+        EntryReader::read_single(encoded, &mut args)?;
+        Ok(admit_steps(plan, self.script_steps(&args)))
+    }
+
     /// Its commands are looked at one after the other: all of them, taken apart, would be many times their bytes.
     fn admit_transaction(
         &mut self,
@@ -213,7 +231,10 @@ impl Gate<'_> {
                 Step::Read { command, db, args } => {
                     let args: EntryArgs<'_> = args.iter().map(|arg| &**arg).collect();
                     let db = plan.forecast.databases.place(*db);
-                    total = total.walking(self.counted_read_steps(&plan.forecast, command, db, &args));
+                    total = total.walking(match command.cost {
+                        CostKind::Script => self.script_steps(&args),
+                        _ => self.counted_read_steps(&plan.forecast, command, db, &args),
+                    });
                 }
                 Step::Write(_) => {
                     let Some(one) = logged.next().transpose()? else { break };
@@ -294,6 +315,9 @@ impl Gate<'_> {
     }
 
     fn cost(&self, forecast: &Forecast, one: &Logged<'_>) -> Cost {
+        if matches!(one.command.cost, CostKind::Script) {
+            return self.script_cost(forecast, &one.args);
+        }
         let Some(measure) = one.command.cost.measure() else {
             return cost::charged(one.command, Cost::of_args(&one.args));
         };
@@ -302,10 +326,30 @@ impl Gate<'_> {
         })
     }
 
+    /// What scripts may write counts once, for apply gives all scripts of an entry one budget, which is what there is room for. One that
+    /// this node has not run yet may be long: few of them go together.
+    fn script_cost(&self, forecast: &Forecast, args: &Args<'_>) -> Cost {
+        let cost = Cost::of_args(args).walking(self.script_steps(args));
+        let bytes = match forecast.script_growth() {
+            Some(_) => 0,
+            None => self.budget.left().min(MAX_GROWTH_BYTES as u64),
+        };
+        Cost { growth: Size { bytes, ..cost.growth }, transient: 0, ..cost }
+    }
+
+    /// Steps that a script takes as far as this node knows.
+    fn script_steps(&self, args: &Args<'_>) -> u64 {
+        let scripts = &self.machine.applier.effects.scripts;
+        let known =
+            args.get(1).and_then(|body| scripts.by_text(body)).and_then(|script| script.usual_steps());
+        known.map_or(UNKNOWN_SCRIPT_STEPS, |steps| 1 + steps / STEPS_PER_ELEMENT)
+    }
+
     /// A command is planned; `held` is what all keys of its transaction hold now, if that is known.
     fn note(&self, forecast: &mut Forecast, one: &Logged<'_>, cost: Cost, held: Option<Size>) {
         match one.command.cost {
             CostKind::Stores(_) => forecast.store(cost, one.written()),
+            CostKind::Script => forecast.ran_script(cost),
             _ => forecast.add(cost, one.written()),
         }
         note_moves(forecast, one.command, held);
@@ -374,7 +418,7 @@ fn is_first(plan: &Plan) -> bool {
 
 /// Whether more than a command's length has to be known of it.
 fn takes_a_look(command: &Command) -> bool {
-    command.cost.measure().is_some() || command.names_databases()
+    command.cost.measure().is_some() || command.names_databases() || matches!(command.cost, CostKind::Script)
 }
 
 fn note_moves(forecast: &mut Forecast, command: &Command, held: Option<Size>) {

@@ -106,6 +106,7 @@ impl Machine {
     ) -> Self {
         let workers = handle.ports.len();
         applier.effects.stopwatch = Stopwatch::new(clock.clone());
+        applier.effects.scripts = handle.scripts.clone();
         handle.set_stamp(applier.last_stamp_ms(), clock.monotonic_ms());
         Machine {
             applier,
@@ -296,6 +297,7 @@ impl Machine {
         let mut payload = Vec::new();
         crate::propose::entry::write_header(&mut payload, plan.stamp);
         let mut run = Applier::open(&payload)?;
+        self.applier.begin_reads();
         let Plan { acts, passengers, .. } = plan;
         for Planned { to, act } in acts {
             let start = self.replies[to.worker].bytes.len();

@@ -19,6 +19,7 @@ use super::log_reads::LogReads;
 use super::marks::Marks;
 use super::quiet::QuietAsks;
 use crate::checkpoint::transfers::Transfers;
+use crate::command::script::Scripts;
 use crate::config::output_bounds::OutputBounds;
 use crate::env::Now;
 use crate::keyspace::Keyspace;
@@ -154,6 +155,7 @@ pub struct ShardHandle {
     pub transfers: Arc<Transfers>,
     pub backup: Arc<BackupStatus>,
     pub output_bounds: Arc<OutputBounds>,
+    pub scripts: Arc<Scripts>,
     readable_until_ms: AtomicU64,
     /// By when the driver wants to turn again, in monotonic ms; never where it has a thread of its own.
     turn_due_ms: AtomicU64,
@@ -215,6 +217,7 @@ impl ShardHandle {
             watches: AtomicUsize::new(0),
             pause: Pause::default(),
             output_bounds,
+            scripts: Arc::default(),
             readable_until_ms: AtomicU64::new(0),
             turn_due_ms: AtomicU64::new(u64::MAX),
             stamp_ms: AtomicI64::new(i64::MIN),

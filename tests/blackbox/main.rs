@@ -37,6 +37,7 @@ mod pubsub;
 mod replication;
 mod replies;
 mod scan;
+mod scripts;
 mod stories;
 mod strangers;
 mod streams;

@@ -25,8 +25,7 @@ use crate::protocol::reply::Reply;
 pub use replication::CLUSTER_FAMILY;
 pub use wait::{AcksWanted, FAMILY as WAIT_FAMILY};
 
-/// The version of Redis whose commands, replies and errors these are: clients choose by it what they send.
-pub const REDIS_VERSION: &str = "7.2.4";
+pub use crate::version::REDIS_VERSION;
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 /// Flags of most commands for operators.

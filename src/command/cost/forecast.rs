@@ -33,6 +33,8 @@ pub struct Forecast {
     pub databases: Databases,
     /// Waiters' commands are planned, which are not kept by key.
     serves: bool,
+    /// What scripts may write; false once the log says so where it is less than usual.
+    script_growth: Option<(u64, bool)>,
 }
 
 /// Which database, by its number now, each number will mean.
@@ -167,6 +169,25 @@ impl Forecast {
             let gain = by_key.entry(Box::from(key)).or_default();
             gain.added = gain.added.plus(cost.growth);
         }
+    }
+
+    /// A script is planned, whose commands may do anything within its cost.
+    pub fn ran_script(&mut self, cost: Cost) {
+        self.total = self.total.and(cost);
+        self.script_growth.get_or_insert((cost.growth.bytes, true));
+        self.anywhere = self.anywhere.plus(cost.growth);
+        self.moved_values();
+    }
+
+    /// What the scripts that are planned may write, if any are.
+    pub fn script_growth(&self) -> Option<u64> {
+        self.script_growth.map(|(bytes, _)| bytes)
+    }
+
+    /// The same, once.
+    pub fn take_script_growth(&mut self) -> Option<u64> {
+        let (bytes, is_new) = self.script_growth.as_mut()?;
+        std::mem::take(is_new).then_some(*bytes)
     }
 
     /// A command is planned that puts its result in the place of what these keys hold.

@@ -73,7 +73,7 @@ pub const FAMILY: Family = Family {
         cluster_id::COMMAND,
         staged::PART_COMMAND,
         staged::STAGED_COMMAND,
-        Command::read("keys", 2, walk::keys).cost(reads::KEYS).flags(&[WALKS]).categories(Categories::DANGEROUS).docs(
+        Command::read("keys", 2, walk::keys).in_scripts(walk::keys_by_name).cost(reads::KEYS).flags(&[WALKS]).categories(Categories::DANGEROUS).docs(
             "1.0.0",
             "O(N) where N is the number of keys in the database",
             "Returns all key names that match a pattern.",
@@ -107,7 +107,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.6.0", "O(1)", "Returns the expiration time in milliseconds of a key."),
-        Command::read("randomkey", 1, walk::randomkey).cost(reads::RANDOM_KEY)
+        Command::read("randomkey", 1, walk::randomkey).in_scripts(walk::random_by_name).cost(reads::RANDOM_KEY)
             .flags(&[WALKS])
             .docs("1.0.0", "O(1)", "Returns a random key name from the database."),
         Command::write("rename", 3, transfer::rename)
@@ -130,7 +130,7 @@ pub const FAMILY: Family = Family {
                 "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N)).",
                 "Creates a key from the serialized representation of a value.",
             ),
-        Command::read("scan", -2, walk::scan).cost(reads::SCAN).flags(&[WALKS]).docs(
+        Command::read("scan", -2, walk::scan).in_scripts(walk::scan_by_slot).cost(reads::SCAN).flags(&[WALKS]).docs(
             "2.8.0",
             "O(1) for every call. O(N) for a complete iteration, where N is the number of keys in the database.",
             "Iterates over the key names in the database.",

@@ -84,6 +84,62 @@ fn walk(ctx: &ReadContext<'_>, cursor: u64, count: usize, visit: &mut dyn FnMut(
     0
 }
 
+/// KEYS for scripts: by name, for the order of a table depends on more than what it holds.
+pub(super) fn keys_by_name(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let (all, glob) = (glob::matches_all(args[1]), Glob::new(args[1], Case::Sensitive));
+    let matching = ctx.entries().map(Entry::key).filter(|key| all || glob.matches(key));
+    let mut names: Vec<&[u8]> = matching.collect();
+    names.sort_unstable();
+    reply.array(names.len());
+    reply.each(names, |reply, name| reply.bulk(name));
+    Ok(())
+}
+
+/// SCAN for scripts: whole slots at a time, each by name. A cursor is a slot; of one from elsewhere the position is passed over.
+pub(super) fn scan_by_slot(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let cursor = cursor(args[1])?;
+    let options = ScanOptions::parse(Scanned::Keys, &args[2..])?;
+    let mut page = Page::of(reply);
+    let mut visited = 0;
+    let mut next = (cursor % SLOTS as u64) as usize;
+    while let Some(slot) = Slot::new(next).filter(|_| visited < options.count) {
+        next += 1;
+        let entries = entries_of_slot(ctx, slot);
+        visited += entries.len();
+        for entry in entries {
+            if has_type(entry, options.type_name) && options.accepts(entry.key()) {
+                page.push(entry.key());
+            }
+        }
+    }
+    page.write(if next < SLOTS { next as u64 } else { 0 }, reply);
+    Ok(())
+}
+
+/// Living entries of a slot, by name.
+fn entries_of_slot<'a>(ctx: &ReadContext<'a>, slot: Slot) -> Vec<&'a Entry> {
+    let table = ctx.ranges().range(slot.range()).table(ctx.db, slot);
+    let mut entries: Vec<&Entry> =
+        table.into_iter().flat_map(|table| table.iter()).filter(|entry| is_alive(ctx, entry)).collect();
+    entries.sort_unstable_by_key(|entry| entry.key());
+    entries
+}
+
+/// RANDOMKEY for scripts: the pick is one of a slot's names in their order.
+pub(super) fn random_by_name(ctx: &ReadContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let slots = (0..SLOTS).filter_map(Slot::new);
+    let living = slots.map(|slot| entries_of_slot(ctx, slot)).filter(|entries| !entries.is_empty());
+    let slots: Vec<Vec<&Entry>> = living.collect();
+    let total = slots.iter().map(Vec::len).sum::<usize>();
+    if total == 0 {
+        reply.null();
+        return Ok(());
+    }
+    let nth = ctx.random.borrow_mut().below(total);
+    reply.bulk_or_null(slots.iter().flatten().nth(nth).map(|entry| entry.key()));
+    Ok(())
+}
+
 /// <https://redis.io/docs/latest/commands/randomkey/>
 pub(super) fn randomkey(ctx: &ReadContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let picked = (0..RANDOM_TRIES).find_map(|_| pick(ctx).filter(|entry| is_alive(ctx, entry)));

@@ -2,14 +2,16 @@
 
 use super::super::admission::{Budget, Gate};
 use super::super::machine::Machine;
-use super::super::plan::{Act, Next, Peeked, Plan, Waiting};
+use super::super::plan::{Act, Addressee, Next, Peeked, Plan, Waiting};
 use super::super::port::ShardHandle;
 use super::super::serving;
 use super::super::waiters::KEY_STEPS;
 use super::Now;
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
+use crate::command::script::{MAX_GROWTH_BYTES, SCRIPT_STORE};
 use crate::propose::batch::Work;
+use crate::propose::entry;
 
 /// Who decides what a plan takes.
 pub(super) fn gate<'a>(
@@ -49,6 +51,7 @@ pub(super) fn plan_item(
     stamp: Stamp,
 ) -> Result<(), ApplyError> {
     let Next { to, work, encoded, logged } = next;
+    limit_scripts(plan, logged);
     match work {
         Work::Write { .. } => {
             plan.log(logged);
@@ -112,4 +115,15 @@ pub(super) fn plan_item(
         }
     }
     Ok(())
+}
+
+/// Lets the log say what scripts may write, before the first of them, where memory is short.
+fn limit_scripts(plan: &mut Plan, logged: &[u8]) {
+    let Some(bytes) = plan.forecast.take_script_growth() else { return };
+    let mut limit = Vec::new();
+    entry::write_single(&mut limit, 0, &[SCRIPT_STORE, b"GROWTH", bytes.to_string().as_bytes()]);
+    if bytes < MAX_GROWTH_BYTES as u64 && plan.takes(limit.len() + logged.len()) {
+        plan.log(&limit);
+        plan.push(Addressee::NOBODY, Act::Internal);
+    }
 }

@@ -1,0 +1,273 @@
+//! The functions of `redis`.
+//!
+//! Source: <https://redis.io/docs/latest/develop/interact/programmability/lua-api/>, `script_lua.c` of Redis 7.0.
+
+use std::ffi::CStr;
+
+use super::host::Called;
+use super::lua::{self, Lua, Results, Thrown, Type, format_number, lua_function};
+use super::sandbox::Function;
+use super::to_lua::{push_error, push_reply, push_single};
+use super::vm::Data;
+use crate::protocol::reply::Resp;
+
+/// Steps that a call takes beside those of its command.
+const CALL_STEPS: i64 = 100;
+/// Bytes of arguments and replies that take a step.
+const BYTES_PER_STEP: usize = 16;
+
+pub const FUNCTIONS: &[Function] = &[
+    (c"call", lua_function!(call)),
+    (c"pcall", lua_function!(pcall)),
+    (c"log", lua_function!(log)),
+    (c"sha1hex", lua_function!(sha1hex)),
+    (c"error_reply", lua_function!(error_reply)),
+    (c"status_reply", lua_function!(status_reply)),
+    (c"setresp", lua_function!(setresp)),
+    (c"set_repl", lua_function!(set_repl)),
+    (c"replicate_commands", lua_function!(replicate_commands)),
+    (c"acl_check_cmd", lua_function!(acl_check_cmd)),
+    (c"breakpoint", lua_function!(breakpoint)),
+    (c"debug", lua_function!(debug)),
+];
+
+const CONSTANTS: [(&CStr, f64); 9] = [
+    (c"LOG_DEBUG", 0.0),
+    (c"LOG_VERBOSE", 1.0),
+    (c"LOG_NOTICE", 2.0),
+    (c"LOG_WARNING", 3.0),
+    (c"REPL_NONE", 0.0),
+    (c"REPL_AOF", 1.0),
+    (c"REPL_SLAVE", 2.0),
+    (c"REPL_REPLICA", 2.0),
+    (c"REPL_ALL", 3.0),
+];
+
+/// Adds the constants to the table on top.
+pub fn set_constants(lua: Lua) {
+    for (name, value) in CONSTANTS {
+        lua.push_number(value);
+        lua.set_field(-2, name);
+    }
+    let version = crate::version::REDIS_VERSION;
+    lua.push_bytes(version.as_bytes());
+    lua.set_field(-2, c"REDIS_VERSION");
+    let number = version.split('.').fold(0_u32, |number, part| number << 8 | part.parse().unwrap_or(0));
+    lua.push_number(f64::from(number));
+    lua.set_field(-2, c"REDIS_VERSION_NUM");
+}
+
+/// Pushes an error table as a function of Redis raises it.
+fn refuse(lua: Lua, text: &[u8]) -> Thrown {
+    push_error(lua, text);
+    Thrown
+}
+
+fn call(lua: Lua) -> Results {
+    command(lua)?;
+    if lua.is(-1, Type::Table) {
+        lua.raw_field(-1, b"err");
+        let is_error = lua.is(-1, Type::String);
+        lua.pop(1);
+        if is_error {
+            return Err(Thrown);
+        }
+    }
+    Ok(1)
+}
+
+/// As `call`, but errors are returned.
+fn pcall(lua: Lua) -> Results {
+    if command(lua).is_err() && lua::steps() < 0 {
+        return Err(Thrown);
+    }
+    Ok(1)
+}
+
+/// Runs a command and pushes its reply; an error where it was not run.
+fn command(lua: Lua) -> Result<(), Thrown> {
+    gather(lua)?;
+    // SAFETY: the reference ends before Lua is called.
+    let called = unsafe { Data::of(lua) }.run_command();
+    match called {
+        Called::Replied => {}
+        Called::Refused(text) => {
+            push_error(lua, text.as_bytes());
+            drop(text);
+            return Err(Thrown);
+        }
+        Called::Over(over) => {
+            // SAFETY: the reference ends with this statement.
+            unsafe { Data::of(lua) }.end(over);
+            return Err(lua.fail(b"script was ended"));
+        }
+    }
+    // SAFETY: the buffer stays as it is until the next command, and no other reference to it is used until then.
+    let mut reply = unsafe { &Data::of(lua).reply[..] };
+    lua::take_steps(CALL_STEPS + (reply.len() / BYTES_PER_STEP) as i64);
+    push_reply(lua, &mut reply)
+}
+
+/// Takes the arguments as those of a command.
+fn gather(lua: Lua) -> Result<(), Thrown> {
+    let count = lua.top();
+    if count == 0 {
+        return Err(refuse(lua, b"ERR Please specify at least one argument for this redis lib call"));
+    }
+    if !lua.has_room(8) {
+        return Err(lua.fail(b"stack overflow"));
+    }
+    for nth in 1..=count {
+        if !matches!(lua.type_of(nth), Type::String | Type::Number) {
+            return Err(refuse(lua, b"ERR Lua redis lib command arguments must be strings or integers"));
+        }
+    }
+    // SAFETY: nothing that is called meanwhile uses the data.
+    let data = unsafe { Data::of(lua) };
+    data.arguments.clear();
+    data.arguments.shrink_to(1 << 20);
+    data.argument_ends.clear();
+    for nth in 1..=count {
+        match lua.type_of(nth) {
+            Type::Number => format_number(&mut data.arguments, 17, lua.number(nth)),
+            _ => data.arguments.extend_from_slice(lua.bytes(nth)),
+        }
+        data.argument_ends.push(data.arguments.len());
+    }
+    lua::take_steps((data.arguments.len() / BYTES_PER_STEP) as i64 + i64::from(count));
+    Ok(())
+}
+
+fn log(lua: Lua) -> Results {
+    let count = lua.top();
+    if count < 2 {
+        return Err(refuse(lua, b"ERR redis.log() requires two arguments or more."));
+    }
+    if !lua.is(1, Type::Number) {
+        return Err(refuse(lua, b"ERR First argument must be a number (log level)."));
+    }
+    let level = lua.number(1);
+    if !(0.0..=3.0).contains(&level) {
+        return Err(refuse(lua, b"ERR Invalid debug level."));
+    }
+    for nth in 2..=count {
+        // A number becomes a string here, before the buffer is used.
+        let _ = lua.bytes(nth);
+    }
+    // SAFETY: nothing that is called meanwhile uses the data.
+    let scratch = unsafe { &mut Data::of(lua).scratch };
+    scratch.clear();
+    for nth in 2..=count {
+        if nth > 2 {
+            scratch.push(b' ');
+        }
+        scratch.extend_from_slice(lua.bytes(nth));
+    }
+    let shown = &scratch[..scratch.len().min(1024)];
+    match level as u8 {
+        0 => tracing::debug!("a script: {}", shown.escape_ascii()),
+        1 | 2 => tracing::info!("a script: {}", shown.escape_ascii()),
+        _ => tracing::warn!("a script: {}", shown.escape_ascii()),
+    }
+    Ok(0)
+}
+
+fn sha1hex(lua: Lua) -> Results {
+    if lua.top() != 1 {
+        return Err(refuse(lua, b"ERR wrong number of arguments"));
+    }
+    let text = lua.bytes(1);
+    lua::take_steps((text.len() / 2) as i64);
+    let digest = super::scripts::sha1_hex(text);
+    lua.push_bytes(&digest);
+    Ok(1)
+}
+
+fn single_string(lua: Lua) -> Result<(), Thrown> {
+    match lua.top() == 1 && lua.is(1, Type::String) {
+        true => Ok(()),
+        false => Err(refuse(lua, b"ERR wrong number or type of arguments")),
+    }
+}
+
+/// Returns a table, also where the arguments are wrong.
+fn error_reply(lua: Lua) -> Results {
+    if single_string(lua).is_err() {
+        return Ok(1);
+    }
+    let text = lua.bytes(1);
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let text = text.strip_suffix(b"\r\n").unwrap_or(text);
+    if text.contains(&b' ') {
+        push_error(lua, text);
+        return Ok(1);
+    }
+    // SAFETY: nothing that is called meanwhile uses the buffer.
+    let scratch = unsafe { &mut Data::of(lua).scratch };
+    scratch.clear();
+    scratch.extend_from_slice(b"ERR ");
+    scratch.extend_from_slice(text);
+    push_error(lua, scratch);
+    Ok(1)
+}
+
+fn status_reply(lua: Lua) -> Results {
+    if single_string(lua).is_ok() {
+        push_single(lua, b"ok", lua.bytes(1));
+    }
+    Ok(1)
+}
+
+fn setresp(lua: Lua) -> Results {
+    if lua.top() != 1 {
+        return Err(refuse(lua, b"ERR redis.setresp() requires one argument."));
+    }
+    let version = lua.number(1);
+    let resp = match version {
+        2.0 => Resp::V2,
+        3.0 => Resp::V3,
+        _ => return Err(refuse(lua, b"ERR RESP version must be 2 or 3.")),
+    };
+    // SAFETY: the reference ends with this statement.
+    unsafe { Data::of(lua) }.resp = resp;
+    Ok(0)
+}
+
+/// A script is logged, not what it writes: to leave some of that out would make nodes differ.
+fn set_repl(lua: Lua) -> Results {
+    if lua.top() != 1 {
+        return Err(refuse(lua, b"ERR redis.set_repl() requires two arguments."));
+    }
+    match lua.number(1) {
+        flags if (0.0..=3.0).contains(&flags) => Ok(0),
+        _ => Err(refuse(
+            lua,
+            b"ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
+        )),
+    }
+}
+
+fn replicate_commands(lua: Lua) -> Results {
+    lua.push_boolean(true);
+    Ok(1)
+}
+
+fn acl_check_cmd(lua: Lua) -> Results {
+    gather(lua)?;
+    // SAFETY: the reference ends before Lua is called.
+    let callable = unsafe { Data::of(lua) }.is_callable();
+    match callable {
+        Some(callable) => lua.push_boolean(callable),
+        None => return Err(refuse(lua, b"ERR Invalid command passed to redis.acl_check_cmd()")),
+    }
+    Ok(1)
+}
+
+fn breakpoint(lua: Lua) -> Results {
+    lua.push_boolean(false);
+    Ok(1)
+}
+
+fn debug(_: Lua) -> Results {
+    Ok(0)
+}

@@ -1,0 +1,234 @@
+//! The rows of EVAL and EVALSHA, and what is logged for them and for SCRIPT (`admin/scripts.rs`).
+//!
+//! - EVALSHA is logged as the EVAL of its text, by the session that takes it at the primary; one that is logged as it came names no script.
+//! - SCRIPT LOAD and SCRIPT FLUSH are logged as the internal `_script`.
+//!
+//! Source: <https://redis.io/docs/latest/commands/?group=scripting>.
+
+use crate::command::args::{integer, is};
+use crate::command::cost::CostKind;
+use crate::command::random::Random;
+use crate::command::spec::{Categories, Flags, KeyFlags, KeySpec, numbered_keys};
+use crate::command::{
+    Args, Command, CommandError, CommandResult, Family, ReadContext, ScriptCall, WriteContext,
+};
+use crate::keyspace::Keyspace;
+use crate::keyspace::view::LockSet;
+use crate::protocol::reply::Reply;
+
+use super::executor::{Reading, Writing};
+use super::host::Over;
+use super::known::{self, Origin};
+use super::scripts::{Script, Scripts, Sha, sha1_hex};
+use super::shebang::ScriptFlags;
+use super::vm::{self, Outcome};
+use super::{ENTRY_STEPS, MAX_GROWTH_BYTES, SCRIPT_STEPS, ScriptBudget};
+
+/// The name under which SCRIPT LOAD and FLUSH are logged.
+pub const SCRIPT_STORE: &[u8] = b"_script";
+
+const KEYS: &[KeySpec] = &[numbered_keys(2, KeyFlags::RW_ACCESS_UPDATE)];
+const READ_KEYS: &[KeySpec] = &[numbered_keys(2, KeyFlags::RO_ACCESS)];
+/// Scripts may touch keys that they do not name.
+const RUNS: Flags = Flags::NOSCRIPT.union(Flags::WHOLE_KEYSPACE).union(Flags::MOVABLEKEYS);
+const COMPLEXITY: &str = "Depends on the script that is executed.";
+
+pub const FAMILY: Family = Family {
+    group: "scripting",
+    categories: Categories::SCRIPTING,
+    commands: &[
+        Command::write("eval", -3, eval)
+            .runs(ScriptCall::ByText)
+            .reads_when(only_reads, eval_read_only)
+            .flags(&[RUNS])
+            .keys(KEYS)
+            .cost(CostKind::Script)
+            .docs("2.6.0", COMPLEXITY, "Executes a server-side Lua script."),
+        Command::read("eval_ro", -3, eval_read_only)
+            .runs(ScriptCall::ByText)
+            .flags(&[RUNS])
+            .keys(READ_KEYS)
+            .cost(CostKind::Script)
+            .docs("7.0.0", COMPLEXITY, "Executes a read-only server-side Lua script."),
+        Command::write("evalsha", -3, unknown_script)
+            .runs(ScriptCall::ByDigest)
+            .flags(&[RUNS])
+            .keys(KEYS)
+            .docs("2.6.0", COMPLEXITY, "Executes a server-side Lua script by SHA1 digest."),
+        Command::read("evalsha_ro", -3, unknown_script_read)
+            .runs(ScriptCall::ByDigest)
+            .flags(&[RUNS])
+            .keys(READ_KEYS)
+            .docs("7.0.0", COMPLEXITY, "Executes a read-only server-side Lua script by SHA1 digest."),
+        Command::write("_script", -2, change_store).flags(&[Flags::INTERNAL, Flags::WHOLE_KEYSPACE]).docs(
+            "",
+            "O(N) with the text's length",
+            "Makes a script known to all nodes, or forgets all.",
+        ),
+    ],
+};
+
+pub const NO_SCRIPT: CommandError =
+    CommandError::Other(std::borrow::Cow::Borrowed("NOSCRIPT No matching script. Please use EVAL."));
+
+/// What the scripts before it in the same entry have taken all steps from; it never ran.
+const NO_STEPS_LEFT: &str =
+    "TRYAGAIN scripts that were logged with this one took too long; it did not happen";
+
+const OUT_OF_MEMORY: &str =
+    "OOM command not allowed when used memory > 'maxmemory': the script was ended and has changed nothing";
+/// Where memory is short scripts may keep so much all the same: what they remove makes room.
+const KEPT_BYTES: i64 = 1 << 20;
+
+/// The keys and values of a call.
+fn split<'s, 'a>(args: &'s Args<'a>) -> Result<(&'s Args<'a>, &'s Args<'a>), CommandError> {
+    let count = integer(args[2])?;
+    let rest = &args[3..];
+    if count > rest.len() as i64 {
+        return Err(CommandError::other("ERR Number of keys can't be greater than number of args"));
+    }
+    let count = usize::try_from(count);
+    let count = count.map_err(|_| CommandError::other("ERR Number of keys can't be negative"))?;
+    Ok(rest.split_at(count))
+}
+
+/// Whether a script says that it only reads.
+fn only_reads(args: &Args<'_>) -> bool {
+    args.get(1)
+        .is_some_and(|body| ScriptFlags::of(body).is_ok_and(|flags| flags.contains(ScriptFlags::NO_WRITES)))
+}
+
+/// Why a call can't run, as far as its arguments tell.
+///
+/// # Errors
+/// The text, without what would only be found by running it.
+pub fn check(scripts: &Scripts, args: &Args<'_>) -> Result<(), String> {
+    split(args).map_err(|error| error.to_string())?;
+    check_text(scripts, args[1])
+}
+
+pub fn check_text(scripts: &Scripts, body: &[u8]) -> Result<(), String> {
+    if scripts.by_text(body).is_none() {
+        ScriptFlags::of(body)?;
+        vm::with(|vm| vm.check(body))?;
+        scripts.learn(body);
+    }
+    Ok(())
+}
+
+/// The script of a digest: one that this node has taken, or one of the system database.
+pub fn script_named(scripts: &Scripts, keyspace: &Keyspace, sha: &[u8]) -> Option<std::sync::Arc<Script>> {
+    if let Some(script) = scripts.by_sha(sha) {
+        return Some(script);
+    }
+    let sha: Sha = sha.to_ascii_lowercase().try_into().ok()?;
+    let view = keyspace.read(LockSet::of_key(&known::name_of(&sha)));
+    let text = known::text_of(&ReadContext::new(&view, 0, i64::MIN, 0), &sha)?;
+    Some(scripts.learn(text))
+}
+
+/// <https://redis.io/docs/latest/commands/eval/>
+fn eval(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let (keys, values) = split(args)?;
+    ScriptFlags::of(args[1]).map_err(CommandError::other)?;
+    let budget = *ctx.script_budget();
+    if budget.steps < SCRIPT_STEPS {
+        return Err(CommandError::other(NO_STEPS_LEFT));
+    }
+    let script = ctx.scripts().learn(args[1]);
+    known::keep(ctx, &script.sha, &script.body, Origin::Eval);
+    ctx.begin_undo();
+    let (db, seed) = (ctx.db, ctx.random.next_u64());
+    let ScriptBudget { growth, kept, .. } = budget;
+    let mut host = Writing { context: ctx, growth, kept, seeds: Random::from_seed(seed) };
+    vm::with(|vm| {
+        let (outcome, steps) =
+            vm.run((&script.body, script.sha_text()), keys, values, &mut host, (SCRIPT_STEPS, seed));
+        let (growth, kept) = (host.growth.max(0), host.kept.max(0));
+        let ctx = host.context;
+        ctx.db = db;
+        let steps_left = budget.steps - steps;
+        *ctx.script_budget() = ScriptBudget { steps: steps_left, growth, kept };
+        script.note_steps(steps as u64);
+        match outcome {
+            Outcome::Over(over) => {
+                ctx.undo();
+                let is_short = over == Over::Growth && budget.growth < MAX_GROWTH_BYTES as i64;
+                Err(CommandError::other(if is_short { OUT_OF_MEMORY.to_owned() } else { over.text() }))
+            }
+            Outcome::Failed(error) => {
+                ctx.end_undo();
+                Err(CommandError::other(error))
+            }
+            Outcome::Done => {
+                ctx.end_undo();
+                vm.answer(reply);
+                Ok(())
+            }
+        }
+    })
+}
+
+/// <https://redis.io/docs/latest/commands/eval_ro/>
+fn eval_read_only(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let (keys, values) = split(args)?;
+    ScriptFlags::of(args[1]).map_err(CommandError::other)?;
+    if ctx.script_steps.get() < SCRIPT_STEPS {
+        return Err(CommandError::other(NO_STEPS_LEFT));
+    }
+    let sha = sha1_hex(args[1]);
+    let sha = std::str::from_utf8(&sha).unwrap_or_default();
+    let seed = ctx.random.borrow_mut().next_u64();
+    let mut host = Reading { context: ctx, selected: None };
+    vm::with(|vm| {
+        let (outcome, steps) = vm.run((args[1], sha), keys, values, &mut host, (SCRIPT_STEPS, seed));
+        ctx.script_steps.set(ctx.script_steps.get() - steps);
+        match outcome {
+            Outcome::Over(over) => Err(CommandError::other(over.text())),
+            Outcome::Failed(error) => Err(CommandError::other(error)),
+            Outcome::Done => {
+                vm.answer(reply);
+                Ok(())
+            }
+        }
+    })
+}
+
+const _: () = assert!(ENTRY_STEPS >= SCRIPT_STEPS, "the first script of an entry has all its steps");
+
+/// The primary did not know it when it was taken.
+fn unknown_script(_: &mut WriteContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
+    Err(NO_SCRIPT)
+}
+
+fn unknown_script_read(_: &ReadContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
+    Err(NO_SCRIPT)
+}
+
+/// `_script LOAD text`, `_script FLUSH`, and `_script GROWTH bytes`, by which the primary says what the scripts of its entry may write
+/// where memory is short.
+fn change_store(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    match args[1..] {
+        [word, body] if is(word, "LOAD") => {
+            ScriptFlags::of(body).map_err(CommandError::other)?;
+            vm::with(|vm| vm.check(body)).map_err(CommandError::other)?;
+            let script = ctx.scripts().learn(body);
+            known::keep(ctx, &script.sha, body, Origin::Load);
+            reply.bulk(&script.sha);
+        }
+        [word] if is(word, "FLUSH") => {
+            ctx.scripts().forget_all();
+            known::forget_all(ctx);
+            reply.ok();
+        }
+        [word, bytes] if is(word, "GROWTH") => {
+            let bytes = integer(bytes)?;
+            let kept = bytes.max(KEPT_BYTES);
+            let budget = *ctx.script_budget();
+            *ctx.script_budget() = ScriptBudget { growth: bytes, kept, ..budget };
+            reply.ok();
+        }
+        _ => return Err(CommandError::Syntax),
+    }
+    Ok(())
+}
