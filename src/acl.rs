@@ -28,6 +28,8 @@ pub const DEFAULT: &[u8] = b"default";
 pub const MAX_NAME_BYTES: usize = 1024;
 /// More users are refused.
 pub const MAX_USERS: usize = 10_000;
+/// The rules of all users may have so many bytes together.
+pub const MAX_ALL_RULES_BYTES: usize = 16 << 20;
 /// A user's rules may have so many bytes together.
 pub const MAX_RULES_BYTES: usize = 64 << 10;
 
@@ -41,20 +43,32 @@ pub struct Users {
 }
 
 impl Users {
-    /// Compiles all users from their names and rules. Rules that this program does not understand, which a newer one may have
+    /// Compiles all users from their names and rules, but for those that `before` has from the same rules. Rules that this program does not understand, which a newer one may have
     /// written, allow nothing.
     pub fn compile<'a>(
         rules: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        before: Option<&Users>,
         commands: &dyn Commands,
     ) -> Users {
         let stored: BTreeMap<Box<[u8]>, Box<[u8]>> =
             rules.into_iter().map(|(name, rules)| (name.into(), rules.into())).collect();
+        let known = |name: &[u8], rules: &[u8]| {
+            let before = before?;
+            (before.stored.get(name).map(|known| &**known) == Some(rules))
+                .then(|| before.get(name).cloned())?
+        };
         let compiled = stored.iter().map(|(name, rules)| {
+            if let Some(user) = known(name, rules) {
+                return (name.clone(), user);
+            }
             let user = User::parse(name, rules, commands).unwrap_or_else(|_| User::new(name, commands));
             (name.clone(), Arc::new(user))
         });
         let mut by_name: BTreeMap<Box<[u8]>, Arc<User>> = compiled.collect();
-        let unlimited = || Arc::new(User::unlimited(DEFAULT, commands));
+        let open = before
+            .map(|before| &before.default)
+            .filter(|user| user.is_unlimited() && user.needs_no_password());
+        let unlimited = || open.cloned().unwrap_or_else(|| Arc::new(User::unlimited(DEFAULT, commands)));
         let default = by_name.entry(DEFAULT.into()).or_insert_with(unlimited).clone();
         Users { by_name, stored, default }
     }
@@ -71,6 +85,11 @@ impl Users {
     /// The rules of a user as they are stored; none where they are those that the user `default` begins with.
     pub fn stored_rules(&self, name: &[u8]) -> Option<&[u8]> {
         self.stored.get(name).map(|rules| &**rules)
+    }
+
+    /// Bytes of all rules.
+    pub fn stored_bytes(&self) -> usize {
+        self.stored.iter().map(|(name, rules)| name.len() + rules.len()).sum()
     }
 
     /// In the order of their names.

@@ -223,7 +223,7 @@ impl Session {
             ));
         }
         let is_kept_out = self.client.is_provisional && is_for_known_users(row);
-        if self.shared.shard.loading.is_under_way() && (is_kept_out || !may_run_while_loading(row)) {
+        if is_kept_out || self.shared.shard.loading.is_under_way() && !may_run_while_loading(row) {
             return Err(REFUSAL.to_owned());
         }
         Ok(row)
@@ -273,6 +273,7 @@ impl Session {
             | Known::Subscription
             | Known::Monitor
             | Known::Publish
+            | Known::Unblock
             | Known::ShardPublish => return self.route_ordinary(row, args, line),
         };
         if verdict == Verdict::Taken {

@@ -22,8 +22,8 @@ pub enum RuleError {
         "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
     )]
     PasswordHash,
-    #[error("Allowing first-arg of a subcommand is not supported")]
-    FirstArgOfSubcommand,
+    #[error("There are too many patterns")]
+    TooManyPatterns,
 }
 
 /// Why a user's rules are refused.
@@ -33,6 +33,8 @@ pub enum SetUserError {
     Rule { rule: String, error: RuleError },
     #[error("ERR Unmatched parenthesis in acl selector starting at '{0}'.")]
     Unmatched(String),
+    #[error("ERR these rules can't be written down as they were meant")]
+    Ambiguous,
     #[error("ERR the user's rules would have more than {} bytes", super::MAX_RULES_BYTES)]
     TooLong,
 }

@@ -26,6 +26,8 @@ pub struct Request<'a> {
     pub args: &'a [&'a [u8]],
     /// Its keys: place among the arguments, and what it does with each.
     pub keys: &'a [(usize, Access)],
+    /// It may read keys that it does not name.
+    pub reads_any_key: bool,
     /// Its channels: places among the arguments.
     pub channels: ChannelAccess<'a>,
 }
@@ -62,6 +64,9 @@ impl Denied {
         if other.depth() > self.depth() { other } else { self }
     }
 }
+
+/// More patterns of keys, or of channels, are refused: each may be asked about each key.
+const MAX_PATTERNS: usize = 1_000;
 
 #[derive(Clone, Debug)]
 struct KeyPattern {
@@ -169,9 +174,16 @@ impl Selector {
             self.keys.clear();
             return Ok(());
         }
+        let is_full = self.keys.len() >= MAX_PATTERNS;
         match self.keys.iter_mut().find(|known| known.pattern.text() == pattern) {
             Some(known) => known.access |= access,
+            None if is_full => return Err(RuleError::TooManyPatterns),
             None => self.keys.push(KeyPattern { pattern: Pattern::new(pattern), access }),
+        }
+        // As one rule would: what comes after it is refused then, too.
+        if self.keys.iter().any(|known| known.pattern.text() == b"*" && known.access == Access::all()) {
+            self.all_keys = true;
+            self.keys.clear();
         }
         Ok(())
     }
@@ -182,6 +194,9 @@ impl Selector {
         }
         check_pattern(pattern)?;
         if !self.channels.iter().any(|known| known.text() == pattern) {
+            if self.channels.len() >= MAX_PATTERNS {
+                return Err(RuleError::TooManyPatterns);
+            }
             self.channels.push(Pattern::new(pattern));
         }
         Ok(())
@@ -216,6 +231,7 @@ impl Selector {
         if !allow || first_arg.contains(&b'|') || !commands.subcommands(number).is_empty() {
             return Err(RuleError::UnknownCommand);
         }
+        check_pattern(first_arg)?;
         if first_arg.is_empty() {
             return Err(RuleError::Syntax);
         }
@@ -258,6 +274,9 @@ impl Selector {
         if self.all_keys {
             return Ok(());
         }
+        if request.reads_any_key && !self.reads_all_keys() {
+            return Err(Denied::Key(b"*".to_vec()));
+        }
         for (place, access) in request.keys {
             let key = request.args[*place];
             if !self.allows_key(key, *access) {
@@ -265,6 +284,10 @@ impl Selector {
             }
         }
         Ok(())
+    }
+
+    fn reads_all_keys(&self) -> bool {
+        self.keys.iter().any(|known| known.pattern.text() == b"*" && known.access.contains(Access::READ))
     }
 
     /// One pattern has to allow all of it.

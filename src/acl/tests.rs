@@ -47,7 +47,7 @@ fn may(user: &User, line: &str, keys: &[(usize, Access)]) -> Result<(), Denied> 
     let args = words(line);
     let name = args[0];
     let command = Few.find(name).expect("one of the few");
-    user.check(&Request { command, args: &args, keys, channels: ChannelAccess::None })
+    user.check(&Request { command, args: &args, keys, reads_any_key: false, channels: ChannelAccess::None })
 }
 
 const READ: Access = Access::READ;
@@ -66,6 +66,7 @@ fn rules_are_shown_as_redis_shows_them() {
         ("+get -get +get", "off resetchannels -@all +get"),
         ("+@all -get", "off resetchannels +@all -get"),
         ("%R~x %W~x", "off ~x resetchannels -@all"),
+        ("%R~* %W~*", "off ~* resetchannels -@all"),
         ("%RW~* &a &a", "off ~* resetchannels &a -@all"),
         ("+select|0 +SELECT|1", "off resetchannels -@all +select|0 +select|1"),
         (
@@ -194,10 +195,40 @@ fn passwords_are_known_by_their_hash() {
 
 #[test]
 fn there_is_always_a_default_user_and_rules_of_a_newer_program_allow_nothing() {
-    let users = Users::compile([(&b"bob"[..], &b"on nopass +nosuch ~*"[..])], &Few);
+    let users = Users::compile([(&b"bob"[..], &b"on nopass +nosuch ~*"[..])], None, &Few);
     assert!(users.get(DEFAULT).is_some_and(|user| user.is_unlimited() && user.is_on()));
     assert!(users.get(b"bob").is_some_and(|user| !user.is_on() && !user.is_unlimited()));
-    let users = Users::compile([(DEFAULT, &b"off"[..])], &Few);
+    let users = Users::compile([(DEFAULT, &b"off"[..])], None, &Few);
     assert!(users.get(DEFAULT).is_some_and(|user| !user.is_on()));
     assert_eq!(users.iter().len(), 1);
+}
+
+#[test]
+fn rules_that_would_be_read_otherwise_are_refused() {
+    let refused = |rules: &[&[u8]]| {
+        let changed = User::new(b"bob", &Few).changed(rules, &Few);
+        changed.and_then(|user| user.to_stored(&Few)).is_err()
+    };
+    assert!(refused(&[b"+select|0 +@all"]));
+    assert!(refused(&[b"%R~*", b"%W~*", b"~b"]));
+    assert!(refused(&[b"(~foo) +get)"]));
+    assert!(refused(&[b"(a) b)"]));
+    assert!(!refused(&[b"~a", b"(~foo +get)"]));
+    let many: Vec<String> = (0..2_000).map(|number| format!("~{number}")).collect();
+    assert!(refused(&many.iter().map(String::as_bytes).collect::<Vec<_>>()));
+}
+
+#[test]
+fn who_may_not_read_all_keys_runs_nothing_that_reads_any() {
+    let asks = |rules: &str| {
+        let request = Request {
+            command: 0,
+            args: &[b"get"],
+            keys: &[],
+            reads_any_key: true,
+            channels: ChannelAccess::None,
+        };
+        user(rules).check(&request).is_ok()
+    };
+    assert!(asks("+get ~*") && asks("+get %R~*") && !asks("+get %W~*") && !asks("+get ~a*"));
 }

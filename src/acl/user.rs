@@ -67,6 +67,14 @@ impl User {
         Ok(user)
     }
 
+    /// The rules as they are stored: what is read from them is this very user.
+    pub fn to_stored(&self, commands: &dyn Commands) -> Result<Vec<u8>, SetUserError> {
+        let rules = self.describe();
+        let read = User::parse(&self.name, &rules, commands).map_err(|_| SetUserError::Ambiguous)?;
+        let is_same = read.describe() == rules && read.selectors.len() == self.selectors.len();
+        if is_same { Ok(rules) } else { Err(SetUserError::Ambiguous) }
+    }
+
     fn take(&mut self, rule: &[u8], commands: &dyn Commands) -> Result<(), RuleError> {
         let word = rule.to_ascii_lowercase();
         match &word[..] {
@@ -139,6 +147,11 @@ impl User {
     /// The SHA-256 of each password, in hexadecimal digits.
     pub fn passwords(&self) -> &[Box<[u8]>] {
         &self.passwords
+    }
+
+    /// A digest of passwords and rules: another one where the user was changed.
+    pub fn state(&self) -> Box<[u8]> {
+        hash_password(&self.describe())
     }
 
     pub fn root(&self) -> &Selector {

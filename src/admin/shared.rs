@@ -126,8 +126,15 @@ impl Shared {
         client.users_version = version;
         client.info.details.lock().user = client.user.name().to_vec();
         client.authenticated = users::opens_without_password(&client.user, &self.config);
-        client.is_provisional = client.authenticated && self.shard.loading.is_under_way();
+        client.is_provisional = client.authenticated && !self.knows_users();
         self.clients.set_stranger(client.info.id, !client.authenticated);
+    }
+
+    /// Whether this node has the users that its group had when it started, or leads it.
+    pub fn knows_users(&self) -> bool {
+        let is_alone = self.config.started_with().members.is_empty();
+        let has_data = is_alone || self.shard.is_primary() || self.shard.has_caught_up();
+        has_data && !self.shard.loading.is_under_way()
     }
 
     /// Decides about a client that came before users were known.

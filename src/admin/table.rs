@@ -9,7 +9,7 @@ use super::{AwaitedHandler, LocalHandler};
 use crate::command::families;
 use crate::command::names::Names;
 use crate::command::spec::{Categories, Flags, KeySpec};
-use crate::command::{Args, Command, families::NO_COMMAND};
+use crate::command::{Args, Asked, Command, families::NO_COMMAND};
 
 /// How a command runs.
 #[derive(Clone, Copy)]
@@ -50,6 +50,8 @@ pub enum SessionCommand {
     Migrate,
     /// PERDURA MARK.
     Mark,
+    /// CLIENT UNBLOCK.
+    Unblock,
     /// ACL SETUSER.
     SetUser,
     /// ACL DELUSER.
@@ -139,6 +141,11 @@ impl ProcessCommand {
     /// Says which of its arguments are channels.
     pub const fn channels(self, channels: ChannelUse) -> ProcessCommand {
         ProcessCommand { channels, ..self }
+    }
+
+    /// Says what its options do with keys, where its key specs do not say exactly that.
+    pub const fn asks(self, asked: fn(&Args<'_>) -> Asked) -> ProcessCommand {
+        ProcessCommand { command: self.command.asks(asked), ..self }
     }
 
     pub const fn keys(self, keys: &'static [KeySpec]) -> ProcessCommand {

@@ -43,7 +43,7 @@ impl fmt::Debug for UserBook {
 impl UserBook {
     /// The users of an empty keyspace, for commands of this table.
     pub fn new(table: &'static Table) -> UserBook {
-        let users = Arc::new(Users::compile([], table));
+        let users = Arc::new(Users::compile([], None, table));
         UserBook { table, known: Mutex::new(Known { version: 0, users }) }
     }
 
@@ -57,7 +57,13 @@ impl UserBook {
             if keyspace.is_replaced() {
                 return known.clone();
             }
-            let users = Arc::new(Users::compile(all_in_system(&view, USER), self.table));
+            let rules: Vec<(Vec<u8>, Vec<u8>)> = all_in_system(&view, USER)
+                .into_iter()
+                .map(|(name, rules)| (name.to_vec(), rules.to_vec()))
+                .collect();
+            drop(view);
+            let rules = rules.iter().map(|(name, rules)| (&name[..], &rules[..]));
+            let users = Arc::new(Users::compile(rules, Some(&known.users), self.table));
             *known = Known { version, users };
         }
         known.clone()
@@ -92,16 +98,22 @@ pub fn check(user: &User, row: &TableRow, args: &Args<'_>) -> Result<(), Denied>
 }
 
 fn check_limited(user: &User, row: &TableRow, args: &Args<'_>) -> Result<(), Denied> {
-    let specs = row.command.keys.iter().filter(|spec| !spec.flags.contains(KeyFlags::NOT_KEY));
-    let keys = specs.flat_map(|spec| spec.places(args).map(|place| (place, access(spec.flags))));
-    let keys: smallvec::SmallVec<[(usize, Access); 8]> = keys.collect();
+    let asked = row.command.asked(args);
+    let keys: Vec<(usize, Access)> =
+        asked.keys.iter().map(|(place, flags)| (*place, access(*flags))).collect();
     let channels = match row.channels {
         ChannelUse::None => ChannelAccess::None,
         ChannelUse::First => ChannelAccess::Named(args.get(1..2).unwrap_or_default()),
         ChannelUse::All => ChannelAccess::Named(&args[1..]),
         ChannelUse::Patterns => ChannelAccess::Patterns(&args[1..]),
     };
-    user.check(&Request { command: row.index, args, keys: &keys, channels })
+    user.check(&Request {
+        command: row.index,
+        args,
+        keys: &keys,
+        reads_any_key: asked.reads_any_key,
+        channels,
+    })
 }
 
 /// What a command does with the keys of a spec, as patterns of keys tell it.

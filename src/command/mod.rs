@@ -60,7 +60,7 @@ use crate::keyspace::view::LockSet;
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
 use cost::CostKind;
-use spec::{Categories, Docs, Flags, KeySpec};
+use spec::{Categories, Docs, Flags, KeyFlags, KeySpec};
 
 /// A request's arguments, the command's name first.
 pub type Args<'a> = [&'a [u8]];
@@ -213,6 +213,7 @@ pub struct Command {
     /// What it may cost.
     pub cost: CostKind,
     elsewhere: Option<fn(&Args<'_>) -> Option<Elsewhere>>,
+    asked: Option<fn(&Args<'_>) -> Asked>,
     /// It may give clients that wait for entries of a stream something to read, or take the group away that they read in.
     pub readies_readers: bool,
     pub of_string: OfString,
@@ -221,6 +222,15 @@ pub struct Command {
     pub script: Option<ScriptCall>,
     pub docs: Docs,
     pub subcommands: &'static [Command],
+}
+
+/// What a command with these arguments does with keys, for the permissions of users.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Places among the arguments.
+    pub keys: Vec<(usize, KeyFlags)>,
+    /// It may read keys that it does not name.
+    pub reads_any_key: bool,
 }
 
 /// A file's commands.
@@ -244,6 +254,7 @@ impl Command {
             blocking: None,
             cost: CostKind::Arguments,
             elsewhere: None,
+            asked: None,
             of_string: OfString::All,
             readies_readers: false,
             in_scripts: None,
@@ -288,6 +299,21 @@ impl Command {
 
     pub const fn keys(self, keys: &'static [KeySpec]) -> Command {
         Command { keys, ..self }
+    }
+
+    /// Says what its options do with keys, where its key specs do not say exactly that.
+    pub const fn asks(self, asked: fn(&Args<'_>) -> Asked) -> Command {
+        Command { asked: Some(asked), ..self }
+    }
+
+    /// What a request with these arguments does with keys.
+    pub fn asked(&self, args: &Args<'_>) -> Asked {
+        if let Some(asked) = self.asked {
+            return asked(args);
+        }
+        let specs = self.keys.iter().filter(|spec| !spec.flags.contains(KeyFlags::NOT_KEY));
+        let keys = specs.flat_map(|spec| spec.places(args).map(|place| (place, spec.flags)));
+        Asked { keys: keys.collect(), reads_any_key: false }
     }
 
     pub const fn blocking(self, blocking: Blocking) -> Command {

@@ -16,6 +16,7 @@
 use std::collections::VecDeque;
 
 use super::hold::Hold;
+use crate::acl::User;
 use crate::admin::client::Client;
 use crate::admin::shared::Shared;
 use crate::admin::table::{SessionCommand, TableRow};
@@ -131,11 +132,12 @@ impl Relay {
 
     /// What a new connection for a client of this user says first. It is answered `+` and its number on the node, by which CLIENT
     /// UNBLOCK knows it, if it is welcome.
-    pub fn greeting(user: &[u8], password: Option<&str>) -> Vec<u8> {
-        let mut greeting = Vec::new();
+    pub fn greeting(user: &User, password: Option<&str>) -> Vec<u8> {
+        let (mut greeting, state) = (Vec::new(), user.state());
+        let words: [&[u8]; 4] = [b"PERDURA", b"NOFORWARD", user.name(), &state];
         match password {
-            Some(password) => encode(&mut greeting, &[b"PERDURA", b"NOFORWARD", user, password.as_bytes()]),
-            None => encode(&mut greeting, &[b"PERDURA", b"NOFORWARD", user]),
+            Some(password) => encode(&mut greeting, &[&words[..], &[password.as_bytes()]].concat()),
+            None => encode(&mut greeting, &words),
         }
         greeting
     }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::hold::{Hold, Next};
 use super::relay::{FAREWELL_MS, Heard, Relay};
-use crate::acl::{self, User};
+use crate::acl::User;
 use crate::admin::client::Client;
 use crate::admin::shared::Shared;
 use crate::command::Args;
@@ -60,7 +60,7 @@ impl Upstream {
             let known = shard.primary_addr();
             match (hold.next(known.as_deref(), shared.clock.monotonic_ms(), hold_ms), known) {
                 (Next::Try, Some(addr)) => tokio::select! {
-                    opened = open(&addr, shared, session.client.user.name()) => match opened {
+                    opened = open(&addr, shared, &session.client.user) => match opened {
                         Ok((stream, client_id)) => {
                             let user = session.client.user.name().into();
                             return Ok(Upstream { stream, client_id, user, relay: Relay::new(addr) });
@@ -99,8 +99,12 @@ impl Upstream {
     /// be asked the wait goes on.
     pub fn unblock(&self, shared: &Arc<Shared>, with_error: bool) {
         let (shared, addr, id) = (shared.clone(), self.relay.addr().to_owned(), self.client_id);
+        let Some(user) = shared.users().users.get(&self.user).cloned() else { return };
         tokio::task::spawn_local(async move {
-            let asked = tokio::time::timeout(CONNECT_TIMEOUT, ask_to_unblock(&shared, &addr, id, with_error));
+            let asked = tokio::time::timeout(
+                CONNECT_TIMEOUT,
+                ask_to_unblock(&shared, (&addr, &user), id, with_error),
+            );
             match asked.await {
                 Ok(Ok(answer)) => tracing::debug!(answer, "asked the primary to end a wait"),
                 Ok(Err(error)) => tracing::debug!(%error, "the primary can't be asked to end a wait"),
@@ -173,7 +177,7 @@ impl Upstream {
 }
 
 /// Connects and greets; returns the connection and its number there.
-async fn open(addr: &str, shared: &Shared, user: &[u8]) -> Result<(TcpStream, u64), UpstreamError> {
+async fn open(addr: &str, shared: &Shared, user: &User) -> Result<(TcpStream, u64), UpstreamError> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await;
     let mut stream = connected.ok().and_then(Result::ok).ok_or(UpstreamError::Unreachable)?;
     stream.set_nodelay(true).map_err(|_| UpstreamError::Unreachable)?;
@@ -182,16 +186,19 @@ async fn open(addr: &str, shared: &Shared, user: &[u8]) -> Result<(TcpStream, u6
     stream.write_all(&greeting).await.map_err(|_| UpstreamError::Unreachable)?;
     let line = read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)?;
     let client_id = line.strip_prefix('+').and_then(|id| id.parse().ok());
-    client_id.map(|id| (stream, id)).ok_or(UpstreamError::Refused(line))
+    // A change of the user is on its way to one of the two nodes.
+    let is_behind = line.starts_with("-TRYAGAIN");
+    let refused = if is_behind { UpstreamError::Unreachable } else { UpstreamError::Refused(line) };
+    client_id.map(|id| (stream, id)).ok_or(refused)
 }
 
 async fn ask_to_unblock(
     shared: &Shared,
-    addr: &str,
+    (addr, user): (&str, &User),
     id: u64,
     with_error: bool,
 ) -> Result<String, UpstreamError> {
-    let (mut stream, _) = open(addr, shared, acl::DEFAULT).await?;
+    let (mut stream, _) = open(addr, shared, user).await?;
     let request = Relay::unblock(id, with_error);
     stream.write_all(&request).await.map_err(|_| UpstreamError::Unreachable)?;
     read_line(&mut stream).await.map_err(|_| UpstreamError::Unreachable)

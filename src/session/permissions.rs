@@ -4,13 +4,17 @@
 //!   the rules that they were made from. A change that another one overtook is answered TRYAGAIN.
 //! - A client whose user is gone is disconnected, and so is one that listens to channels which its user may not use any more.
 
+use std::sync::Arc;
+
 use super::table::table;
 use super::{Line, Session, Verdict};
-use crate::acl::{self, ChannelAccess, Denied, MAX_USERS, User, Users, rules_with_hashes};
+use crate::acl::{
+    self, ChannelAccess, Denied, MAX_ALL_RULES_BYTES, MAX_USERS, User, Users, rules_with_hashes,
+};
 use crate::admin::acl::check_name;
 use crate::admin::acl::log::Reason;
 use crate::admin::client::Queued;
-use crate::admin::table::TableRow;
+use crate::admin::table::{SessionCommand, TableRow};
 use crate::admin::users::{Known, check, refusal};
 use crate::command::system;
 use crate::command::{Args, CommandError};
@@ -35,12 +39,15 @@ impl Session {
         self.client.users_version = version;
         let user = users.get(self.client.user.name()).cloned();
         let is_there = user.is_some();
-        self.client.user = user.unwrap_or_else(|| self.client.user.clone());
-        if self.client.is_provisional && !self.shared.shard.loading.is_under_way() {
+        let before = self.client.user.clone();
+        self.client.user = user.unwrap_or_else(|| before.clone());
+        if self.client.is_provisional && self.shared.knows_users() {
             let shared = self.shared.clone();
             shared.settle(&mut self.client);
         }
-        let may_stay = is_there && self.may_listen();
+        let is_same = Arc::ptr_eq(&before, &self.client.user);
+        let is_stranger = !self.client.authenticated && self.client.is_listener();
+        let may_stay = is_there && !is_stranger && (is_same || self.may_listen());
         if !may_stay {
             self.client.info.kill();
         }
@@ -50,16 +57,18 @@ impl Session {
     /// Whether the client's user may use all channels that the client listens to.
     fn may_listen(&self) -> bool {
         let client = &self.client;
-        let named: Vec<&[u8]> =
-            client.channels.iter().chain(&client.shard_channels).map(Vec::as_slice).collect();
-        let patterns: Vec<&[u8]> = client.patterns.iter().map(Vec::as_slice).collect();
-        client.user.check_channels(ChannelAccess::Named(&named)).is_ok()
-            && client.user.check_channels(ChannelAccess::Patterns(&patterns)).is_ok()
+        let may = |channels: ChannelAccess<'_>| client.user.check_channels(channels).is_ok();
+        let mut named = client.channels.iter().chain(&client.shard_channels);
+        named.all(|name| may(ChannelAccess::Named(&[name])))
+            && client.patterns.iter().all(|pattern| may(ChannelAccess::Patterns(&[pattern])))
     }
 
     /// Whether the client's user may run a command with these arguments.
     #[inline]
     pub(super) fn permit(&self, row: &'static TableRow, args: &Args<'_>) -> Result<(), String> {
+        if self.client.forwarded && is_said_by_relays(row) {
+            return Ok(());
+        }
         check(&self.client.user, row, args).map_err(|denied| self.deny(row, &denied))?;
         match row.command.script.is_some() && !self.client.user.is_unlimited() {
             true => Err(SCRIPTS_ARE_UNLIMITED.to_owned()),
@@ -94,11 +103,16 @@ impl Session {
         if !self.shared.shard.is_primary() {
             return self.forward_or_refuse(line);
         }
+        if line.has_unanswered() {
+            return Verdict::Wait;
+        }
         let users = self.shared.users().users;
         match rules_to_log(&users, args[2], &args[3..]) {
             Ok((old, new)) => {
                 let name = [system::USER, args[2]].concat();
-                self.enqueue_own(line, &[system::SET, &name, &old, &new])
+                let verdict = self.enqueue_own(line, &[system::SET, &name, &old, &new]);
+                line.barrier = verdict == Verdict::Taken;
+                verdict
             }
             Err(error) => self.refuse_here(line, &error.to_string()),
         }
@@ -115,8 +129,22 @@ impl Session {
         let names: Vec<Vec<u8>> = args[2..].iter().map(|name| [system::USER, name].concat()).collect();
         let own: Vec<&[u8]> =
             std::iter::once(system::DELETE).chain(names.iter().map(Vec::as_slice)).collect();
-        self.enqueue_own(line, &own)
+        if line.has_unanswered() {
+            return Verdict::Wait;
+        }
+        let verdict = self.enqueue_own(line, &own);
+        line.barrier = verdict == Verdict::Taken;
+        verdict
     }
+}
+
+/// What a node says on a connection that carries its client's commands, in its own name: the client was asked there.
+fn is_said_by_relays(row: &TableRow) -> bool {
+    use SessionCommand as Known;
+    matches!(
+        row.session(),
+        Some(Known::Select | Known::Unwatch | Known::Multi | Known::Exec | Known::Discard | Known::Unblock)
+    )
 }
 
 /// The rules of a user that are in the system database, and those that will be after these.
@@ -134,5 +162,9 @@ fn rules_to_log(users: &Users, name: &[u8], rules: &[&[u8]]) -> Result<(Vec<u8>,
     // Errors show the rules as they came.
     user.changed(rules, table()).map_err(|error| CommandError::other(error.to_string()))?;
     let changed = user.changed(&hashed, table()).map_err(|error| CommandError::other(error.to_string()))?;
-    Ok((old, changed.describe()))
+    let new = changed.to_stored(table()).map_err(|error| CommandError::other(error.to_string()))?;
+    if users.stored_bytes() + new.len() > MAX_ALL_RULES_BYTES {
+        return Err(CommandError::other("ERR the rules of all users would take too much memory"));
+    }
+    Ok((old, new))
 }

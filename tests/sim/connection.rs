@@ -462,7 +462,7 @@ impl ServerConnection {
         let Place { node: own, life } = place;
         let who = End::Relay { node: own, life, connection: self.id.index };
         let stream = stage.open_stream(who, node);
-        let greeting = Relay::greeting(b"default", None);
+        let greeting = Relay::greeting(&self.session.client.user, None);
         stage.send_packet(stream, 1, Packet::Bytes(greeting));
         Step::Greet { is_lost: false, stream, node, received: Vec::new() }
     }

@@ -53,11 +53,11 @@ fn opened(
     password: &[u8],
 ) -> Result<(Arc<User>, u64), CommandError> {
     let shared = ctx.shared;
+    if !shared.knows_users() && user != acl::DEFAULT {
+        return Err(CommandError::other(REFUSAL));
+    }
     if let Some(opened) = find_opened(shared, user, password) {
         return Ok(opened);
-    }
-    if shared.shard.loading.is_under_way() && user != acl::DEFAULT {
-        return Err(CommandError::other(REFUSAL));
     }
     ctx.client.wrong_passwords = ctx.client.wrong_passwords.saturating_add(1);
     shared.metrics.clients.wrong_passwords.inc();

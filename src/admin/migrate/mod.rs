@@ -23,7 +23,7 @@ use crate::admin::LocalContext;
 use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
 use crate::command::logged::fingerprint;
 use crate::command::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key};
-use crate::command::{Args, CommandError, CommandResult, ReadContext};
+use crate::command::{Args, Asked, CommandError, CommandResult, ReadContext};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::ValueRef;
 use crate::keyspace::view::LockSet;
@@ -48,6 +48,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
             .flags(&[Flags::WRITE, Flags::NO_MULTI, Flags::MOVABLEKEYS, Flags::ON_PRIMARY])
             .categories(Categories::DANGEROUS)
             .keys(&[key(3, MOVED), KEYS_OPTION])
+            .asks(asked)
             .docs(
                 "2.6.0",
                 "A DUMP and a DEL here, and a RESTORE at the target, for each key; O(N) for the bytes that are sent",
@@ -55,6 +56,27 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
             ),
     ],
 };
+
+/// The keys that the request names: the third argument, unless that is empty, or those behind the option KEYS.
+fn asked(args: &Args<'_>) -> Asked {
+    let mut asked = Asked::default();
+    if !args[3].is_empty() {
+        asked.keys.push((3, MOVED));
+    }
+    let mut at = 6;
+    while let Some(word) = args.get(at) {
+        match word.to_ascii_uppercase().as_slice() {
+            b"AUTH" => at += 2,
+            b"AUTH2" => at += 3,
+            b"KEYS" => {
+                asked.keys.extend((at + 1..args.len()).map(|place| (place, MOVED)));
+                break;
+            }
+            _ => at += 1,
+        }
+    }
+    asked
+}
 
 /// A key on its way.
 #[derive(Debug)]

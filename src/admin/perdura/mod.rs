@@ -17,7 +17,7 @@ mod support;
 use crate::admin::LocalContext;
 use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
 use crate::command::spec::{Categories, Flags};
-use crate::command::{Args, CommandResult};
+use crate::command::{Args, Asked, CommandResult};
 use crate::protocol::reply::Reply;
 
 pub use crate::shard::marks::MAX_NAME_BYTES as MAX_MARK_BYTES;
@@ -28,15 +28,18 @@ const OPERATORS: Flags = Flags::STALE.union(Flags::NOSCRIPT).union(Flags::ADMIN)
 
 pub const FAMILY: ProcessFamily = ProcessFamily {
     group: "perdura",
-    categories: Categories::CONNECTION,
+    categories: Categories::empty(),
     commands: &[ProcessCommand::container(
         "perdura",
         &[
-            ProcessCommand::awaited("checkpoint", -3, checkpoint::checkpoint).flags(&[OPERATORS]).docs(
-                "0.1.0",
-                "O(N) where N is the number of bytes read",
-                "Lists this node's checkpoints, proves one, reads its files.",
-            ),
+            ProcessCommand::awaited("checkpoint", -3, checkpoint::checkpoint)
+                .flags(&[OPERATORS])
+                .asks(any_key)
+                .docs(
+                    "0.1.0",
+                    "O(N) where N is the number of bytes read",
+                    "Lists this node's checkpoints, proves one, reads its files.",
+                ),
             ProcessCommand::local("digest", 3, digest::digest).flags(&[OPERATORS]).docs(
                 "0.1.0",
                 "O(1)",
@@ -52,7 +55,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                 "O(1)",
                 "Returns helpful text about the different subcommands.",
             ),
-            ProcessCommand::awaited("log", -3, log::log).flags(&[OPERATORS]).docs(
+            ProcessCommand::awaited("log", -3, log::log).flags(&[OPERATORS]).asks(any_key).docs(
                 "0.1.0",
                 "O(N) where N is the number of bytes read",
                 "Looks into this node's log, reads entries, cuts it.",
@@ -126,6 +129,11 @@ const HELP: [&str; 30] = [
     "    What nodes say to each other.",
     "HELP",
 ];
+
+/// The log and the checkpoints hold every key.
+fn any_key(_: &Args<'_>) -> Asked {
+    Asked { keys: Vec::new(), reads_any_key: true }
+}
 
 fn help(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.lines(&HELP);

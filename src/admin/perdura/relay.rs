@@ -1,7 +1,7 @@
 //! PERDURA NOFORWARD: another node says that the connection carries its client's commands, and as which user.
 //!
-//! - A node shows that it is one by `masterauth`, or by `requirepass` as long as that opens everything: the primary then takes its word
-//!   for the user, and judges by its own rules, which are never older.
+//! - A node shows that it is one by `masterauth`, or by a password that clients have, too, as long as that opens everything: the primary
+//!   then takes its word for the user, if both know the user in the same state, and judges by its own rules.
 //! - Where nodes share no password, the user `default` has to be open and unlimited: then everybody may do everything here.
 
 use crate::admin::LocalContext;
@@ -14,14 +14,18 @@ const WRONG_PASS: &str = "WRONGPASS invalid username-password pair or user is di
 const NO_SECRET: &str = "NOPERM nodes need a password that they share to send their clients' commands: --masterauth, which the \
     primary has as --requirepass, or as --masterauth";
 
-/// `PERDURA NOFORWARD [user [password]]`: answers the connection's number. What its client wrote by way of other connections is
-/// before the end of the log.
+const OTHER_STATE: &str =
+    "TRYAGAIN this node knows another state of the user than the one that sends its commands";
+
+/// `PERDURA NOFORWARD [user state [password]]`: answers the connection's number. What its client wrote by way of other connections
+/// is before the end of the log. The state is [`User::state`], as the sending node knows it: one that has missed a change, or has no
+/// data yet, can't let in a client here that it should not have let in there.
 pub(super) fn noforward(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     match args[2..] {
         [] if ctx.client.authenticated => {}
         [] => return Err(CommandError::other("NOAUTH Authentication required.")),
-        [user] => take_user(ctx, user, None)?,
-        [user, password] => take_user(ctx, user, Some(password))?,
+        [user, state] => take_user(ctx, (user, state), None)?,
+        [user, state, password] => take_user(ctx, (user, state), Some(password))?,
         _ => return Err(CommandError::Arity("perdura|noforward".into())),
     }
     ctx.client.forwarded = true;
@@ -30,26 +34,43 @@ pub(super) fn noforward(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut
     Ok(())
 }
 
-fn take_user(ctx: &mut LocalContext<'_>, user: &[u8], password: Option<&[u8]>) -> CommandResult {
+fn take_user(
+    ctx: &mut LocalContext<'_>,
+    (user, state): (&[u8], &[u8]),
+    password: Option<&[u8]>,
+) -> CommandResult {
     let shared = ctx.shared;
     let Known { version, users } = shared.users();
     let default = users.default_user();
-    let is_open = default.is_unlimited() && users::opens_without_password(default, &shared.config);
-    let is_node = password.is_some_and(|password| {
-        shared.config.is_masterauth(password)
-            || default.is_unlimited()
-                && !shared.config.needs_no_password()
-                && shared.config.accepts_password(password)
-    });
+    let default_opens_all = default.is_on() && default.is_unlimited();
+    let is_node = match password {
+        Some(password) => {
+            let is_clients = !shared.config.needs_no_password() && shared.config.accepts_password(password);
+            // A password that clients have, too, proves no more than what clients may do with it.
+            if is_clients { default_opens_all } else { shared.config.is_masterauth(password) }
+        }
+        None => false,
+    };
+    let is_open = default_opens_all && users::opens_without_password(default, &shared.config);
     if !is_node && !is_open {
-        let Some(_) = password else { return Err(CommandError::other(NO_SECRET)) };
-        ctx.client.wrong_passwords = ctx.client.wrong_passwords.saturating_add(1);
-        shared.metrics.clients.wrong_passwords.inc();
-        shared.guesses.note(shared.clock.monotonic_ms(), &ctx.client.info.addr);
-        shared.note_denial(ctx.client, Reason::Auth, b"PERDURA NOFORWARD", user);
-        return Err(CommandError::other(WRONG_PASS));
+        return Err(refuse(ctx, user, password.is_some()));
     }
-    let user = users.get(user).ok_or(CommandError::other(WRONG_PASS))?;
-    shared.let_in(ctx.client, user.clone(), version);
+    let known = users.get(user).ok_or(CommandError::other(OTHER_STATE))?;
+    if *known.state() != *state {
+        return Err(CommandError::other(OTHER_STATE));
+    }
+    shared.let_in(ctx.client, known.clone(), version);
     Ok(())
+}
+
+fn refuse(ctx: &mut LocalContext<'_>, user: &[u8], has_password: bool) -> CommandError {
+    let shared = ctx.shared;
+    if !has_password {
+        return CommandError::other(NO_SECRET);
+    }
+    ctx.client.wrong_passwords = ctx.client.wrong_passwords.saturating_add(1);
+    shared.metrics.clients.wrong_passwords.inc();
+    shared.guesses.note(shared.clock.monotonic_ms(), &ctx.client.info.addr);
+    shared.note_denial(ctx.client, Reason::Auth, b"PERDURA NOFORWARD", user);
+    CommandError::other(WRONG_PASS)
 }

@@ -15,7 +15,7 @@ use crate::command::args::integer;
 use crate::command::cost::CostKind;
 use crate::command::hash::live_field;
 use crate::command::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key};
-use crate::command::{Args, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
+use crate::command::{Args, Asked, Command, CommandError, CommandResult, Family, ReadContext, WriteContext};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::types::list::List;
 use crate::keyspace::value::{Object, ValueRef};
@@ -47,6 +47,7 @@ pub const FAMILY: Family = Family {
             .cost(CostKind::Stores(cost_of_sort))
             .flags(&[Flags::DENYOOM, Flags::MOVABLEKEYS, Flags::WHOLE_KEYSPACE])
             .keys(&[key(1, KeyFlags::RO_ACCESS), STORE_KEY])
+            .asks(asked)
             .docs(
                 "1.0.0",
                 COMPLEXITY,
@@ -56,6 +57,7 @@ pub const FAMILY: Family = Family {
             .cost(CostKind::Measured(cost_of_sort))
             .flags(&[Flags::MOVABLEKEYS, Flags::WHOLE_KEYSPACE])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
+            .asks(asked)
             .docs("7.0.0", COMPLEXITY, "Returns the sorted elements of a list, a set, or a sorted set."),
     ],
 };
@@ -140,6 +142,31 @@ impl<'a> SortOptions<'a> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         start..start.saturating_add(count).min(len)
     }
+}
+
+/// The key that STORE names, wherever that word is an option; patterns of BY and GET may lead to any key.
+fn asked(args: &Args<'_>) -> Asked {
+    let mut asked = Asked { keys: vec![(1, KeyFlags::RO_ACCESS)], reads_any_key: false };
+    let mut at = 2;
+    while let Some(word) = args.get(at) {
+        at += match (word.to_ascii_uppercase().as_slice(), args.get(at + 1)) {
+            (b"LIMIT", _) => 3,
+            (b"BY", Some(pattern)) => {
+                asked.reads_any_key |= pattern.contains(&b'*');
+                2
+            }
+            (b"GET", _) => {
+                asked.reads_any_key = true;
+                2
+            }
+            (b"STORE", Some(_)) => {
+                asked.keys.push((at + 1, KeyFlags::OW_UPDATE));
+                2
+            }
+            _ => 1,
+        };
+    }
+    asked
 }
 
 /// Whether SORT with these arguments only reads; wrong arguments change nothing.

@@ -13,7 +13,7 @@ mod set;
 use super::args::{index_range, integer, string_len};
 use super::cost::{self, CostKind};
 use super::spec::{BeginSearch, Categories, FindKeys, Flags, KeyFlags, KeySpec, key, keys};
-use super::{Args, Command, CommandError, CommandResult, Family, OfString, ReadContext, WriteContext};
+use super::{Args, Asked, Command, CommandError, CommandResult, Family, OfString, ReadContext, WriteContext};
 use crate::protocol::reply::Reply;
 
 const OOM: Flags = Flags::DENYOOM;
@@ -25,6 +25,13 @@ const NUMBERED_PAIRS: KeySpec = KeySpec {
     find: FindKeys::KeyNum { count_at: 0, first: 1, step: 2 },
     flags: KeyFlags::OW_UPDATE,
 };
+
+/// SET reads its key only where it answers what was there.
+fn asked_by_set(args: &Args<'_>) -> Asked {
+    let gets = args.iter().skip(3).any(|option| option.eq_ignore_ascii_case(b"GET"));
+    let flags = if gets { KeyFlags::RW_ACCESS_UPDATE } else { KeyFlags::OW_UPDATE };
+    Asked { keys: vec![(1, flags)], reads_any_key: false }
+}
 
 pub const FAMILY: Family = Family {
     group: "string",
@@ -103,6 +110,7 @@ pub const FAMILY: Family = Family {
         Command::write("set", -3, set::set)
             .flags(&[OOM])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE.union(KeyFlags::VARIABLE_FLAGS))])
+            .asks(asked_by_set)
             .docs("1.0.0", "O(1)", "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist."),
         Command::write("setex", 4, set::setex)
             .flags(&[OOM])

@@ -110,7 +110,7 @@ pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
         "O(1)",
         "Returns information about server-assisted client-side caching for the connection.",
     ),
-    ProcessCommand::local("unblock", -3, unblock).flags(&[OTHERS]).docs(
+    ProcessCommand::session("unblock", -3, SessionCommand::Unblock, unblock).flags(&[OTHERS]).docs(
         "5.0.0",
         "O(log N) where N is the number of client connections",
         "Unblocks a client blocked by a blocking command from a different connection.",
