@@ -6,6 +6,7 @@
 mod acknowledgements;
 mod administration;
 mod authentication;
+mod bits;
 mod blocking;
 mod clients;
 mod command_line;

@@ -76,6 +76,18 @@ const LINES: &[&str] = &[
     "GEORADIUS g 1 1 1 km STORE g3",
     "RPUSH l 2 1",
     "SORT l STORE l2",
+    "XADD x 1-1 f v",
+    "XADD x MAXLEN 1 2-1 f v",
+    "XGROUP CREATE x g 0",
+    "XGROUP CREATE x2 g $ MKSTREAM",
+    "XGROUP SETID x g 0",
+    "XGROUP CREATECONSUMER x g c",
+    "XREADGROUP GROUP g c STREAMS x >",
+    "XACK x g 2-1",
+    "XGROUP DELCONSUMER x g c",
+    "XGROUP DESTROY x g",
+    "XDEL x 2-1",
+    "XSETID x 9-9",
 ];
 
 /// What subscribers are told until the fence's own event.
