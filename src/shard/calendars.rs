@@ -18,8 +18,8 @@ use crate::raft::identity::NodeId;
 /// How often calendars are told and compared, and how often by a young node that lacks the calendar of a peer.
 const PERIOD_MS: u64 = 1000;
 const YOUNG_PERIOD_MS: u64 = 100;
-/// For how long a node is young.
-const YOUTH_MS: u64 = 2000;
+/// For how long a node is young: as long as no node campaigns before.
+const YOUTH_MS: u64 = 500;
 /// How many messages of a peer count, and how old they may be.
 const WORDS: usize = 8;
 const WORD_LIFETIME_MS: u64 = 10_000;
@@ -233,8 +233,8 @@ mod tests {
         assert!(!calendars.is_due(199) && calendars.is_due(200));
         assert!(!calendars.compare(0, PEERS, 100 + YOUTH_MS).stands_last);
         assert!(!calendars.is_due(100 + YOUTH_MS + PERIOD_MS - 1));
-        calendars.note(3, 1, 0, 2500);
-        assert!(calendars.is_due(2500), "a peer has begun to speak");
+        calendars.note(3, 1, 0, 100 + YOUTH_MS + 1);
+        assert!(calendars.is_due(100 + YOUTH_MS + 1), "a peer has begun to speak");
         assert!(!hearing(&[&[1], &[2]], 100).compare(0, PEERS, 100).stands_last);
         assert!(!Calendars::default().compare(0, 0, 100).stands_last);
     }

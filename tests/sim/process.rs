@@ -66,6 +66,7 @@ pub struct Process {
     /// The process ends in good order, at this moment at the latest.
     pub ends_by: Option<Micros>,
     members: u64,
+    tells_calendar: bool,
     board: TurnBoard,
     next_status_ms: u64,
     told_leadership: (Leadership, u64),
@@ -96,11 +97,13 @@ pub struct Letters {
     disk: SimDisk,
     operations_before: u64,
     reachable: Vec<bool>,
+    tells_calendar: bool,
 }
 
 impl Outbound for Letters {
     fn send(&mut self, to: NodeId, frame: &Frame) -> bool {
-        if !self.reachable[to as usize - 1] {
+        let is_kept_back = matches!(frame, Frame::Calendar { .. }) && !self.tells_calendar;
+        if is_kept_back || !self.reachable[to as usize - 1] {
             return false;
         }
         let operations = self.disk.operations() - self.operations_before;
@@ -198,6 +201,7 @@ impl Process {
             preparer: Some(preparer),
             checkpoints,
             members: scenario.nodes as u64,
+            tells_calendar: scenario.tells_calendars,
             inbox: Vec::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
@@ -237,7 +241,8 @@ impl Process {
     /// One turn of the driver. Returns the frames that it sent, also where it failed.
     pub fn run_turn(&mut self, disk: &SimDisk, reachable: Vec<bool>) -> (Letters, Result<(), ShardError>) {
         let operations_before = disk.operations();
-        let mut letters = Letters { sent: Vec::new(), disk: disk.clone(), operations_before, reachable };
+        let (disk, tells_calendar) = (disk.clone(), self.tells_calendar);
+        let mut letters = Letters { sent: Vec::new(), disk, operations_before, reachable, tells_calendar };
         self.take_time();
         let (now, mut events) = self.taken.take().unwrap_or_default();
         let mut shipments = self.checkpoints.take_in(&mut events, now.monotonic_ms);

@@ -54,6 +54,8 @@ pub struct Scenario {
     pub drift_ppm: u64,
     /// Two calendars are set apart by up to so much.
     pub calendar_ms: u64,
+    /// Nodes tell each other their calendars. Where they don't, each primary goes by its own.
+    pub tells_calendars: bool,
     /// The node whose calendar is set hours off, again and again.
     pub wrong_calendar: Option<usize>,
     pub faults: Vec<FaultKind>,
@@ -128,6 +130,7 @@ impl Scenario {
             disk_us: dice.magnitude(50..4 * MS),
             drift_ppm: *dice.pick(&[0, MODEST_DRIFT_PPM, MAX_DRIFT_PPM]),
             calendar_ms,
+            tells_calendars: !unlike_calendars,
             wrong_calendar: None,
             faults: faults(seed, &mut dice, nodes, theme),
             fault_gap_us: dice.magnitude(250 * MS..3 * SECOND),
@@ -160,6 +163,7 @@ impl Scenario {
         Scenario {
             wrong_calendar: Some(dice.below(self.nodes as u64) as usize),
             ordered_wires: true,
+            tells_calendars: true,
             calendar_ms: CHECKED_CALENDAR_MS,
             drift_ppm: self.drift_ppm.min(MODEST_DRIFT_PPM),
             kinds: vec![Kind::Expiry],
