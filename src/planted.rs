@@ -83,7 +83,6 @@ pub const FOUND: &[Bug] = &[
     Bug::AssumePromises,
     Bug::LeaseDuringTransfer,
     Bug::ForgetTransfers,
-    Bug::ReadByOldClock,
     Bug::CountAheadAsMatched,
     Bug::IdByAddress,
     Bug::CommitOlderTerms,
@@ -96,7 +95,6 @@ pub const FOUND: &[Bug] = &[
     Bug::ExpireByLocalClock,
     Bug::TrustOwnCalendar,
     Bug::ClockStandsStill,
-    Bug::TellUnsettledDeaths,
     Bug::PickByLocalOrder,
     Bug::ServeHalfReplayed,
     Bug::ReadUncommitted,
@@ -104,7 +102,8 @@ pub const FOUND: &[Bug] = &[
 ];
 
 /// Those that it has not found in each of three ranges of 600 seeds: docs/testing.md says which.
-pub const MISSED: &[Bug] = &[Bug::ForgetPromises, Bug::JudgeByOldCalendar];
+pub const MISSED: &[Bug] =
+    &[Bug::ForgetPromises, Bug::JudgeByOldCalendar, Bug::ReadByOldClock, Bug::TellUnsettledDeaths];
 
 #[cfg(feature = "planted-bugs")]
 mod switch {
