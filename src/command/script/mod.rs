@@ -3,7 +3,7 @@
 //! - A script that may write is one logged command, which holds its text: it runs in apply, on every node, at every restart, with the same
 //!   result. Time and randomness come from its entry, the order of every reply from the data, limits from constants.
 //! - One that runs away ends the same way everywhere, and what it had changed is put back. One that raises an error leaves what it had
-//!   changed before, as in Redis. Why: docs/decisions/0013-scripts.md.
+//!   changed before, as in Redis. Why: docs/decisions/0014-scripts.md.
 //! - One that only reads runs on the worker, under the same limits.
 //! - While a script runs it has the whole keyspace: it may touch keys that its client did not name.
 
