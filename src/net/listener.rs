@@ -125,9 +125,16 @@ mod tests {
         let mut node = TestNode::with(&[("maxclients", "1"), ("requirepass", "secret")]);
         let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let (own, other) = (addr("127.0.0.1:5000"), addr("10.0.0.7:5000"));
+        // Who has not authenticated gives way.
+        node.show("AUTH secret");
         assert_eq!(node.shared.clients.len(), 1);
         assert!(refusal(&node.shared, other).is_some() && refusal(&node.shared, own).is_none());
-        let clients: Vec<_> = (1..1 + LOOPBACK_PLACES).map(|_| node.switch_to_new_client()).collect();
+        let mut fill = |_| {
+            let client = node.switch_to_new_client();
+            node.show("AUTH secret");
+            client
+        };
+        let clients: Vec<_> = (1..1 + LOOPBACK_PLACES).map(&mut fill).collect();
         assert!(refusal(&node.shared, own).is_some());
         drop(clients);
     }

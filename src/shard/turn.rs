@@ -597,6 +597,10 @@ impl<D: Disk> Shard<D> {
         self.budget.begin_plan(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
         self.plan_hash_seed(&mut plan, now);
         self.plan_cluster_id(&mut plan, now);
+        if self.names_cluster_at_once(now) {
+            plan.trim();
+            return Ok(plan);
+        }
         self.plan_forgetting(&mut plan);
         self.plan_long_item(&mut plan, now)?;
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;

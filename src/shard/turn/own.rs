@@ -37,7 +37,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Whether that entry is due before anything is written: a group that has its id is no stranger's prey. A node alone meets none.
+    /// Whether that entry is due before anything is written, and has nothing else in it: a majority that has the entry after it knows that
+    /// it is committed, and so which leaders are strangers. A node alone meets none.
     pub(super) fn names_cluster_at_once(&self, now: Now) -> bool {
         let is_group = self.node.storage().identity().members.len() > 1;
         is_group && self.machine.applier.cluster_id() == 0 && self.may_free(now)

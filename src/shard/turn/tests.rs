@@ -8,6 +8,7 @@ use crate::env::Clock;
 use crate::keyspace::Keyspace;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
+use crate::protocol::reply::Resp;
 use crate::raft::frame::Frame;
 use crate::raft::identity::{GroupKey, Identity, NodeId};
 use crate::raft::keepalive::TurnBoard;
@@ -124,4 +125,23 @@ fn held_answers_leave_after_a_round_where_no_lease_ever_holds() {
     group.step();
     assert!(group.shard.machine.holds_answers(), "the round has just begun");
     group.run_until(1_000, |group| !group.shard.machine.holds_answers());
+}
+
+/// A follower that has the entry after it knows that the first is committed, and so which leaders are strangers: none of them can bring
+/// down what a client was told.
+#[test]
+fn the_entry_that_names_a_groups_cluster_holds_nothing_of_clients() {
+    let mut group = Group::new();
+    let keys = |group: &Group| group.shard.handle.keyspace.usage(0).keys;
+    let end_ms = 10_000;
+    while group.shard.machine.applier.cluster_id() == 0 {
+        let mut batch = group.shard.handle.ports[0].batch.lock();
+        let bytes = batch.encode_single(0, &[b"SET", b"k", b"v"]);
+        batch.push(Addressee::NOBODY.connection, Resp::V2, Work::Internal { bytes });
+        drop(batch);
+        group.step();
+        assert!(group.now_ms < end_ms, "no leader within {end_ms} ms");
+    }
+    assert_eq!(keys(&group), 0, "the client's command comes later");
+    group.run_until(1_000, |group| keys(group) == 1);
 }
