@@ -119,12 +119,13 @@ fn an_entry_of_a_stream_costs_what_it_costs_in_redis() {
     stream.add_group(b"group", Group::new(StreamId::MIN, None));
     stream.edit_group(b"group", |group, _| {
         let consumer = group.see(b"consumer", 0);
-        for id in ids {
-            group.pend(id, Pending { consumer: consumer.clone(), delivered_ms: 0, deliveries: 1 });
+        for id in &ids {
+            group.pend(*id, Pending { consumer: consumer.clone(), delivered_ms: 0, deliveries: 1 });
         }
     });
     let grown = (bytes_in_use() - before.0, stream.memory_bytes() - before.1);
     assert_each("a pending entry", 70.0, grown.0, grown.1);
+    drop(ids);
 }
 
 /// One test, for the counter is the process's.
