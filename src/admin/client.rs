@@ -36,6 +36,8 @@ pub struct Client {
     pub reads_from_replica: bool,
     /// Comes from another node for one of its clients: never sent on again.
     pub forwarded: bool,
+    /// That other node has shown that it is one: it says in its own name what its client was asked about there.
+    pub is_nodes: bool,
     pub transaction: Option<Transaction>,
     /// The leadership epoch in which keys were watched on this node.
     pub watching_epoch: Option<u64>,
@@ -105,6 +107,7 @@ impl Client {
             wrong_passwords: 0,
             reads_from_replica: false,
             forwarded: false,
+            is_nodes: false,
             transaction: None,
             watching_epoch: None,
             channels: BTreeSet::new(),

@@ -66,7 +66,7 @@ impl Session {
     /// Whether the client's user may run a command with these arguments.
     #[inline]
     pub(super) fn permit(&self, row: &'static TableRow, args: &Args<'_>) -> Result<(), String> {
-        if self.client.forwarded && is_said_by_relays(row) {
+        if self.client.is_nodes && is_said_by_relays(row) {
             return Ok(());
         }
         check(&self.client.user, row, args).map_err(|denied| self.deny(row, &denied))?;

@@ -312,7 +312,6 @@ impl Drop for Oracle {
 const SAME: &str = include_str!("scripts/same.lua");
 
 #[test]
-#[ignore = "needs redis-server"]
 fn answers_are_those_of_redis() {
     let node = perdura().start();
     let Some(Oracle(_child, redis)) = &mut Oracle::start() else { panic!("no redis-server") };

@@ -228,3 +228,19 @@ fn a_change_of_one_user_does_not_end_the_subscriptions_of_another() {
         bob.try_call(&[b"PING"]).is_err().then_some(())
     });
 }
+
+/// Whoever is let in may say NOFORWARD; only a node that shows that it is one speaks in its own name behind it.
+#[test]
+fn a_client_that_says_noforward_is_judged_by_its_own_rules() {
+    let node = perdura().start();
+    node.client().check("ACL SETUSER bob on >pw +ping", "+OK");
+    let mut bob = as_user(node.client(), "bob", "pw");
+    let answer = bob.run("PERDURA NOFORWARD").to_string();
+    assert!(answer.starts_with('+'), "{answer}");
+    for (line, command) in
+        [("CLIENT UNBLOCK 1", "client|unblock"), ("SELECT 1", "select"), ("MULTI", "multi")]
+    {
+        let refusal = format!("-NOPERM User bob has no permissions to run the '{command}' command");
+        bob.check(line, &refusal);
+    }
+}

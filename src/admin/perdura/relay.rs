@@ -60,6 +60,7 @@ fn take_user(
         return Err(CommandError::other(OTHER_STATE));
     }
     shared.let_in(ctx.client, known.clone(), version);
+    ctx.client.is_nodes = true;
     Ok(())
 }
 
