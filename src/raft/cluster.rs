@@ -4,7 +4,8 @@
 //!   checkpoints and backups carry it. Data of older builds gets one in the same way.
 //! - What is restored, or recovered, is another cluster: its id follows from the source's and from the entry that it ends with.
 //!   So members that were restored to different entries are strangers to each other, and both say to which entries.
-//! - A log without an id belongs to no cluster yet: its node may meet any, and takes over what a majority says (`node/rejoin.rs`).
+//! - A log without an id belongs to no cluster yet. With a new log its node takes over what a majority says (`node/rejoin.rs`); once it takes
+//!   part, what a log says that it heard when that belonged to none, either (`node/logs.rs`).
 
 use std::fmt;
 

@@ -243,6 +243,16 @@ impl<D: Disk> LogStorage<D> {
         self.memo.member_logs.iter().any(|(of, _)| *of == member)
     }
 
+    /// Whether any member's log is remembered.
+    pub fn knows_logs(&self) -> bool {
+        !self.memo.member_logs.is_empty()
+    }
+
+    /// Whether this log is remembered.
+    pub fn has_noted(&self, log: MemberLog) -> bool {
+        self.memo.member_logs.contains(&log)
+    }
+
     /// Whether a member has replaced this log.
     pub fn has_replaced(&self, log: MemberLog) -> bool {
         let logs = &self.memo.member_logs;

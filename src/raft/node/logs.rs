@@ -12,8 +12,12 @@
 //! - With each proof the member's next challenge is another. So a proof that arrives late, of a session that the member had before, is void.
 //! - A session that another has followed is never heard again. Where the log is another one, what was said with the old one is void. That
 //!   a member runs on an older log is reported once.
-//! - A proof of a log that belongs to another cluster counts for nothing. A node whose own log belongs to none yet may hear members of
-//!   several; once it knows its own, the others are strangers.
+//! - A proof of a log that belongs to another cluster counts for nothing.
+//! - A node whose own log belongs to no cluster yet, and which takes part, follows its *companions*: the logs that it has heard when they
+//!   belonged to none, either. It remembers them in its metadata, which is durable before the node's first vote. If a companion belongs to a
+//!   cluster by now, that is this node's cluster. Another log that belongs to a cluster counts for nothing until then: it may be a
+//!   stranger's at a member's address. A silent node (`rejoin.rs`) hears all, for it follows none. A log of an older build that belongs to no
+//!   cluster has no companions, and its node hears all, too.
 //! - A log that another has replaced for good (its member has joined again with that, `rejoin.rs`) is remembered in this node's metadata:
 //!   it is heard by no later process either.
 
@@ -24,7 +28,7 @@ use siphasher::sip::SipHasher24;
 
 use super::{Node, others_of};
 use crate::planted::{Bug, planted};
-use crate::raft::cluster::ClusterId;
+use crate::raft::cluster::{Cluster, ClusterId};
 use crate::raft::frame::{Frame, LogProof};
 use crate::raft::identity::NodeId;
 use crate::raft::memo::MemberLog;
@@ -104,6 +108,17 @@ pub(super) struct LogBook {
     turned_down: BTreeSet<MemberLog>,
 }
 
+/// Why the proof of a log counts for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TurnedDown {
+    /// The log belongs to another cluster.
+    Stranger,
+    /// The log belongs to a cluster, and this node knows of none that it would be its own.
+    PerhapsStranger,
+    /// Its member has replaced the log.
+    Replaced,
+}
+
 /// What a proof has shown.
 #[derive(Debug, PartialEq, Eq)]
 enum Proven {
@@ -163,7 +178,13 @@ impl LogBook {
         self.sessions.get(&member)?.current
     }
 
-    fn challenge(&self, member: NodeId) -> u64 {
+    /// Whether a member has proved a log that belonged to no cluster.
+    pub(super) fn has_companion(&self, member: NodeId) -> bool {
+        let current = self.current(member);
+        current.is_some_and(|session| planted!(Bug::IdByAddress, true, session.cluster.is_none()))
+    }
+
+    pub(super) fn challenge(&self, member: NodeId) -> u64 {
         let proofs = self.sessions.get(&member).map_or(0, |sessions| sessions.proofs);
         let text = [member.to_le_bytes(), proofs.to_le_bytes()].concat();
         secret_number(self.secret, Purpose::Challenge, &text)
@@ -235,44 +256,90 @@ impl<D: Disk> Node<D> {
         if !is_member || proof.challenge != self.log_book.challenge(from) || self.turns_down(from, &proof) {
             return;
         }
+        if let Some(id) = proof.cluster.known().filter(|_| self.is_companion((from, proof.log))) {
+            tracing::info!(node = from, cluster = %id, "this node's group has become this cluster");
+            self.raw.mut_store().set_cluster(Cluster::of(id));
+            self.part_from_strangers();
+        }
         if self.log_book.prove(from, session, proof) == Proven::AnotherLog {
             tracing::warn!(node = from, "a member has a new log: what it said with the old one is void");
             self.forget_words_of(from);
             self.forget_hearing_of(from);
         }
-    }
-
-    /// Whether a log can't be this member's: it belongs to another cluster, or the member has replaced it.
-    fn turns_down(&mut self, from: NodeId, proof: &LogProof) -> bool {
-        let own = self.cluster().id;
-        let is_stranger = planted!(
-            Bug::IdByAddress,
-            false,
-            own.known().is_some_and(|own| proof.cluster.known().is_some_and(|other| other != own))
-        );
-        let is_replaced = self.raw.store().has_replaced((from, proof.log));
-        if (is_stranger || is_replaced) && self.log_book.reports_turning_down((from, proof.log)) {
-            let theirs = proof.cluster;
-            if is_stranger {
-                tracing::error!(
-                    node = from,
-                    cluster = %theirs,
-                    own = %own,
-                    "a member belongs to another cluster: nothing that it says counts"
-                );
-            } else {
-                tracing::error!(
-                    node = from,
-                    log = proof.log,
-                    "a member runs on a log that it had replaced: nothing that it says counts; give it an empty folder, or its newer log"
-                );
-            }
+        if self.seeks_cluster() && proof.cluster.is_none() {
+            self.remember_log_of(from);
         }
-        self.log_book.suspects.remove(&from);
-        is_stranger || is_replaced
     }
 
-    /// This node's log belongs to a cluster from now on: members of others are strangers.
+    /// Whether this node takes part in a group that is no cluster yet, as far as the node knows.
+    fn seeks_cluster(&self) -> bool {
+        self.cluster().id.is_none() && !self.is_silent()
+    }
+
+    /// Whether this is the newest log that a member had when it belonged to no cluster, and this node's does not yet, either.
+    fn is_companion(&self, log: MemberLog) -> bool {
+        self.seeks_cluster() && self.raw.store().has_noted(log) && !self.raw.store().has_replaced(log)
+    }
+
+    /// This node takes part from now on. If its group is no cluster yet, it remembers which logs are its companions.
+    pub(super) fn note_companions(&mut self) {
+        if self.seeks_cluster() {
+            self.part_from_strangers();
+            let (identity, book) = (&self.config.identity, &self.log_book);
+            let companions: Vec<NodeId> = others_of(identity).filter(|id| book.has_companion(*id)).collect();
+            companions.into_iter().for_each(|member| self.remember_log_of(member));
+        }
+    }
+
+    /// Whether a log can't be this member's: it belongs to another cluster, or may do so, or the member has replaced it.
+    fn turns_down(&mut self, from: NodeId, proof: &LogProof) -> bool {
+        self.log_book.suspects.remove(&from);
+        let Some(reason) = self.objection_to(from, proof) else { return false };
+        if self.log_book.reports_turning_down((from, proof.log)) {
+            self.report_turning_down(from, proof, reason);
+        }
+        true
+    }
+
+    fn objection_to(&self, from: NodeId, proof: &LogProof) -> Option<TurnedDown> {
+        let log = (from, proof.log);
+        let stranger = match (self.cluster().id.known(), proof.cluster.known()) {
+            (Some(own), Some(other)) if own != other => Some(TurnedDown::Stranger),
+            (None, Some(_))
+                if self.seeks_cluster() && self.raw.store().knows_logs() && !self.is_companion(log) =>
+            {
+                Some(TurnedDown::PerhapsStranger)
+            }
+            _ => None,
+        };
+        let replaced = self.raw.store().has_replaced(log).then_some(TurnedDown::Replaced);
+        planted!(Bug::IdByAddress, None, stranger).or(replaced)
+    }
+
+    fn report_turning_down(&self, from: NodeId, proof: &LogProof, reason: TurnedDown) {
+        let (theirs, own) = (proof.cluster, self.cluster().id);
+        match reason {
+            TurnedDown::Stranger => tracing::error!(
+                node = from,
+                cluster = %theirs,
+                own = %own,
+                "a member belongs to another cluster: nothing that it says counts"
+            ),
+            TurnedDown::PerhapsStranger => tracing::warn!(
+                node = from,
+                cluster = %theirs,
+                "a member belongs to a cluster, and this node's group is none yet, as far as this node knows: nothing that the member says \
+                 counts before another, which this node heard when the group was new, belongs to that cluster"
+            ),
+            TurnedDown::Replaced => tracing::error!(
+                node = from,
+                log = proof.log,
+                "a member runs on a log that it had replaced: nothing that it says counts; give it an empty folder, or its newer log"
+            ),
+        }
+    }
+
+    /// This node's log belongs to a cluster from now on, or takes part without one: members of others are strangers.
     pub(super) fn part_from_strangers(&mut self) {
         let strangers = planted!(
             Bug::IdByAddress,
@@ -301,17 +368,19 @@ impl<D: Disk> Node<D> {
         self.raw.store().replaced_logs()
     }
 
-    /// To be called with every tick: members whose log is not known are asked again.
+    /// To be called with every tick: members whose log is not known are asked again, and all while this node seeks its cluster.
     pub(super) fn suspect_unknown_logs(&mut self) {
         self.log_book.tick();
         for id in others_of(&self.config.identity) {
             match self.log_book.current(id) {
-                None => drop(self.log_book.suspects.insert(id)),
                 // The first log of a member that takes part; another one only counts once it has joined.
-                Some(session) if self.is_trusted() && !self.raw.store().knows_log_of(id) => {
-                    self.raw.mut_store().note_member_log((id, session.log));
+                Some(session) if !self.seeks_cluster() => {
+                    if self.is_trusted() && !self.raw.store().knows_log_of(id) {
+                        self.raw.mut_store().note_member_log((id, session.log));
+                    }
                 }
-                Some(_) => {}
+                // Its log is not known, or may belong to a cluster by now.
+                _ => drop(self.log_book.suspects.insert(id)),
             }
         }
     }

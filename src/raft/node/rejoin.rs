@@ -18,10 +18,13 @@
 //!   lost nothing, as long as those who have are no majority. If they are, the member goes on waiting: what one of them had
 //!   acknowledged the others need not know.
 //! - Each tells which cluster its log belongs to (`cluster.rs`). A log without one takes over what a majority of the members says, and
-//!   then what others say counts no more; or what all say. While they contradict each other, and none has a majority, it joins none.
+//!   then what others say counts no more; or what all say that have lost nothing. While they contradict each other, and none has a majority,
+//!   it joins none; nor while one of them has lost nothing and belongs to none yet, for that one will hear of the cluster, or of another.
 //! - In a group that is new itself nobody has anything to tell. If those who answer are a majority with it and all have
 //!   nothing to tell, it waits for the rest no longer than [`PATIENCE_TICKS`]. A member that knows to have lost a log never
 //!   takes its group for new, and nobody does who hears of it.
+//! - A member that takes part before its group is a cluster remembers the logs of those who answered, as its companions (`logs.rs`): only by
+//!   one of them does it hear of its cluster. So it waits for the proofs of these logs, too.
 //!
 //! # Why its vote is safe
 //! Let X be the member, and E the furthest end that it was told. Raft is safe because each majority that votes holds, in one of its
@@ -57,6 +60,17 @@
 //!
 //! What others noted need not be durable: it voids what is in memory only. An old word reaches no later process, but for one of
 //! an old term.
+//!
+//! # Why no member joins a stranger's cluster
+//! - A companion is a log that belonged to no cluster when the node heard it, proved at the address of its member. It comes to belong to a
+//!   cluster in one of three ways: it applies the entry that a leader of its group has logged (`cluster.rs`); a companion of its own belongs to
+//!   that cluster; or its member joins with it by the rules above. By induction a companion's cluster is the group's.
+//! - A member that begins a new group has companions enough to be a majority with them. So one of them is among the founders.
+//! - The price: a member that has not heard of its cluster follows no founder that it did not hear before the group was founded, until one of
+//!   its companions is back. In a group of three that takes two that never heard each other, and the third to fail right after the founding.
+//!   And a member with a new log waits until members that have lost nothing have heard of their cluster.
+//! - Two groups with the same members and name, born at the same time, one of which reaches a node of the other at a member's address, are
+//!   one group to that node. And a wiped member of a group of two takes the cluster of the only one that it can ask.
 //!
 //! Caveat: if a majority is new to a group that is not, and the others can't be heard, that majority begins the group anew. So
 //! replace lost disks one at a time.
@@ -259,26 +273,7 @@ impl<D: Disk> Node<D> {
         self.follow_majority();
         match &self.standing {
             Standing::Full => {}
-            Standing::Silent { accounts, ticks, round } => {
-                let identity = &self.config.identity;
-                let is_first_round = *round == FIRST_ROUND;
-                // In the second round too few may have answered: the first one has shown that the group is not new.
-                let is_new_group =
-                    is_first_round && self.memory() == Memory::New && accounts.values().all(is_of_new_group);
-                let are_enough = accounts.len() + 1 >= identity.quorum();
-                let all_told =
-                    accounts.len() + 1 == identity.members.len() && clusters_of(accounts).len() <= 1;
-                let is_whole = |account: &&Account| account.memory == Memory::Whole;
-                let whole = accounts.values().filter(is_whole).count();
-                let knows_all = identity.members.len() - whole < identity.quorum();
-                if is_new_group && (all_told || are_enough && *ticks >= PATIENCE_TICKS) {
-                    self.standing = Standing::Full;
-                } else if all_told && knows_all && is_first_round {
-                    self.ask_again();
-                } else if all_told && knows_all {
-                    self.begin_learning();
-                }
-            }
+            Standing::Silent { .. } => self.settle_silence(),
             Standing::Learning { until } => {
                 if self.knows_up_to(*until) {
                     tracing::info!(
@@ -289,6 +284,36 @@ impl<D: Disk> Node<D> {
                     self.shown_until = self.shown_until.max(self.may_have_shown());
                 }
             }
+        }
+    }
+
+    /// Ends the silence if the others have told enough.
+    fn settle_silence(&mut self) {
+        let Standing::Silent { accounts, ticks, round } = &self.standing else { return };
+        let identity = &self.config.identity;
+        let is_first_round = *round == FIRST_ROUND;
+        let companions = accounts.keys().filter(|id| self.log_book.has_companion(**id)).count();
+        let are_all_companions = companions + 1 == identity.members.len();
+        let are_enough =
+            are_all_companions || companions + 1 >= identity.quorum() && *ticks >= PATIENCE_TICKS;
+        // In the second round too few may have answered: the first one has shown that the group is not new.
+        let is_new_group =
+            is_first_round && self.memory() == Memory::New && accounts.values().all(is_of_new_group);
+        let knows_cluster = !self.cluster().id.is_none();
+        let do_agree = match clusters_of(accounts).len() {
+            0 => knows_cluster || are_all_companions,
+            1 => knows_cluster || undecided_among(accounts).is_empty(),
+            _ => false,
+        };
+        let all_told = accounts.len() + 1 == identity.members.len();
+        let may_join = all_told && do_agree && !have_majority_lost(accounts, identity.members.len());
+        if is_new_group && are_enough {
+            self.standing = Standing::Full;
+            self.note_companions();
+        } else if may_join && is_first_round {
+            self.ask_again();
+        } else if may_join {
+            self.begin_learning();
         }
     }
 
@@ -345,6 +370,7 @@ impl<D: Disk> Node<D> {
         }
         self.raw.mut_store().set_trust(Trust::Until(until));
         self.standing = Standing::Learning { until };
+        self.note_companions();
     }
 }
 
@@ -376,6 +402,18 @@ fn clusters_of(accounts: &BTreeMap<NodeId, Account>) -> BTreeMap<ClusterId, Vec<
     clusters
 }
 
+/// Whether those that do not know all that they ever said, this node among them, are a majority.
+fn have_majority_lost(accounts: &BTreeMap<NodeId, Account>, members: usize) -> bool {
+    let whole = accounts.values().filter(|account| account.memory == Memory::Whole).count();
+    members - whole > members / 2
+}
+
+/// Members that know all that they said and belong to no cluster yet, while others do.
+fn undecided_among(accounts: &BTreeMap<NodeId, Account>) -> Vec<NodeId> {
+    let is_undecided = |account: &Account| account.memory == Memory::Whole && account.cluster.id.is_none();
+    accounts.iter().filter(|(_, account)| is_undecided(account)).map(|(node, _)| *node).collect()
+}
+
 /// What keeps a node with a new log from joining, where others than an absent member do.
 fn obstacle(accounts: &BTreeMap<NodeId, Account>, members: usize) -> Option<String> {
     let clusters = clusters_of(accounts);
@@ -386,13 +424,18 @@ fn obstacle(accounts: &BTreeMap<NodeId, Account>, members: usize) -> Option<Stri
     }
     let new: Vec<NodeId> =
         accounts.iter().filter(|(_, account)| account.memory == Memory::New).map(|(node, _)| *node).collect();
+    let undecided = undecided_among(accounts);
     match clusters.iter().next() {
         _ if accounts.len() + 1 < members => None,
+        Some((id, nodes)) if !undecided.is_empty() => Some(format!(
+            "nodes {nodes:?} belong to cluster {id}, while nodes {undecided:?} have not heard of it; stop those that are strangers here"
+        )),
         Some((id, nodes)) if !new.is_empty() => Some(format!(
             "nodes {nodes:?} belong to cluster {id}, while the logs of nodes {new:?} are new, too. If those have lost their disks, that \
              cluster has lost its majority: run `perdura recover` on what is left. If this is to be a new group, stop nodes {nodes:?}, \
              empty their folders and start all again, or give the new group a --cluster-name of its own"
         )),
+        _ if !have_majority_lost(accounts, members) => None,
         _ => Some(
             "so many members have lost their logs that none may know all that was acknowledged; none of them joins".to_owned(),
         ),

@@ -1,5 +1,10 @@
+use perdura_wal::disk::sim::Tear;
+use perdura_wal::{HardState, NewLog, Options, Position, Record, SimDisk, Wal};
+
 use super::super::super::testing::Cluster;
 use super::*;
+use crate::raft::cluster::Cluster as OfLog;
+use crate::raft::memo::Memo;
 
 /// What a member with this log answers to the challenge that it was sent last.
 fn proof(book: &LogBook, member: NodeId, log: u64) -> LogProof {
@@ -116,11 +121,92 @@ fn members_of_another_cluster_are_strangers() {
         cluster.node(leader).step_proof(member, 9, LogProof { challenge, log: 9, ..of });
         cluster.node(leader).hears_log(member, 9)
     };
-    assert!(show(&mut cluster, of(6)), "the leader's own log belongs to none yet");
+    assert!(
+        !show(&mut cluster, of(6)),
+        "the leader's own log belongs to none yet, and did not know this one"
+    );
     let adopted = cluster.node(leader).adopt_cluster(ClusterId(5));
-    assert!(adopted.is_ok() && !cluster.node(leader).hears_log(member, 9), "{adopted:?}");
-    assert!(!show(&mut cluster, of(6)));
+    assert!(adopted.is_ok() && !show(&mut cluster, of(6)), "{adopted:?}");
     assert!(show(&mut cluster, of(5)));
+}
+
+/// The disk of a stranger that has the settings of this member: its log belongs to cluster 6.
+fn disk_of_stranger(cluster: &Cluster, member: NodeId, end: Position) -> SimDisk {
+    let disk = SimDisk::new(70, Tear::Sectors, 4096);
+    let metadata = Memo::in_cluster(OfLog::of(ClusterId(6))).encode(&cluster.config_of(member).identity);
+    let create = Some(NewLog { log_id: 4_711, metadata });
+    let options = Options { segment_bytes: 1 << 17, create, ..Options::default() };
+    let (mut wal, _) = Wal::open(disk.clone(), options).expect("the disk is new");
+    for index in 1..=end.index {
+        wal.stage(Record { index, term: end.term, payload: b"a stranger's" }).expect("it follows");
+    }
+    let state = HardState { term: end.term, vote: 0, commit: end.index };
+    wal.stage_hard_state(state).and_then(|()| wal.commit()).expect("the disk works");
+    drop(wal);
+    disk.kill()
+}
+
+/// The stranger and such a member were a majority: they elected the stranger, and what it committed counted as the group's.
+#[test]
+fn a_stranger_leads_no_member_that_has_not_heard_of_its_cluster() {
+    for restarts in [false, true] {
+        let mut cluster = Cluster::new(3);
+        let founder = cluster.elect();
+        let [near, far] = cluster.followers_of(founder)[..] else { panic!("there are three") };
+        cluster.isolate(far);
+        for id in [founder, near] {
+            cluster.node(id).adopt_cluster(ClusterId(5)).expect("the disk works");
+        }
+        cluster.propose(founder, "acknowledged");
+        cluster.run_ms(300);
+        assert!(cluster.texts(near) == ["acknowledged"] && cluster.members[&far].machine.entries.is_empty());
+        if restarts {
+            cluster.lose_power(far);
+            cluster.start(far);
+            assert!(cluster.node(far).is_trusted(), "it has voted");
+        }
+        let own = cluster.copy_of(founder);
+        let stranger = disk_of_stranger(&cluster, founder, Position { index: 50, term: 9 });
+        cluster.set_back(founder, stranger);
+        cluster.member(founder).may_end = true;
+        cluster.start(founder);
+        cluster.heal();
+        cluster.isolate(near);
+        cluster.run_ms(5_000);
+        assert!(cluster.leader().is_none() && cluster.node(far).cluster().id.is_none());
+        assert!(cluster.members[&far].machine.entries.is_empty());
+
+        cluster.heal();
+        cluster.run_until(5_000, |cluster| cluster.leader() == Some(near));
+        assert_eq!(cluster.node(far).cluster().id, ClusterId(5));
+        cluster.propose(near, "and on");
+        cluster.set_back(founder, own);
+        cluster.member(founder).may_end = false;
+        cluster.start(founder);
+        cluster.run_ms(3_000);
+        for id in 1..=3 {
+            assert_eq!(cluster.texts(id), ["acknowledged", "and on"]);
+        }
+    }
+}
+
+/// A founder that this node did not hear while the group was new is no stranger: another member says so.
+#[test]
+fn a_member_hears_of_its_cluster_by_a_log_that_it_knew_before() {
+    let mut cluster = Cluster::new(3);
+    cluster.stop(3);
+    cluster.lose_log(3);
+    cluster.elect();
+    let show = |cluster: &mut Cluster, from, log| {
+        let challenge = cluster.node(1).log_book.challenge(from);
+        cluster.node(1).step_proof(from, log, LogProof { challenge, log, cluster: ClusterId(5) });
+        (cluster.node(1).hears_log(from, log), cluster.node(1).cluster().id)
+    };
+    let companion = cluster.log_id_of(2);
+    assert_eq!(show(&mut cluster, 3, 33), (false, ClusterId::NONE));
+    assert_eq!(show(&mut cluster, 2, 22), (false, ClusterId::NONE), "another log than it knew");
+    assert_eq!(show(&mut cluster, 2, companion), (true, ClusterId(5)));
+    assert_eq!(show(&mut cluster, 3, 33), (true, ClusterId(5)));
 }
 
 /// Frames to each of three nodes, in the name of each of the others, were enough: nobody heard the members' own logs any more.

@@ -3,7 +3,7 @@ use raft::eraftpb::{Message, MessageType};
 use super::super::super::testing::Cluster;
 use super::*;
 use crate::raft::cluster::{Cluster as OfLog, ClusterId};
-use crate::raft::frame::RaftFrame;
+use crate::raft::frame::{LogProof, RaftFrame};
 
 /// A leader that shares an entry with one follower only, and that follower.
 fn with_one_behind() -> (Cluster, NodeId, NodeId, NodeId) {
@@ -320,7 +320,7 @@ fn only_ends_that_are_told_after_all_have_taken_note_count() {
         term: 3,
         end: LogEnd { term: 3, index },
         memory: Memory::Whole,
-        cluster: Default::default(),
+        cluster: OfLog::of(ClusterId(5)),
     };
     for round in [FIRST_ROUND, FIRST_ROUND] {
         others.iter().for_each(|id| node.step_account(*id, session, round, account(7)));
@@ -387,6 +387,51 @@ fn a_wiped_member_between_its_own_cluster_and_a_stray_joins_neither_and_names_th
         node.step_account(from, session, SECOND_ROUND, account_of(5, Memory::Whole));
     }
     assert!(node.is_learning() && node.cluster().id == ClusterId(5), "all others agree");
+}
+
+/// The other one has lost nothing, and has not heard yet that its group is cluster 5: the stray is none of its companions.
+#[test]
+fn a_wiped_member_waits_for_a_member_that_has_not_heard_of_its_cluster() {
+    let (mut cluster, session) = wiped(3);
+    let node = cluster.node(1);
+    for (from, of) in [(2, 0), (3, 6)] {
+        node.step_account(from, session, FIRST_ROUND, account_of(of, Memory::Whole));
+    }
+    assert!(node.is_silent() && node.cluster().id.is_none() && !node.must_ask);
+    let Standing::Silent { accounts, .. } = &node.standing else { panic!("it is silent") };
+    let text = obstacle(accounts, 3).expect("something is in its way");
+    assert!(
+        text.contains("nodes [3] belong to cluster 0000000000000006, while nodes [2] have not"),
+        "{text}"
+    );
+    for (from, of) in [(3, 5), (2, 5)] {
+        node.step_account(from, session, FIRST_ROUND, account_of(of, Memory::Whole));
+    }
+    assert!(node.must_ask && node.cluster().id == ClusterId(5));
+}
+
+/// Such a member would not know its companions, and a stranger would be as good as any of them.
+#[test]
+fn a_group_is_new_by_logs_that_are_proved() {
+    let (mut cluster, session) = wiped(3);
+    let node = cluster.node(1);
+    let tick = |node: &mut Node<_>| {
+        let due_ms = node.next_tick_ms();
+        node.tick(due_ms);
+    };
+    [2, 3]
+        .into_iter()
+        .for_each(|from| node.step_account(from, session, FIRST_ROUND, account_of(0, Memory::New)));
+    (0..2 * PATIENCE_TICKS).for_each(|_| tick(node));
+    assert!(node.is_silent());
+    for (from, of) in [(3, 6), (2, 0)] {
+        let challenge = node.log_book.challenge(from);
+        node.step_proof(from, from, LogProof { challenge, log: from, cluster: ClusterId(of) });
+    }
+    tick(node);
+    assert!(node.is_trusted(), "two of three are enough after that time");
+    assert!(node.raw.store().has_noted((2, 2)) && !node.raw.store().has_noted((3, 3)));
+    assert!(node.hears_log(2, 2) && !node.hears_log(3, 3), "nothing tells the third from a stranger");
 }
 
 /// Nothing tells two new members and a stray from a group that has lost two disks of three: it must not begin anew in silence.
