@@ -101,6 +101,19 @@ const FOUND: &[Found] = &[
         what: "A full segment had a sector after its end that could not be read. It was recycled, and the log was refused for that sector \
                once the file was its last segment.",
     },
+    Found {
+        seed: 90_001_257,
+        what: "A member of a newborn group that had not heard of its cluster took a stray in the primary's place for its own: they were a \
+               majority, and replaced what the group had committed.",
+    },
+    Found {
+        seed: 90_001_235,
+        what: "The same: the stray and a member that was restarted, whose only entry was not known to be committed.",
+    },
+    Found {
+        seed: 90_012_965,
+        what: "The same: a member that knew better ended, as the stray lacked what was committed.",
+    },
 ];
 
 #[test]
