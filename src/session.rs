@@ -42,7 +42,7 @@ use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
 use crate::pause::Paused;
 use crate::planted::{Bug, planted};
-use crate::propose::batch::Work;
+use crate::propose::batch::{Batch, Work};
 use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;
 use crate::shard::deaths::FREE_EXPIRED;
@@ -445,7 +445,7 @@ impl Session {
     ) -> Verdict {
         let port = self.port.clone();
         let mut batch = port.batch.lock();
-        if batch.is_full() {
+        if self.takes_nothing(&batch) {
             return Verdict::Full;
         }
         let bytes = batch.encode_single(db, &[FREE_EXPIRED, &key]);
@@ -549,9 +549,14 @@ impl Session {
         self.shared.clients.remove(client.info.id);
     }
 
+    /// Whether the log takes nothing for now: too much waits for it, or another node is about to lead.
+    fn takes_nothing(&self, batch: &Batch) -> bool {
+        batch.is_full() || self.shared.shard.handovers.holds_requests()
+    }
+
     fn enqueue(&mut self, line: &mut Line, args: &Args<'_>, work: impl FnOnce(usize) -> Work) -> Verdict {
         let mut batch = self.port.batch.lock();
-        if batch.is_full() {
+        if self.takes_nothing(&batch) {
             return Verdict::Full;
         }
         debug_assert!(

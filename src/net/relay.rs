@@ -10,8 +10,11 @@
 //!   answer might be that of another command.
 //! - When it is lost, what was sent and not answered is in doubt, but for reads. It is given up once another node is known to
 //!   be the primary, or for a while none: at once where nothing is unanswered, after [`FAREWELL_MS`] where the old one does not answer.
-//! - Short requests are kept until they are answered. Those that are known not to have happened, and reads, are sent to the next
-//!   primary in their order, if nothing else is unanswered; see [`Relay::give_up`].
+//! - Short requests and transactions are kept until they are answered. Those that are known not to have happened, and reads, are sent to
+//!   the next primary in their order, if nothing else is unanswered; see [`Relay::give_up`].
+//! - A transaction is sent before anything else is unanswered, and the session gathers none meanwhile, so at most one is kept.
+//! - The next primary knows nothing of the keys that were watched here: a transaction that watched and did not happen is answered nil, as
+//!   if one of them had been touched.
 
 use std::collections::VecDeque;
 
@@ -19,7 +22,7 @@ use super::hold::Hold;
 use crate::acl::User;
 use crate::admin::client::Client;
 use crate::admin::shared::Shared;
-use crate::admin::table::{SessionCommand, TableRow};
+use crate::admin::table::{SessionCommand, TableRow, Way};
 use crate::command::{Args, Handler};
 use crate::protocol::frame::FrameScanner;
 use crate::protocol::reply::{Reply, Resp};
@@ -31,6 +34,8 @@ use crate::shard::machine::{DID_NOT_HAPPEN, IN_DOUBT, UNBLOCKED};
 pub const FAREWELL_MS: u64 = 250;
 /// Bytes of unanswered requests that are kept for the next primary.
 const KEPT_BYTES: usize = 64 << 10;
+/// What a transaction that is kept takes at most: its client's memory since MULTI.
+const KEPT_TRANSACTION_BYTES: usize = 1 << 20;
 /// Unsent bytes past which nothing more is sent.
 const BEHIND_BYTES: usize = 1 << 20;
 
@@ -47,18 +52,30 @@ enum Expected {
     SwallowQueued,
 }
 
-/// A request of the client that is not answered.
+/// What the next primary may be sent again.
 #[derive(Debug)]
+enum Kept {
+    Request(Box<[u8]>),
+    Transaction(SentTransaction),
+}
+
+/// A request of the client that is not answered.
+#[derive(Debug, Default)]
 struct Unanswered {
-    /// Its bytes, if it may be sent again: it is short.
-    kept: Option<Box<[u8]>>,
+    /// None where it is too long to be sent again.
+    kept: Option<Kept>,
+    /// It changes nothing but what is watched.
     only_reads: bool,
+    /// A WATCH.
+    watches: bool,
+    /// What the client is answered where it did not happen: the nil of a transaction that watched.
+    otherwise: Option<&'static [u8]>,
 }
 
 /// A request that did not happen, and how the node said so.
 #[derive(Debug)]
 struct Unserved {
-    request: Box<[u8]>,
+    kept: Kept,
     error: Box<[u8]>,
 }
 
@@ -94,7 +111,7 @@ pub struct Relay {
     kept_bytes: usize,
     /// What came before all that is unanswered and did not happen. The client has not been told.
     unserved: Vec<Unserved>,
-    /// It has answered the client something.
+    /// It has served the client as its primary.
     pub has_served: bool,
     /// Looks for the end of the answer at the start of `received`.
     scanner: FrameScanner,
@@ -105,8 +122,10 @@ pub struct Relay {
     /// None where a transaction may have changed it; likewise `db`.
     resp: Option<Resp>,
     db: Option<usize>,
-    /// Keys are watched there.
+    /// Keys are watched there, or will be.
     watching: bool,
+    /// The node has said so.
+    has_watched: bool,
 }
 
 impl Relay {
@@ -127,6 +146,7 @@ impl Relay {
             resp: Some(Resp::V2),
             db: Some(0),
             watching: false,
+            has_watched: false,
         }
     }
 
@@ -164,36 +184,50 @@ impl Relay {
         let start = self.unsent.len();
         self.request(args, Expected::Pass);
         let request = &self.unsent[start..];
-        let is_kept = !watches && !line.is_muted() && self.kept_bytes + request.len() <= KEPT_BYTES;
+        let is_kept = !line.is_muted() && self.kept_bytes + request.len() <= KEPT_BYTES;
         self.kept_bytes += if is_kept { request.len() } else { 0 };
-        let kept = is_kept.then(|| Box::from(request));
-        let only_reads = row.is_some_and(|row| matches!(row.command.handler_for(args), Handler::Read(_)));
-        self.unanswered.push_back(Unanswered { kept, only_reads });
+        let kept = is_kept.then(|| Kept::Request(request.into()));
+        let only_reads = row.is_some_and(|row| only_reads(row, args));
+        self.unanswered.push_back(Unanswered { kept, only_reads, watches, otherwise: None });
         1
     }
 
     /// Sends a transaction, MULTI and EXEC around it; returns the number of answers to come. `watched` says whether the
     /// client still watches keys.
-    pub fn send_transaction(&mut self, client: &Client, watched: bool, sent: &SentTransaction) -> u32 {
+    pub fn send_transaction(
+        &mut self,
+        client: &Client,
+        watched: bool,
+        sent: SentTransaction,
+        line: &Line,
+    ) -> u32 {
+        debug_assert!(self.unanswered.is_empty(), "MULTI waits until everything is answered");
         self.adopt(client, watched);
-        self.watching = false;
+        (self.watching, self.has_watched) = (false, false);
         self.request(&[b"MULTI"], Expected::SwallowDone);
         for request in &sent.requests {
-            let args: Vec<&[u8]> = request.iter().map(|arg| &**arg).collect();
+            let args: Vec<&[u8]> = request.args().iter().map(|arg| &**arg).collect();
             self.request(&args, Expected::SwallowQueued);
         }
         self.request(&[b"EXEC"], Expected::PassExec);
-        self.unanswered.push_back(Unanswered { kept: None, only_reads: false });
         if sent.chooses {
             (self.resp, self.db) = (None, None);
         }
+        let null: &[u8] = if client.resp == Resp::V3 { b"_\r\n" } else { b"*-1\r\n" };
+        let is_kept = !watched && !line.is_muted() && sent.bytes <= KEPT_TRANSACTION_BYTES;
+        self.unanswered.push_back(Unanswered {
+            only_reads: !watched && sent.only_reads(),
+            kept: is_kept.then_some(Kept::Transaction(sent)),
+            watches: false,
+            otherwise: watched.then_some(null),
+        });
         1
     }
 
     /// Tells the primary what the client has chosen since the last command.
     fn adopt(&mut self, client: &Client, watches: bool) {
         if self.watching && !watches {
-            self.watching = false;
+            (self.watching, self.has_watched) = (false, false);
             self.request(&[b"UNWATCH"], Expected::SwallowDone);
         }
         if self.resp != Some(client.resp) {
@@ -240,16 +274,25 @@ impl Relay {
     }
 
     /// The requests that the next primary may be sent, in their order. `None` where one of them may have changed something, or is
-    /// not kept: then the client hears which did not happen.
-    fn take_unserved(&mut self, may_retry: bool, line: &mut Line) -> Option<Vec<u8>> {
+    /// not kept: then the client hears which did not happen. Of a transaction EXEC is returned; the session has the rest again.
+    fn take_unserved(&mut self, may_retry: bool, session: &mut Session, line: &mut Line) -> Option<Vec<u8>> {
         let can_repeat = |one: &Unanswered| one.only_reads && one.kept.is_some();
         if !may_retry || !self.unanswered.iter().all(can_repeat) {
             self.tell_unserved(line);
             return None;
         }
-        let unserved = self.unserved.drain(..).map(|one| one.request);
+        let unserved = self.unserved.drain(..).map(|one| one.kept);
         let reads = self.unanswered.drain(..).filter_map(|one| one.kept);
-        let requests = unserved.chain(reads).collect::<Vec<_>>().concat();
+        let mut requests = Vec::new();
+        for kept in unserved.chain(reads) {
+            match kept {
+                Kept::Request(request) => requests.extend_from_slice(&request),
+                Kept::Transaction(sent) => {
+                    session.gather_again(sent, line);
+                    encode(&mut requests, &[b"EXEC"]);
+                }
+            }
+        }
         (!requests.is_empty()).then_some(requests)
     }
 
@@ -267,12 +310,17 @@ impl Relay {
     /// Takes an answer that is the client's.
     fn take_answer(&mut self, answer: &[u8], line: &mut Line) {
         let says = Says::of(answer);
-        self.stale |= matches!(says, Says::NotPrimary | Says::NoLongerPrimary);
-        let request = self.unanswered.pop_front().and_then(|one| one.kept);
-        self.kept_bytes -= request.as_ref().map_or(0, |request| request.len());
-        match request {
-            Some(request) if matches!(says, Says::NotPrimary | Says::NoLongerPrimary) => {
-                self.unserved.push(Unserved { request, error: answer.into() });
+        let did_not_happen = matches!(says, Says::NotPrimary | Says::NoLongerPrimary);
+        self.stale |= did_not_happen;
+        let Unanswered { kept, watches, otherwise, .. } = self.unanswered.pop_front().unwrap_or_default();
+        self.kept_bytes -= kept.as_ref().map_or(0, Kept::counted_bytes);
+        self.has_watched |= watches && answer == b"+OK\r\n";
+        match (kept, otherwise) {
+            (_, Some(otherwise)) if did_not_happen => give(line, Says::Answer, otherwise),
+            (Some(kept), _) if did_not_happen => {
+                // It was the primary when it let the command wait.
+                self.has_served |= says == Says::NoLongerPrimary;
+                self.unserved.push(Unserved { kept, error: answer.into() });
             }
             _ => {
                 self.tell_unserved(line);
@@ -320,11 +368,16 @@ impl Relay {
     /// The connection is given up. Returns the requests that are to be taken again, for the next primary, instead of all that is
     /// unanswered; otherwise the client is told what became of each. What was watched there is watched no more.
     pub fn give_up(mut self, hold: &mut Hold, session: &mut Session, line: &mut Line) -> Option<Vec<u8>> {
-        session.lose_forwarded_watches();
         let (clock, config) = (&session.shared.clock, session.shared.config.started_with());
         let now_ms = clock.monotonic_ms();
         let may_retry = line.forwarded > 0 && hold.allows_retry(now_ms, config.hold_without_primary_ms);
-        let again = self.take_unserved(may_retry, line);
+        let again = self.take_unserved(may_retry, session, line);
+        if again.is_some() && !self.has_watched {
+            // Each WATCH without an answer is among the requests that are taken again.
+            session.forget_forwarded_watches();
+        } else {
+            session.lose_forwarded_watches();
+        }
         if again.is_some() {
             hold.note_failure(&self.addr, now_ms);
             line.forwarded = 0;
@@ -339,6 +392,16 @@ impl Relay {
     }
 }
 
+/// Whether a request changes nothing but what its connection watches.
+fn only_reads(row: &TableRow, args: &Args<'_>) -> bool {
+    match row.way {
+        Way::Session(command, _) => matches!(command, SessionCommand::Watch | SessionCommand::Unwatch),
+        // What a worker of the primary answers by itself.
+        Way::Local(_) => true,
+        _ => matches!(row.command.handler_for(args), Handler::Read(_)),
+    }
+}
+
 /// Gives the client an answer.
 fn give(line: &mut Line, says: Says, answer: &[u8]) {
     match says {
@@ -346,6 +409,16 @@ fn give(line: &mut Line, says: Says, answer: &[u8]) {
         Says::NoLongerPrimary | Says::InDoubt => line.answer_overtaken(answer),
     }
     line.forwarded = line.forwarded.saturating_sub(1);
+}
+
+impl Kept {
+    /// What it takes of [`KEPT_BYTES`].
+    fn counted_bytes(&self) -> usize {
+        match self {
+            Kept::Request(request) => request.len(),
+            Kept::Transaction(_) => 0,
+        }
+    }
 }
 
 impl Says {
@@ -383,141 +456,4 @@ pub(super) fn encode(out: &mut Vec<u8>, args: &Args<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::admin::testing::TestNode;
-    use crate::shard::machine::UNBLOCKED_BY_CLIENT;
-
-    #[test]
-    fn an_answer_tells_whether_its_node_is_the_primary() {
-        for (answer, says) in [
-            (format!("-{DID_NOT_HAPPEN}\r\n"), Says::NotPrimary),
-            (format!("+{DID_NOT_HAPPEN}\r\n"), Says::Answer),
-            (format!("-{UNBLOCKED}\r\n"), Says::NoLongerPrimary),
-            (format!("-{UNBLOCKED_BY_CLIENT}\r\n"), Says::Answer),
-            (format!("-{IN_DOUBT}\r\n"), Says::InDoubt),
-            ("-TRYAGAIN Multiple keys request during rehashing of slot\r\n".to_owned(), Says::Answer),
-        ] {
-            assert_eq!(Says::of(answer.as_bytes()), says, "{answer}");
-        }
-    }
-
-    /// A relay over which requests were sent, and the line and session of their client.
-    struct Rig {
-        relay: Relay,
-        line: Line,
-        session: Session,
-        hold: Hold,
-    }
-
-    impl Rig {
-        fn after(lines: &[&str]) -> Rig {
-            let TestNode { shared, client, .. } = TestNode::new();
-            let session = Session::new(client, Arc::new(shared), 0);
-            let line = Line { closes_on_doubt: true, ..Line::default() };
-            let relay = Relay::new("10.0.0.1:6379".to_owned());
-            let mut rig = Rig { relay, line, session, hold: Hold::default() };
-            for text in lines {
-                let args: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
-                rig.line.forwarded += rig.relay.send(&rig.session.client, &args, &rig.line);
-            }
-            rig
-        }
-
-        fn hears(&mut self, answer: &str) {
-            self.relay.received.extend_from_slice(answer.as_bytes());
-            assert_eq!(self.relay.pass_on(&mut self.line), Heard::Expected);
-        }
-
-        /// The requests that are taken again, what the client is sent, and whether it is closed.
-        fn loses_it(mut self) -> (String, String, bool) {
-            let again = self.relay.give_up(&mut self.hold, &mut self.session, &mut self.line);
-            assert_eq!(self.line.forwarded, 0);
-            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace("\r\n", "|");
-            (text(again.unwrap_or_default()), text(self.line.out), self.line.is_lost)
-        }
-    }
-
-    const GET: &str = "*2|$3|GET|$1|a|";
-    const INCR: &str = "*2|$4|INCR|$1|a|";
-
-    #[test]
-    fn reads_without_an_answer_are_taken_again() {
-        let mut rig = Rig::after(&["GET a", "GET a", "GET a"]);
-        rig.hears("$1\r\nx\r\n");
-        assert_eq!(rig.loses_it(), (GET.repeat(2), "$1|x|".to_owned(), false));
-    }
-
-    #[test]
-    fn a_write_without_an_answer_closes_its_client_after_the_answers_before_it() {
-        let mut rig = Rig::after(&["GET a", "INCR a", "GET a"]);
-        rig.hears("$1\r\nx\r\n");
-        assert_eq!(rig.loses_it(), (String::new(), "$1|x|".to_owned(), true));
-        let mut rig = Rig::after(&["INCR a"]);
-        rig.line.closes_on_doubt = false;
-        assert_eq!(rig.loses_it(), (String::new(), format!("-{IN_DOUBT}|"), false));
-    }
-
-    #[test]
-    fn what_did_not_happen_is_taken_again_in_its_order() {
-        let mut rig = Rig::after(&["INCR a", "BLPOP a 0", "GET a"]);
-        rig.hears(&format!("-{DID_NOT_HAPPEN}\r\n"));
-        assert!(rig.relay.stale && !rig.relay.has_only_unserved());
-        rig.hears(&format!("-{UNBLOCKED}\r\n"));
-        let again = format!("{INCR}*3|$5|BLPOP|$1|a|$1|0|{GET}");
-        assert_eq!(rig.loses_it(), (again, String::new(), false));
-    }
-
-    #[test]
-    fn what_did_not_happen_is_told_where_a_later_request_was_served() {
-        let mut rig = Rig::after(&["INCR a", "INCR a"]);
-        rig.hears(&format!("-{DID_NOT_HAPPEN}\r\n:1\r\n"));
-        assert_eq!(rig.line.out, format!("-{DID_NOT_HAPPEN}\r\n:1\r\n").as_bytes());
-        assert_eq!(rig.line.forwarded, 0);
-    }
-
-    #[test]
-    fn a_long_request_is_not_kept() {
-        let mut rig = Rig::after(&[&format!("SET a {}", "x".repeat(KEPT_BYTES)), "INCR a"]);
-        rig.hears(&format!("-{DID_NOT_HAPPEN}\r\n"));
-        rig.hears(&format!("-{DID_NOT_HAPPEN}\r\n"));
-        assert!(rig.relay.has_only_unserved());
-        assert_eq!(rig.loses_it(), (INCR.to_owned(), format!("-{DID_NOT_HAPPEN}|"), false));
-    }
-
-    #[test]
-    fn the_client_is_given_the_answers_to_its_own_requests_only() {
-        let mut relay = Relay::new("10.0.0.1:6379".to_owned());
-        let mut line = Line { forwarded: 2, ..Line::default() };
-        relay.request(&[b"SELECT", b"3"], Expected::SwallowDone);
-        relay.request(&[b"GET", b"a"], Expected::Pass);
-        relay.request(&[b"GET", b"b"], Expected::Pass);
-        relay.received.extend_from_slice(b"+OK\r\n$1\r\nx\r\n$1");
-        assert_eq!(relay.pass_on(&mut line), Heard::Expected);
-        assert_eq!((&line.out[..], line.forwarded), (&b"$1\r\nx\r\n"[..], 1));
-        relay.received.extend_from_slice(b"\r\ny\r\n");
-        assert_eq!(relay.pass_on(&mut line), Heard::Expected);
-        assert_eq!((&line.out[..], line.forwarded), (&b"$1\r\nx\r\n$1\r\ny\r\n"[..], 0));
-    }
-
-    #[test]
-    fn an_answer_to_nothing_that_was_sent_is_never_passed_on() {
-        for (expected, said) in [
-            (None, &b"+OK\r\n"[..]),
-            (Some(Expected::Pass), b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n"),
-            (Some(Expected::Pass), b"what\r\n"),
-            (Some(Expected::PassExec), b"+OK\r\n"),
-            (Some(Expected::SwallowQueued), b"+OK\r\n"),
-            (Some(Expected::SwallowDone), b"-ERR DB index is out of range\r\n"),
-        ] {
-            let mut relay = Relay::new("10.0.0.1:6379".to_owned());
-            let mut line = Line { forwarded: 1, ..Line::default() };
-            relay.expected.extend(expected);
-            relay.received.extend_from_slice(said);
-            assert_eq!(relay.pass_on(&mut line), Heard::Unexpected, "{}", said.escape_ascii());
-            assert!(line.out.is_empty());
-        }
-    }
-}
+mod tests;

@@ -121,8 +121,14 @@ impl Upstream {
     }
 
     /// Sends a transaction; returns the number of answers to come.
-    pub fn send_transaction(&mut self, client: &Client, watched: bool, sent: &SentTransaction) -> u32 {
-        let answers = self.relay.send_transaction(client, watched, sent);
+    pub fn send_transaction(
+        &mut self,
+        client: &Client,
+        watched: bool,
+        sent: SentTransaction,
+        line: &Line,
+    ) -> u32 {
+        let answers = self.relay.send_transaction(client, watched, sent, line);
         self.flush();
         answers
     }

@@ -55,8 +55,17 @@ impl Session {
 
     /// The connection to the primary is lost, and what was watched through it: EXEC must find that out.
     pub fn lose_forwarded_watches(&mut self) {
-        let was_forwarded = |epoch: u64| epoch.is_multiple_of(2);
         self.client.watching_epoch =
             self.client.watching_epoch.map(|epoch| if was_forwarded(epoch) { u64::MAX } else { epoch });
     }
+
+    /// The connection to the primary is lost, and each WATCH that went through it will be taken again.
+    pub fn forget_forwarded_watches(&mut self) {
+        self.client.watching_epoch = self.client.watching_epoch.filter(|epoch| !was_forwarded(*epoch));
+    }
+}
+
+/// Whether keys were watched on the primary rather than here, by the leadership epoch in which they were.
+fn was_forwarded(epoch: u64) -> bool {
+    epoch.is_multiple_of(2)
 }

@@ -88,9 +88,47 @@ struct Chosen {
 /// The queued commands as they go to the primary.
 #[derive(Debug)]
 pub struct SentTransaction {
-    pub requests: Vec<Box<[Box<[u8]>]>>,
+    pub requests: Vec<SentRequest>,
     /// Database and protocol on the connection to the primary will depend on whether it was carried out.
     pub chooses: bool,
+    /// What the queued commands take, local steps included.
+    pub bytes: usize,
+}
+
+#[derive(Debug)]
+pub enum SentRequest {
+    Queued(Queued),
+    /// Tells the primary what a local step chooses.
+    Telling(Box<[Box<[u8]>]>),
+}
+
+impl SentRequest {
+    pub fn args(&self) -> &[Box<[u8]>] {
+        match self {
+            SentRequest::Queued(queued) => &queued.args,
+            SentRequest::Telling(args) => args,
+        }
+    }
+
+    fn into_queued(self) -> Option<Queued> {
+        match self {
+            SentRequest::Queued(queued) => Some(queued),
+            SentRequest::Telling(_) => None,
+        }
+    }
+}
+
+impl SentTransaction {
+    /// Whether it changes nothing wherever it is carried out.
+    pub fn only_reads(&self) -> bool {
+        self.requests.iter().all(|request| match request {
+            SentRequest::Queued(Queued { command, args }) => {
+                let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+                matches!(command.0.command.handler_for(&args), Handler::Read(_))
+            }
+            SentRequest::Telling(_) => true,
+        })
+    }
 }
 
 /// Whether an EXEC's answer could be understood.
@@ -203,7 +241,7 @@ impl Session {
         if line.forwarded > 0 {
             return Verdict::Wait;
         }
-        if self.port.batch.lock().is_full() {
+        if self.takes_nothing(&self.port.batch.lock()) {
             return Verdict::Full;
         }
         self.propose_transaction(line);
@@ -235,7 +273,7 @@ impl Session {
 
     /// Carries out a transaction that touches no data and watches none.
     fn exec_local_steps(&mut self, line: &mut Line) -> Verdict {
-        let queued = self.end_gathering();
+        let Transaction { queued, .. } = self.end_gathering();
         self.show_queued(&queued);
         line.expect_exec(queued.into_iter().map(|queued| Part::Local { queued, told: false }).collect());
         line.answer(b"*0\r\n");
@@ -243,14 +281,14 @@ impl Session {
         Verdict::Taken
     }
 
-    fn end_gathering(&mut self) -> Vec<Queued> {
+    fn end_gathering(&mut self) -> Transaction {
         self.client.watching_epoch = None;
-        self.client.transaction.take().unwrap_or_default().queued
+        self.client.transaction.take().unwrap_or_default()
     }
 
     /// Hands the queued commands to the log as one.
     fn propose_transaction(&mut self, line: &mut Line) {
-        let queued = self.end_gathering();
+        let Transaction { queued, .. } = self.end_gathering();
         self.show_queued(&queued);
         let (mut commands, mut writes) = (Vec::new(), 0);
         let mut steps = Vec::with_capacity(queued.len());
@@ -310,26 +348,44 @@ impl Session {
 
     /// Takes the queued transaction out, to be sent to the primary.
     pub fn take_transaction(&mut self, line: &mut Line) -> SentTransaction {
-        let queued = self.end_gathering();
-        let mut sent = SentTransaction { requests: Vec::with_capacity(queued.len()), chooses: false };
+        let Transaction { queued, bytes, .. } = self.end_gathering();
+        let mut sent = SentTransaction { requests: Vec::with_capacity(queued.len()), chooses: false, bytes };
         let mut parts = Vec::with_capacity(queued.len());
         let mut chosen = Chosen { db: self.client.db, resp: self.client.resp };
         let route = Route::of(&queued);
         for one in queued {
             if self.travels(one.command.0, route) {
-                sent.requests.push(one.args);
+                sent.requests.push(SentRequest::Queued(one));
                 parts.push(Part::Sent);
                 continue;
             }
             let next = self.foresee(&one, chosen).filter(|next| *next != chosen);
             if let Some(next) = next {
-                sent.requests.push(telling(chosen, next));
+                sent.requests.push(SentRequest::Telling(telling(chosen, next)));
                 (chosen, sent.chooses) = (next, true);
             }
             parts.push(Part::Local { queued: one, told: next.is_some() });
         }
         expect_local_steps(parts, line);
         sent
+    }
+
+    /// Gathers a transaction again that did not happen: what was sent of it, and the local steps that wait for its answer.
+    pub fn gather_again(&mut self, sent: SentTransaction, line: &mut Line) {
+        debug_assert!(self.client.transaction.is_none(), "no MULTI is taken while an EXEC is unanswered");
+        let SentTransaction { requests, bytes, .. } = sent;
+        let mut travelled = requests.into_iter().filter_map(SentRequest::into_queued);
+        let queued = match line.exec.take() {
+            None => travelled.collect(),
+            Some(Exec { parts, .. }) => {
+                let queued = |part| match part {
+                    Part::Sent => travelled.next(),
+                    Part::Local { queued, .. } => Some(queued),
+                };
+                parts.into_iter().filter_map(queued).collect()
+            }
+        };
+        self.client.transaction = Some(Transaction { queued, bytes, broken: false });
     }
 
     /// Forgets the queued transaction, which can't be sent to the primary.
@@ -467,6 +523,9 @@ impl Session {
         }
         if line.forwarded > 0 {
             return Verdict::Wait;
+        }
+        if self.takes_nothing(&self.port.batch.lock()) {
+            return Verdict::Full;
         }
         self.client.watching_epoch.get_or_insert(epoch);
         let keys = args[1..].iter().map(|key| Box::from(*key)).collect();

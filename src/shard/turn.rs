@@ -411,6 +411,10 @@ impl<D: Disk> Shard<D> {
         if !self.run_stalled(now)? || self.machine.holds_answers() || self.gives_way(now) {
             return Ok(());
         }
+        if self.node.is_transferring() {
+            // What has come waits: this node leads on if the successor does not take over.
+            return Ok(());
+        }
         self.free_expired(now);
         let is_paused = self.handle.pause.at(now.monotonic_ms) != Paused::Nothing;
         self.long_items.tick(now.monotonic_ms, is_paused);
@@ -419,6 +423,14 @@ impl<D: Disk> Shard<D> {
         }
         let plan = self.make_plan(now)?;
         if plan.acts.is_empty() { Ok(()) } else { self.launch(plan, now) }
+    }
+
+    /// Whether nothing that was taken waits for the log, or for an answer from it.
+    pub(super) fn is_drained(&self) -> bool {
+        let is_busy = self.machine.has_in_flight() || self.machine.holds_answers() || self.stalled.is_some();
+        !is_busy
+            && self.backlog.is_empty()
+            && self.handle.ports.iter().all(|port| port.batch.lock().is_empty())
     }
 
     fn gather(&mut self) {

@@ -234,3 +234,98 @@ fn workers_of_a_queue_live_through_kills_of_the_primary_and_lose_no_job() {
     assert!(lost.is_empty(), "{} of {} acknowledged jobs are lost: {lost:?}", lost.len(), pushed.len());
     assert!(done.len() > 50, "{} jobs were done", done.len());
 }
+
+/// What a client does again and again, with a number that names its keys; false where it is known not to have happened.
+type Round = fn(&mut Client, usize) -> io::Result<bool>;
+
+fn increment_in_transaction(client: &mut Client, number: usize) -> io::Result<bool> {
+    let (one, other) = (format!("t{number}"), format!("u{number}"));
+    call(client, &["MULTI"])?;
+    call(client, &["INCR", &one])?;
+    call(client, &["INCR", &other])?;
+    let exec = call(client, &["EXEC"])?;
+    assert!(exec.starts_with("[:"), "{exec}");
+    Ok(true)
+}
+
+fn increment_watched(client: &mut Client, _: usize) -> io::Result<bool> {
+    call(client, &["WATCH", "w"])?;
+    let value: i64 = call(client, &["GET", "w"])?.parse().unwrap_or(0);
+    call(client, &["MULTI"])?;
+    call(client, &["SET", "w", &(value + 1).to_string()])?;
+    Ok(call(client, &["EXEC"])? == "[+OK]")
+}
+
+fn increment_by_script(client: &mut Client, number: usize) -> io::Result<bool> {
+    let script = "return redis.call('INCR', KEYS[1])";
+    call(client, &["EVAL", script, "1", &format!("s{number}")])?;
+    Ok(true)
+}
+
+fn hand_over(cluster: &Cluster) {
+    let primary = cluster.primary();
+    let to = (primary + 1) % 3;
+    wait_for("the successor leads", FAILOVER_LIMIT, || {
+        let handed = cluster.client(primary).run(&format!("PERDURA HANDOVER {}", to + 1));
+        (!handed.is_error()).then_some(())
+    });
+}
+
+/// EXEC was answered TRYAGAIN, and so was any write on the primary itself: RQ's workers ended.
+#[test]
+fn transactions_and_scripts_on_any_node_get_no_error_at_a_handover() {
+    const HANDOVERS: usize = 6;
+    let cluster = Mutex::new(Cluster::start_with(perdura().flag("hold-without-primary-ms", 10_000)));
+    let ends = AtomicBool::new(false);
+    let queue = Queue { cluster: &cluster, ends: &ends };
+    // How many rounds were acknowledged, and how many may have happened.
+    let work = |at: usize, round: Round| {
+        let (mut acknowledged, mut begun) = (0, 0);
+        queue.run(at, |client| {
+            begun += 1;
+            let happened = round(client, at)?;
+            acknowledged += i64::from(happened);
+            begun -= i64::from(!happened);
+            Ok(())
+        });
+        acknowledged..=begun
+    };
+    let rounds: [Round; 3] = [increment_in_transaction, increment_by_script, increment_watched];
+    let counted: Vec<_> = thread::scope(|scope| {
+        let places = (0..3).flat_map(|at| rounds.map(|round| (at, round)));
+        let threads: Vec<_> = places.map(|(at, round)| scope.spawn(move || work(at, round))).collect();
+        for _ in 0..HANDOVERS {
+            thread::sleep(Duration::from_millis(150));
+            hand_over(&cluster.lock().expect("the cluster"));
+        }
+        ends.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().expect("a client")).collect()
+    });
+    let cluster = cluster.into_inner().expect("the cluster");
+    let mut client = cluster.client(cluster.primary());
+    let mut value = |key: &str| client.run(&format!("GET {key}")).text().parse::<i64>().expect("a number");
+    let (mut least_watched, mut most_watched) = (0, 0);
+    for (at, counted) in counted.chunks(rounds.len()).enumerate() {
+        let happened = value(&format!("t{at}"));
+        assert!(counted[0].contains(&happened), "{happened} transactions, {:?}", counted[0]);
+        assert_eq!(value(&format!("u{at}")), happened, "whole or not at all");
+        let happened = value(&format!("s{at}"));
+        assert!(counted[1].contains(&happened), "{happened} scripts, {:?}", counted[1]);
+        (least_watched, most_watched) = (least_watched + counted[2].start(), most_watched + counted[2].end());
+    }
+    assert!((least_watched..=most_watched).contains(&value("w")));
+    assert!(least_watched > 0);
+}
+
+#[test]
+fn a_blocked_pop_on_a_replica_waits_at_the_next_primary() {
+    let cluster = Cluster::start_with(perdura());
+    let [primary, next, other] = places(&cluster);
+    let mut client = cluster.client(other);
+    client.send_line("BLPOP l 0");
+    cluster.nodes[primary].wait_for_blocked(1);
+    hand_over(&cluster);
+    cluster.nodes[next].wait_for_blocked(1);
+    cluster.client(next).check("RPUSH l x", ":1");
+    client.expect("[l x]");
+}

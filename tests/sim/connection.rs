@@ -381,7 +381,7 @@ impl ServerConnection {
             Forward::Transaction => {
                 let watched = self.session.client.watching_epoch.is_some();
                 let sent = self.session.take_transaction(&mut self.line);
-                relay.send_transaction(&self.session.client, watched, &sent)
+                relay.send_transaction(&self.session.client, watched, sent, &self.line)
             }
         };
         self.line.forwarded += answers;
@@ -403,6 +403,7 @@ impl ServerConnection {
                 if what == Forward::Transaction {
                     self.session.drop_transaction();
                 }
+                self.session.lose_forwarded_watches();
                 Reply::new(&mut self.line.out, self.session.client.resp).error(&error.to_string());
                 self.line.settle();
                 true

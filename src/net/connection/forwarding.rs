@@ -50,7 +50,7 @@ impl ConnectionTask {
             Forward::Transaction => {
                 let watched = self.session.client.watching_epoch.is_some();
                 let sent = self.session.take_transaction(&mut line);
-                upstream.send_transaction(&self.session.client, watched, &sent)
+                upstream.send_transaction(&self.session.client, watched, sent, &line)
             }
         };
         line.forwarded += answers;
