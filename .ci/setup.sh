@@ -112,3 +112,15 @@ install_build_tools() {
     install_rust
     provide_rocksdb
 }
+
+# What tests/apps/run needs beside a build.
+install_applications() {
+    provide_packages \
+        "haproxy works haproxy -v" \
+        "nodejs works node --version" \
+        "npm works npm --version" \
+        "python3 works python3 --version" \
+        "python3-venv works python3 -m ensurepip --version" \
+        "redis-server works redis-server --version" \
+        "ruby-sidekiq works sidekiq --version"
+}
