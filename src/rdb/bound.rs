@@ -3,7 +3,8 @@
 //! A packed element takes two bytes at least, and no more than three times its bytes once it is text.
 
 use super::input::Input;
-use super::{Result, checked, kind, stream};
+use super::shape::{self, Holds, Passed, Walk};
+use super::{RdbError, Result, checked, kind, stream};
 
 /// More than the value of a payload has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,104 +23,46 @@ const INDEXED_BYTES: u64 = 64;
 /// The most that a payload becomes; where it is malformed, the most that it becomes until that is found out.
 pub fn bound(payload: &[u8]) -> Bound {
     let Ok(body) = checked(payload) else { return Bound::default() };
-    let mut counted = Counted { input: Input::new(body), bound: Bound::default(), each: INDEXED_BYTES };
-    // What is malformed is told by who reads it.
-    let _ = counted.value();
+    let mut counted = Counted { bound: Bound::default(), each: INDEXED_BYTES };
+    // The reader reports what is malformed.
+    let _ = counted.value(&mut Input::new(body));
     counted.bound
 }
 
-struct Counted<'a> {
-    input: Input<'a>,
+struct Counted {
     bound: Bound,
     /// Bytes that an element takes beside its own.
     each: u64,
 }
 
-impl Counted<'_> {
-    fn value(&mut self) -> Result<()> {
-        let kind = self.input.byte()?;
+impl Counted {
+    /// Counts up to the end, or to what is malformed.
+    fn value(&mut self, input: &mut Input<'_>) -> Result<()> {
+        let kind = input.byte()?;
         if matches!(kind, kind::LIST | kind::LIST_ZIPLIST | kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2) {
             self.each = LISTED_BYTES;
         }
-        match kind {
-            kind::STRING => self.string(),
-            kind::LIST | kind::SET => self.counted(Self::string),
-            kind::HASH => self.counted(|one| one.string().and_then(|()| one.string())),
-            kind::ZSET => self.counted(|one| one.string().and_then(|()| one.text_score())),
-            kind::ZSET_2 => self.counted(|one| one.string().and_then(|()| one.skip::<8>())),
-            kind::LIST_QUICKLIST => self.counted(Self::packed),
-            kind::LIST_QUICKLIST_2 => self.counted(|one| one.input.length().and_then(|_| one.packed())),
-            kind::HASH_METADATA => {
-                self.skip::<8>()?;
-                self.counted(|one| {
-                    one.input.length()?;
-                    one.string().and_then(|()| one.string())
-                })
+        let mut walk = Walk::new(shape::of(kind).ok_or(RdbError::UnknownType(kind))?);
+        loop {
+            match walk.step(input)? {
+                Passed::String(Holds::Element, bytes) => self.add(1, bytes),
+                Passed::String(Holds::Elements, bytes) => {
+                    self.add(bytes / LEAST_PACKED_BYTES + 1, bytes.saturating_mul(MOST_TEXT_PER_PACKED_BYTE));
+                }
+                Passed::String(Holds::StreamNode, bytes) => self.add_node(bytes),
+                Passed::Takes(bytes) => self.add(1, bytes),
+                Passed::String(Holds::Nothing, _) | Passed::Count(_) | Passed::Other => {}
+                Passed::End => return Ok(()),
             }
-            kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => self.stream(kind),
-            kind::HASH_LISTPACK_EX => self.skip::<8>().and_then(|()| self.packed()),
-            _ => self.packed(),
         }
     }
 
-    /// Nodes, then groups. Each id that is pending stands there twice, and takes more than it does in the payload.
-    fn stream(&mut self, kind: u8) -> Result<()> {
-        self.counted(|one| {
-            one.input.skip_string()?;
-            let bytes = one.input.skip_string()?;
-            let elements = bytes / LEAST_PACKED_BYTES + 1;
-            one.bound.elements = one.bound.elements.saturating_add(elements);
-            one.bound.bytes = one.bound.bytes.saturating_add(bytes.saturating_mul(2) + stream::NODE_BYTES);
-            Ok(())
-        })?;
-        for _ in 0..stream::counters(kind) {
-            self.input.length()?;
-        }
-        self.counted(|one| {
-            one.string()?;
-            for _ in 0..stream::group_counters(kind) {
-                one.input.length()?;
-            }
-            one.counted(|one| {
-                one.add(1, stream::PENDING_BYTES);
-                one.input.take(16 + 8)?;
-                one.input.length().map(drop)
-            })?;
-            one.counted(|one| {
-                one.string()?;
-                one.add(1, stream::CONSUMER_BYTES);
-                one.input.take(8 * stream::consumer_times(kind))?;
-                one.counted(|one| one.input.take(16).map(drop))
-            })
-        })
-    }
-
-    /// A count, and as many of what `read` reads.
-    fn counted(&mut self, read: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
-        (0..self.input.length()?).try_for_each(|_| read(self))
-    }
-
-    fn string(&mut self) -> Result<()> {
-        let bytes = self.input.skip_string()?;
-        self.add(1, bytes);
-        Ok(())
-    }
-
-    /// A string that holds elements, or one large element.
-    fn packed(&mut self) -> Result<()> {
-        let bytes = self.input.skip_string()?;
-        self.add(bytes / LEAST_PACKED_BYTES + 1, bytes.saturating_mul(MOST_TEXT_PER_PACKED_BYTE));
-        Ok(())
-    }
-
-    fn text_score(&mut self) -> Result<()> {
-        let len = self.input.byte()?;
-        // The three longest lengths stand for scores without digits.
-        self.input.take(if len < 253 { usize::from(len) } else { 0 }).map(drop)
-    }
-
-    fn skip<const N: usize>(&mut self) -> Result<()> {
-        self.input.array::<N>().map(drop)
+    /// A node of a stream stays packed.
+    fn add_node(&mut self, bytes: u64) {
+        let elements = bytes / LEAST_PACKED_BYTES + 1;
+        self.bound.elements = self.bound.elements.saturating_add(elements);
+        let memory = bytes.saturating_mul(2).saturating_add(stream::NODE_BYTES);
+        self.bound.bytes = self.bound.bytes.saturating_add(memory);
     }
 
     fn add(&mut self, elements: u64, bytes: u64) {

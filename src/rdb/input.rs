@@ -2,6 +2,8 @@
 
 use super::{MAX_UNPACKED_BYTES, RdbError, Result};
 
+/// See the module.
+#[derive(Clone, Debug)]
 pub struct Input<'a> {
     rest: &'a [u8],
     /// How many bytes compressed strings may still unpack to.
@@ -19,6 +21,10 @@ impl<'a> Input<'a> {
 
     pub fn len(&self) -> usize {
         self.rest.len()
+    }
+
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub fn take(&mut self, len: usize) -> Result<&'a [u8]> {

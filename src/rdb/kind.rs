@@ -1,7 +1,9 @@
 //! The byte that says which type of value follows, and in which form.
 //!
-//! Not read: modules (6, 7), the zipmaps of Redis 2.4 (9), and the forms of hashes with field deadlines
-//! from before Redis 7.4 was released (22, 23).
+//! - RESTORE does not read modules (7), the zipmaps of Redis 2.4 (9) and what Valkey 9 writes for hashes with field deadlines (22):
+//!   only files have them.
+//! - No reader has values of modules before Redis 4.0 was released (6), and the forms of hashes with field deadlines from before
+//!   Redis 7.4 was released (22, 23).
 
 pub const STRING: u8 = 0;
 pub const LIST: u8 = 1;
@@ -11,6 +13,9 @@ pub const ZSET: u8 = 3;
 pub const HASH: u8 = 4;
 /// Scores as eight bytes.
 pub const ZSET_2: u8 = 5;
+/// What a module wrote, in a form that can be passed over.
+pub const MODULE_2: u8 = 7;
+pub const HASH_ZIPMAP: u8 = 9;
 pub const LIST_ZIPLIST: u8 = 10;
 pub const SET_INTSET: u8 = 11;
 pub const ZSET_ZIPLIST: u8 = 12;
@@ -28,6 +33,8 @@ pub const STREAM_2: u8 = 19;
 pub const SET_LISTPACK: u8 = 20;
 /// Of Redis 7.2: with the times at which consumers last got something.
 pub const STREAM_3: u8 = 21;
+/// Of Valkey 9: fields with deadlines, as times. Known in files of a version from 80 on.
+pub const HASH_VALKEY: u8 = 22;
 /// Fields with deadlines, each relative to the earliest.
 pub const HASH_METADATA: u8 = 24;
 /// Fields with deadlines, three entries of a listpack each.

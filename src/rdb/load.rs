@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::sequence::Element;
-use super::{RdbError, Result, Value, intset, kind, listpack, stream, ziplist};
+use super::{RdbError, Result, VALKEY_VERSION, Value, intset, kind, listpack, stream, ziplist, zipmap};
 use crate::keyspace::types::hash::Hash;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::types::list::List;
@@ -20,6 +20,25 @@ const TWICE: RdbError = RdbError::Malformed("an element twice");
 const HALF: RdbError = RdbError::Malformed("half a pair");
 const SCORE: RdbError = RdbError::Malformed("a score");
 const DEADLINE: RdbError = RdbError::Malformed("a field's deadline");
+
+/// Reads a value as a file of some version holds it: in the forms that RESTORE takes, and in those that only files have.
+pub fn read_value_of_file(input: &mut Input<'_>, version: u16, limits: &TypeLimits) -> Result<Value> {
+    let hash = match input.rest().first() {
+        Some(&kind::HASH_ZIPMAP) => {
+            input.byte()?;
+            hash_of(zipmap::elements(&input.string()?)?, limits)?
+        }
+        Some(&kind::HASH_VALKEY) if version >= VALKEY_VERSION => {
+            input.byte()?;
+            hash_of_valkey(input, limits)?
+        }
+        _ => return read_value(input, limits),
+    };
+    if hash.is_empty() {
+        return Err(RdbError::Malformed("an empty collection"));
+    }
+    Ok(Value::Object(Object::Hash(hash)))
+}
 
 /// Reads the type and the value behind it.
 pub fn read_value(input: &mut Input<'_>, limits: &TypeLimits) -> Result<Value> {
@@ -130,6 +149,20 @@ fn hash_with_deadlines(input: &mut Input<'_>, limits: &TypeLimits) -> Result<Has
         add_field(&mut hash, &field, &value, limits)?;
         if let Some(behind_ms) = ttl.checked_sub(1) {
             set_deadline(&mut hash, &field, earliest_ms.checked_add_unsigned(behind_ms), limits)?;
+        }
+    }
+    Ok(hash)
+}
+
+/// A field, its value and the time of its deadline; -1 is none.
+fn hash_of_valkey(input: &mut Input<'_>, limits: &TypeLimits) -> Result<Hash> {
+    let mut hash = Hash::new();
+    for _ in 0..input.length()? {
+        let (field, value) = (input.string()?, input.string()?);
+        add_field(&mut hash, &field, &value, limits)?;
+        let deadline_ms = i64::from_le_bytes(input.array()?);
+        if deadline_ms != -1 {
+            set_deadline(&mut hash, &field, Some(deadline_ms), limits)?;
         }
     }
     Ok(hash)

@@ -1,4 +1,4 @@
-//! One value as Redis writes it into its RDB files, and as DUMP answers it: the bytes, no input or output.
+//! RDB: values as Redis writes them into its files and as DUMP answers them, and whole files (`file.rs`): the bytes, no input or output.
 //!
 //! ```text
 //! payload   type:u8 value version:u16 crc64:u64                   numbers little-endian, the CRC over all before it
@@ -28,6 +28,7 @@
 //! <https://rdb.fnordig.de/file_format.html>.
 
 mod bound;
+pub mod file;
 mod input;
 mod intset;
 mod kind;
@@ -36,11 +37,13 @@ mod load;
 mod lzf;
 mod save;
 mod sequence;
+mod shape;
 mod stream;
 mod string;
 #[cfg(test)]
 mod tests;
 mod ziplist;
+mod zipmap;
 
 use crc::{CRC_64_REDIS, Crc, Table};
 use thiserror::Error;
@@ -58,6 +61,9 @@ const MAX_UNPACKED_BYTES: usize = 1 << 30;
 
 /// The newest version that is read: that of Redis 7.4 to 8.2.
 const MAX_VERSION: u16 = 12;
+
+/// Versions from here on are Valkey's.
+const VALKEY_VERSION: u16 = 80;
 
 const VERSION_BYTES: usize = 2;
 const CRC_BYTES: usize = 8;
@@ -120,6 +126,18 @@ fn finish(out: &mut Vec<u8>, version: u16) {
     out.extend_from_slice(&crc.to_le_bytes());
 }
 
+/// What follows a body in the payload that RESTORE takes.
+pub fn footer(body: &[u8]) -> [u8; VERSION_BYTES + CRC_BYTES] {
+    let version = MAX_VERSION.to_le_bytes();
+    let mut crc = CRC.digest();
+    crc.update(body);
+    crc.update(&version);
+    let mut footer = [0; VERSION_BYTES + CRC_BYTES];
+    footer[..VERSION_BYTES].copy_from_slice(&version);
+    footer[VERSION_BYTES..].copy_from_slice(&crc.finalize().to_le_bytes());
+    footer
+}
+
 /// A payload of these bytes, whatever they are.
 #[cfg(test)]
 pub fn with_footer(body: &[u8], version: u16) -> Vec<u8> {
@@ -136,6 +154,21 @@ pub fn load(payload: &[u8], limits: &TypeLimits) -> Result<Value> {
         return Err(RdbError::Malformed("bytes behind the value"));
     }
     Ok(value)
+}
+
+/// The value of a body as a file of some version holds it.
+pub fn load_body(body: &[u8], version: u16, limits: &TypeLimits) -> Result<Value> {
+    let mut input = Input::new(body);
+    let value = load::read_value_of_file(&mut input, version, limits)?;
+    if !input.is_empty() {
+        return Err(RdbError::Malformed("bytes behind the value"));
+    }
+    Ok(value)
+}
+
+/// Whether RESTORE takes a body of a file as it is; what it does not take has to be loaded and written again.
+pub fn is_restorable(body: &[u8]) -> bool {
+    !matches!(body.first(), None | Some(&(kind::HASH_ZIPMAP | kind::HASH_VALKEY)))
 }
 
 /// What comes before the footer, which must be right.

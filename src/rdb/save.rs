@@ -16,38 +16,48 @@ const FIELD_DEADLINES_VERSION: u16 = 12;
 /// Writes the type and the value; returns the version of RDB that it takes to read them. It stops at the element that is beyond
 /// `most` bytes.
 pub fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, most: usize) -> u16 {
+    let kind = kind_of(value);
+    out.push(kind);
+    write_content(out, value, most);
+    match kind {
+        kind::STREAM_2 => STREAM_VERSION,
+        kind::HASH_METADATA => FIELD_DEADLINES_VERSION,
+        _ => PLAIN_VERSION,
+    }
+}
+
+/// The type under which a value is written.
+pub fn kind_of(value: ValueRef<'_>) -> u8 {
     match value {
-        ValueRef::String(text) => {
-            out.push(kind::STRING);
-            write_string(out, text);
-        }
+        ValueRef::String(_) => kind::STRING,
+        ValueRef::Object(Object::List(_)) => kind::LIST,
+        ValueRef::Object(Object::Set(_)) => kind::SET,
+        ValueRef::Object(Object::ZSet(_)) => kind::ZSET_2,
+        ValueRef::Object(Object::Stream(_)) => kind::STREAM_2,
+        ValueRef::Object(Object::Hash(hash)) if hash.earliest_deadline().is_some() => kind::HASH_METADATA,
+        ValueRef::Object(Object::Hash(_)) => kind::HASH,
+    }
+}
+
+/// Writes what follows the type; it stops at the element that is beyond `most` bytes.
+pub fn write_content(out: &mut Vec<u8>, value: ValueRef<'_>, most: usize) {
+    match value {
+        ValueRef::String(text) => write_string(out, text),
         ValueRef::Object(Object::List(list)) => {
-            begin(out, kind::LIST, list.len());
+            write_length(out, list.len() as u64);
             each(out, most, list.iter(), write_string);
         }
         ValueRef::Object(Object::Set(set)) => {
-            begin(out, kind::SET, set.len());
+            write_length(out, set.len() as u64);
             each(out, most, set.iter(), |out, member| write_string(out, &member));
         }
         ValueRef::Object(Object::ZSet(zset)) => write_zset(out, zset, most),
-        ValueRef::Object(Object::Stream(value)) => {
-            stream::write(out, value, most);
-            return STREAM_VERSION;
-        }
+        ValueRef::Object(Object::Stream(value)) => stream::write(out, value, most),
         ValueRef::Object(Object::Hash(hash)) => match hash.earliest_deadline() {
             None => write_hash(out, hash, most),
-            Some(earliest_ms) => {
-                write_hash_with_deadlines(out, hash, earliest_ms, most);
-                return FIELD_DEADLINES_VERSION;
-            }
+            Some(earliest_ms) => write_hash_with_deadlines(out, hash, earliest_ms, most),
         },
     }
-    PLAIN_VERSION
-}
-
-fn begin(out: &mut Vec<u8>, kind: u8, count: usize) {
-    out.push(kind);
-    write_length(out, count as u64);
 }
 
 /// Writes each of these, until there are more than `most` bytes.
@@ -65,7 +75,7 @@ fn each<T>(
 }
 
 fn write_hash(out: &mut Vec<u8>, hash: &Hash, most: usize) {
-    begin(out, kind::HASH, hash.len());
+    write_length(out, hash.len() as u64);
     each(out, most, hash.iter(), |out, (field, value)| {
         write_string(out, field);
         write_string(out, value);
@@ -73,7 +83,6 @@ fn write_hash(out: &mut Vec<u8>, hash: &Hash, most: usize) {
 }
 
 fn write_hash_with_deadlines(out: &mut Vec<u8>, hash: &Hash, earliest_ms: i64, most: usize) {
-    out.push(kind::HASH_METADATA);
     out.extend_from_slice(&earliest_ms.to_le_bytes());
     write_length(out, hash.len() as u64);
     each(out, most, hash.iter(), |out, (field, value)| {
@@ -86,7 +95,7 @@ fn write_hash_with_deadlines(out: &mut Vec<u8>, hash: &Hash, earliest_ms: i64, m
 
 /// From the highest score down, as Redis does: its skiplist is then built at its head.
 fn write_zset(out: &mut Vec<u8>, zset: &ZSet, most: usize) {
-    begin(out, kind::ZSET_2, zset.len());
+    write_length(out, zset.len() as u64);
     each(out, most, zset.iter().rev(), |out, element| {
         write_string(out, element.member);
         out.extend_from_slice(&element.score.to_le_bytes());

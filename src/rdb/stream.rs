@@ -30,21 +30,6 @@ const TWICE: RdbError = RdbError::Malformed("a name twice");
 /// Redis' word for a number of entries that is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Numbers between the nodes and the groups.
-pub(super) fn counters(kind: u8) -> usize {
-    if kind == kind::STREAM { 3 } else { 8 }
-}
-
-/// Numbers behind a group's name.
-pub(super) fn group_counters(kind: u8) -> usize {
-    if kind == kind::STREAM { 2 } else { 3 }
-}
-
-/// Times behind a consumer's name.
-pub(super) fn consumer_times(kind: u8) -> usize {
-    if kind == kind::STREAM_3 { 2 } else { 1 }
-}
-
 fn id(input: &mut Input<'_>) -> Result<StreamId> {
     Ok(StreamId::new(input.length()?, input.length()?))
 }
@@ -126,9 +111,8 @@ fn write_id(out: &mut Vec<u8>, id: StreamId) {
     write_length(out, id.seq);
 }
 
-/// Writes type and value; it stops soon after `most` bytes.
+/// Writes a stream without its type; it stops soon after `most` bytes.
 pub(super) fn write(out: &mut Vec<u8>, stream: &Stream, most: usize) {
-    out.push(kind::STREAM_2);
     write_length(out, stream.nodes().len() as u64);
     for (master, node) in stream.nodes() {
         write_string(out, &master.to_bytes());

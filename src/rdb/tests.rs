@@ -14,14 +14,14 @@ use crate::keyspace::types::zset::{ZSet, ZSetLimits};
 /// How many times longer than what was read a dump of it may be: it is compressed less, or not at all.
 const MAX_GROWTH: usize = 8 * lzf::MAX_RATIO;
 
-fn value_ref(value: &Value) -> ValueRef<'_> {
+pub(super) fn value_ref(value: &Value) -> ValueRef<'_> {
     match value {
         Value::String(text) => ValueRef::String(text),
         Value::Object(object) => ValueRef::Object(object),
     }
 }
 
-fn show(value: &Value) -> String {
+pub(super) fn show(value: &Value) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let parts: Vec<String> = match value {
         Value::String(bytes) => return text(bytes),
@@ -47,7 +47,7 @@ fn loaded(body: &[u8]) -> Result<String> {
 }
 
 /// A string that says its length.
-fn sized(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn sized(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     string::write_length(&mut out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -59,7 +59,7 @@ fn body(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// A ziplist of short strings.
-fn ziplist(elements: &[&str]) -> Vec<u8> {
+pub(super) fn ziplist(elements: &[&str]) -> Vec<u8> {
     let mut entries = Vec::new();
     for element in elements {
         entries.extend_from_slice(&[0, element.len() as u8]);
@@ -250,7 +250,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn value() -> impl Strategy<Value = Value> {
+pub(super) fn value() -> impl Strategy<Value = Value> {
     let score = prop_oneof![any::<f64>().prop_filter("a number", |score| !score.is_nan()), Just(0.0)];
     prop_oneof![
         text().prop_map(Value::String),

@@ -14,10 +14,10 @@
 use std::borrow::Cow;
 
 use super::input::Input;
-use super::listpack::signed_24;
 use super::sequence::{Element, Sequence};
 use super::string::integer_text;
 use super::{RdbError, Result};
+use crate::keyspace::types::listpack::signed_24;
 
 const END: u8 = 0xFF;
 const LONG_PREV_LEN: u8 = 0xFE;

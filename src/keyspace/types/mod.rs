@@ -8,6 +8,7 @@ pub mod encoding;
 pub mod hash;
 pub mod limits;
 pub mod list;
+pub mod listpack;
 pub mod packed;
 mod segmented;
 pub mod set;

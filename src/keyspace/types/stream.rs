@@ -6,7 +6,6 @@
 //! - To append, to find an id, to delete and to take whole segments off the front costs O(log n).
 //! - A stream may be empty and stays: it remembers its last id, and its groups.
 
-mod element;
 mod group;
 mod id;
 mod node;
@@ -20,13 +19,14 @@ mod trim;
 use std::mem::size_of;
 use std::sync::Arc;
 
-pub use element::StreamText;
 pub use group::{Consumer, Group, NEVER_MS, Name, Pending};
 pub use id::StreamId;
 pub use node::{Node, StreamEntry};
 use ordered::Ordered;
 pub use ordered::Weigh;
 pub use trim::{Trim, TrimTo};
+
+pub use super::listpack::StreamText;
 
 /// Most bytes of an entry's fields and values (`STREAM_LISTPACK_MAX_SIZE`).
 pub const MAX_ENTRY_BYTES: usize = 1 << 30;

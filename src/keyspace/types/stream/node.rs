@@ -1,7 +1,7 @@
 //! A packed node of a stream: a listpack with the very bytes that Redis would have.
 //!
 //! ```text
-//! total:u32 elements:u16 master entry* FF                elements of `element.rs`
+//! total:u32 elements:u16 master entry* FF                elements of `listpack.rs`
 //! master   live deleted n field{n} 0                     how many entries there are; the fields of the first
 //! entry    flags ms seq value{n} count                   flags 2 (same fields as the master), or 3 (deleted)
 //! entry    flags ms seq m (field value){m} count         flags 0, or 1 (deleted)
@@ -12,8 +12,8 @@
 //! - When a node is full is Redis' own rule, deleted entries included, for trimming takes whole nodes.
 //! - Clones share bytes; a change copies them first, unless no clone shares them.
 
+use super::super::listpack::{self, END, StreamText};
 use super::super::shared::SharedBytes;
-use super::element::{self, END, StreamText};
 use super::id::StreamId;
 use super::ordered::Weigh;
 use crate::config::encodings::{STREAM_NODE_MAX_BYTES, STREAM_NODE_MAX_ENTRIES};
@@ -64,7 +64,7 @@ impl Weigh for Node {
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let (element, next) = element::read(bytes, at)?;
+    let (element, next) = listpack::read(bytes, at)?;
     Some((u64::try_from(element.integer()?).ok()?, next))
 }
 
@@ -72,12 +72,12 @@ impl Node {
     /// A node without entries, for entries with these fields.
     pub(super) fn new<'f>(fields: impl ExactSizeIterator<Item = &'f [u8]>) -> Node {
         let mut listpack = vec![0; HEADER_BYTES];
-        element::put_integer(&mut listpack, 0);
-        element::put_integer(&mut listpack, 0);
-        element::put_integer(&mut listpack, fields.len() as i64);
+        listpack::put_integer(&mut listpack, 0);
+        listpack::put_integer(&mut listpack, 0);
+        listpack::put_integer(&mut listpack, fields.len() as i64);
         let elements = fields.len() + 4;
-        fields.for_each(|field| element::put(&mut listpack, field));
-        element::put_integer(&mut listpack, 0);
+        fields.for_each(|field| listpack::put(&mut listpack, field));
+        listpack::put_integer(&mut listpack, 0);
         listpack.push(END);
         let mut bytes = SharedBytes::with_room_for(listpack.len());
         bytes.bytes_mut()[..listpack.len()].copy_from_slice(&listpack);
@@ -114,7 +114,7 @@ impl Node {
         let (deleted, at) = number(bytes, deleted_at)?;
         let (fields, fields_at) = number(bytes, at)?;
         let fields = usize::try_from(fields).ok()?;
-        let entries_at = element::skip(bytes, fields_at, fields.checked_add(1)?)?;
+        let entries_at = listpack::skip(bytes, fields_at, fields.checked_add(1)?)?;
         Some(Head { live, deleted, deleted_at, fields, fields_at, entries_at })
     }
 
@@ -137,17 +137,17 @@ impl Node {
         let is_same = head.fields == fields && self.has_fields(&head, pairs);
         let (ms, seq) = id.minus(master);
         let mut entry = Vec::new();
-        element::put_integer(&mut entry, i64::from(if is_same { SAME_FIELDS } else { 0 }));
-        element::put_integer(&mut entry, ms);
-        element::put_integer(&mut entry, seq);
+        listpack::put_integer(&mut entry, i64::from(if is_same { SAME_FIELDS } else { 0 }));
+        listpack::put_integer(&mut entry, ms);
+        listpack::put_integer(&mut entry, seq);
         if is_same {
-            pairs.iter().skip(1).step_by(2).for_each(|value| element::put(&mut entry, value));
+            pairs.iter().skip(1).step_by(2).for_each(|value| listpack::put(&mut entry, value));
         } else {
-            element::put_integer(&mut entry, fields as i64);
-            pairs.iter().for_each(|text| element::put(&mut entry, text));
+            listpack::put_integer(&mut entry, fields as i64);
+            pairs.iter().for_each(|text| listpack::put(&mut entry, text));
         }
         let count = 3 + fields + if is_same { 0 } else { fields + 1 };
-        element::put_integer(&mut entry, count as i64);
+        listpack::put_integer(&mut entry, count as i64);
         let (used, elements) = (self.used(), self.elements());
         let bytes = self.0.splice(used, used - 1, 0, entry.len());
         bytes[used - 1..][..entry.len()].copy_from_slice(&entry);
@@ -158,7 +158,7 @@ impl Node {
 
     fn has_fields(&self, head: &Head, pairs: &[&[u8]]) -> bool {
         let mut at = head.fields_at;
-        pairs.iter().step_by(2).all(|field| match element::read(self.listpack(), at) {
+        pairs.iter().step_by(2).all(|field| match listpack::read(self.listpack(), at) {
             Some((own, next)) => {
                 at = next;
                 own.is(field)
@@ -169,9 +169,9 @@ impl Node {
 
     /// Gives the integer at `at` another value.
     fn replace(&mut self, at: usize, value: u64) {
-        let Some((_, next)) = element::read(self.listpack(), at) else { return };
+        let Some((_, next)) = listpack::read(self.listpack(), at) else { return };
         let mut encoded = Vec::with_capacity(10);
-        element::put_integer(&mut encoded, value as i64);
+        listpack::put_integer(&mut encoded, value as i64);
         let (used, elements) = (self.used(), self.elements());
         let bytes = self.0.splice(used, at, next - at, encoded.len());
         bytes[at..at + encoded.len()].copy_from_slice(&encoded);
@@ -192,8 +192,8 @@ impl Node {
     fn entry_at(&self, master: StreamId, head: &Head, at: usize) -> Option<(StreamEntry<'_>, usize)> {
         let bytes = self.listpack();
         let (flags, ms_at) = number(bytes, at)?;
-        let (ms, seq_at) = element::read(bytes, ms_at)?;
-        let (seq, mut values_at) = element::read(bytes, seq_at)?;
+        let (ms, seq_at) = listpack::read(bytes, ms_at)?;
+        let (seq, mut values_at) = listpack::read(bytes, seq_at)?;
         let id = master.plus((ms.integer()?, seq.integer()?));
         let flags = u8::try_from(flags).ok()?;
         let (mut fields, mut own) = (head.fields, head.fields);
@@ -203,7 +203,7 @@ impl Node {
             own = fields.checked_mul(2)?;
             values_at = next;
         }
-        let next = element::skip(bytes, values_at, own.checked_add(1)?)?;
+        let next = listpack::skip(bytes, values_at, own.checked_add(1)?)?;
         let entry = StreamEntry { id, node: self, at, flags, fields, master_at: head.fields_at, values_at };
         Some((entry, next))
     }
@@ -254,7 +254,7 @@ impl Node {
             return false;
         }
         let (mut at, mut elements) = (HEADER_BYTES, 0_usize);
-        while let Some((_, next)) = element::checked(listpack, at) {
+        while let Some((_, next)) = listpack::checked(listpack, at) {
             (at, elements) = (next, elements + 1);
         }
         let known = self.elements();
@@ -267,7 +267,7 @@ impl Node {
     fn entries_are_well_formed(&self, master: StreamId, end: usize) -> Option<()> {
         let head = self.head()?;
         let (zero, _) =
-            element::read(self.listpack(), element::skip(self.listpack(), head.fields_at, head.fields)?)?;
+            listpack::read(self.listpack(), listpack::skip(self.listpack(), head.fields_at, head.fields)?)?;
         let (mut live, mut deleted, mut at, mut last) = (0, 0, head.entries_at, None);
         while at < end {
             let (entry, next) = self.entry_at(master, &head, at)?;
@@ -299,7 +299,7 @@ impl<'a> StreamEntry<'a> {
         let (mut field_at, mut at) = (self.master_at, self.values_at);
         (0..self.fields * 2).map_while(move |number| {
             let place = if is_same && number % 2 == 0 { &mut field_at } else { &mut at };
-            let (element, next) = element::read(bytes, *place)?;
+            let (element, next) = listpack::read(bytes, *place)?;
             *place = next;
             Some(element)
         })

@@ -1,4 +1,4 @@
-//! Elements of a listpack, as Redis encodes them: what a node of a stream is made of.
+//! Elements of a listpack, as Redis encodes them: what a node of a stream is made of, and small collections in RDB.
 //!
 //! ```text
 //! 0nnnnnnn                                       an integer of 7 bits
@@ -16,7 +16,7 @@
 use crate::protocol::number::parse_integer;
 
 /// The byte behind the last element.
-pub(super) const END: u8 = 0xFF;
+pub const END: u8 = 0xFF;
 
 /// An element: a string, or an integer that stands for its digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl<'a> StreamText<'a> {
 }
 
 /// The element at `at`, and where the next one is.
-pub(super) fn read(bytes: &[u8], at: usize) -> Option<(StreamText<'_>, usize)> {
+pub fn read(bytes: &[u8], at: usize) -> Option<(StreamText<'_>, usize)> {
     let rest = bytes.get(at..)?;
     let (head, tail) = rest.split_first()?;
     let (element, len) = match *head {
@@ -61,10 +61,7 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Option<(StreamText<'_>, usize)> {
         0xE0..0xF0 => text(rest, 2, usize::from(u16::from_be_bytes([head & 0x0F, *tail.first()?])))?,
         0xF0 => text(rest, 5, u32::from_le_bytes(*tail.first_chunk()?) as usize)?,
         0xF1 => (StreamText::Integer(i64::from(i16::from_le_bytes(*tail.first_chunk()?))), 3),
-        0xF2 => {
-            let [a, b, c] = *tail.first_chunk()?;
-            (StreamText::Integer(i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)), 4)
-        }
+        0xF2 => (StreamText::Integer(signed_24(*tail.first_chunk()?)), 4),
         0xF3 => (StreamText::Integer(i64::from(i32::from_le_bytes(*tail.first_chunk()?))), 5),
         0xF4 => (StreamText::Integer(i64::from_le_bytes(*tail.first_chunk()?)), 9),
         _ => return None,
@@ -79,6 +76,11 @@ fn text(rest: &[u8], from: usize, len: usize) -> Option<(StreamText<'_>, usize)>
 
 fn signed_13(bits: u16) -> i64 {
     i64::from((bits << 3) as i16 >> 3)
+}
+
+/// A signed integer of three little-endian bytes.
+pub fn signed_24([a, b, c]: [u8; 3]) -> i64 {
+    i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)
 }
 
 /// Passes over so many elements.
