@@ -1,7 +1,7 @@
-//! The command line: `perdura serve`, `status`, `handover`, `doctor`, `debug`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `recover`, `ping`.
+//! The command line: `perdura serve`, `status`, `handover`, `doctor`, `debug`, `local-cluster`, `torture`, `checkpoint`, `log`, `digest`, `backup`, `restore`, `recover`, `import`, `export`, `ping`.
 //!
 //! - Exit codes: 0 is done as asked, 1 is a failure, 2 is a mistake in what was asked (`status`, `handover`, `torture`, `log`, `checkpoint`, `digest`,
-//!   `backup`, `restore` and `recover` have more); messages go to standard error.
+//!   `backup`, `restore`, `import`, `export` and `recover` have more); messages go to standard error.
 //! - The flags of `serve` are generated from the list of settings, so that no flag exists without its key in the file
 //!   and its name in the environment.
 
@@ -14,8 +14,10 @@ mod connection;
 mod debug;
 mod digest;
 mod doctor;
+mod export;
 mod failure;
 mod handover;
+mod import;
 mod local_cluster;
 mod log;
 mod open_files;
@@ -52,6 +54,8 @@ pub fn main() -> ExitCode {
         Some(("log", matches)) => log::run(matches),
         Some(("backup", matches)) => backup::run(matches),
         Some(("restore", matches)) => restore::run(matches),
+        Some(("import", matches)) => import::run(matches),
+        Some(("export", matches)) => export::run(matches),
         Some(("recover", matches)) => recover::run(matches),
         _ => ExitCode::from(MISTAKE),
     }
@@ -77,6 +81,8 @@ fn command() -> Command {
         .subcommand(log::command())
         .subcommand(backup::command())
         .subcommand(restore::command())
+        .subcommand(import::command())
+        .subcommand(export::command())
         .subcommand(recover::command())
 }
 

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,11 +196,22 @@ impl Store {
     }
 
     fn has(&self, name: &str) -> Result<bool> {
+        Ok(self.length(name)?.is_some())
+    }
+
+    /// How many bytes an object has; `None` if it is not there.
+    pub fn length(&self, name: &str) -> Result<Option<u64>> {
         match self.runtime.block_on(self.objects.head(&self.path(name))) {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
+            Ok(found) => Ok(Some(found.size)),
+            Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failure("look at", name)(error)),
         }
+    }
+
+    /// Some bytes of an object.
+    pub fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes> {
+        let got = self.runtime.block_on(self.objects.get_range(&self.path(name), range));
+        got.map_err(failure("read", name))
     }
 
     /// Removes an object, if it is there.

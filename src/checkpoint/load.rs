@@ -4,18 +4,20 @@
 //!   them add up to with the manifest. So a record that was lost, added or misread is found.
 //! - Threads take a database's lock ranges one by one, so that they seldom want the same lock.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use super::error::{CheckpointError, Result};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Tally};
 use super::record::content::whole;
 use super::record::{self, Body, Fault, Root};
 use super::records::{ReadFailure, Records};
 use super::shelf::Shelf;
 use super::tallies::Tallies;
 use super::{Loaded, Take};
+use crate::keyspace::DATABASES;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest;
 use crate::keyspace::entry::Entry;
@@ -39,6 +41,12 @@ struct Portion {
     range: usize,
 }
 
+impl Portion {
+    fn slots(self) -> Range<usize> {
+        self.range * SLOTS_PER_RANGE..(self.range + 1) * SLOTS_PER_RANGE
+    }
+}
+
 /// What a thread has loaded.
 #[derive(Default)]
 struct Sums {
@@ -58,7 +66,11 @@ pub fn load(records: &Records, manifest: &Manifest, loading: &Loading<'_>, take:
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            if let Err(error) = load_portion(records, *portion, &limits, take, &mut sums) {
+            let mut put = |db, entry| {
+                take(db, entry);
+                Ok(())
+            };
+            if let Err(error) = load_portion(records, *portion, &limits, &mut put, &mut sums) {
                 stop.store(true, Ordering::Relaxed);
                 *outcome.lock() = Err(error);
                 return;
@@ -77,6 +89,40 @@ pub fn load(records: &Records, manifest: &Manifest, loading: &Loading<'_>, take:
     let sums = outcome.into_inner()?;
     check_sums(manifest, &sums.tallies)?;
     Ok(sums.loaded)
+}
+
+/// Gives the entries of the databases that clients can select to `take`, database by database; an error of its ends it.
+pub fn visit(
+    records: &Records,
+    manifest: &Manifest,
+    limits: &TypeLimits,
+    take: &mut dyn FnMut(usize, Entry) -> Result<()>,
+) -> Result<()> {
+    let limits = TypeLimits { hash_seed: manifest.hash_seed, ..limits.clone() };
+    let mut sums = Sums::default();
+    for portion in portions(manifest).into_iter().filter(|portion| portion.db < DATABASES) {
+        load_portion(records, portion, &limits, take, &mut sums)?;
+    }
+    let visited = |(generation, _): &(&Generation, &Tally)| manifest.databases.contains(generation);
+    manifest.generations.iter().filter(visited).try_for_each(|(generation, expected)| {
+        check_sum(*generation, *expected, sums.tallies.get(*generation))
+    })
+}
+
+/// Gives the heads of all roots of those databases to `take`, in the same order.
+pub fn visit_heads(
+    records: &Records,
+    manifest: &Manifest,
+    take: &mut dyn FnMut(usize, &Root<'_>),
+) -> Result<()> {
+    for portion in portions(manifest).into_iter().filter(|portion| portion.db < DATABASES) {
+        records.visit_roots(portion.generation, portion.slots(), |key, root| {
+            let root = Root::decode(root).map_err(|fault| CheckpointError::record(key, fault))?;
+            take(portion.db, &root);
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Proves a published checkpoint: [`Shelf::verify`], and then every key. Nothing is written anywhere.
@@ -103,18 +149,17 @@ fn load_portion(
     records: &Records,
     portion: Portion,
     limits: &TypeLimits,
-    take: Take<'_>,
+    take: &mut dyn FnMut(usize, Entry) -> Result<()>,
     sums: &mut Sums,
 ) -> Result<()> {
-    let Portion { db, generation, range } = portion;
-    let slots = range * SLOTS_PER_RANGE..(range + 1) * SLOTS_PER_RANGE;
+    let Portion { db, generation, .. } = portion;
+    let slots = portion.slots();
     records.visit_roots(generation, slots, |root_key, root| {
         let (_, _, key) =
             record::split_root_key(root_key).map_err(|fault| CheckpointError::record(root_key, fault))?;
         let entry = load_entry(records, generation, key, root, limits, (db, sums))
             .map_err(|failure| failure.of_key(key))?;
-        take(db, entry);
-        Ok(())
+        take(db, entry)
     })
 }
 
@@ -150,17 +195,20 @@ impl Sums {
 }
 
 pub(super) fn check_sums(manifest: &Manifest, tallies: &Tallies) -> Result<()> {
-    for (generation, expected) in &manifest.generations {
-        let found = tallies.get(*generation);
-        if found != *expected {
-            return Err(CheckpointError::Sum {
-                generation: *generation,
-                expected: expected.keys,
-                found: found.keys,
-                expected_digest: expected.digest,
-                found_digest: found.digest,
-            });
-        }
+    let mut generations = manifest.generations.iter();
+    generations
+        .try_for_each(|(generation, expected)| check_sum(*generation, *expected, tallies.get(*generation)))
+}
+
+fn check_sum(generation: Generation, expected: Tally, found: Tally) -> Result<()> {
+    if found == expected {
+        return Ok(());
     }
-    Ok(())
+    Err(CheckpointError::Sum {
+        generation,
+        expected: expected.keys,
+        found: found.keys,
+        expected_digest: expected.digest,
+        found_digest: found.digest,
+    })
 }

@@ -18,11 +18,13 @@
 //! | `store`, `run`, `slot_changes`, `tallies` | the store that grows by runs |
 //! | `records`, `sorted`, `options` | RocksDB: its records, sorted files, settings |
 //! | `load` | from records to entries |
+//! | `export` | an RDB file of a checkpoint |
 //! | `ship` | checkpoints on their way between nodes |
 //! | `throttle` | the pace of a run |
 //! | `memory` | a store in memory, for simulations |
 
 pub mod error;
+pub mod export;
 pub mod load;
 pub mod manifest;
 pub mod memory;

@@ -261,6 +261,11 @@ impl Shelf {
         Ok((folder, manifest))
     }
 
+    /// Removes the folder of a checkpoint that was lent.
+    pub fn take_back(&self, lent: &Path) -> Result<()> {
+        remove_folder(lent)
+    }
+
     /// Makes the store's folder anew from a published checkpoint; an empty one without.
     pub fn remake_work(&self, from: Option<&Manifest>) -> Result<PathBuf> {
         let work = self.work();

@@ -142,6 +142,11 @@ impl Connection {
         Ok(self.0.set_read_timeout(Some(timeout))?)
     }
 
+    /// The socket, for a caller that sends and reads by itself.
+    pub fn into_stream(self) -> TcpStream {
+        self.0
+    }
+
     fn read_answer(&mut self) -> Result<OwnedFrame, AskError> {
         let mut answer = Vec::new();
         let mut chunk = vec![0; CHUNK_BYTES];

@@ -1,6 +1,6 @@
 //! Why a command of an operator could not do what it was to do, and the exit code that says so.
 //!
-//! `log`, `checkpoint`, `digest`, `backup` and `restore` have the same codes, so that scripts need to know them once.
+//! `log`, `checkpoint`, `digest`, `backup`, `restore`, `import` and `export` have the same codes, so that scripts need to know them once.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -48,6 +48,9 @@ pub enum Failure {
     Config(#[from] ConfigError),
     #[error("{addr}: {error}")]
     Node { addr: String, error: AskError },
+    /// What was given to be read is damaged, in words.
+    #[error("{0}")]
+    Damage(String),
     /// What was to be done could not be, in words.
     #[error("{0}")]
     Failed(String),
@@ -66,6 +69,7 @@ impl Failure {
             Failure::Backup(error) if error.is_damage() => DAMAGE,
             Failure::Log { error, .. } if error.is_damage() => DAMAGE,
             Failure::Checkpoint(error) if error.is_damage() => DAMAGE,
+            Failure::Damage(_) => DAMAGE,
             Failure::InUse { .. } | Failure::Verified { .. } => IN_USE,
             // Whoever reads the answer has seen enough of it.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => GOOD,

@@ -15,6 +15,7 @@ mod identity;
 mod kills;
 mod ledger;
 mod point_in_time;
+mod rdb_import;
 mod recover;
 mod repair;
 mod restarts;

@@ -30,15 +30,26 @@ impl Server {
         let request = format!(
             "PUT /{BUCKET} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
-        wait_for("the object store answers", START_LIMIT, || server.answers(&request).then_some(()));
+        wait_for("the object store answers", START_LIMIT, || {
+            server.answers(request.as_bytes()).then_some(())
+        });
         server
     }
 
-    fn answers(&self, request: &str) -> bool {
+    /// Puts an object into the bucket.
+    pub fn put(&self, name: &str, bytes: &[u8]) {
+        let head = format!(
+            "PUT /{BUCKET}/{name} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            bytes.len()
+        );
+        assert!(self.answers(&[head.as_bytes(), bytes].concat()), "the object store takes {name}");
+    }
+
+    fn answers(&self, request: &[u8]) -> bool {
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
             stream.set_read_timeout(Some(START_LIMIT))?;
-            stream.write_all(request.as_bytes())?;
+            stream.write_all(request)?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;
             Ok(answer)
