@@ -47,6 +47,8 @@ pub struct Persistence {
     wanted: AtomicBool,
     failures: AtomicU64,
     driver_wake: Arc<Notify>,
+    /// For those that wait for a checkpoint: something has become of the last one.
+    changed: Notify,
 }
 
 impl Persistence {
@@ -57,6 +59,7 @@ impl Persistence {
             wanted: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             driver_wake,
+            changed: Notify::new(),
         }
     }
 
@@ -72,6 +75,35 @@ impl Persistence {
         self.wanted.store(true, Ordering::Release);
         self.driver_wake.notify_one();
         true
+    }
+
+    /// Waits for a checkpoint that has everything applied so far; returns its index.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn fresh(&self) -> Result<u64, String> {
+        let failures = self.failures();
+        loop {
+            // One that is being written may have begun before.
+            let changed = self.changed.notified();
+            if self.ask() {
+                break;
+            }
+            changed.await;
+        }
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_busy() {
+                break;
+            }
+            changed.await;
+        }
+        let checkpoints = self.checkpoints();
+        match (checkpoints.failure, checkpoints.newest) {
+            (Some(reason), _) if self.failures() > failures => Err(reason),
+            (_, Some(newest)) => Ok(newest.index),
+            (_, None) => Err("there is none yet".to_owned()),
+        }
     }
 
     /// Whether somebody has asked, and no checkpoint has begun since.
@@ -99,6 +131,7 @@ impl Persistence {
     /// Whoever asked has what he wants: nothing was written since the newest.
     pub fn is_new_enough(&self) {
         self.wanted.store(false, Ordering::Release);
+        self.changed.notify_waiters();
     }
 
     /// The newest is this one, which an earlier process wrote; `None` if there is none.
@@ -109,6 +142,7 @@ impl Persistence {
     pub fn ended(&self, published: Published) {
         *self.checkpoints.lock() = Checkpoints { running: None, newest: Some(published), failure: None };
         self.driver_wake.notify_one();
+        self.changed.notify_waiters();
     }
 
     /// Checkpoints of this process that failed.
@@ -120,13 +154,41 @@ impl Persistence {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let mut checkpoints = self.checkpoints.lock();
         (checkpoints.running, checkpoints.failure) = (None, Some(reason));
+        drop(checkpoints);
         self.driver_wake.notify_one();
+        self.changed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_fresh_checkpoint_begins_after_it_was_asked_for() {
+        let persistence = Persistence::new(Arc::default());
+        let published = |index| Published { index, ..Published::default() };
+        persistence.begins(Running { index: 7, began_ms: 1 });
+        let driver = async {
+            tokio::task::yield_now().await;
+            persistence.ended(published(7));
+            while !persistence.is_wanted() {
+                tokio::task::yield_now().await;
+            }
+            persistence.begins(Running { index: 8, began_ms: 1 });
+            tokio::task::yield_now().await;
+            persistence.ended(published(8));
+        };
+        let (fresh, ()) = tokio::join!(persistence.fresh(), driver);
+        assert_eq!(fresh, Ok(8));
+        let driver = async {
+            tokio::task::yield_now().await;
+            persistence.begins(Running { index: 9, began_ms: 1 });
+            persistence.failed("the disk is full".to_owned());
+        };
+        let (fresh, ()) = tokio::join!(persistence.fresh(), driver);
+        assert_eq!(fresh, Err("the disk is full".to_owned()));
+    }
 
     #[test]
     fn a_wish_is_granted_once_and_not_while_one_runs() {

@@ -73,6 +73,8 @@ pub enum Verdict {
     Await,
     /// Carry out the migration: [`Session::begin_migration`] and what follows.
     Migrate,
+    /// Send an RDB file, and end the connection.
+    SendFile,
 }
 
 /// What a replica answers to reads while it has not yet applied all that it had before its restart.
@@ -145,7 +147,9 @@ impl Session {
         let verdict = self.take_one(args, line);
         match verdict {
             Verdict::Taken if !line.has_unanswered() => line.settle(),
-            Verdict::Taken | Verdict::Forward(_) | Verdict::Migrate | Verdict::Await => line.barrier = true,
+            Verdict::Taken | Verdict::Forward(_) | Verdict::Migrate | Verdict::SendFile | Verdict::Await => {
+                line.barrier = true;
+            }
             Verdict::Wait | Verdict::Full | Verdict::Delayed => {
                 (self.client.reply_mode, line.mute) = (ReplyMode::SkipNext, Mute::Nothing);
             }
@@ -263,6 +267,7 @@ impl Session {
             Known::Unwatch => self.unwatch(line),
             Known::Migrate => return self.migrate(line),
             Known::Mark => return self.mark(args, line),
+            Known::Sync => return if line.has_unanswered() { Verdict::Wait } else { Verdict::SendFile },
             Known::SetUser => return self.set_user(args, line),
             Known::DeleteUsers => return self.delete_users(args, line),
             Known::ScriptLoad | Known::ScriptFlush => return self.change_scripts(row, args, line),

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::acl::User;
+use crate::admin::rdb_file::ReplicaTraits;
 use crate::admin::table::TableRow;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
@@ -47,6 +48,8 @@ pub struct Client {
     /// MONITOR: it is shown every command.
     pub monitors: bool,
     pub reply_mode: ReplyMode,
+    /// What it has said of itself by REPLCONF.
+    pub replica: ReplicaTraits,
     /// Close once everything written so far is sent.
     pub close_after_reply: bool,
 }
@@ -115,6 +118,7 @@ impl Client {
             shard_channels: BTreeSet::new(),
             monitors: false,
             reply_mode: ReplyMode::On,
+            replica: ReplicaTraits::default(),
             close_after_reply: false,
         }
     }

@@ -11,6 +11,7 @@ pub mod migrate;
 pub mod monitor;
 pub mod perdura;
 pub mod pubsub;
+pub mod rdb_file;
 pub mod report;
 pub mod scripts;
 pub mod server;

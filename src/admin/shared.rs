@@ -52,6 +52,8 @@ pub struct Shared {
     pub inputs: Arc<InputRoom>,
     /// Held by who reads whole checkpoints to prove them.
     pub proving: Arc<tokio::sync::Mutex<()>>,
+    /// Held for the client that is being sent an RDB file.
+    pub sending_file: Arc<tokio::sync::Mutex<()>>,
     /// Forty hexadecimal digits that differ from run to run.
     pub run_id: String,
     /// SIGTERM, SHUTDOWN: the process ends in good order.
@@ -97,6 +99,7 @@ impl Shared {
             migrations: MigrationRoom::default(),
             inputs: Arc::default(),
             proving: Arc::default(),
+            sending_file: Arc::default(),
             run_id,
             shutdown: Notify::new(),
         }

@@ -50,6 +50,8 @@ pub enum SessionCommand {
     Migrate,
     /// PERDURA MARK.
     Mark,
+    /// SYNC and PSYNC.
+    Sync,
     /// CLIENT UNBLOCK.
     Unblock,
     /// ACL SETUSER.

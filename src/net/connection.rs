@@ -472,6 +472,10 @@ impl ConnectionTask {
                             self.migrate(&args).await;
                             true
                         }
+                        Verdict::SendFile => {
+                            self.send_file(&args).await;
+                            true
+                        }
                         Verdict::Await => {
                             self.await_answer(&args).await;
                             true
@@ -687,5 +691,6 @@ async fn after(duration: Duration) {
 }
 
 mod forwarding;
+mod sending;
 #[cfg(test)]
 mod tests;

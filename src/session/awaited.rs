@@ -35,6 +35,11 @@ impl Session {
         line.settle();
     }
 
+    /// Counts a SYNC that has ended; an error was answered where there was a refusal.
+    pub fn note_sent_file(&mut self, refusal: Option<&str>) {
+        self.note_end(self.index, refusal.map(|reason| CommandError::other(reason.to_owned())));
+    }
+
     /// PERDURA MARK: the primary logs it under its own name.
     pub(super) fn mark(&mut self, args: &Args<'_>, line: &mut Line) -> Verdict {
         if args[2].len() > MAX_MARK_BYTES {

@@ -51,6 +51,7 @@ const LEFT_OUT: &[&str] = &[
     "monitor",
     "multi",
     "perdura noforward",
+    "psync",
     "quit",
     "readonly",
     "readwrite",
@@ -58,6 +59,7 @@ const LEFT_OUT: &[&str] = &[
     "reset",
     "shutdown",
     "slaveof",
+    "sync",
     "wait",
     "waitaof",
 ];

@@ -345,8 +345,8 @@ impl ServerConnection {
             Verdict::Taken => {}
             Verdict::Wait => return Some(Progress::Paused),
             Verdict::Full | Verdict::Delayed => return Some(Progress::Full),
-            // Nobody in a simulation sends keys to other servers, or is an operator.
-            Verdict::Migrate | Verdict::Await => return Some(Progress::Close),
+            // No client of a simulation sends keys to other servers, takes a file, or is an operator.
+            Verdict::Migrate | Verdict::SendFile | Verdict::Await => return Some(Progress::Close),
             Verdict::Forward(what) => {
                 let args = args.iter().map(|arg| arg.to_vec()).collect();
                 self.forward(what, args, stage, place);

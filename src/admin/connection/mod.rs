@@ -10,6 +10,7 @@ pub use hello::foreseen_protocol;
 
 use crate::admin::LocalContext;
 use crate::admin::client::{Client, ReplyMode};
+use crate::admin::rdb_file::ReplicaTraits;
 use crate::admin::shared::Shared;
 use crate::admin::table::{ProcessCommand, ProcessFamily, SessionCommand};
 use crate::command::args::database;
@@ -135,6 +136,7 @@ fn reset(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Com
     client.monitors = false;
     client.reads_from_replica = false;
     client.reply_mode = ReplyMode::On;
+    client.replica = ReplicaTraits::default();
     let mut details = client.info.details.lock();
     details.name.clear();
     details.no_evict = false;

@@ -17,8 +17,8 @@ mod slowlog;
 mod table_info;
 mod wait;
 
-use crate::admin::LocalContext;
 use crate::admin::table::{ProcessCommand, ProcessFamily};
+use crate::admin::{LocalContext, rdb_file};
 use crate::command::spec::{Categories, Flags};
 use crate::command::{Args, CommandResult};
 use crate::protocol::reply::Reply;
@@ -48,12 +48,15 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
         memory::MEMORY,
         MODULE,
         process::MONITOR,
+        rdb_file::PSYNC,
+        rdb_file::REPLCONF,
         replication::REPLICAOF,
         replication::ROLE,
         saving::SAVE,
         process::SHUTDOWN,
         replication::SLAVEOF,
         slowlog::SLOWLOG,
+        rdb_file::SYNC,
         process::TIME,
     ],
 };
