@@ -44,13 +44,13 @@ impl Drop for Redis {
 }
 
 /// A key, what fills it, and what shows all of it.
-struct Sample {
-    key: &'static str,
+pub struct Sample {
+    pub key: &'static str,
     fill: Vec<String>,
-    show: &'static str,
+    pub show: &'static str,
 }
 
-fn samples() -> Vec<Sample> {
+pub fn samples() -> Vec<Sample> {
     let many = |line: fn(usize) -> String, count: usize| (0..count).map(line).collect::<Vec<_>>();
     let one = |line: &str| vec![line.to_owned()];
     let sample = |key, show, fill| Sample { key, fill, show };
@@ -100,7 +100,7 @@ fn samples() -> Vec<Sample> {
     ]
 }
 
-fn fill(client: &mut Client, samples: &[Sample]) {
+pub fn fill(client: &mut Client, samples: &[Sample]) {
     for line in samples.iter().flat_map(|sample| &sample.fill) {
         let reply = client.run(line);
         assert!(!reply.is_error(), "{line}: {reply}");
@@ -108,7 +108,7 @@ fn fill(client: &mut Client, samples: &[Sample]) {
 }
 
 /// What a sample holds; the order of sets and hashes does not count.
-fn shown(client: &mut Client, sample: &Sample) -> Vec<String> {
+pub fn shown(client: &mut Client, sample: &Sample) -> Vec<String> {
     let reply = client.run(sample.show);
     if sample.show.starts_with("GET") {
         return vec![reply.to_string()];

@@ -35,6 +35,7 @@ mod pipelining;
 mod privacy;
 mod protocol;
 mod pubsub;
+mod rdb;
 mod replication;
 mod replies;
 mod scan;
