@@ -46,12 +46,18 @@ pub enum ApplyError {
     PlanMismatch,
     #[error("the entry runs a command that came in parts, and not all of its parts are there")]
     NothingStaged,
+    #[error("the log sets '{0}' to something that this program does not know; it must be upgraded")]
+    UnknownParameter(String),
 }
 
 /// Owns the right to change the keyspace.
 pub struct Applier {
     mutator: Mutator,
+    /// Where the group has set none.
+    default_limits: TypeLimits,
     limits: TypeLimits,
+    /// Of the group's parameters that the limits are from.
+    parameters_version: u64,
     pub effects: Effects,
     last_stamp_ms: i64,
     cluster_id: u64,
@@ -87,7 +93,15 @@ impl Applier {
     /// Goes on behind a checkpoint, whose newest stamp was this.
     pub fn after(mutator: Mutator, limits: TypeLimits, last_stamp_ms: i64) -> Self {
         let limits = TypeLimits { hash_seed: mutator.keyspace().hash_seed(), ..limits };
-        Applier { mutator, limits, effects: Effects::default(), last_stamp_ms, cluster_id: 0 }
+        Applier {
+            mutator,
+            default_limits: limits.clone(),
+            limits,
+            parameters_version: 0,
+            effects: Effects::default(),
+            last_stamp_ms,
+            cluster_id: 0,
+        }
     }
 
     pub fn keyspace(&self) -> &Arc<Keyspace> {
@@ -139,6 +153,29 @@ impl Applier {
         }
     }
 
+    /// Takes the limits of the types that hold from here on, if parameters of the group were set.
+    fn follow_parameters(&mut self) -> Result<(), ApplyError> {
+        let keyspace = self.mutator.keyspace().clone();
+        if std::mem::take(&mut self.effects.parameters_changed) {
+            keyspace.compile_parameters();
+        }
+        let group = keyspace.group();
+        let version = group.version();
+        if version == self.parameters_version {
+            return Ok(());
+        }
+        if let Some(name) = group.unreadable() {
+            return Err(ApplyError::UnknownParameter(name));
+        }
+        self.parameters_version = version;
+        let limits = match group.applied_encodings() {
+            Some(encodings) => TypeLimits::of(&encodings),
+            None => self.default_limits.clone(),
+        };
+        self.limits = TypeLimits { hash_seed: self.limits.hash_seed, ..limits };
+        Ok(())
+    }
+
     /// Finds the dead, see [`Mutator::search_dead`]. Only bounds change, which no content depends on.
     pub fn search_dead(
         &mut self,
@@ -177,6 +214,7 @@ impl Applier {
             run.stamp.now_ms,
             self.last_stamp_ms
         );
+        self.follow_parameters()?;
         self.begin_reads();
         self.note_stamp(run.stamp.now_ms);
         Ok(run)
@@ -306,7 +344,7 @@ impl Applier {
         write_in(&mut context.knowing(known), row, &args, reply);
         run.scripts = self.effects.script_budget;
         self.take_what_is_brought();
-        Ok(())
+        self.follow_parameters()
     }
 
     fn run_transaction_item(
@@ -341,7 +379,7 @@ impl Applier {
         drop(context);
         self.take_what_is_brought();
         run.scripts = self.effects.script_budget;
-        result
+        result.and_then(|()| self.follow_parameters())
     }
 }
 

@@ -8,6 +8,8 @@
 pub mod backup_url;
 pub mod encodings;
 pub mod events;
+pub mod group;
+pub mod group_values;
 pub mod output_bounds;
 pub mod parameters;
 pub mod passwords;
@@ -23,13 +25,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use backup_url::BackupUrl;
-use events::Classes;
+use group::Given;
+use group_values::GROUP_PARAMETERS;
 use passwords::Passwords;
 use settings::{Origin, Settings};
 use value::{
-    BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OnDoubt, OutputLimits, Secret,
-    parse_bytes, parse_bytes_within, parse_events, parse_node_id, parse_number, parse_port, parse_word,
-    parse_yes_no, split_list,
+    BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OnDoubt, Secret, parse_bytes,
+    parse_bytes_within, parse_node_id, parse_number, parse_port, parse_word, parse_yes_no, split_list,
 };
 
 /// Databases that SELECT reaches.
@@ -207,22 +209,16 @@ pub struct Config {
     /// What a replica authenticates with; the first password where there is none.
     pub masterauth: Option<Secret>,
     pub protected_mode: bool,
-    /// Keyspace notifications.
-    pub told_events: Classes,
     pub maxclients: u64,
     /// Zero is never.
-    pub timeout_s: u64,
-    /// Zero is never.
     pub tcp_keepalive_s: u64,
-    pub output_limits: OutputLimits,
-    pub proto_max_bulk_len: u64,
     /// How long what can't be sent to a primary waits for one.
     pub hold_without_primary_ms: u64,
     pub on_doubt: OnDoubt,
 
     pub dir: PathBuf,
-    /// Zero is no limit but the guard.
-    pub maxmemory: u64,
+    /// What this node says of the parameters that its group shares.
+    pub given: Given,
     pub log_sync: LogSync,
     /// Every batch begins in a block of its own: for disks that destroy what a torn write leaves unchanged.
     pub log_pad_to_block: bool,
@@ -272,16 +268,12 @@ impl Config {
             passwords: passwords(settings)?,
             requirepass_file,
             protected_mode: settings.required("protected-mode", parse_yes_no)?,
-            told_events: settings.optional("notify-keyspace-events", parse_events)?.unwrap_or_default(),
             maxclients: number(settings, "maxclients", 1, 1_000_000)?,
-            timeout_s: number(settings, "timeout", 0, i32::MAX as u64)?,
             tcp_keepalive_s: number(settings, "tcp-keepalive", 0, i16::MAX as u64)?,
-            output_limits: settings.required("client-output-buffer-limit", output_limits)?,
-            proto_max_bulk_len: settings.required("proto-max-bulk-len", parse_max_bulk_len)?,
             hold_without_primary_ms: number(settings, "hold-without-primary-ms", 0, MAX_HOLD_MS)?,
             on_doubt: settings.required("on-doubt", parse_on_doubt)?,
             dir: settings.required("dir", |text| Ok(PathBuf::from(text)))?,
-            maxmemory: settings.required("maxmemory", parse_bytes)?,
+            given: given(settings)?,
             log_sync: settings.required("log-sync", parse_log_sync)?,
             log_pad_to_block: settings.required("log-pad-to-block", parse_yes_no)?,
             segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
@@ -469,9 +461,18 @@ fn workers(settings: &Settings) -> Result<usize, ConfigError> {
     Ok(std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 256)))
 }
 
-fn output_limits(text: &str) -> Result<OutputLimits, String> {
-    let default = settings::named("client-output-buffer-limit").and_then(|setting| setting.default);
-    OutputLimits::default().with(default.unwrap_or_default())?.with(text)
+/// What the settings say of the group's parameters.
+fn given(settings: &Settings) -> Result<Given, ConfigError> {
+    let mut given = Given::default();
+    for row in GROUP_PARAMETERS.iter().filter(|row| settings.is_given(row.name)) {
+        let values = settings.required(row.name, |text| {
+            let mut values = given.values.clone();
+            (row.set)(&mut values, text).map(|()| values)
+        })?;
+        given.values = values;
+        given.names.push(row.name);
+    }
+    Ok(given)
 }
 
 pub(crate) fn parse_max_bulk_len(text: &str) -> Result<u64, String> {

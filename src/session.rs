@@ -18,6 +18,7 @@ mod forward;
 mod http;
 mod line;
 mod migrate;
+mod parameters;
 mod permissions;
 mod reply_size;
 mod scripts;
@@ -271,6 +272,7 @@ impl Session {
             Known::SetUser => return self.set_user(args, line),
             Known::DeleteUsers => return self.delete_users(args, line),
             Known::ScriptLoad | Known::ScriptFlush => return self.change_scripts(row, args, line),
+            Known::SetParameters => return self.set_parameters(row, args, line),
             Known::WaitForAcks => return self.wait_for_acks(row, args, line),
             Known::Select
             | Known::Hello

@@ -1,7 +1,7 @@
 //! The memory figures of hashes, lists and sets: what the allocator really hands out, rounding included.
 
 use perdura::keyspace::types::hash::Hash;
-use perdura::keyspace::types::limits::TypeLimits;
+use perdura::keyspace::types::limits::{NodeLimits, TypeLimits};
 use perdura::keyspace::types::list::List;
 use perdura::keyspace::types::set::Set;
 use perdura::keyspace::types::stream::{Group, Pending, Stream, StreamId};
@@ -107,7 +107,11 @@ fn an_entry_of_a_stream_costs_what_it_costs_in_redis() {
     let filled = || {
         let mut stream = Stream::new();
         for i in 1..=ELEMENTS {
-            stream.append(StreamId::new(1_700_000_000_000 + i, 0), &[b"field", word(i).as_bytes()]);
+            stream.append(
+                StreamId::new(1_700_000_000_000 + i, 0),
+                &[b"field", word(i).as_bytes()],
+                NodeLimits::DEFAULT,
+            );
         }
         stream
     };

@@ -82,7 +82,7 @@ impl Shared {
     ) -> Shared {
         let is_group = !config.members.is_empty();
         Shared {
-            config: RuntimeConfig::new(config, shard.output_bounds.clone()),
+            config: RuntimeConfig::new(config, shard.keyspace.group().clone()),
             limits: TypeLimits::default(),
             clock,
             metrics,

@@ -60,6 +60,8 @@ pub enum SessionCommand {
     DeleteUsers,
     ScriptLoad,
     ScriptFlush,
+    /// CONFIG SET.
+    SetParameters,
 }
 
 /// Which of its arguments are channels, for the permissions of users.

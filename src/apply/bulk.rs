@@ -60,6 +60,8 @@ pub struct MarkMet {
 pub fn apply(applier: &mut Applier, threads: usize, entries: &[Indexed<'_>]) -> Result<Vec<MarkMet>, Fault> {
     debug_assert!(entries.is_sorted_by(|(one, _), (next, _)| one < next), "entries come in the log's order");
     let mut bulk = Bulk { applier, threads, waiting: Vec::new(), spare: Vec::new(), marks: Vec::new() };
+    let first = entries.first().map_or(0, |(index, _)| *index);
+    bulk.applier.follow_parameters().map_err(|error| (first, error))?;
     let (mut rest, mut part_bytes) = (entries, FIRST_PART_BYTES);
     while !rest.is_empty() {
         let parts: Vec<_> = std::iter::from_fn(|| cut(&mut rest, part_bytes)).take(threads).collect();

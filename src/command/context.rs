@@ -63,6 +63,8 @@ pub struct Effects {
     pub cluster_id: Option<u64>,
     /// Users were made, changed or deleted.
     pub users_changed: bool,
+    /// Parameters of the group were set.
+    pub parameters_changed: bool,
     /// What has come of an item that is too long for one entry. It outlives entries, unlike the rest.
     pub staging: Staging,
     /// For the slow log.
@@ -90,6 +92,7 @@ impl Effects {
         self.published.extend(other.published);
         self.garbage.extend(other.garbage);
         self.users_changed |= other.users_changed;
+        self.parameters_changed |= other.parameters_changed;
     }
 
     /// Nobody waits for any of it: who only wants the data calls this behind every entry.
@@ -528,6 +531,11 @@ impl<'a> WriteContext<'a> {
     /// Says that the entry makes, changes or deletes users.
     pub fn note_users_changed(&mut self) {
         self.effects.users_changed = true;
+    }
+
+    /// Says that the entry sets parameters of the group.
+    pub fn note_parameters_changed(&mut self) {
+        self.effects.parameters_changed = true;
     }
 
     /// Puts a part of a long item in its place; false if it does not follow what is there.

@@ -9,10 +9,8 @@ use super::spec::{Categories, Flags, KeyFlags, key, keys};
 use super::{Args, Command, CommandError, CommandResult, Family};
 use crate::command::context::{ReadContext, WriteContext};
 use crate::keyspace::SYSTEM;
-use crate::keyspace::entry::Entry;
-use crate::keyspace::slot::{SLOTS, Slot};
-use crate::keyspace::value::ValueRef;
-use crate::keyspace::view::Ranges;
+pub use crate::keyspace::system::all_in_system;
+use crate::keyspace::system::{HAS_PARAMETERS, PARAMETER, bytes_of};
 use crate::protocol::reply::Reply;
 
 /// What the names of users begin with; the values are their rules.
@@ -23,10 +21,22 @@ pub const SET: &[u8] = b"_sysset";
 /// Takes names out: `_sysdel name...`.
 pub const DELETE: &[u8] = b"_sysdel";
 
+/// Sets parameters of the group: `_parameters SET name text...`. `FIRST` in place of `SET` does so where none were ever set, and notes
+/// that the group has its parameters from then on.
+pub const PARAMETERS: &[u8] = b"_parameters";
+/// See [`PARAMETERS`].
+pub const SET_PARAMETERS: &[u8] = b"SET";
+/// See [`PARAMETERS`].
+pub const FIRST_PARAMETERS: &[u8] = b"FIRST";
+
 pub const FAMILY: Family = Family {
     group: "server",
     categories: Categories::KEYSPACE,
     commands: &[
+        // No other command runs beside it: limits of encodings are among what it sets.
+        Command::write("_parameters", -2, set_parameters)
+            .flags(&[Flags::INTERNAL, Flags::WHOLE_KEYSPACE])
+            .docs("", "O(N) where N is the number of names", "Sets parameters of the group."),
         Command::write("_sysdel", -2, delete)
             .flags(&[Flags::INTERNAL])
             .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
@@ -46,6 +56,24 @@ fn set(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
         return Err(CommandError::other(CHANGED_MEANWHILE));
     }
     ctx.set_system(args[1], args[3]);
+    reply.ok();
+    Ok(())
+}
+
+fn set_parameters(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let (pairs, []) = args[2..].as_chunks::<2>() else { return Err(CommandError::Syntax) };
+    if args[1] == FIRST_PARAMETERS {
+        if ctx.system(HAS_PARAMETERS).is_some() {
+            reply.ok();
+            return Ok(());
+        }
+        ctx.set_system(HAS_PARAMETERS, b"1");
+    } else if args[1] != SET_PARAMETERS {
+        return Err(CommandError::Syntax);
+    }
+    for [name, text] in pairs {
+        ctx.set_system(&[PARAMETER, name].concat(), text);
+    }
     reply.ok();
     Ok(())
 }
@@ -94,25 +122,9 @@ impl WriteContext<'_> {
     fn note_system_change(&mut self, name: &[u8]) {
         if name.starts_with(USER) {
             self.note_users_changed();
+        } else if name.starts_with(PARAMETER) || name == HAS_PARAMETERS {
+            self.note_parameters_changed();
         }
-    }
-}
-
-/// See [`ReadContext::all_in_system`].
-pub fn all_in_system<'a>(ranges: &'a dyn Ranges, beginning: &[u8]) -> Vec<(&'a [u8], &'a [u8])> {
-    let tables = (0..SLOTS).filter_map(Slot::new);
-    let tables = tables.filter_map(|slot| ranges.range(slot.range()).table(SYSTEM, slot));
-    let entries = tables.flat_map(|table| table.iter());
-    let named = entries.filter_map(|entry| Some((entry.key().strip_prefix(beginning)?, bytes_of(entry)?)));
-    let mut all: Vec<(&[u8], &[u8])> = named.collect();
-    all.sort_unstable();
-    all
-}
-
-fn bytes_of(entry: &Entry) -> Option<&[u8]> {
-    match entry.value() {
-        ValueRef::String(bytes) => Some(bytes),
-        ValueRef::Object(_) => None,
     }
 }
 
@@ -166,6 +178,28 @@ mod tests {
         assert_eq!(all(&db), ["b=2"]);
         assert_eq!(db.keyspace().usage(SYSTEM).keys, 2);
         assert!(db.effects.users_changed);
+    }
+
+    #[test]
+    fn parameters_are_set_and_the_first_ones_once() {
+        let mut db = TestDb::new();
+        assert_eq!(db.show("_parameters FIRST timeout 5 maxmemory 100"), "OK");
+        assert_eq!(db.show("_parameters FIRST timeout 6"), "OK");
+        assert!(std::mem::take(&mut db.effects.parameters_changed));
+        let parameters = |db: &TestDb| {
+            db.keyspace().compile_parameters();
+            let group = db.keyspace().group();
+            (group.has_begun(), group.timeout_s(), group.maxmemory())
+        };
+        assert_eq!(parameters(&db), (true, 5, 100));
+        assert_eq!(db.show("_parameters SET timeout 7"), "OK");
+        assert_eq!(parameters(&db), (true, 7, 100));
+        let digest = db.digest();
+        for line in ["_parameters SET timeout", "_parameters CLEAR timeout 1"] {
+            assert_eq!(db.show(line), "ERR syntax error");
+        }
+        assert_eq!((db.digest(), db.show("FLUSHALL")), (digest, "OK".to_owned()));
+        assert_eq!(parameters(&db), (true, 7, 100));
     }
 
     #[test]

@@ -1,19 +1,16 @@
 //! The parameters of CONFIG GET and CONFIG SET, by Redis' names.
 //!
-//! - [`PARAMETERS`] is the only list, in the order of names.
+//! - [`PARAMETERS`] are those of a node, in the order of names; those of its group are in `group_values.rs`.
 //! - A parameter whose value this server can't change has the value that tells the truth about the server, and CONFIG
 //!   SET takes just that value: tools that set `appendonly yes` to be safe are right already.
-//! - The limits of the compact encodings decide what apply does, so they are the same on all nodes and in every
-//!   replay, and immutable.
 //!
 //! Source: <https://redis.io/docs/latest/commands/config-get/> and the comments of redis.conf.
 
 use std::sync::atomic::Ordering;
 
-use super::encodings;
+use super::DATABASES;
 use super::runtime::RuntimeConfig;
-use super::value::{LogLevel, Secret, parse_bytes, parse_events, parse_number, parse_yes_no, yes_no};
-use super::{DATABASES, parse_max_bulk_len};
+use super::value::{LogLevel, Secret, parse_number, parse_yes_no, yes_no};
 
 /// A checked change, ready to be made.
 pub type Change = Box<dyn FnOnce(&RuntimeConfig)>;
@@ -64,50 +61,25 @@ pub const PARAMETERS: &[Parameter] = &[
     only!("appendfsync", "always"),
     only!("appendonly", "yes"),
     immutable!("bind", |c| bind_text(c)),
-    mutable!("client-output-buffer-limit", |c| c.output_limits().to_string(), set_output_limits),
     immutable!("cluster-enabled", |_| "no".to_owned()),
     immutable!("daemonize", |_| "no".to_owned()),
     immutable!("databases", |_| DATABASES.to_string()),
     immutable!("dir", |c| dir_text(c)),
-    immutable!("hash-max-listpack-entries", |_| encodings::HASH_MAX_LISTPACK_ENTRIES.to_string()),
-    immutable!("hash-max-listpack-value", |_| encodings::HASH_MAX_LISTPACK_VALUE_BYTES.to_string()),
-    immutable!("hash-max-ziplist-entries", |_| encodings::HASH_MAX_LISTPACK_ENTRIES.to_string()),
-    immutable!("hash-max-ziplist-value", |_| encodings::HASH_MAX_LISTPACK_VALUE_BYTES.to_string()),
-    only!("hll-sparse-max-bytes", "3000"),
-    only!("latency-monitor-threshold", "0"),
     only!("lazyfree-lazy-eviction", "no"),
     only!("lazyfree-lazy-expire", "no"),
     only!("lazyfree-lazy-server-del", "no"),
     only!("lazyfree-lazy-user-del", "no"),
     only!("lazyfree-lazy-user-flush", "no"),
-    only!("list-compress-depth", "0"),
-    immutable!("list-max-listpack-size", |_| list_max_listpack_size()),
-    immutable!("list-max-ziplist-size", |_| list_max_listpack_size()),
     mutable!("loglevel", |c| c.log_level.read().redis_name().to_owned(), set_log_level),
     mutable!("masterauth", |c| secret_text(c.masterauth()), set_masterauth),
     mutable!("maxclients", |c| c.maxclients().to_string(), set_maxclients),
-    mutable!("maxmemory", |c| c.maxmemory().to_string(), set_maxmemory),
     only!("maxmemory-policy", "noeviction"),
-    mutable!("notify-keyspace-events", |c| c.told_events().letters(), set_told_events),
     immutable!("port", |c| c.started_with().port.to_string()),
     mutable!("protected-mode", |c| yes_no(c.protected_mode()).to_owned(), set_protected_mode),
-    mutable!("proto-max-bulk-len", |c| c.proto_max_bulk_len().to_string(), set_max_bulk_len),
     only!("replica-read-only", "yes"),
     mutable!("requirepass", |c| secret_text(c.requirepass()), set_requirepass),
     only!("save", ""),
-    immutable!("set-max-intset-entries", |_| encodings::SET_MAX_INTSET_ENTRIES.to_string()),
-    immutable!("set-max-listpack-entries", |_| encodings::SET_MAX_LISTPACK_ENTRIES.to_string()),
-    immutable!("set-max-listpack-value", |_| encodings::SET_MAX_LISTPACK_VALUE_BYTES.to_string()),
-    mutable!("slowlog-log-slower-than", |c| c.slowlog_slower_than_us().to_string(), set_slowlog_slower_than),
-    mutable!("slowlog-max-len", |c| c.slowlog_max_len().to_string(), set_slowlog_max_len),
-    immutable!("stream-node-max-bytes", |_| encodings::STREAM_NODE_MAX_BYTES.to_string()),
-    immutable!("stream-node-max-entries", |_| encodings::STREAM_NODE_MAX_ENTRIES.to_string()),
     mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
-    mutable!("timeout", |c| c.timeout_s().to_string(), set_timeout),
-    immutable!("zset-max-listpack-entries", |_| encodings::ZSET_MAX_LISTPACK_ENTRIES.to_string()),
-    immutable!("zset-max-listpack-value", |_| encodings::ZSET_MAX_LISTPACK_VALUE_BYTES.to_string()),
-    immutable!("zset-max-ziplist-entries", |_| encodings::ZSET_MAX_LISTPACK_ENTRIES.to_string()),
-    immutable!("zset-max-ziplist-value", |_| encodings::ZSET_MAX_LISTPACK_VALUE_BYTES.to_string()),
 ];
 
 fn bind_text(config: &RuntimeConfig) -> String {
@@ -117,12 +89,6 @@ fn bind_text(config: &RuntimeConfig) -> String {
 
 fn dir_text(config: &RuntimeConfig) -> String {
     config.started_with().dir.display().to_string()
-}
-
-/// Redis numbers the sizes of a list's chunk from -1, 4 KiB, to -5, 64 KiB.
-fn list_max_listpack_size() -> String {
-    let kib = encodings::LIST_MAX_LISTPACK_BYTES >> 10;
-    (1 - i64::from(kib.ilog2())).to_string()
 }
 
 fn secret_text(secret: Option<Secret>) -> String {
@@ -148,11 +114,6 @@ fn keep_secret(current: Option<Secret>, value: &str) -> Result<Change, String> {
     }
 }
 
-fn set_output_limits(config: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let limits = config.output_limits().with(value)?;
-    Ok(Box::new(move |config| config.set_output_limits(limits)))
-}
-
 fn set_log_level(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
     let level = LogLevel::parse(&value.to_ascii_lowercase())?;
     Ok(Box::new(move |config| config.change_log_level(level)))
@@ -170,39 +131,9 @@ fn set_maxclients(config: &RuntimeConfig, value: &str) -> Result<Change, String>
     Ok(Box::new(move |config| config.maxclients.store(clients, Ordering::Relaxed)))
 }
 
-fn set_told_events(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let classes = parse_events(value)?;
-    Ok(Box::new(move |config| config.told_events.store(classes.bits(), Ordering::Relaxed)))
-}
-
-fn set_timeout(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let seconds = parse_number(value, 0..=i32::MAX as u64)?;
-    Ok(Box::new(move |config| config.timeout_s.store(seconds, Ordering::Relaxed)))
-}
-
 fn set_tcp_keepalive(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
     let seconds = parse_number(value, 0..=i16::MAX as u64)?;
     Ok(Box::new(move |config| config.tcp_keepalive_s.store(seconds, Ordering::Relaxed)))
-}
-
-fn set_maxmemory(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let bytes = parse_bytes(value)?;
-    Ok(Box::new(move |config| config.maxmemory.store(bytes, Ordering::Relaxed)))
-}
-
-fn set_max_bulk_len(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let bytes = parse_max_bulk_len(value)?;
-    Ok(Box::new(move |config| config.proto_max_bulk_len.store(bytes, Ordering::Relaxed)))
-}
-
-fn set_slowlog_slower_than(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let micros = value.parse().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?;
-    Ok(Box::new(move |config| config.slowlog_slower_than_us.store(micros, Ordering::Relaxed)))
-}
-
-fn set_slowlog_max_len(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
-    let entries = parse_number(value, 0..=100_000)?;
-    Ok(Box::new(move |config| config.slowlog_max_len.store(entries, Ordering::Relaxed)))
 }
 
 #[cfg(test)]
@@ -211,7 +142,8 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::config::runtime::SetError;
+    use crate::config::group_values::group_parameter;
+    use crate::config::runtime::{Planned, SetError};
     use crate::config::settings::Settings;
 
     fn runtime() -> RuntimeConfig {
@@ -220,24 +152,42 @@ mod tests {
     }
 
     fn get(config: &RuntimeConfig, name: &str) -> String {
-        let found = config.parameters().find(|(other, _)| *other == name);
+        let found = config.parameters().into_iter().find(|(other, _)| *other == name);
         found.expect("a parameter").1
+    }
+
+    /// What is to be logged; changes of the node are made.
+    fn set(config: &RuntimeConfig, pairs: &[(&str, &str)]) -> Result<Vec<(&'static str, String)>, SetError> {
+        Ok(match config.plan(pairs)? {
+            Planned::Node(changes) => {
+                config.change(changes);
+                Vec::new()
+            }
+            Planned::Group(texts) => texts,
+        })
     }
 
     #[test]
     fn names_are_sorted_and_unique() {
         assert!(PARAMETERS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        let all = runtime().parameters();
+        assert!(all.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 
     #[test]
     fn every_parameter_that_can_be_set_takes_the_value_that_it_shows() {
         let config = runtime();
-        for parameter in PARAMETERS {
-            let value = (parameter.get)(&config);
-            let result = config.set(&[(parameter.name, &value)]);
-            let immutable = matches!(parameter.set, Setter::Immutable);
-            assert_eq!(result.is_err(), immutable, "{} {value}", parameter.name);
-            assert_eq!(get(&config, parameter.name), value);
+        for (name, value) in config.parameters() {
+            let result = set(&config, &[(name, &value)]);
+            match (group_parameter(name), named(name)) {
+                (Some(row), None) => assert_eq!(result, Ok(vec![(row.name, value.clone())]), "{name}"),
+                (None, Some(row)) => {
+                    let immutable = matches!(row.set, Setter::Immutable);
+                    assert_eq!(result.is_err(), immutable, "{name} {value}");
+                }
+                _ => panic!("{name} is the node's or the group's"),
+            }
+            assert_eq!(get(&config, name), value);
         }
     }
 
@@ -246,22 +196,45 @@ mod tests {
         let config = runtime();
         assert_eq!(get(&config, "list-max-listpack-size"), "-2");
         assert_eq!(get(&config, "hash-max-listpack-entries"), "128");
+        assert_eq!(get(&config, "hash-max-ziplist-entries"), "128");
     }
 
     #[test]
-    fn a_change_is_seen_by_everyone() {
+    fn a_change_of_the_node_is_made_at_once() {
         let config = runtime();
-        config.set(&[("TIMEOUT", "30"), ("requirepass", "")]).expect("both are fine");
-        assert_eq!(config.timeout_s(), 30);
+        set(&config, &[("TCP-KEEPALIVE", "30"), ("requirepass", "")]).expect("both are fine");
+        assert_eq!(config.tcp_keepalive_s(), 30);
+    }
+
+    #[test]
+    fn a_change_of_the_group_is_to_be_logged_in_its_one_spelling() {
+        let config = runtime();
+        let planned = set(&config, &[("hash-max-ziplist-entries", "8"), ("MAXMEMORY", "1mb")]);
+        let texts = [("hash-max-listpack-entries", "8".to_owned()), ("maxmemory", "1048576".to_owned())];
+        assert_eq!(planned, Ok(texts.to_vec()));
+        let limits = set(&config, &[("client-output-buffer-limit", "pubsub 1mb 0 0")]);
+        let text = "normal 1073741824 268435456 60 pubsub 1048576 0 0".to_owned();
+        assert_eq!(limits, Ok(vec![("client-output-buffer-limit", text)]));
+        assert_eq!(config.maxmemory(), 0, "the log has it first");
+    }
+
+    #[test]
+    fn a_change_of_both_is_refused() {
+        let config = runtime();
+        let error = set(&config, &[("tcp-keepalive", "30"), ("timeout", "30")]).expect_err("refused");
+        let text = "CONFIG SET failed - 'tcp-keepalive' is this node's and 'timeout' is the group's: set them one after the other";
+        assert_eq!(error.to_string(), text);
+        assert_eq!(config.tcp_keepalive_s(), 300);
     }
 
     #[test]
     fn a_password_that_a_restart_would_forget_is_refused() {
         let config = runtime();
         for name in ["requirepass", "masterauth"] {
-            let error = config.set(&[("timeout", "30"), (name, "hush")]).expect_err("refused").to_string();
+            let error = set(&config, &[("tcp-keepalive", "30"), (name, "hush")]).expect_err("refused");
+            let error = error.to_string();
             assert!(error.contains("--requirepass-file") && !error.contains("hush"), "{error}");
-            assert_eq!(config.timeout_s(), 0);
+            assert_eq!(config.tcp_keepalive_s(), 300);
         }
         assert!(config.needs_no_password() && config.accepts_password(b"any"));
     }
@@ -269,17 +242,17 @@ mod tests {
     #[test]
     fn one_bad_value_changes_nothing() {
         let config = runtime();
-        let error = config.set(&[("timeout", "30"), ("maxclients", "zero")]).expect_err("no number");
+        let error = set(&config, &[("tcp-keepalive", "30"), ("maxclients", "zero")]).expect_err("no number");
         assert!(
             error.to_string().starts_with("CONFIG SET failed (possibly related to argument 'maxclients')")
         );
-        assert_eq!(config.timeout_s(), 0);
+        assert_eq!(config.tcp_keepalive_s(), 300);
     }
 
     #[test]
     fn errors_are_those_of_redis() {
         let config = runtime();
-        let error = |pairs: &[(&str, &str)]| config.set(pairs).expect_err("refused");
+        let error = |pairs: &[(&str, &str)]| set(&config, pairs).expect_err("refused");
         assert_eq!(
             error(&[("port", "1")]).to_string(),
             "CONFIG SET failed (possibly related to argument 'port') - can't set immutable config"

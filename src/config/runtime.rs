@@ -1,20 +1,21 @@
 //! The settings that CONFIG SET may change while the server runs, shared by all threads.
 //!
+//! - Some are this node's: a change is made here, at once, and holds until the process ends. The others are the group's
+//!   ([`super::group`]): the session logs a change, and nothing is changed here.
 //! - Reading never waits for long: numbers are atomics, the rest is behind locks that are held for a copy.
 //! - One CONFIG SET changes all that it names or nothing; what it names is checked before anything is changed.
-//!   A reader may see the first of two changes before the second.
-//! - Nothing that apply depends on can change here, for a replay of the log would not see the change: the limits of
-//!   the compact encodings are constants.
-//! - A change holds until the process ends; it reaches neither the file nor the other nodes.
+//!   A reader may see the first of two changes before the second. One that names a parameter of the node and one of the group is refused,
+//!   for the second change may fail after the first was made.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::Config;
 use super::events::Classes;
-use super::output_bounds::OutputBounds;
+use super::group::GroupParameters;
+use super::group_values::{GROUP_PARAMETERS, group_parameter};
 use super::parameters::{self, Change, Setter};
 use super::passwords::Passwords;
 use super::value::{LogLevel, OutputLimits, Secret};
@@ -27,6 +28,18 @@ pub enum SetError {
     Unknown { name: String },
     #[error("CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
     Refused { name: String, reason: String },
+    #[error(
+        "CONFIG SET failed - '{node}' is this node's and '{group}' is the group's: set them one after the other"
+    )]
+    Mixed { node: String, group: String },
+}
+
+/// What one CONFIG SET comes to, checked.
+pub enum Planned {
+    /// Changes of this node.
+    Node(Vec<Change>),
+    /// Names and texts that are to be logged.
+    Group(Vec<(&'static str, String)>),
 }
 
 /// The settings as they are now.
@@ -35,42 +48,25 @@ pub struct RuntimeConfig {
     started_with: Config,
     changing: Mutex<()>,
     passwords: RwLock<Passwords>,
-    output_limits: RwLock<OutputLimits>,
-    /// What follows from that, for those who make replies.
-    output_bounds: Arc<OutputBounds>,
+    group: Arc<GroupParameters>,
     pub(super) log_level: RwLock<LogLevel>,
     pub(super) protected_mode: AtomicBool,
     pub(super) maxclients: AtomicU64,
-    pub(super) timeout_s: AtomicU64,
     pub(super) tcp_keepalive_s: AtomicU64,
-    pub(super) maxmemory: AtomicU64,
-    pub(super) proto_max_bulk_len: AtomicU64,
-    pub(super) slowlog_slower_than_us: AtomicI64,
-    pub(super) slowlog_max_len: AtomicU64,
-    /// As the bits of classes.
-    pub(super) told_events: AtomicU32,
 }
 
 impl RuntimeConfig {
-    /// The settings that the server was started with, ready to change.
-    /// `output_bounds` follow the output limits.
-    pub fn new(config: Config, output_bounds: Arc<OutputBounds>) -> RuntimeConfig {
-        output_bounds.follow(config.output_limits);
+    /// The settings that the server was started with, ready to change. `group` is what its group has set.
+    pub fn new(config: Config, group: Arc<GroupParameters>) -> RuntimeConfig {
+        group.start_with(config.given.clone());
         RuntimeConfig {
             changing: Mutex::new(()),
             passwords: RwLock::new(config.passwords.clone()),
-            output_limits: RwLock::new(config.output_limits),
-            output_bounds,
+            group,
             log_level: RwLock::new(config.log_level),
             protected_mode: AtomicBool::new(config.protected_mode),
             maxclients: AtomicU64::new(config.maxclients),
-            timeout_s: AtomicU64::new(config.timeout_s),
             tcp_keepalive_s: AtomicU64::new(config.tcp_keepalive_s),
-            maxmemory: AtomicU64::new(config.maxmemory),
-            proto_max_bulk_len: AtomicU64::new(config.proto_max_bulk_len),
-            slowlog_slower_than_us: AtomicI64::new(10_000),
-            slowlog_max_len: AtomicU64::new(128),
-            told_events: AtomicU32::new(config.told_events.bits()),
             started_with: config,
         }
     }
@@ -115,12 +111,12 @@ impl RuntimeConfig {
     }
 
     pub fn output_limits(&self) -> OutputLimits {
-        *self.output_limits.read()
+        self.group.values().output_limits
     }
 
-    pub(super) fn set_output_limits(&self, limits: OutputLimits) {
-        *self.output_limits.write() = limits;
-        self.output_bounds.follow(limits);
+    /// What the group has set.
+    pub fn group(&self) -> &GroupParameters {
+        &self.group
     }
 
     pub fn protected_mode(&self) -> bool {
@@ -133,7 +129,7 @@ impl RuntimeConfig {
 
     /// Zero is never.
     pub fn timeout_s(&self) -> u64 {
-        self.timeout_s.load(Ordering::Relaxed)
+        self.group.timeout_s()
     }
 
     /// Zero is never.
@@ -143,48 +139,79 @@ impl RuntimeConfig {
 
     /// Bytes; zero is no limit but the guard.
     pub fn maxmemory(&self) -> u64 {
-        self.maxmemory.load(Ordering::Relaxed)
+        self.group.maxmemory()
     }
 
     pub fn proto_max_bulk_len(&self) -> u64 {
-        self.proto_max_bulk_len.load(Ordering::Relaxed)
+        self.group.proto_max_bulk_len()
     }
 
     /// Commands slower than this go to the slow log; negative is none, zero is all.
     pub fn slowlog_slower_than_us(&self) -> i64 {
-        self.slowlog_slower_than_us.load(Ordering::Relaxed)
+        self.group.slowlog_slower_than_us()
     }
 
-    /// Keyspace notifications of this node.
+    /// Keyspace notifications.
     pub fn told_events(&self) -> Classes {
-        Classes::from_bits_truncate(self.told_events.load(Ordering::Relaxed))
+        self.group.values().told_events
     }
 
     pub fn slowlog_max_len(&self) -> u64 {
-        self.slowlog_max_len.load(Ordering::Relaxed)
+        self.group.values().slowlog_max_len
     }
 
     /// Every parameter of CONFIG GET with its value, by name.
-    pub fn parameters(&self) -> impl Iterator<Item = (&'static str, String)> {
-        parameters::PARAMETERS.iter().map(|parameter| (parameter.name, (parameter.get)(self)))
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let values = self.group.values();
+        let own = parameters::PARAMETERS.iter().map(|parameter| (parameter.name, (parameter.get)(self)));
+        let names = GROUP_PARAMETERS.iter().flat_map(|row| [(row.name, row), (row.alias, row)]);
+        let shared = names.filter(|(name, _)| !name.is_empty()).map(|(name, row)| (name, (row.get)(&values)));
+        let mut all: Vec<_> = own.chain(shared).collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        all
     }
 
-    /// Does one CONFIG SET.
+    /// Checks one CONFIG SET. Nothing has changed.
     ///
     /// # Errors
-    /// The first parameter that is unknown, named twice, immutable or given a bad value; then nothing has changed.
-    pub fn set(&self, pairs: &[(&str, &str)]) -> Result<(), SetError> {
-        let _one_at_a_time = self.changing.lock();
-        let mut changes = Vec::with_capacity(pairs.len().min(parameters::PARAMETERS.len()));
+    /// The first parameter that is unknown, named twice, immutable or given a bad value.
+    pub fn plan(&self, pairs: &[(&str, &str)]) -> Result<Planned, SetError> {
+        let mut values = (*self.group.values()).clone();
+        let (mut changes, mut rows) = (Vec::new(), Vec::new());
         for (index, (name, value)) in pairs.iter().enumerate() {
             let twice = pairs[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
             if twice {
                 return Err(refused(name, "duplicate parameter"));
             }
-            changes.push(self.check(name, value)?);
+            match group_parameter(name) {
+                Some(row) => {
+                    (row.set)(&mut values, value).map_err(|reason| refused(name, &reason))?;
+                    rows.push(row);
+                }
+                None => changes.push((*name, self.check(name, value)?)),
+            }
         }
-        for change in changes {
-            change(self);
+        match (&changes[..], &rows[..]) {
+            ([(node, _), ..], [group, ..]) => {
+                Err(SetError::Mixed { node: (*node).to_owned(), group: group.name.to_owned() })
+            }
+            (_, []) => Ok(Planned::Node(changes.into_iter().map(|(_, change)| change).collect())),
+            _ => Ok(Planned::Group(rows.iter().map(|row| (row.name, (row.get)(&values))).collect())),
+        }
+    }
+
+    /// Makes changes of this node.
+    pub fn change(&self, changes: Vec<Change>) {
+        let _one_at_a_time = self.changing.lock();
+        changes.into_iter().for_each(|change| change(self));
+    }
+
+    /// Does one CONFIG SET, as if a change of the group had been logged.
+    #[cfg(test)]
+    pub fn set(&self, pairs: &[(&str, &str)]) -> Result<(), SetError> {
+        match self.plan(pairs)? {
+            Planned::Node(changes) => self.change(changes),
+            Planned::Group(texts) => self.group.set_in_test(&texts),
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let settings = Settings::resolve(&flags(&[("config", &path), ("port", "7003")]), environment)
         .expect("all are known");
     let config = Config::build(&settings).expect("all are sound");
-    assert_eq!((config.port, config.maxclients, config.timeout_s), (7003, 60, 9));
+    assert_eq!((config.port, config.maxclients, config.given.values.timeout_s), (7003, 60, 9));
     assert_eq!(config.bind.len(), 2);
     assert!(!config.protected_mode);
     assert_eq!(settings.unknown_variables(), ["PERDURA_REQUIREPAS"]);

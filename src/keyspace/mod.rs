@@ -14,6 +14,7 @@ pub mod hash_seed;
 pub mod names;
 pub mod range;
 pub mod slot;
+pub mod system;
 pub mod table;
 pub mod types;
 pub mod value;
@@ -34,6 +35,8 @@ use range::{LockRange, Usage};
 use slot::{RANGES, Slot};
 use table::{DeadSearch, KeyHash, Touch};
 use view::{LockSet, Ranges, ReadView, WriteView};
+
+use crate::config::group::GroupParameters;
 
 /// Databases per keyspace, as SELECT numbers them.
 pub const DATABASES: usize = 16;
@@ -75,6 +78,7 @@ pub struct Keyspace {
     capture: CaptureState,
     /// Grows with each change of users.
     users_version: AtomicU64,
+    group: Arc<GroupParameters>,
     /// All content is being replaced: what is there is part of it.
     is_replaced: AtomicBool,
 }
@@ -93,6 +97,7 @@ impl Keyspace {
             ranges,
             capture: CaptureState::default(),
             users_version: AtomicU64::new(1),
+            group: Arc::default(),
             is_replaced: false.into(),
         });
         (keyspace.clone(), Mutator { keyspace })
@@ -112,6 +117,18 @@ impl Keyspace {
     /// The users in the system database have changed.
     pub fn note_users_changed(&self) {
         self.users_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// The parameters that the group shares, as the system database has them.
+    pub fn group(&self) -> &Arc<GroupParameters> {
+        &self.group
+    }
+
+    /// The parameters in the system database have changed.
+    pub fn compile_parameters(&self) {
+        let view = self.read(LockSet::ALL);
+        let set = system::all_in_system(&view, system::PARAMETER);
+        self.group.compile(set.into_iter(), system::get_system(&view, system::HAS_PARAMETERS).is_some());
     }
 
     pub fn hash_seed(&self) -> HashSeed {
@@ -244,6 +261,7 @@ impl Drop for Restoring<'_> {
     fn drop(&mut self) {
         self.keyspace.is_replaced.store(false, Ordering::Release);
         self.keyspace.note_users_changed();
+        self.keyspace.compile_parameters();
     }
 }
 

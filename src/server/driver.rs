@@ -26,6 +26,7 @@ use crate::admin::shared::Shared;
 use crate::admin::users::Known;
 use crate::command::context::Garbage;
 use crate::config::Config;
+use crate::config::group::Overruled;
 use crate::env::Now;
 use crate::pubsub::Message;
 use crate::raft::cluster::Cluster;
@@ -252,6 +253,17 @@ impl Driver {
         self.followed_users = self.shared.users();
     }
 
+    /// Names the settings of this node that the group has otherwise.
+    fn tell_overruled(&self) {
+        for Overruled { name, given, holds } in self.shared.config.group().take_overruled() {
+            tracing::warn!(
+                given,
+                holds,
+                "--{name} counts at a group's first start only, and this group has another value: CONFIG SET changes it on all nodes"
+            );
+        }
+    }
+
     fn turn(&mut self) -> Result<(), ServerError> {
         // All of it may take long: applying, loading or removing a checkpoint, cutting the log, reading it for somebody.
         let _busy = self.board.begin_turn();
@@ -274,6 +286,7 @@ impl Driver {
             self.shard.note_write_ms(ms);
         }
         self.follow_users();
+        self.tell_overruled();
         self.tell_greetings();
         for peer in self.shard.node_mut().take_refused() {
             self.out.hang_up(peer);

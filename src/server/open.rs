@@ -80,7 +80,7 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
         tracing::info!(
             bytes,
             of,
-            maxmemory = config.maxmemory,
+            maxmemory = config.given.values.maxmemory,
             "memory guard: writes that may need more are refused"
         );
     }
@@ -162,7 +162,8 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
 
 fn seeds() -> Seeds {
     let hash = HashSeed::new(env::random_seed(), env::random_seed());
-    Seeds { stamps: env::random_seed(), hash, cluster: ClusterId(env::random_seed().max(1)) }
+    let cluster = ClusterId(env::random_seed().max(1));
+    Seeds { stamps: env::random_seed(), hash, cluster, brings_parameters: true }
 }
 
 /// Nobody: peers are not talked to before the node is loaded.

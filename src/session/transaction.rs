@@ -11,6 +11,7 @@
 //!   and SKIP answer nothing and count none; after OFF the array itself is left out.
 
 use super::line::Exec;
+use super::parameters::{logged_parameters, no_parameters};
 use super::scripts::logged_change;
 use super::{Forward, Line, Session, Verdict};
 use crate::admin::client::{Queued, QueuedCommand, Transaction};
@@ -215,7 +216,7 @@ impl Session {
             return self.end_transaction(line, |reply| reply.error(&error));
         }
         let route = Route::of(&transaction.queued);
-        let travelling = transaction.queued.iter().filter(|one| self.travels(one.command.0, route)).count();
+        let travelling = transaction.queued.iter().filter(|one| self.travels(one, route)).count();
         let has_local_steps = travelling < transaction.queued.len();
         if line.has_unanswered() && has_local_steps {
             return Verdict::Wait;
@@ -249,12 +250,14 @@ impl Session {
     }
 
     /// Whether a queued command goes to the log, or to the primary, with its transaction.
-    fn travels(&self, row: &TableRow, route: Route) -> bool {
+    fn travels(&self, queued: &Queued, route: Route) -> bool {
+        let QueuedCommand(row) = queued.command;
         let publishes = matches!(row.session(), Some(SessionCommand::Publish | SessionCommand::ShardPublish));
         let changes_scripts =
             matches!(row.session(), Some(SessionCommand::ScriptLoad | SessionCommand::ScriptFlush));
         row.command.uses_keyspace()
             || changes_scripts
+            || self.sets_group(queued)
             || publishes && !route.publishes_here
             || self.goes_to_primary(row.command) && !self.waits_here(row)
     }
@@ -297,7 +300,7 @@ impl Session {
         let route = Route::of(&queued);
         for one in queued {
             let QueuedCommand(row) = one.command;
-            if !self.travels(row, route) {
+            if !self.travels(&one, route) {
                 let next = self.foresee(&one, chosen).unwrap_or(chosen);
                 steps.extend((next.resp != chosen.resp).then_some(Step::Speak(next.resp)));
                 chosen = next;
@@ -338,6 +341,12 @@ impl Session {
             Some(SessionCommand::ScriptLoad | SessionCommand::ScriptFlush) => {
                 return entry::write_command(out, db, &logged_change(row, args));
             }
+            Some(SessionCommand::SetParameters) => {
+                let own = logged_parameters(&self.shared.config, args);
+                let own = own.unwrap_or_else(no_parameters);
+                let own: Vec<&[u8]> = own.iter().map(Vec::as_slice).collect();
+                return entry::write_command(out, db, &own);
+            }
             _ => return entry::write_command(out, db, args),
         };
         let receivers = self.shared.pubsub.receivers(kind, args[1]).to_string();
@@ -354,7 +363,7 @@ impl Session {
         let mut chosen = Chosen { db: self.client.db, resp: self.client.resp };
         let route = Route::of(&queued);
         for one in queued {
-            if self.travels(one.command.0, route) {
+            if self.travels(&one, route) {
                 sent.requests.push(SentRequest::Queued(one));
                 parts.push(Part::Sent);
                 continue;

@@ -195,7 +195,7 @@ impl Drop for StatusWatch {
 impl ShardHandle {
     pub fn new(keyspace: Arc<Keyspace>, workers: usize) -> Self {
         let driver_wake = Arc::<Notify>::default();
-        let output_bounds = Arc::<OutputBounds>::default();
+        let output_bounds = keyspace.group().output_bounds.clone();
         ShardHandle {
             keyspace,
             ports: (0..workers).map(|_| Arc::new(Port::new(output_bounds.clone()))).collect(),

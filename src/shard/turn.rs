@@ -62,13 +62,15 @@ pub struct Seeds {
     pub hash: HashSeed,
     /// The cluster's id, if its log has none yet and this node leads first; not zero.
     pub cluster: ClusterId,
+    /// Whether this node brings the parameters that it was started with, if it leads first.
+    pub brings_parameters: bool,
 }
 
 impl Seeds {
     /// All from one number, where nothing has to be secret.
     pub fn of_test(seed: u64) -> Seeds {
         let hash = HashSeed::new(seed, seed.rotate_left(32) | 1);
-        Seeds { stamps: seed, hash, cluster: ClusterId(seed.rotate_left(16) | 1) }
+        Seeds { stamps: seed, hash, cluster: ClusterId(seed.rotate_left(16) | 1), brings_parameters: false }
     }
 }
 
@@ -97,6 +99,7 @@ pub struct Shard<D: Disk> {
     /// What this node proposes if it leads and the data has no seed, or the log no cluster.
     hash_seed: HashSeed,
     cluster_id: ClusterId,
+    brings_parameters: bool,
     expiry: ExpiryWalk,
     next_expiry_ms: u64,
     /// The last turn answered clients and proposed nothing, so that what they send next may go along.
@@ -135,6 +138,7 @@ impl<D: Disk> Shard<D> {
             seeds: Random::from_seed(seeds.stamps),
             hash_seed: seeds.hash,
             cluster_id: seeds.cluster,
+            brings_parameters: seeds.brings_parameters,
             expiry: ExpiryWalk::default(),
             next_expiry_ms: 0,
             held_back: false,
@@ -613,6 +617,7 @@ impl<D: Disk> Shard<D> {
             plan.trim();
             return Ok(plan);
         }
+        self.plan_first_parameters(&mut plan, now);
         self.plan_forgetting(&mut plan);
         self.plan_long_item(&mut plan, now)?;
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;

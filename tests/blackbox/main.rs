@@ -30,6 +30,7 @@ mod observability;
 mod operations;
 mod operators;
 mod outages;
+mod parameters;
 mod pausing;
 mod pipelining;
 mod privacy;

@@ -4,9 +4,10 @@
 
 use super::{ANYTIME, OPERATORS};
 use crate::admin::LocalContext;
-use crate::admin::table::ProcessCommand;
+use crate::admin::table::{ProcessCommand, SessionCommand};
 use crate::command::spec::Flags;
 use crate::command::{Args, CommandError, CommandResult};
+use crate::config::runtime::{Planned, RuntimeConfig};
 use crate::glob::{Case, Glob};
 use crate::protocol::reply::Reply;
 
@@ -31,18 +32,20 @@ pub(super) const CONFIG: ProcessCommand = ProcessCommand::container(
         ProcessCommand::local("rewrite", 2, rewrite).flags(&[OPERATORS]).docs(
             "2.8.0",
             "O(1)",
-            "Persists the effective configuration to file; not supported.",
+            "Does nothing: parameters of the group are logged when they are set.",
         ),
-        ProcessCommand::local("set", -4, set).flags(&[OPERATORS, Flags::SECRET_ARGUMENTS]).docs(
-            "2.0.0",
-            "O(N) when N is the number of configuration parameters provided",
-            "Sets configuration parameters in-flight.",
-        ),
+        ProcessCommand::session("set", -4, SessionCommand::SetParameters, set)
+            .flags(&[OPERATORS, Flags::SECRET_ARGUMENTS])
+            .docs(
+                "2.0.0",
+                "O(N) when N is the number of configuration parameters provided",
+                "Sets configuration parameters in-flight.",
+            ),
     ],
 )
 .docs("2.0.0", "Depends on subcommand.", "A container for server configuration commands.");
 
-const HELP: [&str; 9] = [
+const HELP: [&str; 11] = [
     "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "GET <pattern>",
     "    Return parameters matching the glob-like <pattern> and their values.",
@@ -50,14 +53,16 @@ const HELP: [&str; 9] = [
     "    Set the configuration <directive> to <value>.",
     "RESETSTAT",
     "    Reset statistics reported by the INFO command.",
+    "REWRITE",
+    "    Does nothing: what the group shares is saved when it is set.",
     "HELP",
-    "    Print this help.",
+    "    Prints this help.",
 ];
 
 /// Parameters that any of the patterns matches, each once, by name.
 fn get(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let mut found: Vec<(bool, (&str, String))> =
-        ctx.shared.config.parameters().map(|parameter| (false, parameter)).collect();
+        ctx.shared.config.parameters().into_iter().map(|parameter| (false, parameter)).collect();
     // One after the other: a pattern that was taken apart is larger than its bytes.
     for pattern in &args[2..] {
         let glob = Glob::new(pattern, Case::Insensitive);
@@ -72,17 +77,27 @@ fn get(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
     Ok(())
 }
 
-/// All that it names, or nothing.
-fn set(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+/// The pairs of CONFIG SET, checked; nothing has changed.
+pub fn planned(config: &RuntimeConfig, args: &Args<'_>) -> Result<Planned, CommandError> {
     let texts: Vec<&str> =
         args[2..].iter().map(|arg| std::str::from_utf8(arg)).collect::<Result<_, _>>().map_err(|_| {
             CommandError::other("ERR CONFIG SET failed - parameters and their values are UTF-8 text")
         })?;
     let (pairs, []) = texts.as_chunks::<2>() else { return Err(CommandError::Arity("config|set".into())) };
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
-    ctx.shared.config.set(&pairs).map_err(|error| CommandError::other(format!("ERR {error}")))?;
-    reply.ok();
-    Ok(())
+    config.plan(&pairs).map_err(|error| CommandError::other(format!("ERR {error}")))
+}
+
+/// Changes of this node: all that it names, or nothing. The session logs changes of the group.
+fn set(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    match planned(&ctx.shared.config, args)? {
+        Planned::Node(changes) => {
+            ctx.shared.config.change(changes);
+            reply.ok();
+            Ok(())
+        }
+        Planned::Group(_) => Err(CommandError::other("ERR the group's parameters can't be set here")),
+    }
 }
 
 /// Counts anew what INFO counts; what Prometheus reads goes on.
@@ -92,10 +107,11 @@ fn resetstat(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-fn rewrite(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
-    Err(CommandError::other(
-        "ERR CONFIG REWRITE is not supported: the server never writes its configuration file",
-    ))
+/// The group's parameters are in the log already. What CONFIG SET changes of this node alone holds until the process ends: the server
+/// writes no file.
+fn rewrite(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.ok();
+    Ok(())
 }
 
 fn help(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {

@@ -22,6 +22,7 @@ use crate::admin::{LocalContext, rdb_file};
 use crate::command::spec::{Categories, Flags};
 use crate::command::{Args, CommandResult};
 use crate::protocol::reply::Reply;
+pub use config::planned as planned_parameters;
 pub use replication::CLUSTER_FAMILY;
 pub use wait::{AcksWanted, FAMILY as WAIT_FAMILY};
 

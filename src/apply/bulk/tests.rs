@@ -37,7 +37,21 @@ fn line() -> impl Strategy<Value = String> {
         1 => (key(), key()).prop_map(|(from, to)| format!("RENAME {from} {to}")),
         1 => (key(), key()).prop_map(|(one, other)| format!("MSET {one} 1 {other} 2")),
         1 => (key(), key()).prop_map(|(from, to)| format!("LMOVE l{from} l{to} LEFT RIGHT")),
+        1 => limit(),
     ]
+}
+
+/// A limit of the encodings, changed between commands whose keys lie in one lock range.
+fn limit() -> impl Strategy<Value = String> {
+    let names = [
+        "set-max-listpack-entries",
+        "set-max-intset-entries",
+        "hash-max-listpack-entries",
+        "list-max-listpack-size",
+        "stream-node-max-entries",
+    ];
+    (0..names.len(), 1..60_u32)
+        .prop_map(move |(nth, limit)| format!("_parameters SET {} {limit}", names[nth]))
 }
 
 fn words() -> impl Strategy<Value = Words> {
@@ -166,6 +180,56 @@ fn a_hash_seed_in_the_log_holds_for_all_that_comes_before_and_behind_it() {
             "{threads} threads; the first seed counts from wherever"
         );
     }
+}
+/// The same members go into an intset, a packed sequence or a table by what the log says where they come; what a set answers for a
+/// random member follows from that, whoever applies the log and from wherever.
+#[test]
+fn limits_in_the_log_hold_for_what_comes_after_them() {
+    let line = |line: &str| vec![(0, line.split(' ').map(|word| word.as_bytes().to_vec()).collect())];
+    let log: Vec<Vec<u8>> = [
+        "SADD before 1 2 3",
+        "_parameters SET set-max-intset-entries 2 set-max-listpack-entries 0",
+        "SADD between 1 2 3",
+        "_parameters FIRST set-max-intset-entries 512 hash-max-listpack-value 3",
+        "SADD after 1 2 3",
+        "HSET h f 1234",
+        "SPOP between",
+    ]
+    .iter()
+    .enumerate()
+    .map(|(number, text)| payload(number + 1, &[line(text)]))
+    .collect();
+    let encodings = |applier: &mut Applier| {
+        let mut replies = Vec::new();
+        for key in ["before", "between", "after", "h"] {
+            let args: [&[u8]; 3] = [b"OBJECT", b"ENCODING", key.as_bytes()];
+            let command = crate::command::lookup_request(&args).expect("a command").command;
+            let stamp = Stamp { now_ms: 0, seed: 1 };
+            applier.run_read(command, 0, &args, stamp, &mut Reply::new(&mut replies, Resp::V2));
+        }
+        String::from_utf8_lossy(&replies).replace("\r\n", " ")
+    };
+    let expected = "$6 intset $9 hashtable $6 intset $9 hashtable ";
+    let one_by_one = outcome(|applier| {
+        log.iter().for_each(|payload| applier.apply_unattended(payload).expect("it can be understood"));
+        assert_eq!(encodings(applier), expected);
+    });
+    let at_once = outcome(|applier| {
+        let entries: Vec<Indexed<'_>> = (1..).zip(log.iter().map(Vec::as_slice)).collect();
+        apply(applier, 2, &entries).expect("it can be understood");
+        assert_eq!(encodings(applier), expected);
+    });
+    assert_eq!(at_once, one_by_one);
+}
+
+#[test]
+fn a_parameter_of_a_newer_program_stops_apply() {
+    let line = |line: &str| vec![(0, line.split(' ').map(|word| word.as_bytes().to_vec()).collect())];
+    let (_, mutator) = Keyspace::create();
+    let mut applier = Applier::new(mutator, TypeLimits::default());
+    let newer = payload(1, &[line("_parameters SET warp-factor 9")]);
+    let refused = Err(ApplyError::UnknownParameter("warp-factor".to_owned()));
+    assert_eq!(applier.apply_unattended(&newer), refused);
 }
 
 /// Digest and orders of scans.

@@ -54,10 +54,12 @@ fn object<E: From<Fault>>(
     content: &mut Content<'_, '_, E>,
     limits: &TypeLimits,
 ) -> Result<Object, E> {
+    // Whatever the group has set since, a value is again what it was.
+    let (limits, of_chunks) = (&limits.keeping_encodings(), limits);
     let zset_limits = ZSetLimits::from(limits);
     Ok(match kind {
         Kind::PackedList => Object::List(list(List::new(), content, limits)?),
-        Kind::Quicklist => Object::List(list(List::new_quicklist(), content, limits)?),
+        Kind::Quicklist => Object::List(list(List::new_quicklist(), content, of_chunks)?),
         Kind::Intset => Object::Set(set(Encoding::Intset, content, limits)?),
         Kind::PackedSet => Object::Set(set(Encoding::Listpack, content, limits)?),
         Kind::TableSet => Object::Set(set(Encoding::Hashtable, content, limits)?),

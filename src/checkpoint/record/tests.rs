@@ -7,7 +7,7 @@ use crate::checkpoint::testing::describe;
 use crate::keyspace::digest;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::types::hash::Hash;
-use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::types::limits::{NodeLimits, TypeLimits};
 use crate::keyspace::types::list::List;
 use crate::keyspace::types::set::Set;
 use crate::keyspace::types::stream::{Group, Pending, Stream, StreamId, testing::some_stream};
@@ -165,7 +165,7 @@ fn streams_come_back_with_their_nodes() {
     let mut stream = Stream::new();
     assert_comes_back(&object(Object::Stream(stream.clone())));
     for ms in 1..30_000 {
-        stream.append(StreamId::new(ms, 0), &[b"field", ms.to_string().as_bytes()]);
+        stream.append(StreamId::new(ms, 0), &[b"field", ms.to_string().as_bytes()], NodeLimits::DEFAULT);
     }
     assert!((1..30_000).step_by(3).all(|ms| stream.delete(StreamId::new(ms, 0))));
     assert_comes_back(&object(Object::Stream(stream)));
@@ -174,7 +174,7 @@ fn streams_come_back_with_their_nodes() {
 #[test]
 fn a_streams_bytes_never_change() {
     let mut stream = Stream::new();
-    stream.append(StreamId::new(300, 1), &[b"f", b"v"]);
+    stream.append(StreamId::new(300, 1), &[b"f", b"v"], NodeLimits::DEFAULT);
     let mut group = Group::new(StreamId::new(300, 1), Some(1));
     group.restore_consumer(b"c", 2, -1);
     let consumer = group.name_of(b"c");

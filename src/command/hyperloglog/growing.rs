@@ -10,6 +10,7 @@ pub struct Growing {
     encoding: Encoding,
     /// All registers, where they are worth it: what does not raise one costs no search then.
     unpacked: Option<Registers>,
+    max_sparse_bytes: usize,
 }
 
 impl Growing {
@@ -27,7 +28,12 @@ impl Growing {
         if encoding == Encoding::Sparse && unpacked.is_none() {
             sparse::check(form::registers_of(&bytes))?;
         }
-        Ok(Growing { bytes, encoding, unpacked })
+        Ok(Growing { bytes, encoding, unpacked, max_sparse_bytes: sparse::MAX_BYTES })
+    }
+
+    /// It becomes dense once it would have more bytes than that.
+    pub fn sparse_up_to(self, bytes: usize) -> Growing {
+        Growing { max_sparse_bytes: bytes, ..self }
     }
 
     fn empty() -> Vec<u8> {
@@ -49,7 +55,7 @@ impl Growing {
         }
         let rose = match self.encoding {
             Encoding::Dense => self.raise_dense(index, count),
-            Encoding::Sparse => match sparse::raise(&mut self.bytes, index, count) {
+            Encoding::Sparse => match sparse::raise(&mut self.bytes, index, count, self.max_sparse_bytes) {
                 Raised::Not => false,
                 Raised::Yes => true,
                 Raised::TooLarge => {

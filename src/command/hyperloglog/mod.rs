@@ -68,12 +68,13 @@ const UNPACK_FROM: usize = 32;
 
 /// <https://redis.io/docs/latest/commands/pfadd/>
 fn pfadd(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let most = ctx.limits.hll_sparse_max_bytes;
     let (key, elements) = (args[1], &args[2..]);
     let changed = match ctx.string(key)? {
         Some(value) if Encoding::of(value)? == Encoding::Dense => add_to_dense(ctx, key, elements)?,
         value => {
             let is_new = value.is_none();
-            let mut growing = Growing::of(value, elements.len() >= UNPACK_FROM)?;
+            let mut growing = Growing::of(value, elements.len() >= UNPACK_FROM)?.sparse_up_to(most);
             let added = elements.iter().fold(false, |added, element| growing.add(element) | added);
             if is_new || added {
                 store(ctx, key, growing)?;
@@ -143,6 +144,7 @@ fn pfcount(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Com
 /// <https://redis.io/docs/latest/commands/pfmerge/>
 fn pfmerge(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let key = args[1];
+    let most = ctx.limits.hll_sparse_max_bytes;
     let mut registers = Registers::default();
     let mut is_dense = false;
     for key in &args[1..] {
@@ -150,7 +152,7 @@ fn pfmerge(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
             is_dense |= registers.unite(value)? == Encoding::Dense;
         }
     }
-    let mut growing = Growing::of(ctx.string(key)?, true)?;
+    let mut growing = Growing::of(ctx.string(key)?, true)?.sparse_up_to(most);
     if is_dense {
         growing.become_dense();
     }

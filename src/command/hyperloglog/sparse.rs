@@ -12,7 +12,7 @@
 use super::form::{CORRUPT, HEADER_BYTES, REGISTERS};
 use crate::command::CommandError;
 
-/// A value that would get longer becomes dense (`hll-sparse-max-bytes`). Apply depends on it: it is no setting.
+/// A value that would get longer becomes dense, unless the group has set another limit (`hll-sparse-max-bytes`).
 pub const MAX_BYTES: usize = 3000;
 /// The greatest value of a register.
 const MAX_VALUE: u8 = 32;
@@ -119,8 +119,8 @@ fn find(value: &[u8], index: usize) -> Option<Place> {
     }
 }
 
-/// Raises a register of a whole value, header included, whose runs cover all registers.
-pub fn raise(value: &mut Vec<u8>, index: usize, count: u8) -> Raised {
+/// Raises a register of a whole value, header included, whose runs cover all registers; it may get `most` bytes long.
+pub fn raise(value: &mut Vec<u8>, index: usize, count: u8, most: usize) -> Raised {
     if count > MAX_VALUE {
         return Raised::TooLarge;
     }
@@ -132,7 +132,7 @@ pub fn raise(value: &mut Vec<u8>, index: usize, count: u8) -> Raised {
         value[at] = value_byte(count, 1);
     } else {
         let split = split(run, index - first, count);
-        if split.len() > run.bytes && value.len() + split.len() - run.bytes > MAX_BYTES {
+        if split.len() > run.bytes && value.len() + split.len() - run.bytes > most {
             return Raised::TooLarge;
         }
         value.splice(at..at + run.bytes, split);
@@ -191,14 +191,14 @@ mod tests {
     fn a_run_is_split_and_joined() {
         let mut value = vec![0; HEADER_BYTES];
         push_zeros(&mut value, REGISTERS);
-        assert_eq!(raise(&mut value, 100, 3), Raised::Yes);
+        assert_eq!(raise(&mut value, 100, 3, MAX_BYTES), Raised::Yes);
         assert_eq!(value[HEADER_BYTES..], [0x40, 99, 0x88, 0x7f, 0x9a]);
-        assert_eq!(raise(&mut value, 101, 3), Raised::Yes);
+        assert_eq!(raise(&mut value, 101, 3, MAX_BYTES), Raised::Yes);
         assert_eq!(value[HEADER_BYTES..], [0x40, 99, 0x89, 0x7f, 0x99]);
-        assert_eq!(raise(&mut value, 101, 3), Raised::Not);
-        assert_eq!(raise(&mut value, 101, 32), Raised::Yes);
+        assert_eq!(raise(&mut value, 101, 3, MAX_BYTES), Raised::Not);
+        assert_eq!(raise(&mut value, 101, 32, MAX_BYTES), Raised::Yes);
         assert_eq!(value[HEADER_BYTES..], [0x40, 99, 0x88, 0xfc, 0x7f, 0x99]);
-        assert_eq!(raise(&mut value, 5, 33), Raised::TooLarge);
+        assert_eq!(raise(&mut value, 5, 33, MAX_BYTES), Raised::TooLarge);
         assert_eq!(check(&value[HEADER_BYTES..]), Ok(()));
     }
 }

@@ -9,6 +9,7 @@ use crate::protocol::reply::Reply;
 pub fn sadd(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let limits = ctx.limits;
     let set = ctx.collection_or_new::<Set>(args[1])?;
+    set.expect(args.len() - 2, limits);
     let added = args[2..].iter().filter(|member| set.insert(member, limits)).count();
     if added > 0 {
         ctx.touch(args[1]);
@@ -65,7 +66,9 @@ fn transfer(ctx: &mut WriteContext<'_>, source: &[u8], destination: &[u8], membe
         ctx.taken_from(source, emptied);
     }
     ctx.call_changes("sadd");
-    if ctx.collection_or_new::<Set>(destination)?.insert(member, limits) {
+    let set = ctx.collection_or_new::<Set>(destination)?;
+    set.expect(1, limits);
+    if set.insert(member, limits) {
         ctx.touch(destination);
     }
     Ok(())

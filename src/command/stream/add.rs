@@ -4,7 +4,7 @@ use super::ids::{self, NewId};
 use super::{discard, lookup, tell};
 use crate::command::args::{integer, is};
 use crate::command::{Args, CommandError, CommandResult, WriteContext};
-use crate::config::encodings::STREAM_NODE_MAX_ENTRIES;
+use crate::keyspace::types::limits::NodeLimits;
 use crate::keyspace::types::stream::{Counters, MAX_ENTRY_BYTES, Stream, StreamId, Trim, TrimTo};
 use crate::protocol::reply::Reply;
 
@@ -73,7 +73,7 @@ impl Options {
     }
 
     /// How to trim, once all options are read.
-    fn trim(&self) -> Result<Option<Trim>, CommandError> {
+    fn trim(&self, limits: NodeLimits) -> Result<Option<Trim>, CommandError> {
         let syntax = |text| Err(CommandError::other(text));
         let Some((to, is_approximate)) = self.trim else {
             return match self.limit {
@@ -88,7 +88,7 @@ impl Options {
                 return syntax("ERR syntax error, LIMIT cannot be used without the special ~ option");
             }
             Some(limit) => limit,
-            None if is_approximate => 100 * STREAM_NODE_MAX_ENTRIES,
+            None if is_approximate => limits.trimmed_entries,
             None => 0,
         };
         Ok(Some(Trim { to, is_approximate, limit }))
@@ -115,7 +115,8 @@ fn resolve(id: NewId, stream: Option<&Stream>, now_ms: i64) -> Result<StreamId, 
 /// <https://redis.io/docs/latest/commands/xadd/>
 pub(super) fn xadd(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let options = Options::parse(args, true)?;
-    let trim = options.trim()?;
+    let limits = ctx.limits.stream_node;
+    let trim = options.trim(limits)?;
     let pairs = args.get(options.end + 1..).unwrap_or_default();
     let Some(id) = options.id.filter(|_| pairs.len() >= 2 && pairs.len().is_multiple_of(2)) else {
         return Err(CommandError::Arity("xadd".into()));
@@ -134,7 +135,7 @@ pub(super) fn xadd(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Repl
         return Err(CommandError::other("ERR Elements are too large to be stored"));
     }
     let stream = ctx.collection_or_new::<Stream>(key)?;
-    stream.append(id, pairs);
+    stream.append(id, pairs, limits);
     let (trimmed, removed) = trim.map_or((0, None), |trim| stream.trim(&trim));
     ids::write(reply, id);
     ctx.touch(key);
@@ -147,7 +148,7 @@ pub(super) fn xadd(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Repl
 
 /// <https://redis.io/docs/latest/commands/xtrim/>
 pub(super) fn xtrim(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let trim = Options::parse(args, false)?.trim()?;
+    let trim = Options::parse(args, false)?.trim(ctx.limits.stream_node)?;
     let trim =
         trim.ok_or(CommandError::other("ERR syntax error, XTRIM must be called with a trimming strategy"))?;
     let Some(stream) = ctx.collection_mut::<Stream>(args[1])? else {

@@ -9,7 +9,7 @@ use super::read::{Interval, ids_behind};
 use super::{ids, info};
 use crate::command::Args;
 use crate::command::cost::{Cost, CostContext, Size};
-use crate::config::encodings::STREAM_NODE_MAX_ENTRIES;
+use crate::keyspace::types::limits::MAX_NODE_ENTRIES;
 use crate::keyspace::types::stream::{Group, Stream, StreamId};
 
 /// Bytes of a node that are passed in a step.
@@ -124,7 +124,7 @@ pub(super) fn auto_claim(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost
     };
     let pending = group.pending_from(start).next().map_or(0, |_| group.pending_count() as u64);
     let node_bytes = stream.memory_bytes() as u64 / (stream.nodes().len() as u64).max(1);
-    let each = of_nodes((STREAM_NODE_MAX_ENTRIES, node_bytes));
+    let each = of_nodes((MAX_NODE_ENTRIES, node_bytes));
     let answered = count.min(pending).saturating_mul(each);
     let walked = count.saturating_mul(ATTEMPTS).min(pending).saturating_add(answered);
     cost.walking(walked).walking(planned)

@@ -166,14 +166,17 @@ impl Hash {
         if field.len().max(value.len()) > limits.hash_max_listpack_value_bytes {
             self.become_table(limits);
         }
+        let added_bytes =
+            Packed::<false>::entry_bytes(field.len()) + Packed::<false>::entry_bytes(value.len());
         match self.fields_mut() {
             FieldsMut::Table(table) => return set_in_table(table, field, value),
             FieldsMut::Packed(packed) => {
-                if let Some(offset) = packed.find(field, 2) {
+                let fits = packed.end() + added_bytes <= limits.max_packed_bytes;
+                if let Some(offset) = packed.find(field, 2).filter(|_| fits) {
                     packed.replace(packed.next(offset), value);
                     return false;
                 }
-                if packed.len() / 2 < limits.hash_max_listpack_entries {
+                if fits && packed.len() / 2 < limits.hash_max_listpack_entries {
                     packed.push_back(field);
                     packed.push_back(value);
                     return true;

@@ -1,7 +1,7 @@
 //! Lists of byte strings.
 //!
-//! - Up to the limit a list is one packed sequence, beyond it a sequence of packed chunks ("quicklist"). It never goes
-//!   back.
+//! - Up to the limit a list is one packed sequence, beyond it a sequence of packed chunks ("quicklist"). It goes back once
+//!   elements are taken out and half of the limit holds those that are left.
 //! - Pushing and popping at either end costs O(1); an index is found in O(segments of 64 chunks) from the nearer end.
 //! - A clone shares segments and chunks; a change copies what it touches.
 //! - Indexes count from the front, from 0; callers resolve Redis' negative ones.
@@ -151,6 +151,7 @@ impl List {
             }
         }
         self.chunks().set(index, value, limits);
+        self.pack_if_short(limits);
         true
     }
 
@@ -191,10 +192,12 @@ impl List {
         from_back: bool,
         limits: &TypeLimits,
     ) -> usize {
-        match &mut self.0 {
+        let removed = match &mut self.0 {
             Form::Packed(chunk) => quicklist::remove_matching(chunk, value, max, from_back),
             Form::Chunks(list) => list.remove_matching(value, max, from_back, limits),
-        }
+        };
+        self.pack_if_short(limits);
+        removed
     }
 
     /// Removes the elements in `range`, as far as there are such.
@@ -204,6 +207,7 @@ impl List {
             Form::Packed(chunk) => chunk.remove(chunk.offset_of(range.start), range.len()),
             Form::Chunks(list) => list.remove_range(range, limits),
         }
+        self.pack_if_short(limits);
     }
 
     /// Removes all elements but those in `range`.
@@ -261,6 +265,15 @@ impl List {
         match &self.0 {
             Form::Packed(chunk) => chunk,
             Form::Chunks(list) => list.chunk(number),
+        }
+    }
+
+    /// Packs a quicklist again that has become short. Which chunks its elements are in makes no difference.
+    fn pack_if_short(&mut self, limits: &TypeLimits) {
+        if let Form::Chunks(list) = &self.0
+            && let Some(chunk) = list.as_one_chunk(limits)
+        {
+            self.0 = Form::Packed(chunk);
         }
     }
 

@@ -72,6 +72,16 @@ impl Set {
         })
     }
 
+    /// Says how many members an empty set is about to get: more than an intset may have go into a packed sequence that may have
+    /// them, as in Redis.
+    pub fn expect(&mut self, members: usize, limits: &TypeLimits) {
+        let is_packed =
+            (limits.set_max_intset_entries + 1..=limits.set_max_listpack_entries).contains(&members);
+        if self.is_empty() && is_packed {
+            *self = Set::with_encoding(Encoding::Listpack, limits);
+        }
+    }
+
     /// The number of members.
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -137,7 +147,8 @@ impl Set {
                 if packed.find(member, 1).is_some() {
                     return false;
                 }
-                let fits = packed.len() < limits.set_max_listpack_entries;
+                let fits = packed.len() < limits.set_max_listpack_entries
+                    && packed.end() + Packed::<false>::entry_bytes(member.len()) <= limits.max_packed_bytes;
                 if fits && member.len() <= limits.set_max_listpack_value_bytes {
                     packed.push_back(member);
                     return true;
@@ -207,7 +218,11 @@ impl Set {
 
     fn may_pack(&self, limits: &TypeLimits) -> bool {
         let longest = self.iter().map(|member| member.len()).max().unwrap_or(0);
-        self.len() < limits.set_max_listpack_entries && longest <= limits.set_max_listpack_value_bytes
+        // An integer takes 21 bytes at most.
+        let bytes = self.len() * 22;
+        self.len() < limits.set_max_listpack_entries
+            && longest <= limits.set_max_listpack_value_bytes
+            && bytes <= limits.max_packed_bytes
     }
 
     fn become_packed(&mut self) {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 pub use group::{Consumer, Group, NEVER_MS, Name, Pending};
 pub use id::StreamId;
 pub use node::{Node, StreamEntry};
+use super::limits::NodeLimits;
 use ordered::Ordered;
 pub use ordered::Weigh;
 pub use trim::{Trim, TrimTo};
@@ -122,17 +123,18 @@ impl Stream {
     }
 
     /// Adds an entry of fields and values in turn. Its id must be above the last.
-    pub fn append(&mut self, id: StreamId, pairs: &[&[u8]]) {
+    pub fn append(&mut self, id: StreamId, pairs: &[&[u8]], limits: NodeLimits) {
         debug_assert!(id > self.0.counters.last_id, "ids of a stream ascend");
-        self.push(id, pairs);
+        self.push(id, pairs, limits);
         self.0.counters.last_id = id;
         self.0.counters.entries_added = self.0.counters.entries_added.wrapping_add(1);
     }
 
-    fn push(&mut self, id: StreamId, pairs: &[&[u8]]) {
+    fn push(&mut self, id: StreamId, pairs: &[&[u8]], limits: NodeLimits) {
         let bytes = pairs.iter().map(|text| text.len()).sum();
         let nodes = &mut self.0.nodes;
-        let master = nodes.last().filter(|(_, node)| node.has_room_for(bytes)).map(|(master, _)| *master);
+        let master =
+            nodes.last().filter(|(_, node)| node.has_room_for(bytes, limits)).map(|(master, _)| *master);
         if let Some(master) = master {
             nodes.edit_last(|node| node.push(master, id, pairs));
         } else {
@@ -260,7 +262,7 @@ impl Stream {
             for entry in node.entries(master) {
                 let texts: Vec<Vec<u8>> = entry.texts().map(StreamText::to_vec).collect();
                 let pairs: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-                self.push(entry.id, &pairs);
+                self.push(entry.id, &pairs, NodeLimits::DEFAULT);
             }
         } else {
             self.0.nodes.insert(master, node);

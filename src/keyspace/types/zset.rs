@@ -34,14 +34,19 @@ use packed::Packed;
 pub struct ZSetLimits {
     pub max_packed_entries: usize,
     pub max_packed_member_bytes: usize,
+    pub max_packed_bytes: usize,
     /// Decides the order of a scan.
     pub hash_seed: HashSeed,
 }
 
 impl ZSetLimits {
     /// What Redis and Valkey ship with.
-    pub const DEFAULT: ZSetLimits =
-        ZSetLimits { max_packed_entries: 128, max_packed_member_bytes: 64, hash_seed: HashSeed::NONE };
+    pub const DEFAULT: ZSetLimits = ZSetLimits {
+        max_packed_entries: 128,
+        max_packed_member_bytes: 64,
+        max_packed_bytes: 64 << 10,
+        hash_seed: HashSeed::NONE,
+    };
 }
 
 impl From<&TypeLimits> for ZSetLimits {
@@ -50,6 +55,7 @@ impl From<&TypeLimits> for ZSetLimits {
         ZSetLimits {
             max_packed_entries: limits.zset_max_listpack_entries,
             max_packed_member_bytes: limits.zset_max_listpack_value_bytes,
+            max_packed_bytes: limits.max_packed_bytes,
             hash_seed: limits.hash_seed,
         }
     }
@@ -167,7 +173,14 @@ impl ZSet {
     }
 
     fn add(&mut self, member: &[u8], score: f64, limits: &ZSetLimits) -> Inserted {
-        if self.len() >= limits.max_packed_entries || member.len() > limits.max_packed_member_bytes {
+        let is_long = match &self.encoding {
+            Encoding::Packed(packed) => {
+                packed.used_bytes() + packed::most_element_bytes(member) > limits.max_packed_bytes
+            }
+            Encoding::Big(_) => false,
+        };
+        if is_long || self.len() >= limits.max_packed_entries || member.len() > limits.max_packed_member_bytes
+        {
             self.become_big(limits);
         }
         match &mut self.encoding {

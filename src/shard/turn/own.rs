@@ -1,4 +1,4 @@
-//! What a leader proposes of its own accord: the seed of hash tables, the cluster's id, and that dead keys be freed.
+//! What a leader proposes of its own accord: the seed of hash tables, the cluster's id, the group's first parameters, and that dead keys be freed.
 //!
 //! None of it is proposed while writes are paused, nor while there is no space for entries.
 
@@ -8,6 +8,7 @@ use super::super::deaths::FREE_EXPIRED;
 use super::super::expiry::{Dead, Found};
 use super::super::plan::{Addressee, Plan};
 use super::Shard;
+use crate::command::system::{FIRST_PARAMETERS, PARAMETERS};
 use crate::command::{CLUSTER_ID, HASH_SEED};
 use crate::env::Now;
 use crate::pause::Paused;
@@ -33,6 +34,19 @@ impl<D: Disk> Shard<D> {
         if self.machine.applier.cluster_id() == 0 && self.may_free(now) {
             let mut encoded = Vec::new();
             entry::write_single(&mut encoded, 0, &[CLUSTER_ID, &self.cluster_id.0.to_le_bytes()]);
+            plan.begin_with(&encoded);
+        }
+    }
+
+    /// Where the group has no parameters yet, this node's first entry brings those that it was started with.
+    pub(super) fn plan_first_parameters(&mut self, plan: &mut Plan, now: Now) {
+        let group = self.handle.keyspace.group();
+        if self.brings_parameters && !group.has_begun() && self.may_free(now) {
+            let first = group.first();
+            let texts = first.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
+            let args: Vec<&[u8]> = [PARAMETERS, FIRST_PARAMETERS].into_iter().chain(texts).collect();
+            let mut encoded = Vec::new();
+            entry::write_single(&mut encoded, 0, &args);
             plan.begin_with(&encoded);
         }
     }

@@ -16,7 +16,8 @@ pub(super) struct Quicklist {
 
 /// Whether `chunk` stays within the limits with `value` added.
 pub(super) fn fits(chunk: &Chunk, value: &[u8], limits: &TypeLimits) -> bool {
-    chunk.end() + Chunk::entry_bytes(value.len()) <= limits.list_max_listpack_bytes
+    chunk.len() < limits.list_max_listpack_entries
+        && chunk.end() + Chunk::entry_bytes(value.len()) <= limits.list_max_listpack_bytes
 }
 
 /// Whether `chunk` stays within the limits with `value` in place of the entry at `offset`.
@@ -65,6 +66,24 @@ impl Quicklist {
 
     pub(super) fn heap_bytes(&self) -> usize {
         self.chunks.heap_bytes()
+    }
+
+    /// All entries in one chunk, if they are no more than half of what one may hold.
+    pub(super) fn as_one_chunk(&self, limits: &TypeLimits) -> Option<Chunk> {
+        let fits = |elements: usize, bytes: usize| {
+            2 * bytes <= limits.list_max_listpack_bytes && elements <= limits.list_max_listpack_entries / 2
+        };
+        if !fits(self.len(), 0) {
+            return None;
+        }
+        let mut one = Chunk::new();
+        for number in 0..self.chunks.len() {
+            if !fits(0, one.end() + self.chunk(number).end()) {
+                return None;
+            }
+            one.append(self.chunk(number));
+        }
+        Some(one)
     }
 
     pub(super) fn chunk(&self, number: usize) -> &Chunk {
@@ -247,4 +266,5 @@ fn alone(value: &[u8]) -> Chunk {
 /// Whether two neighbours together fill at most half a chunk, so that joining them leaves room to grow.
 fn joinable(before: &Chunk, after: &Chunk, limits: &TypeLimits) -> bool {
     2 * (before.end() + after.end()) <= limits.list_max_listpack_bytes
+        && 2 * (before.len() + after.len()) <= limits.list_max_listpack_entries
 }

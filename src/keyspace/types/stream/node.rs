@@ -12,11 +12,11 @@
 //! - When a node is full is Redis' own rule, deleted entries included, for trimming takes whole nodes.
 //! - Clones share bytes; a change copies them first, unless no clone shares them.
 
+use super::super::limits::NodeLimits;
 use super::super::listpack::{self, END, StreamText};
 use super::super::shared::SharedBytes;
 use super::id::StreamId;
 use super::ordered::Weigh;
-use crate::config::encodings::{STREAM_NODE_MAX_BYTES, STREAM_NODE_MAX_ENTRIES};
 
 const HEADER_BYTES: usize = 6;
 const LIVE_AT: usize = HEADER_BYTES;
@@ -125,9 +125,8 @@ impl Node {
     }
 
     /// Whether an entry with so many bytes of fields and values may be added.
-    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
-        self.used().saturating_add(bytes) < STREAM_NODE_MAX_BYTES
-            && self.all_entries() < STREAM_NODE_MAX_ENTRIES
+    pub(super) fn has_room_for(&self, bytes: usize, limits: NodeLimits) -> bool {
+        self.used().saturating_add(bytes) < limits.bytes && self.all_entries() < limits.entries
     }
 
     /// Adds an entry of fields and values in turn, whose id is above all others; `master` is the node's id.
@@ -395,11 +394,11 @@ mod tests {
     fn a_node_is_full_by_entries_and_by_bytes() {
         let mut small = node(&[(IDS[0], "a b")]);
         (1..100).for_each(|seq| small.push(IDS[0], StreamId::new(6, seq), &[b"a", b"b"]));
-        assert!(!small.has_room_for(2) && small.all_entries() == 100);
+        assert!(!small.has_room_for(2, NodeLimits::DEFAULT) && small.all_entries() == 100);
         let mut large = node(&[(IDS[0], "a b")]);
-        assert!(large.has_room_for(4000));
+        assert!(large.has_room_for(4000, NodeLimits::DEFAULT));
         large.push(IDS[0], IDS[1], &[b"a", &[b'x'; 4000]]);
-        assert!(large.has_room_for(10) && !large.has_room_for(60));
+        assert!(large.has_room_for(10, NodeLimits::DEFAULT) && !large.has_room_for(60, NodeLimits::DEFAULT));
         assert!(Node::from_listpack(IDS[0], small.listpack()).is_some_and(|node| node.weight() == 100));
     }
 }

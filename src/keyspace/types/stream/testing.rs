@@ -20,7 +20,7 @@ pub fn some_stream() -> impl Strategy<Value = Stream> {
             let last = stream.counters().last_id;
             let id = StreamId::new(last.ms + skip, if *skip == 0 { last.seq + 1 } else { 0 });
             let pairs: Vec<&[u8]> = texts.iter().flat_map(|text| [b"field", text.as_slice()]).collect();
-            stream.append(id, &pairs);
+            stream.append(id, &pairs, NodeLimits::DEFAULT);
             ids.push(id);
         }
         for id in deleted.iter().filter_map(|place| ids.get(*place)) {

@@ -63,7 +63,7 @@ fn pairs(form: u8, len: usize, number: u64) -> Vec<Vec<u8>> {
 
 fn append(stream: &mut Stream, model: &mut Model, id: StreamId, texts: Vec<Vec<u8>>) {
     let slices: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-    stream.append(id, &slices);
+    stream.append(id, &slices, NodeLimits::DEFAULT);
     model.insert(id, texts);
 }
 
@@ -135,7 +135,7 @@ proptest! {
 
 fn filled(count: u64) -> Stream {
     let mut stream = Stream::new();
-    (1..=count).for_each(|ms| stream.append(StreamId::new(ms, 0), &[b"f", b"value"]));
+    (1..=count).for_each(|ms| stream.append(StreamId::new(ms, 0), &[b"f", b"value"], NodeLimits::DEFAULT));
     stream
 }
 

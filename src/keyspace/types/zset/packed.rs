@@ -43,6 +43,10 @@ impl Packed {
         self.bytes.capacity()
     }
 
+    pub(super) fn used_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn find(&self, member: &[u8]) -> Option<Found> {
         let mut start = 0;
         for rank in 0..self.len() {
@@ -147,6 +151,12 @@ impl<'a> DoubleEndedIterator for Iter<'a> {
 /// The bytes that the first `count` elements take.
 fn skip(bytes: &[u8], count: usize) -> usize {
     (0..count).fold(0, |at, _| body_at(bytes, at).1)
+}
+
+/// Bytes that an element takes at most.
+pub(super) fn most_element_bytes(member: &[u8]) -> usize {
+    const LENGTHS_AND_SCORE: usize = 2 * 5 + 1 + 8;
+    member.len() + LENGTHS_AND_SCORE
 }
 
 fn encode(member: &[u8], score: f64) -> Vec<u8> {

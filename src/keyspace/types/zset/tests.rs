@@ -5,8 +5,12 @@ use proptest::prelude::*;
 use super::*;
 
 /// Small enough for a short history to cross them.
-const SMALL: ZSetLimits =
-    ZSetLimits { max_packed_entries: 12, max_packed_member_bytes: 40, hash_seed: HashSeed::new(7, 0) };
+const SMALL: ZSetLimits = ZSetLimits {
+    max_packed_entries: 12,
+    max_packed_member_bytes: 40,
+    hash_seed: HashSeed::new(7, 0),
+    ..ZSetLimits::DEFAULT
+};
 
 fn board(entries: &[(&str, f64)]) -> ZSet {
     let mut set = ZSet::new();
