@@ -155,7 +155,7 @@ impl Applier {
 
     /// Takes the limits of the types that hold from here on, if parameters of the group were set.
     fn follow_parameters(&mut self) -> Result<(), ApplyError> {
-        let keyspace = self.mutator.keyspace().clone();
+        let keyspace = self.mutator.keyspace();
         if std::mem::take(&mut self.effects.parameters_changed) {
             keyspace.compile_parameters();
         }
@@ -322,9 +322,9 @@ impl Applier {
         let view = self.mutator.keyspace().read(command.lock_set(args));
         let context = ReadContext::new(&view, db, stamp.now_ms, stamp.seed);
         context.script_steps.set(self.effects.script_read_steps);
-        let began_ns = self.effects.stopwatch.start(command);
+        let (began_ns, start) = (self.effects.stopwatch.start(command), reply.position());
         let error = read_in(&context, command, args, reply).map(|error| error.code());
-        self.effects.stopwatch.stop(began_ns, args);
+        self.effects.stopwatch.stop(began_ns, command, args, reply.position() - start);
         self.effects.executed.note(Executed { index: statistic_index(args), error }, 1);
         self.effects.script_read_steps = context.script_steps.get();
     }
@@ -442,7 +442,8 @@ fn run_steps(
                 {
                     blocking.write_nothing_at_once(reply);
                 }
-                context.stopwatch().stop(began_ns, &args);
+                let reply_bytes = reply.position() - start;
+                context.stopwatch().stop(began_ns, command, &args, reply_bytes);
                 context.note_executed(statistic_index(&args), error.as_ref());
             }
             Step::Speak(resp) => reply.speak(*resp),
@@ -465,10 +466,10 @@ fn run_logged(context: &mut WriteContext<'_>, logged: &Logged<'_>, reply: &mut R
 
 fn write_in(context: &mut WriteContext<'_>, row: Row, args: &Args<'_>, reply: &mut Reply<'_>) {
     let Some(handler) = row.command.logged_handler() else { return };
-    let began_ns = context.stopwatch().start(row.command);
+    let (began_ns, start) = (context.stopwatch().start(row.command), reply.position());
     context.begin(&row);
     let error = handler(context, args, reply).err();
-    context.stopwatch().stop(began_ns, args);
+    context.stopwatch().stop(began_ns, row.command, args, reply.position() - start);
     if let Some(error) = &error {
         reply.error(&error.to_string());
     }

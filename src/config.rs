@@ -465,12 +465,14 @@ fn workers(settings: &Settings) -> Result<usize, ConfigError> {
 fn given(settings: &Settings) -> Result<Given, ConfigError> {
     let mut given = Given::default();
     for row in GROUP_PARAMETERS.iter().filter(|row| settings.is_given(row.name)) {
-        let values = settings.required(row.name, |text| {
+        let read = |text: &str| {
             let mut values = given.values.clone();
             (row.set)(&mut values, text).map(|()| values)
-        })?;
-        given.values = values;
-        given.names.push(row.name);
+        };
+        if let Some(values) = settings.optional(row.name, read)? {
+            given.values = values;
+            given.names.push(row.name);
+        }
     }
     Ok(given)
 }

@@ -164,7 +164,11 @@ impl Session {
             return Verdict::Wait;
         }
         match self.gate(args) {
-            Ok(row) => self.pause(row).unwrap_or_else(|| self.carry_out(row, args, line)),
+            Ok(row) => {
+                let verdict = self.pause(row).unwrap_or_else(|| self.carry_out(row, args, line));
+                self.note_request(row.command, args, verdict);
+                verdict
+            }
             Err(error) => self.reject(&error, args, line),
         }
     }
@@ -360,7 +364,8 @@ impl Session {
             reply.error(&error.to_string());
         }
         let fits = !reply.is_over();
-        self.stop_timer(timer, command, args);
+        let reply_bytes = reply.position();
+        self.stop_timer(timer, command, args, reply_bytes);
         self.note_end(row.index, error);
         fits
     }
@@ -422,7 +427,7 @@ impl Session {
             _ => {}
         }
         self.leaned_on_lease |= primary;
-        self.stop_timer(timer, command, args);
+        self.stop_timer(timer, command, args, line.out.len().saturating_sub(start));
         if is_cut {
             line.out.truncate(start);
             match self.shared.shard.output_bounds.refusal() {

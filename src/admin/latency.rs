@@ -21,7 +21,7 @@ pub const LOG_WRITE: &str = "aof-fsync-always";
 const SAMPLES: usize = 160;
 
 /// A second, and the worst that happened in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     pub at_s: i64,
     pub ms: u64,
@@ -184,9 +184,7 @@ mod tests {
     #[test]
     fn a_graph_has_a_column_for_each_sample_and_its_age_below() {
         let series = Series {
-            samples: [(100, 500), (3700, 251), (3758, 302)]
-                .map(|(at_s, ms)| Sample { at_s, ms })
-                .into(),
+            samples: [(100, 500), (3700, 251), (3758, 302)].map(|(at_s, ms)| Sample { at_s, ms }).into(),
             max_ms: 500,
         };
         let drawn = series.graph("command", 3760);

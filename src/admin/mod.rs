@@ -7,6 +7,7 @@ pub mod client;
 pub mod connection;
 #[cfg(test)]
 mod hostile;
+pub mod latency;
 pub mod migrate;
 pub mod monitor;
 pub mod perdura;

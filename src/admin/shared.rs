@@ -9,12 +9,14 @@ use crate::acl::{User, Users};
 use crate::admin::acl::log::{AclLog, Context, Denial, Reason};
 use crate::admin::client::{Client, ClientInfo, ClientRegistry};
 use crate::admin::connection::list;
+use crate::admin::latency::LatencyMonitor;
 use crate::admin::migrate::MigrationRoom;
 use crate::admin::monitor::Monitors;
-use crate::admin::slowlog::SlowLog;
+use crate::admin::slowlog::CommandLog;
 use crate::admin::table::Table;
 use crate::admin::users::{self, Known, UserBook};
 use crate::command::cost::{self, Cost};
+use crate::command::stopwatch::{SlowRun, Took, Watched, shortened};
 use crate::command::{Args, Command, Handler};
 use crate::config::Config;
 use crate::config::runtime::RuntimeConfig;
@@ -42,7 +44,10 @@ pub struct Shared {
     pub monitors: Monitors,
     /// Messages on their way to the other nodes.
     pub outgoing: Mutex<Outgoing>,
-    pub slowlog: SlowLog,
+    pub slowlog: CommandLog,
+    pub large_requests: CommandLog,
+    pub large_replies: CommandLog,
+    pub latency: LatencyMonitor,
     /// What the data folder takes of its disk.
     pub space: Space,
     pub guesses: Guesses,
@@ -93,7 +98,10 @@ impl Shared {
             monitors: Monitors::new(shard.ports.clone()),
             shard,
             outgoing: Mutex::default(),
-            slowlog: SlowLog::default(),
+            slowlog: CommandLog::default(),
+            large_requests: CommandLog::default(),
+            large_replies: CommandLog::default(),
+            latency: LatencyMonitor::default(),
             space: Space::default(),
             guesses: Guesses::default(),
             migrations: MigrationRoom::default(),
@@ -182,6 +190,37 @@ impl Shared {
                 info.wake.notify_one();
             }
         }
+    }
+
+    /// What is noted of commands.
+    pub fn watched(&self) -> Watched {
+        let group = self.config.group();
+        Watched {
+            slower_than_us: group.slowlog_slower_than_us(),
+            reply_bytes: group.large_reply_bytes(),
+            latency_ms: group.latency_threshold_ms(),
+        }
+    }
+
+    /// Keeps a command that took long, or had a long reply.
+    pub fn note_command(&self, run: SlowRun, at_ms: i64, client: Option<&ClientInfo>) {
+        let values = self.config.group().values();
+        let (log, max_len, amount) = match run.took {
+            Took::Micros(micros) => (&self.slowlog, values.slowlog_max_len, micros),
+            Took::ReplyBytes(bytes) => (&self.large_replies, values.large_reply_max_len, bytes),
+        };
+        log.keep(max_len, (run.args, amount), at_ms, client);
+    }
+
+    /// Keeps a command that came in a request of so many bytes.
+    pub fn note_large_request(&self, args: &Args<'_>, bytes: u64, at_ms: i64, client: &ClientInfo) {
+        let max_len = self.config.group().values().large_request_max_len;
+        self.large_requests.keep(max_len, (shortened(args), bytes), at_ms, Some(client));
+    }
+
+    /// Lets the latency monitor know what an event took.
+    pub fn note_latency(&self, event: &'static str, ms: u64, at_ms: i64) {
+        self.latency.note(event, ms, self.config.group().latency_threshold_ms(), at_ms);
     }
 
     /// Publishes on this node and hands the message to the others; returns the receivers in the group.

@@ -1,28 +1,27 @@
-//! The slow log: the last commands that took longer than a threshold.
+//! Logs of commands: the last that took long, came in a long request or had a long reply.
 //!
 //! - Timed is the execution alone: on the worker, or where the log is applied (`command::stopwatch`). The way through the log is not.
-//! - It keeps at most `slowlog-max-len` entries, and of each command at most [`MAX_ARGS`] arguments of
-//!   [`MAX_ARG_BYTES`] each: its memory is bounded whatever clients send.
-//! - Whether a command is slow is asked without a lock; only a slow one takes it.
+//! - A log keeps a number of entries, and of each command at most [`MAX_ARGS`](crate::command::stopwatch::MAX_ARGS) arguments of
+//!   [`MAX_ARG_BYTES`](crate::command::stopwatch::MAX_ARG_BYTES) each: its memory is bounded whatever clients send.
+//! - Whether a command is to be kept is asked without a lock; only one that is takes it.
 //!
-//! Source: <https://redis.io/docs/latest/commands/slowlog-get/>.
+//! Source: <https://redis.io/docs/latest/commands/slowlog-get/>, <https://valkey.io/commands/commandlog-get/>.
 
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
 use crate::admin::client::ClientInfo;
-use crate::command::stopwatch::{SlowRun, shortened};
-use crate::config::runtime::RuntimeConfig;
 
-/// A slow command.
+/// A command that was noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlowCommand {
+pub struct NotedCommand {
     /// Never used twice in a process.
     pub id: u64,
     /// When it ran, unix time in seconds.
     pub at_s: i64,
-    pub duration_us: u64,
+    /// Microseconds or bytes, as the log counts.
+    pub amount: u64,
     /// Name and arguments, cut.
     pub args: Vec<Vec<u8>>,
     pub client_addr: String,
@@ -30,7 +29,7 @@ pub struct SlowCommand {
 }
 
 #[derive(Debug, Default)]
-pub struct SlowLog {
+pub struct CommandLog {
     log: Mutex<Log>,
 }
 
@@ -38,42 +37,31 @@ pub struct SlowLog {
 struct Log {
     next_id: u64,
     /// Newest first.
-    entries: VecDeque<SlowCommand>,
+    entries: VecDeque<NotedCommand>,
 }
 
-impl SlowLog {
-    /// Keeps a command if it was slow. `at_ms` is unix time.
-    pub fn note(
-        &self,
-        config: &RuntimeConfig,
-        args: &[&[u8]],
-        duration_us: u64,
-        at_ms: i64,
-        client: &ClientInfo,
-    ) {
-        let threshold = u64::try_from(config.slowlog_slower_than_us());
-        if threshold.is_ok_and(|threshold| duration_us >= threshold) {
-            self.keep(config, SlowRun { args: shortened(args), duration_us }, at_ms, Some(client));
-        }
-    }
-
-    /// Keeps a command that was slow; `client` is unknown where it has hung up since. `at_ms` is unix time.
+impl CommandLog {
+    /// Keeps a command; `client` is unknown where it has hung up since. `at_ms` is unix time.
     #[cold]
-    pub fn keep(&self, config: &RuntimeConfig, run: SlowRun, at_ms: i64, client: Option<&ClientInfo>) {
-        let SlowRun { args, duration_us } = run;
+    pub fn keep(
+        &self,
+        max_len: u64,
+        (args, amount): (Vec<Vec<u8>>, u64),
+        at_ms: i64,
+        client: Option<&ClientInfo>,
+    ) {
         let client_name = client.map(|client| client.details.lock().name.clone()).unwrap_or_default();
         let client_addr = client.map(|client| client.addr.clone()).unwrap_or_default();
-        let max_len = config.slowlog_max_len() as usize;
         let mut log = self.log.lock();
         let id = log.next_id;
         log.next_id += 1;
         let at_s = at_ms.div_euclid(1000);
-        log.entries.push_front(SlowCommand { id, at_s, duration_us, args, client_addr, client_name });
-        log.entries.truncate(max_len);
+        log.entries.push_front(NotedCommand { id, at_s, amount, args, client_addr, client_name });
+        log.entries.truncate(usize::try_from(max_len).unwrap_or(usize::MAX));
     }
 
     /// The newest entries, newest first.
-    pub fn newest(&self, count: usize) -> Vec<SlowCommand> {
+    pub fn newest(&self, count: usize) -> Vec<NotedCommand> {
         self.log.lock().entries.iter().take(count).cloned().collect()
     }
 
@@ -93,40 +81,21 @@ impl SlowLog {
 
 #[cfg(test)]
 mod tests {
-
-    use crate::admin::testing::TestNode;
-
-    fn note(node: &TestNode, words: &[&[u8]], duration_us: u64) {
-        node.shared.slowlog.note(&node.shared.config, words, duration_us, 5_000, &node.client.info);
-    }
+    use super::*;
 
     #[test]
-    fn only_slow_commands_are_kept_and_only_the_last_of_them() {
-        let node = TestNode::new();
-        node.shared
-            .config
-            .set(&[("slowlog-log-slower-than", "100"), ("slowlog-max-len", "2")])
-            .expect("both can be set");
-        for duration_us in [99, 100, 101, 102] {
-            note(&node, &[b"GET", b"k"], duration_us);
+    fn only_the_last_commands_are_kept_and_numbers_continue() {
+        let log = CommandLog::default();
+        for amount in [100, 101, 102] {
+            log.keep(2, (vec![b"GET".to_vec()], amount), 5_500, None);
         }
-        let durations: Vec<u64> =
-            node.shared.slowlog.newest(9).iter().map(|entry| entry.duration_us).collect();
-        assert_eq!(durations, [102, 101]);
-        node.shared.slowlog.reset();
-        assert!(node.shared.slowlog.is_empty());
-        note(&node, &[b"GET"], 100);
-        assert_eq!(node.shared.slowlog.newest(1)[0].id, 3);
-    }
-
-    #[test]
-    fn a_negative_threshold_keeps_nothing_and_zero_everything() {
-        let node = TestNode::new();
-        node.shared.config.set(&[("slowlog-log-slower-than", "-1")]).expect("it can be set");
-        note(&node, &[b"GET"], u64::MAX);
-        assert_eq!(node.shared.slowlog.len(), 0);
-        node.shared.config.set(&[("slowlog-log-slower-than", "0")]).expect("it can be set");
-        note(&node, &[b"GET"], 0);
-        assert_eq!(node.shared.slowlog.len(), 1);
+        let amounts: Vec<u64> = log.newest(9).iter().map(|entry| entry.amount).collect();
+        assert_eq!(amounts, [102, 101]);
+        log.reset();
+        assert!(log.is_empty());
+        log.keep(2, (vec![b"GET".to_vec()], 1), 5_500, None);
+        assert_eq!((log.newest(1)[0].id, log.newest(1)[0].at_s), (3, 5));
+        log.keep(0, (vec![b"GET".to_vec()], 1), 5_500, None);
+        assert!(log.is_empty());
     }
 }

@@ -100,7 +100,7 @@ impl Effects {
         self.touched.clear();
         self.touched_databases.clear();
         self.executed.clear();
-        self.stopwatch.slow.clear();
+        self.stopwatch.forget();
         self.published.clear();
         self.notices.clear();
         self.garbage.clear();

@@ -63,6 +63,8 @@ struct OftenRead {
     proto_max_bulk_len: AtomicU64,
     slowlog_slower_than_us: AtomicI64,
     latency_threshold_ms: AtomicU64,
+    large_request_bytes: AtomicI64,
+    large_reply_bytes: AtomicI64,
 }
 
 impl OftenRead {
@@ -72,6 +74,8 @@ impl OftenRead {
         self.proto_max_bulk_len.store(values.proto_max_bulk_len, Ordering::Relaxed);
         self.slowlog_slower_than_us.store(values.slowlog_slower_than_us, Ordering::Relaxed);
         self.latency_threshold_ms.store(values.latency_monitor_threshold_ms, Ordering::Relaxed);
+        self.large_request_bytes.store(values.large_request_bytes, Ordering::Relaxed);
+        self.large_reply_bytes.store(values.large_reply_bytes, Ordering::Relaxed);
     }
 }
 
@@ -87,7 +91,8 @@ impl GroupParameters {
 
     /// What the first entry of a group says: everything in which this node's settings differ from the defaults.
     pub fn first(&self) -> Vec<(&'static str, String)> {
-        let (given, defaults) = (&self.state.read().given.values, GroupValues::default());
+        let (state, defaults) = (self.state.read(), GroupValues::default());
+        let given = &state.given.values;
         let texts = GROUP_PARAMETERS.iter().map(|row| (row.name, (row.get)(given), (row.get)(&defaults)));
         texts.filter(|(_, given, default)| given != default).map(|(name, given, _)| (name, given)).collect()
     }
@@ -181,6 +186,16 @@ impl GroupParameters {
     /// Commands slower than this go to the slow log; negative is none, zero is all.
     pub fn slowlog_slower_than_us(&self) -> i64 {
         self.often_read.slowlog_slower_than_us.load(Ordering::Relaxed)
+    }
+
+    /// Requests from so many bytes on are kept; negative is none.
+    pub fn large_request_bytes(&self) -> i64 {
+        self.often_read.large_request_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Commands with replies from so many bytes on are kept; negative is none.
+    pub fn large_reply_bytes(&self) -> i64 {
+        self.often_read.large_reply_bytes.load(Ordering::Relaxed)
     }
 
     /// Events that take as long are sampled; zero is none.

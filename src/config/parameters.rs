@@ -2,7 +2,7 @@
 //!
 //! - [`PARAMETERS`] are those of a node, in the order of names; those of its group are in `group_values.rs`.
 //! - A parameter whose value this server can't change has the value that tells the truth about the server, and CONFIG
-//!   SET takes just that value: tools that set `appendonly yes` to be safe are right already.
+//!   SET takes just that value: tools that set `appendonly yes` to be safe are right already. Another is refused with the reason.
 //!
 //! Source: <https://redis.io/docs/latest/commands/config-get/> and the comments of redis.conf.
 
@@ -19,8 +19,10 @@ pub type Change = Box<dyn FnOnce(&RuntimeConfig)>;
 #[derive(Clone, Copy)]
 pub enum Setter {
     Immutable,
-    /// Takes this value, which it has already.
-    Only(&'static str),
+    /// Takes this value, which it has already; the reason why it can have no other.
+    Only(&'static str, &'static str),
+    /// Takes the value that it has; the reason why it can have no other.
+    AsItIs(&'static str),
     By(fn(&RuntimeConfig, &str) -> Result<Change, String>),
 }
 
@@ -37,10 +39,27 @@ pub fn named(name: &str) -> Option<&'static Parameter> {
 }
 
 macro_rules! only {
-    ($name:literal, $value:literal) => {
-        Parameter { name: $name, get: |_| $value.to_owned(), set: Setter::Only($value) }
+    ($name:literal, $value:literal, $why:expr) => {
+        Parameter { name: $name, get: |_| $value.to_owned(), set: Setter::Only($value, $why) }
     };
 }
+
+macro_rules! as_it_is {
+    ($name:literal, $get:expr, $why:expr) => {
+        Parameter { name: $name, get: $get, set: Setter::AsItIs($why) }
+    };
+}
+
+const THE_LOG: &str = "the log is the database, and every write is on disk before it is acknowledged";
+const NO_SNAPSHOTS: &str =
+    "checkpoints take the place of snapshots: see --checkpoint-seconds and --checkpoint-log-bytes";
+const NO_FORK: &str = "nothing here forks, and a checkpoint is no reason to refuse writes";
+const FREED_BESIDE: &str = "large values are always freed by a thread of their own";
+const FOLLOWERS: &str =
+    "replicas of a group send writes to the primary, and the majority that a write waits for is the group's";
+const BY_STEPS: &str = "a script ends after a number of steps, the same on every node: no time ends one, and nobody is answered BUSY";
+const NO_DEFRAG: &str = "the allocator gives memory back by itself";
+const EXPIRY: &str = "expired keys are freed by the log, as many as there are";
 
 macro_rules! immutable {
     ($name:literal, $get:expr) => {
@@ -57,29 +76,54 @@ macro_rules! mutable {
 /// Every parameter.
 #[rustfmt::skip]
 pub const PARAMETERS: &[Parameter] = &[
-    only!("activedefrag", "no"),
-    only!("appendfsync", "always"),
-    only!("appendonly", "yes"),
+    as_it_is!("acllog-max-len", |_| "128".to_owned(), "ACL LOG keeps as many"),
+    only!("active-expire-effort", "1", EXPIRY),
+    only!("activedefrag", "no", NO_DEFRAG),
+    only!("aof-load-truncated", "yes", THE_LOG),
+    only!("aof-use-rdb-preamble", "yes", THE_LOG),
+    only!("appendfsync", "always", THE_LOG),
+    only!("appendonly", "yes", THE_LOG),
     immutable!("bind", |c| bind_text(c)),
+    as_it_is!("busy-reply-threshold", |_| "0".to_owned(), BY_STEPS),
     immutable!("cluster-enabled", |_| "no".to_owned()),
     immutable!("daemonize", |_| "no".to_owned()),
     immutable!("databases", |_| DATABASES.to_string()),
+    as_it_is!("dbfilename", |_| String::new(), NO_SNAPSHOTS),
     immutable!("dir", |c| dir_text(c)),
-    only!("lazyfree-lazy-eviction", "no"),
-    only!("lazyfree-lazy-expire", "no"),
-    only!("lazyfree-lazy-server-del", "no"),
-    only!("lazyfree-lazy-user-del", "no"),
-    only!("lazyfree-lazy-user-flush", "no"),
+    immutable!("io-threads", |c| c.started_with().workers.to_string()),
+    immutable!("io-threads-do-reads", |_| "yes".to_owned()),
+    only!("latency-tracking", "yes", "latencies of commands are always counted"),
+    only!("latency-tracking-info-percentiles", "50 99 99.9", "INFO latencystats has these"),
+    only!("lazyfree-lazy-eviction", "yes", FREED_BESIDE),
+    only!("lazyfree-lazy-expire", "yes", FREED_BESIDE),
+    only!("lazyfree-lazy-server-del", "yes", FREED_BESIDE),
+    only!("lazyfree-lazy-user-del", "yes", FREED_BESIDE),
+    only!("lazyfree-lazy-user-flush", "yes", FREED_BESIDE),
+    immutable!("logfile", |_| String::new()),
     mutable!("loglevel", |c| c.log_level.read().redis_name().to_owned(), set_log_level),
+    as_it_is!("lua-time-limit", |_| "0".to_owned(), BY_STEPS),
     mutable!("masterauth", |c| secret_text(c.masterauth()), set_masterauth),
     mutable!("maxclients", |c| c.maxclients().to_string(), set_maxclients),
-    only!("maxmemory-policy", "noeviction"),
+    only!("maxmemory-policy", "noeviction", "no key is evicted: writes that need more memory are refused"),
+    as_it_is!("min-replicas-to-write", |c| acknowledging(c), FOLLOWERS),
+    as_it_is!("min-slaves-to-write", |c| acknowledging(c), FOLLOWERS),
+    only!("no-appendfsync-on-rewrite", "no", THE_LOG),
+    immutable!("pidfile", |_| String::new()),
     immutable!("port", |c| c.started_with().port.to_string()),
     mutable!("protected-mode", |c| yes_no(c.protected_mode()).to_owned(), set_protected_mode),
-    only!("replica-read-only", "yes"),
+    only!("rdbchecksum", "yes", "checkpoints have checksums"),
+    as_it_is!("repl-backlog-size", |c| c.started_with().checkpoints.log_keep_bytes.to_string(), "it is --log-keep-bytes"),
+    only!("replica-priority", "100", FOLLOWERS),
+    only!("replica-read-only", "yes", FOLLOWERS),
     mutable!("requirepass", |c| secret_text(c.requirepass()), set_requirepass),
-    only!("save", ""),
+    only!("save", "", NO_SNAPSHOTS),
+    only!("slave-priority", "100", FOLLOWERS),
+    only!("slave-read-only", "yes", FOLLOWERS),
+    only!("stop-writes-on-bgsave-error", "no", NO_FORK),
+    immutable!("supervised", |_| "no".to_owned()),
     mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
+    immutable!("tls-port", |_| "0".to_owned()),
+    immutable!("unixsocket", |_| String::new()),
 ];
 
 fn bind_text(config: &RuntimeConfig) -> String {
@@ -87,8 +131,15 @@ fn bind_text(config: &RuntimeConfig) -> String {
     bind.join(" ")
 }
 
+/// Absolute: nothing changes the process' working directory.
 fn dir_text(config: &RuntimeConfig) -> String {
-    config.started_with().dir.display().to_string()
+    let dir = &config.started_with().dir;
+    std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).display().to_string()
+}
+
+/// Followers that have a write on disk before it is acknowledged.
+fn acknowledging(config: &RuntimeConfig) -> String {
+    (config.started_with().members.len() / 2).to_string()
 }
 
 fn secret_text(secret: Option<Secret>) -> String {
@@ -262,6 +313,9 @@ mod tests {
             "CONFIG SET failed (possibly related to argument 'Timeout') - duplicate parameter"
         );
         assert_eq!(error(&[("nope", "1")]), SetError::Unknown { name: "nope".to_owned() });
-        assert!(error(&[("appendonly", "no")]).to_string().ends_with("only 'yes' is supported"));
+        let refused = error(&[("appendonly", "no")]).to_string();
+        assert!(refused.ends_with(&format!("only 'yes' is supported: {THE_LOG}")), "{refused}");
+        let refused = error(&[("lua-time-limit", "5000")]).to_string();
+        assert!(refused.ends_with(&format!("only '0' is supported: {BY_STEPS}")), "{refused}");
     }
 }

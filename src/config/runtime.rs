@@ -220,8 +220,8 @@ impl RuntimeConfig {
         let parameter = parameters::named(name).ok_or_else(|| SetError::Unknown { name: name.to_owned() })?;
         match parameter.set {
             Setter::Immutable => Err(refused(name, "can't set immutable config")),
-            Setter::Only(only) if value.eq_ignore_ascii_case(only) => Ok(Box::new(|_| ())),
-            Setter::Only(only) => Err(refused(name, &format!("only '{only}' is supported"))),
+            Setter::Only(only, why) => keep_as_it_is(name, value, only, why),
+            Setter::AsItIs(why) => keep_as_it_is(name, value, &(parameter.get)(self), why),
             Setter::By(check) => check(self, value).map_err(|reason| refused(name, &reason)),
         }
     }
@@ -229,6 +229,14 @@ impl RuntimeConfig {
     pub(super) fn change_log_level(&self, level: LogLevel) {
         *self.log_level.write() = level;
         logging::set_level(level);
+    }
+}
+
+/// A change to the value that a parameter has.
+fn keep_as_it_is(name: &str, value: &str, only: &str, why: &str) -> Result<Change, SetError> {
+    match value.eq_ignore_ascii_case(only) {
+        true => Ok(Box::new(|_| ())),
+        false => Err(refused(name, &format!("only '{only}' is supported: {why}"))),
     }
 }
 

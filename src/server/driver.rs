@@ -22,9 +22,11 @@ use super::open::Opened;
 use super::peers::{PeerPlan, Peers};
 use super::scrub::Scrubber;
 use super::subscriptions::Subscriptions;
+use crate::admin::latency;
 use crate::admin::shared::Shared;
 use crate::admin::users::Known;
 use crate::command::context::Garbage;
+use crate::command::stopwatch::Spike;
 use crate::config::Config;
 use crate::config::group::Overruled;
 use crate::env::Now;
@@ -257,8 +259,8 @@ impl Driver {
     fn tell_overruled(&self) {
         for Overruled { name, given, holds } in self.shared.config.group().take_overruled() {
             tracing::warn!(
-                given,
-                holds,
+                %given,
+                %holds,
                 "--{name} counts at a group's first start only, and this group has another value: CONFIG SET changes it on all nodes"
             );
         }
@@ -276,7 +278,7 @@ impl Driver {
         self.look_for_folder(now)?;
         self.carry_files(now)?;
         self.subscriptions.turn(&self.shared.pubsub, &mut self.events, &mut self.out, now.monotonic_ms);
-        self.shard.watch_for_slow(self.shared.config.slowlog_slower_than_us());
+        self.shard.watch_commands(self.shared.watched());
         self.shard.tell_events(self.shared.config.told_events());
         self.shard.limit_memory(self.shared.config.maxmemory());
         let may_capture = self.checkpoints.may_begin() && self.shard.node().has_caught_up();
@@ -284,6 +286,7 @@ impl Driver {
         self.shard.turn(now, &mut self.events, &mut self.out)?;
         if let Some(ms) = self.shard.take_sync_ms() {
             self.shard.note_write_ms(ms);
+            self.shared.note_latency(latency::LOG_WRITE, ms, now.unix_ms);
         }
         self.follow_users();
         self.tell_overruled();
@@ -364,7 +367,11 @@ impl Driver {
     fn note_slow(&mut self, now: Now) {
         for (to, run) in self.shard.take_slow() {
             let client = self.shared.clients.of_connection(to.worker, to.connection);
-            self.shared.slowlog.keep(&self.shared.config, run, now.unix_ms, client.as_deref());
+            self.shared.note_command(run, now.unix_ms, client.as_deref());
+        }
+        for Spike { is_fast, ms } in self.shard.take_spikes() {
+            let event = if is_fast { latency::FAST_COMMAND } else { latency::COMMAND };
+            self.shared.note_latency(event, ms, now.unix_ms);
         }
     }
 

@@ -191,7 +191,7 @@ impl Machine {
                 other.into_iter().for_each(|lost| self.fail_plan(lost.plan, IN_DOUBT));
                 let applied = self.applier.apply_unattended(payload);
                 // Slow is what a client has waited for.
-                self.applier.effects.stopwatch.slow.clear();
+                self.applier.effects.stopwatch.forget();
                 self.settle_effects();
                 self.ready.retain(&self.waiters);
                 applied

@@ -35,7 +35,7 @@ use crate::apply::ApplyError;
 use crate::command::Staging;
 use crate::command::context::Garbage;
 use crate::command::random::Random;
-use crate::command::stopwatch::SlowRun;
+use crate::command::stopwatch::{SlowRun, Spike, Watched};
 use crate::config::events::Classes;
 use crate::env::Now;
 use crate::keyspace::capture::{Capture, CaptureError};
@@ -336,9 +336,9 @@ impl<D: Disk> Shard<D> {
         std::mem::take(&mut self.machine.published)
     }
 
-    /// Keeps commands that take at least so many µs where they are applied; none if that is negative.
-    pub fn watch_for_slow(&mut self, slower_than_us: i64) {
-        self.machine.applier.effects.stopwatch.set_threshold_us(slower_than_us);
+    /// Notes this of commands where they are applied.
+    pub fn watch_commands(&mut self, watched: Watched) {
+        self.machine.applier.effects.stopwatch.watch(watched);
     }
 
     /// Tells this node's subscribers of events of these classes.
@@ -362,7 +362,12 @@ impl<D: Disk> Shard<D> {
         self.max_entry_bytes = max_bytes;
     }
 
-    /// The commands that were slow, and whose they are.
+    /// What commands took that the latency monitor is to know of.
+    pub fn take_spikes(&mut self) -> Vec<Spike> {
+        std::mem::take(&mut self.machine.applier.effects.stopwatch.spikes)
+    }
+
+    /// The commands that were slow or had long replies, and whose they are.
     pub fn take_slow(&mut self) -> Vec<(Addressee, SlowRun)> {
         std::mem::take(&mut self.machine.slow)
     }

@@ -5,6 +5,7 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/?group=server>.
 
+mod commandlog;
 mod config;
 mod debug;
 mod info;
@@ -39,6 +40,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
         saving::BGREWRITEAOF,
         saving::BGSAVE,
         table_info::COMMAND,
+        commandlog::COMMANDLOG,
         config::CONFIG,
         debug::DEBUG,
         replication::FAILOVER,

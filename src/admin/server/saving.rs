@@ -3,6 +3,7 @@
 //! Every acknowledged write is on disk, in the log, before it is acknowledged. A checkpoint makes the next start shorter and
 //! lets the log be cut; it is written beside the clients, never in their way.
 
+use super::info::last_save_s;
 use super::{ANYTIME, OPERATORS};
 use crate::admin::LocalContext;
 use crate::admin::table::ProcessCommand;
@@ -23,7 +24,11 @@ pub(super) const SAVE: ProcessCommand = ProcessCommand::local("save", 1, save)
 pub(super) const LASTSAVE: ProcessCommand = ProcessCommand::local("lastsave", 1, lastsave)
     .flags(&[ANYTIME, Flags::FAST])
     .categories(Categories::ADMIN.union(Categories::DANGEROUS))
-    .docs("1.0.0", "O(1)", "Returns the Unix timestamp of the last checkpoint: 0, there is none.");
+    .docs(
+        "1.0.0",
+        "O(1)",
+        "Returns the Unix timestamp of the last checkpoint, or of the start where there is none.",
+    );
 
 /// <https://redis.io/docs/latest/commands/bgrewriteaof/>
 fn bgrewriteaof(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
@@ -60,7 +65,6 @@ fn save(_: &mut LocalContext<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> CommandRes
 
 /// <https://redis.io/docs/latest/commands/lastsave/>
 fn lastsave(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let newest = ctx.shared.shard.persistence.checkpoints().newest;
-    reply.integer(newest.map_or(0, |newest| newest.ended_ms / 1000));
+    reply.integer(last_save_s(ctx.shared));
     Ok(())
 }

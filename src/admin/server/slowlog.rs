@@ -4,7 +4,7 @@
 
 use super::ANYTIME;
 use crate::admin::LocalContext;
-use crate::admin::slowlog::SlowCommand;
+use crate::admin::slowlog::NotedCommand;
 use crate::admin::table::ProcessCommand;
 use crate::command::spec::Flags;
 use crate::command::{Args, CommandError, CommandResult};
@@ -60,28 +60,35 @@ const DEFAULT_COUNT: usize = 10;
 fn get(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let count = match args[2..] {
         [] => DEFAULT_COUNT,
-        [count] => match parse_integer(count).ok_or(CommandError::NotInteger)? {
-            -1 => usize::MAX,
-            count => usize::try_from(count)
-                .map_err(|_| CommandError::other("ERR count should be greater than or equal to -1"))?,
-        },
+        [count] => count_of(count)?,
         _ => return Err(CommandError::Arity("slowlog|get".into())),
     };
-    let newest = ctx.shared.slowlog.newest(count);
-    reply.array(newest.len());
-    newest.iter().for_each(|entry| write(entry, reply));
+    write_entries(&ctx.shared.slowlog.newest(count), reply);
     Ok(())
 }
 
-fn write(entry: &SlowCommand, reply: &mut Reply<'_>) {
-    reply.array(6);
-    reply.integer(entry.id as i64);
-    reply.integer(entry.at_s);
-    reply.integer(i64::try_from(entry.duration_us).unwrap_or(i64::MAX));
-    reply.array(entry.args.len());
-    entry.args.iter().for_each(|arg| reply.bulk(arg));
-    reply.bulk(entry.client_addr.as_bytes());
-    reply.bulk(&entry.client_name);
+/// How many entries are wanted; -1 is all.
+pub(super) fn count_of(count: &[u8]) -> Result<usize, CommandError> {
+    match parse_integer(count).ok_or(CommandError::NotInteger)? {
+        -1 => Ok(usize::MAX),
+        count => usize::try_from(count)
+            .map_err(|_| CommandError::other("ERR count should be greater than or equal to -1")),
+    }
+}
+
+/// Answers entries of a log.
+pub(super) fn write_entries(entries: &[NotedCommand], reply: &mut Reply<'_>) {
+    reply.array(entries.len());
+    for entry in entries {
+        reply.array(6);
+        reply.integer(entry.id as i64);
+        reply.integer(entry.at_s);
+        reply.integer(i64::try_from(entry.amount).unwrap_or(i64::MAX));
+        reply.array(entry.args.len());
+        entry.args.iter().for_each(|arg| reply.bulk(arg));
+        reply.bulk(entry.client_addr.as_bytes());
+        reply.bulk(&entry.client_name);
+    }
 }
 
 fn len(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {

@@ -9,6 +9,8 @@
 mod host;
 mod sections;
 
+pub(super) use sections::last_save_s;
+
 use super::ANYTIME;
 use crate::admin::LocalContext;
 use crate::admin::shared::Shared;

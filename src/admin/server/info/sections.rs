@@ -30,12 +30,22 @@ pub(super) fn server(shared: &Shared, fields: &mut Fields) {
     fields.add("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     fields.add("arch_bits", usize::BITS);
     fields.add("process_id", std::process::id());
+    fields.add("process_supervised", "no");
     fields.add("run_id", &shared.run_id);
     fields.add("tcp_port", config.port);
     fields.add("server_time_usec", shared.clock.unix_us());
     fields.add("uptime_in_seconds", uptime_s);
     fields.add("uptime_in_days", uptime_s / 86_400);
+    fields.add("io_threads_active", u8::from(config.workers > 1));
+    fields.add("listener0", listener(shared));
     fields.add("perdura_workers", config.workers);
+}
+
+/// Where clients connect, as Redis tells it.
+fn listener(shared: &Shared) -> String {
+    let config = shared.config.started_with();
+    let binds: String = config.bind.iter().map(|bind| format!(",bind={bind}")).collect();
+    format!("name=tcp{binds},port={}", config.port)
 }
 
 pub(super) fn clients(shared: &Shared, fields: &mut Fields) {
@@ -49,6 +59,7 @@ pub(super) fn clients(shared: &Shared, fields: &mut Fields) {
     let delayed = all.iter().filter(|info| info.details.lock().delayed.is_some()).count();
     fields.add("blocked_clients", shared.shard.status.lock().blocked_clients + delayed);
     fields.add("tracking_clients", 0);
+    fields.add("cluster_connections", 0);
     fields.add("pubsub_clients", subscribers.count());
     fields.add("watching_clients", all.iter().filter(|info| info.details.lock().watching).count());
     pause(shared, fields);
@@ -82,6 +93,12 @@ pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     fields.add("used_memory_peak_perc", format_args!("{:.2}%", 100.0 * ratio(now.allocated, peak)));
     fields.add("allocator_allocated", now.allocated);
     fields.add("allocator_active", now.active);
+    fields.add("allocator_frag_ratio", format_args!("{:.2}", ratio(now.active, now.allocated)));
+    fields.add("allocator_frag_bytes", now.active.saturating_sub(now.allocated));
+    for name in ["mem_clients_slaves", "mem_cluster_links", "mem_replication_backlog"] {
+        fields.add(name, 0);
+    }
+    fields.add("number_of_cached_scripts", shared.shard.scripts.size().0);
     fields.add("total_system_memory", machine);
     fields.add("total_system_memory_human", human_bytes(machine));
     fields.add("maxmemory", maxmemory);
@@ -108,12 +125,33 @@ pub(super) fn persistence(shared: &Shared, fields: &mut Fields) {
     }
     fields.add("rdb_changes_since_last_save", shared.shard.changes.load(Ordering::Relaxed));
     fields.add("rdb_bgsave_in_progress", u8::from(shared.shard.persistence.is_busy()));
-    fields.add("rdb_last_save_time", newest.ended_ms / 1000);
+    fields.add("rdb_last_save_time", last_save_s(shared));
     fields.add("rdb_last_bgsave_status", if checkpoints.failure.is_some() { "err" } else { "ok" });
     fields.add("rdb_last_bgsave_time_sec", newest.took_ms / 1000);
     fields.add("aof_enabled", 1);
     fields.add("aof_rewrite_in_progress", 0);
     fields.add("aof_rewrite_scheduled", 0);
+    fields.add("aof_last_bgrewrite_status", if checkpoints.failure.is_some() { "err" } else { "ok" });
+    if let Some(disk) = NodeReport::of(shared).disk {
+        fields.add("aof_current_size", disk.log_bytes);
+        fields.add("aof_base_size", disk.checkpoint_bytes);
+    }
+    // No process is forked, and no write waits for a sync beside its own.
+    for name in [
+        "rdb_last_cow_size",
+        "aof_last_cow_size",
+        "aof_pending_rewrite",
+        "aof_buffer_length",
+        "aof_pending_bio_fsync",
+        "aof_delayed_fsync",
+        "module_fork_in_progress",
+        "module_fork_last_cow_size",
+        "current_cow_peak",
+        "current_cow_size",
+        "current_cow_size_age",
+    ] {
+        fields.add(name, 0);
+    }
     let space = shared.shard.status.lock().log_space;
     fields.add("aof_last_write_status", if space.is_short { "err" } else { "ok" });
     fields.add("perdura_log_ready_bytes", space.ready_bytes);
@@ -165,6 +203,13 @@ fn backup(shared: &Shared, fields: &mut Fields) {
     }
 }
 
+/// When the newest checkpoint ended; where there is none, when the process began. Unix time in seconds.
+pub fn last_save_s(shared: &Shared) -> i64 {
+    let newest = shared.shard.persistence.checkpoints().newest;
+    let began_s = || shared.clock.unix_ms() / 1000 - shared.metrics.uptime_s() as i64;
+    newest.map_or_else(began_s, |newest| newest.ended_ms / 1000)
+}
+
 /// A start that is under way.
 fn start(shared: &Shared, progress: &loading::Progress, fields: &mut Fields) {
     fields.add("loading_start_time", progress.began_ms / 1000);
@@ -200,6 +245,22 @@ pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     fields.add("pubsub_channels", shared.pubsub.count(Kind::Channel));
     fields.add("pubsub_patterns", shared.pubsub.count(Kind::Pattern));
     fields.add("pubsubshard_channels", shared.pubsub.count(Kind::Shard));
+    for name in ["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"] {
+        fields.add(name, 0);
+    }
+    // The allocator is not defragmented, and no replica expires keys by itself.
+    for name in [
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "slave_expires_tracked_keys",
+        "unexpected_error_replies",
+    ] {
+        fields.add(name, 0);
+    }
     fields.add("total_forks", 0);
     fields.add("latest_fork_usec", 0);
     fields.add("client_output_buffer_limit_disconnections", clients.cut_off.get());
@@ -216,8 +277,14 @@ pub(super) fn replication(shared: &Shared, fields: &mut Fields) {
     fields.add("master_failover_state", "no-failover");
     fields.add("master_replid", replication_id(shared));
     fields.add("master_repl_offset", status.committed);
+    fields.add("master_replid2", "0".repeat(40));
     fields.add("second_repl_offset", -1);
-    fields.add("repl_backlog_active", 0);
+    // The log is what a replica continues from.
+    let config = shared.config.started_with();
+    fields.add("repl_backlog_active", u8::from(!config.members.is_empty()));
+    fields.add("repl_backlog_size", config.checkpoints.log_keep_bytes);
+    fields.add("repl_backlog_first_byte_offset", status.first_index);
+    fields.add("repl_backlog_histlen", (status.last_index + 1).saturating_sub(status.first_index));
     fields.add("perdura_node_id", status.node_id);
     fields.add("perdura_leader_id", status.leader_id);
     fields.add("perdura_term", status.term);
@@ -234,6 +301,7 @@ pub(super) fn replication(shared: &Shared, fields: &mut Fields) {
 fn primary(status: &Status, fields: &mut Fields) {
     fields.add("role", "master");
     fields.add("connected_slaves", active_followers(status).count());
+    fields.add("min_slaves_good_slaves", active_followers(status).count());
     for (number, (peer, addr)) in active_followers(status).enumerate() {
         let (ip, port, offset) = (&addr.host, addr.port, peer.matched);
         let lag_s = peer.silent_ms.unwrap_or(0) / 1000;
@@ -282,9 +350,11 @@ fn replication_id(shared: &Shared) -> String {
 }
 
 pub(super) fn cpu(_: &Shared, fields: &mut Fields) {
-    let (system, user) = cpu_seconds();
-    fields.add("used_cpu_sys", format_args!("{system:.6}"));
-    fields.add("used_cpu_user", format_args!("{user:.6}"));
+    let [own, children, main] = cpu_seconds();
+    for (name, (system, user)) in [("", own), ("_children", children), ("_main_thread", main)] {
+        fields.add(&format!("used_cpu_sys{name}"), format_args!("{system:.6}"));
+        fields.add(&format!("used_cpu_user{name}"), format_args!("{user:.6}"));
+    }
 }
 
 /// Statistics of what clients can send; the server's own commands begin with `_`.
