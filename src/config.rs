@@ -13,6 +13,7 @@ pub mod group_values;
 pub mod output_bounds;
 pub mod parameters;
 pub mod passwords;
+pub mod redis_conf;
 pub mod runtime;
 pub mod settings;
 pub mod value;
@@ -28,6 +29,7 @@ use backup_url::BackupUrl;
 use group::Given;
 use group_values::GROUP_PARAMETERS;
 use passwords::Passwords;
+use redis_conf::BadLine;
 use settings::{Origin, Settings};
 use value::{
     BindAddr, HostPort, LogDriver, LogFormat, LogLevel, LogSync, Member, OnDoubt, Secret, parse_bytes,
@@ -60,9 +62,17 @@ pub enum ConfigError {
     Syntax { path: PathBuf, line: usize, setting: Option<&'static str>, message: String },
     #[error("--config: '{key}' in {} is no setting", path.display())]
     UnknownKey { path: PathBuf, key: String },
+    /// A line of redis.conf or of a file of users. Its text is not shown: that may be a password's.
+    #[error("{}: line {line} ({directive}) can't be understood", path.display())]
+    BadLine { path: PathBuf, line: usize, directive: String },
 }
 
 impl ConfigError {
+    fn bad_line(path: &Path, bad: BadLine) -> ConfigError {
+        let BadLine { line, directive } = bad;
+        ConfigError::BadLine { path: path.to_owned(), line, directive }
+    }
+
     fn value(name: &'static str, reason: String, origin: Origin) -> ConfigError {
         ConfigError::Value { name, reason, origin }
     }
@@ -219,6 +229,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// What this node says of the parameters that its group shares.
     pub given: Given,
+    /// Users for a group's first start: names with their rules.
+    pub users: Vec<(String, Vec<String>)>,
     pub log_sync: LogSync,
     /// Every batch begins in a block of its own: for disks that destroy what a torn write leaves unchanged.
     pub log_pad_to_block: bool,
@@ -274,6 +286,7 @@ impl Config {
             on_doubt: settings.required("on-doubt", parse_on_doubt)?,
             dir: settings.required("dir", |text| Ok(PathBuf::from(text)))?,
             given: given(settings)?,
+            users: users(settings)?,
             log_sync: settings.required("log-sync", parse_log_sync)?,
             log_pad_to_block: settings.required("log-pad-to-block", parse_yes_no)?,
             segment_bytes: settings.required("segment-bytes", parse_segment_bytes)?,
@@ -459,6 +472,18 @@ fn workers(settings: &Settings) -> Result<usize, ConfigError> {
     }
     // A worker that has no core of its own beside the clients and the log costs more than it brings: measured.
     Ok(std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 256)))
+}
+
+/// The users of a file of their own, after those of redis.conf.
+fn users(settings: &Settings) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
+    const FILE: &str = "users-file";
+    let Some(path) = settings.optional(FILE, |text| Ok(PathBuf::from(text)))? else {
+        return Ok(settings.users().to_vec());
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| settings.refuse(FILE, format!("can't read {}: {error}", path.display())))?;
+    let of_file = redis_conf::read_users(&text).map_err(|bad| ConfigError::bad_line(&path, bad))?;
+    Ok(settings.users().iter().cloned().chain(of_file).collect())
 }
 
 /// What the settings say of the group's parameters.

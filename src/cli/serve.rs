@@ -32,6 +32,9 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     for variable in settings.unknown_variables() {
         tracing::warn!(variable, "no setting has this name: ignored");
     }
+    for warning in settings.warnings() {
+        tracing::warn!("--config: {warning}");
+    }
     privacy::warn_of_shown_secrets(&settings);
     privacy::warn_of_open_folder(&config.dir);
     match with_open_files(config) {

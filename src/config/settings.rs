@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
+use super::group_values::group_parameter;
+use super::{ConfigError, redis_conf};
 
 /// What the environment's names begin with.
 pub const ENVIRONMENT_PREFIX: &str = "PERDURA_";
@@ -61,7 +62,7 @@ const fn secret(setting: Setting) -> Setting {
 #[rustfmt::skip]
 pub const SETTINGS: &[Setting] = &[
     setting(NODE, "config", "FILE", None,
-        "A TOML file with these settings, under the same names"),
+        "A TOML file with these settings and the group's parameters, under the same names; or a redis.conf, of which what means something here is taken and the rest named"),
     setting(NODE, "node-id", "N", Some("1"),
         "This node's number in --initial-cluster, from 1"),
     setting(NODE, "peer-addr", "HOST:PORT", None,
@@ -72,6 +73,8 @@ pub const SETTINGS: &[Setting] = &[
         "The group's name, the same on each node: as long as a node knows no cluster, it meets only nodes that were given the same name. Addresses do not count, and may change"),
     setting(NODE, "announce-addr", "HOST:PORT", None,
         "Where clients, and peers that forward clients' commands, reach this node [default: the host of the peer address with --port]"),
+    setting(NODE, "users-file", "FILE", None,
+        "A file of ACL users (user NAME RULE …, a line each) for a group's first start; from then on users live in the log, and ACL SETUSER changes them"),
     list(setting(CLIENTS, "bind", "ADDRESS", Some("127.0.0.1"),
         "Address to listen on for clients; repeatable. * is every IPv4 address, ::* every IPv6 address; with a - in front it may be missing")),
     setting(CLIENTS, "port", "PORT", Some("6379"),
@@ -196,6 +199,8 @@ impl fmt::Display for Origin {
 pub struct Settings {
     texts: BTreeMap<&'static str, (Vec<String>, Origin)>,
     unknown_variables: Vec<String>,
+    users: Vec<(String, Vec<String>)>,
+    warnings: Vec<String>,
 }
 
 /// It shows which settings have texts, and no text: some are passwords.
@@ -243,12 +248,22 @@ impl Settings {
                 Some((setting.name, (vec![text], Origin::Default)))
             })
             .collect();
-        Settings { texts, unknown_variables: Vec::new() }
+        Settings { texts, unknown_variables: Vec::new(), users: Vec::new(), warnings: Vec::new() }
     }
 
     /// Variables that look like ours and are not.
     pub fn unknown_variables(&self) -> &[String] {
         &self.unknown_variables
+    }
+
+    /// Users that a redis.conf names, with their rules.
+    pub fn users(&self) -> &[(String, Vec<String>)] {
+        &self.users
+    }
+
+    /// What is passed over in a redis.conf.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Passwords that were given as flags, by their names.
@@ -308,16 +323,32 @@ impl Settings {
     fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        if redis_conf::is_redis_conf(&text) {
+            return self.add_directives(path, &text);
+        }
         let table: toml::Table = text.parse().map_err(|error| syntax_error(path, &text, &error))?;
         for (key, value) in &table {
-            let setting = named(key)
-                .filter(|setting| setting.name != "config")
-                .ok_or_else(|| ConfigError::UnknownKey { path: path.to_owned(), key: key.clone() })?;
+            let setting = named(key).filter(|setting| setting.name != "config");
             let origin = Origin::File(path.to_owned());
-            let texts = texts_of(value, setting)
-                .map_err(|reason| ConfigError::value(setting.name, reason, origin.clone()))?;
-            self.texts.insert(setting.name, (texts, origin));
+            let (name, texts) = match (setting, group_parameter(key)) {
+                (Some(setting), _) => (setting.name, texts_of(value, setting)),
+                (None, Some(row)) => (row.name, text_of(value).map(|text| vec![text])),
+                (None, None) => {
+                    return Err(ConfigError::UnknownKey { path: path.to_owned(), key: key.clone() });
+                }
+            };
+            let texts = texts.map_err(|reason| ConfigError::value(name, reason, origin.clone()))?;
+            self.texts.insert(name, (texts, origin));
         }
+        Ok(())
+    }
+
+    fn add_directives(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let read = redis_conf::read(text).map_err(|bad| ConfigError::bad_line(path, bad))?;
+        for (name, texts) in read.texts {
+            self.texts.insert(name, (texts, Origin::File(path.to_owned())));
+        }
+        (self.users, self.warnings) = (read.users, read.warnings);
         Ok(())
     }
 

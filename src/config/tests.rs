@@ -85,16 +85,17 @@ fn a_bad_file_is_refused_by_its_name() {
     assert!(resolve("config = \"other\"").contains("'config' in /"));
     assert!(resolve("timeout = 5\nport = ").contains("is not TOML: line 2 (port): "));
     // Of a line that is wrong its setting is named, and nothing of it is shown: it may be a password's.
-    for text in [
-        "requirepass = hush",
-        "requirepass = \"hush",
-        "port = 7\nrequirepass = \"hush\" hush",
-        "hush",
-        "requirepass \"hush\"",
-    ] {
+    for text in
+        ["requirepass = hush", "requirepass = \"hush", "port = 7\nrequirepass = \"hush\" hush", "hush"]
+    {
         let refusal = resolve(text);
         assert!(refusal.contains("is not TOML: line ") && !refusal.contains("hush"), "{refusal}");
     }
+    let refusal = resolve("port 7\nrequirepass \"hush");
+    assert!(
+        refusal.contains(": line 2 (requirepass) can't be understood") && !refusal.contains("hush"),
+        "{refusal}"
+    );
     assert!(resolve("\nrequirepass = hush").contains("line 2 (requirepass): "));
     assert!(resolve("port = 1.5").starts_with("--port: a float is no value for it (from /"));
     assert!(resolve("port = [1, 2]").starts_with("--port: a array is no value"));

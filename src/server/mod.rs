@@ -70,6 +70,8 @@ pub enum ServerError {
     Listen { flag: &'static str, addr: String, source: io::Error },
     #[error("this program was built with planted bugs, to test its tests: it serves nobody")]
     PlantedBugs,
+    #[error("users for the group's first start: {0}")]
+    Users(String),
     #[error("a thread or runtime: {0}")]
     Thread(#[source] io::Error),
 }

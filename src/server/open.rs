@@ -43,7 +43,7 @@ use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::{Node, NodeConfig};
 use crate::raft::outbox::Outbound;
-use crate::session::table;
+use crate::session::{first_users, table};
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::{Seeds, Shard};
@@ -65,6 +65,7 @@ pub struct Prepared {
     pub shared: Arc<Shared>,
     identity: Identity,
     mutator: Mutator,
+    users: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Makes what does not stand on the data folder, which is not touched. The start counts from here.
@@ -72,6 +73,7 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
     let clock = Clock::system();
     data_folder::check_is_whole(&config.dir)?;
     let identity = identity(&config)?;
+    let users = first_users(&config.users).map_err(ServerError::Users)?;
     let metrics = Metrics::new(clock.clone(), table::statistic_names());
     let (keyspace, mutator) = Keyspace::create();
     let memory = MemoryLimits::new(memory::machine_limits(), metrics::usage);
@@ -93,12 +95,12 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
         (0..counts).map(|db| keys_of(&counted.keyspace, db)).collect()
     });
     let shared = Arc::new(Shared::new(config, clock, metrics, handle, run_id(), table::table()));
-    Ok(Prepared { shared, identity, mutator })
+    Ok(Prepared { shared, identity, mutator, users })
 }
 
 /// Opens the data folder, makes everything that stands on it, and replays. Takes as long as there is data.
 pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened, PeerPlan), ServerError> {
-    let Prepared { shared, identity, mut mutator } = prepared;
+    let Prepared { shared, identity, mut mutator, users } = prepared;
     let (clock, metrics, handle) = (shared.clock.clone(), shared.metrics.clone(), shared.shard.clone());
     let config = shared.config.started_with();
     let folder = Folder {
@@ -150,6 +152,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let inbox = Inbox::new(handle.driver_wake.clone());
     let mut shard = Shard::new(node, machine, handle.clone(), seeds());
     shard.know_cluster(restored.cluster)?;
+    shard.bring_users(users);
     replay(&mut shard, &shared)?;
     let scrubber = Scrubber::start(shelf.clone(), &shared, restored.index)?;
     if let Some(plan) = config.backup.clone() {

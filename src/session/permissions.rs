@@ -147,6 +147,30 @@ fn is_said_by_relays(row: &TableRow) -> bool {
     )
 }
 
+/// The first users of a group, as the log holds them: names with their rules.
+///
+/// # Errors
+/// The first user whose name or rules are wrong, with the reason.
+pub fn first_users(users: &[(String, Vec<String>)]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    let nobody = Users::compile([], None, table());
+    let mut stored: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(users.len());
+    for (name, rules) in users {
+        let rules: Vec<&[u8]> = rules.iter().map(|rule| rule.as_bytes()).collect();
+        let logged = rules_to_log(&nobody, name.as_bytes(), &rules);
+        let (_, rules) = logged.map_err(|error| format!("user {name}: {error}"))?;
+        if stored.iter().any(|(other, _)| other == name.as_bytes()) {
+            return Err(format!("user {name}: it is there twice"));
+        }
+        stored.push((name.as_bytes().to_vec(), rules));
+    }
+    match stored.len() > MAX_USERS
+        || stored.iter().map(|(_, rules)| rules.len()).sum::<usize>() > MAX_ALL_RULES_BYTES
+    {
+        true => Err("these are too many users".to_owned()),
+        false => Ok(stored),
+    }
+}
+
 /// The rules of a user that are in the system database, and those that will be after these.
 fn rules_to_log(users: &Users, name: &[u8], rules: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), CommandError> {
     check_name(name)?;

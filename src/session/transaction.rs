@@ -299,7 +299,6 @@ impl Session {
         let mut chosen = Chosen { db: self.client.db, resp: self.client.resp };
         let route = Route::of(&queued);
         for one in queued {
-            let QueuedCommand(row) = one.command;
             if !self.travels(&one, route) {
                 let next = self.foresee(&one, chosen).unwrap_or(chosen);
                 steps.extend((next.resp != chosen.resp).then_some(Step::Speak(next.resp)));

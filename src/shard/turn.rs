@@ -100,6 +100,8 @@ pub struct Shard<D: Disk> {
     hash_seed: HashSeed,
     cluster_id: ClusterId,
     brings_parameters: bool,
+    /// The users that it brings with them: names with rules.
+    first_users: Vec<(Vec<u8>, Vec<u8>)>,
     expiry: ExpiryWalk,
     next_expiry_ms: u64,
     /// The last turn answered clients and proposed nothing, so that what they send next may go along.
@@ -139,6 +141,7 @@ impl<D: Disk> Shard<D> {
             hash_seed: seeds.hash,
             cluster_id: seeds.cluster,
             brings_parameters: seeds.brings_parameters,
+            first_users: Vec::new(),
             expiry: ExpiryWalk::default(),
             next_expiry_ms: 0,
             held_back: false,

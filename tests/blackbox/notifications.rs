@@ -1,5 +1,8 @@
 //! Keyspace notifications: what subscribers of a node are told of changes of keys, beside what redis-server tells.
 
+use std::time::Duration;
+
+use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Client, Cluster};
 
 use crate::dump::Redis;
@@ -137,7 +140,7 @@ fn a_death_is_told_once_it_is_logged() {
     client.check("CONFIG GET notify-keyspace-events", "[notify-keyspace-events xnE]");
 }
 
-/// Each node tells what it was set to, of what any node was sent.
+/// Each node tells its own subscribers, of what any node was sent.
 #[test]
 fn a_replica_tells_its_own_subscribers() {
     let cluster = Cluster::start_with(perdura());
@@ -145,6 +148,10 @@ fn a_replica_tells_its_own_subscribers() {
     let mut writer = cluster.client(primary);
     let (mut there, mut here) = (cluster.client(replica), cluster.client(primary));
     cluster.client(replica).check("CONFIG SET notify-keyspace-events K$l", "+OK");
+    wait_for("the change is here", Duration::from_secs(10), || {
+        let shown = there.run("CONFIG GET notify-keyspace-events").to_string();
+        shown.contains("$lK").then_some(())
+    });
     there.check("PSUBSCRIBE *", "[psubscribe '*' :1]");
     here.check("SUBSCRIBE __keyspace@2__:k", "[subscribe '__keyspace@2__:k' :1]");
     writer.check("SELECT 2", "+OK");
@@ -155,6 +162,7 @@ fn a_replica_tells_its_own_subscribers() {
     writer.check("EXEC", "[+OK :2]");
     there.expect("[pmessage '*' '__keyspace@2__:k' set]");
     there.expect("[pmessage '*' '__keyspace@2__:l' rpush]");
+    here.expect("[message '__keyspace@2__:k' set]");
     writer.check("PUBLISH __keyspace@2__:k fence", ":2");
     here.expect("[message '__keyspace@2__:k' fence]");
 }

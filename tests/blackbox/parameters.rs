@@ -6,10 +6,14 @@ use std::time::Duration;
 use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Client, Cluster, Node};
 
+use crate::dump::Redis;
 use crate::perdura;
 
 fn get(client: &mut Client, name: &str) -> String {
     let found = client.run(&format!("CONFIG GET {name}"));
+    if found.is_error() {
+        return String::new();
+    }
     found.items().get(1).map(|value| value.text().to_owned()).unwrap_or_default()
 }
 
@@ -233,4 +237,151 @@ fn a_file_may_name_parameters_of_the_group_for_its_first_start() {
     client.check("HSET h a 1 b 2 c 3 d 4 e 5 f 6", ":6");
     client.check("OBJECT ENCODING h", "hashtable");
     assert_eq!(get(&mut client, "hash-max-ziplist-entries"), "5");
+}
+
+/// redis.conf is read as Redis reads it; what means nothing here is named once.
+#[test]
+fn a_redis_conf_is_read() {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let text = "\
+        # As Debian ships it, shortened.\n\
+        bind 127.0.0.1 -::1\n\
+        tcp-backlog 511\n\
+        timeout 44\n\
+        loglevel notice\n\
+        save 900 1\n\
+        save 300 10\n\
+        appendonly yes\n\
+        appendfsync everysec\n\
+        hash-max-ziplist-entries 3\n\
+        client-output-buffer-limit replica 256mb 64mb 60\n\
+        client-output-buffer-limit pubsub 16mb 8mb 60\n\
+        user bob on >\"p w\" ~app:* +@read\n";
+    file.write_all(text.replace(">\"p w\"", "\">p w\"").as_bytes()).expect("written");
+    let node = perdura().flag("config", file.path().display()).start();
+    let mut client = node.client();
+    for (name, value) in [
+        ("timeout", "44"),
+        ("hash-max-listpack-entries", "3"),
+        ("client-output-buffer-limit", "normal 1073741824 268435456 60 pubsub 16777216 8388608 60"),
+    ] {
+        assert_eq!(get(&mut client, name), value);
+    }
+    client.check("SET app:k v", "+OK");
+    let mut bob = node.client();
+    assert_eq!(bob.call(&[b"AUTH", b"bob", b"p w"]).to_string(), "+OK");
+    bob.check("GET app:k", "v");
+    bob.check("GET other", "-NOPERM No permissions to access a key");
+    let log = node.log();
+    for (name, times) in [
+        ("'tcp-backlog' means nothing here", 1),
+        ("'save' is always '' here", 1),
+        ("'appendfsync' is always 'always' here", 1),
+        ("'client-output-buffer-limit replica'", 1),
+        ("appendonly", 0),
+    ] {
+        assert_eq!(log.matches(name).count(), times, "{name}: {log}");
+    }
+}
+
+#[test]
+fn a_file_of_users_counts_at_the_first_start() {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    writeln!(file, "# teams\nuser alice on >one ~* +@all\nuser carol off ~x +get").expect("written");
+    let mut node = perdura().flag("users-file", file.path().display()).start();
+    let mut client = node.client();
+    client.check("SET k v", "+OK");
+    let users = client.run("ACL LIST").to_string();
+    assert!(users.contains("user alice on") && users.contains("user carol off"), "{users}");
+    client.check("ACL DELUSER carol", ":1");
+    node.kill();
+    std::fs::write(file.path(), "user mallory on nopass ~* +@all\n").expect("written");
+    node.restart();
+    let users = node.client().run("ACL LIST").to_string();
+    assert!(users.contains("alice") && !users.contains("carol") && !users.contains("mallory"), "{users}");
+    std::fs::write(file.path(), "user alice on +nosuch\n").expect("written");
+    node.kill();
+    node.spawn();
+    assert!(!node.wait_for_exit().success());
+    assert!(node.log().contains("user alice: ERR Error in ACL SETUSER modifier '+nosuch'"), "{}", node.log());
+}
+
+#[test]
+fn what_is_slow_or_large_is_told_by_latency_and_commandlog() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.check("CONFIG SET latency-monitor-threshold 1 commandlog-request-larger-than 1000", "+OK");
+    client.check("CONFIG SET commandlog-reply-larger-than 2000 slowlog-log-slower-than 0", "+OK");
+    let long = "x".repeat(3000);
+    client.check(&format!("SET k {long}"), "+OK");
+    client.check("GET k", &long);
+    client.check("GETDEL k", &long);
+    client.check("COMMANDLOG LEN large-request", ":1");
+    let request = client.run("COMMANDLOG GET -1 large-request");
+    assert_eq!(request.items()[0].items()[2].integer(), 3000 + 29);
+    let mut replies = Vec::new();
+    wait_for("both replies", Duration::from_secs(5), || {
+        replies = client.run("COMMANDLOG GET -1 large-reply").items().to_vec();
+        (replies.len() == 2).then_some(())
+    });
+    assert!(replies.iter().all(|one| one.items()[2].integer() == 3008), "{replies:?}");
+    client.check("COMMANDLOG RESET large-request", "+OK");
+    client.check("COMMANDLOG LEN large-request", ":0");
+    // Ten thousand members are read one by one.
+    let members: String = (0..50_000).map(|n| format!(" {n}:{n}")).collect();
+    client.run(&format!("SADD s{members}"));
+    client.run(&format!("SADD t{members}"));
+    wait_for("a spike", Duration::from_secs(20), || {
+        client.run("SUNIONSTORE u s t");
+        let latest = client.run("LATENCY LATEST").to_string();
+        latest.contains("command").then_some(())
+    });
+    let history = client.run("LATENCY HISTORY command");
+    assert!(history.items()[0].items()[1].integer() >= 1, "{history}");
+    assert!(client.run("LATENCY GRAPH command").text().starts_with("command - high "));
+    assert!(client.run("LATENCY RESET").integer() >= 1);
+}
+
+#[test]
+fn what_tools_ask_for_is_answered() {
+    let node = perdura().start();
+    let mut client = node.client();
+    let started = client.run("LASTSAVE").integer();
+    assert!(started > 1_600_000_000, "{started}");
+    assert!(get(&mut client, "dir").starts_with('/'));
+    for name in ["save", "appendonly", "lua-time-limit", "io-threads", "repl-backlog-size", "dbfilename"] {
+        let value = get(&mut client, name);
+        let answer = client.call(&[b"CONFIG", b"SET", name.as_bytes(), value.as_bytes()]).to_string();
+        assert!(answer == "+OK" || answer.contains("can't set immutable config"), "{name}: {answer}");
+    }
+    let refused = client.run("CONFIG SET appendonly no").to_string();
+    assert!(refused.contains("the log is the database"), "{refused}");
+    client.check("CONFIG RESETSTAT", "+OK");
+    let info = client.run("INFO everything").text().to_owned();
+    for field in [
+        "aof_last_bgrewrite_status:",
+        "used_cpu_sys_main_thread:",
+        "allocator_frag_ratio:",
+        "repl_backlog_size:",
+    ] {
+        assert!(info.contains(&format!("\r\n{field}")), "{field}: {info}");
+    }
+}
+
+/// Command lines make hints of COMMAND DOCS: arguments are told as Redis tells them.
+#[test]
+fn arguments_of_commands_are_those_of_redis() {
+    let (node, redis) = (perdura().start(), Redis::start(&[]));
+    let (mut client, mut other) = (node.client(), redis.client());
+    for name in ["get", "set", "xadd", "zrange", "georadius", "sort", "config|set", "client|kill", "migrate"]
+    {
+        let told = |client: &mut Client| {
+            let docs = client.run(&format!("COMMAND DOCS {name}"));
+            let fields = docs.items()[1].items().to_vec();
+            let at =
+                fields.iter().position(|field| field.to_string() == "arguments").expect("it has arguments");
+            fields[at + 1].to_string()
+        };
+        assert_eq!(told(&mut client), told(&mut other), "{name}");
+    }
 }

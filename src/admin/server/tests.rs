@@ -168,8 +168,10 @@ fn the_table_tells_of_itself() {
     assert!(node.run("COMMAND DOCS").starts_with(&format!("*{}\r\n", 2 * count)));
     assert_eq!(
         node.show("COMMAND DOCS ping nosuch"),
-        "[ping [summary Returns the server's liveliness response. since 1.0.0 group connection complexity O(1)]]"
+        "[ping [summary Returns the server's liveliness response. since 1.0.0 group connection complexity O(1) arguments [[name message type string flags [optional]]]]]"
     );
+    let get = node.show("COMMAND DOCS get");
+    assert!(get.ends_with(" arguments [[name key type key key_spec_index 0]]]]"), "{get}");
     assert!(node.show("COMMAND DOCS pubsub").contains("subcommands [pubsub|channels ["));
 }
 

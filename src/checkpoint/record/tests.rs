@@ -85,8 +85,11 @@ fn lists_come_back_in_both_encodings() {
     }
     list.push_back(&vec![7; 200_000], &limits);
     assert_comes_back(&object(Object::List(list.clone())));
-    list.trim(0..2, &limits);
+    list.trim(0..1000, &limits);
     assert_eq!(list.encoding_name(), "quicklist");
+    assert_comes_back(&object(Object::List(list.clone())));
+    list.trim(0..2, &limits);
+    assert_eq!(list.encoding_name(), "listpack");
     assert_comes_back(&object(Object::List(list)));
 }
 

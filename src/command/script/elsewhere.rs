@@ -31,6 +31,7 @@ const NOT_IN_SCRIPTS: &[&str] = &[
     "client",
     "cluster",
     "command",
+    "commandlog",
     "config",
     "debug",
     "discard",

@@ -19,10 +19,10 @@ mod trim;
 use std::mem::size_of;
 use std::sync::Arc;
 
+use super::limits::NodeLimits;
 pub use group::{Consumer, Group, NEVER_MS, Name, Pending};
 pub use id::StreamId;
 pub use node::{Node, StreamEntry};
-use super::limits::NodeLimits;
 use ordered::Ordered;
 pub use ordered::Weigh;
 pub use trim::{Trim, TrimTo};

@@ -8,7 +8,7 @@ use super::super::deaths::FREE_EXPIRED;
 use super::super::expiry::{Dead, Found};
 use super::super::plan::{Addressee, Plan};
 use super::Shard;
-use crate::command::system::{FIRST_PARAMETERS, PARAMETERS};
+use crate::command::system::{FIRST_PARAMETERS, PARAMETERS, SET, USER};
 use crate::command::{CLUSTER_ID, HASH_SEED};
 use crate::env::Now;
 use crate::pause::Paused;
@@ -48,7 +48,17 @@ impl<D: Disk> Shard<D> {
             let mut encoded = Vec::new();
             entry::write_single(&mut encoded, 0, &args);
             plan.begin_with(&encoded);
+            for (name, rules) in &self.first_users {
+                let mut encoded = Vec::new();
+                entry::write_single(&mut encoded, 0, &[SET, &[USER, name].concat(), b"", rules]);
+                plan.begin_with(&encoded);
+            }
         }
+    }
+
+    /// If this node leads first, its group has these users from its first entry on.
+    pub fn bring_users(&mut self, users: Vec<(Vec<u8>, Vec<u8>)>) {
+        self.first_users = users;
     }
 
     /// Whether that entry is due before anything is written, and has nothing else in it: a majority that has the entry after it knows that

@@ -1,5 +1,7 @@
 //! COMMAND DOCS: what each command is for.
 
+mod arguments;
+
 use super::{check_count, find, told};
 use crate::admin::LocalContext;
 use crate::admin::table::TableRow;
@@ -27,11 +29,13 @@ fn write(row: &TableRow, reply: &mut Reply<'_>) {
         ("complexity", command.docs.complexity),
     ];
     reply.bulk(row.full_name.as_bytes());
-    reply.map(fields.len() + usize::from(!subcommands.is_empty()));
+    let has_arguments = arguments::are_known(&row.full_name);
+    reply.map(fields.len() + usize::from(has_arguments) + usize::from(!subcommands.is_empty()));
     for (name, value) in fields {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
     }
+    arguments::write(&row.full_name, reply);
     if !subcommands.is_empty() {
         reply.bulk(b"subcommands");
         reply.map(subcommands.len());

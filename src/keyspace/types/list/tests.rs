@@ -31,8 +31,34 @@ fn a_list_is_packed_up_to_eight_kib() {
     assert_eq!(list.encoding_name(), "listpack");
     list.push_front(&[b'x'; 98], &limits);
     assert_eq!((list.encoding_name(), list.len()), ("quicklist", 82));
+    while list.len() > 41 {
+        list.pop_back(&limits);
+    }
+    assert_eq!(list.encoding_name(), "quicklist");
+    while list.len() > 39 {
+        list.pop_back(&limits);
+    }
+    assert_eq!(list.encoding_name(), "listpack", "half of the limit holds it");
+    list.push_back(&[b'x'; 98], &limits);
     while list.pop_back(&limits).is_some() {}
-    assert_eq!((list.encoding_name(), list.is_empty()), ("quicklist", true));
+    assert_eq!((list.encoding_name(), list.is_empty()), ("listpack", true));
+}
+
+#[test]
+fn chunks_may_be_bounded_by_elements() {
+    let limits = TypeLimits { list_max_listpack_entries: 4, ..TypeLimits::default() };
+    let mut list = List::new();
+    (0..4_u8).for_each(|element| list.push_back(&[element], &limits));
+    assert_eq!(list.encoding_name(), "listpack");
+    (4..40_u8).for_each(|element| list.push_front(&[element], &limits));
+    assert_eq!(list.encoding_name(), "quicklist");
+    check_chunks(&list, &limits);
+    list.trim(10..12, &limits);
+    assert_eq!((list.encoding_name(), list.len()), ("listpack", 2));
+    list.set(0, &[7; 9000], &limits);
+    assert_eq!(list.encoding_name(), "quicklist");
+    list.set(0, &[7], &limits);
+    assert_eq!(list.encoding_name(), "listpack");
 }
 
 #[test]
