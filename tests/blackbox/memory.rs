@@ -173,8 +173,6 @@ fn a_large_string_is_not_copied_when_its_deadline_or_its_name_changes() {
         ("RENAMENX {k}:a-longer-name {k}", ":1"),
         ("MOVE {k} 1", ":1"),
     ] {
-        // Begins to count the most anew.
-        std::fs::write(format!("/proc/{}/clear_refs", node.pid()), "5").expect("it is our process");
         let before = resident(&node, "VmRSS:");
         assert!(before > VALUE, "it is there");
         client.check(line, answer);

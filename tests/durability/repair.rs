@@ -21,25 +21,46 @@ fn small_segments() -> NodeSpec {
 
 /// A group with data in all types and several segments, and a replica that is down.
 fn with_replica_down(spec: NodeSpec) -> (Cluster, usize, usize) {
-    with_replica_down_after(spec, |_| {})
+    with_replica_down_after(spec, |_, _, _| {})
 }
 
 /// The same, the replica with a checkpoint of its own.
 fn with_checkpointed_replica_down(spec: NodeSpec) -> (Cluster, usize, usize) {
-    with_replica_down_after(spec.flag("checkpoint-log-bytes", "512kb"), |replica| {
-        wait_for("it has a checkpoint", LIMIT, || {
-            replica.log().contains("a checkpoint is published").then_some(())
-        });
+    with_replica_down_after(spec.flag("checkpoint-log-bytes", "512kb"), |cluster, _, replica| {
+        wait_for_checkpoint(&cluster.nodes[replica]);
     })
 }
 
-fn with_replica_down_after(spec: NodeSpec, wait: impl FnOnce(&Node)) -> (Cluster, usize, usize) {
+/// The same, and its last full segment holds only entries that came after the checkpoint.
+fn with_replica_down_and_entries_after_its_checkpoint(spec: NodeSpec) -> (Cluster, usize, usize) {
+    with_replica_down_after(spec.flag("checkpoint-log-bytes", "512kb"), |cluster, primary, replica| {
+        wait_for_checkpoint(&cluster.nodes[replica]);
+        let mut client = cluster.client(primary);
+        for _ in 0..4 {
+            client.check(&format!("SET {{more}} {}", "v".repeat(40 << 10)), "+OK");
+        }
+        client.check("DEL {more}", ":1");
+        cluster.agreed_digest();
+    })
+}
+
+fn wait_for_checkpoint(replica: &Node) {
+    wait_for("it has a checkpoint", LIMIT, || {
+        replica.log().contains("a checkpoint is published").then_some(())
+    });
+}
+
+/// Prepares, with the positions of the primary and of the replica, before the replica ends.
+fn with_replica_down_after(
+    spec: NodeSpec,
+    prepare: impl FnOnce(&Cluster, usize, usize),
+) -> (Cluster, usize, usize) {
     let mut cluster = Cluster::start_with(spec);
     let primary = cluster.primary();
     fill(&cluster.nodes[primary]);
     cluster.agreed_digest();
     let replica = (primary + 1) % 3;
-    wait(&cluster.nodes[replica]);
+    prepare(&cluster, primary, replica);
     assert!(cluster.nodes[replica].terminate().success());
     (cluster, primary, replica)
 }
@@ -91,7 +112,7 @@ fn a_member_whose_log_is_damaged_learns_again_from_the_others() {
 #[test]
 fn its_own_checkpoint_saves_it_the_others() {
     let (mut cluster, primary, replica) =
-        with_checkpointed_replica_down(small_segments().flag("log-keep-bytes", "1gb"));
+        with_replica_down_and_entries_after_its_checkpoint(small_segments().flag("log-keep-bytes", "1gb"));
     damage_the_last_sealed_segment(&cluster.nodes[replica]);
     cluster.nodes[replica].spawn();
     wait_until_it_knows_all(&cluster.nodes[replica]);
