@@ -51,6 +51,8 @@ pub enum Bug {
     TrustTornRecords,
     /// A log is refused for damage in a part that a whole checkpoint makes needless.
     CondemnForOldDamage,
+    /// The log is compacted up to a checkpoint that is still being written.
+    CompactUnpublished,
     /// Replicas and replays run the first half of a transaction's writes.
     HalfAnExec,
     /// An EXEC runs although a watched key has changed.
@@ -90,6 +92,7 @@ pub const FOUND: &[Bug] = &[
     Bug::LoseHardState,
     Bug::TrustTornRecords,
     Bug::CondemnForOldDamage,
+    Bug::CompactUnpublished,
     Bug::HalfAnExec,
     Bug::IgnoreWatches,
     Bug::ExpireByLocalClock,

@@ -119,22 +119,49 @@ pub trait CheckpointStore: Send {
     fn load(&self, take: Take<'_>) -> Result<Loaded>;
 }
 
+/// A checkpoint that is being written. After an error the store has to be reset, and the keyspace told to forget what is stored.
+pub struct Writing(Capture);
+
+impl Writing {
+    /// Begins to write what a capture yields as the checkpoint of its moment.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn begin(store: &mut dyn CheckpointStore, capture: Capture, point: Point) -> Result<Writing> {
+        store.begin(point)?;
+        for generation in capture.dropped().to_vec() {
+            store.drop_generation(generation)?;
+        }
+        Ok(Writing(capture))
+    }
+
+    /// Writes the next piece. The step after the last piece publishes the checkpoint and returns its report; no step may follow.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn step(&mut self, store: &mut dyn CheckpointStore) -> Result<Option<Report>> {
+        match self.0.next() {
+            Some(changes) => store.put(changes).map(|()| None),
+            None => store.finish(self.0.basis()).map(Some),
+        }
+    }
+}
+
 /// Writes what a capture yields as the checkpoint of its moment. `pause` is called after each piece: it may wait, and end it all.
-/// After an error the store has to be reset, and the keyspace told to forget what is stored.
+///
+/// # Errors
+/// The store fails, or `pause` ends it: see [`Writing`].
 pub fn write(
     store: &mut dyn CheckpointStore,
-    mut capture: Capture,
+    capture: Capture,
     point: Point,
     pause: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Report> {
-    store.begin(point)?;
-    for generation in capture.dropped().to_vec() {
-        store.drop_generation(generation)?;
-    }
-    let basis = capture.basis();
-    for changes in capture.by_ref() {
-        store.put(changes)?;
+    let mut writing = Writing::begin(store, capture, point)?;
+    loop {
+        if let Some(report) = writing.step(store)? {
+            return Ok(report);
+        }
         pause()?;
     }
-    store.finish(basis)
 }

@@ -87,6 +87,12 @@ pub trait Lend {
     /// A piece; `None` if there is no such checkpoint or file. A checkpoint of which pieces were read stays readable for a
     /// while, whatever becomes of it.
     fn read(&mut self, ask: Ask, now_ms: u64) -> Result<Option<Piece>>;
+
+    /// The oldest checkpoint that is lent: another node is fetching it.
+    fn oldest(&self) -> Option<u64>;
+
+    /// Ends the loan of checkpoints that were not read for long enough.
+    fn take_back(&mut self, now_ms: u64);
 }
 
 /// Answers an ask.

@@ -1,40 +1,26 @@
-//! Checkpoints of a running node: when one begins, the thread that writes them, and the log that is cut behind them.
+//! When checkpoints of a running node begin, and what follows once one is published: the log is compacted.
 //!
-//! - The driver begins one between two turns. That fixes its moment and takes a few short locks, however much data there is.
-//! - The thread writes it, publishes it, and removes what is too old. If that fails nothing is lost, for the log has
-//!   everything; the next one then brings the whole keyspace.
-//! - The thread rests after each piece of work, where cores are few: clients would notice otherwise. The more the log grows meanwhile,
-//!   the less it rests, for so grows what a restart has to replay.
-//! - The log is cut behind the oldest checkpoint that is kept, so that each of them can still be started from. In a group some more
-//!   stays, `log-keep-bytes`, for followers that were away: who lags behind that is sent a checkpoint. While somebody
-//!   fetches one, the log behind it stays as well, and four times as much while somebody is being sent the log. Every node of a group keeps so much, for each may have to lead.
-//! - A checkpoint that came from another node takes the place of everything; one that is being written then is given up.
+//! - The driver begins a checkpoint between two turns. That fixes its moment and takes a few short locks, however much data there is;
+//!   `checkpoint_writer.rs` has the thread that writes it.
+//! - A checkpoint that fails is tried again after a while: the log has everything.
+//! - After a checkpoint the log is compacted as far as `compaction.rs` allows.
+//! - A checkpoint that came from another node replaces all data; a checkpoint that is being written then is given up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
-use parking_lot::Mutex;
-use perdura_wal::{Position, RealDisk};
+use perdura_wal::{Disk, Position};
 
-use super::compaction::{self, Floor};
-use super::open::threads;
-use super::{ServerError, spawn};
+use super::ServerError;
+use super::checkpoint_writer::{Aside, CheckpointWriter, Outcome, WriterThread, Written};
+use super::compaction::{self, Keepers};
+use crate::checkpoint::Report;
 use crate::checkpoint::error::CheckpointError;
-use crate::checkpoint::manifest::{Manifest, Point};
-use crate::checkpoint::shelf::Shelf;
-use crate::checkpoint::throttle::Rest;
-use crate::checkpoint::transfers::Transfers;
-use crate::checkpoint::{self, CheckpointStore, Report};
+use crate::checkpoint::manifest::Point;
 use crate::config::CheckpointPolicy;
-use crate::env;
 use crate::env::Now;
-use crate::keyspace::Keyspace;
 use crate::keyspace::capture::Capture;
-use crate::keyspace::digest::Digest;
-use crate::persistence::backups::BackupStatus;
 use crate::persistence::{Persistence, Published, Running};
+use crate::planted::{Bug, planted};
 use crate::raft::cluster::ClusterId;
 use crate::raft::identity::Identity;
 use crate::shard::log_cuts::{CutRequest, LogCuts};
@@ -42,64 +28,21 @@ use crate::shard::marks::{Fate, Marked, Marks};
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::Shard;
 
-/// How long after a failure the next is begun, unless somebody asks.
+/// How long after a failure the next checkpoint begins, unless an operator asks for one.
 const RETRY_MS: u64 = 60_000;
 
-/// How many times `log-keep-bytes` stay for a follower that is being sent the log.
-const MORE_FOR_FOLLOWERS: u64 = 4;
-
-/// Bytes that the log grows by while one is written, until there is more hurry.
+/// A checkpoint is not urgent before the log has grown by this while it is written.
 const UNHURRIED_BYTES: u64 = 128 << 20;
 
-/// For the thread.
-enum Order {
-    /// A checkpoint is to be written.
-    Write { capture: Box<Capture>, point: Point, kept: usize },
-    /// A damaged one is to be set aside.
-    SetAside { index: u64 },
-}
-
-/// From the thread.
-enum Outcome {
-    Written(Result<Written, CheckpointError>),
-    SetAside(Result<Aside, CheckpointError>),
-}
-
-/// A damaged checkpoint is off the shelf.
-struct Aside {
-    index: u64,
-    /// The store had files of it, and is empty now.
-    was_newest: bool,
-    /// The oldest checkpoint that there is now; 0 is none.
-    oldest: u64,
-}
-
-struct Written {
-    report: Report,
-    term: u64,
-    /// The oldest checkpoint that there is now.
-    oldest: u64,
-    digest: Digest,
-}
-
-/// The driver's end.
-pub struct Checkpoints {
+/// The driver's view of a node's checkpoints.
+pub struct Checkpoints<W = WriterThread> {
     policy: CheckpointPolicy,
     identity: Identity,
     cluster: ClusterId,
-    transfers: Arc<Transfers>,
-    backup: Arc<BackupStatus>,
-    /// The thread has it while one is being written.
-    store: Arc<Mutex<Box<dyn CheckpointStore>>>,
-    orders: SyncSender<Order>,
-    outcomes: Receiver<Outcome>,
-    is_running: bool,
-    /// The one that is being written is to end.
-    given_up: Arc<AtomicBool>,
-    /// How much hurry there is.
-    hurry: Arc<AtomicU64>,
+    writer: W,
+    keepers: Keepers,
     last: Last,
-    /// The oldest checkpoint that there is, and the newest that can be started from as far as is known; 0 is none.
+    /// Index of the oldest checkpoint, and of the newest that the node can start from, as far as it knows; 0 is none.
     oldest: u64,
     newest: u64,
     marks: Arc<Marks>,
@@ -118,56 +61,33 @@ struct Last {
     monotonic_ms: u64,
 }
 
-impl Checkpoints {
-    /// Starts the thread. `store` holds what the keyspace was filled from, and `shelf` is where it publishes.
-    pub fn start(
-        store: Box<dyn CheckpointStore>,
-        shelf: Shelf,
+impl<W: CheckpointWriter> Checkpoints<W> {
+    /// The writer's store holds what the keyspace was filled from.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn new(
+        mut writer: W,
         handle: &ShardHandle,
         policy: CheckpointPolicy,
         identity: Identity,
         now_ms: u64,
-    ) -> Result<Checkpoints, ServerError> {
-        let index = store.newest().map_or(0, |manifest| manifest.point.index);
-        let oldest = store.oldest()?.unwrap_or(0);
-        let (orders, ordered) = sync_channel(1);
-        let (outcome, outcomes) = sync_channel(1);
-        let (store, given_up) = (Arc::new(Mutex::new(store)), Arc::<AtomicBool>::default());
-        let hurry = Arc::<AtomicU64>::default();
-        let last = Last { index, monotonic_ms: now_ms, ..Last::default() };
-        let mut writer = Writer {
-            store: store.clone(),
-            shelf,
-            keyspace: handle.keyspace.clone(),
-            given_up: given_up.clone(),
-            hurry: hurry.clone(),
+    ) -> Result<Checkpoints<W>, CheckpointError> {
+        let (index, oldest) = {
+            let store = writer.store();
+            (store.newest().map_or(0, |manifest| manifest.point.index), store.oldest()?.unwrap_or(0))
         };
-        spawn("checkpoints".to_owned(), move || {
-            for order in ordered {
-                if outcome.send(writer.obey(order)).is_err() {
-                    return;
-                }
-            }
-        })?;
-        let (transfers, backup, marks) =
-            (handle.transfers.clone(), handle.backup.clone(), handle.marks.clone());
-        let is_running = false;
+        let keep_bytes = if identity.members.len() == 1 { 0 } else { policy.log_keep_bytes };
         Ok(Checkpoints {
             policy,
             identity,
             cluster: ClusterId::NONE,
-            transfers,
-            backup,
-            store,
-            orders,
-            outcomes,
-            is_running,
-            given_up,
-            hurry,
-            last,
+            writer,
+            keepers: Keepers::new(handle.transfers.clone(), handle.backup.clone(), keep_bytes),
+            last: Last { index, monotonic_ms: now_ms, ..Last::default() },
             oldest,
             newest: index,
-            marks,
+            marks: handle.marks.clone(),
             is_frugal: false,
         })
     }
@@ -176,27 +96,27 @@ impl Checkpoints {
     ///
     /// # Errors
     /// The log could not be cut: the node has to end.
-    pub fn turn(
+    pub fn turn<D: Disk>(
         &mut self,
-        shard: &mut Shard<RealDisk>,
+        shard: &mut Shard<D>,
         persistence: &Persistence,
         now: Now,
     ) -> Result<(), ServerError> {
         let (index, bytes) = (shard.machine().applied, shard.machine().applied_bytes);
         self.cluster = shard.node().cluster().id;
-        if self.is_running {
-            self.hurry.store((bytes - self.last.applied_bytes) / UNHURRIED_BYTES, Ordering::Relaxed);
-            return match self.outcomes.try_recv() {
-                Ok(Outcome::Written(written)) => self.end(written, shard, persistence, now),
-                Ok(Outcome::SetAside(aside)) => {
+        if !self.writer.is_idle() {
+            self.writer.set_urgency((bytes - self.last.applied_bytes) / UNHURRIED_BYTES);
+            return match self.writer.poll() {
+                Some(Outcome::Written(written)) => self.end(written, shard, persistence, now),
+                Some(Outcome::SetAside(aside)) => {
                     self.end_setting_aside(aside, persistence);
                     Ok(())
                 }
-                Err(_) => Ok(()),
+                None => planted!(Bug::CompactUnpublished, Ok(shard.compact_log(self.last.index)?), Ok(())),
             };
         }
         // A long command is on its way: soon the log has one that is none of its parts.
-        if self.given_up.load(Ordering::Acquire) || !shard.is_capturable() {
+        if !self.writer.may_begin() || !shard.is_capturable() {
             return Ok(());
         }
         let is_wanted = persistence.is_wanted();
@@ -210,7 +130,7 @@ impl Checkpoints {
 
     /// Whether a checkpoint could begin now.
     pub fn may_begin(&self) -> bool {
-        !self.is_running && !self.given_up.load(Ordering::Acquire)
+        self.writer.may_begin()
     }
 
     /// The next checkpoint is the only one that stays, so that the log before it can go.
@@ -219,7 +139,7 @@ impl Checkpoints {
     }
 
     /// Whether a checkpoint could begin now and has entries to make needless in the log.
-    pub fn would_free_log(&self, shard: &Shard<RealDisk>) -> bool {
+    pub fn would_free_log<D: Disk>(&self, shard: &Shard<D>) -> bool {
         self.may_begin() && shard.is_capturable() && shard.machine().applied > self.last.index
     }
 
@@ -229,22 +149,21 @@ impl Checkpoints {
         let (cluster_id, members) = (self.identity.older_key.0, self.identity.members.clone());
         let point = Point { cluster_id, cluster: self.cluster.0, index, term, stamp_ms, members };
         persistence.begins_at_mark(Running { index, began_ms: now.unix_ms });
-        self.order(capture, point, applied_bytes, now);
+        self.write(capture, point, applied_bytes, now);
     }
 
     /// Cuts the log as somebody asked for, and answers.
     ///
     /// # Errors
     /// The log could not be cut: the node has to end.
-    pub fn cut_by_hand(
+    pub fn cut_by_hand<D: Disk>(
         &self,
-        shard: &mut Shard<RealDisk>,
+        shard: &mut Shard<D>,
         cuts: &LogCuts,
         now: Now,
     ) -> Result<(), ServerError> {
         while let Some(CutRequest { order, answer }) = cuts.take() {
-            let keep_bytes = order.keep_bytes.unwrap_or(self.bytes_kept());
-            let floors = self.floors(shard, keep_bytes);
+            let floors = self.keepers.floors(shard, self.oldest, order.keep_bytes);
             let cut = compaction::cut(shard, order, self.oldest, floors.into(), now)?;
             match order.dry_run {
                 true => tracing::info!(
@@ -263,13 +182,12 @@ impl Checkpoints {
     /// Ends the one that is being written, if any is, and lets no other begin before [`Checkpoints::resume`]. False while it
     /// has not ended.
     pub fn give_up(&mut self) -> bool {
-        self.given_up.store(true, Ordering::Release);
-        !self.is_running
+        self.writer.stop()
     }
 
     /// Lets checkpoints begin again.
-    pub fn resume(&self) {
-        self.given_up.store(false, Ordering::Release);
+    pub fn resume(&mut self) {
+        self.writer.resume();
     }
 
     /// Puts the content of a published checkpoint in place of all data, and of the store. Call it after
@@ -277,15 +195,15 @@ impl Checkpoints {
     ///
     /// # Errors
     /// It can't be loaded: the node has to end.
-    pub fn adopt(
+    pub fn adopt<D: Disk>(
         &mut self,
-        shard: &mut Shard<RealDisk>,
+        shard: &mut Shard<D>,
         persistence: &Persistence,
         index: u64,
         now: Now,
     ) -> Result<(), ServerError> {
         tracing::info!(index, "loading a checkpoint of another node in place of all data");
-        let mut store = self.store.lock();
+        let mut store = self.writer.store();
         let manifest = store.adopt(index)?.clone();
         let Point { stamp_ms, term, .. } = manifest.point;
         self.newest = index;
@@ -309,7 +227,7 @@ impl Checkpoints {
         (by_bytes || by_time) && now.monotonic_ms >= self.last.not_before_ms
     }
 
-    fn begin(&mut self, shard: &mut Shard<RealDisk>, persistence: &Persistence, now: Now) {
+    fn begin<D: Disk>(&mut self, shard: &mut Shard<D>, persistence: &Persistence, now: Now) {
         let capture = match shard.begin_capture() {
             Ok(capture) => capture,
             Err(error) => {
@@ -329,21 +247,20 @@ impl Checkpoints {
             members: self.identity.members.clone(),
         };
         persistence.begins(Running { index, began_ms: now.unix_ms });
-        self.order(capture, point, shard.machine().applied_bytes, now);
+        self.write(capture, point, shard.machine().applied_bytes, now);
     }
 
     /// Sets a damaged checkpoint aside. Where it was the newest, the store has its files, too: it is begun anew, and a whole
     /// checkpoint is written from memory at once. False if that can't be begun now.
     pub fn set_aside(&mut self, index: u64) -> bool {
-        if self.is_running {
-            return false;
+        let is_idle = self.writer.is_idle();
+        if is_idle {
+            self.writer.set_aside(index);
         }
-        self.is_running = self.orders.try_send(Order::SetAside { index }).is_ok();
-        self.is_running
+        is_idle
     }
 
     fn end_setting_aside(&mut self, aside: Result<Aside, CheckpointError>, persistence: &Persistence) {
-        self.is_running = false;
         let Aside { index, was_newest, oldest } = match aside {
             Ok(aside) => aside,
             Err(error) => {
@@ -361,7 +278,7 @@ impl Checkpoints {
 
     /// Whether the thread has nothing to do.
     pub fn is_idle(&self) -> bool {
-        !self.is_running
+        self.writer.is_idle()
     }
 
     /// The newest checkpoint that can be started from, as far as is known; 0 is none.
@@ -369,25 +286,20 @@ impl Checkpoints {
         self.newest
     }
 
-    fn order(&mut self, capture: Capture, point: Point, applied_bytes: u64, now: Now) {
-        assert!(!self.is_running, "the thread takes one order at a time");
+    fn write(&mut self, capture: Capture, point: Point, applied_bytes: u64, now: Now) {
         let index = point.index;
         self.last = Last { index, applied_bytes, monotonic_ms: now.monotonic_ms, not_before_ms: 0 };
-        self.is_running = true;
-        // The thread takes one order at a time, and gets none while it has one: there is room. Nor is it gone: it ends with
-        // the process only.
         let kept = if std::mem::take(&mut self.is_frugal) { 1 } else { self.policy.kept };
-        let _ = self.orders.try_send(Order::Write { capture: Box::new(capture), point, kept });
+        self.writer.write(capture, point, kept);
     }
 
-    fn end(
+    fn end<D: Disk>(
         &mut self,
         written: Result<Written, CheckpointError>,
-        shard: &mut Shard<RealDisk>,
+        shard: &mut Shard<D>,
         persistence: &Persistence,
         now: Now,
     ) -> Result<(), ServerError> {
-        self.is_running = false;
         let Written { report, term, oldest, digest } = match written {
             Ok(written) => written,
             Err(error) => {
@@ -411,42 +323,9 @@ impl Checkpoints {
             "a checkpoint is published"
         );
         shard.node_mut().checkpoint_published(Position { index: report.index, term });
-        let kept = self.floors(shard, self.bytes_kept()).map(|floor| floor.index);
-        Ok(shard.compact_log(kept.into_iter().min().unwrap_or(0))?)
-    }
-
-    /// Bytes of the log that stay for followers which were away.
-    fn bytes_kept(&self) -> u64 {
-        if self.identity.members.len() == 1 { 0 } else { self.policy.log_keep_bytes }
-    }
-
-    /// What keeps the log from being cut further.
-    fn floors(&self, shard: &Shard<RealDisk>, keep_bytes: u64) -> [Floor; 5] {
-        let lent = self.transfers.oldest_lent().unwrap_or(u64::MAX);
-        let storage = shard.node().storage();
-        let beyond = storage.compactable_beyond(keep_bytes);
-        let bound = storage.compactable_beyond(keep_bytes.saturating_mul(MORE_FOR_FOLLOWERS));
-        [
-            Floor { index: self.oldest, holder: "checkpoint" },
-            Floor { index: lent, holder: "transfer" },
-            Floor { index: beyond, holder: "keep-bytes" },
-            Floor { index: shard.node().followed_from().max(bound), holder: "follower" },
-            Floor { index: self.backed_up(shard), holder: "backup" },
-        ]
-    }
-
-    /// The last entry that backups need no more: what is shipped, or more where the log would grow beyond all bounds.
-    fn backed_up(&self, shard: &Shard<RealDisk>) -> u64 {
-        let Some((shipped, keep_bytes)) = self.backup.keeps() else { return u64::MAX };
-        let bound = shard.node().storage().compactable_beyond(keep_bytes);
-        if bound > shipped {
-            tracing::warn!(
-                shipped,
-                bound,
-                "the log is kept no longer for the backup, which is too far behind (backup-log-keep-bytes)"
-            );
-        }
-        shipped.max(bound)
+        let floors = self.keepers.floors(shard, self.oldest, None);
+        let lowest = floors.iter().map(|floor| floor.index).min();
+        Ok(shard.compact_log(lowest.unwrap_or(0))?)
     }
 }
 
@@ -457,77 +336,5 @@ fn published(report: &Report, ended_ms: i64) -> Published {
         bytes_written: report.bytes_written,
         took_ms: report.elapsed_ms,
         ended_ms,
-    }
-}
-
-/// The thread's end.
-struct Writer {
-    store: Arc<Mutex<Box<dyn CheckpointStore>>>,
-    shelf: Shelf,
-    keyspace: Arc<Keyspace>,
-    given_up: Arc<AtomicBool>,
-    hurry: Arc<AtomicU64>,
-}
-
-impl Writer {
-    fn obey(&mut self, order: Order) -> Outcome {
-        let store = self.store.clone();
-        let store = &mut **store.lock();
-        match order {
-            Order::Write { capture, point, kept } => Outcome::Written(
-                self.try_write(store, *capture, point, kept).or_else(|error| self.clean_up(store, error)),
-            ),
-            Order::SetAside { index } => Outcome::SetAside(self.set_aside(store, index)),
-        }
-    }
-
-    fn set_aside(&self, store: &mut dyn CheckpointStore, index: u64) -> Result<Aside, CheckpointError> {
-        let was_newest = store.newest().is_some_and(|newest| newest.point.index == index);
-        self.shelf.set_aside(index)?;
-        if was_newest {
-            store.reset()?;
-            if let Err(error) = self.keyspace.forget_stored() {
-                tracing::error!(%error, "the next checkpoint can't be prepared");
-            }
-        }
-        Ok(Aside { index, was_newest, oldest: store.oldest()?.unwrap_or(0) })
-    }
-
-    fn try_write(
-        &self,
-        store: &mut dyn CheckpointStore,
-        capture: Capture,
-        point: Point,
-        kept: usize,
-    ) -> Result<Written, CheckpointError> {
-        let term = point.term;
-        let mut rest = Rest::new(threads(), env::thread_cpu_ns());
-        let report = checkpoint::write(store, capture, point, &mut || self.pause(&mut rest))?;
-        store.prune(kept)?;
-        let digest = store.newest().map_or(0, Manifest::digest);
-        Ok(Written { report, term, oldest: store.oldest()?.unwrap_or(report.index), digest })
-    }
-
-    fn pause(&self, rest: &mut Rest) -> Result<(), CheckpointError> {
-        if self.given_up.load(Ordering::Acquire) {
-            return Err(CheckpointError::GivenUp);
-        }
-        thread::sleep(rest.due(self.hurry.load(Ordering::Relaxed), env::thread_cpu_ns()));
-        Ok(())
-    }
-
-    /// The keyspace must not count as stored what was lost with the failed one.
-    fn clean_up<T>(
-        &self,
-        store: &mut dyn CheckpointStore,
-        error: CheckpointError,
-    ) -> Result<T, CheckpointError> {
-        if let Err(other) = store.reset() {
-            tracing::error!(error = %other, "what a failed checkpoint left can't be removed");
-        }
-        if let Err(other) = self.keyspace.forget_stored() {
-            tracing::error!(error = %other, "the next checkpoint can't be prepared");
-        }
-        Err(error)
     }
 }

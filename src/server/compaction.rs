@@ -1,30 +1,88 @@
-//! How far a log may be cut, and for whose sake no further.
+//! How far a node may compact its log, and what keeps the rest.
 //!
-//! - Never beyond the oldest checkpoint that is kept, so that each of them can be started from; nor beyond one that somebody is
-//!   fetching.
-//! - What stays beyond that is for followers that were away, or for people who want to look.
+//! - Never beyond the oldest checkpoint that is kept, so that the node can start from each of them; nor beyond a checkpoint that a
+//!   follower is fetching.
+//! - In a group, `log-keep-bytes` more stay for followers that were away, and four times as much while the leader sends a follower
+//!   the log: a follower that lags further is sent a checkpoint. Every node keeps as much, because each may have to lead.
+//! - What backups have not shipped stays, up to `backup-log-keep-bytes`.
 
-use perdura_wal::{Disk, RealDisk};
+use std::sync::Arc;
+
+use perdura_wal::Disk;
 
 use super::ServerError;
+use crate::checkpoint::transfers::Transfers;
 use crate::env::Now;
+use crate::persistence::backups::BackupStatus;
 use crate::raft::storage::LogStorage;
 use crate::shard::log_cuts::{Cut, CutOrder};
 use crate::shard::turn::Shard;
 
-/// The last entry that may go, and what keeps those behind it.
+/// How many times `log-keep-bytes` stay while a follower is sent the log.
+const MORE_FOR_FOLLOWERS: u64 = 4;
+
+/// The last entry that may go, and what keeps the entries after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floor {
     pub index: u64,
     pub holder: &'static str,
 }
 
+/// What needs entries of the log that checkpoints no longer need.
+pub struct Keepers {
+    transfers: Arc<Transfers>,
+    backup: Arc<BackupStatus>,
+    /// Bytes of the log that stay for followers that were away.
+    keep_bytes: u64,
+}
+
+impl Keepers {
+    pub fn new(transfers: Arc<Transfers>, backup: Arc<BackupStatus>, keep_bytes: u64) -> Keepers {
+        Keepers { transfers, backup, keep_bytes }
+    }
+
+    /// All floors of the log; the lowest holds. `keep_bytes` replaces the setting if an operator names it.
+    pub fn floors<D: Disk>(
+        &self,
+        shard: &Shard<D>,
+        oldest_checkpoint: u64,
+        keep_bytes: Option<u64>,
+    ) -> [Floor; 5] {
+        let keep_bytes = keep_bytes.unwrap_or(self.keep_bytes);
+        let lent = self.transfers.oldest_lent().unwrap_or(u64::MAX);
+        let storage = shard.node().storage();
+        let beyond = storage.compactable_beyond(keep_bytes);
+        let bound = storage.compactable_beyond(keep_bytes.saturating_mul(MORE_FOR_FOLLOWERS));
+        [
+            Floor { index: oldest_checkpoint, holder: "checkpoint" },
+            Floor { index: lent, holder: "transfer" },
+            Floor { index: beyond, holder: "keep-bytes" },
+            Floor { index: shard.node().followed_from().max(bound), holder: "follower" },
+            Floor { index: self.backed_up(storage), holder: "backup" },
+        ]
+    }
+
+    /// The last entry that backups no longer need: what is shipped, or more where the log would grow beyond its bound.
+    fn backed_up<D: Disk>(&self, storage: &LogStorage<D>) -> u64 {
+        let Some((shipped, keep_bytes)) = self.backup.keeps() else { return u64::MAX };
+        let bound = storage.compactable_beyond(keep_bytes);
+        if bound > shipped {
+            tracing::warn!(
+                shipped,
+                bound,
+                "the log is kept no longer for the backup, which lags too far (backup-log-keep-bytes)"
+            );
+        }
+        shipped.max(bound)
+    }
+}
+
 /// Cuts the log as far as the floors allow, or only says how far that is.
 ///
 /// # Errors
 /// The log could not be cut: the node has to end.
-pub fn cut(
-    shard: &mut Shard<RealDisk>,
+pub fn cut<D: Disk>(
+    shard: &mut Shard<D>,
     order: CutOrder,
     oldest_checkpoint: u64,
     mut floors: Vec<Floor>,
@@ -57,7 +115,7 @@ pub fn cut(
     Ok(cut)
 }
 
-/// Bytes of the full segments that hold no entry behind `index`.
+/// Bytes of the full segments that hold no entry after `index`.
 fn bytes_up_to<D: Disk>(storage: &LogStorage<D>, index: u64) -> u64 {
     let segments: Vec<_> = storage.wal().segments().collect();
     let full = segments.iter().take(segments.len().saturating_sub(1));

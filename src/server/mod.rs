@@ -6,8 +6,9 @@
 
 mod backups;
 mod ballast;
-mod catch_up;
-mod checkpoints;
+pub mod catch_up;
+pub mod checkpoint_writer;
+pub mod checkpoints;
 mod compaction;
 mod driver;
 mod folder;
@@ -19,6 +20,7 @@ mod repair;
 mod scrub;
 mod space;
 mod subscriptions;
+pub mod transfer_worker;
 
 use std::io;
 use std::net::SocketAddr;

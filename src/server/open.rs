@@ -15,10 +15,12 @@ use super::ServerError;
 use super::backups;
 use super::ballast::Ballast;
 use super::catch_up::CatchUp;
+use super::checkpoint_writer::WriterThread;
 use super::checkpoints::Checkpoints;
 use super::folder::Folder;
 use super::peers::PeerPlan;
 use super::scrub::Scrubber;
+use super::transfer_worker::TransferThread;
 use crate::admin::shared::Shared;
 use crate::apply::Applier;
 use crate::backup::repository::Owner;
@@ -139,10 +141,11 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     }
     let applier = Applier::after(mutator, shared.limits.clone(), restored.stamp_ms);
     let policy = config.checkpoints;
-    let checkpoints =
-        Checkpoints::start(Box::new(store), shelf.clone(), &handle, policy, peers.identity.clone(), now_ms)?;
+    let writer = WriterThread::start(Box::new(store), shelf.clone(), handle.keyspace.clone())?;
+    let checkpoints = Checkpoints::new(writer, &handle, policy, peers.identity.clone(), now_ms)?;
     let pace = Pace { bytes_per_second: policy.catch_up_bytes_per_second };
-    let catch_up = CatchUp::start(shelf.clone(), pace, &handle, clock.clone())?;
+    let transfers = TransferThread::start(shelf.clone(), pace, &handle, clock.clone())?;
+    let catch_up = CatchUp::new(transfers, handle.transfers.clone());
     handle.persistence.found(restored.published());
     let board = TurnBoard::default();
     node.storage_mut().wal_mut().count_parts(board.parts());

@@ -1,19 +1,27 @@
-//! Checkpoints in a run: nodes publish them, cut their logs behind them, and fetch each other's. What `src/server` does with
-//! threads and files happens here within a node's turns, on shelves in memory that outlive the processes.
+//! Checkpoints in a run. The server's own code decides when nodes write and publish them, compact their logs after them, and fetch
+//! each other's (`server::checkpoints`, `server::catch_up`); its threads are replaced by what works within a node's turns, on shelves in
+//! memory that outlive the processes.
 
-use perdura::checkpoint::manifest::{Manifest, Point};
+use std::ops::DerefMut;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use perdura::checkpoint::CheckpointStore;
+use perdura::checkpoint::error::CheckpointError;
+use perdura::checkpoint::manifest::Point;
 use perdura::checkpoint::memory::{MemoryShelf, MemoryStore};
+use perdura::checkpoint::ship::Pace;
 use perdura::checkpoint::ship::memory::{MemoryDock, MemoryLender};
-use perdura::checkpoint::ship::{Fetch, Pace, Shipment, Wanted, answer};
-use perdura::checkpoint::{CheckpointStore, Report};
-use perdura::keyspace::Mutator;
+use perdura::checkpoint::transfers::Transfers;
+use perdura::config::CheckpointPolicy;
+use perdura::env::Clock;
 use perdura::keyspace::capture::Capture;
 use perdura::keyspace::types::limits::TypeLimits;
+use perdura::keyspace::{Keyspace, Mutator};
 use perdura::raft::cluster::ClusterId;
-use perdura::raft::identity::NodeId;
-use perdura::raft::inbox::PeerEvent;
 use perdura::raft::storage::{StorageFault, restart_log_at};
-use perdura::shard::turn::{Shard, ShardError};
+use perdura::server::checkpoint_writer::{Aside, CheckpointWriter, Outcome, Task, clean_up};
+use perdura::server::transfer_worker::{Event, Request, TransferWorker, Transferring};
 use perdura_wal::{Position, SimDisk, Wal};
 
 use crate::coverage::Seen;
@@ -31,6 +39,20 @@ pub struct Plan {
     pub fetch_bytes_per_second: u64,
 }
 
+impl Plan {
+    /// The server's settings; without a plan a node takes no checkpoints.
+    pub fn policy(plan: Option<Plan>) -> CheckpointPolicy {
+        CheckpointPolicy {
+            log_bytes: plan.map_or(0, |plan| plan.every_bytes),
+            interval_s: 0,
+            bytes_per_second: 0,
+            kept: plan.map_or(1, |plan| plan.kept),
+            log_keep_bytes: plan.map_or(0, |plan| plan.log_keep_bytes),
+            catch_up_bytes_per_second: plan.map_or(0, |plan| plan.fetch_bytes_per_second),
+        }
+    }
+}
+
 /// What a process starts from.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
@@ -39,184 +61,193 @@ pub struct Start {
     pub cluster: ClusterId,
 }
 
-pub struct Checkpoints {
-    plan: Option<Plan>,
-    shelf: MemoryShelf,
-    store: MemoryStore,
-    running: Option<(Capture, Point)>,
-    fetch: Fetch<MemoryDock>,
-    lender: MemoryLender,
-    /// On the shelf, and not yet in place.
-    fetched: Option<Manifest>,
-    /// Index, and bytes that were applied, when the last one began.
-    last: (u64, u64),
-    /// What happened since this was last taken.
-    pub seen: Vec<Seen>,
+/// What happened to checkpoints since this was last taken.
+#[derive(Clone, Debug, Default)]
+pub struct Witness(Arc<Mutex<Vec<Seen>>>);
+
+impl Witness {
+    pub fn see(&self, seen: Seen) {
+        self.0.lock().push(seen);
+    }
+
+    pub fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.0.lock())
+    }
 }
 
-impl Checkpoints {
-    /// Fills the keyspace from the newest checkpoint on the shelf.
-    pub fn open(
-        plan: Option<Plan>,
+/// Opens the store on a shelf and fills the keyspace from the newest checkpoint there.
+pub fn open(shelf: MemoryShelf, mutator: &mut Mutator) -> (MemoryStore, Option<Start>) {
+    let store = MemoryStore::open(shelf, TypeLimits::default());
+    let start = store.newest().cloned().map(|manifest| {
+        mutator.restore_basis(manifest.basis());
+        let restoring = mutator.restore();
+        store.load(&|db, entry| restoring.put(db, entry)).expect("a simulated checkpoint is whole");
+        let Point { index, term, stamp_ms, cluster, .. } = manifest.point;
+        Start { checkpoint: Position { index, term }, stamp_ms, cluster: ClusterId(cluster) }
+    });
+    (store, start)
+}
+
+/// Lets the log continue after a checkpoint that the last process had fetched, and not yet adopted.
+pub fn finish_adoption(
+    shelf: &MemoryShelf,
+    start: Option<Start>,
+    wal: &mut Wal<SimDisk>,
+) -> Result<(), StorageFault> {
+    if let Some(start) = start
+        && shelf.adopting() == Some(start.checkpoint.index)
+    {
+        restart_log_at(wal, start.checkpoint)?;
+    }
+    shelf.end_adoption();
+    Ok(())
+}
+
+/// Writes some slots each time that the driver asks for the outcome.
+pub struct StepWriter {
+    store: Box<dyn CheckpointStore>,
+    shelf: MemoryShelf,
+    keyspace: Arc<Keyspace>,
+    slots_per_turn: usize,
+    task: Option<Task>,
+    outcome: Option<Outcome>,
+    is_stopped: bool,
+    witness: Witness,
+}
+
+impl StepWriter {
+    pub fn new(
+        store: MemoryStore,
         shelf: MemoryShelf,
-        mutator: &mut Mutator,
-    ) -> (Checkpoints, Option<Start>) {
-        let store = MemoryStore::open(shelf.clone(), TypeLimits::default());
-        let start = store.newest().cloned().map(|manifest| {
-            mutator.restore_basis(manifest.basis());
-            let restoring = mutator.restore();
-            store.load(&|db, entry| restoring.put(db, entry)).expect("a simulated checkpoint is whole");
-            let Point { index, term, stamp_ms, .. } = manifest.point;
-            Start {
-                checkpoint: Position { index, term },
-                stamp_ms,
-                cluster: ClusterId(manifest.point.cluster),
-            }
-        });
-        let bytes_per_second = plan.map_or(0, |plan| plan.fetch_bytes_per_second);
-        let checkpoints = Checkpoints {
-            plan,
-            store,
-            running: None,
-            fetch: Fetch::new(MemoryDock::new(shelf.clone()), Pace { bytes_per_second }),
-            lender: MemoryLender::new(shelf.clone()),
-            shelf,
-            fetched: None,
-            last: (start.map_or(0, |start| start.checkpoint.index), 0),
-            seen: Vec::new(),
-        };
-        (checkpoints, start)
+        keyspace: Arc<Keyspace>,
+        plan: Option<Plan>,
+        witness: Witness,
+    ) -> StepWriter {
+        let slots_per_turn = plan.map_or(1, |plan| plan.slots_per_turn);
+        let store = Box::new(store);
+        let (task, outcome, is_stopped) = (None, None, false);
+        StepWriter { store, shelf, keyspace, slots_per_turn, task, outcome, is_stopped, witness }
     }
 
-    /// Lets the log go on behind a checkpoint that the last process had fetched, and not yet adopted.
-    pub fn finish_adoption(&self, start: Option<Start>, wal: &mut Wal<SimDisk>) -> Result<(), StorageFault> {
-        if let Some(start) = start
-            && self.shelf.adopting() == Some(start.checkpoint.index)
-        {
-            restart_log_at(wal, start.checkpoint)?;
+    fn fail(&mut self, error: CheckpointError) -> Outcome {
+        self.task = None;
+        clean_up(&mut *self.store, &self.keyspace);
+        Outcome::Written(Err(error))
+    }
+
+    fn step(&mut self) -> Option<Outcome> {
+        let task = self.task.as_mut()?;
+        if self.is_stopped {
+            self.witness.see(Seen::CheckpointsGivenUp);
+            return Some(self.fail(CheckpointError::GivenUp));
         }
+        for _ in 0..self.slots_per_turn {
+            match task.step(&mut *self.store) {
+                Ok(None) => {}
+                Ok(Some(written)) => {
+                    self.task = None;
+                    self.witness.see(Seen::CheckpointsPublished);
+                    return Some(Outcome::Written(Ok(written)));
+                }
+                Err(error) => return Some(self.fail(error)),
+            }
+        }
+        None
+    }
+}
+
+impl CheckpointWriter for StepWriter {
+    fn is_idle(&self) -> bool {
+        self.task.is_none() && self.outcome.is_none()
+    }
+
+    fn may_begin(&self) -> bool {
+        self.is_idle() && !self.is_stopped
+    }
+
+    fn write(&mut self, capture: Capture, point: Point, kept: usize) {
+        assert!(self.is_idle(), "a writer has one job at a time");
+        self.witness.see(Seen::CheckpointsBegun);
+        match Task::begin(&mut *self.store, capture, point, kept) {
+            Ok(task) => self.task = Some(task),
+            Err(error) => self.outcome = Some(self.fail(error)),
+        }
+    }
+
+    fn set_aside(&mut self, index: u64) {
+        assert!(self.is_idle(), "a writer has one job at a time");
+        let was_newest = self.store.newest().is_some_and(|newest| newest.point.index == index);
+        self.shelf.lose(index);
+        if was_newest {
+            clean_up(&mut *self.store, &self.keyspace);
+        }
+        let oldest = self.store.oldest().map(Option::unwrap_or_default);
+        self.outcome = Some(Outcome::SetAside(oldest.map(|oldest| Aside { index, was_newest, oldest })));
+    }
+
+    fn poll(&mut self) -> Option<Outcome> {
+        self.outcome.take().or_else(|| self.step())
+    }
+
+    fn set_urgency(&mut self, _urgency: u64) {}
+
+    fn stop(&mut self) -> bool {
+        self.is_stopped = true;
+        self.is_idle()
+    }
+
+    fn resume(&mut self) {
+        self.is_stopped = false;
+    }
+
+    fn store(&mut self) -> impl DerefMut<Target = Box<dyn CheckpointStore>> {
+        &mut self.store
+    }
+}
+
+/// Handles each request at once.
+pub struct StepTransfers {
+    worker: TransferWorker<MemoryDock, MemoryLender>,
+    shelf: MemoryShelf,
+    clock: Clock,
+    witness: Witness,
+}
+
+impl StepTransfers {
+    pub fn new(
+        shelf: MemoryShelf,
+        plan: Option<Plan>,
+        transfers: Arc<Transfers>,
+        clock: Clock,
+        witness: Witness,
+    ) -> StepTransfers {
+        let pace = Pace { bytes_per_second: Plan::policy(plan).catch_up_bytes_per_second };
+        let (dock, lender) = (MemoryDock::new(shelf.clone()), MemoryLender::new(shelf.clone()));
+        StepTransfers { worker: TransferWorker::new(dock, pace, lender, transfers), shelf, clock, witness }
+    }
+}
+
+impl Transferring for StepTransfers {
+    fn request(&mut self, request: Request) -> bool {
+        self.worker.handle(request, self.clock.monotonic_ms());
+        true
+    }
+
+    fn poll(&mut self) -> Option<Event> {
+        self.worker.take_event().or_else(|| {
+            self.worker.step(self.clock.monotonic_ms());
+            self.worker.take_event()
+        })
+    }
+
+    fn remove(&mut self, index: u64) -> Result<(), CheckpointError> {
+        self.witness.see(Seen::CheckpointsOvertaken);
+        self.shelf.lose(index);
+        Ok(())
+    }
+
+    fn end_adoption(&mut self) -> Result<(), CheckpointError> {
         self.shelf.end_adoption();
         Ok(())
-    }
-
-    /// Takes in what peers say about checkpoints, and returns the answers.
-    pub fn take_in(&mut self, inbox: &mut Vec<(NodeId, PeerEvent)>, now_ms: u64) -> Vec<(NodeId, Shipment)> {
-        let mut answers = Vec::new();
-        inbox.retain(|(from, event)| {
-            let PeerEvent::Shipment(shipment) = event else { return true };
-            match shipment {
-                Shipment::Ask(ask) => answers.push((*from, answer(&mut self.lender, *ask, now_ms))),
-                other => {
-                    let fetched = self.fetch.take(*from, other.clone(), now_ms);
-                    self.fetched = fetched.or(self.fetched.take());
-                }
-            }
-            false
-        });
-        answers
-    }
-
-    /// Before a turn: puts in place what was fetched, and asks for more.
-    pub fn fetch(&mut self, shard: &mut Shard<SimDisk>, now_ms: u64) -> Vec<(NodeId, Shipment)> {
-        let applied = shard.machine().applied;
-        if self.shelf.adopting().is_some_and(|index| index <= applied) {
-            self.shelf.end_adoption();
-        }
-        if let Some(manifest) = self.fetched.take() {
-            self.put_in_place(shard, manifest);
-            return Vec::new();
-        }
-        let offer = shard.node().offer();
-        self.fetch.want(offer.map(|offer| Wanted { from: offer.from, index: offer.checkpoint.index }));
-        let mut asks = Vec::new();
-        self.fetch.turn(now_ms, |to, ask| asks.push((to, Shipment::Ask(ask))));
-        asks
-    }
-
-    fn put_in_place(&mut self, shard: &mut Shard<SimDisk>, manifest: Manifest) {
-        let Point { index, term, stamp_ms, .. } = manifest.point;
-        let checkpoint = Position { index, term };
-        if !shard.node().lacks(checkpoint) {
-            self.seen.push(Seen::CheckpointsOvertaken);
-            self.shelf.lose(index);
-            self.shelf.end_adoption();
-            return;
-        }
-        if !shard.node().has_room_to_restore() {
-            self.fetched = Some(manifest);
-            return;
-        }
-        self.give_up(shard);
-        self.store.adopt(index).expect("it is on the shelf");
-        let store = &self.store;
-        let loaded = shard.replace_data(manifest.basis(), stamp_ms, |restoring| {
-            store.load(&|db, entry| restoring.put(db, entry))
-        });
-        loaded.expect("a simulated checkpoint is whole");
-        shard.node_mut().checkpoint_published(checkpoint);
-        shard.know_cluster(ClusterId(manifest.point.cluster)).expect("the disk has room");
-        shard.node_mut().restore(checkpoint);
-        self.last = (index, shard.machine().applied_bytes);
-        self.seen.push(Seen::CheckpointsFetched);
-    }
-
-    fn give_up(&mut self, shard: &mut Shard<SimDisk>) {
-        if self.running.take().is_some() {
-            self.seen.push(Seen::CheckpointsGivenUp);
-            self.store.reset().expect("it is in memory");
-            let forgotten = shard.machine().applier.keyspace().forget_stored();
-            forgotten.expect("no capture runs any more");
-        }
-    }
-
-    /// After a turn: begins a checkpoint if one is due, or goes on with the one that is being written.
-    pub fn write(&mut self, shard: &mut Shard<SimDisk>, members: u64) -> Result<(), ShardError> {
-        let Some(plan) = self.plan else { return Ok(()) };
-        if self.running.is_none() {
-            self.begin(shard, &plan, members);
-        }
-        let Some((capture, _)) = &mut self.running else { return Ok(()) };
-        for _ in 0..plan.slots_per_turn {
-            match capture.next() {
-                Some(changes) => self.store.put(changes).expect("it is in memory"),
-                None => return self.finish(shard, &plan, members),
-            }
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, shard: &mut Shard<SimDisk>, plan: &Plan, members: u64) {
-        let (index, term) = shard.applied_position();
-        let bytes = shard.machine().applied_bytes;
-        let is_due = index > self.last.0 && bytes >= self.last.1 + plan.every_bytes;
-        if !is_due || !shard.is_capturable() {
-            return;
-        }
-        self.last = (index, bytes);
-        let capture = shard.begin_capture().expect("none runs");
-        let stamp_ms = shard.machine().applier.last_stamp_ms();
-        let cluster = shard.node().cluster().id.0;
-        let members = (1..=members).collect();
-        let point = Point { cluster_id: 7, cluster, index, term, stamp_ms, members };
-        self.store.begin(point.clone()).expect("there is none of this index");
-        for generation in capture.dropped().to_vec() {
-            self.store.drop_generation(generation).expect("it is in memory");
-        }
-        self.seen.push(Seen::CheckpointsBegun);
-        self.running = Some((capture, point));
-    }
-
-    fn finish(&mut self, shard: &mut Shard<SimDisk>, plan: &Plan, members: u64) -> Result<(), ShardError> {
-        let Some((capture, point)) = self.running.take() else { return Ok(()) };
-        let Report { index, .. } = self.store.finish(capture.basis()).expect("it is in memory");
-        self.store.prune(plan.kept).expect("it is in memory");
-        self.seen.push(Seen::CheckpointsPublished);
-        shard.node_mut().checkpoint_published(Position { index, term: point.term });
-        let oldest = self.shelf.list().first().copied().unwrap_or(index);
-        let beyond = match members {
-            1 => u64::MAX,
-            _ => shard.node_mut().storage_mut().compactable_beyond(plan.log_keep_bytes),
-        };
-        shard.compact_log(oldest.min(beyond))
     }
 }

@@ -299,7 +299,7 @@ impl World {
             self.stage.counts.add(Seen::Relearned);
             self.stage.counts.add_many(Seen::TwoRelearned, u64::from(self.stage.scenario.nodes == 2));
         }
-        for seen in std::mem::take(&mut process.checkpoints.seen) {
+        for seen in process.witness.take() {
             self.stage.counts.add(seen);
             self.stage.tell(|| format!("node {}: {seen:?}", node + 1));
             if seen == Seen::CheckpointsBegun {

@@ -25,6 +25,9 @@ use perdura::raft::outbox::Outbound;
 use perdura::raft::status::{Leadership, LogSpace};
 use perdura::raft::storage::{begin_after_loss, is_new};
 use perdura::raft::timing::RaftTiming;
+use perdura::server::ServerError;
+use perdura::server::catch_up::CatchUp;
+use perdura::server::checkpoints::Checkpoints;
 use perdura::session::table;
 use perdura::shard::machine::Machine;
 use perdura::shard::port::{ShardHandle, Status};
@@ -32,7 +35,7 @@ use perdura::shard::turn::{Seeds, Shard, ShardError};
 use perdura_wal::{NewLog, Options, Preparer, Recovery, SimDisk, Sources, Wal, WalError};
 use raft::eraftpb::{Message, MessageType};
 
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::{self, Plan, StepTransfers, StepWriter, Witness};
 use crate::connection::ServerConnection;
 use crate::coverage::Seen;
 use crate::queue::Micros;
@@ -50,7 +53,9 @@ pub struct Process {
     pub pulse: Pulse,
     /// Gone once it has failed, as its thread would be.
     pub preparer: Option<Preparer<SimDisk>>,
-    pub checkpoints: Checkpoints,
+    checkpoints: Checkpoints<StepWriter>,
+    catch_up: CatchUp<StepTransfers>,
+    pub witness: Witness,
     pub inbox: Vec<(NodeId, PeerEvent)>,
     pub connections: BTreeMap<u32, ServerConnection>,
     pub next_connection: u32,
@@ -65,7 +70,6 @@ pub struct Process {
     pub accepts: bool,
     /// The process ends in good order, at this moment at the latest.
     pub ends_by: Option<Micros>,
-    members: u64,
     tells_calendar: bool,
     board: TurnBoard,
     next_status_ms: u64,
@@ -156,7 +160,7 @@ impl Process {
         let node_config = NodeConfig { timing, secret: seed, ..node_config(scenario, node) };
         let log_id = seed | 1;
         let (keyspace, mut mutator) = Keyspace::create();
-        let (mut checkpoints, start) = Checkpoints::open(scenario.checkpoints, shelf, &mut mutator);
+        let (store, start) = checkpoints::open(shelf.clone(), &mut mutator);
         let mut newest = || start.map(|start| start.checkpoint);
         let mut sources = Sources { progress: &mut |_| {}, checkpoint: &mut newest };
         let metadata = Memo::default().encode(&node_config.identity);
@@ -170,19 +174,27 @@ impl Process {
             let marked = begin_after_loss(&mut wal, &node_config.identity, of, checkpoint);
             marked.map_err(|fault| OpenError::Node(fault.into()))?;
         }
-        let adopted = checkpoints.finish_adoption(start, &mut wal);
+        let adopted = checkpoints::finish_adoption(&shelf, start, &mut wal);
         adopted.map_err(|fault| OpenError::Node(fault.into()))?;
-        let handle = Arc::new(ShardHandle::new(keyspace, scenario.workers));
+        let handle = Arc::new(ShardHandle::new(keyspace.clone(), scenario.workers));
         let shared = shared(scenario, node, &clock, &handle, seed);
         let applied = start.map_or(0, |start| start.checkpoint.index);
         let opened = Node::open(wal, node_config, applied, clock.monotonic_ms());
         let mut raft_node = opened.map_err(OpenError::Node)?;
+        let (plan, witness) = (scenario.checkpoints, Witness::default());
+        let writer = StepWriter::new(store, shelf.clone(), keyspace, plan, witness.clone());
+        let (policy, identity, now_ms) = (Plan::policy(plan), identity(scenario, node), clock.monotonic_ms());
+        let checkpoints = Checkpoints::new(writer, &handle, policy, identity, now_ms);
+        let checkpoints = checkpoints.expect("a shelf in memory can be read");
+        let transfers = handle.transfers.clone();
+        let worker = StepTransfers::new(shelf, plan, transfers.clone(), clock.clone(), witness.clone());
+        let catch_up = CatchUp::new(worker, transfers);
         let board = TurnBoard::default();
         let stamp_ms = start.map_or(i64::MIN, |start| start.stamp_ms);
         let applier = Applier::after(mutator, TypeLimits::default(), stamp_ms);
         if let Some(start) = start {
             raft_node.checkpoint_published(start.checkpoint);
-            checkpoints.seen.push(Seen::StartsFromCheckpoints);
+            witness.see(Seen::StartsFromCheckpoints);
         }
         let mut machine = Machine::new(applier, handle.clone(), board.clone(), clock, shared.metrics.clone());
         machine.applied = applied;
@@ -200,7 +212,8 @@ impl Process {
             pulse: Pulse::new(board.clone(), &timing, BUSY_BOUND_MS),
             preparer: Some(preparer),
             checkpoints,
-            members: scenario.nodes as u64,
+            catch_up,
+            witness,
             tells_calendar: scenario.tells_calendars,
             inbox: Vec::new(),
             connections: BTreeMap::new(),
@@ -245,14 +258,30 @@ impl Process {
         let mut letters = Letters { sent: Vec::new(), disk, operations_before, reachable, tells_calendar };
         self.take_time();
         let (now, mut events) = self.taken.take().unwrap_or_default();
-        let mut shipments = self.checkpoints.take_in(&mut events, now.monotonic_ms);
-        shipments.extend(self.checkpoints.fetch(&mut self.shard, now.monotonic_ms));
-        for (to, shipment) in shipments {
-            letters.send(to, &Frame::Shipment(shipment));
-        }
-        let turned = self.shard.turn(now, &mut events, &mut letters);
-        let turned = turned.and_then(|()| self.checkpoints.write(&mut self.shard, self.members));
+        let carried = self.carry_files(&mut events, &mut letters, now);
+        let turned = carried.and_then(|()| self.shard.turn(now, &mut events, &mut letters));
+        let turned = turned.and_then(|()| self.attend_checkpoints(now));
         (letters, turned)
+    }
+
+    fn carry_files(
+        &mut self,
+        events: &mut Vec<(NodeId, PeerEvent)>,
+        out: &mut Letters,
+        now: Now,
+    ) -> Result<(), ShardError> {
+        self.catch_up.take_in(events);
+        let persistence = &self.shared.shard.persistence;
+        let before = persistence.checkpoints().newest;
+        let turned = self.catch_up.turn(&mut self.shard, &mut self.checkpoints, persistence, out, now);
+        if persistence.checkpoints().newest != before {
+            self.witness.see(Seen::CheckpointsFetched);
+        }
+        turned.map_err(shard_error)
+    }
+
+    fn attend_checkpoints(&mut self, now: Now) -> Result<(), ShardError> {
+        self.checkpoints.turn(&mut self.shard, &self.shared.shard.persistence, now).map_err(shard_error)
     }
 
     /// The turn is over: brings what others may know of the node up to date, as the server's driver does.
@@ -279,6 +308,15 @@ impl Process {
         let refused = self.shared.metrics.log.refused_commands.get();
         let refused_before = std::mem::replace(&mut self.refused_commands, refused);
         (self.space.is_short && !before.is_short, refused - refused_before)
+    }
+}
+
+/// A shelf in memory never fails.
+fn shard_error(error: ServerError) -> ShardError {
+    match error {
+        ServerError::Shard(error) => error,
+        ServerError::Node(error) => ShardError::Node(error),
+        other => panic!("a simulated checkpoint is whole: {other}"),
     }
 }
 

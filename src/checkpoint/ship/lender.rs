@@ -16,7 +16,7 @@ use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::shelf::{Shelf, remove_folder};
 
 /// How long after the last ask a checkpoint stays lent.
-const KEPT_MS: u64 = 60_000;
+pub const KEPT_MS: u64 = 60_000;
 const MAX_LENT: usize = 4;
 const BORROWER: &str = "peers";
 
@@ -39,20 +39,6 @@ struct Lent {
 impl Lender {
     pub fn new(shelf: Shelf) -> Lender {
         Lender { shelf, lent: Vec::new() }
-    }
-
-    /// The oldest checkpoint that somebody is fetching.
-    pub fn oldest(&self) -> Option<u64> {
-        self.lent.iter().map(|lent| lent.manifest.point.index).min()
-    }
-
-    /// Takes back what nobody has asked for lately.
-    pub fn take_back(&mut self, now_ms: u64) {
-        for lent in self.lent.extract_if(.., |lent| now_ms >= lent.asked_ms + KEPT_MS) {
-            if let Err(error) = remove_folder(&lent.folder) {
-                tracing::warn!(%error, "a checkpoint that was lent can't be removed; the next start does");
-            }
-        }
     }
 
     /// Lends a checkpoint if it is not lent already; `None` if it is not there, or too many are lent.
@@ -82,6 +68,18 @@ impl Lend for Lender {
         match self.find(ask.index, now_ms)? {
             Some(lent) => lent.read(ask),
             None => Ok(None),
+        }
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        self.lent.iter().map(|lent| lent.manifest.point.index).min()
+    }
+
+    fn take_back(&mut self, now_ms: u64) {
+        for lent in self.lent.extract_if(.., |lent| now_ms >= lent.asked_ms + KEPT_MS) {
+            if let Err(error) = remove_folder(&lent.folder) {
+                tracing::warn!(%error, "a checkpoint that was lent can't be removed; the next start does");
+            }
         }
     }
 }

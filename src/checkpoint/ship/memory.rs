@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::lender::KEPT_MS;
 use super::{Ask, Dock, Lend, MAX_PIECE_BYTES, Piece};
 use crate::checkpoint::error::{CheckpointError, Result};
 use crate::checkpoint::manifest::{FileSum, Manifest};
@@ -12,12 +13,18 @@ use crate::checkpoint::memory::MemoryShelf;
 
 const RECORDS: &str = "records";
 
-/// Answers from a shelf in memory. What was asked for once stays.
+/// Answers from a shelf in memory.
 #[derive(Debug)]
 pub struct MemoryLender {
     shelf: MemoryShelf,
-    /// Files by their numbers, manifest and records, by index.
-    lent: BTreeMap<u64, [Bytes; 2]>,
+    lent: BTreeMap<u64, Lent>,
+}
+
+#[derive(Debug)]
+struct Lent {
+    /// Manifest and records, by their numbers.
+    files: [Bytes; 2],
+    asked_ms: u64,
 }
 
 impl MemoryLender {
@@ -27,20 +34,31 @@ impl MemoryLender {
 }
 
 impl Lend for MemoryLender {
-    fn read(&mut self, ask: Ask, _now_ms: u64) -> Result<Option<Piece>> {
+    fn read(&mut self, ask: Ask, now_ms: u64) -> Result<Option<Piece>> {
         if !self.lent.contains_key(&ask.index) {
             let Some((mut manifest, records)) = self.shelf.export(ask.index) else { return Ok(None) };
             let (bytes, xxh3) = (records.len() as u64, xxh3_64(&records));
             manifest.files = vec![FileSum { name: RECORDS.to_owned(), bytes, xxh3 }];
-            self.lent.insert(ask.index, [manifest.encode().into(), records.into()]);
+            let files = [manifest.encode().into(), records.into()];
+            self.lent.insert(ask.index, Lent { files, asked_ms: now_ms });
         }
-        let file = self.lent.get(&ask.index).and_then(|files| files.get(ask.file as usize));
+        let Some(lent) = self.lent.get_mut(&ask.index) else { return Ok(None) };
+        lent.asked_ms = now_ms;
+        let file = lent.files.get(ask.file as usize);
         Ok(file.map(|file| {
             let from = (ask.offset as usize).min(file.len());
             let to = (from + ask.length.min(MAX_PIECE_BYTES) as usize).min(file.len());
             let Ask { index, file: number, offset, .. } = ask;
             Piece { index, file: number, offset, total: file.len() as u64, bytes: file.slice(from..to) }
         }))
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        self.lent.keys().next().copied()
+    }
+
+    fn take_back(&mut self, now_ms: u64) {
+        self.lent.retain(|_, lent| now_ms < lent.asked_ms + KEPT_MS);
     }
 }
 
