@@ -15,6 +15,13 @@ use crate::protocol::reply::Resp;
 const CALL_STEPS: i64 = 100;
 /// Bytes of arguments and replies that take a step.
 const BYTES_PER_STEP: usize = 16;
+/// Steps of an argument.
+const ARGUMENT_STEPS: i64 = 8;
+/// Steps of a digest beside those of its bytes.
+const DIGEST_STEPS: usize = 150;
+/// Steps of a line in the program's own log, of which so many bytes are shown at most.
+const LOG_STEPS: i64 = 2_000;
+const LOGGED_BYTES: usize = 1024;
 
 pub const FUNCTIONS: &[Function] = &[
     (c"call", lua_function!(call)),
@@ -134,7 +141,7 @@ fn gather(lua: Lua) -> Result<(), Thrown> {
         }
         data.argument_ends.push(data.arguments.len());
     }
-    lua::take_steps((data.arguments.len() / BYTES_PER_STEP) as i64 + i64::from(count));
+    lua::take_steps((data.arguments.len() / BYTES_PER_STEP) as i64 + ARGUMENT_STEPS * i64::from(count));
     Ok(())
 }
 
@@ -163,7 +170,8 @@ fn log(lua: Lua) -> Results {
         }
         scratch.extend_from_slice(lua.bytes(nth));
     }
-    let shown = &scratch[..scratch.len().min(1024)];
+    lua::take_steps(LOG_STEPS + (scratch.len() / BYTES_PER_STEP) as i64);
+    let shown = &scratch[..scratch.len().min(LOGGED_BYTES)];
     match level as u8 {
         0 => tracing::debug!("a script: {}", shown.escape_ascii()),
         1 | 2 => tracing::info!("a script: {}", shown.escape_ascii()),
@@ -177,7 +185,7 @@ fn sha1hex(lua: Lua) -> Results {
         return Err(refuse(lua, b"ERR wrong number of arguments"));
     }
     let text = lua.bytes(1);
-    lua::take_steps((text.len() / 2) as i64);
+    lua::take_steps((DIGEST_STEPS + text.len()) as i64);
     let digest = super::scripts::sha1_hex(text);
     lua.push_bytes(&digest);
     Ok(1)

@@ -2,7 +2,7 @@
 //!
 //! Source: <https://bitop.luajit.org/semantics.html>.
 
-use super::lua::{Lua, Results, lua_function};
+use super::lua::{self, Lua, Results, lua_function};
 use super::sandbox::Function;
 
 pub const FUNCTIONS: &[Function] = &[
@@ -44,6 +44,7 @@ fn not(lua: Lua) -> Results {
 }
 
 fn fold(lua: Lua, operation: fn(u32, u32) -> u32) -> Results {
+    lua::take_steps(4 * i64::from(lua.top()));
     let first = argument(lua, 1);
     let all = (2..=lua.top()).fold(first, |value, nth| operation(value, argument(lua, nth)));
     push(lua, all)

@@ -8,6 +8,10 @@ use super::lua::{self, Lua, Results, Thrown, Type, lua_function};
 use super::sandbox::Function;
 use super::vm::Data;
 
+/// Steps of each value that is packed or unpacked, and of each key that is looked at to tell whether a table is an array.
+const VALUE_STEPS: i64 = 10;
+const KEY_STEPS: i64 = 6;
+
 /// Tables below so many others become nil.
 const MAX_NESTING: u32 = 16;
 
@@ -58,7 +62,7 @@ fn pack(lua: Lua) -> Results {
 
 /// Packs the value on top and pops it.
 fn pack_value(lua: Lua, level: u32) -> Result<(), Thrown> {
-    lua::take_steps(2);
+    lua::take_steps(VALUE_STEPS);
     if lua::steps() < 0 {
         return Err(lua.fail(b"script ran out of steps"));
     }
@@ -161,6 +165,7 @@ fn shape(lua: Lua) -> (usize, bool) {
     lua.push_nil();
     while lua.next(-2) {
         lua.pop(1);
+        lua::take_steps(KEY_STEPS);
         let key = if lua.is(-1, Type::Number) { lua.number(-1) } else { 0.0 };
         is_array &= key > 0.0 && key.trunc() == key && key <= f64::from(i32::MAX);
         most = most.max(key);
@@ -247,7 +252,7 @@ fn unpack_value(lua: Lua, rest: &mut &[u8]) -> Result<(), Thrown> {
         let text = b"too many return values at once; use unpack_one or unpack_limit instead.";
         return Err(lua.fail(text));
     }
-    lua::take_steps(2);
+    lua::take_steps(VALUE_STEPS);
     if lua::steps() < 0 {
         return Err(lua.fail(b"script ran out of steps"));
     }

@@ -18,7 +18,7 @@ use crate::protocol::reply::{Reply, Resp};
 
 use super::elsewhere::{InScript, in_script, is_process_command};
 use super::host::{Called, Host, NO_WAITING, NOT_ALLOWED, Over, READ_ONLY, UNKNOWN_COMMAND, WRONG_ARITY};
-use super::{MAX_REPLY_BYTES, STEPS_PER_ELEMENT, lua};
+use super::{MAX_REPLY_BYTES, STEPS_PER_ELEMENT, STEPS_PER_KEY, lua};
 
 /// Elements that are passed where all slots are walked.
 const WALK_OF_SLOTS: u64 = 1024;
@@ -104,12 +104,13 @@ fn take_cost(command: &Command, reader: &ReadContext<'_>, args: &Args<'_>) -> u6
     let forecast = Forecast::default();
     let context = CostContext::new(reader, &forecast).sized_by(size_of);
     let walks = command.flags.contains(Flags::WHOLE_KEYSPACE);
-    let cost = match walks {
+    let (cost, keys) = match walks {
         // What tells the cost of a walk elsewhere is not the same on every node.
-        true => cost::charged(command, cost::Cost::of_args(args)).walking(keys_walked(command, reader, args)),
-        false => cost::of_command(command, &context, args),
+        true => (cost::charged(command, cost::Cost::of_args(args)), keys_walked(command, reader, args)),
+        false => (cost::of_command(command, &context, args), 0),
     };
-    let steps = cost.steps.saturating_mul(STEPS_PER_ELEMENT);
+    let of_keys = keys.saturating_mul(STEPS_PER_KEY);
+    let steps = cost.steps.saturating_mul(STEPS_PER_ELEMENT).saturating_add(of_keys);
     lua::take_steps(i64::try_from(steps).unwrap_or(i64::MAX / 4).min(i64::MAX / 4));
     cost.growth.bytes
 }

@@ -335,8 +335,13 @@ pub fn new_state(allocate: ffi::lua_Alloc, data: *mut c_void) -> Option<Lua> {
     (!state.is_null()).then_some(Lua(state))
 }
 
+/// Steps of a number that becomes a text; those of its exponent come in addition, for it tells how many digits are computed.
+const FORMAT_STEPS: i64 = 80;
+
 /// Formats a number as C does by a format with one `%g` of this precision.
 pub fn format_number(out: &mut Vec<u8>, precision: c_int, value: Number) {
+    let exponent = (value.to_bits() >> 52 & 0x7ff) as i64 - 1023;
+    take_steps(FORMAT_STEPS + if value.is_finite() { exponent.abs() / 4 } else { 0 });
     let mut text = [0_u8; 64];
     // SAFETY: the buffer has so many bytes, and the format takes a precision and a double.
     let len = unsafe {

@@ -38,14 +38,17 @@ pub use shebang::ScriptFlags;
 /// Steps that a script may take; about as many take a second. Part of what the log means: it must never change.
 pub const SCRIPT_STEPS: i64 = 200_000_000;
 /// Steps that all scripts of one entry may take together: other clients, and signs of life, come before more.
-pub const ENTRY_STEPS: i64 = 3 * SCRIPT_STEPS;
+pub const ENTRY_STEPS: i64 = 2 * SCRIPT_STEPS;
 /// Bytes that the scripts of one entry may write, and keep so that it can be undone.
 pub const MAX_GROWTH_BYTES: usize = 64 << 20;
 /// Bytes of a reply to a script's command.
 pub const MAX_REPLY_BYTES: usize = 16 << 20;
 
-/// Steps of a script in the time in which a command touches an element.
-pub const STEPS_PER_ELEMENT: u64 = 16;
+/// Steps that a command in a script takes for each element that it may touch, and for each key that it passes on a walk over all keys.
+pub const STEPS_PER_ELEMENT: u64 = 64;
+pub const STEPS_PER_KEY: u64 = 16;
+/// Steps of a script in the time that the log's driver gives a command for an element.
+pub const PLANNED_STEPS_PER_ELEMENT: u64 = 16;
 
 /// What the scripts of one entry may take together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

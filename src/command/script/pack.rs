@@ -11,6 +11,9 @@ use super::vm::Data;
 pub const FUNCTIONS: &[Function] =
     &[(c"pack", lua_function!(pack)), (c"unpack", lua_function!(unpack)), (c"size", lua_function!(size))];
 
+/// Steps of an item, beside those of the bytes of a number.
+const ITEM_STEPS: i64 = 8;
+
 /// The longest integer.
 const MAX_INTEGER_BYTES: usize = 32;
 const MAX_ALIGN: usize = 8;
@@ -35,7 +38,7 @@ impl<'a> Format<'a> {
     }
 
     fn next(&mut self) -> Result<Option<Item>, Thrown> {
-        lua::take_steps(2);
+        lua::take_steps(ITEM_STEPS);
         if lua::steps() < 0 {
             return Err(self.lua.fail(b"script ran out of steps"));
         }
@@ -59,6 +62,7 @@ impl<'a> Format<'a> {
             }
             _ => 0,
         };
+        lua::take_steps(bytes.min(MAX_INTEGER_BYTES) as i64);
         Ok(Some(Item { option: *option, bytes }))
     }
 
@@ -79,6 +83,7 @@ impl<'a> Format<'a> {
         if digits == 0 {
             return Ok(default);
         }
+        lua::take_steps(digits as i64);
         let mut number = 0_usize;
         for digit in &self.text[..digits] {
             number = number * 10 + usize::from(digit - b'0');

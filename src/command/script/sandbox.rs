@@ -124,10 +124,14 @@ const MATH: [Function; 19] = [
     (c"rad", lua_function!(rad)),
 ];
 
+/// Steps of a mathematical function: the longest computes a remainder of a large argument.
+const FUNCTION_STEPS: i64 = 60;
+
 macro_rules! of_one_number {
     ($($name:ident: $function:expr),* $(,)?) => {$(
         fn $name(lua: Lua) -> Results {
             let function: fn(f64) -> f64 = $function;
+            lua::take_steps(FUNCTION_STEPS);
             lua.push_number(function(lua.check_number(1)));
             Ok(1)
         }
@@ -153,17 +157,19 @@ of_one_number! {
 }
 
 fn atan2(lua: Lua) -> Results {
+    lua::take_steps(FUNCTION_STEPS);
     lua.push_number(libm::atan2(lua.check_number(1), lua.check_number(2)));
     Ok(1)
 }
 
 fn pow(lua: Lua) -> Results {
-    lua.push_number(libm::pow(lua.check_number(1), lua.check_number(2)));
+    lua.push_number(power(lua.check_number(1), lua.check_number(2)));
     Ok(1)
 }
 
 /// The operator `^`.
 extern "C" fn power(base: f64, exponent: f64) -> f64 {
+    lua::take_steps(FUNCTION_STEPS);
     libm::pow(base, exponent)
 }
 

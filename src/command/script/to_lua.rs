@@ -2,8 +2,11 @@
 //!
 //! Source: <https://redis.io/docs/latest/develop/interact/programmability/lua-api/#data-type-conversion>, `script_lua.c` of Redis 7.0.
 
-use super::lua::{Lua, Results, Thrown, Type};
+use super::lua::{self, Lua, Results, Thrown, Type};
 use crate::protocol::number::parse_double;
+
+/// Steps of each value.
+const VALUE_STEPS: i64 = 8;
 
 /// Values that a nested reply needs room for at each level.
 const ROOM: i32 = 8;
@@ -13,6 +16,7 @@ pub fn push_reply(lua: Lua, bytes: &mut &[u8]) -> Result<(), Thrown> {
     if !lua.has_room(ROOM) {
         return Err(lua.fail(b"reply is nested too deeply"));
     }
+    lua::take_steps(VALUE_STEPS);
     let (kind, line) = take_line(bytes);
     match kind {
         b':' => lua.push_number(integer(line) as f64),

@@ -2,11 +2,66 @@
 //!
 //! Source: as `to_lua.rs`; `luaReplyToRedisReply` of `script_lua.c`.
 
-use super::lua::{Lua, Type};
+use super::lua::{self, Lua, Type};
 use super::vm::Data;
 use crate::protocol::reply::{Reply, Resp};
 
 const ROOM: i32 = 6;
+
+/// Steps of a value, and of a table, which is asked for the names that stand for types.
+const VALUE_STEPS: usize = 8;
+const TABLE_STEPS: usize = 150;
+const BYTES_PER_STEP: usize = 16;
+
+/// Takes the steps in which the value at an index is written, whether anything waits for the reply or not.
+pub fn weigh(lua: Lua, index: i32) {
+    let bytes = if lua.is(index, Type::String) { lua.bytes(index).len() } else { 0 };
+    lua::take_steps((VALUE_STEPS + bytes / BYTES_PER_STEP) as i64);
+    if !lua.is(index, Type::Table) || lua::steps() < 0 || !lua.has_room(ROOM) {
+        return;
+    }
+    lua::take_steps(TABLE_STEPS as i64);
+    let top = lua.top();
+    for name in [&b"map"[..], b"set"] {
+        lua.raw_field(index, name);
+        if lua.is(-1, Type::Table) {
+            weigh_pairs(lua, lua.top());
+        }
+        lua.set_top(top);
+    }
+    for name in [&b"err"[..], b"ok", b"big_number"] {
+        lua.raw_field(index, name);
+        if lua.is(-1, Type::String) {
+            lua::take_steps(lua.bytes(-1).len() as i64);
+        }
+        lua.set_top(top);
+    }
+    for place in 1.. {
+        lua.raw_get_at(index, place);
+        if lua.is(-1, Type::Nil) || lua::steps() < 0 {
+            break;
+        }
+        weigh(lua, lua.top());
+        lua.set_top(top);
+    }
+    lua.set_top(top);
+}
+
+fn weigh_pairs(lua: Lua, table: i32) {
+    lua.push_nil();
+    while lua.next(table) {
+        if lua::steps() < 0 {
+            return;
+        }
+        weigh(lua, lua.top());
+        lua.pop(1);
+        if lua.has_room(1) {
+            lua.push_copy(-1);
+            weigh(lua, lua.top());
+            lua.pop(1);
+        }
+    }
+}
 
 /// Writes the value at an index as one reply. It stays on the stack.
 pub fn write(lua: Lua, index: i32, reply: &mut Reply<'_>) {

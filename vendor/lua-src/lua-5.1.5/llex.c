@@ -14,6 +14,8 @@
 
 #include "lua.h"
 
+#include "lsteps.h"
+
 #include "ldo.h"
 #include "llex.h"
 #include "lobject.h"
@@ -201,6 +203,7 @@ static void read_numeral (LexState *ls, SemInfo *seminfo) {
   while (isalnum(ls->current) || ls->current == '_')
     save_and_next(ls);
   save(ls, '\0');
+  luai_take(LUAI_NUMERAL);
   buffreplace(ls, '.', ls->decpoint);  /* follow locale for decimal point */
   if (!luaO_str2d(luaZ_buffer(ls->buff), &seminfo->r))  /* format error? */
     trydecpoint(ls, seminfo); /* try to update decimal point separator */

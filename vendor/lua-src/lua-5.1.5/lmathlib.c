@@ -13,6 +13,8 @@
 
 #include "lua.h"
 
+#include "lsteps.h"
+
 #include "lauxlib.h"
 #include "lualib.h"
 
@@ -154,6 +156,7 @@ static int math_min (lua_State *L) {
   int n = lua_gettop(L);  /* number of arguments */
   lua_Number dmin = luaL_checknumber(L, 1);
   int i;
+  luai_charge(L, n);
   for (i=2; i<=n; i++) {
     lua_Number d = luaL_checknumber(L, i);
     if (d < dmin)
@@ -168,6 +171,7 @@ static int math_max (lua_State *L) {
   int n = lua_gettop(L);  /* number of arguments */
   lua_Number dmax = luaL_checknumber(L, 1);
   int i;
+  luai_charge(L, n);
   for (i=2; i<=n; i++) {
     lua_Number d = luaL_checknumber(L, i);
     if (d > dmax)

@@ -15,6 +15,8 @@
 
 #include "lua.h"
 
+#include "lsteps.h"
+
 #include "ldo.h"
 #include "lmem.h"
 #include "lobject.h"
@@ -143,6 +145,7 @@ const char *luaO_pushvfstring (lua_State *L, const char *fmt, va_list argp) {
       case 'p': {
         char buff[4*sizeof(void *) + 8]; /* should be enough space for a `%p' */
         /* Perdura: the arena begins at a multiple of 2^32, so the lower half is the same everywhere */
+        luai_take(LUAI_FORMATTED);
         sprintf(buff, "0x%08x", (unsigned int)(size_t)va_arg(argp, void *));
         pushstr(L, buff);
         break;

@@ -7,10 +7,12 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "lua.h"
 
 #include "lauxlib.h"
+#include "lstate.h"
 #include "lsteps.h"
 
 #define HOOK_PERIOD	200
@@ -31,9 +33,21 @@ void luai_over (lua_State *L) {
 }
 
 
+long long luai_shown (double n) {
+  int exponent = 0;
+  if (n - n == 0) frexp(n, &exponent);
+  return LUAI_SHOWN + abs(exponent) / 4;
+}
+
+
+int luai_factor (lua_State *L) {
+  return 1 + (int)(G(L)->totalbytes / LUAI_CACHED);
+}
+
+
 static void count (lua_State *L, lua_Debug *ar) {
   (void)ar;
-  luai_charge(L, HOOK_PERIOD);
+  luai_charge(L, HOOK_PERIOD * luai_factor(L));
 }
 
 

@@ -6,6 +6,7 @@
 
 
 #include <ctype.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,7 @@ static int str_char (lua_State *L) {
   int n = lua_gettop(L);  /* number of arguments */
   int i;
   luaL_Buffer b;
+  luai_charge(L, 4 * n);
   luaL_buffinit(L, &b);
   for (i=1; i<=n; i++) {
     int c = luaL_checkint(L, i);
@@ -241,6 +243,7 @@ static const char *classend (MatchState *ms, const char *p) {
 
 static int match_class (int c, int cl) {
   int res;
+  luai_take(2);
   switch (tolower(cl)) {
     case 'a' : res = isalpha(c); break;
     case 'c' : res = iscntrl(c); break;
@@ -390,6 +393,7 @@ static const char *match_here (MatchState *ms, const char *s, const char *p);
 /* Perdura: Lua 5.1 has no limit but the stack of C */
 static const char *match (MatchState *ms, const char *s, const char *p) {
   const char *res;
+  luai_take(1);
   if (++ms->depth > LUAI_MAXCCALLS) luaL_error(ms->L, "pattern too complex");
   res = match_here(ms, s, p);
   ms->depth--;
@@ -794,6 +798,16 @@ static void addintlen (char *form) {
 }
 
 
+/* Perdura: the steps of a number's digits; `%f' computes all of them */
+static long long formatted (double n, const char *form) {
+  const char *dot = strchr(form, '.');
+  int exponent = 0;
+  if (n - n == 0) frexp(n, &exponent);
+  if (exponent < 0 || strchr(form, 'f') == NULL) exponent = 0;
+  return luai_shown(n) + (dot ? 2 * atoi(dot + 1) : 0) + exponent;
+}
+
+
 static int str_format (lua_State *L) {
   int top = lua_gettop(L);
   int arg = 1;
@@ -814,6 +828,7 @@ static int str_format (lua_State *L) {
       if (++arg > top)
         luaL_argerror(L, arg, "no value");
       strfrmt = scanformat(L, strfrmt, form);
+      luai_charge(L, LUAI_FORMATTED);
       switch (*strfrmt++) {
         case 'c': {
           sprintf(buff, form, (int)luaL_checknumber(L, arg));
@@ -831,6 +846,7 @@ static int str_format (lua_State *L) {
         }
         case 'e':  case 'E': case 'f':
         case 'g': case 'G': {
+          luai_charge(L, formatted(luaL_checknumber(L, arg), form));
           sprintf(buff, form, (double)luaL_checknumber(L, arg));
           break;
         }

@@ -540,6 +540,7 @@ static int unbound_search (Table *t, unsigned int j) {
   j++;
   /* find `i' and `j' such that i is present and j is not */
   while (!ttisnil(luaH_getnum(t, j))) {
+    luai_take(4);
     i = j;
     j *= 2;
     if (j > cast(unsigned int, MAX_INT)) {  /* overflow? */
@@ -552,6 +553,7 @@ static int unbound_search (Table *t, unsigned int j) {
   /* now do a binary search between them */
   while (j - i > 1) {
     unsigned int m = (i+j)/2;
+    luai_take(4);
     if (ttisnil(luaH_getnum(t, m))) j = m;
     else i = m;
   }
@@ -570,6 +572,7 @@ int luaH_getn (Table *t) {
     unsigned int i = 0;
     while (j - i > 1) {
       unsigned int m = (i+j)/2;
+      luai_take(2);
       if (ttisnil(&t->array[m - 1])) j = m;
       else i = m;
     }

@@ -36,7 +36,7 @@
 const TValue *luaV_tonumber (const TValue *obj, TValue *n) {
   lua_Number num;
   if (ttisnumber(obj)) return obj;
-  if (ttisstring(obj)) luai_take(luai_bytes(tsvalue(obj)->len) * 16);
+  if (ttisstring(obj)) luai_take(LUAI_NUMERAL + 2 * tsvalue(obj)->len);
   if (ttisstring(obj) && luaO_str2d(svalue(obj), &num)) {
     setnvalue(n, num);
     return n;
@@ -52,6 +52,7 @@ int luaV_tostring (lua_State *L, StkId obj) {
   else {
     char s[LUAI_MAXNUMBER2STR];
     lua_Number n = nvalue(obj);
+    luai_take(luai_shown(n));
     lua_number2str(s, n);
     setsvalue2s(L, obj, luaS_new(L, s));
     return 1;
@@ -111,6 +112,7 @@ void luaV_gettable (lua_State *L, const TValue *t, TValue *key, StkId val) {
   int loop;
   for (loop = 0; loop < MAXTAGLOOP; loop++) {
     const TValue *tm;
+    if (loop > 0) luai_take(4);
     if (ttistable(t)) {  /* `t' is a table? */
       Table *h = hvalue(t);
       const TValue *res = luaH_get(h, key); /* do a primitive get */
@@ -138,6 +140,7 @@ void luaV_settable (lua_State *L, const TValue *t, TValue *key, StkId val) {
   TValue temp;
   for (loop = 0; loop < MAXTAGLOOP; loop++) {
     const TValue *tm;
+    if (loop > 0) luai_take(4);
     if (ttistable(t)) {  /* `t' is a table? */
       Table *h = hvalue(t);
       TValue *oldval;
@@ -213,6 +216,7 @@ static int l_strcmp (const TString *ls, const TString *rs) {
   luai_take(luai_bytes(ll < lr ? ll : lr));
   for (;;) {
     int temp = strcoll(l, r);
+    luai_take(2);
     if (temp != 0) return temp;
     else {  /* strings are equal up to a `\0' */
       size_t len = strlen(l);  /* index of first `\0' in both strings */
@@ -425,6 +429,7 @@ void luaV_execute (lua_State *L, int nexeccalls) {
       }
       case OP_LOADNIL: {
         TValue *rb = RB(i);
+        luai_take((rb - ra) / LUAI_SLOTS);
         do {
           setnilvalue(rb--);
         } while (rb >= ra);
@@ -709,6 +714,7 @@ void luaV_execute (lua_State *L, int nexeccalls) {
           n = cast_int(L->top - ra) - 1;
           L->top = L->ci->top;
         }
+        luai_take(n);
         if (c == 0) c = cast_int(*pc++);
         runtime_check(L, ttistable(ra));
         h = hvalue(ra);
@@ -757,6 +763,7 @@ void luaV_execute (lua_State *L, int nexeccalls) {
           b = n;
           L->top = ra + n;
         }
+        luai_take(b / LUAI_SLOTS);
         for (j = 0; j < b; j++) {
           if (j < n) {
             setobjs2s(L, ra + j, ci->base - n + j);

@@ -7,6 +7,11 @@ use super::super::lua::{self, Lua, Results, Thrown};
 use super::super::vm::Data;
 use super::{fail, one_argument, settings};
 
+/// Steps of each value, of each token beside those of its bytes, and of a number beside those of its digits.
+const VALUE_STEPS: i64 = 6;
+const TOKEN_STEPS: usize = 4;
+const NUMBER_STEPS: usize = 30;
+
 /// A token; what it holds is in the parser.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Token {
@@ -102,7 +107,7 @@ impl Parser<'_> {
 
     fn value(&mut self, token: Token) -> Result<(), Thrown> {
         let lua = self.lua;
-        lua::take_steps(2);
+        lua::take_steps(VALUE_STEPS);
         if lua::steps() < 0 {
             return Err(lua.fail(b"script ran out of steps"));
         }
@@ -186,7 +191,7 @@ impl Parser<'_> {
         let spaces =
             self.text[self.at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
         self.at += spaces.count();
-        lua::take_steps(1 + ((self.at - self.token_at) / 8) as i64);
+        lua::take_steps((TOKEN_STEPS + self.at - self.token_at) as i64);
         self.token_at = self.at;
         let single = match self.byte() {
             b'{' => Token::ObjectBegin,
@@ -252,7 +257,7 @@ impl Parser<'_> {
         // SAFETY: a string of Lua ends with a zero, at which reading ends.
         self.number = unsafe { libc::strtod(start, &mut end) };
         let len = end.addr() - start.addr();
-        lua::take_steps(len as i64);
+        lua::take_steps((NUMBER_STEPS + len) as i64);
         if len == 0 {
             return Token::Error("invalid number");
         }

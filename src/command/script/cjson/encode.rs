@@ -9,6 +9,10 @@ use super::super::lua::{self, Lua, Results, Thrown, Type, format_number};
 use super::super::vm::Data;
 use super::{Invalid, Settings, fail, one_argument, settings};
 
+/// Steps of each value, and of each key that is looked at to tell whether a table is an array.
+const VALUE_STEPS: i64 = 12;
+const KEY_STEPS: i64 = 8;
+
 /// Values that a nested table needs room for.
 const ROOM: i32 = 6;
 
@@ -35,7 +39,7 @@ fn put(lua: Lua, bytes: &[u8]) {
 
 /// Appends the value on top.
 fn append(lua: Lua, settings: &Settings, depth: u32) -> Result<(), Thrown> {
-    lua::take_steps(2);
+    lua::take_steps(VALUE_STEPS);
     if lua::steps() < 0 {
         return Err(lua.fail(b"script ran out of steps"));
     }
@@ -83,7 +87,7 @@ fn append_number(lua: Lua, settings: &Settings, index: i32) -> Result<(), Thrown
 
 fn append_string(lua: Lua, string: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    lua::take_steps((string.len() / 4) as i64);
+    lua::take_steps(string.len() as i64);
     let text = text(lua);
     text.push(b'"');
     for byte in string {
@@ -131,6 +135,7 @@ fn array_length(lua: Lua, settings: &Settings) -> Result<Option<usize>, Thrown> 
         }
         most = most.max(key);
         items += 1;
+        lua::take_steps(KEY_STEPS);
         lua.pop(1);
     }
     let ratio = u64::from(settings.sparse_ratio);

@@ -136,3 +136,13 @@ fn errors_within_limits_are_the_scripts_own() {
         assert!(found.starts_with("ERR ") && found.contains(error), "{body}: {found}");
     }
 }
+
+#[test]
+fn results_that_take_long_to_write_end() {
+    for body in [
+        "local t = {1} for i = 1, 60 do t = {t, t} end return t",
+        "local t = {a = 1} for i = 1, 60 do t = {map = {a = t, b = t}} end return t",
+    ] {
+        assert!(ends(body).contains("steps"), "{body}");
+    }
+}
