@@ -19,7 +19,7 @@ use crate::command::context::{Effects, Executed, Garbage, Stamp};
 use crate::command::cost::reads::ReadSteps;
 use crate::command::families::Row;
 use crate::command::random::Random;
-use crate::command::script::{ENTRY_STEPS, ScriptBudget};
+use crate::command::script::{ENTRY_STEPS, ScriptBudget, knows_commands};
 use crate::command::{
     Args, Command, CommandError, Handler, ReadContext, STAGED, Staging, WriteContext, lookup_request,
     statistic_index,
@@ -48,6 +48,8 @@ pub enum ApplyError {
     NothingStaged,
     #[error("the log sets '{0}' to something that this program does not know; it must be upgraded")]
     UnknownParameter(String),
+    #[error("the entry runs a user's script, and this program was not told of all commands")]
+    NoJudge,
 }
 
 /// Owns the right to change the keyspace.
@@ -473,7 +475,7 @@ fn write_in(context: &mut WriteContext<'_>, row: Row, args: &Args<'_>, reply: &m
     if let Some(error) = &error {
         reply.error(&error.to_string());
     }
-    context.note_executed(row.index, error.as_ref());
+    context.note_executed(row.counted_index(), error.as_ref());
 }
 
 /// Runs a reading command's handler and answers its error, if it has one; returns that.
@@ -506,7 +508,9 @@ fn read_within(
 /// What a command in the log is, by its first arguments (the name, and a subcommand's) and their number.
 fn logged_command(args: &Args<'_>, argc: usize) -> Result<Row, ApplyError> {
     let row = lookup_request(args).filter(|row| row.command.is_write() && row.command.arity_fits(argc));
-    row.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(args[0]).into_owned()))
+    let row = row.ok_or_else(|| ApplyError::UnknownCommand(String::from_utf8_lossy(args[0]).into_owned()))?;
+    let names_user = row.command.counts_as.is_some();
+    if names_user && !knows_commands() { Err(ApplyError::NoJudge) } else { Ok(row) }
 }
 
 fn writes_of(steps: &[Step]) -> usize {

@@ -33,12 +33,15 @@ use std::process::ExitCode;
 
 use clap::Command;
 
+use crate::session::table;
+
 /// A mistake in flags, environment or file.
 const MISTAKE: u8 = 2;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     privacy::keep_files_private();
+    table::know_commands();
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),

@@ -109,6 +109,11 @@ impl Selector {
         self.future_commands && self.command_rules.is_empty() && self.all_keys && self.all_channels
     }
 
+    /// How many patterns of keys and channels it has.
+    pub fn patterns(&self) -> usize {
+        self.keys.len() + self.channels.len()
+    }
+
     pub fn all_channels(&self) -> bool {
         self.all_channels
     }

@@ -162,6 +162,11 @@ impl User {
         &self.selectors
     }
 
+    /// How many patterns of keys and channels it has, all permissions together.
+    pub fn patterns(&self) -> usize {
+        self.root.patterns() + self.selectors.iter().map(Selector::patterns).sum::<usize>()
+    }
+
     /// Whether a password is one of its own. It takes as long for a wrong one.
     pub fn has_password(&self, password: &[u8]) -> bool {
         let hash = hash_password(password);

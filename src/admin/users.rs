@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use crate::acl::{self, Access, ChannelAccess, Commands, Denied, Request, User, Users};
 use crate::admin::table::{ChannelUse, Table, TableRow};
 use crate::command::Args;
-use crate::command::spec::{Categories, KeyFlags};
+use crate::command::script::access_of;
+use crate::command::spec::Categories;
 use crate::command::system::{USER, all_in_system};
 use crate::config::runtime::RuntimeConfig;
 use crate::keyspace::Keyspace;
@@ -100,7 +101,7 @@ pub fn check(user: &User, row: &TableRow, args: &Args<'_>) -> Result<(), Denied>
 fn check_limited(user: &User, row: &TableRow, args: &Args<'_>) -> Result<(), Denied> {
     let asked = row.command.asked(args);
     let keys: Vec<(usize, Access)> =
-        asked.keys.iter().map(|(place, flags)| (*place, access(*flags))).collect();
+        asked.keys.iter().map(|(place, flags)| (*place, access_of(*flags))).collect();
     let channels = match row.channels {
         ChannelUse::None => ChannelAccess::None,
         ChannelUse::First => ChannelAccess::Named(args.get(1..2).unwrap_or_default()),
@@ -114,14 +115,6 @@ fn check_limited(user: &User, row: &TableRow, args: &Args<'_>) -> Result<(), Den
         reads_any_key: asked.reads_any_key,
         channels,
     })
-}
-
-/// What a command does with the keys of a spec, as patterns of keys tell it.
-fn access(flags: KeyFlags) -> Access {
-    let writes = KeyFlags::INSERT.union(KeyFlags::DELETE).union(KeyFlags::UPDATE);
-    let read = if flags.contains(KeyFlags::ACCESS) { Access::READ } else { Access::empty() };
-    let write = if flags.intersects(writes) { Access::WRITE } else { Access::empty() };
-    read | write
 }
 
 /// What is answered to a command that is denied, behind the code NOPERM.

@@ -41,6 +41,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// The index by which statistics count it.
+    pub fn counted_index(self) -> usize {
+        let sent = self.command.counts_as.and_then(|name| lookup(name.as_bytes()));
+        sent.map_or(self.index, |sent| sent.index)
+    }
+
     /// `object|encoding`, `object|freq` …
     pub fn subcommand_names(self) -> impl Iterator<Item = String> {
         let Command { name, subcommands, .. } = self.command;
@@ -115,7 +121,7 @@ pub fn statistic_index(args: &[&[u8]]) -> usize {
     let named =
         |sub: &Command| args.get(1).is_some_and(|name| sub.name.as_bytes().eq_ignore_ascii_case(name));
     let sub = row.command.subcommands.iter().position(named);
-    row.index + sub.map_or(0, |place| place + 1)
+    row.counted_index() + sub.map_or(0, |place| place + 1)
 }
 
 #[cfg(test)]

@@ -220,6 +220,8 @@ pub struct Command {
     /// What a script runs in place of its handler.
     in_scripts: Option<ReadHandler>,
     pub script: Option<ScriptCall>,
+    /// The command that clients sent, where it is logged under this name.
+    pub counts_as: Option<&'static str>,
     pub docs: Docs,
     pub subcommands: &'static [Command],
 }
@@ -259,6 +261,7 @@ impl Command {
             readies_readers: false,
             in_scripts: None,
             script: None,
+            counts_as: None,
             docs: Docs { summary: "", since: "1.0.0", complexity: "" },
             subcommands: &[],
         }
@@ -348,6 +351,11 @@ impl Command {
     /// Says that it runs a script.
     pub const fn runs(self, script: ScriptCall) -> Command {
         Command { script: Some(script), ..self }
+    }
+
+    /// Says that clients sent another command, by which statistics and the slow log know it.
+    pub const fn counts_as(self, name: &'static str) -> Command {
+        Command { counts_as: Some(name), ..self }
     }
 
     /// Scripts run this in its place: its answer is the same on every node.

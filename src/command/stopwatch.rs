@@ -26,7 +26,7 @@ pub const MAX_ARG_BYTES: usize = 128;
 pub fn is_timed(command: &Command, slower_than_us: i64) -> bool {
     slower_than_us >= 0
         && (slower_than_us < WATCHFUL_US || !command.flags.contains(Flags::FAST))
-        && !command.flags.contains(Flags::INTERNAL)
+        && (!command.flags.contains(Flags::INTERNAL) || command.counts_as.is_some())
 }
 
 /// What is noted of commands.
@@ -151,6 +151,8 @@ impl Stopwatch {
 
 /// What is kept of a command: cut, without its secrets.
 pub fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
+    let sent = as_sent(args);
+    let args = sent.as_deref().unwrap_or(args);
     let kept = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
     let secrets = secret_places(args);
     let shown = |place: usize| if secrets.contains(place) { REDACTED } else { args[place] };
@@ -159,6 +161,12 @@ pub fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
         shortened.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
     }
     shortened
+}
+
+/// A command as its client sent it, where the log has it under another name and with the client's user.
+fn as_sent<'a>(args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
+    let sent = lookup(args.first()?)?.command.counts_as?;
+    Some([&[sent.as_bytes()], args.get(2..)?].concat())
 }
 
 fn shortened_arg(arg: &[u8]) -> Vec<u8> {

@@ -19,10 +19,6 @@ use crate::admin::users::{Known, check, refusal};
 use crate::command::system;
 use crate::command::{Args, CommandError};
 
-/// What a script calls is not judged by its user's rules: it may call everything, so only a user may run one that may do everything.
-const SCRIPTS_ARE_UNLIMITED: &str =
-    "NOPERM Scripts may run any command on any key: only a user with all permissions can run them";
-
 impl Session {
     /// Takes the user as it is now, if users have changed. False if the connection has to end.
     pub fn look_at_user(&mut self) -> bool {
@@ -69,11 +65,7 @@ impl Session {
         if self.client.is_nodes && is_said_by_relays(row) {
             return Ok(());
         }
-        check(&self.client.user, row, args).map_err(|denied| self.deny(row, &denied))?;
-        match row.command.script.is_some() && !self.client.user.is_unlimited() {
-            true => Err(SCRIPTS_ARE_UNLIMITED.to_owned()),
-            false => Ok(()),
-        }
+        check(&self.client.user, row, args).map_err(|denied| self.deny(row, &denied))
     }
 
     /// What EXEC answers where a queued command is not allowed any more.

@@ -1,12 +1,14 @@
 //! EVAL, EVALSHA and SCRIPT, on their way to the log.
 //!
 //! - What is logged holds the script's text: the primary turns EVALSHA into EVAL.
+//! - A limited user's script is logged with the user's name, for its calls are judged where it runs.
 //! - A script that does not compile, and a call whose arguments are wrong, are answered before anything is logged.
 //! - A script is known to the node from the moment it takes it, so that a pipeline may load it and call it. SCRIPT FLUSH ends that, and what
 //!   its connection sent after it waits for it.
 
 use super::table::lookup;
 use super::{Line, Session, Verdict};
+use crate::acl::User;
 use crate::admin::LocalContext;
 use crate::admin::client::{Queued, QueuedCommand};
 use crate::admin::table::{SessionCommand, TableRow, Way};
@@ -31,7 +33,11 @@ impl Session {
         {
             return self.refuse_here(line, &error);
         }
-        self.route_ordinary(row, args, line)
+        let user = self.client.user.clone();
+        match judged_by(&user, row, args) {
+            Some((row, args)) => self.route_ordinary(row, &args, line),
+            None => self.route_ordinary(row, args, line),
+        }
     }
 
     pub(super) fn eval_sha(&mut self, row: &'static TableRow, args: &Args<'_>, line: &mut Line) -> Verdict {
@@ -102,8 +108,26 @@ impl Session {
                 (queued.args[0], queued.args[1]) = (name.into(), script.body.clone());
             }
         }
+        let judged = judged_by(&self.client.user, queued.command.0, &queued.slices())
+            .map(|(row, args)| (row, args.iter().map(|arg| Box::from(*arg)).collect()));
+        if let Some((row, args)) = judged {
+            (queued.command, queued.args) = (QueuedCommand(row), args);
+        }
         queued
     }
+}
+
+/// A script's call as a limited user's is logged or read: it names the user, by whose rules the script's commands are judged.
+fn judged_by<'a>(
+    user: &'a User,
+    row: &TableRow,
+    args: &Args<'a>,
+) -> Option<(&'static TableRow, Vec<&'a [u8]>)> {
+    if user.is_unlimited() || row.command.script != Some(ScriptCall::ByText) {
+        return None;
+    }
+    let name = script::limited_name(row.command);
+    Some((lookup(name)?, [&[name, user.name()], &args[1..]].concat()))
 }
 
 /// What is logged for SCRIPT LOAD and SCRIPT FLUSH.

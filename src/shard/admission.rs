@@ -11,7 +11,7 @@ use super::plan::Plan;
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
 use crate::command::cost::{self, Cost, CostContext, CostKind, Databases, Forecast, MAX_STEPS, Size, reads};
-use crate::command::script::{MAX_GROWTH_BYTES, PLANNED_STEPS_PER_ELEMENT};
+use crate::command::script::{MAX_GROWTH_BYTES, PLANNED_STEPS_PER_ELEMENT, usual_steps};
 use crate::command::spec::KeyFlags;
 use crate::command::{Args, Command, ReadContext, lookup_request};
 use crate::keyspace::view::LockSet;
@@ -340,9 +340,7 @@ impl Gate<'_> {
     /// Steps that a script takes as far as this node knows.
     fn script_steps(&self, args: &Args<'_>) -> u64 {
         let scripts = &self.machine.applier.effects.scripts;
-        let known =
-            args.get(1).and_then(|body| scripts.by_text(body)).and_then(|script| script.usual_steps());
-        known.map_or(UNKNOWN_SCRIPT_STEPS, |steps| 1 + steps / PLANNED_STEPS_PER_ELEMENT)
+        usual_steps(scripts, args).map_or(UNKNOWN_SCRIPT_STEPS, |steps| 1 + steps / PLANNED_STEPS_PER_ELEMENT)
     }
 
     /// A command is planned; `held` is what all keys of its transaction hold now, if that is known.

@@ -337,17 +337,100 @@ fn answers_are_those_of_redis() {
     }
 }
 
-/// What a script calls is not judged by its user's rules.
+/// Scripts whose calls are judged, and whose answers are those of Redis.
+const JUDGED: [&str; 28] = [
+    "return redis.call('get','b')",
+    "return redis.pcall('get','b')",
+    "return redis.call('get','a')",
+    "return redis.call('incr','a')",
+    "return redis.call('set','r1','a')",
+    "return redis.call('get','r1')",
+    "return redis.call('publish','x','a')",
+    "return redis.call('publish','c','a')",
+    "return redis.acl_check_cmd('get','b')",
+    "return redis.acl_check_cmd('get','a')",
+    "return redis.acl_check_cmd('set','r1','a')",
+    "return redis.acl_check_cmd('incr','a')",
+    "return redis.acl_check_cmd('publish','x','a')",
+    "return redis.acl_check_cmd('config|get','a')",
+    "return redis.acl_check_cmd('config','get','a')",
+    "return redis.acl_check_cmd('config','set','a','b')",
+    "return redis.acl_check_cmd('config','foo','a','b')",
+    "return redis.acl_check_cmd('config')",
+    "return redis.acl_check_cmd('foo','a','b')",
+    "return redis.call('config','get','save')",
+    "return redis.call('mget','a','b')",
+    "return redis.call('incr')",
+    "return redis.call('foo')",
+    "return redis.call('keys','z*')",
+    "return redis.call('ping')",
+    "return redis.call('select',1)",
+    "local ok,e = pcall(redis.call,'get','b') return {tostring(ok), e}",
+    "redis.call('set','a1','x') return redis.call('get','b')",
+];
+
 #[test]
-fn only_users_with_all_permissions_run_scripts() {
+fn calls_are_judged_by_their_users_rules_as_in_redis() {
     let node = perdura().start();
-    let (mut client, mut bob) = (node.client(), node.client());
-    client.check("SET a v", "+OK");
-    client.check("ACL SETUSER bob on >secret +@all ~b:*", "+OK");
-    bob.check("AUTH bob secret", "+OK");
-    for script in ["EVAL", "EVAL_RO"] {
-        let reply = bob.call(&[script.as_bytes(), b"return redis.call('get','a')", b"0"]).to_string();
-        assert!(reply.starts_with("-NOPERM Scripts may run any command"), "{reply}");
+    let Some(Oracle(_child, redis)) = &mut Oracle::start() else { panic!("no redis-server") };
+    let mut client = node.client();
+    for rules in [
+        "~a* %R~r* &c* +@all -incr -config|get",
+        "~a* resetchannels +eval +get +acl|whoami",
+        "resetkeys &* +@all -@dangerous (~a* +get) (%W~r* +set)",
+        "~* &* +@all",
+    ] {
+        for client in [&mut client, &mut *redis] {
+            client.check("AUTH default x", "+OK");
+            client.check(&format!("ACL SETUSER bob reset on nopass {rules}"), "+OK");
+            client.check("AUTH bob x", "+OK");
+        }
+        for script in JUDGED {
+            assert_eq!(
+                eval(&mut client, script, &[], &[]),
+                eval(redis, script, &[], &[]),
+                "{rules}: {script}"
+            );
+        }
     }
-    assert_eq!(eval(&mut client, "return redis.call('get','a')", &[], &[]), "v");
+}
+
+#[test]
+fn limited_users_run_scripts_by_digest_in_transactions_and_through_replicas() {
+    let cluster = Cluster::start_with(perdura());
+    let (mut here, mut there) = (cluster.client(cluster.primary()), cluster.client(cluster.replica()));
+    here.check("SET b secret", "+OK");
+    here.check("ACL SETUSER bob on >secret +@all ~a*", "+OK");
+    let get = load(&mut here, "return redis.call('get',ARGV[1])");
+    let set = load(&mut here, "return redis.call('set',ARGV[1],ARGV[2]).ok");
+    let is_denied = |reply: String| {
+        assert!(reply.starts_with("-ERR The user executing the script can't access"), "{reply}");
+    };
+    for client in [&mut here, &mut there] {
+        client.check("AUTH bob secret", "+OK");
+        is_denied(client.run(&format!("EVALSHA {get} 0 b")).to_string());
+        is_denied(client.run(&format!("EVALSHA_RO {get} 0 b")).to_string());
+        is_denied(client.run(&format!("EVALSHA {set} 0 b x")).to_string());
+        is_denied(eval(client, "#!lua flags=no-writes\nreturn redis.call('get','b')", &[], &[]));
+        client.check(&format!("EVALSHA {set} 0 a x"), "OK");
+        client.check(&format!("EVALSHA {get} 0 a"), "x");
+        client.check("MULTI", "+OK");
+        client.check(&format!("EVALSHA {set} 0 a y"), "+QUEUED");
+        client.check(&format!("EVALSHA_RO {get} 0 a"), "+QUEUED");
+        client.check(&format!("EVALSHA {get} 0 b"), "+QUEUED");
+        client.send_line("EXEC");
+        let reply = client.read().to_string();
+        assert!(reply.starts_with("[OK y -ERR The user executing the script can't access"), "{reply}");
+        // A name that only nodes write.
+        let reply = client.run("_EVAL default 'return 1' 0").to_string();
+        assert!(reply.starts_with("-ERR unknown command"), "{reply}");
+    }
+    // What reads on a replica is judged there, by the rules that it has.
+    there.check("READONLY", "+OK");
+    is_denied(there.run(&format!("EVALSHA_RO {get} 0 b")).to_string());
+    cluster.agreed_digest();
+    let mut admin = cluster.client(cluster.primary());
+    admin.check("GET b", "secret");
+    let stats = admin.run("INFO commandstats").to_string();
+    assert!(stats.contains("cmdstat_eval:") && !stats.contains("cmdstat__"), "{stats}");
 }

@@ -18,6 +18,7 @@ use crate::protocol::reply::{Reply, Resp};
 
 use super::elsewhere::{InScript, in_script, is_process_command};
 use super::host::{Called, Host, NO_WAITING, NOT_ALLOWED, Over, READ_ONLY, UNKNOWN_COMMAND, WRONG_ARITY};
+use super::judge::{Judge, name_in_rules, names_process_command};
 use super::{MAX_REPLY_BYTES, STEPS_PER_ELEMENT, STEPS_PER_KEY, lua};
 
 /// Elements that are passed where all slots are walked.
@@ -54,12 +55,48 @@ fn find(args: &Args<'_>) -> Result<Found, &'static str> {
     }
 }
 
-fn is_callable(name: &[u8], arguments: usize) -> Option<bool> {
+/// Whether the user may run a command, whatever scripts may; `None` where there is no such command.
+fn is_callable(judge: Option<&Judge>, args: &Args<'_>) -> Option<bool> {
+    let name = args.first().copied().unwrap_or_default();
     if is_process_command(name) {
-        return Some(true);
+        let publishes = matches!(in_script(name), Some((_, InScript::Publish | InScript::ShardPublish)));
+        let allowed = |judge: &Judge| judge.process(&name_in_rules(args), args, publishes).is_ok();
+        return names_process_command(args).then(|| judge.is_none_or(allowed));
     }
     let row = lookup(name).filter(|row| !row.command.flags.contains(Flags::INTERNAL))?;
-    row.command.arity_fits(arguments).then_some(true)
+    let command = match args.get(1) {
+        Some(sub) if !row.command.subcommands.is_empty() => lookup_subcommand(row.command, sub)?,
+        _ => row.command,
+    };
+    // Keys are found where the number of arguments is right.
+    let allowed = |judge: &Judge| match command.arity_fits(args.len()) {
+        true => judge.data(index_of(&row, args), command, args).is_ok(),
+        false => judge.process(&name_in_rules(args), args, false).is_ok(),
+    };
+    Some(judge.is_none_or(allowed))
+}
+
+fn index_of(row: &Row, args: &Args<'_>) -> usize {
+    if row.command.subcommands.is_empty() { row.index } else { statistic_index(args) }
+}
+
+/// Whether the user may call what was found.
+fn judge_call(judge: Option<&Judge>, found: &Found, args: &Args<'_>) -> Result<(), &'static str> {
+    let Some(judge) = judge else { return Ok(()) };
+    match found {
+        Found::Data(row, command) => judge.data(index_of(row, args), command, args),
+        Found::Own(own) => {
+            let publishes = matches!(own, InScript::Publish | InScript::ShardPublish);
+            judge.process(args[0], args, publishes)
+        }
+    }
+}
+
+/// What a request names, if the user may call that.
+fn find_allowed(judge: Option<&Judge>, args: &Args<'_>) -> Result<Found, Called> {
+    let found = find(args).map_err(|refusal| Called::Refused(refusal.into()))?;
+    judge_call(judge, &found, args).map_err(|refusal| Called::Refused(refusal.into()))?;
+    if lua::steps() < 0 { Err(Called::Over(Over::Steps)) } else { Ok(found) }
 }
 
 /// Answers PING, ECHO and TIME.
@@ -131,6 +168,8 @@ pub struct Writing<'c, 'a> {
     pub kept: i64,
     /// By which each command is given a seed of its own.
     pub seeds: Random,
+    /// By which calls are judged, where the script's user is limited.
+    pub judge: Option<Judge>,
 }
 
 impl Writing<'_, '_> {
@@ -209,15 +248,15 @@ impl Writing<'_, '_> {
 
 impl Host for Writing<'_, '_> {
     fn call(&mut self, args: &[&[u8]], resp: Resp, reply: &mut Vec<u8>) -> Called {
-        match find(args) {
+        match find_allowed(self.judge.as_ref(), args) {
             Ok(Found::Data(row, command)) => self.run((row, command), args, resp, reply),
             Ok(Found::Own(own)) => self.run_own(own, args, resp, reply),
-            Err(refusal) => Called::Refused(refusal.into()),
+            Err(called) => called,
         }
     }
 
-    fn is_callable(&self, name: &[u8], arguments: usize) -> Option<bool> {
-        is_callable(name, arguments)
+    fn is_callable(&self, args: &[&[u8]]) -> Option<bool> {
+        is_callable(self.judge.as_ref(), args)
     }
 }
 
@@ -226,6 +265,8 @@ pub struct Reading<'c, 'a> {
     pub context: &'c ReadContext<'a>,
     /// In place of the context's, for commands after SELECT.
     pub selected: Option<ReadContext<'a>>,
+    /// As [`Writing::judge`].
+    pub judge: Option<Judge>,
 }
 
 impl Reading<'_, '_> {
@@ -247,10 +288,10 @@ impl Reading<'_, '_> {
 
 impl Host for Reading<'_, '_> {
     fn call(&mut self, args: &[&[u8]], resp: Resp, reply: &mut Vec<u8>) -> Called {
-        let command = match find(args) {
+        let command = match find_allowed(self.judge.as_ref(), args) {
             Ok(Found::Data(_, command)) => command,
             Ok(Found::Own(own)) => return self.run_own(own, args, resp, reply),
-            Err(refusal) => return Called::Refused(refusal.into()),
+            Err(called) => return called,
         };
         if command.is_write() {
             return Called::Refused(READ_ONLY.into());
@@ -271,7 +312,7 @@ impl Host for Reading<'_, '_> {
         }
     }
 
-    fn is_callable(&self, name: &[u8], arguments: usize) -> Option<bool> {
-        is_callable(name, arguments)
+    fn is_callable(&self, args: &[&[u8]]) -> Option<bool> {
+        is_callable(self.judge.as_ref(), args)
     }
 }

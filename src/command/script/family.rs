@@ -18,6 +18,7 @@ use crate::protocol::reply::Reply;
 
 use super::executor::{Reading, Writing};
 use super::host::Over;
+use super::judge::{Judge, rules_of};
 use super::known::{self, Origin};
 use super::scripts::{Script, Scripts, Sha, sha1_hex};
 use super::shebang::ScriptFlags;
@@ -29,6 +30,8 @@ pub const SCRIPT_STORE: &[u8] = b"_script";
 
 const KEYS: &[KeySpec] = &[numbered_keys(2, KeyFlags::RW_ACCESS_UPDATE)];
 const READ_KEYS: &[KeySpec] = &[numbered_keys(2, KeyFlags::RO_ACCESS)];
+const LIMITED_KEYS: &[KeySpec] = &[numbered_keys(3, KeyFlags::RW_ACCESS_UPDATE)];
+const LIMITED_READ_KEYS: &[KeySpec] = &[numbered_keys(3, KeyFlags::RO_ACCESS)];
 /// Scripts may touch keys that they do not name.
 const RUNS: Flags = Flags::NOSCRIPT.union(Flags::WHOLE_KEYSPACE).union(Flags::MOVABLEKEYS);
 const COMPLEXITY: &str = "Depends on the script that is executed.";
@@ -60,6 +63,21 @@ pub const FAMILY: Family = Family {
             .flags(&[RUNS])
             .keys(READ_KEYS)
             .docs("7.0.0", COMPLEXITY, "Executes a read-only server-side Lua script by SHA1 digest."),
+        Command::write("_eval", -4, eval_limited)
+            .runs(ScriptCall::ByText)
+            .reads_when(only_reads_limited, eval_read_only_limited)
+            .flags(&[RUNS, Flags::INTERNAL])
+            .counts_as("eval")
+            .keys(LIMITED_KEYS)
+            .cost(CostKind::Script)
+            .docs("", COMPLEXITY, "EVAL, judged by the rules of the user that its first argument names."),
+        Command::read("_eval_ro", -4, eval_read_only_limited)
+            .runs(ScriptCall::ByText)
+            .flags(&[RUNS, Flags::INTERNAL])
+            .counts_as("eval_ro")
+            .keys(LIMITED_READ_KEYS)
+            .cost(CostKind::Script)
+            .docs("", COMPLEXITY, "EVAL_RO, judged by the rules of the user that its first argument names."),
         Command::write("_script", -2, change_store).flags(&[Flags::INTERNAL, Flags::WHOLE_KEYSPACE]).docs(
             "",
             "O(N) with the text's length",
@@ -127,8 +145,47 @@ pub fn script_named(scripts: &Scripts, keyspace: &Keyspace, sha: &[u8]) -> Optio
     Some(scripts.learn(text))
 }
 
+/// The command that runs a script for a limited user: the user's name comes before the arguments of the command itself.
+pub fn limited_name(command: &Command) -> &'static [u8] {
+    if command.is_write() { b"_eval" } else { b"_eval_ro" }
+}
+
+/// The arguments of the command itself.
+fn without_user<'s, 'a>(args: &'s Args<'a>) -> &'s Args<'a> {
+    let names_user = args.first().is_some_and(|name| name.starts_with(b"_"));
+    if names_user { &args[1..] } else { args }
+}
+
+/// Steps that a script takes as far as this node knows.
+pub fn usual_steps(scripts: &Scripts, args: &Args<'_>) -> Option<u64> {
+    scripts.by_text(without_user(args).get(1)?)?.usual_steps()
+}
+
+fn only_reads_limited(args: &Args<'_>) -> bool {
+    only_reads(without_user(args))
+}
+
+fn eval_limited(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let judge = Judge::new(args[1], ctx.system(&rules_of(args[1])))?;
+    run(ctx, &args[1..], judge, reply)
+}
+
+fn eval_read_only_limited(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let judge = Judge::new(args[1], ctx.system(&rules_of(args[1])))?;
+    run_read_only(ctx, &args[1..], judge, reply)
+}
+
 /// <https://redis.io/docs/latest/commands/eval/>
 fn eval(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    run(ctx, args, None, reply)
+}
+
+fn run(
+    ctx: &mut WriteContext<'_>,
+    args: &Args<'_>,
+    judge: Option<Judge>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
     let (keys, values) = split(args)?;
     ScriptFlags::of(args[1]).map_err(CommandError::other)?;
     let budget = *ctx.script_budget();
@@ -140,7 +197,7 @@ fn eval(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> C
     ctx.begin_undo();
     let (db, seed) = (ctx.db, ctx.random.next_u64());
     let ScriptBudget { growth, kept, .. } = budget;
-    let mut host = Writing { context: ctx, growth, kept, seeds: Random::from_seed(seed) };
+    let mut host = Writing { context: ctx, growth, kept, seeds: Random::from_seed(seed), judge };
     vm::with(|vm| {
         let (outcome, steps) =
             vm.run((&script.body, script.sha_text()), keys, values, &mut host, (SCRIPT_STEPS, seed));
@@ -171,6 +228,15 @@ fn eval(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> C
 
 /// <https://redis.io/docs/latest/commands/eval_ro/>
 fn eval_read_only(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    run_read_only(ctx, args, None, reply)
+}
+
+fn run_read_only(
+    ctx: &ReadContext<'_>,
+    args: &Args<'_>,
+    judge: Option<Judge>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
     let (keys, values) = split(args)?;
     ScriptFlags::of(args[1]).map_err(CommandError::other)?;
     if ctx.script_steps.get() < SCRIPT_STEPS {
@@ -179,7 +245,7 @@ fn eval_read_only(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>)
     let sha = sha1_hex(args[1]);
     let sha = std::str::from_utf8(&sha).unwrap_or_default();
     let seed = ctx.random.borrow_mut().next_u64();
-    let mut host = Reading { context: ctx, selected: None };
+    let mut host = Reading { context: ctx, selected: None, judge };
     vm::with(|vm| {
         let (outcome, steps) = vm.run((args[1], sha), keys, values, &mut host, (SCRIPT_STEPS, seed));
         ctx.script_steps.set(ctx.script_steps.get() - steps);

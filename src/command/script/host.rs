@@ -53,6 +53,6 @@ pub trait Host {
     /// Runs a command, whose name comes first; writes its reply in this version of the protocol.
     fn call(&mut self, args: &[&[u8]], resp: Resp, reply: &mut Vec<u8>) -> Called;
 
-    /// Whether a command may be called, by its name and number of arguments; `None` where there is no such command.
-    fn is_callable(&self, name: &[u8], arguments: usize) -> Option<bool>;
+    /// Whether the user may run a command, as `redis.acl_check_cmd` says; `None` where there is no such command.
+    fn is_callable(&self, args: &[&[u8]]) -> Option<bool>;
 }

@@ -16,6 +16,7 @@ mod elsewhere;
 mod executor;
 mod family;
 mod host;
+mod judge;
 mod known;
 mod lua;
 mod pack;
@@ -31,7 +32,10 @@ pub use elsewhere::is_process_command;
 mod tests;
 
 pub use arena::ARENA_BYTES;
-pub use family::{FAMILY, NO_SCRIPT, SCRIPT_STORE, check, check_text, script_named};
+pub use family::{
+    FAMILY, NO_SCRIPT, SCRIPT_STORE, check, check_text, limited_name, script_named, usual_steps,
+};
+pub use judge::{access_of, know_commands, knows_commands};
 pub use scripts::{Script, Scripts};
 pub use shebang::ScriptFlags;
 

@@ -3,6 +3,7 @@
 mod modules;
 mod runaway;
 mod sandbox;
+mod users;
 mod weights;
 
 use crate::command::testing::TestDb;

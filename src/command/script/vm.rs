@@ -84,22 +84,17 @@ impl Data {
         lua::set_steps(i64::MIN / 2);
     }
 
-    /// Whether the command whose arguments were gathered may be called; `None` where there is none.
+    /// Whether the user may run the command whose arguments were gathered; `None` where there is none.
     pub fn is_callable(&self) -> Option<bool> {
-        let name = &self.arguments[..*self.argument_ends.first()?];
+        let args = split(&self.arguments, &self.argument_ends);
         // SAFETY: as for `run_command`.
-        self.host.and_then(|host| unsafe { host.as_ref() }.is_callable(name, self.argument_ends.len()))
+        self.host.and_then(|host| unsafe { host.as_ref() }.is_callable(&args))
     }
 
     /// Runs the command whose arguments were gathered.
     pub fn run_command(&mut self) -> super::host::Called {
         let Data { arguments, argument_ends, reply, host, resp, .. } = self;
-        let mut start = 0;
-        let mut args = smallvec::SmallVec::<[&[u8]; 16]>::with_capacity(argument_ends.len());
-        for end in argument_ends.iter() {
-            args.push(&arguments[start..*end]);
-            start = *end;
-        }
+        let args = split(arguments, argument_ends);
         reply.clear();
         reply.shrink_to(KEPT_BUFFER_BYTES);
         // SAFETY: the host lives as long as the run, and nothing else uses it meanwhile.
@@ -108,6 +103,12 @@ impl Data {
             None => super::host::Called::Refused(super::host::NOT_ALLOWED.into()),
         }
     }
+}
+
+/// Arguments that are stored one after the other, by where each ends.
+fn split<'a>(arguments: &'a [u8], ends: &[usize]) -> smallvec::SmallVec<[&'a [u8]; 16]> {
+    let mut start = 0;
+    ends.iter().map(|end| &arguments[std::mem::replace(&mut start, *end)..*end]).collect()
 }
 
 /// How a script ended.
