@@ -260,6 +260,7 @@ impl Session {
                 _ if gathers => self.queue(row, args, line),
                 Some(ScriptCall::ByText) => self.eval(row, args, line),
                 Some(ScriptCall::ByDigest) => self.eval_sha(row, args, line),
+                Some(ScriptCall::Function) => self.fcall(row, args, line),
                 None => self.route_ordinary(row, args, line),
             };
         };
@@ -276,8 +277,10 @@ impl Session {
             Known::Sync => return if line.has_unanswered() { Verdict::Wait } else { Verdict::SendFile },
             Known::SetUser => return self.set_user(args, line),
             Known::DeleteUsers => return self.delete_users(args, line),
-            Known::ScriptLoad | Known::ScriptFlush => return self.change_scripts(row, args, line),
             Known::SetParameters => return self.set_parameters(row, args, line),
+            Known::ScriptLoad | Known::ScriptFlush | Known::ChangeFunctions => {
+                return self.change_scripts(row, args, line);
+            }
             Known::WaitForAcks => return self.wait_for_acks(row, args, line),
             Known::Select
             | Known::Hello

@@ -5,6 +5,7 @@
 pub mod acl;
 pub mod client;
 pub mod connection;
+pub mod functions;
 #[cfg(test)]
 mod hostile;
 pub mod latency;

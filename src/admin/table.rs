@@ -62,6 +62,8 @@ pub enum SessionCommand {
     ScriptFlush,
     /// CONFIG SET.
     SetParameters,
+    /// FUNCTION LOAD, RESTORE, DELETE and FLUSH.
+    ChangeFunctions,
 }
 
 /// Which of its arguments are channels, for the permissions of users.

@@ -24,6 +24,7 @@ static FAMILIES: &[&Family] = &[
     &list::FAMILY,
     &logged::FAMILY,
     &script::FAMILY,
+    &script::FUNCTIONS,
     &set::FAMILY,
     &stream::FAMILY,
     &string::FAMILY,

@@ -194,6 +194,8 @@ pub enum Elsewhere {
 pub enum ScriptCall {
     ByText,
     ByDigest,
+    /// It calls a function of a library.
+    Function,
 }
 
 /// A row of the table.

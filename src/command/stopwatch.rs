@@ -5,9 +5,9 @@
 //! - The server's own commands are nobody's, and are not timed.
 //! - Apply hands time through to the slow log and nothing else: no result depends on it.
 
-use super::Command;
 use super::secrets::{REDACTED, secret_places};
 use super::spec::Flags;
+use super::{Command, lookup};
 use crate::env::Clock;
 
 /// Under a threshold this low, in µs, everything is timed.

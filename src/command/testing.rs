@@ -136,7 +136,10 @@ impl TestDb {
     pub fn bytes_of_keys(&self, command: &Command, args: &Args<'_>) -> u64 {
         let view = self.keyspace.read(LockSet::ALL);
         let reader = ReadContext::new(&view, self.db, self.now_ms, 0);
-        let entries = command.key_places(args).filter_map(|place| reader.entry(args[place]));
+        // One that is named twice counts once.
+        let keys: std::collections::BTreeSet<&[u8]> =
+            command.key_places(args).map(|place| args[place]).collect();
+        let entries = keys.into_iter().filter_map(|key| reader.entry(key));
         entries.map(|entry| Size::of(entry).bytes).sum()
     }
 

@@ -201,6 +201,13 @@ impl ArgRanges {
     }
 }
 
+/// The words of a line, as an inline request has them; `None` where its quotes are unbalanced.
+pub fn words_of(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut args = ArgRanges::default();
+    inline::split_words(line, &mut args).ok()?;
+    Some(args.iter(&[]).map(<[u8]>::to_vec).collect())
+}
+
 /// Parses the requests of one connection.
 ///
 /// Each call gets the unconsumed bytes of the connection, so that the first byte of `buf` is the first byte of a

@@ -15,6 +15,11 @@ impl<'a> Input<'a> {
         Input { rest: bytes, unpackable: MAX_UNPACKED_BYTES }
     }
 
+    /// The same, where compressed strings may unpack to so many bytes in all.
+    pub fn unpacking(bytes: &'a [u8], most: usize) -> Self {
+        Input { rest: bytes, unpackable: most }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

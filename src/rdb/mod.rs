@@ -29,6 +29,7 @@
 
 mod bound;
 pub mod file;
+mod functions;
 mod input;
 mod intset;
 mod kind;
@@ -51,6 +52,7 @@ use thiserror::Error;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Object, ValueRef};
 pub use bound::{Bound, bound};
+pub use functions::{dump_libraries, load_libraries};
 use input::Input;
 
 /// Longest string that is read (`proto-max-bulk-len`).

@@ -1,4 +1,4 @@
-//! EVAL, EVALSHA and SCRIPT, on their way to the log.
+//! EVAL, EVALSHA, FCALL, SCRIPT and FUNCTION, on their way to the log.
 //!
 //! - What is logged holds the script's text: the primary turns EVALSHA into EVAL.
 //! - A limited user's script is logged with the user's name, for its calls are judged where it runs.
@@ -9,15 +9,16 @@
 use super::table::lookup;
 use super::{Line, Session, Verdict};
 use crate::acl::User;
-use crate::admin::LocalContext;
 use crate::admin::client::{Queued, QueuedCommand};
 use crate::admin::table::{SessionCommand, TableRow, Way};
-use crate::command::script::{self, SCRIPT_STORE};
+use crate::admin::{LocalContext, functions};
+use crate::command::script::{self, SCRIPT_STORE, ScriptFlags};
 use crate::command::{Args, Command, ScriptCall};
 use crate::protocol::reply::Reply;
 
 const EVAL: &[u8] = b"EVAL";
 const EVAL_RO: &[u8] = b"EVAL_RO";
+const FCALL_RO: &[u8] = b"FCALL_RO";
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
 /// The command that runs the text of a script whose digest `command` takes.
@@ -32,6 +33,14 @@ impl Session {
             && let Err(error) = script::check(&shard.scripts, args)
         {
             return self.refuse_here(line, &error);
+        }
+        // Without a first line a script may always run, as in older versions: a command that writes is refused then.
+        if row.command.is_write()
+            && args[1].starts_with(b"#!")
+            && let Some(refusal) =
+                ScriptFlags::of(args[1]).ok().and_then(|flags| self.refusal_of_writing(flags))
+        {
+            return self.refuse_here(line, &refusal);
         }
         let user = self.client.user.clone();
         match judged_by(&user, row, args) {
@@ -63,7 +72,7 @@ impl Session {
         }
     }
 
-    /// SCRIPT LOAD and SCRIPT FLUSH.
+    /// SCRIPT LOAD and SCRIPT FLUSH; FUNCTION LOAD, RESTORE, DELETE and FLUSH.
     pub(super) fn change_scripts(
         &mut self,
         row: &'static TableRow,
@@ -80,11 +89,52 @@ impl Session {
             return self.refuse_here(line, &error);
         }
         let verdict = self.enqueue_own(line, &logged_change(row, args));
-        if verdict == Verdict::Taken && row.session() == Some(SessionCommand::ScriptFlush) {
-            self.shared.shard.scripts.forget_all();
-            line.barrier = true;
+        match row.session() {
+            _ if verdict != Verdict::Taken => {}
+            Some(SessionCommand::ScriptFlush) => {
+                self.shared.shard.scripts.forget_all();
+                line.barrier = true;
+            }
+            // What the connection calls after it is known once it is applied.
+            Some(SessionCommand::ChangeFunctions) => line.barrier = true,
+            _ => {}
         }
         verdict
+    }
+
+    /// FCALL and FCALL_RO. A function that says that it only reads is read.
+    pub(super) fn fcall(&mut self, row: &'static TableRow, args: &Args<'_>, line: &mut Line) -> Verdict {
+        let is_primary = self.shared.shard.is_primary();
+        if !is_primary && !self.reads_here() {
+            return self.forward_or_refuse(line);
+        }
+        let flags = script::function_flags(&self.shared.shard.keyspace, args[1]);
+        let only_reads = flags.is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES));
+        if !is_primary && !only_reads {
+            // It may be on its way here.
+            return self.forward_or_refuse(line);
+        }
+        if let Err(error) = script::check_call(flags, !row.command.is_write(), args) {
+            return self.refuse_here(line, &error.to_string());
+        }
+        let writes = row.command.is_write() && !only_reads;
+        if writes && let Some(refusal) = self.refusal_of_writing(flags.unwrap_or_default()) {
+            return self.refuse_here(line, &refusal);
+        }
+        let row = if only_reads { lookup(FCALL_RO).unwrap_or(row) } else { row };
+        let user = self.client.user.clone();
+        match judged_by(&user, row, args) {
+            Some((row, args)) => self.route_ordinary(row, &args, line),
+            None => self.route_ordinary(row, args, line),
+        }
+    }
+
+    /// Why a script of these flags can't run for want of memory: one that may write says so if it may run all the same.
+    fn refusal_of_writing(&self, flags: ScriptFlags) -> Option<String> {
+        let may_run = flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES);
+        let shared = &self.shared;
+        let asks = !may_run && shared.shard.is_primary();
+        asks.then(|| shared.shard.memory.refusal(shared.config.maxmemory(), 1)).flatten()
     }
 
     fn check_change(&mut self, row: &TableRow, args: &Args<'_>) -> Result<(), String> {
@@ -108,6 +158,14 @@ impl Session {
                 (queued.args[0], queued.args[1]) = (name.into(), script.body.clone());
             }
         }
+        if row.command.script == Some(ScriptCall::Function) && row.command.is_write() {
+            let flags = script::function_flags(&self.shared.shard.keyspace, &queued.args[1]);
+            let only_reads = flags.is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES));
+            if let (true, Some(row)) = (only_reads, lookup(FCALL_RO)) {
+                queued.command = QueuedCommand(row);
+                queued.args[0] = FCALL_RO.into();
+            }
+        }
         let judged = judged_by(&self.client.user, queued.command.0, &queued.slices())
             .map(|(row, args)| (row, args.iter().map(|arg| Box::from(*arg)).collect()));
         if let Some((row, args)) = judged {
@@ -123,17 +181,25 @@ fn judged_by<'a>(
     row: &TableRow,
     args: &Args<'a>,
 ) -> Option<(&'static TableRow, Vec<&'a [u8]>)> {
-    if user.is_unlimited() || row.command.script != Some(ScriptCall::ByText) {
+    let runs = matches!(row.command.script, Some(ScriptCall::ByText | ScriptCall::Function));
+    if user.is_unlimited() || !runs {
         return None;
     }
     let name = script::limited_name(row.command);
     Some((lookup(name)?, [&[name, user.name()], &args[1..]].concat()))
 }
 
-/// What is logged for SCRIPT LOAD and SCRIPT FLUSH.
+/// Whether it changes the scripts or the libraries that nodes know, so that it is logged in a form of its own.
+pub(super) fn changes_scripts(row: &TableRow) -> bool {
+    use SessionCommand as Known;
+    matches!(row.session(), Some(Known::ScriptLoad | Known::ScriptFlush | Known::ChangeFunctions))
+}
+
+/// What is logged for SCRIPT LOAD and SCRIPT FLUSH, and for those of FUNCTION.
 pub(super) fn logged_change<'a>(row: &TableRow, args: &Args<'a>) -> Vec<&'a [u8]> {
     match (row.session(), args) {
         (Some(SessionCommand::ScriptLoad), [_, _, body]) => vec![SCRIPT_STORE, b"LOAD", body],
+        (Some(SessionCommand::ChangeFunctions), _) => functions::logged_change(row, args),
         _ => vec![SCRIPT_STORE, b"FLUSH"],
     }
 }

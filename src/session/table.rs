@@ -3,12 +3,13 @@
 use std::sync::LazyLock;
 
 use crate::admin::table::{ProcessFamily, Table, TableRow};
-use crate::admin::{acl, connection, migrate, perdura, pubsub, scripts, server, transaction};
+use crate::admin::{acl, connection, functions, migrate, perdura, pubsub, scripts, server, transaction};
 pub use crate::command::families::NO_COMMAND;
 
 static PROCESS_FAMILIES: &[&ProcessFamily] = &[
     &acl::FAMILY,
     &connection::FAMILY,
+    &functions::FAMILY,
     &migrate::FAMILY,
     &perdura::FAMILY,
     &pubsub::FAMILY,

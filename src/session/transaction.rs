@@ -12,7 +12,7 @@
 
 use super::line::Exec;
 use super::parameters::{logged_parameters, no_parameters};
-use super::scripts::logged_change;
+use super::scripts::{changes_scripts, logged_change};
 use super::{Forward, Line, Session, Verdict};
 use crate::admin::client::{Queued, QueuedCommand, Transaction};
 use crate::admin::foreseen_protocol;
@@ -253,8 +253,7 @@ impl Session {
     fn travels(&self, queued: &Queued, route: Route) -> bool {
         let QueuedCommand(row) = queued.command;
         let publishes = matches!(row.session(), Some(SessionCommand::Publish | SessionCommand::ShardPublish));
-        let changes_scripts =
-            matches!(row.session(), Some(SessionCommand::ScriptLoad | SessionCommand::ScriptFlush));
+        let changes_scripts = changes_scripts(row);
         row.command.uses_keyspace()
             || changes_scripts
             || self.sets_group(queued)
@@ -337,7 +336,7 @@ impl Session {
         let kind = match row.session() {
             Some(SessionCommand::Publish) => Kind::Channel,
             Some(SessionCommand::ShardPublish) => Kind::Shard,
-            Some(SessionCommand::ScriptLoad | SessionCommand::ScriptFlush) => {
+            _ if changes_scripts(row) => {
                 return entry::write_command(out, db, &logged_change(row, args));
             }
             Some(SessionCommand::SetParameters) => {

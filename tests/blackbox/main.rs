@@ -16,6 +16,7 @@ mod differential;
 mod drills;
 mod dump;
 mod forwarding;
+mod functions;
 mod limits;
 mod loading;
 mod log;

@@ -286,10 +286,10 @@ fn runaway_scripts_end_alike_everywhere() {
 }
 
 /// A redis-server of its own.
-struct Oracle(Child, Client);
+pub struct Oracle(pub Child, pub Client);
 
 impl Oracle {
-    fn start() -> Option<Oracle> {
+    pub fn start() -> Option<Oracle> {
         let port = perdura_testkit::free_port();
         let program = std::env::var("ORACLE").unwrap_or_else(|_| "redis-server".to_owned());
         let arguments = ["--port", &port.to_string(), "--save", "", "--appendonly", "no"].map(str::to_owned);

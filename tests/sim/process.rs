@@ -191,6 +191,7 @@ impl Process {
         let catch_up = CatchUp::new(worker, transfers);
         let board = TurnBoard::default();
         let stamp_ms = start.map_or(i64::MIN, |start| start.stamp_ms);
+        table::know_commands();
         let applier = Applier::after(mutator, TypeLimits::default(), stamp_ms);
         if let Some(start) = start {
             raft_node.checkpoint_published(start.checkpoint);

@@ -52,10 +52,23 @@ const CONSTANTS: [(&CStr, f64); 9] = [
 
 /// Adds the constants to the table on top.
 pub fn set_constants(lua: Lua) {
-    for (name, value) in CONSTANTS {
-        lua.push_number(value);
+    set_numbers(lua, &CONSTANTS);
+    set_version(lua);
+}
+
+/// Adds those of `redis.log` alone.
+pub fn set_log_constants(lua: Lua) {
+    set_numbers(lua, &CONSTANTS[..4]);
+}
+
+fn set_numbers(lua: Lua, constants: &[(&CStr, f64)]) {
+    for (name, value) in constants {
+        lua.push_number(*value);
         lua.set_field(-2, name);
     }
+}
+
+pub fn set_version(lua: Lua) {
     let version = crate::version::REDIS_VERSION;
     lua.push_bytes(version.as_bytes());
     lua.set_field(-2, c"REDIS_VERSION");
@@ -145,7 +158,7 @@ fn gather(lua: Lua) -> Result<(), Thrown> {
     Ok(())
 }
 
-fn log(lua: Lua) -> Results {
+pub fn log(lua: Lua) -> Results {
     let count = lua.top();
     if count < 2 {
         return Err(refuse(lua, b"ERR redis.log() requires two arguments or more."));

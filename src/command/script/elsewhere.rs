@@ -37,6 +37,7 @@ const NOT_IN_SCRIPTS: &[&str] = &[
     "discard",
     "exec",
     "failover",
+    "function",
     "hello",
     "info",
     "lastsave",

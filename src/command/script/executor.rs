@@ -140,7 +140,7 @@ fn take_cost(command: &Command, reader: &ReadContext<'_>, args: &Args<'_>) -> u6
     let size_of = if copies { Size::by_content } else { Size::by_elements };
     let forecast = Forecast::default();
     let context = CostContext::new(reader, &forecast).sized_by(size_of);
-    let walks = command.flags.contains(Flags::WHOLE_KEYSPACE);
+    let walks = command.flags.contains(Flags::WHOLE_KEYSPACE) && command.keys.is_empty();
     let (cost, keys) = match walks {
         // What tells the cost of a walk elsewhere is not the same on every node.
         true => (cost::charged(command, cost::Cost::of_args(args)), keys_walked(command, reader, args)),

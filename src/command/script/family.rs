@@ -17,12 +17,13 @@ use crate::keyspace::view::LockSet;
 use crate::protocol::reply::Reply;
 
 use super::executor::{Reading, Writing};
+use super::function_family;
 use super::host::Over;
 use super::judge::{Judge, rules_of};
 use super::known::{self, Origin};
 use super::scripts::{Script, Scripts, Sha, sha1_hex};
 use super::shebang::ScriptFlags;
-use super::vm::{self, Outcome};
+use super::vm::{self, Outcome, Program};
 use super::{ENTRY_STEPS, MAX_GROWTH_BYTES, SCRIPT_STEPS, ScriptBudget};
 
 /// The name under which SCRIPT LOAD and FLUSH are logged.
@@ -33,8 +34,8 @@ const READ_KEYS: &[KeySpec] = &[numbered_keys(2, KeyFlags::RO_ACCESS)];
 const LIMITED_KEYS: &[KeySpec] = &[numbered_keys(3, KeyFlags::RW_ACCESS_UPDATE)];
 const LIMITED_READ_KEYS: &[KeySpec] = &[numbered_keys(3, KeyFlags::RO_ACCESS)];
 /// Scripts may touch keys that they do not name.
-const RUNS: Flags = Flags::NOSCRIPT.union(Flags::WHOLE_KEYSPACE).union(Flags::MOVABLEKEYS);
-const COMPLEXITY: &str = "Depends on the script that is executed.";
+pub(super) const RUNS: Flags = Flags::NOSCRIPT.union(Flags::WHOLE_KEYSPACE).union(Flags::MOVABLEKEYS);
+pub(super) const COMPLEXITY: &str = "Depends on the script that is executed.";
 
 pub const FAMILY: Family = Family {
     group: "scripting",
@@ -90,7 +91,7 @@ pub const NO_SCRIPT: CommandError =
     CommandError::Other(std::borrow::Cow::Borrowed("NOSCRIPT No matching script. Please use EVAL."));
 
 /// What the scripts before it in the same entry have taken all steps from; it never ran.
-const NO_STEPS_LEFT: &str =
+pub(super) const NO_STEPS_LEFT: &str =
     "TRYAGAIN scripts that were logged with this one took too long; it did not happen";
 
 const OUT_OF_MEMORY: &str =
@@ -147,7 +148,12 @@ pub fn script_named(scripts: &Scripts, keyspace: &Keyspace, sha: &[u8]) -> Optio
 
 /// The command that runs a script for a limited user: the user's name comes before the arguments of the command itself.
 pub fn limited_name(command: &Command) -> &'static [u8] {
-    if command.is_write() { b"_eval" } else { b"_eval_ro" }
+    match (command.script, command.is_write()) {
+        (Some(ScriptCall::Function), true) => b"_fcall",
+        (Some(ScriptCall::Function), false) => b"_fcall_ro",
+        (_, true) => b"_eval",
+        (_, false) => b"_eval_ro",
+    }
 }
 
 /// The arguments of the command itself.
@@ -156,31 +162,58 @@ fn without_user<'s, 'a>(args: &'s Args<'a>) -> &'s Args<'a> {
     if names_user { &args[1..] } else { args }
 }
 
-/// Steps that a script takes as far as this node knows.
+/// Steps that a script or a function takes as far as this node knows.
 pub fn usual_steps(scripts: &Scripts, args: &Args<'_>) -> Option<u64> {
-    scripts.by_text(without_user(args).get(1)?)?.usual_steps()
+    let is_function = args.first().is_some_and(|name| {
+        name.strip_prefix(b"_")
+            .unwrap_or(name)
+            .get(..5)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"fcall"))
+    });
+    let args = without_user(args);
+    match is_function {
+        true => function_family::usual_steps(scripts, args),
+        false => scripts.by_text(args.get(1)?)?.usual_steps(),
+    }
 }
 
 fn only_reads_limited(args: &Args<'_>) -> bool {
     only_reads(without_user(args))
 }
 
-fn eval_limited(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let judge = Judge::new(args[1], ctx.system(&rules_of(args[1])))?;
-    run(ctx, &args[1..], judge, reply)
+/// Judges the calls of a logged script by the rules of the user that it names.
+pub(super) fn limited_judge(ctx: &WriteContext<'_>, user: &[u8]) -> Result<Option<Judge>, CommandError> {
+    Judge::new(user, ctx.system(&rules_of(user)))
 }
 
-fn eval_read_only_limited(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let judge = Judge::new(args[1], ctx.system(&rules_of(args[1])))?;
-    run_read_only(ctx, &args[1..], judge, reply)
+/// The same for one that only reads.
+pub(super) fn limited_judge_of_read(
+    ctx: &ReadContext<'_>,
+    user: &[u8],
+) -> Result<Option<Judge>, CommandError> {
+    Judge::new(user, ctx.system(&rules_of(user)))
+}
+
+/// A call of a script or a function.
+pub(super) struct Call<'c, 'a> {
+    pub program: Program<'c>,
+    pub keys: &'c Args<'a>,
+    pub values: &'c Args<'a>,
+    /// By which its commands are judged, where its user is limited.
+    pub judge: Option<Judge>,
 }
 
 /// <https://redis.io/docs/latest/commands/eval/>
 fn eval(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    run(ctx, args, None, reply)
+    eval_judged(ctx, args, None, reply)
 }
 
-fn run(
+fn eval_limited(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let judge = limited_judge(ctx, args[1])?;
+    eval_judged(ctx, &args[1..], judge, reply)
+}
+
+fn eval_judged(
     ctx: &mut WriteContext<'_>,
     args: &Args<'_>,
     judge: Option<Judge>,
@@ -188,25 +221,39 @@ fn run(
 ) -> CommandResult {
     let (keys, values) = split(args)?;
     ScriptFlags::of(args[1]).map_err(CommandError::other)?;
-    let budget = *ctx.script_budget();
-    if budget.steps < SCRIPT_STEPS {
+    if ctx.script_budget().steps < SCRIPT_STEPS {
         return Err(CommandError::other(NO_STEPS_LEFT));
     }
     let script = ctx.scripts().learn(args[1]);
     known::keep(ctx, &script.sha, &script.body, Origin::Eval);
+    let program = Program::Script { body: &script.body, sha: script.sha_text() };
+    run(ctx, Call { program, keys, values, judge }, &|steps| script.note_steps(steps), reply)
+}
+
+/// Runs what may write; `note` is told how many steps it took.
+pub(super) fn run(
+    ctx: &mut WriteContext<'_>,
+    call: Call<'_, '_>,
+    note: &dyn Fn(u64),
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    let budget = *ctx.script_budget();
+    if budget.steps < SCRIPT_STEPS {
+        return Err(CommandError::other(NO_STEPS_LEFT));
+    }
+    let Call { program, keys, values, judge } = call;
     ctx.begin_undo();
     let (db, seed) = (ctx.db, ctx.random.next_u64());
     let ScriptBudget { growth, kept, .. } = budget;
     let mut host = Writing { context: ctx, growth, kept, seeds: Random::from_seed(seed), judge };
     vm::with(|vm| {
-        let (outcome, steps) =
-            vm.run((&script.body, script.sha_text()), keys, values, &mut host, (SCRIPT_STEPS, seed));
+        let (outcome, steps) = vm.run(program, keys, values, &mut host, (SCRIPT_STEPS, seed));
         let (growth, kept) = (host.growth.max(0), host.kept.max(0));
         let ctx = host.context;
         ctx.db = db;
         let steps_left = budget.steps - steps;
         *ctx.script_budget() = ScriptBudget { steps: steps_left, growth, kept };
-        script.note_steps(steps as u64);
+        note(steps as u64);
         match outcome {
             Outcome::Over(over) => {
                 ctx.undo();
@@ -228,10 +275,15 @@ fn run(
 
 /// <https://redis.io/docs/latest/commands/eval_ro/>
 fn eval_read_only(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    run_read_only(ctx, args, None, reply)
+    eval_read_only_judged(ctx, args, None, reply)
 }
 
-fn run_read_only(
+fn eval_read_only_limited(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let judge = limited_judge_of_read(ctx, args[1])?;
+    eval_read_only_judged(ctx, &args[1..], judge, reply)
+}
+
+fn eval_read_only_judged(
     ctx: &ReadContext<'_>,
     args: &Args<'_>,
     judge: Option<Judge>,
@@ -239,15 +291,25 @@ fn run_read_only(
 ) -> CommandResult {
     let (keys, values) = split(args)?;
     ScriptFlags::of(args[1]).map_err(CommandError::other)?;
+    let sha = sha1_hex(args[1]);
+    let sha = std::str::from_utf8(&sha).unwrap_or_default();
+    run_read_only(ctx, Call { program: Program::Script { body: args[1], sha }, keys, values, judge }, reply)
+}
+
+/// Runs what only reads.
+pub(super) fn run_read_only(
+    ctx: &ReadContext<'_>,
+    call: Call<'_, '_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
     if ctx.script_steps.get() < SCRIPT_STEPS {
         return Err(CommandError::other(NO_STEPS_LEFT));
     }
-    let sha = sha1_hex(args[1]);
-    let sha = std::str::from_utf8(&sha).unwrap_or_default();
+    let Call { program, keys, values, judge } = call;
     let seed = ctx.random.borrow_mut().next_u64();
     let mut host = Reading { context: ctx, selected: None, judge };
     vm::with(|vm| {
-        let (outcome, steps) = vm.run((args[1], sha), keys, values, &mut host, (SCRIPT_STEPS, seed));
+        let (outcome, steps) = vm.run(program, keys, values, &mut host, (SCRIPT_STEPS, seed));
         ctx.script_steps.set(ctx.script_steps.get() - steps);
         match outcome {
             Outcome::Over(over) => Err(CommandError::other(over.text())),

@@ -230,6 +230,11 @@ impl Lua {
         unsafe { ffi::lua_setmetatable(self.0, index) };
     }
 
+    /// Makes the table on top, which is popped, the globals of the function at `index`.
+    pub fn set_environment(self, index: c_int) {
+        unsafe { ffi::lua_setfenv(self.0, index) };
+    }
+
     pub fn set_readonly(self, index: c_int, readonly: bool) {
         unsafe { lua_setreadonly(self.0, index, c_int::from(readonly)) };
     }

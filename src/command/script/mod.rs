@@ -15,9 +15,12 @@ mod cmsgpack;
 mod elsewhere;
 mod executor;
 mod family;
+mod function_family;
+mod functions;
 mod host;
 mod judge;
 mod known;
+mod library;
 mod lua;
 mod pack;
 mod sandbox;
@@ -35,6 +38,11 @@ pub use arena::ARENA_BYTES;
 pub use family::{
     FAMILY, NO_SCRIPT, SCRIPT_STORE, check, check_text, limited_name, script_named, usual_steps,
 };
+pub use function_family::{
+    FUNCTION_REMOVE, FUNCTION_STORE, FUNCTIONS, check_call, check_library, collision_of, function_flags,
+    libraries_of,
+};
+pub use functions::{Library, all as all_libraries, exists as has_library, totals as library_totals};
 pub use judge::{access_of, know_commands, knows_commands};
 pub use scripts::{Script, Scripts};
 pub use shebang::ScriptFlags;

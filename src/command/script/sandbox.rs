@@ -91,6 +91,16 @@ fn guard_globals(lua: Lua) {
     lua.pop(1);
 }
 
+/// Nothing in the table on top can be changed, and to read what is not there is an error.
+pub fn guard(lua: Lua) {
+    lua.push_table(0, 1);
+    lua.push_function(lua_function!(missing));
+    lua.set_field(-2, c"__index");
+    lua.set_readonly(-1, true);
+    lua.set_metatable(-2);
+    lua.set_readonly(-1, true);
+}
+
 fn missing(lua: Lua) -> Results {
     let name = lua.bytes(2);
     // SAFETY: the reference ends before Lua is called again with another use of the buffer.

@@ -55,6 +55,8 @@ struct Known {
     /// Oldest first.
     order: VecDeque<Sha>,
     bytes: usize,
+    /// The most steps that functions took here lately.
+    functions: HashMap<Box<str>, u64>,
 }
 
 impl Known {
@@ -102,6 +104,22 @@ impl Scripts {
     pub fn by_sha(&self, sha: &[u8]) -> Option<Arc<Script>> {
         let sha: Sha = sha.to_ascii_lowercase().try_into().ok()?;
         self.0.lock().by_sha.get(&sha).cloned()
+    }
+
+    /// Notes the steps that a function took.
+    pub fn note_function(&self, name: &str, steps: u64) {
+        let functions = &mut self.0.lock().functions;
+        if functions.len() >= MAX_SCRIPTS && !functions.contains_key(name) {
+            functions.clear();
+        }
+        let known = functions.entry(name.to_ascii_lowercase().into()).or_default();
+        *known = steps.max(*known).max(1);
+    }
+
+    /// The steps that a function takes, as far as this node knows; `None` where it has run none.
+    pub fn function_steps(&self, name: &[u8]) -> Option<u64> {
+        let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+        self.0.lock().functions.get(&*name).copied()
     }
 
     pub fn forget_all(&self) {

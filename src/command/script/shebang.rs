@@ -23,7 +23,18 @@ const NAMES: [(&[u8], ScriptFlags); 5] = [
     (b"allow-cross-slot-keys", ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
 ];
 
+/// The flag of this name, in any case.
+pub fn flag_named(name: &[u8]) -> Option<ScriptFlags> {
+    NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, flag)| *flag)
+}
+
 impl ScriptFlags {
+    /// The names of the flags that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let set = NAMES.iter().filter(move |(_, flag)| self.contains(*flag));
+        set.filter_map(|(name, _)| std::str::from_utf8(name).ok())
+    }
+
     /// What the first line of a script says.
     ///
     /// # Errors
@@ -46,10 +57,9 @@ impl ScriptFlags {
                 return Err(format!("ERR Unknown lua shebang option: {}", text(word)));
             };
             for name in list.split(|byte| *byte == b',').filter(|name| !name.is_empty()) {
-                let known = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-                let known =
-                    known.ok_or_else(|| format!("ERR Unexpected flag in script shebang: {}", text(name)));
-                flags |= known?.1;
+                let known = flag_named(name);
+                flags |=
+                    known.ok_or_else(|| format!("ERR Unexpected flag in script shebang: {}", text(name)))?;
             }
         }
         Ok(flags)

@@ -1,5 +1,6 @@
 //! Scripts against a keyspace without a log: what Redis 7.0 answers, limits, and that nothing of a script that was ended stays.
 
+mod functions;
 mod modules;
 mod runaway;
 mod sandbox;

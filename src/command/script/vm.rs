@@ -15,12 +15,13 @@ use std::ptr::NonNull;
 
 use super::arena::{Arena, Image};
 use super::host::{Host, Over};
+use super::library::{self, LibraryFunction};
 use super::lua::{self, GLOBALS, Lua, Results, Thrown, Type, lua_function};
 use super::{cjson, sandbox, to_lua, to_reply};
 use crate::protocol::reply::{Reply, Resp};
 
 /// Steps in which a script is compiled at most.
-const COMPILE_STEPS: i64 = 20_000_000;
+pub const COMPILE_STEPS: i64 = 20_000_000;
 
 /// Compiled scripts that a thread keeps: so many, of so many bytes together.
 const KEPT_IMAGES: usize = 64;
@@ -41,6 +42,8 @@ const SCRIPT: i32 = 2;
 #[derive(Clone, Copy)]
 enum Job {
     Compile(*const [u8]),
+    Load(*const [u8]),
+    Call { name: *const [u8], keys: *const [&'static [u8]], values: *const [&'static [u8]] },
     Run { keys: *const [&'static [u8]], values: *const [&'static [u8]] },
     Answer(*mut Reply<'static>),
 }
@@ -66,6 +69,9 @@ pub struct Data {
     pub scratch: Vec<u8>,
     /// The script's error, and where it was raised.
     pub error: Option<(Vec<u8>, Vec<u8>)>,
+    /// A library is being loaded: its code runs, and registers functions.
+    pub is_loading: bool,
+    pub registered: Vec<LibraryFunction>,
 }
 
 impl Data {
@@ -122,8 +128,55 @@ pub enum Outcome {
     Over(Over),
 }
 
+/// What is run.
+#[derive(Clone, Copy)]
+pub enum Program<'p> {
+    Script {
+        body: &'p [u8],
+        sha: &'p str,
+    },
+    /// A function of the library that has this code.
+    Function {
+        code: &'p [u8],
+        name: &'p str,
+    },
+}
+
+impl Program<'_> {
+    fn text(&self) -> &[u8] {
+        match self {
+            Program::Script { body, .. } => body,
+            Program::Function { code, .. } => code,
+        }
+    }
+
+    fn kind(&self) -> TextKind {
+        match self {
+            Program::Script { .. } => TextKind::Script,
+            Program::Function { .. } => TextKind::Library,
+        }
+    }
+
+    /// By which errors name it.
+    fn name(&self) -> &str {
+        match self {
+            Program::Script { sha, .. } => sha,
+            Program::Function { name, .. } => name,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TextKind {
+    Script,
+    Library,
+}
+
 struct Compiled {
     body: Box<[u8]>,
+    kind: TextKind,
+    /// Those of a library.
+    functions: Vec<LibraryFunction>,
     steps: i64,
     image: Image,
 }
@@ -182,6 +235,8 @@ impl Vm {
             reply: Vec::new(),
             scratch: Vec::new(),
             error: None,
+            is_loading: false,
+            registered: Vec::new(),
         });
         let data = NonNull::from(Box::leak(data));
         lua::set_steps(i64::MAX / 2);
@@ -210,53 +265,70 @@ impl Vm {
         status == 0
     }
 
-    /// Puts the image of a script in place.
+    /// Puts the image of a script or of a library in place.
     ///
     /// # Errors
-    /// It does not compile: the text of the error.
-    fn load(&mut self, body: &[u8]) -> Result<i64, String> {
-        match self.compiled.iter().rposition(|compiled| *compiled.body == *body) {
+    /// It does not compile, or its code raises an error: the text of that.
+    fn load(&mut self, body: &[u8], kind: TextKind) -> Result<&Compiled, String> {
+        match self.compiled.iter().rposition(|compiled| compiled.kind == kind && *compiled.body == *body) {
             Some(place) => {
                 let compiled = self.compiled.remove(place);
                 self.compiled.push(compiled);
             }
-            None => self.compile(body)?,
+            None => self.compile(body, kind)?,
         }
         let Vm { compiled, data, .. } = self;
         let compiled = compiled.last().expect("it was put there just now");
         // SAFETY: Lua does not run.
         unsafe { data.as_mut() }.arena.restore(&compiled.image);
-        Ok(compiled.steps)
+        Ok(compiled)
     }
 
-    fn compile(&mut self, body: &[u8]) -> Result<(), String> {
+    fn compile(&mut self, body: &[u8], kind: TextKind) -> Result<(), String> {
         let Vm { data, base, .. } = self;
         // SAFETY: Lua does not run.
         unsafe { data.as_mut() }.arena.restore(base);
-        self.data().over = None;
+        let data = self.data();
+        (data.over, data.error, data.resp, data.random) = (None, None, Resp::V2, 0);
+        data.registered.clear();
+        data.is_loading = kind == TextKind::Library;
         lua::set_steps(COMPILE_STEPS);
         // As Redis does, errors count lines with the first one.
         let text = if body.starts_with(b"#!") { after_first_line(body) } else { body };
-        let is_compiled = self.protected(Job::Compile(text), 0);
+        let job = match kind {
+            TextKind::Script => Job::Compile(text),
+            TextKind::Library => Job::Load(text),
+        };
+        let is_compiled = self.protected(job, 0);
         let steps = COMPILE_STEPS - lua::steps();
+        self.data().is_loading = false;
+        let functions = std::mem::take(&mut self.data().registered);
         if self.data().over.is_some() || steps > COMPILE_STEPS {
-            return Err(
-                "ERR Error compiling script (new function): it takes too long, or too much memory".into()
-            );
+            return Err(kind.takes_too_long());
         }
         if !is_compiled {
             let error = String::from_utf8_lossy(self.lua.bytes(-1));
-            return Err(format!("ERR Error compiling script (new function): {error}"));
+            return Err(kind.does_not_compile(&error));
+        }
+        if let Some((error, _)) = self.data().error.take() {
+            return Err(format!("ERR Error registering functions: {}", String::from_utf8_lossy(&error)));
+        }
+        if kind == TextKind::Library && functions.is_empty() {
+            return Err("ERR No functions registered".into());
         }
         let image = self.data().arena.image();
-        self.compiled.push(Compiled { body: body.into(), steps, image });
+        self.compiled.push(Compiled { body: body.into(), kind, functions, steps, image });
+        self.forget_oldest();
+        Ok(())
+    }
+
+    fn forget_oldest(&mut self) {
         let bytes = |compiled: &[Compiled]| compiled.iter().map(|one| one.image.len()).sum::<usize>();
         while self.compiled.len() > KEPT_IMAGES
             || self.compiled.len() > 1 && bytes(&self.compiled) > KEPT_IMAGE_BYTES
         {
             self.compiled.remove(0);
         }
-        Ok(())
     }
 
     /// Whether a script compiles.
@@ -264,20 +336,28 @@ impl Vm {
     /// # Errors
     /// The text of the error.
     pub fn check(&mut self, body: &[u8]) -> Result<(), String> {
-        self.load(body).map(drop)
+        self.load(body, TextKind::Script).map(drop)
     }
 
-    /// Runs a script that may take so many steps, and whose randomness begins with a seed; returns as well how many it took.
+    /// The functions of a library, and the steps that its code takes.
+    ///
+    /// # Errors
+    /// The text of the error.
+    pub fn functions(&mut self, code: &[u8]) -> Result<(Vec<LibraryFunction>, i64), String> {
+        self.load(code, TextKind::Library).map(|compiled| (compiled.functions.clone(), compiled.steps))
+    }
+
+    /// Runs a script or a function that may take so many steps, and whose randomness begins with a seed; returns as well how many it took.
     pub fn run(
         &mut self,
-        (body, sha): (&[u8], &str),
+        program: Program<'_>,
         keys: &[&[u8]],
         values: &[&[u8]],
         host: &mut dyn Host,
         (steps, seed): (i64, u64),
     ) -> (Outcome, i64) {
-        let compiling = match self.load(body) {
-            Ok(steps) => steps,
+        let compiling = match self.load(program.text(), program.kind()) {
+            Ok(compiled) => compiled.steps,
             Err(error) => return (Outcome::Failed(error), 0),
         };
         // SAFETY: only the lifetime changes; the pointer is forgotten before the host is gone.
@@ -291,7 +371,11 @@ impl Vm {
         let keys = std::ptr::slice_from_raw_parts(keys.as_ptr().cast::<&'static [u8]>(), keys.len());
         let values = std::ptr::slice_from_raw_parts(values.as_ptr().cast::<&'static [u8]>(), values.len());
         self.lua.push_copy(SCRIPT);
-        let succeeded = self.protected(Job::Run { keys, values }, 1);
+        let job = match program {
+            Program::Script { .. } => Job::Run { keys, values },
+            Program::Function { name, .. } => Job::Call { name: name.as_bytes(), keys, values },
+        };
+        let succeeded = self.protected(job, 1);
         self.data().host = None;
         let taken = steps - lua::steps().clamp(0, steps);
         if lua::steps() < 0 {
@@ -300,7 +384,7 @@ impl Vm {
         let outcome = match self.data().error.take() {
             _ if !succeeded => Outcome::Failed("ERR the script can't be run".to_owned()),
             None => Outcome::Done,
-            Some((message, place)) => Outcome::Failed(failure(&message, sha, &place)),
+            Some((message, place)) => Outcome::Failed(failure(&message, program.name(), &place)),
         };
         (outcome, taken)
     }
@@ -317,6 +401,25 @@ impl Vm {
         if !self.protected(Job::Answer(pointer), 1) {
             reply.rewind(start);
             reply.error("ERR the script's result takes too much memory");
+        }
+    }
+}
+
+impl TextKind {
+    fn takes_too_long(self) -> String {
+        let text = match self {
+            TextKind::Script => {
+                "ERR Error compiling script (new function): it takes too long, or too much memory"
+            }
+            TextKind::Library => "ERR Error registering functions: ERR FUNCTION LOAD timeout",
+        };
+        text.to_owned()
+    }
+
+    fn does_not_compile(self, error: &str) -> String {
+        match self {
+            TextKind::Script => format!("ERR Error compiling script (new function): {error}"),
+            TextKind::Library => format!("ERR Error compiling function: {error}"),
         }
     }
 }
@@ -344,6 +447,13 @@ fn enter(lua: Lua) -> Results {
             0 => Ok(1),
             _ => Err(Thrown),
         },
+        // SAFETY: as above.
+        Some(Job::Load(text)) => library::load(lua, unsafe { &*text }),
+        Some(Job::Call { name, keys, values }) => {
+            // SAFETY: as above.
+            let (name, keys, values) = unsafe { (&*name, &*keys, &*values) };
+            library::call(lua, name, keys, values)
+        }
         Some(Job::Run { keys, values }) => {
             // SAFETY: as above.
             let (keys, values) = unsafe { (&*keys, &*values) };
@@ -389,11 +499,7 @@ fn failure(message: &[u8], sha: &str, place: &[u8]) -> String {
 
 fn set_list(lua: Lua, name: &[u8], list: &[&[u8]]) {
     lua.push_bytes(name);
-    lua.push_table(list.len(), 0);
-    for (place, item) in list.iter().enumerate() {
-        lua.push_bytes(item);
-        lua.raw_set_at(-2, place + 1);
-    }
+    library::push_list(lua, list);
     lua.raw_set(GLOBALS);
     debug_assert!(lua.is(1, Type::Function));
 }

@@ -112,6 +112,9 @@ impl Build {
         let lib_dir = out_dir.join("lib");
         let include_dir = out_dir.join("include");
 
+        // Perdura: the sources are changed here, and built again then.
+        println!("cargo:rerun-if-changed={}", source_dir.display());
+
         if !include_dir.exists() {
             fs::create_dir_all(&include_dir)
                 .context(|| format!("Cannot create '{}'", include_dir.display()))?;
