@@ -107,6 +107,7 @@ fn pcall(lua: Lua) -> Results {
 /// Runs a command and pushes its reply; an error where it was not run.
 fn command(lua: Lua) -> Result<(), Thrown> {
     gather(lua)?;
+    lua::take_steps(CALL_STEPS);
     // SAFETY: the reference ends before Lua is called.
     let called = unsafe { Data::of(lua) }.run_command();
     match called {
@@ -124,7 +125,7 @@ fn command(lua: Lua) -> Result<(), Thrown> {
     }
     // SAFETY: the buffer stays as it is until the next command, and no other reference to it is used until then.
     let mut reply = unsafe { &Data::of(lua).reply[..] };
-    lua::take_steps(CALL_STEPS + (reply.len() / BYTES_PER_STEP) as i64);
+    lua::take_steps((reply.len() / BYTES_PER_STEP) as i64);
     push_reply(lua, &mut reply)
 }
 
@@ -275,6 +276,7 @@ fn replicate_commands(lua: Lua) -> Results {
 
 fn acl_check_cmd(lua: Lua) -> Results {
     gather(lua)?;
+    lua::take_steps(CALL_STEPS);
     // SAFETY: the reference ends before Lua is called.
     let callable = unsafe { Data::of(lua) }.is_callable();
     match callable {

@@ -21,8 +21,9 @@ use super::host::{Called, Host, NO_WAITING, NOT_ALLOWED, Over, READ_ONLY, UNKNOW
 use super::judge::{Judge, name_in_rules, names_process_command};
 use super::{MAX_REPLY_BYTES, STEPS_PER_ELEMENT, STEPS_PER_KEY, lua};
 
-/// Elements that are passed where all slots are walked.
-const WALK_OF_SLOTS: u64 = 1024;
+/// Keys in whose time all ranges are passed, and all slots.
+const WALK_OF_RANGES: u64 = 1024;
+const WALK_OF_SLOTS: u64 = 16 * WALK_OF_RANGES;
 
 /// What a request names.
 enum Found {
@@ -157,7 +158,8 @@ fn keys_walked(command: &Command, reader: &ReadContext<'_>, args: &Args<'_>) -> 
     let databases = if command.is_write() { 0..DATABASES } else { reader.db..reader.db + 1 };
     let keys = databases.map(|db| reader.usage(db).keys as u64).sum::<u64>();
     let pattern = args.iter().skip(1).map(|arg| arg.len() as u64).max().unwrap_or(0);
-    WALK_OF_SLOTS + keys.saturating_mul(1 + pattern / 8)
+    let walk = if command.in_scripts.is_some() { WALK_OF_SLOTS } else { WALK_OF_RANGES };
+    walk + keys.saturating_mul(1 + pattern / 8)
 }
 
 /// The keyspace of a script that may write.

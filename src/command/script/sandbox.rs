@@ -135,7 +135,7 @@ const MATH: [Function; 19] = [
 ];
 
 /// Steps of a mathematical function: the longest computes a remainder of a large argument.
-const FUNCTION_STEPS: i64 = 60;
+const FUNCTION_STEPS: i64 = 120;
 
 macro_rules! of_one_number {
     ($($name:ident: $function:expr),* $(,)?) => {$(

@@ -11,6 +11,8 @@ use super::{fail, one_argument, settings};
 const VALUE_STEPS: i64 = 6;
 const TOKEN_STEPS: usize = 4;
 const NUMBER_STEPS: usize = 30;
+/// Steps of an escape beside those of its bytes.
+const ESCAPE_STEPS: i64 = 8;
 
 /// A token; what it holds is in the parser.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -280,6 +282,7 @@ impl Parser<'_> {
                     return Token::String;
                 }
                 b'\\' => {
+                    lua::take_steps(ESCAPE_STEPS);
                     if let Err(what) = self.escape(out) {
                         self.token_at = self.at;
                         return Token::Error(what);

@@ -99,7 +99,13 @@ fn calls_errors_and_searches_take_steps() {
 #[test]
 fn commands_take_steps_by_the_elements_that_they_touch() {
     let fill = "for i = 1, 1000 do redis.call('rpush', 'l', i * 7919 % 1009) end";
-    for (call, least) in [("'lrange', 'l', 0, -1", 64_000), ("'sort', 'l'", 64 * 9_000), ("'ping'", 100)] {
+    for (call, least) in [
+        ("'lrange', 'l', 0, -1", 64_000),
+        ("'sort', 'l'", 64 * 9_000),
+        ("'ping'", 100),
+        ("'keys', '*'", 262_144),
+        ("'dbsize'", 16_384),
+    ] {
         let found =
             steps(&format!("{fill} redis.call({call}) return 0")) - steps(&format!("{fill} return 0"));
         assert!((least..4 * least).contains(&found), "{call}: {found}");
