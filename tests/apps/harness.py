@@ -1,6 +1,6 @@
 """Nodes to run applications on, and how one application is run on them while they are killed.
 
-A program gets in its environment APP_PORTS, two ports that it connects to, and APP_ALL_PORTS. On a group of three the node that is
+A program gets in its environment APP_PORTS, two ports that it connects to, APP_ALL_PORTS and APP_KILLS. On a group of three the node that is
 killed is never one of the two: it is given the lead again before each kill. On one node it is the node itself.
 
 A program works until its standard input ends. Then it finishes its work, checks it, and prints one line of JSON: how many writes were
@@ -22,7 +22,7 @@ import time
 FOLDER = pathlib.Path(__file__).parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "perdura"
 START_LIMIT_S = 60
-END_LIMIT_S = 150
+END_LIMIT_S = 300
 BETWEEN_KILLS_S = 3
 # How long a single node stays dead.
 DOWN_S = 0.5
@@ -186,7 +186,7 @@ def run(program, group, root, kills, say):
     """Runs a program while the primary is killed; returns what it printed last."""
     command, added = command_of(program)
     ports = {"APP_PORTS": group.app_ports(), "APP_ALL_PORTS": [node.port for node in group.nodes]}
-    added |= {name: ",".join(map(str, numbers)) for name, numbers in ports.items()}
+    added |= {name: ",".join(map(str, numbers)) for name, numbers in ports.items()} | {"APP_KILLS": str(kills)}
     said = root / "said"
     with open(said, "ab") as errors:
         process = subprocess.Popen(

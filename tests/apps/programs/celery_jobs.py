@@ -1,4 +1,9 @@
-"""Celery: a producer that does not try again, and two workers that acknowledge a task once it has run."""
+"""Celery: a producer that does not try again, and two workers that acknowledge a task once it has run.
+
+Celery's transport pops a task and then notes in Redis that it has it: a task whose answer is lost with the connection is gone, on any server.
+"""
+
+import json
 
 import app
 import celery
@@ -9,7 +14,6 @@ tasks.conf.update(
     broker_connection_retry_on_startup=True,
     task_ignore_result=True,
     broker_transport_options={"visibility_timeout": 10},
-    worker_prefetch_multiplier=1,
 )
 
 
@@ -18,11 +22,20 @@ def run(number):
     app.note_run(number)
 
 
+def held():
+    """Tasks that a worker took and did not acknowledge: they are taken again once the visibility timeout is over."""
+    import redis
+
+    taken = redis.Redis(port=app.PORTS[0]).hvals("unacked")
+    return {json.loads(json.loads(one)[0]["headers"]["argsrepr"].strip("(),")) for one in taken}
+
+
 def main():
     app.begin()
     command = [app.BINARIES / "celery", "-A", "celery_jobs:tasks", "worker", "-c", "1", "-l", "WARNING"]
-    workers = [app.start_worker([*command, "-n", f"worker-{nth}"], port) for nth, port in enumerate(app.PORTS)]
-    app.finish_queue(*app.until_over(lambda number: run.apply_async((number,), retry=False)), workers)
+    workers = [app.Worker([*command, "-n", f"worker-{nth}"], port) for nth, port in enumerate(app.PORTS)]
+    acknowledged, doubt = app.until_over(lambda number: run.apply_async((number,), retry=False))
+    app.finish_queue(acknowledged, doubt, workers, held, popped_at_most=len(workers) * app.KILLS)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ async def run(number: int) -> None:
 def main():
     app.begin()
     command = [app.BINARIES / "taskiq", "worker", "taskiq_streams:broker", "--workers", "1"]
-    workers = [app.start_worker(command, port) for port in app.PORTS]
+    workers = [app.Worker(command, port) for port in app.PORTS]
     loop = asyncio.new_event_loop()
     loop.run_until_complete(broker.startup())
     send = lambda number: loop.run_until_complete(run.kiq(number))
