@@ -21,7 +21,7 @@ use super::connection::{self, Target};
 use super::failure::{self, DAMAGE, Failure, GOOD, write_json};
 use super::log::bytes_text;
 use crate::env::Clock;
-use crate::rdb::file::{FileError, FileRecord, MOST_WHOLE_BYTES, Parser};
+use crate::rdb::file::{FileError, FileFault, FileRecord, MOST_WHOLE_BYTES, Parser};
 use importer::{Importer, Policy};
 use source::RdbSource;
 
@@ -34,6 +34,8 @@ Exit codes:
 
 /// Bytes of the file that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of a mark at a file's end.
+const MARK_BYTES: usize = 40;
 /// How often progress is told.
 const PROGRESS_MS: u64 = 5000;
 
@@ -201,21 +203,40 @@ fn for_each_record(
     let damaged = |error: FileError| Failure::Damage(format!("{source}: {error}"));
     let mut chunk = vec![0; CHUNK_BYTES];
     let (mut bytes, mut keys) = (0, 0);
+    let mut after_end: Option<Vec<u8>> = None;
     loop {
         let count = file.read(&mut chunk).map_err(|error| source.failure(error))?;
         if count == 0 {
             break;
         }
+        if let Some(after_end) = &mut after_end {
+            after_end.extend(chunk[..count].iter().take(MARK_BYTES + 1));
+            continue;
+        }
         bytes += count as u64;
         parser.feed(&chunk[..count]);
-        while let Some(record) = parser.next_record().map_err(damaged)? {
+        while after_end.is_none()
+            && let Some(record) = parser.next_record().map_err(damaged)?
+        {
             keys += u64::from(matches!(&record, FileRecord::Value(part) if part.is_last));
+            let is_end = record == FileRecord::End;
             take(record)?;
+            after_end = is_end.then(|| parser.after_end().to_vec());
         }
         watch.tell(bytes, length, keys);
     }
     parser.finish().map_err(damaged)?;
-    Ok((bytes, parser.version()))
+    match after_end {
+        Some(after_end) if !after_end.is_empty() && !is_mark(&after_end) => {
+            Err(Failure::Damage(format!("{source}: {}", FileFault::Trailing)))
+        }
+        _ => Ok((bytes, parser.version())),
+    }
+}
+
+/// Whether this is the mark by which a replica knows the end: `redis-cli --rdb -` leaves it in what it prints.
+fn is_mark(after_end: &[u8]) -> bool {
+    after_end.len() == MARK_BYTES && after_end.iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// Tells on standard error, from time to time, how far it is.

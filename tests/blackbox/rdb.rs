@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use perdura_testkit::clock::wait_for;
 use perdura_testkit::{Client, Cluster, Node};
 use tempfile::TempDir;
 
@@ -14,6 +16,8 @@ use crate::dump::{Redis, Sample, fill, samples, shown};
 use crate::log::said;
 use crate::operators::run;
 use crate::perdura;
+
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a Redis holds beside the samples: other databases, deadlines, types that are strings and sorted sets within.
 const MORE: &[&str] = &[
@@ -171,6 +175,31 @@ fn long_collections_come_in_parts_and_keys_that_are_there_as_asked() {
 }
 
 #[test]
+fn what_redis_cli_takes_of_a_redis_comes_in_by_a_pipe() {
+    let folder = folder();
+    let (redis, node) = (filled_redis(&folder.path().join("redis.rdb")), perdura().start());
+    redis.client().check("CONFIG SET repl-diskless-sync-delay 0", "+OK");
+    let mut cli = Command::new("redis-cli")
+        .args(["-p", &redis.addr.port().to_string(), "--rdb", "-"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-cli is installed");
+    let output = Command::new(env!("CARGO_BIN_EXE_perdura"))
+        .args(["import", "--rdb", "-", "--addr", &node.addr().to_string()])
+        .stdin(cli.stdout.take().expect("it was piped"))
+        .output()
+        .expect("the program can be run");
+    assert_code(&output, 0);
+    assert!(cli.wait().expect("our own child").success());
+    let (mut from, mut to) = (redis.client(), node.client());
+    for sample in samples() {
+        assert_eq!(shown(&mut to, &sample), shown(&mut from, &sample), "{}", sample.key);
+    }
+}
+
+#[test]
 fn a_damaged_file_changes_nothing() {
     let folder = folder();
     let (file, damaged) = (folder.path().join("redis.rdb"), folder.path().join("damaged.rdb"));
@@ -244,6 +273,43 @@ fn redis_cli_gets_a_file_of_a_running_node() {
     let mut other = node.client();
     other.check("AUTH no-sync pw", "+OK");
     assert!(other.run("SYNC").to_string().starts_with("-NOPERM"));
+}
+
+/// The first byte of what a client is sent after SYNC and empty lines.
+fn first_byte_of_file(client: &mut Client) -> u8 {
+    // Otherwise the file is made twice: to know its length.
+    client.check("REPLCONF capa eof", "+OK");
+    client.send_line("SYNC");
+    loop {
+        match client.read_bytes(1)[0] {
+            b'\n' => {}
+            byte => return byte,
+        }
+    }
+}
+
+#[test]
+fn one_client_at_a_time_is_sent_a_file() {
+    let node = perdura().start();
+    let mut writer = node.client();
+    let mut state = 1_u64;
+    let mut digits = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{state:016x}")
+    };
+    // More than sockets hold.
+    for n in 0..24 {
+        let value: String = (0..1 << 16).map(|_| digits()).collect();
+        writer.check(&format!("SET big{n} {value}"), "+OK");
+    }
+    let mut first = node.client();
+    assert_eq!(first_byte_of_file(&mut first), b'$');
+    writer.check("SYNC", "-ERR another client is being sent an RDB file; try again when that has ended");
+    writer.check("GET none", "nil");
+    drop(first);
+    wait_for("the turn of a client that is gone ends", LIMIT, || {
+        (first_byte_of_file(&mut node.client()) == b'$').then_some(())
+    });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::backup::store::Store;
 use crate::cli::failure::Failure;
 
 /// Bytes of an object that are fetched at once.
-const FETCHED_BYTES: u64 = 8 << 20;
+const FETCHED_BYTES: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub enum RdbSource {

@@ -232,6 +232,14 @@ impl Parser {
         }
     }
 
+    /// Bytes that were fed after the end of the file.
+    pub fn after_end(&self) -> &[u8] {
+        match self.state {
+            State::Ended => &self.kept[self.done..],
+            _ => &[],
+        }
+    }
+
     /// No more bytes come.
     ///
     /// # Errors
