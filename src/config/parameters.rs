@@ -59,6 +59,7 @@ const FOLLOWERS: &str =
     "replicas of a group send writes to the primary, and the majority that a write waits for is the group's";
 const BY_STEPS: &str = "a script ends after a number of steps, the same on every node: no time ends one, and nobody is answered BUSY";
 const NO_DEFRAG: &str = "the allocator gives memory back by itself";
+const BY_FLAG: &str = "it is a flag of perdura serve";
 const EXPIRY: &str = "expired keys are freed by the log, as many as there are";
 
 macro_rules! immutable {
@@ -83,13 +84,13 @@ pub const PARAMETERS: &[Parameter] = &[
     only!("aof-use-rdb-preamble", "yes", THE_LOG),
     only!("appendfsync", "always", THE_LOG),
     only!("appendonly", "yes", THE_LOG),
-    immutable!("bind", |c| bind_text(c)),
+    as_it_is!("bind", |c| bind_text(c), BY_FLAG),
     as_it_is!("busy-reply-threshold", |_| "0".to_owned(), BY_STEPS),
     immutable!("cluster-enabled", |_| "no".to_owned()),
     immutable!("daemonize", |_| "no".to_owned()),
     immutable!("databases", |_| DATABASES.to_string()),
     as_it_is!("dbfilename", |_| String::new(), NO_SNAPSHOTS),
-    immutable!("dir", |c| dir_text(c)),
+    as_it_is!("dir", |c| dir_text(c), BY_FLAG),
     immutable!("io-threads", |c| c.started_with().workers.to_string()),
     immutable!("io-threads-do-reads", |_| "yes".to_owned()),
     only!("latency-tracking", "yes", "latencies of commands are always counted"),
@@ -109,7 +110,7 @@ pub const PARAMETERS: &[Parameter] = &[
     as_it_is!("min-slaves-to-write", |c| acknowledging(c), FOLLOWERS),
     only!("no-appendfsync-on-rewrite", "no", THE_LOG),
     immutable!("pidfile", |_| String::new()),
-    immutable!("port", |c| c.started_with().port.to_string()),
+    as_it_is!("port", |c| c.started_with().port.to_string(), BY_FLAG),
     mutable!("protected-mode", |c| yes_no(c.protected_mode()).to_owned(), set_protected_mode),
     only!("rdbchecksum", "yes", "checkpoints have checksums"),
     as_it_is!("repl-backlog-size", |c| c.started_with().checkpoints.log_keep_bytes.to_string(), "it is --log-keep-bytes"),
@@ -122,7 +123,7 @@ pub const PARAMETERS: &[Parameter] = &[
     only!("stop-writes-on-bgsave-error", "no", NO_FORK),
     immutable!("supervised", |_| "no".to_owned()),
     mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
-    immutable!("tls-port", |_| "0".to_owned()),
+    as_it_is!("tls-port", |_| "0".to_owned(), "clients connect without TLS"),
     immutable!("unixsocket", |_| String::new()),
 ];
 
@@ -305,8 +306,8 @@ mod tests {
         let config = runtime();
         let error = |pairs: &[(&str, &str)]| set(&config, pairs).expect_err("refused");
         assert_eq!(
-            error(&[("port", "1")]).to_string(),
-            "CONFIG SET failed (possibly related to argument 'port') - can't set immutable config"
+            error(&[("databases", "1")]).to_string(),
+            "CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config"
         );
         assert_eq!(
             error(&[("timeout", "1"), ("Timeout", "2")]).to_string(),

@@ -142,14 +142,14 @@ fn commands_about_the_connection_and_the_node_in_multi_run_where_the_client_is()
                 ("CLIENT ID", "+QUEUED"),
                 ("SET k v", "+QUEUED"),
                 ("CLIENT GETNAME", "+QUEUED"),
-                ("CONFIG SET timeout 77", "+QUEUED"),
+                ("CONFIG SET tcp-keepalive 77", "+QUEUED"),
                 ("PING", "+QUEUED"),
                 ("CLIENT GETNAME", "+QUEUED"),
                 ("EXEC", &exec),
                 ("CLIENT GETNAME", "me"),
-                ("CONFIG GET timeout", "[timeout 77]"),
+                ("CONFIG GET tcp-keepalive", "[tcp-keepalive 77]"),
                 ("MULTI", "+OK"),
-                ("CONFIG SET timeout 0", "+QUEUED"),
+                ("CONFIG SET tcp-keepalive 300", "+QUEUED"),
                 ("EXEC", "[+OK]"),
             ],
         );
@@ -158,10 +158,10 @@ fn commands_about_the_connection_and_the_node_in_multi_run_where_the_client_is()
     check_all(
         &mut replica,
         "replica",
-        &[("MULTI", "+OK"), ("CONFIG SET timeout 77", "+QUEUED"), ("SET k v", "+QUEUED")],
+        &[("MULTI", "+OK"), ("CONFIG SET tcp-keepalive 77", "+QUEUED"), ("SET k v", "+QUEUED")],
     );
     replica.check("EXEC", "[+OK +OK]");
-    cluster.client(cluster.primary()).check("CONFIG GET timeout", "[timeout 0]");
+    cluster.client(cluster.primary()).check("CONFIG GET tcp-keepalive", "[tcp-keepalive 300]");
 }
 
 #[test]

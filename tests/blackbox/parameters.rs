@@ -195,6 +195,61 @@ fn encodings_follow_the_limits() {
     }
 }
 
+/// Where redis-server 7.0 has the limit and the encoding, both answer alike.
+#[test]
+fn encodings_are_those_of_redis() {
+    let (node, redis) = (perdura().start(), Redis::start(&[]));
+    let mut both = [node.client(), redis.client()];
+    let mut compared = 0;
+    for (number, limit) in [0, 1, 2, 3, 64].into_iter().enumerate() {
+        for client in &mut both {
+            for name in ["hash-max-listpack-entries", "hash-max-ziplist-value", "zset-max-ziplist-entries"] {
+                client.check(&format!("CONFIG SET {name} {limit}"), "+OK");
+            }
+            client.check(
+                &format!("CONFIG SET zset-max-listpack-value {limit} hll-sparse-max-bytes {}", limit * 40),
+                "+OK",
+            );
+        }
+        for (nth, write) in [
+            "HSET % a 1",
+            "HSET % a 1 b 22",
+            "HSET % a 1 b 22 c 333",
+            "HSET % a 1 b 4444",
+            "HINCRBY % a 1234",
+            "HSETNX % abcd 1",
+            "ZADD % 1 a",
+            "ZADD % 1 a 2 b",
+            "ZADD % 1 a 2 b 3 c 4 d",
+            "ZADD % 1 aaaa",
+            "ZINCRBY % 1 aaa",
+            "GEOADD % 1 1 aaa",
+            "SADD % 1 2 3",
+            "SET % 1234567890123456789",
+            "SET % 12345678901234567890",
+            "SETEX % 100 aaaa",
+            "GETSET % 7",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let key = format!("k{number}:{nth}");
+            let told = both.each_mut().map(|client| {
+                client.run(&write.replace('%', &key));
+                client.run(&format!("OBJECT ENCODING {key}")).to_string()
+            });
+            assert_eq!(told[0], told[1], "{write} under {limit}");
+            compared += 1;
+        }
+        let sparse = both.each_mut().map(|client| {
+            client.run(&format!("PFADD hll{number} a b c d e f g h i j k l m n"));
+            client.run(&format!("PFDEBUG ENCODING hll{number}")).to_string()
+        });
+        assert_eq!(sparse[0], sparse[1], "hll-sparse-max-bytes {}", limit * 40);
+    }
+    assert_eq!(compared, 85);
+}
+
 /// Values keep the encoding that they were made in: whatever was set since, and from a checkpoint, too.
 #[test]
 fn values_keep_their_encoding_through_changes_and_checkpoints() {
@@ -324,7 +379,7 @@ fn what_is_slow_or_large_is_told_by_latency_and_commandlog() {
         replies = client.run("COMMANDLOG GET -1 large-reply").items().to_vec();
         (replies.len() == 2).then_some(())
     });
-    assert!(replies.iter().all(|one| one.items()[2].integer() == 3008), "{replies:?}");
+    assert!(replies.iter().all(|one| one.items()[2].integer() == 3009), "{replies:?}");
     client.check("COMMANDLOG RESET large-request", "+OK");
     client.check("COMMANDLOG LEN large-request", ":0");
     // Ten thousand members are read one by one.

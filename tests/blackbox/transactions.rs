@@ -215,7 +215,7 @@ fn a_message_that_comes_during_an_exec_follows_its_answer() {
 }
 
 fn setting(client: &mut Client) -> String {
-    client.run("CONFIG GET slowlog-max-len").items()[1].to_string()
+    client.run("CONFIG GET tcp-keepalive").items()[1].to_string()
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn an_exec_whose_client_is_killed_during_its_local_steps_is_finished() {
     let node = node_with_keys();
     let (mut client, mut other) = (node.client(), node.client());
     let id = client.run("CLIENT ID").integer();
-    send_slow_exec(&mut client, "CONFIG SET slowlog-max-len 7", "CONFIG SET slowlog-max-len 8");
+    send_slow_exec(&mut client, "CONFIG SET tcp-keepalive 7", "CONFIG SET tcp-keepalive 8");
     wait_for("the first step has run", Duration::from_secs(20), || {
         (setting(&mut other) == "7").then_some(())
     });
@@ -236,7 +236,7 @@ fn an_exec_that_kills_its_own_client_is_finished_and_answered() {
     let node = node_with_keys();
     let mut client = node.client();
     let id = client.run("CLIENT ID").integer();
-    send_slow_exec(&mut client, &format!("CLIENT KILL ID {id} SKIPME no"), "CONFIG SET slowlog-max-len 8");
+    send_slow_exec(&mut client, &format!("CLIENT KILL ID {id} SKIPME no"), "CONFIG SET tcp-keepalive 8");
     let answer = client.read();
     assert_eq!(answer.items().len(), 2 + DIGESTS, "{answer}");
     assert_eq!(client.read_to_end(), b"");
@@ -249,7 +249,7 @@ fn an_exec_whose_answer_is_cut_runs_its_local_steps() {
     let node = perdura().flag("client-output-buffer-limit", "normal 4mb 0 0").start();
     let (mut client, mut other) = (node.client(), node.client());
     client.call(&[b"SET", b"k", &vec![b'v'; 3 << 20]]);
-    let lines = ["CONFIG SET slowlog-max-len 7", "GETEX k", "GETEX k", "SET done 1"];
+    let lines = ["CONFIG SET tcp-keepalive 7", "GETEX k", "GETEX k", "SET done 1"];
     client.check("MULTI", "+OK");
     lines.iter().for_each(|line| client.check(line, "+QUEUED"));
     client.send_line("EXEC");

@@ -164,6 +164,6 @@ fn a_checkpoint_is_taken_by_the_command_line() {
         .expect("the program runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("\"keys\":11") && text.contains("\"index\":"), "{text}");
+    assert!(text.contains("\"keys\":12") && text.contains("\"index\":"), "{text}");
     assert_eq!(published(&node).len(), 1);
 }
