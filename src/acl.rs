@@ -22,6 +22,9 @@ pub use error::{RuleError, SetUserError};
 pub use selector::{Access, ChannelAccess, Denied, Request, Selector};
 pub use user::{PASSWORD_HASH_DIGITS, User, hash_password, rules_with_hashes};
 
+/// A user's name, and the rules as the log has them.
+pub type StoredUser = (Vec<u8>, Vec<u8>);
+
 /// The user of a connection that has not authenticated.
 pub const DEFAULT: &[u8] = b"default";
 /// A longer name of a user is refused.

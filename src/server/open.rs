@@ -21,6 +21,7 @@ use super::folder::Folder;
 use super::peers::PeerPlan;
 use super::scrub::Scrubber;
 use super::transfer_worker::TransferThread;
+use crate::acl::StoredUser;
 use crate::admin::shared::Shared;
 use crate::apply::Applier;
 use crate::backup::repository::Owner;
@@ -67,7 +68,7 @@ pub struct Prepared {
     pub shared: Arc<Shared>,
     identity: Identity,
     mutator: Mutator,
-    users: Vec<(Vec<u8>, Vec<u8>)>,
+    users: Vec<StoredUser>,
 }
 
 /// Makes what does not stand on the data folder, which is not touched. The start counts from here.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::table::table;
 use super::{Line, Session, Verdict};
 use crate::acl::{
-    self, ChannelAccess, Denied, MAX_ALL_RULES_BYTES, MAX_USERS, User, Users, rules_with_hashes,
+    self, ChannelAccess, Denied, MAX_ALL_RULES_BYTES, MAX_USERS, StoredUser, User, Users, rules_with_hashes,
 };
 use crate::admin::acl::check_name;
 use crate::admin::acl::log::Reason;
@@ -143,9 +143,9 @@ fn is_said_by_relays(row: &TableRow) -> bool {
 ///
 /// # Errors
 /// The first user whose name or rules are wrong, with the reason.
-pub fn first_users(users: &[(String, Vec<String>)]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+pub fn first_users(users: &[(String, Vec<String>)]) -> Result<Vec<StoredUser>, String> {
     let nobody = Users::compile([], None, table());
-    let mut stored: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(users.len());
+    let mut stored: Vec<StoredUser> = Vec::with_capacity(users.len());
     for (name, rules) in users {
         let rules: Vec<&[u8]> = rules.iter().map(|rule| rule.as_bytes()).collect();
         let logged = rules_to_log(&nobody, name.as_bytes(), &rules);

@@ -101,7 +101,7 @@ pub struct Shard<D: Disk> {
     cluster_id: ClusterId,
     brings_parameters: bool,
     /// The users that it brings with them: names with rules.
-    first_users: Vec<(Vec<u8>, Vec<u8>)>,
+    first_users: Vec<crate::acl::StoredUser>,
     expiry: ExpiryWalk,
     next_expiry_ms: u64,
     /// The last turn answered clients and proposed nothing, so that what they send next may go along.

@@ -8,6 +8,7 @@ use super::super::deaths::FREE_EXPIRED;
 use super::super::expiry::{Dead, Found};
 use super::super::plan::{Addressee, Plan};
 use super::Shard;
+use crate::acl::StoredUser;
 use crate::command::system::{FIRST_PARAMETERS, PARAMETERS, SET, USER};
 use crate::command::{CLUSTER_ID, HASH_SEED};
 use crate::env::Now;
@@ -57,7 +58,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// If this node leads first, its group has these users from its first entry on.
-    pub fn bring_users(&mut self, users: Vec<(Vec<u8>, Vec<u8>)>) {
+    pub fn bring_users(&mut self, users: Vec<StoredUser>) {
         self.first_users = users;
     }
 
