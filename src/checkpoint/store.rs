@@ -23,6 +23,8 @@ use crate::keyspace::changes::Generation;
 use crate::keyspace::types::limits::TypeLimits;
 
 const NS_PER_MS: u64 = 1_000_000;
+/// The temporary folder of a run that writes.
+const RUN: &str = "run";
 
 /// How a store works.
 #[derive(Clone, Debug)]
@@ -108,6 +110,8 @@ impl RocksStore {
 
     fn make_work(&mut self) -> Result<()> {
         if let Work::Unmade { from_newest } = self.work {
+            // On a full disk this is the room that the records' folder needs.
+            self.shelf.temporary(RUN)?;
             let folder = self.shelf.remake_work(self.newest.as_ref().filter(|_| from_newest))?;
             self.work = Work::Open(Records::open(&folder, self.config.bytes_per_second)?);
         }
@@ -148,7 +152,7 @@ impl CheckpointStore for RocksStore {
             return Err(CheckpointError::Exists { index: point.index });
         }
         self.make_work()?;
-        let folder = self.shelf.temporary("run")?;
+        let folder = self.shelf.temporary(RUN)?;
         let now_ns = self.clock.monotonic_ns();
         self.run = Some(Paced {
             run: Run::begin(folder, self.tallies.clone(), self.next_blob)?,

@@ -318,8 +318,8 @@ impl Greeter {
                 theirs.origin.index, theirs.origin.term, ours.origin.index, ours.origin.term
             ),
             HelloRefusal::OtherCluster => format!(
-                "it belongs to cluster {}, this node to cluster {}: one of them is a stranger at this address; stop it, or empty its folder \
-                 if it is to join",
+                "it belongs to cluster {}, this node to cluster {}: one of them is a stranger at this address; stop it, and empty no folder \
+                 before you know which of the two clusters has your data (docs/operations.md, Two clusters meet)",
                 theirs.id, ours.id
             ),
             HelloRefusal::Replaced if is_refused => format!(

@@ -7,7 +7,7 @@ use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::error::{CheckpointError, Result};
 use crate::checkpoint::load::{Loading, verify_deeply};
 use crate::checkpoint::store::RocksStore;
-use crate::checkpoint::testing::Scratch;
+use crate::checkpoint::testing::{Scratch, point};
 use crate::env::Clock;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::types::limits::TypeLimits;
@@ -38,6 +38,22 @@ fn a_second_run_writes_what_changed() -> Result<()> {
     let of = |store: &RocksStore| store.newest().map(|manifest| manifest.generations.clone());
     assert_eq!(of(&store), of(&full));
     Ok(())
+}
+
+/// What a failed run wrote was in the way of the next one, where the disk was full.
+#[test]
+fn a_reset_leaves_nothing_of_a_run_that_failed() -> Result<()> {
+    let scratch = Scratch::new();
+    let mut store = open(&scratch);
+    let run = scratch.path().join("tmp-run");
+    let model = Model::of(many(3));
+    model.write(&mut store, 1, &model.everything())?;
+    store.begin(point(2))?;
+    assert!(run.exists(), "its files go there");
+    store.reset()?;
+    assert!(!run.exists());
+    model.write(&mut store, 2, &model.everything())?;
+    model.assert_is_in(&store)
 }
 
 #[test]
