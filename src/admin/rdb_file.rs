@@ -20,6 +20,7 @@ use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::export::RdbExport;
 use crate::checkpoint::shelf::Shelf;
 use crate::command::args::is;
+use crate::command::script::library_code;
 use crate::command::spec::Flags;
 use crate::command::{Args, CommandError, CommandResult};
 use crate::data_folder::CHECKPOINT_FOLDER;
@@ -154,7 +155,7 @@ fn run(shelf: &Shelf, index: u64, with_mark: bool, pieces: &Sender<FilePiece>) {
 }
 
 fn make(lent: &Lent, with_mark: bool, pieces: &Sender<FilePiece>) -> Result<(), CheckpointError> {
-    let export = RdbExport::open(&lent.folder, lent.manifest.clone())?;
+    let export = RdbExport::open(&lent.folder, lent.manifest.clone(), library_code)?;
     let is_wanted = || if pieces.is_closed() { Err(CheckpointError::GivenUp) } else { Ok(()) };
     let length = if with_mark { None } else { Some(export.count_bytes(&is_wanted)?) };
     send(pieces, FilePiece::Begins(length))?;

@@ -4,9 +4,10 @@
 //! - The same checkpoint makes the same bytes, so that their number can be known before the first is sent.
 //! - The file is of version 10, which Redis 7.0 reads; only where fields of hashes have deadlines it is of version 12, for Redis 7.4.
 //! - Keys that are dead and not yet freed are in it, with their deadlines.
-//! - What only Perdura has, users and scripts, is not in it.
+//! - Function libraries are in it; users, scripts and parameters are not.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::error::Result;
 use super::load;
@@ -14,6 +15,7 @@ use super::manifest::Manifest;
 use super::records::Records;
 use super::shelf::Shelf;
 use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::value::ValueRef;
 use crate::rdb::file::FileWriter;
 use crate::version;
 
@@ -27,8 +29,12 @@ struct Keys {
     with_deadline: u64,
 }
 
+/// The code of a function library, where a key and a value of the system database are those of one.
+pub type LibraryCode = fn(&[u8], &[u8]) -> Option<Vec<u8>>;
+
 /// A checkpoint that is to become a file.
 pub struct RdbExport {
+    library_code: LibraryCode,
     records: Records,
     manifest: Manifest,
     databases: BTreeMap<usize, Keys>,
@@ -44,12 +50,12 @@ pub struct Exported {
 
 impl RdbExport {
     /// Opens a published checkpoint and counts its keys.
-    pub fn of_published(shelf: &Shelf, index: u64) -> Result<RdbExport> {
-        RdbExport::open(&shelf.path(index), shelf.manifest(index)?)
+    pub fn of_published(shelf: &Shelf, index: u64, library_code: LibraryCode) -> Result<RdbExport> {
+        RdbExport::open(&shelf.path(index), shelf.manifest(index)?, library_code)
     }
 
     /// Opens a folder with the files of a checkpoint and counts its keys.
-    pub fn open(folder: &std::path::Path, manifest: Manifest) -> Result<RdbExport> {
+    pub fn open(folder: &Path, manifest: Manifest, library_code: LibraryCode) -> Result<RdbExport> {
         let records = Records::open_read_only(folder)?;
         let (mut databases, mut has_field_deadlines) = (BTreeMap::<usize, Keys>::new(), false);
         load::visit_heads(&records, &manifest, &mut |db, root| {
@@ -58,7 +64,7 @@ impl RdbExport {
             keys.with_deadline += u64::from(root.deadline_ms.is_some());
             has_field_deadlines |= root.field_deadlines;
         })?;
-        Ok(RdbExport { records, manifest, databases, has_field_deadlines })
+        Ok(RdbExport { library_code, records, manifest, databases, has_field_deadlines })
     }
 
     /// The entry of the log up to which everything is in it.
@@ -87,7 +93,16 @@ impl RdbExport {
         ];
         let mut writer = FileWriter::new(self.version(), &about);
         let mut made = Exported::default();
-        load::visit(&self.records, &self.manifest, &TypeLimits::default(), &mut |db, entry| {
+        let limits = TypeLimits::default();
+        load::visit_system(&self.records, &self.manifest, &limits, &mut |entry| {
+            if let ValueRef::String(value) = entry.value()
+                && let Some(code) = (self.library_code)(entry.key(), value)
+            {
+                writer.put_functions(&code);
+            }
+            Ok(())
+        })?;
+        load::visit(&self.records, &self.manifest, &limits, &mut |db, entry| {
             if writer.db() != Some(db) {
                 let Keys { keys, with_deadline } = self.databases.get(&db).copied().unwrap_or_default();
                 writer.select(db, keys, with_deadline);

@@ -17,12 +17,12 @@ use super::records::{ReadFailure, Records};
 use super::shelf::Shelf;
 use super::tallies::Tallies;
 use super::{Loaded, Take};
-use crate::keyspace::DATABASES;
 use crate::keyspace::changes::Generation;
 use crate::keyspace::digest;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::slot::{RANGES, SLOTS_PER_RANGE};
 use crate::keyspace::types::limits::TypeLimits;
+use crate::keyspace::{DATABASES, SYSTEM};
 
 /// How to load.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +107,21 @@ pub fn visit(
     manifest.generations.iter().filter(visited).try_for_each(|(generation, expected)| {
         check_sum(*generation, *expected, sums.tallies.get(*generation))
     })
+}
+
+/// Gives the entries of the system database to `take`; an error of its ends it.
+pub fn visit_system(
+    records: &Records,
+    manifest: &Manifest,
+    limits: &TypeLimits,
+    take: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    let limits = TypeLimits { hash_seed: manifest.hash_seed, ..limits.clone() };
+    let mut sums = Sums::default();
+    for portion in portions(manifest).into_iter().filter(|portion| portion.db == SYSTEM) {
+        load_portion(records, portion, &limits, &mut |_, entry| take(entry), &mut sums)?;
+    }
+    Ok(())
 }
 
 /// Gives the heads of all roots of those databases to `take`, in the same order.

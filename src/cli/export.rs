@@ -20,6 +20,7 @@ use super::failure::{self, Failure, GOOD, write_json};
 use super::log::{Folder, addr_argument, bytes_text, common_arguments};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::export::RdbExport;
+use crate::command::script::library_code;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -116,7 +117,7 @@ fn export_folder(matches: &ArgMatches, path: &Path, file: &mut NewFile) -> Resul
         let reason = "there is no checkpoint: BGSAVE of a running node makes one, or export by --addr";
         Failure::Failed(format!("{}: {reason}", folder.name()))
     })?;
-    let export = RdbExport::of_published(&shelf, index)?;
+    let export = RdbExport::of_published(&shelf, index, library_code)?;
     let bar = ProgressBar::new(export.keys());
     // A template that can't be parsed leaves the usual one.
     if let Ok(style) = ProgressStyle::with_template("exporting {bar:40} {pos} of {len} keys") {

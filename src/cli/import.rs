@@ -101,6 +101,8 @@ pub(super) struct ImportSummary {
     /// Of the keys, those that came in parts.
     keys_in_parts: u64,
     function_libraries: u64,
+    /// Those that were there and stayed.
+    libraries_skipped: u64,
     /// Keys that were there and stayed.
     skipped: u64,
     /// Keys whose deadline had passed.
@@ -139,6 +141,7 @@ impl ImportSummary {
         writeln!(out, "{} keys taken, {} of them in parts", self.keys, self.keys_in_parts)?;
         for (count, what) in [
             (self.function_libraries, "function libraries taken"),
+            (self.libraries_skipped, "function libraries skipped: they were there"),
             (self.skipped, "keys skipped: they were there"),
             (self.expired, "keys passed over: their deadlines have passed"),
             (self.of_other_databases, "keys passed over: they are in other databases"),

@@ -17,6 +17,9 @@ use crate::log::said;
 use crate::operators::run;
 use crate::perdura;
 
+const LIBRARY: &[u8] =
+    b"#!lua name=answers\nredis.register_function('answer', function(keys, args) return 42 end)\n";
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a Redis holds beside the samples: other databases, deadlines, types that are strings and sorted sets within.
@@ -53,6 +56,7 @@ fn filled_redis(file: &Path) -> Redis {
         let reply = client.run(line);
         assert!(!reply.is_error(), "{line}: {reply}");
     }
+    assert_eq!(client.call(&[b"FUNCTION", b"LOAD", LIBRARY]).text(), "answers");
     client.check("SAVE", "+OK");
     redis
 }
@@ -103,6 +107,7 @@ fn files_of_redis_come_in_and_go_back() {
         }
     }
     to.check("DEL copy", ":1");
+    to.check("FCALL answer 0", ":42");
     to.check("EXPIRETIME list", ":4102444800");
     to.check("GEODIST geo Palermo Catania", "166274.1516");
     to.check("PFCOUNT hll", ":4");
@@ -116,6 +121,7 @@ fn files_of_redis_come_in_and_go_back() {
     let again = redis_on(&back);
     assert_eq!(digest(&again), digest(&redis));
     let mut again = again.client();
+    again.check("FCALL answer 0", ":42");
     for sample in samples().iter().filter(|sample| has_order(sample)) {
         assert_eq!(dumped(&mut again, sample.key), dumped(&mut from, sample.key), "{}", sample.key);
     }

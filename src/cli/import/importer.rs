@@ -393,6 +393,12 @@ impl Importer {
                 self.summary.skipped += 1;
             }
             Sent::Key(key) if is_about_value(&error) => self.summary.leave_out(&error, Some(&key)),
+            Sent::Functions if error.starts_with("ERR Library '") && self.policy == Policy::Skip => {
+                self.summary.libraries_skipped += 1;
+            }
+            Sent::Functions if error.starts_with("ERR Library '") && self.policy == Policy::Fail => {
+                return Err(Failure::Failed(format!("{}: {error}", self.addr)));
+            }
             Sent::Functions => self.summary.leave_out(&format!("function libraries: {error}"), None),
             Sent::Key(key) | Sent::More(key) => {
                 return Err(Failure::Failed(format!("{}: {}: {error}", self.addr, shown_key(&key))));

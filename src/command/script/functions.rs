@@ -122,6 +122,12 @@ impl Library {
     }
 }
 
+/// The code of a library, where a key and a value of the system database are those of one.
+pub fn library_code(key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let name = key.strip_prefix(LIBRARY)?;
+    Library::decode(name, value).map(|library| library.code)
+}
+
 fn name_of_library(name: &[u8]) -> Vec<u8> {
     [LIBRARY, name].concat()
 }

@@ -42,7 +42,9 @@ pub use function_family::{
     FUNCTION_REMOVE, FUNCTION_STORE, FUNCTIONS, check_call, check_library, collision_of, function_flags,
     libraries_of,
 };
-pub use functions::{Library, all as all_libraries, exists as has_library, totals as library_totals};
+pub use functions::{
+    Library, all as all_libraries, exists as has_library, library_code, totals as library_totals,
+};
 pub use judge::{access_of, know_commands, knows_commands};
 pub use scripts::{Script, Scripts};
 pub use shebang::ScriptFlags;

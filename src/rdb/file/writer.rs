@@ -49,6 +49,12 @@ impl FileWriter {
         std::mem::take(&mut self.out)
     }
 
+    /// A library of functions; they come before the databases.
+    pub fn put_functions(&mut self, code: &[u8]) {
+        self.out.push(opcode::FUNCTION);
+        write_string(&mut self.out, code);
+    }
+
     /// A database begins, with so many keys, and so many of them that have deadlines.
     pub fn select(&mut self, db: usize, keys: u64, deadlines: u64) {
         self.db = Some(db);
