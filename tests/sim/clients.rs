@@ -6,6 +6,7 @@
 //!   another node.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use perdura_proof::{Action, Exchange, Outcome, Progress, ReadsFrom, Recorder, Reply, Workload, encode};
 
@@ -78,6 +79,8 @@ pub struct Clients {
     pub last_write: Micros,
     /// A node that watchers reach and writers do not, and until when.
     parted_at: Option<(usize, Micros)>,
+    /// No writer begins anything in this time.
+    hushed: Range<Micros>,
 }
 
 impl Clients {
@@ -108,6 +111,7 @@ impl Clients {
             task: Task::Script,
             last_write: 0,
             parted_at: None,
+            hushed: 0..0,
         }
     }
 
@@ -196,6 +200,11 @@ impl Clients {
         }
     }
 
+    /// Nothing is written meanwhile, so that no write is under way when this time ends.
+    pub fn hush(&mut self, hushed: Range<Micros>) {
+        self.hushed = hushed;
+    }
+
     /// What the client does next, if anything.
     fn next_action(&mut self, client: usize) -> Option<Action> {
         match self.task {
@@ -215,6 +224,10 @@ impl Clients {
     }
 
     fn call(&mut self, client: usize, stage: &mut Stage) {
+        if self.task == Task::Workload && self.clients[client].writes() && self.hushed.contains(&stage.now) {
+            self.rest(client, stage);
+            return;
+        }
         if self.task == Task::Workload && self.clients[client].role == Role::Stirrer {
             self.stir(client, stage);
             return;

@@ -2,7 +2,8 @@
 //!
 //! - A siege cuts the links of a primary one after the other; its last follower may go by a restart instead. In between it
 //!   acknowledges writes that one follower has, and another does not.
-//! - Often only clients that read still reach it, and writers are at the other nodes; its driver may stall meanwhile.
+//! - Often only clients that read still reach it, and writers are at the other nodes; its driver may stall meanwhile, while nothing that was
+//!   written is under way.
 //! - A primary that hands over may hear nothing of what came of it; or its request to campaign comes late, after a second one
 //!   to another node was lost.
 
@@ -16,8 +17,10 @@ use crate::world::World;
 const MAX_SPREAD_US: Micros = 1_500 * MS;
 const MIN_SPREAD_US: Micros = 400 * MS;
 /// A stall of so much outlasts an election and the next primary's first writes.
-const MIN_STALL_US: Micros = 700 * MS;
+const MIN_STALL_US: Micros = 1_000 * MS;
 const MAX_STALL_US: Micros = 3 * SECOND;
+/// For how long nothing is written before a driver stalls: reads that come meanwhile wait behind a write that can't commit.
+const HUSH_US: Micros = 100 * MS;
 /// How long a siege waits for the leader that it is to strike.
 const MIN_WAIT_US: Micros = 100 * MS;
 const MAX_WAIT_US: Micros = 800 * MS;
@@ -106,10 +109,15 @@ impl World {
         self.ambushes.slow_voters = dice.chance(500);
         let stalls = self.stage.scenario.stalls && dice.chance(500);
         let stalls = stalls.then(|| (primary, dice.within(MIN_STALL_US..MAX_STALL_US)));
+        let spread = if stalls.is_some() { spread.max(HUSH_US) } else { spread };
         if stalls.is_some() || dice.chance(500) {
             // What was written there would not commit, and reads would ride with it.
             let until = self.stage.now + spread + stalls.map_or(ends, |(_, us)| us);
             self.clients.part(primary, until, &mut self.stage);
+        }
+        if stalls.is_some() {
+            let stalls_at = self.stage.now + spread;
+            self.clients.hush(stalls_at - HUSH_US..stalls_at);
         }
         self.stage.tell(|| format!("fault: a siege of node {}, {way:?}, over {spread} us", primary + 1));
         let last = (others.len() - 1).max(1);
