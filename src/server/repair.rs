@@ -5,7 +5,8 @@
 //!   said with the lost log counts elsewhere, so it joins by the rules of `raft/node/rejoin.rs`: it is silent until all others
 //!   know, and votes for nobody before it knows again what it may have acknowledged.
 //! - Only for what is proven: bytes that are not what their checksums say, files that are missing, a log that does not meet any
-//!   whole checkpoint. An error of the operating system, a newer format, another node's folder stay what they are.
+//!   whole checkpoint. An error of the operating system, a newer format, another node's folder stay what they are: a damaged log whose
+//!   sound parts name another node or other members is refused as a sound one is.
 //! - The new log is marked, in the same write that lets it begin behind a checkpoint. A crash before leaves a log that nothing was
 //!   written to, and the one set aside beside it: then the mark follows at the next start.
 
@@ -13,7 +14,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use perdura_wal::{Disk, Position, RealDisk, SyncMode, Wal, WalError};
+use perdura_wal::{Disk, Position, RealDisk, SyncMode, Wal, WalError, sound_metadata};
 
 use super::{ServerError, open};
 use crate::config::Config;
@@ -57,17 +58,20 @@ impl<'a> Repair<'a> {
         if !self.may_repair || !is_damage(why) {
             return Ok(false);
         }
+        let disk = RealDisk::open(self.dir.join(LOG_FOLDER), SyncMode::Dsync).map_err(|e| self.io(e))?;
+        let _held = disk.lock().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => WalError::InUse.into(),
+            _ => self.io(error),
+        })?;
+        if let Some(metadata) = sound_metadata(&disk) {
+            Identity::decode(&metadata)?.check_same(self.identity)?;
+        }
         let aside = free_name(self.dir, LOG_SET_ASIDE);
         tracing::error!(
             reason = %why,
             set_aside = %aside.display(),
             "THE LOG CAN'T BE USED: this node sets it aside and learns again from the other members; look at the disk"
         );
-        let disk = RealDisk::open(self.dir.join(LOG_FOLDER), SyncMode::Dsync).map_err(|e| self.io(e))?;
-        let _held = disk.lock().map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => WalError::InUse.into(),
-            _ => self.io(error),
-        })?;
         self.move_to(&aside).map_err(|error| self.io(error))?;
         self.integrity.into_iter().for_each(|integrity| integrity.found(why.to_string()));
         Ok(true)

@@ -10,6 +10,7 @@ use perdura_testkit::clock::{Stopwatch, wait_for};
 use perdura_testkit::{Cluster, Node, NodeSpec, free_port};
 
 use crate::backups::{folder, shipping, wait_until_shipped};
+use crate::damage::{FIRST_BATCH, flip_byte, segments};
 use crate::perdura;
 use crate::point_in_time::{Place, ask, run, write};
 use crate::restarts::digest;
@@ -243,6 +244,30 @@ fn a_process_on_a_copy_of_a_members_folder_is_told_and_counts_for_nothing() {
     cluster.agreed_digest();
     assert_eq!(cluster.client(0).info_number("perdura_term"), term);
     assert!(!stray.has_ended(), "{}", stray.log());
+}
+
+/// It took the damage for its own, set the other member's log aside, and joined; its own folder was void from then on.
+#[test]
+fn a_damaged_folder_of_another_member_is_refused_as_a_sound_one() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let addresses = Addresses::new("127.0.0.1");
+    let mut cluster = addresses.launch_all(scratch.path(), "member");
+    write(&mut cluster.client(0), 1..100);
+    cluster.agreed_digest();
+    cluster.nodes[1].kill();
+    cluster.nodes[2].kill();
+    let wrong = scratch.path().join("wrong2");
+    copy(&scratch.path().join("member3"), &wrong);
+    for is_damaged in [false, true] {
+        if is_damaged {
+            flip_byte(&segments(&wrong)[0], FIRST_BATCH + 600);
+        }
+        let mut node = addresses.launch(perdura(), 2, &wrong);
+        wait_for("it ends", LIMIT, || node.has_ended().then_some(()));
+        let log = node.log();
+        assert!(log.contains("belongs to node 3"), "{log}");
+        assert!(!wrong.join("damaged-log").exists(), "{log}");
+    }
 }
 
 /// Its words were heard again as soon as the others had been started again.

@@ -39,7 +39,7 @@ pub use format::Fault;
 pub use index::{HardState, Position};
 pub use read::{OwnedRecord, Verified, verify_sealed};
 pub use recovery::{LeftOut, Progress, Recovery, Sources, TornTail};
-pub use salvage::{Salvage, Salvaged};
+pub use salvage::{Salvage, Salvaged, sound_metadata};
 pub use spares::Preparer;
 pub use verify::{Verdict, verify_folder};
 pub use view::{LogView, PlacedRecord, Prepared, SegmentView};

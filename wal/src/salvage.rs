@@ -72,6 +72,25 @@ fn naming<D: Disk>(refusal: WalError, (scan, mut damage, went_on_to): Found<D>) 
     (scan, damage, went_on_to)
 }
 
+/// The metadata that the newest segments of a log still tell, also where the log can't be opened: each segment repeats it in its first batch.
+/// `None` where no sound batch has any.
+pub fn sound_metadata<D: Disk>(disk: &D) -> Option<Vec<u8>> {
+    let sequences = list_sequences(disk).ok()?;
+    sequences.into_iter().rev().find_map(|sequence| metadata_in(disk, sequence))
+}
+
+/// The last metadata in a segment before its first damage.
+fn metadata_in<D: Disk>(disk: &D, sequence: u64) -> Option<Vec<u8>> {
+    let (header, crc) = own_header(&read_candidate(disk, sequence).ok()?).ok()?;
+    let (bytes, _) = read_readable(disk, sequence).ok()?;
+    let mut walk = Walk::new(bytes.as_ref(), header.log_id, sequence, crc);
+    let mut index = LogIndex::starting_at(header.first_index);
+    while let Ok(batch) = walk.next_batch() {
+        batch.apply_to(&mut index, sequence).ok()?;
+    }
+    Some(index.metadata().to_vec()).filter(|metadata| !metadata.is_empty())
+}
+
 /// Whether entries go on after a checkpoint where it ends, and it is of this log.
 fn covers(index: &LogIndex, checkpoint: Position) -> bool {
     let begins = index.held_from() <= checkpoint.index + 1 && index.base().index <= checkpoint.index;

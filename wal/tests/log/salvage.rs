@@ -3,6 +3,7 @@
 use perdura_wal::format::{BLOCK_BYTES, RECORD_HEADER_BYTES};
 use perdura_wal::{
     Disk, LogView, NewLog, Options, Position, Record, Salvage, Salvaged, SimDisk, Tear, Wal, WalError,
+    sound_metadata,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -15,7 +16,7 @@ fn options() -> Options {
     Options {
         segment_bytes: 16 << 10,
         spare_segments: 1,
-        create: Some(NewLog { log_id: 0x1234, metadata: Vec::new() }),
+        create: Some(NewLog { log_id: 0x1234, metadata: b"whose it is".to_vec() }),
         ..Options::default()
     }
 }
@@ -125,5 +126,25 @@ fn the_folder_is_held_where_nothing_after_the_checkpoint_can_be_saved() -> Resul
     assert!(matches!(refused, Err(WalError::InUse)), "{refused:?}");
     drop(salvaged);
     Wal::open(disk, options())?;
+    Ok(())
+}
+
+#[test]
+fn a_damaged_log_still_tells_whose_it_is() -> Result {
+    let (whole, segments) = log()?;
+    let told =
+        |disk: &SimDisk| sound_metadata(disk).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert_eq!(told(&whole).as_deref(), Some("whose it is"));
+    for segment in &segments {
+        let (disk, _) = log()?;
+        disk.flip_bit(segment, BLOCK_BYTES + 40, 3)?;
+        assert_eq!(told(&disk).as_deref(), Some("whose it is"), "{segment}");
+    }
+    let (disk, _) = log()?;
+    for segment in &segments {
+        disk.flip_bit(segment, BLOCK_BYTES + 4, 3)?;
+    }
+    assert_eq!(told(&disk), None);
+    assert_eq!(told(&SimDisk::new(7, Tear::Sectors, 1)), None);
     Ok(())
 }
