@@ -8,6 +8,7 @@
 pub mod backup_url;
 pub mod encodings;
 pub mod events;
+pub mod eviction;
 pub mod group;
 pub mod group_values;
 pub mod output_bounds;
@@ -350,10 +351,6 @@ fn check_unsupported(settings: &Settings) -> Result<(), ConfigError> {
     settings.required("databases", |text| match text.parse() {
         Ok(DATABASES) => Ok(()),
         _ => Err(format!("only {DATABASES} is supported")),
-    })?;
-    settings.required("maxmemory-policy", |text| match text {
-        "noeviction" => Ok(()),
-        _ => Err("only noeviction is supported".to_owned()),
     })
 }
 

@@ -3,6 +3,7 @@
 //! A room (a folder, or a file beside the folders) imports from lower floors only, and from its own floor without a circle:
 //! `tests/floors.rs` has the floors and holds that. `docs/architecture.md` is the map.
 
+pub mod access;
 pub mod acl;
 pub mod admin;
 pub mod apply;

@@ -1,6 +1,7 @@
 //! How much memory the data may still take: `maxmemory`, and a guard below what the machine has.
 //!
-//! - `maxmemory` limits what the allocator has handed out (`used_memory`), as in Redis.
+//! - `maxmemory` limits the data: what the allocator has handed out (`used_memory`), less what clients' buffers and the log's take.
+//!   A client that does not read its replies neither evicts keys nor makes writes fail.
 //! - The guard is always there: it refuses writes before the kernel or an address space limit would end the process. It counts what
 //!   the process needs of the machine: pages with allocations in them, and memory that is not the allocator's.
 //! - Only what has not been logged yet is refused. Apply never asks: all nodes must apply what one of them has logged.
@@ -8,7 +9,8 @@
 mod machine;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use machine::{MachineLimit, machine_limits, total_bytes};
 
@@ -23,12 +25,21 @@ const MAXMEMORY_REACHED: &str = "OOM command not allowed when used memory > 'max
 pub struct Usage {
     /// Handed out by the allocator.
     pub allocated: u64,
+    /// What of that is no data: buffers of clients and of the log.
+    pub buffers: u64,
     /// Memory that can't be taken from the process: pages with allocations in them, stacks, what other allocators hold.
     pub pages: u64,
     /// Addresses, those of mapped files included.
     pub addresses: u64,
     /// Addresses that the allocator keeps for what comes next, in pieces of any size.
     pub spare_addresses: u64,
+}
+
+impl Usage {
+    /// What counts for `maxmemory`.
+    fn data(self) -> u64 {
+        self.allocated.saturating_sub(self.buffers)
+    }
 }
 
 /// A limit of the machine, and the guard below it.
@@ -90,6 +101,18 @@ impl Room {
         all <= self.bytes && (bytes <= self.spare / PLACE_IN_SPARE || all <= self.at_once)
     }
 
+    /// Whether no other limit is nearer than `maxmemory`.
+    pub fn is_up_to_maxmemory(self) -> bool {
+        self.nearest == Nearest::Maxmemory
+    }
+
+    /// Data of so many bytes is about to be freed.
+    pub fn gain(&mut self, bytes: u64) {
+        if self.is_up_to_maxmemory() {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
     /// The error for a write that does not fit.
     pub fn refusal(self) -> String {
         match self.nearest {
@@ -103,15 +126,44 @@ impl Room {
     }
 }
 
+/// What the data takes, and what it may still grow by.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    pub data: u64,
+    pub room: Room,
+}
+
 type Measure = Box<dyn Fn() -> Usage + Send + Sync>;
+
+/// Memory that is no data, in bytes.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    /// What clients have sent and is not run, and what they are owed and have not read.
+    pub clients: AtomicU64,
+    /// The newest entries of the log, for followers.
+    pub log: AtomicU64,
+    /// Removed collections that a thread is about to free.
+    pub garbage: Arc<AtomicU64>,
+}
+
+impl Buffers {
+    /// All of it.
+    pub fn bytes(&self) -> u64 {
+        let parts = [&self.clients, &self.log, &*self.garbage].map(|part| part.load(Ordering::Relaxed));
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+}
 
 /// The limits of a process, and how it measures what it uses.
 pub struct MemoryLimits {
+    buffers: Arc<Buffers>,
     guards: Vec<Guard>,
     measure: Option<Measure>,
     /// The room that was measured last, and the `maxmemory` of that time.
     published_room: AtomicU64,
     published_maxmemory: AtomicU64,
+    /// Keys may be evicted where `maxmemory` is reached.
+    published_evicts: AtomicBool,
 }
 
 impl fmt::Debug for MemoryLimits {
@@ -124,10 +176,12 @@ impl MemoryLimits {
     /// No limit at all, for shards without a process.
     pub fn none() -> MemoryLimits {
         MemoryLimits {
+            buffers: Arc::default(),
             guards: Vec::new(),
             measure: None,
             published_room: AtomicU64::new(u64::MAX),
             published_maxmemory: AtomicU64::new(0),
+            published_evicts: AtomicBool::new(false),
         }
     }
 
@@ -139,13 +193,19 @@ impl MemoryLimits {
         MemoryLimits { guards, measure: Some(Box::new(measure)), ..MemoryLimits::none() }
     }
 
+    /// What of the memory in use is no data; those that have buffers count them here.
+    pub fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
+    }
+
     /// The lowest guard.
     pub fn guard(&self) -> Option<Guard> {
         self.guards.iter().copied().min_by_key(|guard| guard.machine.bytes)
     }
 
-    /// Tells others than the driver what was measured.
-    pub fn publish(&self, room: Room, maxmemory: u64) {
+    /// Tells others than the driver what was measured, and whether eviction makes room where `maxmemory` is reached.
+    pub fn publish(&self, room: Room, maxmemory: u64, evicts: bool) {
+        self.published_evicts.store(evicts, Ordering::Relaxed);
         self.published_room.store(room.bytes.min(room.at_once), Ordering::Relaxed);
         self.published_maxmemory.store(maxmemory, Ordering::Relaxed);
     }
@@ -156,7 +216,8 @@ impl MemoryLimits {
         if is_of_today && bytes <= self.published_room.load(Ordering::Relaxed) {
             return None;
         }
-        let room = self.room(maxmemory);
+        let evicts = is_of_today && self.published_evicts.load(Ordering::Relaxed);
+        let room = self.room(if evicts { 0 } else { maxmemory });
         (!room.holds(0, bytes)).then(|| room.refusal())
     }
 
@@ -169,17 +230,24 @@ impl MemoryLimits {
 
     /// Measures what the data may still grow by. `maxmemory` is in bytes, 0 for no such limit.
     pub fn room(&self, maxmemory: u64) -> Room {
-        let Some(measure) = &self.measure else { return Room::UNLIMITED };
-        let usage = measure();
+        self.measure(maxmemory).room
+    }
+
+    /// The same, with what the data takes now.
+    pub fn measure(&self, maxmemory: u64) -> Measured {
+        let Some(measure) = &self.measure else { return Measured { data: 0, room: Room::UNLIMITED } };
+        let measured = measure();
+        let usage = Usage { buffers: measured.buffers.saturating_add(self.buffers.bytes()), ..measured };
         let guarded = self.guards.iter().map(|guard| guard.room(usage));
-        let bytes = maxmemory.saturating_sub(usage.allocated);
+        let bytes = maxmemory.saturating_sub(usage.data());
         let limited =
             (maxmemory > 0).then_some(Room { bytes, nearest: Nearest::Maxmemory, ..Room::UNLIMITED });
-        limited
+        let room = limited
             .into_iter()
             .chain(guarded)
             .min_by_key(|room| room.bytes.min(room.at_once))
-            .unwrap_or(Room::UNLIMITED)
+            .unwrap_or(Room::UNLIMITED);
+        Measured { data: usage.data(), room }
     }
 }
 
@@ -199,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_nearest_limit_decides_and_is_named() {
-        let usage = Usage { allocated: 100, pages: 150, addresses: 1500, spare_addresses: 80 };
+        let usage = Usage { allocated: 107, buffers: 7, pages: 150, addresses: 1500, spare_addresses: 80 };
         assert_eq!(limits(usage).guard().map(Guard::bytes), Some(850));
         let room = limits(usage).room(0);
         assert_eq!(room.bytes, 1700 - 1500 + 80);
@@ -207,9 +275,21 @@ mod tests {
         assert!(room.holds(270, 10) && !room.holds(275, 10));
         assert!(room.refusal().contains("memory_guard, 1700 bytes, which is 85% of RLIMIT_AS"));
         let room = limits(usage).room(120);
-        assert_eq!((room.bytes, room.refusal().as_str()), (20, MAXMEMORY_REACHED));
+        assert_eq!((room.bytes, room.refusal().as_str()), (20, MAXMEMORY_REACHED), "buffers are no data");
         let over = Usage { allocated: 9000, pages: 9000, ..Usage::default() };
         assert_eq!(limits(over).room(1).bytes, 0);
         assert_eq!(MemoryLimits::none().room(1).bytes, u64::MAX);
+    }
+
+    #[test]
+    fn a_client_is_not_refused_for_maxmemory_where_eviction_makes_room() {
+        let usage = Usage { allocated: 100, pages: 150, ..Usage::default() };
+        let limits = limits(usage);
+        limits.publish(limits.room(110), 110, true);
+        assert_eq!(limits.refusal(110, 20), None);
+        assert!(limits.refusal(110, 2000).is_some_and(|error| error.contains("memory_guard")));
+        assert_eq!(limits.refusal(105, 20).as_deref(), Some(MAXMEMORY_REACHED), "it was another limit");
+        limits.publish(limits.room(110), 110, false);
+        assert_eq!(limits.refusal(110, 20).as_deref(), Some(MAXMEMORY_REACHED));
     }
 }

@@ -131,6 +131,7 @@ pub struct ClientMetrics {
     pub rejected: Counter,
     pub wrong_passwords: Counter,
     pub cut_off: Counter,
+    pub evicted: Counter,
     pub closed_in_doubt: Counter,
     pub dropped_messages: Counter,
 }
@@ -166,6 +167,7 @@ pub struct Metrics {
     pub disk: DiskMetrics,
     pub integrity: IntegrityMetrics,
     pub expired_keys: Counter,
+    pub evicted_keys: Counter,
     registry: Registry,
     clock: Clock,
     lanes: lane::Lanes,
@@ -343,6 +345,7 @@ impl ClientMetrics {
             rejected: d.counter("rejected_connections", "Connections refused for want of room"),
             wrong_passwords: d.counter("wrong_passwords", "Passwords of clients that were wrong"),
             closed_in_doubt: d.counter("in_doubt_disconnections", "Clients closed because the primary changed before their command was answered"),
+            evicted: d.counter("evicted_clients", "Clients closed because the buffers of all took more than maxmemory-clients"),
             cut_off: d.counter("output_limit_disconnections", "Clients closed because they did not read their replies"),
             dropped_messages: d.counter("pubsub_dropped_messages", "Published messages that another node was not sent, or this node did not take from one, because too many waited"),
         }
@@ -363,6 +366,7 @@ impl Metrics {
             disk: DiskMetrics::declare(d),
             integrity: IntegrityMetrics::declare(d),
             expired_keys: d.counter("expired_keys", "Keys freed because their time had come"),
+            evicted_keys: d.counter("evicted_keys", "Keys removed because the data had reached maxmemory"),
             registry,
             clock,
             lanes: lane::Lanes::new(commands),

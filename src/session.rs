@@ -37,7 +37,7 @@ use crate::admin::shared::Shared;
 use crate::admin::table::{SessionCommand, TableRow, Way};
 use crate::apply::read_in;
 use crate::command::spec::Flags;
-use crate::command::{Args, Blocking, Command, CommandError, Handler, ReadContext, ScriptCall};
+use crate::command::{Args, Blocking, Command, CommandError, Handler, ScriptCall};
 use crate::env::Now;
 use crate::loading::REFUSAL;
 use crate::metrics::Outcome;
@@ -413,7 +413,7 @@ impl Session {
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let stamp_ms = shard.stamp_ms();
         let now_ms = shard.reading_ms(self.now);
-        let context = ReadContext::new(&view, self.client.db, now_ms, self.seed).knowing(known);
+        let context = self.reader(&view, command, now_ms).knowing(known);
         let context = if primary { context.settled_until(stamp_ms) } else { context };
         let (start, most) = (line.out.len(), if line.is_muted() { 0 } else { shard.reply_limit() });
         let mut reply = Reply::bounded(&mut line.out, self.client.resp, most);

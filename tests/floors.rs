@@ -26,6 +26,7 @@ const FLOORS: &[&[&str]] = &[
     &["checkpoint"],
     &["keyspace", "rdb"],
     &[
+        "access",
         "acl",
         "calendar",
         "cluster",

@@ -3,6 +3,7 @@
 //! A client belongs to its connection's task alone. What others may see of it (CLIENT LIST) or do to it (CLIENT KILL) is
 //! in the registry's [`ClientInfo`].
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 use crate::acl::User;
 use crate::admin::rdb_file::ReplicaTraits;
 use crate::admin::table::TableRow;
+use crate::command::Command;
 use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Resp;
 
@@ -47,6 +49,8 @@ pub struct Client {
     pub shard_channels: BTreeSet<Vec<u8>>,
     /// MONITOR: it is shown every command.
     pub monitors: bool,
+    /// CLIENT NO-TOUCH: what it reads is not noted as used.
+    pub no_touch: bool,
     pub reply_mode: ReplyMode,
     /// What it has said of itself by REPLCONF.
     pub replica: ReplicaTraits,
@@ -117,6 +121,7 @@ impl Client {
             patterns: BTreeSet::new(),
             shard_channels: BTreeSet::new(),
             monitors: false,
+            no_touch: false,
             reply_mode: ReplyMode::On,
             replica: ReplicaTraits::default(),
             close_after_reply: false,
@@ -131,6 +136,11 @@ impl Client {
     /// Whether the connection is in the subscribed state, in which RESP2 allows few commands.
     pub fn is_subscriber(&self) -> bool {
         self.subscriptions() + self.shard_channels.len() > 0
+    }
+
+    /// Whether keys that it reads by this command keep their access times.
+    pub fn touches_nothing(&self, command: &Command) -> bool {
+        self.no_touch && command.name != "touch"
     }
 
     /// Whether the server sends it what it has not asked for each time.
@@ -148,6 +158,7 @@ impl Client {
         details.multi = self.transaction.as_ref().map(|transaction| transaction.queued.len());
         details.watching = self.watching_epoch.is_some();
         details.monitors = self.monitors;
+        details.no_touch = self.no_touch;
     }
 
     /// The connection as registries of listeners know it.
@@ -169,6 +180,9 @@ pub struct ClientInfo {
     pub last_active_ms: AtomicU64,
     /// The index of the newest entry that was applied when the log last answered the connection: none of its writes is later.
     answered_index: AtomicU64,
+    /// What its buffers take: for what is read and not consumed, and for what is not sent.
+    pub input_bytes: AtomicU64,
+    pub output_bytes: AtomicU64,
     /// Set by CLIENT KILL, then `wake`.
     pub killed: AtomicBool,
     /// What CLIENT UNBLOCK asks the connection to do itself.
@@ -295,6 +309,29 @@ impl ClientRegistry {
         open.by_id.values().find(|info| (info.worker, info.connection) == (worker, connection)).cloned()
     }
 
+    /// Ends connections, the largest first, until what the buffers of the others take is within `most` bytes; returns how many. Those that
+    /// asked not to be evicted stay, and do not count.
+    pub fn end_largest(&self, most: u64) -> usize {
+        let may_end =
+            |info: &ClientInfo| !info.killed.load(Ordering::Acquire) && !info.details.lock().no_evict;
+        let clients = self.all().into_iter().filter(|info| may_end(info));
+        let mut clients: Vec<(u64, Arc<ClientInfo>)> =
+            clients.map(|info| (info.buffer_bytes(), info)).collect();
+        clients.sort_by_key(|(bytes, _)| Reverse(*bytes));
+        let mut left = clients.iter().map(|(bytes, _)| bytes).sum::<u64>();
+        let mut ended = 0;
+        for (bytes, info) in clients {
+            if left <= most {
+                break;
+            }
+            tracing::warn!(client = info.id, bytes, "maxmemory-clients is reached: connection closed");
+            info.kill();
+            left -= bytes;
+            ended += 1;
+        }
+        ended
+    }
+
     /// Everybody, oldest first.
     pub fn all(&self) -> Vec<Arc<ClientInfo>> {
         self.open.lock().by_id.values().cloned().collect()
@@ -322,6 +359,8 @@ impl ClientInfo {
             connected_at_ms: now_ms,
             last_active_ms: now_ms.into(),
             answered_index: 0.into(),
+            input_bytes: 0.into(),
+            output_bytes: 0.into(),
             killed: false.into(),
             unblock: 0.into(),
             wake: Notify::new(),
@@ -337,6 +376,11 @@ impl ClientInfo {
     /// Notes that the log has answered the connection, or may have, when this index was the newest applied.
     pub fn note_answer(&self, applied: u64) {
         self.answered_index.store(applied, Ordering::Relaxed);
+    }
+
+    /// What its buffers take.
+    pub fn buffer_bytes(&self) -> u64 {
+        self.input_bytes.load(Ordering::Relaxed) + self.output_bytes.load(Ordering::Relaxed)
     }
 
     /// Asks the connection to end its own waiting, as soon as its task runs.

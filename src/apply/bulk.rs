@@ -289,9 +289,10 @@ impl<'e> Bulk<'_, 'e> {
         let threads = if bytes < MIN_BYTES_FOR_THREADS { 1 } else { self.threads.min(ranges.len()) };
         let Applier { mutator, limits, effects, .. } = &mut *self.applier;
         let (mutator, limits) = (mutator.share(), &*limits);
+        let access = effects.access;
         let (next, effects) = (AtomicUsize::new(0), Mutex::new(effects));
         let work = || {
-            let mut lane = Lane::default();
+            let mut lane = Lane { effects: Effects { access, ..Effects::default() } };
             while let Some(&(_, range)) = ranges.get(next.fetch_add(1, Ordering::Relaxed)) {
                 for gathered in &waiting {
                     lane.run_all(range, &gathered.queues[range].jobs, &mutator, limits);
@@ -312,7 +313,6 @@ impl<'e> Bulk<'_, 'e> {
 }
 
 /// One thread's part of it.
-#[derive(Default)]
 struct Lane {
     effects: Effects,
 }

@@ -9,6 +9,7 @@
 //!   themselves. WATCH and the blocking commands live by it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::CommandError;
 use super::events::{Event, Notices};
@@ -16,10 +17,11 @@ use super::families::Row;
 use super::keys::Staging;
 use super::random::Random;
 pub use super::reader::{KnownSlot, ReadContext};
-use super::reader::{as_collection, as_string, slot_of};
+use super::reader::{Uses, as_collection, as_string, slot_of};
 use super::script::{ScriptBudget, Scripts};
 pub use super::tally::{Executed, Tally};
 use super::undo::Undo;
+use crate::access::AccessRule;
 use crate::command::stopwatch::Stopwatch;
 use crate::config::events::Classes;
 use crate::keyspace::SYSTEM;
@@ -53,6 +55,10 @@ pub struct Effects {
     pub changes: u64,
     /// Keys that were met dead and freed.
     pub expired: u64,
+    /// Keys that were evicted.
+    pub evicted: u64,
+    /// How this node notes which keys are used. What is applied does not depend on it. It outlives entries.
+    pub access: AccessRule,
     /// Commands that ran.
     pub executed: Tally,
     /// A mark, by its name: the keyspace is to be captured behind this entry.
@@ -75,6 +81,8 @@ pub struct Effects {
     pub notices: Notices,
     /// What takes long to drop; a thread beside apply drops it.
     pub garbage: Vec<Garbage>,
+    /// Bytes of the collections among it, and of those that are not dropped yet. It outlives entries.
+    pub garbage_bytes: Arc<AtomicU64>,
     /// The scripts that the node knows. What is applied does not depend on them. They outlive entries.
     pub scripts: Arc<Scripts>,
     /// What is left to the scripts of the entry that is applied.
@@ -88,6 +96,7 @@ impl Effects {
     pub fn absorb(&mut self, mut other: Effects) {
         self.changes += other.changes;
         self.expired += other.expired;
+        self.evicted += other.evicted;
         other.executed.drain().for_each(|(executed, times)| self.executed.note(executed, times));
         self.published.extend(other.published);
         self.garbage.extend(other.garbage);
@@ -112,11 +121,35 @@ impl Effects {
 #[derive(Debug)]
 pub enum Garbage {
     Database(Box<Database>),
-    Entry(Entry),
+    Entry(Discarded),
     /// A whole keyspace.
     Ranges(Vec<LockRange>),
     /// An item that came in parts.
     Bytes(Vec<u8>),
+}
+
+/// A collection that is dropped beside apply, and counts as garbage until then.
+#[derive(Debug)]
+pub struct Discarded {
+    entry: Option<Entry>,
+    bytes: u64,
+    all: Arc<AtomicU64>,
+}
+
+impl Discarded {
+    pub fn new(entry: Entry, all: &Arc<AtomicU64>) -> Discarded {
+        let bytes = entry.memory_bytes() as u64;
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Discarded { entry: Some(entry), bytes, all: all.clone() }
+    }
+}
+
+impl Drop for Discarded {
+    fn drop(&mut self) {
+        // This may take long, and is garbage until its end.
+        drop(self.entry.take());
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// The keyspace as a writing command sees it, inside apply.
@@ -134,6 +167,7 @@ pub struct WriteContext<'a> {
     event: Event,
     /// What changed since a script began.
     undo: Option<Box<Undo>>,
+    uses: Uses,
 }
 
 /// Collections above this many elements are dropped beside apply.
@@ -149,6 +183,7 @@ impl<'a> WriteContext<'a> {
     ) -> Self {
         WriteContext {
             known: None,
+            uses: Uses::by(effects.access, stamp.seed),
             view,
             effects,
             db,
@@ -221,15 +256,17 @@ impl<'a> WriteContext<'a> {
     pub fn reader(&self) -> ReadContext<'_> {
         let context = ReadContext::new(&self.view, self.db, self.now_ms, self.random.clone().next_u64());
         context.script_steps.set(self.effects.script_read_steps);
-        context
+        context.noting(self.effects.access)
     }
 
     pub fn entry(&self, key: &[u8]) -> Option<&Entry> {
-        live_entry(&self.view, self.db, self.slot_of(key), key, self.now_ms)
+        self.entry_in(self.db, key)
     }
 
     pub fn entry_in(&self, db: usize, key: &[u8]) -> Option<&Entry> {
-        live_entry(&self.view, db, self.slot_of(key), key, self.now_ms)
+        let entry = live_entry(&self.view, db, self.slot_of(key), key, self.now_ms)?;
+        self.uses.note(entry, self.now_ms);
+        Some(entry)
     }
 
     /// The lock ranges under this context.
@@ -267,7 +304,9 @@ impl<'a> WriteContext<'a> {
         let slot = self.slot_of(key);
         self.tell_birth(self.db, slot, key);
         let range = self.view.range_mut(slot.range());
-        let old = range.set_string(self.db, slot, key, value, deadline_ms);
+        let (uses, now_ms) = (&self.uses, self.now_ms);
+        let note = |entry: &Entry| uses.note(entry, now_ms);
+        let old = range.set_string(self.db, slot, key, value, deadline_ms, note);
         self.touch(key);
         if let Some(collection) = old {
             self.discard(collection);
@@ -311,6 +350,7 @@ impl<'a> WriteContext<'a> {
         let slot = Slot::of(entry.key());
         self.tell_birth(db, slot, entry.key());
         self.touch_in(db, entry.key());
+        self.uses.note_always(&entry, self.now_ms);
         if let Some(old) = self.view.range_mut(slot.range()).insert(db, slot, entry) {
             self.discard(old);
         }
@@ -325,6 +365,7 @@ impl<'a> WriteContext<'a> {
         match self.view.range_mut(slot.range()).find_mut(self.db, slot, key) {
             None => Ok(None),
             Some(entry) => {
+                self.uses.note(entry, self.now_ms);
                 let object = entry.object_mut().ok_or(CommandError::WrongType)?;
                 T::of_mut(object).map(Some).ok_or(CommandError::WrongType)
             }
@@ -347,6 +388,14 @@ impl<'a> WriteContext<'a> {
     /// Removes a key; false where there was none alive.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         self.take_as(key, Event::DELETED).map(|entry| self.discard(entry)).is_some()
+    }
+
+    /// Removes a key that the primary chose to evict; false where there was none alive.
+    pub fn evict(&mut self, key: &[u8]) -> bool {
+        let Some(entry) = self.take_as(key, Event::EVICTED) else { return false };
+        self.effects.evicted += 1;
+        self.discard(entry);
+        true
     }
 
     /// Takes a live entry out, to put it in elsewhere.
@@ -455,6 +504,7 @@ impl<'a> WriteContext<'a> {
 
     /// A command begins: changes are called after it.
     pub fn begin(&mut self, row: &Row) {
+        self.uses.begin(row.command);
         if self.effects.notices.begin() {
             self.event = Event::of_row(row);
         }
@@ -552,7 +602,8 @@ impl<'a> WriteContext<'a> {
     pub fn discard(&mut self, entry: Entry) {
         let large = matches!(entry.value(), ValueRef::Object(object) if object.len() > LAZY_FREE_ELEMENTS);
         if large {
-            self.effects.garbage.push(Garbage::Entry(entry));
+            let discarded = Discarded::new(entry, &self.effects.garbage_bytes);
+            self.effects.garbage.push(Garbage::Entry(discarded));
         }
     }
 }

@@ -26,6 +26,7 @@ impl Event {
     pub const EXPIRES: Event = Event { class: Classes::GENERIC, name: "expire" };
     pub const PERSISTS: Event = Event { class: Classes::GENERIC, name: "persist" };
     pub const EXPIRED: Event = Event { class: Classes::EXPIRED, name: "expired" };
+    pub const EVICTED: Event = Event { class: Classes::EVICTED, name: "evicted" };
     pub const FIELDS_EXPIRED: Event = Event { class: Classes::HASH, name: "hexpired" };
     pub const FIELDS_EXPIRE: Event = Event { class: Classes::HASH, name: "hexpire" };
     pub const NEW: Event = Event { class: Classes::NEW, name: "new" };
@@ -292,5 +293,9 @@ mod tests {
         assert_eq!(told, ["new a", "set a", "expire a", "set a", "expire a", "new h", "hset h", "hexpire h"]);
         db.at(2_000_000).run("_FREEEXPIRED a h");
         assert_eq!(db.effects.notices.take_shown(), ["expired a", "hexpired h", "del h"]);
+        db.run("MSET b 1 c 1");
+        db.effects.notices.clear();
+        db.run("_EVICT b none c");
+        assert_eq!(db.effects.notices.take_shown(), ["evicted b", "evicted c"]);
     }
 }

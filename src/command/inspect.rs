@@ -46,7 +46,7 @@ pub const FAMILY: Family = Family {
             "memory",
             &[Command::read("usage", -3, usage)
                 .in_scripts(usage_by_content)
-                .flags(&[Flags::READONLY])
+                .flags(&[Flags::READONLY, Flags::LOOKS_ONLY])
                 .keys(KEY)
                 .docs("4.0.0", "O(1)", "Estimates the memory usage of a key.")],
         ),

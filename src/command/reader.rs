@@ -2,15 +2,20 @@
 //!
 //! - A key whose deadline has passed is missing. Reads go by the clock of their worker or by the newest stamp that was applied,
 //!   whichever is later.
+//! - A read that uses a key says so in the key's access word, once for each command, where it was told how: others may look at the key at
+//!   the same time. What is looked up beside the command's handler (what it may cost, whether it is ready) is no use.
 //! - A death that a clock has reached and no stamp is pending: another node's clock may still be before it. A read notes that it has met
 //!   one, so that no client is told of it before an entry has it.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Add;
 
+use super::Command;
 use super::error::CommandError;
 use super::random::Random;
 use super::script;
+use super::spec::Flags;
+use crate::access::AccessRule;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::names::LongNames;
 use crate::keyspace::range::Usage;
@@ -61,6 +66,60 @@ pub struct ReadContext<'a> {
     pub random: RefCell<Random>,
     /// Steps that are left to scripts.
     pub script_steps: Cell<i64>,
+    uses: Uses,
+}
+
+/// How uses of keys are noted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Uses {
+    rule: AccessRule,
+    /// The client's uses are not noted.
+    is_muted: bool,
+    /// A command runs that uses the keys that it looks up.
+    is_noting: Cell<bool>,
+    /// The address of the entry that was noted last: one that a command looks up again is not used again.
+    noted: Cell<usize>,
+    dice: Cell<u64>,
+}
+
+impl Uses {
+    pub fn by(rule: AccessRule, seed: u64) -> Uses {
+        Uses { rule, dice: Cell::new(seed), ..Uses::default() }
+    }
+
+    /// A command begins.
+    pub fn begin(&self, command: &Command) {
+        self.is_noting.set(!self.is_muted && !command.flags.contains(Flags::LOOKS_ONLY));
+        self.noted.set(0);
+    }
+
+    pub fn end(&self) {
+        self.is_noting.set(false);
+    }
+
+    /// A command looks up a key at this time.
+    #[inline]
+    pub fn note(&self, entry: &Entry, now_ms: i64) {
+        let place = std::ptr::from_ref(entry).addr();
+        // Another key that is new may have lain at the same place before it was put in.
+        let is_new = entry.access() == 0;
+        if self.is_noting.get() && (self.noted.replace(place) != place || is_new) {
+            self.note_always(entry, now_ms);
+        }
+    }
+
+    /// The same for one that is not in any table yet, or has changed its place.
+    #[inline]
+    pub fn note_always(&self, entry: &Entry, now_ms: i64) {
+        entry.set_access(self.rule.used(entry.access(), now_ms, || self.roll()));
+    }
+
+    /// Some number. Nothing that a command answers or changes depends on it.
+    fn roll(&self) -> u64 {
+        let number = Random::from_seed(self.dice.get()).next_u64();
+        self.dice.set(number);
+        number
+    }
 }
 
 impl<'a> ReadContext<'a> {
@@ -75,6 +134,7 @@ impl<'a> ReadContext<'a> {
             unsettled: Cell::new(None),
             random,
             script_steps: Cell::new(script::ENTRY_STEPS),
+            uses: Uses::default(),
         }
     }
 
@@ -82,7 +142,7 @@ impl<'a> ReadContext<'a> {
     pub fn in_other_database(&self, db: usize) -> ReadContext<'a> {
         let random = RefCell::new(self.random.borrow().clone());
         let context = ReadContext::new(self.ranges, db, self.now_ms, 0);
-        ReadContext { settled_ms: self.settled_ms, random, ..context }
+        ReadContext { settled_ms: self.settled_ms, random, uses: self.uses.clone(), ..context }
     }
 
     /// Takes over the unsettled death that a context made of this one has met.
@@ -90,6 +150,30 @@ impl<'a> ReadContext<'a> {
         if let Some(met) = other.met_unsettled() {
             self.unsettled.set(Some(met));
         }
+    }
+
+    /// The same, where commands note by this rule which keys they use.
+    pub fn noting(self, rule: AccessRule) -> Self {
+        let seed = self.random.borrow().clone().next_u64();
+        ReadContext { uses: Uses::by(rule, seed), ..self }
+    }
+
+    /// The same for a client that wants no use to be noted, if it does.
+    pub fn muted(self, is_muted: bool) -> Self {
+        ReadContext { uses: Uses { is_muted, ..self.uses }, ..self }
+    }
+
+    /// How keys' access words are kept.
+    pub fn access_rule(&self) -> AccessRule {
+        self.uses.rule
+    }
+
+    /// Lets a command run: the keys that it looks up are used.
+    pub fn using<T>(&self, command: &Command, run: impl FnOnce() -> T) -> T {
+        self.uses.begin(command);
+        let result = run();
+        self.uses.end();
+        result
     }
 
     /// The same, where deaths are settled up to a stamp only.
@@ -115,7 +199,11 @@ impl<'a> ReadContext<'a> {
     pub fn entry_in(&self, db: usize, key: &[u8]) -> Option<&'a Entry> {
         let slot = slot_of(self.known, key);
         let entry = self.ranges.range(slot.range()).find(db, slot, key)?;
-        self.is_alive(db, entry).then_some(entry)
+        let is_alive = self.is_alive(db, entry);
+        if is_alive {
+            self.uses.note(entry, self.now_ms);
+        }
+        is_alive.then_some(entry)
     }
 
     /// Whether an entry is alive, or its death is noted if that is unsettled.

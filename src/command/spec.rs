@@ -7,7 +7,7 @@ use bitflags::bitflags;
 bitflags! {
     /// Command flags, named as COMMAND INFO names them, and a few of ours at the end.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Flags: u32 {
+    pub struct Flags: u64 {
         const WRITE = 1;
         const READONLY = 1 << 1;
         const DENYOOM = 1 << 2;
@@ -42,6 +42,8 @@ bitflags! {
         const SECRET_ARGUMENTS = 1 << 30;
         /// Ours: tells operators how the node is, also while it loads and does not know its users yet.
         const TELLS_STATE = 1 << 31;
+        /// Ours: looks at keys and does not use them: their access times stay.
+        const LOOKS_ONLY = 1 << 32;
     }
 }
 

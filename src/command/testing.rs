@@ -183,7 +183,9 @@ impl TestDb {
         match logged.map_or_else(|| command.handler_for(args), Handler::Write) {
             Handler::Read(handler) => {
                 let view = self.keyspace.read(locks);
-                handler(&ReadContext::new(&view, self.db, self.now_ms, self.seed), args, reply)
+                let context =
+                    ReadContext::new(&view, self.db, self.now_ms, self.seed).noting(self.effects.access);
+                context.using(command, || handler(&context, args, reply))
             }
             Handler::Write(handler) => {
                 let stamp = Stamp { now_ms: self.now_ms, seed: self.seed };

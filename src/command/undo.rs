@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::context::{Effects, Garbage};
+use super::context::{Discarded, Effects, Garbage};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::range::LockRange;
 use crate::keyspace::slot::{RANGES, SLOTS, Slot};
@@ -107,7 +107,8 @@ impl Undo {
                         Some(entry) => range.insert(db, slot, entry),
                         None => range.remove(db, slot, &key),
                     };
-                    effects.garbage.extend(made.map(Garbage::Entry));
+                    let all = &effects.garbage_bytes;
+                    effects.garbage.extend(made.map(|entry| Garbage::Entry(Discarded::new(entry, all))));
                 }
             }
         }
@@ -124,7 +125,8 @@ impl Undo {
             Change::Swapped(..) => None,
         });
         let large = entries.filter(|entry| matches!(entry.value(), ValueRef::Object(_)));
-        effects.garbage.extend(large.map(Garbage::Entry));
+        let all = &effects.garbage_bytes;
+        effects.garbage.extend(large.map(|entry| Garbage::Entry(Discarded::new(entry, all))));
     }
 }
 

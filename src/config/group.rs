@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 use super::encodings::Encodings;
 use super::group_values::{GROUP_PARAMETERS, GroupValues, group_parameter};
 use super::output_bounds::OutputBounds;
+use crate::access::AccessRule;
 
 /// What this node was started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Overruled {
 #[derive(Debug, Default)]
 struct OftenRead {
     maxmemory: AtomicU64,
+    /// Packed.
+    access: AtomicU64,
     timeout_s: AtomicU64,
     proto_max_bulk_len: AtomicU64,
     slowlog_slower_than_us: AtomicI64,
@@ -70,6 +73,7 @@ struct OftenRead {
 impl OftenRead {
     fn follow(&self, values: &GroupValues) {
         self.maxmemory.store(values.maxmemory, Ordering::Relaxed);
+        self.access.store(values.eviction.access().pack(), Ordering::Relaxed);
         self.timeout_s.store(values.timeout_s, Ordering::Relaxed);
         self.proto_max_bulk_len.store(values.proto_max_bulk_len, Ordering::Relaxed);
         self.slowlog_slower_than_us.store(values.slowlog_slower_than_us, Ordering::Relaxed);
@@ -172,6 +176,11 @@ impl GroupParameters {
     /// Bytes; zero is no limit but the guard.
     pub fn maxmemory(&self) -> u64 {
         self.often_read.maxmemory.load(Ordering::Relaxed)
+    }
+
+    /// How access words of keys are kept.
+    pub fn access(&self) -> AccessRule {
+        AccessRule::unpack(self.often_read.access.load(Ordering::Relaxed))
     }
 
     /// Zero is never.

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use super::encodings::Encodings;
 use super::events::Classes;
+use super::eviction::{ClientsLimit, Eviction, EvictionPolicy};
 use super::parse_max_bulk_len;
 use super::value::{OutputLimits, parse_bytes, parse_events};
 
@@ -21,6 +22,8 @@ pub struct GroupValues {
     pub timeout_s: u64,
     /// Zero is no limit but the guard.
     pub maxmemory: u64,
+    pub eviction: Eviction,
+    pub clients_limit: ClientsLimit,
     pub proto_max_bulk_len: u64,
     pub output_limits: OutputLimits,
     /// Negative is none, zero is all.
@@ -43,6 +46,8 @@ impl Default for GroupValues {
             told_events: Classes::empty(),
             timeout_s: 0,
             maxmemory: 0,
+            eviction: Eviction::default(),
+            clients_limit: ClientsLimit::default(),
             proto_max_bulk_len: 512 * MIB,
             output_limits: limits.unwrap_or_default(),
             slowlog_slower_than_us: 10_000,
@@ -76,6 +81,9 @@ pub fn group_parameter(name: &str) -> Option<&'static GroupParameter> {
 }
 
 const ANY: RangeInclusive<i128> = 0..=i64::MAX as i128;
+const LFU: RangeInclusive<i128> = 0..=i32::MAX as i128;
+/// Keys that may be looked at for each one that is evicted.
+const SAMPLES: RangeInclusive<i128> = 1..=64;
 const LENGTH: RangeInclusive<i128> = 0..=MAX_LOG_LENGTH as i128;
 /// Longest slow log, and of each other log of commands.
 const MAX_LOG_LENGTH: u64 = 100_000;
@@ -120,9 +128,14 @@ pub const GROUP_PARAMETERS: &[GroupParameter] = &[
     row!("hash-max-listpack-value", "hash-max-ziplist-value", encodings.hash_max_listpack_value, memory),
     row!("hll-sparse-max-bytes", "", encodings.hll_sparse_max_bytes, memory),
     number!("latency-monitor-threshold", "", latency_monitor_threshold_ms, ANY),
+    number!("lfu-decay-time", "", eviction.lfu_decay_minutes, LFU),
+    number!("lfu-log-factor", "", eviction.lfu_log_factor, LFU),
     number!("list-compress-depth", "", encodings.list_compress_depth, 0..=i128::from(i32::MAX)),
     number!("list-max-listpack-size", "list-max-ziplist-size", encodings.list_max_listpack_size, i32::MIN.into()..=i32::MAX.into()),
     row!("maxmemory", "", maxmemory, memory),
+    row!("maxmemory-clients", "", clients_limit, ClientsLimit::parse),
+    row!("maxmemory-policy", "", eviction.policy, EvictionPolicy::parse),
+    number!("maxmemory-samples", "", eviction.samples, SAMPLES),
     GroupParameter {
         name: "notify-keyspace-events",
         alias: "",

@@ -105,7 +105,6 @@ pub const PARAMETERS: &[Parameter] = &[
     as_it_is!("lua-time-limit", |_| "0".to_owned(), BY_STEPS),
     mutable!("masterauth", |c| secret_text(c.masterauth()), set_masterauth),
     mutable!("maxclients", |c| c.maxclients().to_string(), set_maxclients),
-    only!("maxmemory-policy", "noeviction", "no key is evicted: writes that need more memory are refused"),
     as_it_is!("min-replicas-to-write", |c| acknowledging(c), FOLLOWERS),
     as_it_is!("min-slaves-to-write", |c| acknowledging(c), FOLLOWERS),
     only!("no-appendfsync-on-rewrite", "no", THE_LOG),

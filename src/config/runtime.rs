@@ -14,11 +14,13 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Config;
 use super::events::Classes;
+use super::eviction::{ClientsLimit, Eviction};
 use super::group::GroupParameters;
 use super::group_values::{GROUP_PARAMETERS, group_parameter};
 use super::parameters::{self, Change, Setter};
 use super::passwords::Passwords;
 use super::value::{LogLevel, OutputLimits, Secret};
+use crate::access::AccessRule;
 use crate::logging;
 
 /// Why a CONFIG SET changed nothing. Its text is the reply's, after `ERR `.
@@ -140,6 +142,21 @@ impl RuntimeConfig {
     /// Bytes; zero is no limit but the guard.
     pub fn maxmemory(&self) -> u64 {
         self.group.maxmemory()
+    }
+
+    /// What is evicted at `maxmemory`.
+    pub fn eviction(&self) -> Eviction {
+        self.group.values().eviction
+    }
+
+    /// What the buffers of clients may take.
+    pub fn clients_limit(&self) -> ClientsLimit {
+        self.group.values().clients_limit
+    }
+
+    /// How access words of keys are kept.
+    pub fn access(&self) -> AccessRule {
+        self.group.access()
     }
 
     pub fn proto_max_bulk_len(&self) -> u64 {

@@ -182,9 +182,10 @@ fn a_group_that_contradicts_itself_is_refused() {
 
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
-    for (name, text) in [("databases", "32"), ("maxmemory-policy", "allkeys-lru")] {
-        assert!(refusal(&[(name, text)]).starts_with(&format!("--{name}: only ")), "{name}");
-    }
+    assert!(refusal(&[("databases", "32")]).starts_with("--databases: only "));
+    assert!(
+        refusal(&[("maxmemory-policy", "all")]).starts_with("--maxmemory-policy: argument(s) must be one of")
+    );
     assert!(refusal(&[("election-ticks", "3")]).starts_with("--election-ticks: "));
     assert!(refusal(&[("proto-max-bulk-len", "1gb")]).starts_with("--proto-max-bulk-len: "));
 }

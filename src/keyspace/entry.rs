@@ -1,14 +1,18 @@
 //! A key with its value and its deadline, in one allocation behind one thin pointer.
 //!
 //! ```text
-//! flags:u8 | key_len:u8 value_len:u16                       (narrow), or
-//! flags:u8 pad:u8{3} key_len:u32 value_len:u32              (wide)
+//! flags and access:u32 | key_len:u8 value_len:u16            (narrow), or
+//! flags and access:u32 | key_len:u32 value_len:u32           (wide)
 //! deadline_ms:i64        if the flags say so, `NONE_MS` for none
 //! object:*mut Object     if the flags say so; then there is no value behind the key
 //! key bytes, value bytes
 //! ```
 //!
-//! - A string of 64 bytes under a key of 16 takes 84 bytes, 92 with a deadline: both fit the allocator's class of 96.
+//! - The first word holds the flags in its low 8 bits and the access word (`access.rs`) above them. It is aligned and always read and
+//!   written as an atomic, for readers that share an entry note that they have used it. The flags change under an exclusive reference
+//!   only, so a reader that writes the word writes the flags that it has read. The access word is no content: it is in no digest and no
+//!   record, and a clone has none.
+//! - A string of 64 bytes under a key of 16 takes 87 bytes, 95 with a deadline: both fit the allocator's class of 96.
 //! - A string of [`LONG_BYTES`] or more always has the deadline's word: to set and to clear a deadline moves none of its bytes.
 //! - The pointer's upper 16 bits hold a tag for whoever keeps entries in a table, and three [`Marks`] for whoever follows
 //!   changes; user space ends below them. Both can be read without touching the allocation. They stay with an entry
@@ -22,6 +26,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::fmt;
 use std::num::NonZero;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bitflags::bitflags;
 
@@ -46,7 +51,11 @@ const LONG_BYTES: usize = 4 << 10;
 /// Bits of an entry's tag.
 pub const TAG_BITS: u32 = usize::BITS - TAG_SHIFT;
 
-const NARROW_HEADER: usize = 4;
+/// Where the access word begins in the first word.
+const ACCESS_SHIFT: u32 = 8;
+const FLAGS: u32 = (1 << ACCESS_SHIFT) - 1;
+
+const NARROW_HEADER: usize = 7;
 const WIDE_HEADER: usize = 12;
 const WORD: usize = 8;
 
@@ -68,7 +77,7 @@ pub struct Entry(NonNull<u8>);
 
 // SAFETY: an entry owns its allocation alone, and what lies in it (bytes, an Object) may itself be sent.
 unsafe impl Send for Entry {}
-// SAFETY: a shared entry only lends shared references to bytes and to an Object that is Sync.
+// SAFETY: a shared entry only lends shared references to bytes and to an Object that is Sync; its first word is changed as an atomic.
 unsafe impl Sync for Entry {}
 
 /// Where things lie in an entry's allocation.
@@ -111,23 +120,24 @@ impl Shape {
 
     fn layout(self) -> Layout {
         let bytes = self.value_at() + self.value_len;
-        Layout::from_size_align(bytes, 1).expect("keys and values are at most some hundred MiB long")
+        Layout::from_size_align(bytes, align_of::<AtomicU32>())
+            .expect("keys and values are at most some hundred MiB long")
     }
 
     /// Writes the header.
     ///
     /// # Safety
-    /// `base` points to an allocation of this shape's layout.
-    unsafe fn write(self, base: *mut u8) {
-        // SAFETY: the header's bytes are within the allocation, which the caller vouches for.
+    /// `base` points to an allocation of this shape's layout, which nothing else reaches.
+    unsafe fn write(self, base: *mut u8, access: u32) {
+        // SAFETY: the header's bytes are within the allocation, which the caller vouches for; its first word is aligned as the layout is.
         unsafe {
-            base.write(self.flags);
+            base.cast::<u32>().write(u32::from(self.flags) | access << ACCESS_SHIFT);
             if self.has(WIDE) {
                 base.add(4).cast::<u32>().write_unaligned(wide(self.key_len));
                 base.add(8).cast::<u32>().write_unaligned(wide(self.value_len));
             } else {
-                base.add(1).write(self.key_len as u8);
-                base.add(2).cast::<u16>().write_unaligned(self.value_len as u16);
+                base.add(4).write(self.key_len as u8);
+                base.add(5).cast::<u16>().write_unaligned(self.value_len as u16);
             }
         }
     }
@@ -135,11 +145,11 @@ impl Shape {
     /// Writes header, deadline and key.
     ///
     /// # Safety
-    /// `base` points to an allocation of this shape's layout, and the shape is one for this key and deadline.
-    unsafe fn write_front(self, base: *mut u8, key: &[u8], deadline_ms: Option<i64>) {
+    /// `base` points to an allocation of this shape's layout, which nothing else reaches, and the shape is one for this key and deadline.
+    unsafe fn write_front(self, base: *mut u8, key: &[u8], deadline_ms: Option<i64>, access: u32) {
         // SAFETY: header, deadline and key lie within the allocation, which the caller vouches for.
         unsafe {
-            self.write(base);
+            self.write(base, access);
             if self.has(DEADLINE) {
                 self.write_deadline(base, deadline_ms);
             }
@@ -160,19 +170,29 @@ impl Shape {
     /// # Safety
     /// `base` points to the allocation of an entry.
     unsafe fn read(base: *const u8) -> Shape {
-        // SAFETY: every entry begins with a header of the width that its flags tell.
+        // SAFETY: every entry begins with a header of the width that its flags tell. Its first word may be written by others meanwhile.
         unsafe {
-            let flags = base.read();
+            let flags = (first_word(base).load(Ordering::Relaxed) & FLAGS) as u8;
             let (key_len, value_len) = if flags & WIDE != 0 {
                 let key_len = base.add(4).cast::<u32>().read_unaligned();
                 (key_len as usize, base.add(8).cast::<u32>().read_unaligned() as usize)
             } else {
-                let value_len = base.add(2).cast::<u16>().read_unaligned();
-                (usize::from(base.add(1).read()), usize::from(value_len))
+                let value_len = base.add(5).cast::<u16>().read_unaligned();
+                (usize::from(base.add(4).read()), usize::from(value_len))
             };
             Shape { flags, key_len, value_len }
         }
     }
+}
+
+/// The word that holds flags and access.
+///
+/// # Safety
+/// `base` points to the allocation of an entry, which lives as long as what is returned is used.
+unsafe fn first_word<'a>(base: *const u8) -> &'a AtomicU32 {
+    // SAFETY: every entry begins with this word, aligned as its layout is, and once the entry is made all access to it is atomic or
+    // exclusive.
+    unsafe { AtomicU32::from_ptr(base.cast_mut().cast()) }
 }
 
 fn wide(len: usize) -> u32 {
@@ -222,7 +242,7 @@ impl Entry {
             let base = alloc(layout);
             let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
             assert!(base.addr() <= ADDRESS, "user space addresses leave the upper 16 bits free");
-            shape.write_front(base, key, deadline_ms);
+            shape.write_front(base, key, deadline_ms, 0);
             Entry(pointer)
         }
     }
@@ -276,6 +296,27 @@ impl Entry {
             // A non-zero address stays non-zero whatever lies above it.
             NonZero::new(address.get() & ADDRESS | upper).unwrap_or(address)
         });
+    }
+
+    /// The access word, zero until the entry is noted as used.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        // SAFETY: `base` is this entry's allocation.
+        unsafe { first_word(self.base()) }.load(Ordering::Relaxed) >> ACCESS_SHIFT
+    }
+
+    /// Sets the access word, which readers that share the entry may do. It is written only if it changes; of two that write at once
+    /// one wins.
+    #[inline]
+    pub fn set_access(&self, access: u32) {
+        debug_assert!(access < 1 << (u32::BITS - ACCESS_SHIFT), "an access word has 24 bits");
+        // SAFETY: `base` is this entry's allocation.
+        let word = unsafe { first_word(self.base()) };
+        let before = word.load(Ordering::Relaxed);
+        let after = before & FLAGS | access << ACCESS_SHIFT;
+        if after != before {
+            word.store(after, Ordering::Relaxed);
+        }
     }
 
     pub fn key(&self) -> &[u8] {
@@ -371,7 +412,7 @@ impl Entry {
 
     /// Gives the allocation another length of value; the header keeps its width.
     fn reallocate(&mut self, old: Shape, new: Shape) {
-        let upper = self.upper();
+        let (upper, access) = (self.upper(), self.access());
         let layout = new.layout();
         // SAFETY: `base` was allocated with the old shape's layout; what lies before the value's end is kept by realloc,
         // what is new behind it is written before anything reads it.
@@ -382,7 +423,7 @@ impl Entry {
             if let Some(added @ 1..) = new.value_len.checked_sub(old.value_len) {
                 base.add(old.value_at() + old.value_len).write_bytes(0, added);
             }
-            new.write(base);
+            new.write(base, access);
             self.0 = pointer;
         }
         self.set_upper(upper);
@@ -413,7 +454,7 @@ impl Entry {
 
     /// The string moves within its allocation, which grows or shrinks: a large one has no room in memory for a copy.
     fn reshape_string(&mut self, key: &[u8], deadline_ms: Option<i64>) {
-        let (old, upper) = (self.shape(), self.upper());
+        let (old, upper, access) = (self.shape(), self.upper(), self.access());
         let new = Shape::new(key.len(), old.value_len, deadline_ms.is_some(), false);
         let (old_layout, layout) = (old.layout(), new.layout());
         // SAFETY: `base` was allocated with the old shape's layout. The value is moved while the allocation has at least the size of
@@ -430,7 +471,7 @@ impl Entry {
             if layout.size() >= old_layout.size() {
                 base.add(old.value_at()).copy_to(base.add(new.value_at()), old.value_len);
             }
-            new.write_front(base, key, deadline_ms);
+            new.write_front(base, key, deadline_ms, access);
             self.0 = pointer;
         }
         self.set_upper(upper);
@@ -445,6 +486,7 @@ impl Entry {
         // SAFETY: the word holds a box that this entry owned until the replacement below, which does not drop it.
         let object = unsafe { Box::from_raw(self.object_word(shape).read_unaligned()) };
         let emptied = Entry::string(self.key(), b"", self.deadline_ms());
+        emptied.set_access(self.access());
         let upper = self.upper();
         let old = std::mem::replace(self, emptied);
         self.set_upper(upper);
@@ -455,9 +497,10 @@ impl Entry {
         Some(object)
     }
 
-    /// Becomes another entry and keeps tag and marks.
+    /// Becomes another entry and keeps tag, marks and access word.
     fn replace(&mut self, other: Entry) {
         let upper = self.upper();
+        other.set_access(self.access());
         *self = other;
         self.set_upper(upper);
     }

@@ -12,6 +12,7 @@ pub mod digest;
 pub mod entry;
 pub mod hash_seed;
 pub mod names;
+pub mod picks;
 pub mod range;
 pub mod slot;
 pub mod system;

@@ -14,10 +14,14 @@ use super::changes::{Changes, Generation, PreImages, Tombstones};
 use super::entry::{Entry, Marks, NEVER_MS};
 use super::hash_seed::HashSeed;
 use super::names::LongNames;
+use super::picks::Among;
 use super::slot::{SLOTS_PER_RANGE, Slot};
 use super::table::{DeadSearch, KeyHash, SlotTable, Touch};
 use super::value::ValueRef;
 pub use epoch::Waiting;
+
+/// A range has so many keys where each of its slots has some.
+const FEW_KEYS: usize = 8 * SLOTS_PER_RANGE;
 
 #[derive(Debug, Default)]
 pub struct LockRange {
@@ -129,7 +133,7 @@ impl LockRange {
         Some(old)
     }
 
-    /// Makes `value` the string of a key. Returns the entry of a collection that the key held before, for dropping one
+    /// Makes `value` the string of a key, and lends its entry to `note` before it is lent to anybody else. Returns the entry of a collection that the key held before, for dropping one
     /// may take long.
     pub fn set_string(
         &mut self,
@@ -138,6 +142,7 @@ impl LockRange {
         key: &[u8],
         value: &[u8],
         deadline_ms: Option<i64>,
+        note: impl Fn(&Entry),
     ) -> Option<Entry> {
         let seed = self.seed;
         let database = self.databases[db].get_or_insert_with(|| Database::new(seed));
@@ -145,13 +150,16 @@ impl LockRange {
             let is_string = matches!(entry.value(), ValueRef::String(_));
             if is_string {
                 entry.set_string(value, deadline_ms);
+                note(entry);
             }
             is_string
         });
         if is_set == Some(true) {
             return None;
         }
-        self.insert(db, slot, Entry::string(key, value, deadline_ms))
+        let entry = Entry::string(key, value, deadline_ms);
+        note(&entry);
+        self.insert(db, slot, entry)
     }
 
     /// Sets or clears the deadline of a key; false where there is no such key.
@@ -197,6 +205,28 @@ impl LockRange {
         }
         database.earliest_ms = database.tables.iter().map(SlotTable::earliest_ms).fold(NEVER_MS, i64::min);
         rest
+    }
+
+    /// Some entry of a database: of the first slot from one that `start` selects that has any, at a point of its table. Where slots have few
+    /// keys, the slot is chosen by their number: otherwise keys after long gaps would be picked more often.
+    pub(super) fn pick(&self, db: usize, start: u64, point: u64, among: Among) -> Option<&Entry> {
+        let database = self.databases[db].as_ref()?;
+        if among == Among::All && database.usage.keys < FEW_KEYS {
+            let mut nth = start as usize % database.usage.keys.max(1);
+            for table in &database.tables {
+                if nth < table.len() {
+                    return table.pick(point);
+                }
+                nth -= table.len();
+            }
+            return None;
+        }
+        let start = start as usize % SLOTS_PER_RANGE;
+        let (before, from) = database.tables.split_at(start);
+        from.iter().chain(before).find_map(|table| match among {
+            Among::All => table.pick(point),
+            Among::Mortal => table.pick_mortal(point),
+        })
     }
 
     /// Empties a database. Returns what it held, for dropping it may take long; `None` also where a running capture still

@@ -310,6 +310,12 @@ impl SlotTable {
         let place = point >> (u64::BITS - PLACE_BITS);
         self.root.first_from(place).or_else(|| self.root.first_from(0))
     }
+
+    /// The same among the entries that have a deadline of their own.
+    pub fn pick_mortal(&self, point: u64) -> Option<&Entry> {
+        let place = point >> (u64::BITS - PLACE_BITS);
+        self.root.first_mortal_from(place).or_else(|| self.root.first_mortal_from(0))
+    }
 }
 
 impl Node {
@@ -444,6 +450,18 @@ impl Node {
                 let (way, below) = KeyHash { place, tag: 0 }.descend();
                 let here = branch.ways[way].first_from(below.place);
                 here.or_else(|| branch.ways[way + 1..].iter().find_map(|node| node.first_from(0)))
+            }
+        }
+    }
+
+    fn first_mortal_from(&self, place: u64) -> Option<&Entry> {
+        match self {
+            _ if self.earliest_ms() == NEVER_MS => None,
+            Node::Leaf(leaf) => leaf.first_mortal_from(place),
+            Node::Branch(branch) => {
+                let (way, below) = KeyHash { place, tag: 0 }.descend();
+                let here = branch.ways[way].first_mortal_from(below.place);
+                here.or_else(|| branch.ways[way + 1..].iter().find_map(|node| node.first_mortal_from(0)))
             }
         }
     }

@@ -36,7 +36,7 @@ pub fn usage() -> Usage {
     // Of the allocator's own pages those without allocations in them can be had again.
     let others = resident.saturating_sub(shared).saturating_sub(allocators);
     let spare = bytes(stats::retained::read()) + (allocators - active);
-    Usage { allocated, pages: active + others, addresses, spare_addresses: spare.min(addresses) }
+    Usage { allocated, buffers: 0, pages: active + others, addresses, spare_addresses: spare.min(addresses) }
 }
 
 /// Raises `peak` to what is allocated now, and returns it.

@@ -7,13 +7,14 @@
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::admin::client::{Blocked, ClientInfo};
+use crate::memory::Buffers;
 use crate::propose::reply::{ConnectionId, Span};
 use crate::protocol::reply::MAX_REPLY_BYTES;
 use crate::session::Line;
@@ -46,14 +47,40 @@ pub struct Connection {
     pub(super) hard_limit: Cell<usize>,
     /// Unsent bytes past which nothing more is served.
     pub(super) pause_output_bytes: Cell<usize>,
+    /// Of all connections.
+    buffers: Arc<Buffers>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.count_input(0);
+        self.count_output(0);
+    }
 }
 
 impl Connection {
-    pub fn new(id: ConnectionId, info: Arc<ClientInfo>, writer: OwnedWriteHalf) -> Self {
+    pub fn new(
+        id: ConnectionId,
+        info: Arc<ClientInfo>,
+        writer: OwnedWriteHalf,
+        buffers: Arc<Buffers>,
+    ) -> Self {
         let (line, sent, paused, broken, held) = Default::default();
         let hard_limit = Cell::new(MAX_UNSENT_BYTES);
         let pause_output_bytes = Cell::new(PAUSE_OUTPUT_BYTES);
-        Connection { id, info, writer, line, sent, paused, broken, held, hard_limit, pause_output_bytes }
+        Connection {
+            id,
+            info,
+            writer,
+            line,
+            sent,
+            paused,
+            broken,
+            held,
+            hard_limit,
+            pause_output_bytes,
+            buffers,
+        }
     }
 
     /// Takes in answers from the log, which has applied entries up to `applied`, or messages (no answers); true if there is
@@ -77,7 +104,27 @@ impl Connection {
         line.pending -= span.answers;
         self.info.note_answer(applied);
         self.settle(&mut line);
+        self.count_output(line.out.capacity());
         true
+    }
+
+    /// Counts the memory of what is read and not consumed.
+    pub(super) fn count_input(&self, bytes: usize) {
+        self.count(&self.info.input_bytes, bytes);
+    }
+
+    fn count_output(&self, bytes: usize) {
+        self.count(&self.info.output_bytes, bytes);
+    }
+
+    fn count(&self, own: &AtomicU64, bytes: usize) {
+        let bytes = bytes as u64;
+        let before = own.swap(bytes, Ordering::Relaxed);
+        if bytes > before {
+            self.buffers.clients.fetch_add(bytes - before, Ordering::Relaxed);
+        } else if bytes < before {
+            self.buffers.clients.fetch_sub(before - bytes, Ordering::Relaxed);
+        }
     }
 
     /// To be called after requests were answered.
@@ -108,6 +155,7 @@ impl Connection {
         } else {
             self.sent.set(end);
         }
+        self.count_output(line.out.capacity());
         sent
     }
 

@@ -291,6 +291,7 @@ impl ConnectionTask {
         self.claim.release(&mut input);
         self.input = input;
         let progress = if progress == Progress::NeedInput { self.make_room() } else { progress };
+        self.connection.count_input(self.input.capacity());
         let ended_ns = self.session.shared.clock.monotonic_ns();
         self.confirm_reads(ended_ns / 1_000_000).await;
         if self.commands > 0 {

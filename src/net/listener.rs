@@ -106,7 +106,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, addr: SocketAddr) -> io::Result
             (worker.index, id),
             shared.clock.monotonic_ms(),
         );
-        Connection::new(id, info.into(), writer)
+        Connection::new(id, info.into(), writer, shared.shard.memory.buffers().clone())
     });
     shared.clients.add(connection.info.clone());
     let client = shared.new_client(connection.info.clone(), worker.index, connection.id);

@@ -207,8 +207,13 @@ impl<W: CheckpointWriter> Checkpoints<W> {
         let manifest = store.adopt(index)?.clone();
         let Point { stamp_ms, term, .. } = manifest.point;
         self.newest = index;
+        // The checkpoint does not know when keys were used.
+        let access = shard.access_rule().used(0, now.unix_ms, || 0);
         let loaded = shard.replace_data(manifest.basis(), stamp_ms, |restoring| {
-            store.load(&|db, entry| restoring.put(db, entry))
+            store.load(&|db, entry| {
+                entry.set_access(access);
+                restoring.put(db, entry);
+            })
         })?;
         shard.know_cluster(ClusterId(manifest.point.cluster))?;
         shard.node_mut().checkpoint_published(Position { index, term });

@@ -45,6 +45,8 @@ use crate::version;
 const STATUS_PERIOD_MS: u64 = 20;
 /// How long a worker that shares its loop with the driver may keep it from turning, beside the command that it runs.
 const LOOP_PATIENCE_MS: u64 = 100;
+/// How often clients are ended for what their buffers take: those that were need a moment to end.
+const CLIENTS_PERIOD_MS: u64 = 10;
 /// How often the data folder is looked for.
 const LOOK_PERIOD_MS: u64 = 250;
 /// How often rates are sampled.
@@ -76,6 +78,7 @@ pub struct Driver {
     told_leadership: (Leadership, u64),
     next_sample_ms: u64,
     next_look_ms: u64,
+    next_clients_ms: u64,
     /// What the peers' greetings know: the cluster, and how many logs of members were noted.
     told_peers: Option<(Cluster, u64)>,
     /// The users whose connections were last looked through.
@@ -147,6 +150,7 @@ impl Driver {
             told_leadership: Default::default(),
             next_sample_ms: 0,
             next_look_ms: 0,
+            next_clients_ms: 0,
             told_peers: None,
             followed_users,
         })
@@ -276,11 +280,14 @@ impl Driver {
             self.shared.shard.set_turn_due(now.monotonic_ms + LOOP_PATIENCE_MS);
         }
         self.look_for_folder(now)?;
+        self.limit_clients(now);
         self.carry_files(now)?;
         self.subscriptions.turn(&self.shared.pubsub, &mut self.events, &mut self.out, now.monotonic_ms);
         self.shard.watch_commands(self.shared.watched());
         self.shard.tell_events(self.shared.config.told_events());
-        self.shard.limit_memory(self.shared.config.maxmemory());
+        let log_bytes = self.shard.node().storage().recent_bytes() as u64;
+        self.shared.shard.memory.buffers().log.store(log_bytes, Ordering::Relaxed);
+        self.shard.limit_memory(self.shared.config.maxmemory(), self.shared.config.eviction());
         let may_capture = self.checkpoints.may_begin() && self.shard.node().has_caught_up();
         self.shard.allow_capture(may_capture);
         self.shard.turn(now, &mut self.events, &mut self.out)?;
@@ -319,6 +326,18 @@ impl Driver {
             self.shared.metrics.sample();
         }
         Ok(())
+    }
+
+    /// Ends the largest clients where their buffers take more than they may.
+    fn limit_clients(&mut self, now: Now) {
+        let config = &self.shared.config;
+        let Some(most) = config.clients_limit().bytes(config.maxmemory()) else { return };
+        let bytes = self.shared.shard.memory.buffers().clients.load(Ordering::Relaxed);
+        if bytes > most && now.monotonic_ms >= self.next_clients_ms {
+            self.next_clients_ms = now.monotonic_ms + CLIENTS_PERIOD_MS;
+            let ended = self.shared.clients.end_largest(most);
+            self.shared.metrics.clients.evicted.inc_by(ended as u64);
+        }
     }
 
     /// Ends where the data folder is not there any more, before much is acknowledged that nobody will find.
@@ -459,6 +478,8 @@ impl Driver {
         metrics.clients.blocked.set(status.blocked_clients as i64);
         let expired = self.shared.shard.expired_keys.load(Ordering::Relaxed);
         metrics.expired_keys.inc_by(expired - metrics.expired_keys.get());
+        let evicted = self.shared.shard.evicted_keys.load(Ordering::Relaxed);
+        metrics.evicted_keys.inc_by(evicted - metrics.evicted_keys.get());
     }
 
     fn publish_checkpoint(&self) {

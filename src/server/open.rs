@@ -36,7 +36,7 @@ use crate::env::{self, Clock};
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{DATABASES, Keyspace, Mutator};
 use crate::loading::{Loading, Stage};
-use crate::memory::{self, MemoryLimits};
+use crate::memory::{self, MemoryLimits, Usage};
 use crate::metrics::{self, DatabaseKeys, Metrics};
 use crate::persistence::Published;
 use crate::raft::cluster::ClusterId;
@@ -79,7 +79,12 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
     let users = first_users(&config.users).map_err(ServerError::Users)?;
     let metrics = Metrics::new(clock.clone(), table::statistic_names());
     let (keyspace, mutator) = Keyspace::create();
-    let memory = MemoryLimits::new(memory::machine_limits(), metrics::usage);
+    let captured = keyspace.clone();
+    let memory = MemoryLimits::new(memory::machine_limits(), move || {
+        // What a checkpoint still has to write of keys that were changed or removed since is given back soon.
+        let buffers = captured.waiting().pre_image_bytes as u64;
+        Usage { buffers, ..metrics::usage() }
+    });
     if let Some(guard) = memory.guard() {
         let (bytes, of) = (guard.bytes(), guard.machine.name);
         tracing::info!(
@@ -123,7 +128,8 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
         }
     })?;
     let older_owner = Owner::of_older_build(&identity, wal.log_id());
-    let restored = restore(&store, &mut mutator, &clock, &handle.loading)?;
+    let access = shared.config.access().used(0, clock.unix_ms(), || 0);
+    let restored = restore(&store, &mut mutator, &clock, &handle.loading, access)?;
     let shelf = store.shelf().clone();
     let node_config = node_config(config, identity.clone());
     let now_ms = clock.monotonic_ms();
@@ -190,6 +196,7 @@ fn replay(shard: &mut Shard<RealDisk>, shared: &Shared) -> Result<(), ServerErro
     let is_alone = shared.config.started_with().members.is_empty();
     let known = if is_alone { shard.node().storage().last_entry() } else { shard.node().committed() };
     shared.shard.loading.replay(applied, known);
+    shard.limit_memory(shared.config.maxmemory(), shared.config.eviction());
     loop {
         let now = Now { monotonic_ms: shared.clock.monotonic_ms(), unix_ms: shared.clock.unix_ms() };
         shard.turn(now, &mut Vec::new(), &mut Nobody)?;
@@ -229,11 +236,13 @@ impl Restored {
     }
 }
 
+/// Fills the keyspace from the newest checkpoint; `access` becomes the access word of all keys, which the checkpoint does not know.
 fn restore(
     store: &RocksStore,
     mutator: &mut Mutator,
     clock: &Clock,
     loading: &Loading,
+    access: u32,
 ) -> Result<Restored, ServerError> {
     let Some(manifest) = store.newest() else { return Ok(Restored::NOTHING) };
     loading.enter(Stage::LoadingCheckpoint);
@@ -244,6 +253,7 @@ fn restore(
     let restoring = mutator.restore();
     let bytes_of_some = KEYS_PER_REPORT * manifest.bytes() / keys.max(1);
     let loaded = store.load(&|db, entry| {
+        entry.set_access(access);
         restoring.put(db, entry);
         if is_time_to_report() {
             loading.loaded(bytes_of_some);

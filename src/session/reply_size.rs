@@ -13,6 +13,7 @@ use crate::command::spec::KeyFlags;
 use crate::command::{Args, Command, OfString, ReadContext};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::ValueRef;
+use crate::keyspace::view::ReadView;
 
 /// Bytes of replies that the log may owe a connection: so many, or this share of the most that a connection may be owed.
 const MAX_OWED_BYTES: usize = 16 << 20;
@@ -24,6 +25,17 @@ const NAME_BYTES: u64 = 16;
 const NUMBER_BYTES: u64 = 24;
 
 impl Session {
+    /// The keyspace for a command that only reads. The keys that it uses are noted, unless its client wants none to be.
+    pub(super) fn reader<'v>(
+        &self,
+        view: &'v ReadView<'_>,
+        command: &Command,
+        now_ms: i64,
+    ) -> ReadContext<'v> {
+        let context = ReadContext::new(view, self.client.db, now_ms, self.seed);
+        context.noting(self.shared.config.access()).muted(self.client.touches_nothing(command))
+    }
+
     /// The bytes that the log would answer, where it may take the read; `None` if the read has to wait.
     pub(super) fn owed_by_read(&self, line: &Line, command: &Command, args: &Args<'_>) -> Option<usize> {
         let shard = &self.shared.shard;

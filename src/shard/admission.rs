@@ -6,16 +6,17 @@
 //! - Nothing is in flight while a plan is made, so memory in use is memory as measured and what the plan itself may need.
 //! - Followers and replays ask none of this.
 
+use super::budget::Budget;
 use super::machine::Machine;
 use super::plan::Plan;
 use crate::apply::ApplyError;
 use crate::command::context::Stamp;
 use crate::command::cost::{self, Cost, CostContext, CostKind, Databases, Forecast, MAX_STEPS, Size, reads};
-use crate::command::script::{MAX_GROWTH_BYTES, PLANNED_STEPS_PER_ELEMENT, usual_steps};
+use crate::command::script::{PLANNED_STEPS_PER_ELEMENT, usual_steps};
 use crate::command::spec::KeyFlags;
 use crate::command::{Args, Command, ReadContext, lookup_request};
 use crate::keyspace::view::LockSet;
-use crate::memory::{MemoryLimits, Room};
+use crate::memory::MemoryLimits;
 use crate::propose::batch::{Step, Work};
 use crate::propose::entry::{EntryArgs, EntryError, EntryReader, Item};
 
@@ -28,10 +29,6 @@ const WATCH_STEPS: u64 = 4;
 /// Elements in whose time a script runs that has not run here yet, unless it is long.
 const UNKNOWN_SCRIPT_STEPS: u64 = 250_000;
 
-/// Memory is measured again after so many ms, or where the plans since may have used a good part of the room.
-const MEASURE_PERIOD_MS: u64 = 100;
-const MEASURE_AT_SHARE: u64 = 16;
-
 /// What is to be done about an item of the backlog.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -40,66 +37,6 @@ pub enum Admission {
     Close,
     /// Its client is answered this error.
     Refuse(String),
-}
-
-/// What the plans since the last measurement may have used of the room for data.
-#[derive(Clone, Debug)]
-pub struct Budget {
-    maxmemory: u64,
-    room: Room,
-    spent: u64,
-    /// When it was measured: monotonic ms, and the entry applied last.
-    measured: Option<(u64, u64)>,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Budget { maxmemory: 0, room: Room::UNLIMITED, spent: 0, measured: None }
-    }
-}
-
-impl Budget {
-    /// `maxmemory` is in bytes, 0 for no such limit.
-    pub fn set_maxmemory(&mut self, maxmemory: u64) {
-        if std::mem::replace(&mut self.maxmemory, maxmemory) != maxmemory {
-            self.measured = None;
-        }
-    }
-
-    fn fits(&self, bytes: u64) -> bool {
-        bytes == 0 || self.room.holds(self.spent, bytes)
-    }
-
-    /// Bytes that are left of the room.
-    fn left(&self) -> u64 {
-        self.room.bytes.saturating_sub(self.spent)
-    }
-
-    /// Why no more may wait that takes so many bytes.
-    pub fn refusal(&self, bytes: u64) -> Option<String> {
-        (!self.fits(bytes)).then(|| self.room.refusal())
-    }
-
-    fn spend(&mut self, bytes: u64) {
-        self.spent = self.spent.saturating_add(bytes);
-    }
-
-    /// A plan begins; everything before it is applied.
-    pub fn begin_plan(&mut self, limits: &MemoryLimits, now: (u64, u64)) {
-        let is_due = self.measured.is_none_or(|(then_ms, _)| now.0 >= then_ms + MEASURE_PERIOD_MS);
-        if is_due || self.spent > self.room.bytes / MEASURE_AT_SHARE {
-            self.measure(limits, now);
-        }
-    }
-
-    /// Measures unless nothing can have changed since the last time.
-    fn measure(&mut self, limits: &MemoryLimits, now: (u64, u64)) {
-        if self.measured != Some(now) {
-            self.room = limits.room(self.maxmemory);
-            (self.spent, self.measured) = (0, Some(now));
-            limits.publish(self.room, self.maxmemory);
-        }
-    }
 }
 
 /// A logged command, read.
@@ -332,7 +269,7 @@ impl Gate<'_> {
         let cost = Cost::of_args(args).walking(self.script_steps(args));
         let bytes = match forecast.script_growth() {
             Some(_) => 0,
-            None => self.budget.left().min(MAX_GROWTH_BYTES as u64),
+            None => self.budget.for_scripts(),
         };
         Cost { growth: Size { bytes, ..cost.growth }, transient: 0, ..cost }
     }
@@ -365,7 +302,9 @@ impl Gate<'_> {
             Some(error) => refuse(error.to_string()),
             None if !plan.has_steps_for(cost.steps) => Admission::Close,
             None if self.has_room(cost, is_first) => Admission::Take,
-            None => refuse(self.budget.room.refusal()),
+            // Where keys can be evicted it waits until there is room.
+            None if self.budget.waits_for(cost.bytes()) => Admission::Close,
+            None => refuse(self.budget.refusal_text()),
         };
         match admission {
             Admission::Take => {

@@ -107,6 +107,7 @@ impl Machine {
         let workers = handle.ports.len();
         applier.effects.stopwatch = Stopwatch::new(clock.clone());
         applier.effects.scripts = handle.scripts.clone();
+        applier.effects.garbage_bytes = handle.memory.buffers().garbage.clone();
         handle.set_stamp(applier.last_stamp_ms(), clock.monotonic_ms());
         Machine {
             applier,
@@ -272,6 +273,11 @@ impl Machine {
     /// The monotonic time by this node's clock at this moment, which may be later than the turn's.
     pub fn clock_ms(&self) -> u64 {
         self.gauge.clock.monotonic_ms()
+    }
+
+    /// This node's clock, to measure how long things take.
+    pub fn clock(&self) -> &Clock {
+        &self.gauge.clock
     }
 
     /// The time by this node's calendar at this moment.

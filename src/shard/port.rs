@@ -177,6 +177,7 @@ pub struct ShardHandle {
     /// The epoch when the status was told last.
     told_epoch: AtomicU64,
     pub expired_keys: AtomicU64,
+    pub evicted_keys: AtomicU64,
     pub changes: AtomicU64,
     /// That the log belongs to; 0 for none yet.
     cluster: AtomicU64,
@@ -231,6 +232,7 @@ impl ShardHandle {
             leadership_epoch: AtomicU64::new(0),
             told_epoch: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
+            evicted_keys: AtomicU64::new(0),
             changes: AtomicU64::new(0),
             cluster: AtomicU64::new(0),
         }

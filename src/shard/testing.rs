@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use perdura_wal::disk::sim::{SimDisk, Tear};
@@ -15,6 +16,7 @@ use super::turn::{Seeds, Shard, ShardError};
 use crate::apply::Applier;
 use crate::command::testing::{show_reply, split_words};
 use crate::command::{Handler, ReadContext, lookup_request, statistic_names};
+use crate::config::eviction::{Eviction, EvictionPolicy};
 use crate::env::Now;
 use crate::env::{Clock, ManualClock};
 use crate::keyspace::capture::{Capture, CaptureError};
@@ -83,7 +85,7 @@ impl Rig {
                 let view = keyspace.read(LockSet::ALL);
                 let context = ReadContext::new(&view, 0, START_MS, 0);
                 let bytes = context.entries().map(|entry| entry.memory_bytes() as u64).sum();
-                Usage { allocated: bytes, pages: bytes, addresses: bytes, spare_addresses: 0 }
+                Usage { allocated: bytes, pages: bytes, addresses: bytes, ..Usage::default() }
             })
         })
     }
@@ -133,7 +135,12 @@ impl Rig {
     }
 
     pub fn limit_memory(&mut self, maxmemory: u64) {
-        self.shard.limit_memory(maxmemory);
+        self.shard.limit_memory(maxmemory, Eviction::default());
+    }
+
+    /// The same where keys are evicted.
+    pub fn evict_over(&mut self, maxmemory: u64, policy: EvictionPolicy) {
+        self.shard.limit_memory(maxmemory, Eviction { policy, ..Eviction::default() });
     }
 
     pub fn limit_entries(&mut self, max_bytes: usize) {
@@ -347,6 +354,10 @@ impl Rig {
 
     pub fn digest(&self) -> digest::Digest {
         digest::of_keyspace(&self.handle.keyspace)
+    }
+
+    pub fn evicted(&self) -> u64 {
+        self.handle.evicted_keys.load(Ordering::Relaxed)
     }
 
     pub fn keys(&self) -> usize {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod deaths;
+mod eviction;
 mod full_disk;
 mod long_items;
 mod marks;

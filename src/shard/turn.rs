@@ -14,14 +14,15 @@
 //!   and writes are taken again as soon as there is space.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use perdura_wal::Disk;
 use thiserror::Error;
 
-use super::admission::{Admission, Budget};
+use super::admission::Admission;
+use super::budget::Budget;
 use super::calendars::Calendars;
 use super::deaths::{self};
+use super::eviction::Evictor;
 use super::expiry::ExpiryWalk;
 use super::long_items::LongItems;
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
@@ -110,6 +111,7 @@ pub struct Shard<D: Disk> {
     space_retry_ms: Option<u64>,
     succession: Succession,
     budget: Budget,
+    evictor: Evictor,
     /// The longest entry.
     max_entry_bytes: usize,
     giving_way: GivingWay,
@@ -148,6 +150,7 @@ impl<D: Disk> Shard<D> {
             space_retry_ms: None,
             succession: Succession::default(),
             budget: Budget::default(),
+            evictor: Evictor::new(seeds.stamps.rotate_left(17)),
             max_entry_bytes: MAX_ENTRY_BYTES,
             giving_way: GivingWay::default(),
             calendars: Calendars::default(),
@@ -307,7 +310,7 @@ impl<D: Disk> Shard<D> {
     /// Whether anything waits to be planned.
     fn has_gathered(&self) -> bool {
         let has_part = self.long_items.has_step() || self.forgets_parts();
-        !self.backlog.is_empty() || self.may_serve_ready() || has_part
+        !self.backlog.is_empty() || self.may_serve_ready() || has_part || self.continues_evicting()
     }
 
     /// Whether anybody is to be served who was made ready by what did not carry his command with it.
@@ -347,11 +350,6 @@ impl<D: Disk> Shard<D> {
     /// Tells this node's subscribers of events of these classes.
     pub fn tell_events(&mut self, classes: Classes) {
         self.machine.applier.effects.notices.tell(classes);
-    }
-
-    /// Limits the memory of the data; 0 is no limit but the guard.
-    pub fn limit_memory(&mut self, maxmemory: u64) {
-        self.budget.set_maxmemory(maxmemory);
     }
 
     /// Logs items of more than so many bytes in parts.
@@ -430,7 +428,7 @@ impl<D: Disk> Shard<D> {
         self.free_expired(now);
         let is_paused = self.handle.pause.at(now.monotonic_ms) != Paused::Nothing;
         self.long_items.tick(now.monotonic_ms, is_paused);
-        if !self.has_gathered() && !self.names_cluster_at_once(now) {
+        if !self.has_gathered() && !self.names_cluster_at_once(now) && !self.looks_at_limit(now) {
             return Ok(());
         }
         let plan = self.make_plan(now)?;
@@ -618,7 +616,7 @@ impl<D: Disk> Shard<D> {
         let (items, bytes) = self.backlog.waiting();
         plan.reserve(items, bytes);
         entry::write_header(&mut plan.payload, stamp);
-        self.budget.begin_plan(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
+        self.begin_budget(now);
         self.plan_hash_seed(&mut plan, now);
         self.plan_cluster_id(&mut plan, now);
         if self.names_cluster_at_once(now) {
@@ -626,6 +624,7 @@ impl<D: Disk> Shard<D> {
             return Ok(plan);
         }
         self.plan_first_parameters(&mut plan, now);
+        self.plan_evictions(&mut plan, now);
         self.plan_forgetting(&mut plan);
         self.plan_long_item(&mut plan, now)?;
         serving::plan_ready(&mut self.machine, &mut plan, stamp)?;
@@ -679,9 +678,7 @@ impl<D: Disk> Shard<D> {
 
     fn deliver(&mut self) {
         // Before the answers: whoever has one finds its change counted.
-        let effects = &self.machine.applier.effects;
-        self.handle.expired_keys.store(effects.expired, Ordering::Relaxed);
-        self.handle.changes.store(effects.changes, Ordering::Release);
+        self.tell_counts();
         for (replies, port) in self.machine.replies.iter_mut().zip(&self.handle.ports) {
             if !replies.is_empty() {
                 replies.applied = self.machine.applied;

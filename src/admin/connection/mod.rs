@@ -134,13 +134,13 @@ fn reset(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Com
     ctx.shared.begin(client);
     client.transaction = None;
     client.monitors = false;
+    client.no_touch = false;
     client.reads_from_replica = false;
     client.reply_mode = ReplyMode::On;
     client.replica = ReplicaTraits::default();
     let mut details = client.info.details.lock();
     details.name.clear();
     details.no_evict = false;
-    details.no_touch = false;
     drop(details);
     reply.simple("RESET");
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/memory-usage/>, <https://redis.io/docs/latest/commands/memory-stats/>.
 
+use std::sync::atomic::Ordering;
+
 use tikv_jemalloc_ctl::{Access, AsName};
 
 use super::ANYTIME;
@@ -63,11 +65,18 @@ fn stats(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Com
     let peak = ctx.shared.metrics.peak_allocated_bytes();
     let keys = (0..DATABASES).map(|db| ctx.shared.shard.keyspace.usage(db).keys as u64).sum::<u64>();
     let ratio = |a: u64, b: u64| Number::Ratio(a as f64 / b.max(1) as f64);
+    let buffers = ctx.shared.shard.memory.buffers();
+    let dataset = memory.allocated.saturating_sub(buffers.bytes());
     let fields = [
         ("peak.allocated", Number::Integer(peak)),
         ("total.allocated", Number::Integer(memory.allocated)),
+        ("clients.normal", Number::Integer(buffers.clients.load(Ordering::Relaxed))),
+        ("aof.buffer", Number::Integer(buffers.log.load(Ordering::Relaxed))),
+        ("overhead.total", Number::Integer(buffers.bytes())),
         ("keys.count", Number::Integer(keys)),
-        ("keys.bytes-per-key", Number::Integer(memory.allocated / keys.max(1))),
+        ("keys.bytes-per-key", Number::Integer(dataset / keys.max(1))),
+        ("dataset.bytes", Number::Integer(dataset)),
+        ("dataset.percentage", Number::Ratio(100.0 * dataset as f64 / memory.allocated.max(1) as f64)),
         ("peak.percentage", Number::Ratio(100.0 * memory.allocated as f64 / peak.max(1) as f64)),
         ("allocator.allocated", Number::Integer(memory.allocated)),
         ("allocator.active", Number::Integer(memory.active)),
@@ -90,16 +99,37 @@ fn stats(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Com
 /// Below this the ratio of resident to allocated bytes says nothing.
 const SMALL_BYTES: u64 = 64 << 20;
 
-fn doctor(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    let memory = metrics::memory();
-    reply.verbatim(if memory.allocated < SMALL_BYTES {
-        "This node holds too little data to say anything about its memory.\n"
-    } else if memory.resident > memory.allocated / 2 * 3 {
-        "More than half as much again as the data is resident: memory was freed of late, or is fragmented. \
-         MEMORY PURGE gives back what is free.\n"
-    } else {
-        "No memory problem is known.\n"
-    });
+/// The share of `maxmemory` from which the data has nearly reached it.
+const FULL_PERCENT: u64 = 95;
+
+/// Buffers of clients take too much above this share of the memory.
+const CLIENTS_SHARE: u64 = 4;
+
+fn doctor(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let (memory, config) = (metrics::memory(), &ctx.shared.config);
+    let buffers = ctx.shared.shard.memory.buffers();
+    let clients = buffers.clients.load(Ordering::Relaxed);
+    let data = memory.allocated.saturating_sub(buffers.bytes());
+    let is_full = config.maxmemory() > 0 && data >= config.maxmemory() / 100 * FULL_PERCENT;
+    let mut findings = String::new();
+    if is_full && !config.eviction().policy.evicts() {
+        findings += "The data has nearly reached maxmemory, and maxmemory-policy is noeviction: writes that need memory \
+                     are refused. Raise the limit, delete data, or choose a policy.\n";
+    }
+    if memory.allocated < SMALL_BYTES {
+        findings += "This node holds too little data to say more about its memory.\n";
+        reply.verbatim(&findings);
+        return Ok(());
+    }
+    if clients > memory.allocated / CLIENTS_SHARE {
+        findings += "Buffers of clients take more than a quarter of the memory: clients read their replies too slowly, or \
+                     send very long requests. CLIENT LIST names them, maxmemory-clients limits them.\n";
+    }
+    if memory.resident > memory.allocated / 2 * 3 {
+        findings += "More than half as much again as the data is resident: memory was freed of late, or is fragmented. \
+                     MEMORY PURGE gives back what is free.\n";
+    }
+    reply.verbatim(if findings.is_empty() { "No memory problem is known.\n" } else { &findings });
     Ok(())
 }
 

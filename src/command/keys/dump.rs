@@ -3,7 +3,7 @@
 //! - The log holds the payload as it was sent. What it means is decided in apply, by the entry's time and the limits of the
 //!   types, which are the same on every node.
 //! - A payload that is refused changes nothing.
-//! - Access times and frequencies are not kept: IDLETIME and FREQ are checked and have no effect.
+//! - When keys were used is each node's own: IDLETIME and FREQ are checked and have no effect.
 
 use crate::command::args::{integer, is};
 use crate::command::cost::{Cost, CostContext, Size};

@@ -4,6 +4,7 @@
 
 mod cluster_id;
 mod dump;
+mod evict;
 mod expire;
 mod free;
 mod hash_seed;
@@ -50,7 +51,7 @@ pub const FAMILY: Family = Family {
             "Returns a serialized representation of the value stored at a key.",
         ),
         Command::read("exists", -2, count_existing)
-            .flags(&[FAST])
+            .flags(&[FAST, Flags::LOOKS_ONLY])
             .keys(&[keys(1, -1, 1, KeyFlags::RO)])
             .docs("1.0.0", "O(N) where N is the number of keys", "Determines whether one or more keys exist."),
         Command::write("expire", -3, expire::expire)
@@ -62,13 +63,17 @@ pub const FAMILY: Family = Family {
             .keys(&[key(1, KeyFlags::RW_UPDATE)])
             .docs("1.2.0", "O(1)", "Sets the expiration time of a key to a Unix timestamp."),
         Command::read("expiretime", 2, expire::expiretime)
-            .flags(&[FAST])
+            .flags(&[FAST, Flags::LOOKS_ONLY])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("7.0.0", "O(1)", "Returns the expiration time of a key as a Unix timestamp."),
         Command::write("_freeexpired", -2, free::free_expired)
-            .flags(&[Flags::INTERNAL])
+            .flags(&[Flags::INTERNAL, Flags::LOOKS_ONLY])
             .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
             .docs("", "O(N) where N is the number of keys and fields freed", "Frees what is dead by the entry's time."),
+        Command::write("_evict", -2, evict::evict)
+            .flags(&[Flags::INTERNAL])
+            .keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)])
+            .docs("", "O(N) where N is the number of keys", "Removes keys that the primary chose, to make room."),
         hash_seed::COMMAND,
         cluster_id::COMMAND,
         staged::PART_COMMAND,
@@ -100,11 +105,11 @@ pub const FAMILY: Family = Family {
             .keys(&[key(1, KeyFlags::RW_UPDATE)])
             .docs("2.6.0", "O(1)", "Sets the expiration time of a key to a Unix milliseconds timestamp."),
         Command::read("pexpiretime", 2, expire::pexpiretime)
-            .flags(&[FAST])
+            .flags(&[FAST, Flags::LOOKS_ONLY])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("7.0.0", "O(1)", "Returns the expiration time of a key as a Unix milliseconds timestamp."),
         Command::read("pttl", 2, expire::pttl)
-            .flags(&[FAST])
+            .flags(&[FAST, Flags::LOOKS_ONLY])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("2.6.0", "O(1)", "Returns the expiration time in milliseconds of a key."),
         Command::read("randomkey", 1, walk::randomkey).in_scripts(walk::random_by_name).cost(reads::RANDOM_KEY)
@@ -140,11 +145,11 @@ pub const FAMILY: Family = Family {
             .keys(&[keys(1, -1, 1, KeyFlags::RO)])
             .docs("3.2.1", "O(N) where N is the number of keys", "Returns the number of existing keys out of those specified."),
         Command::read("ttl", 2, expire::ttl)
-            .flags(&[FAST])
+            .flags(&[FAST, Flags::LOOKS_ONLY])
             .keys(&[key(1, KeyFlags::RO_ACCESS)])
             .docs("1.0.0", "O(1)", "Returns the expiration time in seconds of a key."),
         Command::read("type", 2, value_type)
-            .flags(&[FAST])
+            .flags(&[FAST, Flags::LOOKS_ONLY])
             .keys(&[key(1, KeyFlags::RO)])
             .docs("1.0.0", "O(1)", "Determines the type of value stored at a key."),
         Command::write("unlink", -2, del).flags(&[FAST]).keys(&[keys(1, -1, 1, KeyFlags::RM_DELETE)]).docs(
@@ -166,7 +171,7 @@ fn del(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
     Ok(())
 }
 
-/// EXISTS, and TOUCH, for nothing here depends on when a key was last read. A key named twice counts twice.
+/// EXISTS, and TOUCH, which uses the keys by looking them up. A key named twice counts twice.
 /// <https://redis.io/docs/latest/commands/exists/>
 fn count_existing(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let existing = args[1..].iter().filter(|key| ctx.exists(key)).count();

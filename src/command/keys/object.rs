@@ -2,10 +2,12 @@
 //!
 //! - A string answers the encoding that Redis would choose for a fresh one: `int`, `embstr` or `raw`; its history does
 //!   not count.
-//! - Nothing is shared, so the reference count is 1; access times and frequencies are not kept.
+//! - Nothing is shared, so the reference count is 1.
+//! - Idle times and frequencies are this node's own (`access.rs`). Scripts, which every node runs, see none of them.
 //!
 //! Source: <https://redis.io/docs/latest/commands/object/>.
 
+use crate::access::idle_seconds;
 use crate::command::spec::{Flags, KeyFlags, KeySpec, key};
 use crate::command::{Args, Command, CommandError, CommandResult, ReadContext};
 use crate::keyspace::entry::Entry;
@@ -13,15 +15,16 @@ use crate::keyspace::value::ValueRef;
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
 
+const LOOKS: Flags = Flags::LOOKS_ONLY;
 const KEY: &[KeySpec] = &[key(2, KeyFlags::RO)];
 
 pub(super) const SUBCOMMANDS: &[Command] = &[
-    Command::read("encoding", 3, encoding).keys(KEY).docs(
+    Command::read("encoding", 3, encoding).flags(&[LOOKS]).keys(KEY).docs(
         "2.2.3",
         "O(1)",
         "Returns the internal encoding of an object.",
     ),
-    Command::read("freq", 3, freq).keys(KEY).docs(
+    Command::read("freq", 3, freq).in_scripts(freq_in_scripts).flags(&[LOOKS]).keys(KEY).docs(
         "4.0.0",
         "O(1)",
         "Returns the logarithmic access frequency counter of an object.",
@@ -31,12 +34,12 @@ pub(super) const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Returns helpful text about the different subcommands.",
     ),
-    Command::read("idletime", 3, idletime).keys(KEY).docs(
+    Command::read("idletime", 3, idletime).in_scripts(idletime_in_scripts).flags(&[LOOKS]).keys(KEY).docs(
         "2.2.3",
         "O(1)",
         "Returns the time since the last access to an object.",
     ),
-    Command::read("refcount", 3, refcount).keys(KEY).docs(
+    Command::read("refcount", 3, refcount).flags(&[LOOKS]).keys(KEY).docs(
         "2.2.3",
         "O(1)",
         "Returns the reference count of a value of a key.",
@@ -49,17 +52,23 @@ const EMBSTR_MAX_BYTES: usize = 44;
 const NO_FREQUENCIES: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
     Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
-const HELP: [&str; 12] = [
+const NO_IDLE_TIMES: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. \
+    Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+
+const HELP: [&str; 15] = [
     "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "ENCODING <key>",
     "    Return the kind of internal representation used in order to store the value",
     "    associated with a <key>.",
     "FREQ <key>",
-    "    Return the access frequency index of the <key>.",
+    "    Return the access frequency index of the <key>. The returned integer is",
+    "    proportional to the logarithm of the recent access frequency of the key.",
     "IDLETIME <key>",
-    "    Return the idle time of the <key>. Access times are not kept: always 0.",
+    "    Return the idle time of the <key>, that is the approximated number of",
+    "    seconds elapsed since the last access to the key on this node.",
     "REFCOUNT <key>",
-    "    Return the number of references of the value associated with the specified <key>.",
+    "    Return the number of references of the value associated with the specified",
+    "    <key>.",
     "HELP",
     "    Print this help.",
 ];
@@ -80,31 +89,42 @@ pub fn encoding_name(entry: &Entry) -> &'static str {
 }
 
 fn refcount(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    write_if_exists(ctx, args, 1, reply)
+    reply_if_exists(ctx, args, reply, |_| Ok(1))
 }
 
 fn idletime(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    write_if_exists(ctx, args, 0, reply)
+    reply_if_exists(ctx, args, reply, |entry| match ctx.access_rule().by_frequency {
+        true => Err(CommandError::other(NO_IDLE_TIMES)),
+        false => Ok(idle_seconds(entry.access(), ctx.now_ms)),
+    })
 }
 
 fn freq(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    if ctx.exists(args[2]) {
-        return Err(CommandError::other(NO_FREQUENCIES));
-    }
-    reply.null();
-    Ok(())
+    let rule = ctx.access_rule();
+    reply_if_exists(ctx, args, reply, |entry| match rule.by_frequency {
+        true => Ok(rule.frequency(entry.access(), ctx.now_ms)),
+        false => Err(CommandError::other(NO_FREQUENCIES)),
+    })
 }
 
-fn write_if_exists(
+/// When a key was used is not the same on every node: it was now, for a script.
+fn idletime_in_scripts(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply_if_exists(ctx, args, reply, |_| Ok(0))
+}
+
+fn freq_in_scripts(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply_if_exists(ctx, args, reply, |_| Err(CommandError::other(NO_FREQUENCIES)))
+}
+
+fn reply_if_exists(
     ctx: &ReadContext<'_>,
     args: &Args<'_>,
-    value: i64,
     reply: &mut Reply<'_>,
+    value: impl FnOnce(&Entry) -> Result<u32, CommandError>,
 ) -> CommandResult {
-    if ctx.exists(args[2]) {
-        reply.integer(value)
-    } else {
-        reply.null()
+    match ctx.entry(args[2]) {
+        Some(entry) => reply.integer(i64::from(value(entry)?)),
+        None => reply.null(),
     }
     Ok(())
 }
@@ -116,6 +136,7 @@ fn help(_: &ReadContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResu
 
 #[cfg(test)]
 mod tests {
+    use crate::access::AccessRule;
     use crate::command::testing::TestDb;
 
     #[test]
@@ -139,5 +160,83 @@ mod tests {
         assert_eq!(db.show("OBJECT IDLETIME none"), "nil");
         assert!(db.show("OBJECT FREQ k").starts_with("ERR An LFU maxmemory policy is not selected"));
         assert!(db.show("OBJECT HELP").starts_with("[OBJECT <subcommand>"));
+    }
+
+    #[test]
+    fn idle_time_is_that_since_a_key_was_last_used_and_looking_is_no_use() {
+        let mut db = TestDb::new();
+        db.show("MSET k v other v");
+        db.show("RPUSH l 1");
+        let idle = |db: &mut TestDb, key: &str| db.show(&format!("OBJECT IDLETIME {key}"));
+        db.at(1_010_000);
+        for line in [
+            "EXISTS k",
+            "TYPE k",
+            "TTL k",
+            "OBJECT ENCODING k",
+            "MEMORY USAGE k",
+            "KEYS *",
+            "SCAN 0",
+            "GET none",
+        ] {
+            db.run(line);
+            assert_eq!(idle(&mut db, "k"), "10", "{line}");
+        }
+        for (now_ms, line) in [
+            (1_020_000, "GET k"),
+            (1_030_000, "TOUCH k"),
+            (1_040_000, "APPEND k x"),
+            (1_050_000, "SET k 5"),
+            (1_060_000, "INCR k"),
+            (1_070_000, "EXPIRE k 100"),
+            (1_080_000, "RENAME k k2"),
+            (1_090_000, "STRLEN k2"),
+            (1_100_000, "COPY k2 k3"),
+            (1_110_000, "LPUSH l 2"),
+            (1_120_000, "LRANGE l 0 -1"),
+            (1_130_000, "SET k4 v"),
+        ] {
+            db.at(now_ms).run(line);
+            let key = match line {
+                "COPY k2 k3" => "k3",
+                "RENAME k k2" | "STRLEN k2" => "k2",
+                _ => line.split(' ').nth(1).expect("a key"),
+            };
+            assert_eq!(idle(&mut db, key), "0", "{line}");
+            assert_eq!(idle(db.at(now_ms + 7_900), key), "7", "{line}");
+        }
+        assert_eq!(idle(&mut db, "other"), "137");
+    }
+
+    #[test]
+    fn a_use_counts_once_for_each_command_where_frequencies_are_kept() {
+        let mut db = TestDb::new();
+        db.effects.access = AccessRule { by_frequency: true, log_factor: 0, decay_minutes: 1 };
+        for line in ["SET k 1", "GET k", "INCR k", "MGET k k", "SETRANGE k 9 x", "EXISTS k"] {
+            db.run(line);
+        }
+        assert_eq!(db.show("OBJECT FREQ k"), "9");
+        assert_eq!(db.at(1_000_000 + 3 * 60_000).show("OBJECT FREQ k"), "6");
+        assert!(db.show("OBJECT IDLETIME k").starts_with("ERR An LFU maxmemory policy is selected"));
+        assert_eq!(db.show("OBJECT FREQ none"), "nil");
+    }
+
+    #[test]
+    fn access_words_are_in_no_digest() {
+        let mut db = TestDb::new();
+        db.show("SET k v");
+        let digest = db.digest();
+        db.at(2_000_000).show("GET k");
+        assert_eq!(db.show("OBJECT IDLETIME k"), "0");
+        assert_eq!(db.digest(), digest);
+    }
+
+    #[test]
+    fn scripts_are_told_the_same_on_every_node() {
+        let mut db = TestDb::new();
+        db.show("SET k v");
+        db.at(1_050_000);
+        assert_eq!(db.show(r#"EVAL "return redis.call('object','idletime','k')" 0"#), "0");
+        assert_eq!(db.show("OBJECT IDLETIME k"), "50");
     }
 }

@@ -209,7 +209,10 @@ impl Writing<'_, '_> {
         self.context.begin(&row);
         let answered = match handler {
             Handler::Read(read) => {
-                answer(command.blocking, out, resp, |reply| read(&self.context.reader(), args, reply))
+                let reader = self.context.reader();
+                answer(command.blocking, out, resp, |reply| {
+                    reader.using(command, || read(&reader, args, reply))
+                })
             }
             Handler::Write(write) => {
                 answer(command.blocking, out, resp, |reply| write(self.context, args, reply))
@@ -306,7 +309,8 @@ impl Host for Reading<'_, '_> {
         if lua::steps() < 0 {
             return Called::Over(Over::Steps);
         }
-        let answered = answer(command.blocking, reply, resp, |reply| handler(context, args, reply));
+        let run = |reply: &mut Reply<'_>| context.using(command, || handler(context, args, reply));
+        let answered = answer(command.blocking, reply, resp, run);
         self.context.take_unsettled_of(context);
         match answered {
             Some(_) => Called::Replied,

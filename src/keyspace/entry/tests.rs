@@ -20,8 +20,8 @@ fn set_entry(key: &[u8]) -> Entry {
 fn an_entry_is_one_thin_pointer() {
     assert_eq!(size_of::<Option<Entry>>(), size_of::<usize>());
     let (key, value) = ([b'k'; 16], [b'v'; 64]);
-    assert_eq!(Entry::string(&key, &value, None).allocated_bytes(), 84);
-    assert_eq!(Entry::string(&key, &value, Some(1)).allocated_bytes(), 92);
+    assert_eq!(Entry::string(&key, &value, None).allocated_bytes(), 87);
+    assert_eq!(Entry::string(&key, &value, Some(1)).allocated_bytes(), 95);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_collection_moves_along_with_its_entry() {
 }
 
 #[test]
-fn tag_and_marks_are_apart_and_outlast_every_change_but_a_clone() {
+fn tag_marks_and_access_word_are_apart_and_outlast_every_change_but_a_clone() {
     let changes: [fn(Entry) -> Entry; 8] = [
         |entry| entry,
         |entry| entry.renamed(b"another key"),
@@ -142,14 +142,16 @@ fn tag_and_marks_are_apart_and_outlast_every_change_but_a_clone() {
         for mut entry in [set_entry(b"key"), Entry::string(b"key", b"value", None)] {
             entry.set_tag(0x1FFF);
             entry.set_marks(marks);
-            for change in changes {
+            for (nth, change) in (1..).zip(changes) {
+                entry.set_access((1 << 24) - nth);
                 entry = change(entry);
                 assert_eq!((entry.tag(), entry.marks()), (0x1FFF, marks));
+                assert_eq!(entry.access(), (1 << 24) - nth);
             }
             entry.set_tag(0);
             assert_eq!((entry.tag(), entry.marks()), (0, marks));
             let copy = entry.clone();
-            assert_eq!((copy.tag(), copy.marks()), (0, Marks::empty()));
+            assert_eq!((copy.tag(), copy.marks(), copy.access()), (0, Marks::empty(), 0));
             entry.set_marks(Marks::empty());
             assert_eq!((entry.key(), string_of(&entry)), (copy.key(), string_of(&copy)));
         }
@@ -163,4 +165,31 @@ fn a_string_may_take_a_collections_place() {
     assert_eq!((string_of(&entry), entry.deadline_ms()), (&b"value"[..], Some(3)));
     entry.set_string(b"other", None);
     assert_eq!((string_of(&entry), entry.deadline_ms()), (&b"other"[..], None));
+}
+
+/// Readers that share an entry note its use while others read it: neither sees anything but whole words, and flags never change.
+#[test]
+fn readers_that_share_an_entry_may_all_note_that_they_used_it() {
+    const ROUNDS: u32 = if cfg!(miri) { 50 } else { 20_000 };
+    for entry in [
+        Entry::string(b"key", b"value", Some(5)),
+        Entry::string(b"key", &[b'v'; 70_000], None),
+        set_entry(b"key"),
+    ] {
+        let (len, deadline_ms) = (entry.allocated_bytes(), entry.deadline_ms());
+        std::thread::scope(|scope| {
+            for reader in 0..3 {
+                let entry = &entry;
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        entry.set_access(reader << 20 | round);
+                        let seen = entry.access();
+                        assert!(seen >> 20 < 3 && seen & 0xF_FFFF < ROUNDS, "{seen:x}");
+                        assert_eq!((entry.key(), entry.deadline_ms()), (&b"key"[..], deadline_ms));
+                        assert_eq!(entry.allocated_bytes(), len);
+                    }
+                });
+            }
+        });
+    }
 }

@@ -174,6 +174,25 @@ impl Leaf {
         self.cells[self.home(place)..].iter().flatten().next()
     }
 
+    /// The first entry with a deadline of its own at or behind the home of a place, in the order of cells.
+    pub fn first_mortal_from(&self, place: u64) -> Option<&Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        let home = self.home(place);
+        let mut next = home / PAGE_CELLS;
+        while let Some(page) = self.deadlines.due_page(next, NEVER_MS - 1) {
+            let end = self.cells.len().min((page + 1) * PAGE_CELLS);
+            let mut entries = self.cells[home.max(page * PAGE_CELLS)..end].iter().flatten();
+            let found = entries.find(|entry| entry.deadline_ms().is_some());
+            if found.is_some() {
+                return found;
+            }
+            next = page + 1;
+        }
+        None
+    }
+
     /// The cell behind the one in which the `count`th entry from `first` on lies.
     fn cells_until(&self, first: usize, count: usize) -> usize {
         let mut left = count;

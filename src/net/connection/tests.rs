@@ -32,7 +32,7 @@ impl Reader {
         let _client = TcpStream::connect(listener.local_addr()?).await?;
         let (reader, writer) = listener.accept().await?.0.into_split();
         let worker = Worker::new(0, shared.clone());
-        let connection = worker.add(|id| Connection::new(id, client.info.clone(), writer));
+        let connection = worker.add(|id| Connection::new(id, client.info.clone(), writer, Arc::default()));
         let session = Session::new(client, shared.clone(), 0);
         let task = ConnectionTask::new(worker, connection.clone(), reader, session);
         let mut reader = Reader { task, connection, shard: shared.shard.clone(), clock, _client };

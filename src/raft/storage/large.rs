@@ -4,6 +4,8 @@
 use perdura_wal::{Disk, Wal};
 use raft::eraftpb::Entry;
 
+use super::LogStorage;
+
 /// Smaller entries are read again.
 const LARGE_BYTES: usize = 1 << 20;
 /// For how long it is kept.
@@ -39,5 +41,12 @@ impl LargeEntry {
         if now_ms > self.kept_ms + KEPT_MS {
             self.entry = None;
         }
+    }
+}
+
+impl<D: Disk> LogStorage<D> {
+    /// Bytes of the entries that are kept in memory, for followers.
+    pub fn recent_bytes(&self) -> usize {
+        self.recent.bytes
     }
 }

@@ -1,6 +1,7 @@
 //! How an item of the backlog gets into a plan.
 
-use super::super::admission::{Budget, Gate};
+use super::super::admission::Gate;
+use super::super::budget::Budget;
 use super::super::machine::Machine;
 use super::super::plan::{Act, Addressee, Next, Peeked, Plan, Waiting};
 use super::super::port::ShardHandle;

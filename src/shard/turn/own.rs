@@ -1,17 +1,23 @@
-//! What a leader proposes of its own accord: the seed of hash tables, the cluster's id, the group's first parameters, and that dead keys be freed.
+//! What a leader proposes of its own accord: the seed of hash tables, the cluster's id, the group's first parameters, that dead keys be freed, and keys evicted.
 //!
 //! None of it is proposed while writes are paused, nor while there is no space for entries.
+
+use std::sync::atomic::Ordering;
 
 use perdura_wal::Disk;
 
 use super::super::deaths::FREE_EXPIRED;
 use super::super::expiry::{Dead, Found};
-use super::super::plan::{Addressee, Plan};
+use super::super::long_items::LongStep;
+use super::super::plan::{Act, Addressee, Plan};
 use super::Shard;
+use crate::access::AccessRule;
 use crate::acl::StoredUser;
 use crate::command::system::{FIRST_PARAMETERS, PARAMETERS, SET, USER};
 use crate::command::{CLUSTER_ID, HASH_SEED};
+use crate::config::eviction::Eviction;
 use crate::env::Now;
+use crate::keyspace::DATABASES;
 use crate::pause::Paused;
 use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
@@ -20,7 +26,23 @@ use crate::protocol::reply::Resp;
 /// How often dead keys are looked for.
 const EXPIRY_PERIOD_MS: u64 = 25;
 
+/// The command that removes the keys that follow it.
+const EVICT: &[u8] = b"_evict";
+
 impl<D: Disk> Shard<D> {
+    /// Limits the memory of the data; 0 is no limit but the guard. What is evicted to keep the limit, `eviction` says, and how this node
+    /// notes which keys are used.
+    pub fn limit_memory(&mut self, maxmemory: u64, eviction: Eviction) {
+        self.budget.limit(maxmemory, eviction.policy.evicts());
+        self.evictor.follow(eviction);
+        self.machine.applier.effects.access = eviction.access();
+    }
+
+    /// How this node notes which keys are used.
+    pub fn access_rule(&self) -> AccessRule {
+        self.machine.applier.effects.access
+    }
+
     /// Where no entry has brought a seed of hash tables yet, this node's first does, before anything else.
     pub(super) fn plan_hash_seed(&mut self, plan: &mut Plan, now: Now) {
         if self.machine.applier.hash_seed().is_none() && self.may_free(now) {
@@ -78,6 +100,61 @@ impl<D: Disk> Shard<D> {
     /// Whether this node may propose of its own accord that the dead be freed: not while writes are paused, nor without space.
     pub(super) fn may_free(&self, now: Now) -> bool {
         self.space_retry_ms.is_none() && self.handle.pause.at(now.monotonic_ms) == Paused::Nothing
+    }
+
+    /// Tells what was applied in numbers.
+    pub(super) fn tell_counts(&self) {
+        let effects = &self.machine.applier.effects;
+        self.handle.expired_keys.store(effects.expired, Ordering::Relaxed);
+        self.handle.evicted_keys.store(effects.evicted, Ordering::Relaxed);
+        self.handle.changes.store(effects.changes, Ordering::Release);
+    }
+
+    /// Whether the data is to be compared with its limit, whatever else there is to do.
+    pub(super) fn looks_at_limit(&mut self, now: Now) -> bool {
+        self.budget.evicts() && self.evictor.is_due(now.monotonic_ms)
+    }
+
+    /// Whether there is more to evict than the last turn could choose.
+    pub(super) fn continues_evicting(&self) -> bool {
+        self.evictor.is_unfinished() && self.node.is_serving()
+    }
+
+    /// Measures what the next plan may use, if that is due.
+    pub(super) fn begin_budget(&mut self, now: Now) {
+        let measured_at = (now.monotonic_ms, self.machine.applied);
+        self.budget.begin_plan(&self.handle.memory, measured_at, self.may_free(now));
+    }
+
+    /// Lets a plan begin with the eviction of keys where the data has passed its limit, or a command waits for room.
+    pub(super) fn plan_evictions(&mut self, plan: &mut Plan, now: Now) {
+        let excess = self.budget.take_excess();
+        if excess == 0 {
+            self.evictor.rest();
+            return;
+        }
+        let keyspace = self.machine.applier.keyspace();
+        let victims = self.evictor.choose(keyspace, excess, plan.stamp.now_ms, self.machine.clock());
+        if victims.keys.is_empty() {
+            self.budget.note_dry(&self.handle.memory, (now.monotonic_ms, self.machine.applied));
+            return;
+        }
+        for db in 0..DATABASES {
+            let keys = victims.keys.iter().filter(|(of, _)| *of == db).map(|(_, key)| key.as_slice());
+            let args: Vec<&[u8]> = std::iter::once(EVICT).chain(keys).collect();
+            let mut encoded = Vec::new();
+            entry::write_single(&mut encoded, db, &args);
+            if args.len() > 1 && plan.takes(encoded.len()) {
+                plan.log(&encoded);
+                plan.push(Addressee::NOBODY, Act::Internal);
+                plan.take_steps(args.len() as u64);
+            }
+        }
+        self.budget.note_evicted(victims.bytes);
+        // A long item begins its plan: it is its turn as soon as there is room.
+        if matches!(self.long_step(), Some(LongStep::Run)) {
+            plan.close();
+        }
     }
 
     /// Proposes that dead keys be freed, some at a time.

@@ -15,7 +15,7 @@ use crate::command::PART;
 use crate::propose::entry;
 
 impl<D: Disk> Shard<D> {
-    fn long_step(&self) -> Option<LongStep> {
+    pub(super) fn long_step(&self) -> Option<LongStep> {
         self.long_items.step(self.machine.applier.effects.staging.len(), self.node.leadership().term)
     }
 

@@ -122,7 +122,7 @@ pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
     ),
 ];
 
-const HELP: [&str; 45] = [
+const HELP: [&str; 47] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CAPA <capability> [<capability> ...]",
     "    Accepted; no client is redirected, commands are forwarded.",
@@ -152,8 +152,10 @@ const HELP: [&str; 45] = [
     "      Skip killing current connection (default: yes).",
     "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> [...]]",
     "    Return information about client connections.",
-    "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
-    "    Accepted; nothing is evicted and no access times are kept.",
+    "NO-EVICT (ON|OFF)",
+    "    Protect the connection from being closed at maxmemory-clients.",
+    "NO-TOUCH (ON|OFF)",
+    "    Keys that this connection reads keep their access times.",
     "PAUSE <timeout> [WRITE|ALL]",
     "    Suspend all, or just write, clients for <timeout> milliseconds.",
     "REPLY (ON|OFF|SKIP)",
@@ -334,7 +336,7 @@ fn no_evict(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) 
 
 /// <https://redis.io/docs/latest/commands/client-no-touch/>
 fn no_touch(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    ctx.client.info.details.lock().no_touch = on_off(args[2])?;
+    ctx.client.no_touch = on_off(args[2])?;
     reply.ok();
     Ok(())
 }

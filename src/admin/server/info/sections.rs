@@ -103,11 +103,14 @@ pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     fields.add("total_system_memory_human", human_bytes(machine));
     fields.add("maxmemory", maxmemory);
     fields.add("maxmemory_human", human_bytes(maxmemory));
-    fields.add("maxmemory_policy", "noeviction");
+    fields.add("maxmemory_policy", shared.config.eviction().policy.name());
     fields.add("memory_guard", guard.map_or(0, Guard::bytes));
     fields.add("memory_guard_of", guard.map_or("", |guard| guard.machine.name));
     fields.add("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, now.allocated)));
     fields.add("mem_fragmentation_bytes", now.resident.saturating_sub(now.allocated));
+    let buffers = shared.shard.memory.buffers();
+    fields.add("mem_not_counted_for_evict", buffers.bytes());
+    fields.add("mem_clients_normal", buffers.clients.load(Ordering::Relaxed));
     fields.add("mem_allocator", "jemalloc");
     fields.add("active_defrag_running", 0);
 }
@@ -239,7 +242,8 @@ pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     fields.add("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes / 1024.0));
     fields.add("rejected_connections", clients.rejected.get());
     fields.add("expired_keys", shared.shard.expired_keys.load(Ordering::Relaxed));
-    fields.add("evicted_keys", 0);
+    fields.add("evicted_keys", shared.shard.evicted_keys.load(Ordering::Relaxed));
+    fields.add("evicted_clients", clients.evicted.get());
     fields.add("keyspace_hits", totals.hits);
     fields.add("keyspace_misses", totals.misses);
     fields.add("pubsub_channels", shared.pubsub.count(Kind::Channel));

@@ -136,7 +136,7 @@ impl World {
     }
 
     fn set_key(&mut self, db: usize, key: Key, value: Vec<u8>) {
-        self.change(db, &key, |range, slot| range.set_string(db, slot, &key, &value, None));
+        self.change(db, &key, |range, slot| range.set_string(db, slot, &key, &value, None, |_| ()));
         self.now.data[db].insert(key, (Value::String(value), None));
     }
 
