@@ -15,6 +15,7 @@ mod costs;
 mod differential;
 mod drills;
 mod dump;
+mod eviction;
 mod forwarding;
 mod functions;
 mod limits;
