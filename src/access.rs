@@ -81,7 +81,7 @@ fn minutes(now_ms: i64) -> u32 {
 /// A counter after a use: one in so many uses counts.
 fn more(count: u32, log_factor: u32, dice: impl FnOnce() -> u64) -> u32 {
     let uses = u64::from(count.saturating_sub(FIRST_COUNT)) * u64::from(log_factor) + 1;
-    let counts = count < MAX_COUNT && dice() % uses == 0;
+    let counts = count < MAX_COUNT && dice().is_multiple_of(uses);
     count + u32::from(counts)
 }
 
