@@ -342,6 +342,10 @@ impl<D: Disk> Node<D> {
             return Err(error);
         }
         self.publish_lease(now_ms, machine);
+        if self.seeks_cluster() {
+            // A member that hears that it was heard may join by that: it stays a companion over a restart of this node.
+            self.raw.mut_store().keep_memo()?;
+        }
         self.say_proofs(out);
         self.say_standing(out);
         self.say_disputes(out);

@@ -10,7 +10,6 @@
 //!   a committed entry is not copied once more.
 //! - A failed read on raft's behalf is remembered, for raft would otherwise take it for a missing snapshot; the node asks
 //!   for it after every round and stops.
-//!
 //! - Followers that lag are sent entries at a pace (`pace.rs`): meanwhile raft is told to ask again later.
 //! - A follower whose next entry was compacted away is offered the newest published checkpoint: raft's snapshot is its index and
 //!   term and nothing else, the files travel by themselves. The log must not be compacted beyond that checkpoint.
@@ -212,6 +211,11 @@ impl<D: Disk> LogStorage<D> {
     /// Lets a log that belongs to no cluster belong to this one. Durable on return, if the log has room for it; with a later commit else.
     pub fn adopt_cluster(&mut self, id: ClusterId) -> Result<(), StorageFault> {
         self.set_cluster(Cluster::of(id));
+        self.keep_memo()
+    }
+
+    /// Makes new metadata durable, if the log has room for it.
+    pub fn keep_memo(&mut self) -> Result<(), StorageFault> {
         if self.memo_changed && self.wal.secure_room(Needed::default())? {
             self.stage(&[], None)?;
             self.wal.commit()?;

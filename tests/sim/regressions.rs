@@ -102,6 +102,11 @@ const FOUND: &[Found] = &[
                once the file was its last segment.",
     },
     Found {
+        seed: 90_004_172,
+        what: "A member that had not heard of its cluster remembered the new log of another member, which had lost its disk, in memory only. It \
+               was killed and forgot that log, was deaf to it from then on, and the group stood still.",
+    },
+    Found {
         seed: 90_001_257,
         what: "A member of a newborn group that had not heard of its cluster took a stray in the primary's place for its own: they were a \
                majority, and replaced what the group had committed.",

@@ -272,7 +272,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// Whether this node takes part in a group that is no cluster yet, as far as the node knows.
-    fn seeks_cluster(&self) -> bool {
+    pub(super) fn seeks_cluster(&self) -> bool {
         self.cluster().id.is_none() && !self.is_silent()
     }
 
