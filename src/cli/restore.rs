@@ -128,7 +128,7 @@ fn tell(json: bool, out: &mut impl Write, order: &Order, restored: &Restored) ->
         complain(format_args!("DAMAGED: {damaged}; nothing is lost by it, for the restore did without"));
     }
     let time = replayed.and_then(|replayed| replayed.stamp_ms).map(utc_text);
-    let digest = replayed.map(|replayed| format!("{:032x}", replayed.digest));
+    let digest = replayed.map(|replayed| format!("{:040x}", replayed.digest));
     let dir = order.dir.display().to_string();
     if json {
         let keys = replayed.map(|replayed| replayed.keys);

@@ -314,6 +314,14 @@ impl Backlog {
         self.internal > 0
     }
 
+    /// Whether an item of a client's waits that may write.
+    pub fn has_writes(&self) -> bool {
+        let writes = |item: &BatchItem| {
+            matches!(item.work, Work::Write { .. } | Work::Blocking { .. } | Work::Transaction { .. })
+        };
+        self.batches.iter().any(|gathered| gathered.items.as_slice().iter().any(writes))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.batches.iter().all(|gathered| gathered.items.as_slice().is_empty())
     }

@@ -303,7 +303,8 @@ impl<D: Disk> Shard<D> {
             return true;
         }
         let waits = self.machine.has_in_flight() || self.machine.holds_answers();
-        let idle = !waits && self.stalled.is_none();
+        // What has come waits for the end of a transfer of leadership: a tick or a message brings that.
+        let idle = !waits && self.stalled.is_none() && !self.node.is_transferring();
         self.node.has_work() || idle && (self.has_gathered() || !self.machine.changed.is_empty())
     }
 
@@ -326,7 +327,8 @@ impl<D: Disk> Shard<D> {
     /// Monotonic ms at which a turn is due even if nothing happens.
     pub fn next_due_ms(&self) -> u64 {
         let due = self.node.next_tick_ms();
-        let waits_for_others = self.stalled.is_some() || self.machine.holds_answers();
+        let waits_for_others =
+            self.stalled.is_some() || self.machine.holds_answers() || self.node.is_transferring();
         if !self.handle.is_primary() || self.machine.has_in_flight() || waits_for_others {
             return due;
         }
@@ -619,11 +621,11 @@ impl<D: Disk> Shard<D> {
         self.begin_budget(now);
         self.plan_hash_seed(&mut plan, now);
         self.plan_cluster_id(&mut plan, now);
+        self.plan_first_parameters(&mut plan, now);
         if self.names_cluster_at_once(now) {
             plan.trim();
             return Ok(plan);
         }
-        self.plan_first_parameters(&mut plan, now);
         self.plan_evictions(&mut plan, now);
         self.plan_forgetting(&mut plan);
         self.plan_long_item(&mut plan, now)?;

@@ -205,8 +205,8 @@ fn subscribers_are_told_of_evicted_keys() {
     let (mut client, mut listener) = (node.client(), node.client());
     listener.send_line("SUBSCRIBE __keyevent@0__:evicted");
     listener.read();
-    limit(&mut client, "allkeys-random", MIB);
-    fill(&mut client, "key", 2000, &[]);
+    limit(&mut client, "allkeys-random", 4 * MIB);
+    fill(&mut client, "key", 6000, &[]);
     let told = listener.read();
     assert!(told.items()[2].text().starts_with("key:"), "{told}");
 }

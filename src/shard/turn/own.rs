@@ -63,14 +63,12 @@ impl<D: Disk> Shard<D> {
 
     /// Where the group has no parameters yet, this node's first entry brings those that it was started with.
     pub(super) fn plan_first_parameters(&mut self, plan: &mut Plan, now: Now) {
-        let is_new = self.machine.applier.hash_seed().is_none();
-        let is_write = |work: &Work| {
-            matches!(work, Work::Write { .. } | Work::Blocking { .. } | Work::Transaction { .. })
-        };
-        // Data of an older program stays as it is until something is written.
-        let is_due = is_new || self.backlog.peek().is_some_and(|next| is_write(&next.item.work));
         let group = self.handle.keyspace.group();
-        if self.brings_parameters && is_due && !group.has_begun() && self.may_free(now) {
+        if !self.brings_parameters || group.has_begun() || !self.may_free(now) {
+            return;
+        }
+        // Data of an older program stays as it is until something is written.
+        if self.machine.applier.hash_seed().is_none() || self.backlog.has_writes() {
             let first = group.first();
             let texts = first.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
             let args: Vec<&[u8]> = [PARAMETERS, FIRST_PARAMETERS].into_iter().chain(texts).collect();
