@@ -109,7 +109,8 @@ fn keys_that_are_read_stay_where_the_least_recently_used_go() {
     assert!(idle(&mut client, "hot:7") < idle(&mut client, "cold:7"));
     fill(&mut client, "new", 6000, &[]);
     let (hot, cold) = (count(&mut client, "hot", 400), count(&mut client, "cold", 2000));
-    assert!(hot >= 390, "{hot} of 400 that were read");
+    // Victims are the best of samples.
+    assert!(hot >= 360, "{hot} of 400 that were read");
     assert!(cold < 1500, "{cold} of 2000 that were not");
 }
 
