@@ -109,8 +109,8 @@ fn keys_that_are_read_stay_where_the_least_recently_used_go() {
     assert!(idle(&mut client, "hot:7") < idle(&mut client, "cold:7"));
     fill(&mut client, "new", 6000, &[]);
     let (hot, cold) = (count(&mut client, "hot", 400), count(&mut client, "cold", 2000));
-    // Victims are the best of samples.
-    assert!(hot >= 360, "{hot} of 400 that were read");
+    // Victims are the best of samples: a few that were read may be among them; picked blindly, some 150 would be.
+    assert!(hot >= 380, "{hot} of 400 that were read");
     assert!(cold < 1500, "{cold} of 2000 that were not");
 }
 
@@ -206,6 +206,8 @@ fn subscribers_are_told_of_evicted_keys() {
     let (mut client, mut listener) = (node.client(), node.client());
     listener.send_line("SUBSCRIBE __keyevent@0__:evicted");
     listener.read();
+    // A process that has just started takes about 1 MiB with its first writes that is no data and counts: with less room than that every
+    // key is evicted, and writes are refused.
     limit(&mut client, "allkeys-random", 4 * MIB);
     fill(&mut client, "key", 6000, &[]);
     let told = listener.read();
