@@ -520,3 +520,6 @@ fn writes_of(steps: &[Step]) -> usize {
 fn slices(args: &[Box<[u8]>]) -> EntryArgs<'_> {
     args.iter().map(|arg| &**arg).collect()
 }
+
+#[cfg(test)]
+mod tests;

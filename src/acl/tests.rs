@@ -1,5 +1,8 @@
 use super::*;
 
+#[path = "../../tests/fuzz/users_law.rs"]
+mod law;
+
 /// `get` 0, `set` 1, `config` 2 with `config|get` 3 and `config|set` 4, `select` 5.
 struct Few;
 
@@ -231,4 +234,9 @@ fn who_may_not_read_all_keys_runs_nothing_that_reads_any() {
         user(rules).check(&request).is_ok()
     };
     assert!(asks("+get ~*") && asks("+get %R~*") && !asks("+get %W~*") && !asks("+get ~a*"));
+}
+
+#[test]
+fn the_fuzzers_rules_obey_the_law() {
+    perdura_testkit::corpus::each("users", |input| law::check(input, &Few));
 }

@@ -11,6 +11,9 @@ use crate::keyspace::types::set::Set;
 use crate::keyspace::types::stream::{StreamId, testing::some_stream};
 use crate::keyspace::types::zset::{ZSet, ZSetLimits};
 
+#[path = "../../tests/fuzz/restore_law.rs"]
+mod restore_law;
+
 /// How many times longer than what was read a dump of it may be: it is compressed less, or not at all.
 const MAX_GROWTH: usize = 8 * lzf::MAX_RATIO;
 
@@ -336,4 +339,10 @@ proptest! {
             let _ = load(&with_footer(&blob, 9), &TypeLimits::default());
         }
     }
+}
+
+/// Values of redis-server 7.0.15.
+#[test]
+fn the_fuzzers_payloads_obey_the_law_of_restore() {
+    perdura_testkit::corpus::each("restore", restore_law::check);
 }

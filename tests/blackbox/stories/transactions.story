@@ -57,9 +57,9 @@ WATCH {t}b => -ERR WATCH inside MULTI is not allowed
 DISCARD => +OK
 
 # A key that dies under watch spoils nothing if it was dead before, and all if it was alive.
-SET {t}e v PX 20 => +OK
+SET {t}e v PX 500 => +OK
 WATCH {t}e => +OK
-sleep 40
+sleep 550
 MULTI => +OK
 PING => +QUEUED
 EXEC => nil

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod clock;
 pub mod cluster;
+pub mod corpus;
 pub mod hostile;
 pub mod memory;
 pub mod node;
