@@ -26,6 +26,7 @@ bitflags! {
         const NO_MULTI = 1 << 15;
         const ALLOW_BUSY = 1 << 16;
         const NO_ASYNC_LOADING = 1 << 17;
+        const NO_MANDATORY_KEYS = 1 << 18;
         /// Ours: may be sent by a RESP2 client that is subscribed to channels.
         const WHILE_SUBSCRIBED = 1 << 24;
         /// Ours: touches keys that its key specs do not name (FLUSHALL, SORT … BY); locks everything.

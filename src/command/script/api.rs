@@ -1,4 +1,4 @@
-//! The functions of `redis`.
+//! The functions of `redis`, and of `server`, as Valkey calls it: the same functions, whose errors name the table by which they were called.
 //!
 //! Source: <https://redis.io/docs/latest/develop/interact/programmability/lua-api/>, `script_lua.c` of Redis 7.0.
 
@@ -23,20 +23,44 @@ const DIGEST_STEPS: usize = 150;
 const LOG_STEPS: i64 = 2_000;
 const LOGGED_BYTES: usize = 1024;
 
-pub const FUNCTIONS: &[Function] = &[
-    (c"call", lua_function!(call)),
-    (c"pcall", lua_function!(pcall)),
-    (c"log", lua_function!(log)),
-    (c"sha1hex", lua_function!(sha1hex)),
-    (c"error_reply", lua_function!(error_reply)),
-    (c"status_reply", lua_function!(status_reply)),
-    (c"setresp", lua_function!(setresp)),
-    (c"set_repl", lua_function!(set_repl)),
-    (c"replicate_commands", lua_function!(replicate_commands)),
-    (c"acl_check_cmd", lua_function!(acl_check_cmd)),
-    (c"breakpoint", lua_function!(breakpoint)),
-    (c"debug", lua_function!(debug)),
-];
+/// A table by which scripts call these functions.
+pub trait Table {
+    const NAME: &'static str;
+}
+
+pub struct RedisTable;
+pub struct ServerTable;
+
+impl Table for RedisTable {
+    const NAME: &'static str = "redis";
+}
+
+impl Table for ServerTable {
+    const NAME: &'static str = "server";
+}
+
+macro_rules! functions_of {
+    ($table:ident) => {
+        &[
+            (c"call", lua_function!(call)),
+            (c"pcall", lua_function!(pcall)),
+            (c"log", lua_function!(log::<$table>)),
+            (c"sha1hex", lua_function!(sha1hex)),
+            (c"error_reply", lua_function!(error_reply)),
+            (c"status_reply", lua_function!(status_reply)),
+            (c"setresp", lua_function!(setresp::<$table>)),
+            (c"set_repl", lua_function!(set_repl::<$table>)),
+            (c"replicate_commands", lua_function!(replicate_commands)),
+            (c"acl_check_cmd", lua_function!(acl_check_cmd::<$table>)),
+            (c"breakpoint", lua_function!(breakpoint)),
+            (c"debug", lua_function!(debug)),
+        ]
+    };
+}
+
+/// Both tables: the name, and the functions.
+pub const TABLES: [(&CStr, &[Function]); 2] =
+    [(c"redis", functions_of!(RedisTable)), (c"server", functions_of!(ServerTable))];
 
 const CONSTANTS: [(&CStr, f64); 9] = [
     (c"LOG_DEBUG", 0.0),
@@ -80,6 +104,18 @@ pub fn set_version(lua: Lua) {
 /// Pushes an error table as a function of Redis raises it.
 fn refuse(lua: Lua, text: &[u8]) -> Thrown {
     push_error(lua, text);
+    Thrown
+}
+
+/// As above, with the table's name before the function's. The text lives in the state's data, for Lua may leave by a jump.
+pub fn refuse_call<T: Table>(lua: Lua, before: &str, after: &str) -> Thrown {
+    // SAFETY: nothing that is called meanwhile uses the buffer.
+    let scratch = unsafe { &mut Data::of(lua).scratch };
+    scratch.clear();
+    for part in [before, T::NAME, ".", after] {
+        scratch.extend_from_slice(part.as_bytes());
+    }
+    push_error(lua, scratch);
     Thrown
 }
 
@@ -135,11 +171,9 @@ fn gather(lua: Lua) -> Result<(), Thrown> {
     if count == 0 {
         return Err(refuse(lua, b"ERR Please specify at least one argument for this redis lib call"));
     }
-    if !lua.has_room(8) {
-        return Err(lua.fail(b"stack overflow"));
-    }
     for nth in 1..=count {
         if !matches!(lua.type_of(nth), Type::String | Type::Number) {
+            lua.set_top(0);
             return Err(refuse(lua, b"ERR Lua redis lib command arguments must be strings or integers"));
         }
     }
@@ -156,13 +190,15 @@ fn gather(lua: Lua) -> Result<(), Thrown> {
         data.argument_ends.push(data.arguments.len());
     }
     lua::take_steps((data.arguments.len() / BYTES_PER_STEP) as i64 + ARGUMENT_STEPS * i64::from(count));
+    // As many arguments as Lua's stack holds would leave no room for the reply.
+    lua.set_top(0);
     Ok(())
 }
 
-pub fn log(lua: Lua) -> Results {
+pub fn log<T: Table>(lua: Lua) -> Results {
     let count = lua.top();
     if count < 2 {
-        return Err(refuse(lua, b"ERR redis.log() requires two arguments or more."));
+        return Err(refuse_call::<T>(lua, "ERR ", "log() requires two arguments or more."));
     }
     if !lua.is(1, Type::Number) {
         return Err(refuse(lua, b"ERR First argument must be a number (log level)."));
@@ -240,9 +276,9 @@ fn status_reply(lua: Lua) -> Results {
     Ok(1)
 }
 
-fn setresp(lua: Lua) -> Results {
+fn setresp<T: Table>(lua: Lua) -> Results {
     if lua.top() != 1 {
-        return Err(refuse(lua, b"ERR redis.setresp() requires one argument."));
+        return Err(refuse_call::<T>(lua, "ERR ", "setresp() requires one argument."));
     }
     let version = lua.number(1);
     let resp = match version {
@@ -256,9 +292,9 @@ fn setresp(lua: Lua) -> Results {
 }
 
 /// A script is logged, not what it writes: to leave some of that out would make nodes differ.
-fn set_repl(lua: Lua) -> Results {
+fn set_repl<T: Table>(lua: Lua) -> Results {
     if lua.top() != 1 {
-        return Err(refuse(lua, b"ERR redis.set_repl() requires two arguments."));
+        return Err(refuse_call::<T>(lua, "ERR ", "set_repl() requires two arguments."));
     }
     match lua.number(1) {
         flags if (0.0..=3.0).contains(&flags) => Ok(0),
@@ -274,14 +310,14 @@ fn replicate_commands(lua: Lua) -> Results {
     Ok(1)
 }
 
-fn acl_check_cmd(lua: Lua) -> Results {
+fn acl_check_cmd<T: Table>(lua: Lua) -> Results {
     gather(lua)?;
     lua::take_steps(CALL_STEPS);
     // SAFETY: the reference ends before Lua is called.
     let callable = unsafe { Data::of(lua) }.is_callable();
     match callable {
         Some(callable) => lua.push_boolean(callable),
-        None => return Err(refuse(lua, b"ERR Invalid command passed to redis.acl_check_cmd()")),
+        None => return Err(refuse_call::<T>(lua, "ERR Invalid command passed to ", "acl_check_cmd()")),
     }
     Ok(1)
 }

@@ -17,7 +17,7 @@ use crate::protocol::message::{Kind, Message};
 use crate::protocol::reply::{Reply, Resp};
 
 use super::elsewhere::{InScript, in_script, is_process_command};
-use super::host::{Called, Host, NO_WAITING, NOT_ALLOWED, Over, READ_ONLY, UNKNOWN_COMMAND, WRONG_ARITY};
+use super::host::{Called, Host, NOT_ALLOWED, Over, READ_ONLY, UNKNOWN_COMMAND, WRONG_ARITY};
 use super::judge::{Judge, name_in_rules, names_process_command};
 use super::{MAX_REPLY_BYTES, STEPS_PER_ELEMENT, STEPS_PER_KEY, lua};
 
@@ -48,11 +48,9 @@ fn find(args: &Args<'_>) -> Result<Found, &'static str> {
     if !command.arity_fits(args.len()) {
         return Err(WRONG_ARITY);
     }
-    match command.blocking {
-        _ if command.flags.contains(Flags::NOSCRIPT) => Err(NOT_ALLOWED),
-        Some(blocking) if !blocking.reads_streams => Err(NOT_ALLOWED),
-        Some(blocking) if blocking.waits(args) => Err(NO_WAITING),
-        _ => Ok(Found::Data(row, command)),
+    match command.flags.contains(Flags::NOSCRIPT) {
+        true => Err(NOT_ALLOWED),
+        false => Ok(Found::Data(row, command)),
     }
 }
 

@@ -34,7 +34,8 @@ const READ_KEYS: &[KeySpec] = &[numbered_keys(2, KeyFlags::RO_ACCESS)];
 const LIMITED_KEYS: &[KeySpec] = &[numbered_keys(3, KeyFlags::RW_ACCESS_UPDATE)];
 const LIMITED_READ_KEYS: &[KeySpec] = &[numbered_keys(3, KeyFlags::RO_ACCESS)];
 /// Scripts may touch keys that they do not name.
-pub(super) const RUNS: Flags = Flags::NOSCRIPT.union(Flags::WHOLE_KEYSPACE).union(Flags::MOVABLEKEYS);
+pub(super) const RUNS: Flags =
+    Flags::NOSCRIPT.union(Flags::WHOLE_KEYSPACE).union(Flags::MOVABLEKEYS).union(Flags::NO_MANDATORY_KEYS);
 pub(super) const COMPLEXITY: &str = "Depends on the script that is executed.";
 
 pub const FAMILY: Family = Family {

@@ -8,7 +8,6 @@ use crate::protocol::reply::Resp;
 pub const UNKNOWN_COMMAND: &str = "ERR Unknown Redis command called from script";
 pub const WRONG_ARITY: &str = "ERR Wrong number of args calling Redis command from script";
 pub const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
-pub const NO_WAITING: &str = "ERR xread command is not allowed with BLOCK option from scripts";
 pub const READ_ONLY: &str = "ERR Write commands are not allowed from read-only scripts.";
 
 /// Why a script may not go on. What it changed is undone.

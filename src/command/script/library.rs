@@ -1,6 +1,6 @@
 //! Libraries of functions: their code is run once, registers functions, and what that leaves in memory is what each call begins with.
 //!
-//! - While a library is loaded it sees nothing but a small `redis`. Its functions see the globals of scripts, without what is for scripts
+//! - While a library is loaded it sees nothing but a small `redis`, which is `server`, too. Its functions see the globals of scripts, without what is for scripts
 //!   alone. Neither can set any.
 //! - What a call changes in the library's variables is gone after it, as on a node that was restarted: every node calls with the same memory.
 //!
@@ -8,9 +8,9 @@
 
 use std::ffi::CStr;
 
-use super::api;
+use super::api::{self, RedisTable, ServerTable, Table, refuse_call};
 use super::lua::{GLOBALS, Lua, REGISTRY, Results, Thrown, Type, lua_function};
-use super::sandbox::{guard, set_functions};
+use super::sandbox::{Function, guard, set_functions};
 use super::shebang::{self, ScriptFlags};
 use super::to_lua::{self, push_error};
 use super::to_reply;
@@ -108,27 +108,39 @@ pub fn load(lua: Lua, text: &[u8]) -> Results {
 }
 
 fn hide_what_is_for_scripts(lua: Lua) {
-    lua.get_field(GLOBALS, c"redis");
-    lua.set_readonly(-1, false);
-    for name in FOR_SCRIPTS_ALONE {
-        lua.push_nil();
-        lua.set_field(-2, name);
+    for (table, _) in api::TABLES {
+        lua.get_field(GLOBALS, table);
+        lua.set_readonly(-1, false);
+        for name in FOR_SCRIPTS_ALONE {
+            lua.push_nil();
+            lua.set_field(-2, name);
+        }
+        lua.set_readonly(-1, true);
+        lua.pop(1);
     }
-    lua.set_readonly(-1, true);
-    lua.pop(1);
 }
 
 /// Pushes the globals of a library: an empty table, below which is what it sees while it is loaded.
 fn push_environment(lua: Lua) {
     lua.push_table(0, 0);
     lua.push_table(0, 1);
-    lua.push_table(0, 1);
-    lua.push_table(0, 8);
-    set_functions(lua, &[(c"register_function", lua_function!(register)), (c"log", lua_function!(api::log))]);
-    api::set_log_constants(lua);
-    api::set_version(lua);
-    guard(lua);
-    lua.set_field(-2, c"redis");
+    lua.push_table(0, 2);
+    let redis: [Function; 2] = [
+        (c"register_function", lua_function!(register::<RedisTable>)),
+        (c"log", lua_function!(api::log::<RedisTable>)),
+    ];
+    let server: [Function; 2] = [
+        (c"register_function", lua_function!(register::<ServerTable>)),
+        (c"log", lua_function!(api::log::<ServerTable>)),
+    ];
+    for (table, functions) in [(c"redis", redis), (c"server", server)] {
+        lua.push_table(0, 8);
+        set_functions(lua, &functions);
+        api::set_log_constants(lua);
+        api::set_version(lua);
+        guard(lua);
+        lua.set_field(-2, table);
+    }
     guard(lua);
     lua.set_field(-2, c"__index");
     lua.set_metatable(-2);
@@ -183,16 +195,23 @@ struct Registration {
     flags: ScriptFlags,
 }
 
-fn refuse(lua: Lua, why: &'static str) -> Thrown {
+/// Raises an error, whose text names the function as the library called it.
+fn refuse<T: Table>(lua: Lua, why: &'static str) -> Thrown {
+    if let Some((before, after)) = why.split_once("redis.") {
+        return refuse_call::<T>(lua, before, after);
+    }
     push_error(lua, why.as_bytes());
     Thrown
 }
 
 /// `redis.register_function`. What needs to be dropped lives in the state's data, for Lua may leave by a jump.
-fn register(lua: Lua) -> Results {
+fn register<T: Table>(lua: Lua) -> Results {
     // SAFETY: the reference ends with this statement.
     if !unsafe { Data::of(lua) }.is_loading {
-        return Err(refuse(lua, "ERR redis.register_function can only be called on FUNCTION LOAD command"));
+        return Err(refuse::<T>(
+            lua,
+            "ERR redis.register_function can only be called on FUNCTION LOAD command",
+        ));
     }
     let read = match lua.top() {
         1 => read_named(lua),
@@ -202,7 +221,7 @@ fn register(lua: Lua) -> Results {
     let added = read.and_then(|registration| add(lua, registration));
     match added {
         Ok(()) => {}
-        Err(why) => return Err(refuse(lua, why)),
+        Err(why) => return Err(refuse::<T>(lua, why)),
     }
     lua.raw_field(REGISTRY, FUNCTIONS);
     push_last_name(lua);

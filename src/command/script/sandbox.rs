@@ -10,7 +10,7 @@ use mlua_sys::lua_CFunction;
 
 use super::lua::{self, GLOBALS, Lua, Results, Type, lua_function};
 use super::vm::Data;
-use super::{api, bits, cjson, cmsgpack, pack};
+use super::{ENTRY_STEPS, api, bits, cjson, cmsgpack, pack};
 
 /// The lower bits of the state of `math.random` after `math.randomseed`, as of `srand48`.
 const RANDOM_START: u64 = 0x330e;
@@ -35,10 +35,13 @@ pub fn build(lua: Lua) {
     lua.get_field(GLOBALS, c"math");
     set_functions(lua, &MATH);
     lua.pop(1);
-    open(lua, c"redis", api::FUNCTIONS);
-    lua.get_field(GLOBALS, c"redis");
-    api::set_constants(lua);
-    lua.pop(1);
+    for (table, functions) in api::TABLES {
+        open(lua, table, functions);
+        lua.get_field(GLOBALS, table);
+        api::set_constants(lua);
+        lua.pop(1);
+    }
+    open(lua, c"os", &[(c"clock", lua_function!(clock))]);
     open(lua, c"bit", bits::FUNCTIONS);
     open(lua, c"struct", pack::FUNCTIONS);
     open(lua, c"cmsgpack", cmsgpack::FUNCTIONS);
@@ -181,6 +184,13 @@ fn pow(lua: Lua) -> Results {
 extern "C" fn power(base: f64, exponent: f64) -> f64 {
     lua::take_steps(FUNCTION_STEPS);
     libm::pow(base, exponent)
+}
+
+/// Seconds of work, by the steps that it took: the same on every node. Only differences mean something.
+fn clock(lua: Lua) -> Results {
+    const STEPS_PER_SECOND: f64 = 1e8;
+    lua.push_number((ENTRY_STEPS - lua::steps()) as f64 / STEPS_PER_SECOND);
+    Ok(1)
 }
 
 /// The next of `lrand48`, below 2^31.

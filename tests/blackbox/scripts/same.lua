@@ -50,8 +50,6 @@ return redis.call('subscribe', 'x')
 ---
 return redis.call('multi')
 ---
-return redis.call('blpop', 'l', 1)
----
 return redis.call('eval', 'return 1', 0)
 ---
 return redis.call('client', 'id')

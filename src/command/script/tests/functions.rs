@@ -39,6 +39,22 @@ fn each_call_begins_with_the_memory_that_loading_left() {
 }
 
 #[test]
+fn libraries_register_by_the_name_server_too() {
+    let mut db = TestDb::new();
+    let code = "#!lua name=lib\nserver.register_function('f', function(keys) return server.call('get', keys[1]) end)";
+    assert_eq!(load(&mut db, code), "lib");
+    db.show("SET k v");
+    assert_eq!(run(&mut db, &["FCALL", "f", "1", "k"]), "v");
+    for table in ["redis", "server"] {
+        let error = load(&mut db, &format!("#!lua name=bad\n{table}.register_function('g', 1)"));
+        assert!(
+            error.contains(&format!("second argument to {table}.register_function must be a function")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_function_that_runs_away_is_ended_and_changes_nothing() {
     let mut db = TestDb::new();
     let code = "#!lua name=away

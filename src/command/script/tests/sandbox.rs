@@ -32,13 +32,16 @@ fn globals_are_read_only_and_missing_ones_are_errors() {
 fn what_reaches_out_of_a_script_is_not_there() {
     let mut db = TestDb::new();
     for name in [
-        "os", "io", "debug", "require", "package", "module", "dofile", "loadfile", "newproxy", "getfenv",
-        "setfenv",
+        "io", "debug", "require", "package", "module", "dofile", "loadfile", "newproxy", "getfenv", "setfenv",
     ] {
         let error = db.script(&format!("return {name}"));
         assert!(error.contains("nonexistent global variable"), "{name}: {error}");
     }
     assert_eq!(db.script("return string.dump == nil"), "1");
+    assert_eq!(
+        db.script("local names = {} for name in pairs(os) do names[#names + 1] = name end return names"),
+        "[clock]"
+    );
     for (body, reply) in [
         ("return loadstring('return 7')()", "7"),
         ("return load(function() return nil end) ~= nil", "1"),
