@@ -53,9 +53,11 @@ const HELLO: [CommandOption; 2] = [secret("AUTH", 2), plain("SETNAME", 1)];
 const MIGRATE: [CommandOption; 5] =
     [plain("COPY", 0), plain("REPLACE", 0), secret("AUTH", 1), secret("AUTH2", 2), plain("KEYS", usize::MAX)];
 
+/// A command and its subcommand.
+const HEAD: usize = 2;
+
 /// The places of a request's secret arguments: names of users, passwords, the hash seed.
 pub fn secret_places(args: &Args<'_>) -> SecretPlaces {
-    const HEAD: usize = 2;
     let mut begin = 0;
     while let [name, subcommand, _, ..] = &args[begin..]
         && is(name, "COMMAND")
@@ -75,6 +77,9 @@ fn places_of(args: &Args<'_>) -> SecretPlaces {
         [name, ..] if is(name, "HELLO") => in_options(args, options_begin(args, &[1]), &HELLO),
         [name, ..] if is(name, "MIGRATE") => {
             in_options(args, options_begin(args, &MIGRATE_NUMBERS), &MIGRATE)
+        }
+        [name, subcommand, ..] if is(name, "ACL") && is(subcommand, "SETUSER") => {
+            SecretPlaces(std::iter::once(HEAD..args.len()).collect())
         }
         [name, subcommand, ..] if is(name, "CONFIG") && is(subcommand, "SET") => in_parameters(args),
         _ => SecretPlaces::default(),
@@ -149,6 +154,8 @@ mod tests {
         assert_eq!(secrets("auth word"), ["word"]);
         assert_eq!(secrets("_hashseed 0123456789abcdef"), ["0123456789abcdef"]);
         assert_eq!(secrets("AUTH user word"), ["user", "word"]);
+        assert_eq!(secrets("ACL SETUSER user >word"), ["user", ">word"]);
+        assert!(secrets("ACL GETUSER user").is_empty());
         assert_eq!(secrets("HELLO 3 auth user word SETNAME me"), ["user", "word"]);
         assert_eq!(secrets("MIGRATE host 6379 k 0 5000 COPY AUTH word"), ["word"]);
         assert_eq!(secrets("MIGRATE host 6379 k 0 5000 AUTH2 user word KEYS k"), ["user", "word"]);
@@ -180,6 +187,7 @@ mod tests {
     #[test]
     fn passwords_in_a_command_that_is_the_argument_of_another_are_secret() {
         assert_eq!(secrets("COMMAND GETKEYS AUTH user word"), ["user", "word"]);
+        assert_eq!(secrets("COMMAND GETKEYS acl setuser user on >word"), ["user", "on", ">word"]);
         assert_eq!(secrets("command getkeysandflags MIGRATE host 6379 k 0 5000 AUTH word"), ["word"]);
         let nested = format!("{}AUTH word", "COMMAND GETKEYS ".repeat(100_000));
         assert_eq!(secrets(&nested), ["word"]);
