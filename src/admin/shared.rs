@@ -1,5 +1,6 @@
 //! What all workers of the process share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -172,7 +173,7 @@ impl Shared {
         let context = if client.transaction.is_some() { Context::Multi } else { Context::TopLevel };
         let denial = Denial { reason, context, object: object.to_vec(), user: user.to_vec() };
         let line = list::line_of(client, self.clock.monotonic_ms());
-        self.acl_log.note(denial, self.clock.unix_ms(), line);
+        self.acl_log.note(denial, self.clock.unix_ms(), line, self.config.acllog_max_len());
     }
 
     /// Ends the connections of users that are gone, and wakes those of users that have changed, so that they look.
@@ -190,6 +191,16 @@ impl Shared {
                 info.wake.notify_one();
             }
         }
+    }
+
+    /// The users of connections that may not run everything, by connection.
+    pub fn limited_users(&self) -> BTreeMap<(usize, ConnectionId), Arc<User>> {
+        let now = self.users().users;
+        let limited = |info: &ClientInfo| {
+            let user = now.get(&info.details.lock().user).filter(|user| !user.is_unlimited())?;
+            Some(((info.worker, info.connection), user.clone()))
+        };
+        self.clients.all().iter().filter_map(|info| limited(info)).collect()
     }
 
     /// What is noted of commands.

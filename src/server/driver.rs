@@ -24,7 +24,7 @@ use super::scrub::Scrubber;
 use super::subscriptions::Subscriptions;
 use crate::admin::latency;
 use crate::admin::shared::Shared;
-use crate::admin::users::Known;
+use crate::admin::users::{Known, check, refusal};
 use crate::command::context::Garbage;
 use crate::command::stopwatch::Spike;
 use crate::config::Config;
@@ -37,6 +37,7 @@ use crate::raft::inbox::{Inbox, PeerEvent};
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::outbox::Outbound;
 use crate::raft::status::{Leadership, Role};
+use crate::session::table::lookup;
 use crate::shard::port::{PeerStatus, Status};
 use crate::shard::turn::Shard;
 use crate::version;
@@ -83,6 +84,8 @@ pub struct Driver {
     told_peers: Option<(Cluster, u64)>,
     /// The users whose connections were last looked through.
     followed_users: Known,
+    /// Clients may wait in commands that their users may not run any more.
+    checks_waits: bool,
 }
 
 /// What a process is told to end by. What was caught waits until it is looked for.
@@ -153,6 +156,7 @@ impl Driver {
             next_clients_ms: 0,
             told_peers: None,
             followed_users,
+            checks_waits: false,
         })
     }
 
@@ -250,13 +254,22 @@ impl Driver {
         Now { monotonic_ms: self.shared.clock.monotonic_ms(), unix_ms: self.shared.clock.unix_ms() }
     }
 
-    /// Ends or wakes the connections of users that have changed.
+    /// Ends or wakes the connections of users that have changed, and ends their waits in commands that they may not run any more: before the
+    /// next entry is applied, which might serve those.
     fn follow_users(&mut self) {
-        if self.shared.shard.keyspace.users_version() == self.followed_users.version {
-            return;
+        if self.shared.shard.keyspace.users_version() != self.followed_users.version {
+            self.shared.follow_users(&self.followed_users.users);
+            self.followed_users = self.shared.users();
+            self.checks_waits = true;
         }
-        self.shared.follow_users(&self.followed_users.users);
-        self.followed_users = self.shared.users();
+        if self.checks_waits {
+            let users = self.shared.limited_users();
+            self.checks_waits = self.shard.end_refused_waits(|connection, args| {
+                let (user, row) = (users.get(&connection)?, lookup(args.first()?)?);
+                let denied = check(user, row, args).err()?;
+                Some(format!("NOPERM {}", refusal(user, row, &denied)))
+            });
+        }
     }
 
     /// Names the settings of this node that the group has otherwise.

@@ -697,3 +697,4 @@ mod parts;
 #[cfg(test)]
 mod tests;
 mod time;
+mod waits;

@@ -7,7 +7,8 @@
 //!   of its keys stands before it in its command: what is logged is its command with that key alone.
 //! - To add or to end a waiter takes time for each of its keys, however many others wait for them. Those that end at the
 //!   same moment are ended some with each turn ([`KEY_STEPS`], [`KEYS_ENDED_AT_ONCE`]).
-//! - A waiter is served once, or ended by its timeout, by CLIENT UNBLOCK, by its connection's end or by the end of leadership.
+//! - A waiter is served once, or ended by its timeout, by CLIENT UNBLOCK, by its connection's end, by a change of
+//!   what its user may run, or by the end of leadership.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,6 +186,16 @@ impl Waiters {
         let ended = timed_out.map(|(_, id)| *id).filter(ends).take_while(is_within_bound);
         let ended: Vec<WaiterId> = ended.collect();
         ended.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// Takes out those that are refused, each with the reason.
+    pub fn take_refused(
+        &mut self,
+        mut refusal: impl FnMut(WaiterId, &Waiter) -> Option<String>,
+    ) -> Vec<(Waiter, String)> {
+        let each = self.waiters.iter().filter_map(|(id, waiter)| Some((*id, refusal(*id, waiter)?)));
+        let refused: Vec<(WaiterId, String)> = each.collect();
+        refused.into_iter().filter_map(|(id, why)| Some((self.remove(id)?, why))).collect()
     }
 
     /// Takes out everybody, in the order in which they came.

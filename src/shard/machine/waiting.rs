@@ -6,12 +6,13 @@
 use super::Machine;
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::Stamp;
-use crate::command::{Blocking, Command, ReadContext, stream};
+use crate::command::{Args, Blocking, Command, ReadContext, stream};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
 use crate::planted::{Bug, planted};
 use crate::propose::entry::{EntryArgs, EntryReader};
+use crate::propose::reply::ConnectionId;
 use crate::protocol::reply::Reply;
 use crate::shard::machine::UNBLOCKED_BY_CLIENT;
 use crate::shard::plan::{Addressee, Waiting};
@@ -100,6 +101,28 @@ impl Machine {
                 Blocking::write_nothing(reply);
             }
         });
+    }
+
+    /// Ends the waits that are refused, by connection and command; the client is answered the reason. True where the plan in flight may serve
+    /// one of them, which has to be asked about again.
+    pub fn end_refused_waiters(
+        &mut self,
+        refusal: impl Fn((usize, ConnectionId), &Args<'_>) -> Option<String>,
+    ) -> bool {
+        let (plan, mut is_spared) = (self.in_flight.as_ref().map(|flying| &flying.plan), false);
+        let refused = self.waiters.take_refused(|id, waiter| {
+            let mut args = EntryArgs::new();
+            EntryReader::read_single(&waiter.encoded, &mut args).ok()?;
+            let why = refusal((waiter.worker, waiter.connection), &args)?;
+            let may_be_served = plan.is_some_and(|plan| plan.serves(id));
+            is_spared |= may_be_served;
+            (!may_be_served).then_some(why)
+        });
+        for (waiter, why) in refused {
+            self.gauge.answered_error(&why);
+            self.end_waiter(waiter, |reply| reply.error(&why));
+        }
+        is_spared
     }
 
     pub(in crate::shard) fn wait(&mut self, to: Addressee, waiting: Waiting) -> Result<WaiterId, ApplyError> {
