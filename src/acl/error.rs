@@ -8,6 +8,8 @@ pub enum RuleError {
     Syntax,
     #[error("Unknown command or category name in ACL")]
     UnknownCommand,
+    #[error("Allowing first-arg of a subcommand is not supported")]
+    FirstArgOfSubcommand,
     #[error(
         "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try 'resetkeys' to start with an empty list of patterns"
     )]

@@ -59,9 +59,13 @@ impl Denied {
         }
     }
 
-    /// Of two reasons the one that came later among the checks.
-    pub(super) fn or(self, other: Denied) -> Denied {
-        if other.depth() > self.depth() { other } else { self }
+    /// Of two reasons the one that came later among the checks: of two keys the later of the request's.
+    pub(super) fn or(self, other: Denied, place_of: impl Fn(&[u8]) -> Option<usize>) -> Denied {
+        let is_later = match (&self, &other) {
+            (Denied::Key(key), Denied::Key(other)) => place_of(other) > place_of(key),
+            _ => other.depth() > self.depth(),
+        };
+        if is_later { other } else { self }
     }
 }
 
@@ -233,7 +237,11 @@ impl Selector {
         let bar = name.iter().position(|byte| *byte == b'|').ok_or(RuleError::UnknownCommand)?;
         let (command, first_arg) = (&name[..bar], &name[bar + 1..]);
         let number = commands.find(command).ok_or(RuleError::UnknownCommand)?;
-        if !allow || first_arg.contains(&b'|') || !commands.subcommands(number).is_empty() {
+        let subcommand = first_arg.iter().position(|byte| *byte == b'|').map(|end| &first_arg[..end]);
+        if subcommand.is_some_and(|sub| commands.find(&[command, b"|", sub].concat()).is_some()) {
+            return Err(RuleError::FirstArgOfSubcommand);
+        }
+        if !allow || subcommand.is_some() || !commands.subcommands(number).is_empty() {
             return Err(RuleError::UnknownCommand);
         }
         check_pattern(first_arg)?;

@@ -171,6 +171,13 @@ fn one_selector_has_to_allow_all_of_a_request() {
         "of the one that came further"
     );
     assert_eq!(may(&bob, "config", &[]), Err(Denied::Command));
+    let ann = user("+get ~a (+get ~a ~b)");
+    let keys = [(1, READ), (2, READ), (3, READ)];
+    assert_eq!(
+        may(&ann, "get a b c", &keys),
+        Err(Denied::Key("c".into())),
+        "the second selector came further"
+    );
 }
 
 #[test]

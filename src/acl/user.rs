@@ -177,20 +177,25 @@ impl User {
 
     /// Whether a request is allowed, or what of it is not.
     pub fn check(&self, request: &Request<'_>) -> Result<(), Denied> {
-        self.ask(|selector| selector.check(request))
+        let place_of = |key: &[u8]| request.keys.iter().position(|(place, _)| request.args[*place] == key);
+        self.ask(|selector| selector.check(request), place_of)
     }
 
     /// The same for channels alone.
     pub fn check_channels(&self, channels: ChannelAccess<'_>) -> Result<(), Denied> {
-        self.ask(|selector| selector.check_channels(channels))
+        self.ask(|selector| selector.check_channels(channels), |_| None)
     }
 
-    fn ask(&self, check: impl Fn(&Selector) -> Result<(), Denied>) -> Result<(), Denied> {
+    fn ask(
+        &self,
+        check: impl Fn(&Selector) -> Result<(), Denied>,
+        place_of: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Result<(), Denied> {
         let Err(mut denied) = check(&self.root) else { return Ok(()) };
         for selector in &self.selectors {
             match check(selector) {
                 Ok(()) => return Ok(()),
-                Err(other) => denied = denied.or(other),
+                Err(other) => denied = denied.or(other, &place_of),
             }
         }
         Err(denied)

@@ -77,7 +77,7 @@ macro_rules! mutable {
 /// Every parameter.
 #[rustfmt::skip]
 pub const PARAMETERS: &[Parameter] = &[
-    as_it_is!("acllog-max-len", |_| "128".to_owned(), "ACL LOG keeps as many"),
+    mutable!("acllog-max-len", |c| c.acllog_max_len().to_string(), set_acllog_max_len),
     only!("active-expire-effort", "1", EXPIRY),
     only!("activedefrag", "no", NO_DEFRAG),
     only!("aof-load-truncated", "yes", THE_LOG),
@@ -92,9 +92,9 @@ pub const PARAMETERS: &[Parameter] = &[
     as_it_is!("dbfilename", |_| String::new(), NO_SNAPSHOTS),
     as_it_is!("dir", |c| dir_text(c), BY_FLAG),
     immutable!("io-threads", |c| c.started_with().workers.to_string()),
-    immutable!("io-threads-do-reads", |_| "yes".to_owned()),
+    only!("io-threads-do-reads", "yes", "each worker reads, runs and writes for its own clients"),
     only!("latency-tracking", "yes", "latencies of commands are always counted"),
-    only!("latency-tracking-info-percentiles", "50 99 99.9", "INFO latencystats has these"),
+    mutable!("latency-tracking-info-percentiles", |c| percentiles_text(c), set_percentiles),
     only!("lazyfree-lazy-eviction", "yes", FREED_BESIDE),
     only!("lazyfree-lazy-expire", "yes", FREED_BESIDE),
     only!("lazyfree-lazy-server-del", "yes", FREED_BESIDE),
@@ -182,6 +182,27 @@ fn set_maxclients(config: &RuntimeConfig, value: &str) -> Result<Change, String>
     Ok(Box::new(move |config| config.maxclients.store(clients, Ordering::Relaxed)))
 }
 
+fn percentiles_text(config: &RuntimeConfig) -> String {
+    config.latency_percentiles().iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// INFO has a number for each of them and each command.
+fn set_percentiles(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    const MOST: usize = 32;
+    let parse = |word: &str| word.parse().ok().filter(|percentile| (0.0..=100.0).contains(percentile));
+    let percentiles: Option<Vec<f64>> = value.split_whitespace().map(parse).collect();
+    let percentiles = percentiles.filter(|all| all.len() <= MOST);
+    let percentiles =
+        percentiles.ok_or_else(|| format!("they must be at most {MOST} numbers from 0 to 100"))?;
+    Ok(Box::new(move |config| *config.latency_percentiles.write() = percentiles))
+}
+
+/// An entry of ACL LOG takes some 2 KB at most.
+fn set_acllog_max_len(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let entries = parse_number(value, 0..=10_000)?;
+    Ok(Box::new(move |config| config.acllog_max_len.store(entries, Ordering::Relaxed)))
+}
+
 fn set_tcp_keepalive(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
     let seconds = parse_number(value, 0..=i16::MAX as u64)?;
     Ok(Box::new(move |config| config.tcp_keepalive_s.store(seconds, Ordering::Relaxed)))
@@ -255,6 +276,20 @@ mod tests {
         let config = runtime();
         set(&config, &[("TCP-KEEPALIVE", "30"), ("requirepass", "")]).expect("both are fine");
         assert_eq!(config.tcp_keepalive_s(), 30);
+    }
+
+    #[test]
+    fn percentiles_are_shown_as_short_as_they_are() {
+        let config = runtime();
+        const NAME: &str = "latency-tracking-info-percentiles";
+        assert_eq!(get(&config, NAME), "50 99 99.9");
+        set(&config, &[(NAME, "0.0 50.0 100.0")]).expect("they are fine");
+        assert_eq!(get(&config, NAME), "0 50 100");
+        for wrong in ["10 a", "101", "-1", "nan", &"1 ".repeat(33)] {
+            assert!(set(&config, &[(NAME, wrong)]).is_err(), "{wrong}");
+        }
+        set(&config, &[(NAME, "")]).expect("none is fine, too");
+        assert_eq!(get(&config, NAME), "");
     }
 
     #[test]

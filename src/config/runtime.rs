@@ -23,6 +23,9 @@ use super::value::{LogLevel, OutputLimits, Secret};
 use crate::access::AccessRule;
 use crate::logging;
 
+/// Entries that ACL LOG keeps unless CONFIG SET says otherwise.
+const DEFAULT_ACLLOG_LEN: u64 = 128;
+
 /// Why a CONFIG SET changed nothing. Its text is the reply's, after `ERR `.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetError {
@@ -55,6 +58,8 @@ pub struct RuntimeConfig {
     pub(super) protected_mode: AtomicBool,
     pub(super) maxclients: AtomicU64,
     pub(super) tcp_keepalive_s: AtomicU64,
+    pub(super) acllog_max_len: AtomicU64,
+    pub(super) latency_percentiles: RwLock<Vec<f64>>,
 }
 
 impl RuntimeConfig {
@@ -69,6 +74,8 @@ impl RuntimeConfig {
             protected_mode: AtomicBool::new(config.protected_mode),
             maxclients: AtomicU64::new(config.maxclients),
             tcp_keepalive_s: AtomicU64::new(config.tcp_keepalive_s),
+            acllog_max_len: AtomicU64::new(DEFAULT_ACLLOG_LEN),
+            latency_percentiles: RwLock::new(vec![50.0, 99.0, 99.9]),
             started_with: config,
         }
     }
@@ -132,6 +139,16 @@ impl RuntimeConfig {
     /// Zero is never.
     pub fn timeout_s(&self) -> u64 {
         self.group.timeout_s()
+    }
+
+    /// Percentiles of durations that INFO latencystats has.
+    pub fn latency_percentiles(&self) -> Vec<f64> {
+        self.latency_percentiles.read().clone()
+    }
+
+    /// Entries that ACL LOG keeps.
+    pub fn acllog_max_len(&self) -> usize {
+        self.acllog_max_len.load(Ordering::Relaxed) as usize
     }
 
     /// Zero is never.

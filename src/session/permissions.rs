@@ -86,6 +86,7 @@ impl Session {
             Denied::Key(key) => (Reason::Key, &key[..]),
             Denied::Channel(channel) => (Reason::Channel, &channel[..]),
         };
+        self.client.info.details.lock().last_command = table().statistic_name(self.index);
         self.shared.note_denial(&self.client, reason, object, user.name());
         format!("NOPERM {}", refusal(user, row, denied))
     }

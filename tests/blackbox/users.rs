@@ -231,6 +231,43 @@ fn a_change_of_one_user_does_not_end_the_subscriptions_of_another() {
 
 /// Whoever is let in may say NOFORWARD; only a node that shows that it is one speaks in its own name behind it.
 #[test]
+fn a_wait_ends_when_its_user_may_not_read_the_key_any_more() {
+    let node = perdura().start();
+    let mut root = node.client();
+    root.check("ACL SETUSER bob on >pw ~* +@all", "+OK");
+    root.check("ACL SETUSER ann on >pw ~* +@all", "+OK");
+    let mut bob = as_user(node.client(), "bob", "pw");
+    let mut ann = as_user(node.client(), "ann", "pw");
+    bob.send_line("BLPOP list 0");
+    node.wait_for_blocked(1);
+    ann.send_line("BLPOP list 0");
+    node.wait_for_blocked(2);
+    root.check("ACL SETUSER bob resetkeys", "+OK");
+    root.check("RPUSH list a", ":1");
+    bob.expect("-NOPERM No permissions to access a key");
+    ann.expect("[list a]");
+    bob.check("PING", "+PONG");
+}
+
+#[test]
+fn acl_log_tells_the_command_and_keeps_as_many_entries_as_it_is_told() {
+    let node = perdura().start();
+    let mut root = node.client();
+    root.check("ACL SETUSER bob on >pw ~* +set", "+OK");
+    let mut bob = as_user(node.client(), "bob", "pw");
+    bob.check("GET a", "-NOPERM User bob has no permissions to run the 'get' command");
+    let log = root.run("ACL LOG").to_string();
+    assert!(log.contains("cmd=get"), "{log}");
+    root.check("ACL LOG RESET", "+OK");
+    root.check("CONFIG SET acllog-max-len 1", "+OK");
+    for command in ["GET a", "DEL a"] {
+        assert!(bob.run(command).to_string().starts_with("-NOPERM"));
+    }
+    let log = root.run("ACL LOG").to_string();
+    assert!(log.contains("cmd=del") && !log.contains("cmd=get"), "{log}");
+}
+
+#[test]
 fn a_client_that_says_noforward_is_judged_by_its_own_rules() {
     let node = perdura().start();
     node.client().check("ACL SETUSER bob on >pw +ping", "+OK");

@@ -6,8 +6,6 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
-/// Entries that are kept.
-const MAX_ENTRIES: usize = 128;
 /// The same within this time is one entry.
 const GROUPED_MS: i64 = 60_000;
 /// Of a longer name of a key, a channel or a user the beginning is kept.
@@ -85,8 +83,8 @@ struct Log {
 }
 
 impl AclLog {
-    /// Notes a denial at a unix time.
-    pub fn note(&self, mut denial: Denial, now_ms: i64, client: String) {
+    /// Notes a denial at a unix time, where so many entries are kept (`acllog-max-len`).
+    pub fn note(&self, mut denial: Denial, now_ms: i64, client: String, max_entries: usize) {
         denial.object.truncate(MAX_SHOWN_BYTES);
         denial.user.truncate(MAX_SHOWN_BYTES);
         let mut log = self.log.lock();
@@ -102,7 +100,7 @@ impl AclLog {
             }
         };
         log.entries.push_front(entry);
-        log.entries.truncate(MAX_ENTRIES);
+        log.entries.truncate(max_entries);
     }
 
     /// The newest entries, newest first.
@@ -136,22 +134,25 @@ mod tests {
     #[test]
     fn the_same_denial_within_a_minute_is_counted_and_old_ones_make_room() {
         let log = AclLog::default();
-        log.note(denial("a"), 1_000, "first".to_owned());
-        log.note(denial("b"), 2_000, "second".to_owned());
-        log.note(denial("a"), 3_000, "third".to_owned());
+        const MAX_ENTRIES: usize = 128;
+        log.note(denial("a"), 1_000, "first".to_owned(), MAX_ENTRIES);
+        log.note(denial("b"), 2_000, "second".to_owned(), MAX_ENTRIES);
+        log.note(denial("a"), 3_000, "third".to_owned(), MAX_ENTRIES);
         let newest = log.newest(10);
         assert_eq!(newest.len(), 2);
         assert_eq!((newest[0].id, newest[0].count, newest[0].client.as_str()), (0, 2, "third"));
         assert_eq!((newest[0].created_ms, newest[0].updated_ms), (1_000, 3_000));
-        log.note(denial("a"), 3_000 + GROUPED_MS + 1, String::new());
+        log.note(denial("a"), 3_000 + GROUPED_MS + 1, String::new(), MAX_ENTRIES);
         assert_eq!(log.newest(1)[0].count, 1, "a minute later it is another");
         for number in 0..1_000 {
-            log.note(denial(&format!("{number}{}", "x".repeat(10_000))), 9_000, String::new());
+            log.note(denial(&format!("{number}{}", "x".repeat(10_000))), 9_000, String::new(), MAX_ENTRIES);
         }
         assert_eq!(log.newest(10_000).len(), MAX_ENTRIES);
         assert!(log.newest(10_000).iter().all(|entry| entry.denial.object.len() <= MAX_SHOWN_BYTES));
         assert_eq!(log.count(Reason::Key), 1_004);
+        log.note(denial("z"), 9_000, String::new(), 0);
+        assert_eq!((log.newest(1).len(), log.count(Reason::Key)), (0, 1_005), "none is kept");
         log.clear();
-        assert_eq!((log.newest(1).len(), log.count(Reason::Key)), (0, 1_004));
+        assert_eq!((log.newest(1).len(), log.count(Reason::Key)), (0, 1_005));
     }
 }

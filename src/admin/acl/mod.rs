@@ -224,9 +224,17 @@ fn cat(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
             reply.array(members.len());
             members.iter().for_each(|member| reply.bulk(ctx.table.statistic_name(*member).as_bytes()));
         }
-        _ => return Err(CommandError::Arity("acl|cat".into())),
+        _ => return Err(too_many(args)),
     }
     Ok(())
+}
+
+/// A subcommand of which only so many arguments mean something.
+fn too_many(args: &Args<'_>) -> CommandError {
+    let subcommand = String::from_utf8_lossy(args[1]);
+    CommandError::other(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try ACL HELP."
+    ))
 }
 
 /// <https://redis.io/docs/latest/commands/acl-dryrun/>
@@ -257,7 +265,7 @@ fn genpass(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> 
     let bits = match args[2..] {
         [] => Some(DEFAULT_BITS),
         [bits] => Some(integer(bits)?).filter(|bits| (1..=MOST_BITS).contains(bits)),
-        _ => return Err(CommandError::Arity("acl|genpass".into())),
+        _ => return Err(too_many(args)),
     };
     let bits = bits.ok_or(CommandError::other(
         "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096",
@@ -281,7 +289,7 @@ fn show_log(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) 
             return Ok(());
         }
         [count] => usize::try_from(parse_integer(count).ok_or(CommandError::NotInteger)?).unwrap_or(0),
-        _ => return Err(CommandError::Arity("acl|log".into())),
+        _ => return Err(too_many(args)),
     };
     let entries = log.newest(count);
     let now_ms = ctx.shared.clock.unix_ms();

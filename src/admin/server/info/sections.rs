@@ -384,11 +384,11 @@ pub(super) fn errorstats(shared: &Shared, fields: &mut Fields) {
 }
 
 pub(super) fn latencystats(shared: &Shared, fields: &mut Fields) {
+    let percentiles = shared.config.latency_percentiles();
     for (name, totals) in clients_commands(shared) {
-        let percentile = |share: f64| totals.latencies.percentile_micros(share).unwrap_or(0);
-        let (p50, p99, p999) = (percentile(0.5), percentile(0.99), percentile(0.999));
-        let line = format!("p50={p50}.000,p99={p99}.000,p99.9={p999}.000");
-        fields.add(&format!("latency_percentiles_usec_{name}"), line);
+        let micros = |percentile: f64| totals.latencies.percentile_micros(percentile / 100.0).unwrap_or(0);
+        let each = percentiles.iter().map(|percentile| format!("p{percentile}={}.000", micros(*percentile)));
+        fields.add(&format!("latency_percentiles_usec_{name}"), each.collect::<Vec<_>>().join(","));
     }
 }
 
