@@ -183,6 +183,9 @@ pub struct ClientInfo {
     /// What its buffers take: for what is read and not consumed, and for what is not sent.
     pub input_bytes: AtomicU64,
     pub output_bytes: AtomicU64,
+    /// Bytes of requests that were taken, and of replies that were sent, since it connected.
+    pub taken_bytes: AtomicU64,
+    pub sent_bytes: AtomicU64,
     /// Set by CLIENT KILL, then `wake`.
     pub killed: AtomicBool,
     /// What CLIENT UNBLOCK asks the connection to do itself.
@@ -361,6 +364,8 @@ impl ClientInfo {
             answered_index: 0.into(),
             input_bytes: 0.into(),
             output_bytes: 0.into(),
+            taken_bytes: 0.into(),
+            sent_bytes: 0.into(),
             killed: false.into(),
             unblock: 0.into(),
             wake: Notify::new(),

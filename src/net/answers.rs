@@ -156,6 +156,7 @@ impl Connection {
             self.sent.set(end);
         }
         self.count_output(line.out.capacity());
+        self.info.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
         sent
     }
 

@@ -614,6 +614,7 @@ impl ConnectionTask {
             self.worker.lane.command(index, micros, outcome);
         }
         self.worker.lane.received(consumed);
+        self.connection.info.taken_bytes.fetch_add(consumed as u64, Ordering::Relaxed);
         let line = self.connection.line.borrow();
         if line.pending > 0 {
             self.session.shared.shard.driver_wake.notify_one();

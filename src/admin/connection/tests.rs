@@ -191,6 +191,7 @@ fn clients_are_killed_by_what_they_are() {
         ("CLIENT KILL USER nobody", "ERR No such user 'nobody'"),
         ("CLIENT KILL ID 1 SKIPME", "ERR syntax error"),
         ("CLIENT KILL MAXAGE 0", "ERR maxage should be greater than 0"),
+        ("CLIENT KILL MAXAGE x", "ERR maxage is not an integer or out of range"),
     ] {
         assert_eq!(node.show(line), error);
     }

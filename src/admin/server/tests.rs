@@ -200,10 +200,19 @@ fn keys_are_found_in_whole_commands() {
         ("ZUNIONSTORE d -1 a", "ERR Invalid arguments specified for command"),
         ("ZUNIONSTORE d 2 a", "ERR Invalid arguments specified for command"),
         ("OBJECT ENCODING k", "[k]"),
+        ("EVAL text 0", "[]"),
+        ("FCALL name 1 k", "[k]"),
     ] {
         assert_eq!(node.show(&format!("COMMAND GETKEYS {line}")), keys, "{line}");
     }
-    assert_eq!(node.show("COMMAND GETKEYSANDFLAGS SET k v"), "[[k [RW access update variable_flags]]]");
+    for (line, keys) in [
+        ("SET k v", "[[k [OW update]]]"),
+        ("SET k v GET", "[[k [RW access update]]]"),
+        ("BITFIELD k GET u4 0", "[[k [RO access]]]"),
+        ("BITFIELD k GET u4 0 INCRBY u4 0 1", "[[k [RW access update]]]"),
+    ] {
+        assert_eq!(node.show(&format!("COMMAND GETKEYSANDFLAGS {line}")), keys, "{line}");
+    }
 }
 
 #[test]
@@ -211,6 +220,10 @@ fn commands_are_listed_by_pattern_and_category() {
     let mut node = TestNode::new();
     assert_eq!(node.show("COMMAND LIST FILTERBY PATTERN PUBSUB|NUM*"), "[pubsub|numpat pubsub|numsub]");
     assert_eq!(node.show("COMMAND LIST FILTERBY MODULE x"), "[]");
+    let all = node.show("COMMAND LIST");
+    for name in ["client", "client|list", "get"] {
+        assert!(all.split([' ', '[', ']']).any(|listed| listed == name), "{name}: {all}");
+    }
     assert_eq!(node.show("COMMAND LIST FILTERBY ACLCAT transaction"), "[discard exec multi unwatch watch]");
     assert_eq!(node.show("COMMAND LIST FILTERBY ACLCAT nosuch"), "[]");
     assert_eq!(node.show("COMMAND LIST FILTERBY x y"), "ERR syntax error");

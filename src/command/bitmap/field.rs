@@ -6,7 +6,8 @@
 
 use super::{BAD_OFFSET, window};
 use crate::command::args::{MAX_STRING_BYTES, integer, is};
-use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
+use crate::command::spec::KeyFlags;
+use crate::command::{Args, Asked, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::protocol::number::parse_integer;
 use crate::protocol::reply::Reply;
 
@@ -170,6 +171,12 @@ pub(super) fn written_end(steps: &[Step]) -> u64 {
 /// Whether BITFIELD with these arguments changes nothing.
 pub(super) fn only_reads(args: &Args<'_>) -> bool {
     parse(&args[2..]).map_or(true, |steps| written_end(&steps) == 0)
+}
+
+/// BITFIELD writes its key only where a subcommand does.
+pub(super) fn asked_by_bitfield(args: &Args<'_>) -> Asked {
+    let flags = if only_reads(args) { KeyFlags::RO_ACCESS } else { KeyFlags::RW_ACCESS_UPDATE };
+    Asked { keys: vec![(1, flags)], reads_any_key: false }
 }
 
 /// <https://redis.io/docs/latest/commands/bitfield_ro/>

@@ -37,6 +37,7 @@ pub const FAMILY: Family = Family {
             .cost(CostKind::Measured(cost::bitfield))
             .flags(&[OOM])
             .keys(&[key(1, KeyFlags::RW_ACCESS_UPDATE.union(KeyFlags::VARIABLE_FLAGS))])
+            .asks(field::asked_by_bitfield)
             .docs(
                 "3.2.0",
                 "O(1) for each subcommand specified",

@@ -35,6 +35,7 @@ pub const FAMILY: Family = Family {
             .docs("2.8.9", "O(1) to add every element.", "Adds elements to a HyperLogLog key. Creates the key if it doesn't exist."),
         Command::read("pfcount", -2, pfcount).answers(OfString::Numbers)
             .cost(CostKind::Measured(cost::pfcount))
+            .flags(&[Flags::MAY_REPLICATE])
             .keys(&[keys(1, -1, 1, KeyFlags::RW_ACCESS)])
             .docs(
                 "2.8.9",

@@ -74,7 +74,9 @@ impl<'a> Filter<'a> {
             option if is(option, "ADDR") => self.addr = Some(value),
             option if is(option, "LADDR") => self.local_addr = Some(value),
             option if is(option, "MAXAGE") => {
-                let age = parse_integer(value).and_then(|age| u64::try_from(age).ok()).filter(|age| *age > 0);
+                let age = parse_integer(value)
+                    .ok_or(CommandError::other("ERR maxage is not an integer or out of range"))?;
+                let age = u64::try_from(age).ok().filter(|age| *age > 0);
                 self.min_age_s = Some(age.ok_or(CommandError::other("ERR maxage should be greater than 0"))?);
             }
             option if is(option, "USER") => self.user = Some(value),

@@ -34,7 +34,7 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
         text,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={} \
-         user={} redir=-1 resp={} lib-name={} lib-ver={} tot-cmds={}",
+         user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         info.id,
         info.addr,
         info.local_addr,
@@ -57,6 +57,8 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
         if details.resp3 { 3 } else { 2 },
         name(&details.lib_name),
         name(&details.lib_ver),
+        info.taken_bytes.load(Ordering::Relaxed),
+        info.sent_bytes.load(Ordering::Relaxed),
         details.commands,
     );
 }

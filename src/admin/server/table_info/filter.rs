@@ -9,19 +9,17 @@ use crate::command::{Args, CommandError, CommandResult};
 use crate::glob::{Case, Glob};
 use crate::protocol::reply::Reply;
 
-/// Commands and their subcommands that fit, if a filter is given; commands alone without one.
+/// Commands and their subcommands; those that fit, if a filter is given.
 /// <https://redis.io/docs/latest/commands/command-list/>
 pub(super) fn list(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let commands = told(ctx.table);
-    let names: Vec<String> = match args[2..] {
-        [] => commands.iter().map(|row| row.full_name.clone()).collect(),
-        [filterby, kind, wanted] if is(filterby, "FILTERBY") => {
-            let fits = filter(kind, wanted)?;
-            let all = commands.iter().flat_map(|row| std::iter::once(*row).chain(&row.subcommands));
-            all.filter(|row| fits(row)).map(|row| row.full_name.clone()).collect()
-        }
+    let fits: Fits<'_> = match args[2..] {
+        [] => Box::new(|_| true),
+        [filterby, kind, wanted] if is(filterby, "FILTERBY") => filter(kind, wanted)?,
         _ => return Err(CommandError::Syntax),
     };
+    let all = commands.iter().flat_map(|row| std::iter::once(*row).chain(&row.subcommands));
+    let names: Vec<String> = all.filter(|row| fits(row)).map(|row| row.full_name.clone()).collect();
     reply.array(names.len());
     names.iter().for_each(|name| reply.bulk(name.as_bytes()));
     Ok(())

@@ -4,7 +4,7 @@ use super::resolve;
 use super::row::key_flag_names;
 use crate::admin::LocalContext;
 use crate::admin::table::Table;
-use crate::command::spec::KeyFlags;
+use crate::command::spec::{Flags, KeyFlags};
 use crate::command::{Args, CommandError, CommandResult};
 use crate::protocol::reply::Reply;
 
@@ -40,13 +40,23 @@ fn find<'a>(table: &Table, args: &Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>,
     if specs.clone().next().is_none() {
         return Err(CommandError::other("ERR The command has no key arguments"));
     }
-    if specs.clone().any(|spec| spec.has_invalid_count(args)) {
+    let may_have_none = command.flags.contains(Flags::NO_MANDATORY_KEYS);
+    if !may_have_none && specs.clone().any(|spec| spec.has_invalid_count(args)) {
         return Err(CommandError::other("ERR Invalid arguments specified for command"));
     }
+    // What some do with their keys depends on their options.
+    let depends = specs.clone().any(|spec| spec.flags.contains(KeyFlags::VARIABLE_FLAGS));
+    let places: Vec<(usize, KeyFlags)> = match depends {
+        true => command.asked(args).keys,
+        false => specs.flat_map(|spec| spec.places(args).map(|place| (place, spec.flags))).collect(),
+    };
     let found: Vec<(&[u8], KeyFlags)> =
-        specs.flat_map(|spec| spec.places(args).map(|place| (args[place], spec.flags))).collect();
+        places.into_iter().map(|(place, flags)| (args[place], flags)).collect();
     if found.is_empty() {
-        return Err(CommandError::other("ERR Invalid arguments specified for command"));
+        return match may_have_none {
+            true => Ok(found),
+            false => Err(CommandError::other("ERR Invalid arguments specified for command")),
+        };
     }
     Ok(found)
 }
