@@ -189,7 +189,7 @@ fn percentiles_text(config: &RuntimeConfig) -> String {
 /// INFO has a number for each of them and each command.
 fn set_percentiles(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
     const MOST: usize = 32;
-    let parse = |word: &str| word.parse().ok().filter(|percentile| (0.0..=100.0).contains(percentile));
+    let parse = |word: &str| word.parse::<f64>().ok().filter(|percentile| (0.0..=100.0).contains(percentile));
     let percentiles: Option<Vec<f64>> = value.split_whitespace().map(parse).collect();
     let percentiles = percentiles.filter(|all| all.len() <= MOST);
     let percentiles =
