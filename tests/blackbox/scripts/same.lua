@@ -170,8 +170,6 @@ x = 1
 ---
 return x
 ---
-return os
----
 return print
 ---
 string.x = 1
