@@ -229,7 +229,7 @@ impl BackupMetrics {
     fn declare(d: &mut Declare<'_>) -> BackupMetrics {
         BackupMetrics {
             shipped_index: d.level("backup_shipped_index", "Index of the last entry that the backup is known to have"),
-            lag_seconds: d.level("backup_lag_seconds", "On the primary: for how long something applied has waited to be backed up, at most"),
+            lag_seconds: d.level("backup_lag_seconds", "For how long something applied has waited to be backed up, at most; on a replica as far as it sees in the backup what the primary ships"),
             missing_pieces: d.level("backup_missing_pieces", "On the primary: pieces that the newest checkpoint in the backup lacks"),
             gap_entries: d.level("backup_gap_entries", "On the primary: entries that the backup lacks and the log has no more; no time in them can be restored"),
             checkpoint_index: d.level("backup_checkpoint_index", "Index of the newest checkpoint that the backup is known to have, 0 where it has none"),

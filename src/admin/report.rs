@@ -149,8 +149,11 @@ pub struct CheckpointReport {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BackupReport {
+    /// The URLs of all places.
+    pub places: Vec<String>,
     /// This node ships: it is the primary.
     pub is_shipping: bool,
+    /// For how long something applied has waited to be shipped, by this node or by the primary.
     pub lag_s: u64,
     pub shipped_index: u64,
     pub checkpoint_index: u64,
@@ -333,6 +336,7 @@ impl BackupReport {
     fn of(shared: &Shared) -> Option<BackupReport> {
         let state = shared.shard.backup.state();
         state.is_on.then(|| BackupReport {
+            places: shared.shard.backup.places().into_iter().map(|place| place.url).collect(),
             is_shipping: state.is_shipping,
             lag_s: state.lag_s(shared.clock.monotonic_ms()),
             shipped_index: state.shipped_index,

@@ -45,12 +45,19 @@ pub struct State {
     log_keep_bytes: u64,
     /// Everything that was applied at this monotonic time is shipped.
     current_at_ms: u64,
+    /// On a replica: an applied entry that the primary has not shipped, and the monotonic time at which that was first seen.
+    unshipped: Option<(u64, u64)>,
 }
 
 impl State {
-    /// For how long something applied has waited to be shipped, at most.
+    /// For how long something applied has waited to be shipped, at most: by this node, or by the primary as far as a replica sees it in the
+    /// backup.
     pub fn lag_s(&self, now_ms: u64) -> u64 {
-        if self.is_shipping { now_ms.saturating_sub(self.current_at_ms) / 1000 } else { 0 }
+        let since_ms = match self.is_shipping {
+            true => Some(self.current_at_ms),
+            false => self.unshipped.map(|(_, since_ms)| since_ms),
+        };
+        since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms) / 1000)
     }
 
     /// Both together: what is behind most, sums of what is counted.
@@ -69,6 +76,7 @@ impl State {
             failure: self.failure.or_else(|| other.failure.clone()),
             log_keep_bytes: self.log_keep_bytes.max(other.log_keep_bytes),
             current_at_ms: self.current_at_ms.min(other.current_at_ms),
+            unshipped: [self.unshipped, other.unshipped].into_iter().flatten().min_by_key(|(_, ms)| *ms),
         }
     }
 }
@@ -112,7 +120,18 @@ impl PlaceStatus {
         if is_shipping && !state.is_shipping {
             state.current_at_ms = now_ms;
         }
+        if is_shipping != state.is_shipping {
+            state.unshipped = None;
+        }
         state.is_shipping = is_shipping;
+    }
+
+    /// A replica has looked: the backup ends with entry `held`, and this node has applied `applied`.
+    pub fn was_looked_at(&self, held: u64, applied: u64, now_ms: u64) {
+        let mut state = self.0.lock();
+        let is_still_missing = |(index, _): &(u64, u64)| *index > held;
+        let known = state.unshipped.filter(is_still_missing);
+        state.unshipped = known.or((applied > held).then_some((applied, now_ms)));
     }
 
     /// All that had been applied at `as_of_ms` is in the backup.
@@ -216,6 +235,23 @@ mod tests {
         assert_eq!(status.state().lag_s(61_999), 0);
         place.set_shipping(false, 70_000);
         assert_eq!(status.state().lag_s(99_000), 0);
+    }
+
+    #[test]
+    fn replica_sees_in_the_backup_that_the_primary_ships_nothing() {
+        let status = BackupStatus::default();
+        let place = status.add("file:///a", 99, 0);
+        place.was_looked_at(7, 9, 10_000);
+        place.was_looked_at(7, 12, 20_000);
+        assert_eq!(status.state().lag_s(75_000), 65, "entry 9 is not there since the first look");
+        place.was_looked_at(10, 12, 80_000);
+        assert_eq!(status.state().lag_s(80_000), 0, "the primary ships, and has begun to send entry 12");
+        place.was_looked_at(12, 12, 90_000);
+        assert_eq!(status.state().lag_s(200_000), 0);
+        place.was_looked_at(12, 13, 200_000);
+        place.set_shipping(true, 300_000);
+        place.set_shipping(false, 300_000);
+        assert_eq!(status.state().lag_s(400_000), 0, "this node shipped meanwhile");
     }
 
     #[test]

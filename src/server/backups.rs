@@ -1,7 +1,7 @@
 //! Backups by a running node: a thread for each place that ships the log as it is applied, and checkpoints now and then.
 //!
 //! - Only the primary ships. A new primary looks where the backup ends and goes on there; replicas look how far it is, for
-//!   they keep their logs for it as well.
+//!   they keep their logs for it as well. A replica that sees nothing come, for the primary may not know of the place, says so.
 //! - No client waits for a thread, and no place for another. A thread reads the log through the driver's queue, files from a checkpoint
 //!   that is lent to it, and has a network runtime of its own.
 //! - The log goes on while a checkpoint is stored, and while old objects are removed.
@@ -44,6 +44,8 @@ use crate::shard::port::ShardHandle;
 const MAX_PAUSE_MS: u64 = 60_000;
 /// How often a replica looks how far the backup is.
 const LOOK_MS: u64 = 10_000;
+/// A backup into which the primary ships nothing for so long is told of by replicas.
+const TOLERATED_LAG_S: u64 = 60;
 /// How often the latest restorable time is told of a database that stays idle: as soon as a full ten seconds of the calendar are over, so
 /// that a round time can be named at once.
 const LATEST_MS: i64 = 10_000;
@@ -103,6 +105,8 @@ struct Agent {
     is_incomplete: bool,
     /// Entries that were missing in the backup at the last look.
     known_gap: u64,
+    /// This node has said that the primary ships nothing.
+    has_told_of_primary: bool,
     /// The entry of which the latest restorable time was told last, and that time; unix ms.
     latest: Option<(u64, i64)>,
     next_look_ms: u64,
@@ -129,6 +133,7 @@ impl Agent {
             stored: None,
             is_incomplete: false,
             known_gap: 0,
+            has_told_of_primary: false,
             latest: None,
             next_look_ms: 0,
             next_shipping_ms: 0,
@@ -204,7 +209,7 @@ impl Agent {
             Some(repository) => repository,
             None => match self.open(is_primary)? {
                 Some(repository) => repository,
-                None => return Ok(()),
+                None => return self.note_held(0),
             },
         };
         if is_primary {
@@ -271,6 +276,28 @@ impl Agent {
         self.status.has_until(held.whole_until(first_index));
         self.status.has_checkpoint(held.checkpoints.last().map_or(0, |newest| newest.index));
         self.status.is_reachable();
+        self.note_held(held.last_index())
+    }
+
+    /// On a replica: the backup ends with this entry. Where the primary ships nothing for long, this node says so: the primary itself may
+    /// not know of the place.
+    fn note_held(&mut self, held: u64) -> Result<()> {
+        let applied = self.source.read(1, 1)?.last_index;
+        self.status.was_looked_at(held, applied, self.now_ms());
+        let lag_s = self.status.state().lag_s(self.now_ms());
+        let is_late = lag_s > TOLERATED_LAG_S;
+        if is_late && !self.has_told_of_primary {
+            let primary = self.parts.handle.status.lock().leader_id;
+            tracing::warn!(
+                url = self.url,
+                primary,
+                held,
+                applied,
+                "the primary has shipped nothing to this backup for {lag_s} s: give it the same --backup-to as this node, or hand over to this \
+                 node (perdura handover)"
+            );
+        }
+        self.has_told_of_primary = is_late;
         Ok(())
     }
 

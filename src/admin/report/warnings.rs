@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{NodeReport, State};
+use super::{BackupReport, NodeReport, State};
 use crate::admin::shared::Shared;
 use crate::shard::calendars::TOLERATED_MS;
 
@@ -124,7 +124,10 @@ fn checkpoint(shared: &Shared) -> Option<Warning> {
 }
 
 fn backup(report: &NodeReport) -> Option<Warning> {
-    let backup = report.backup.as_ref().filter(|backup| backup.is_shipping)?;
+    let backup = report.backup.as_ref()?;
+    if !backup.is_shipping {
+        return backup_of_replica(report, backup);
+    }
     if let Some(failure) = &backup.failure {
         return Some(Warning::new("backup-failed", format!("the last try to back up failed: {failure}")));
     }
@@ -142,6 +145,21 @@ fn backup(report: &NodeReport) -> Option<Warning> {
     (backup.missing_pieces > 0).then(|| {
         let text = format!("the newest checkpoint in the backup lacks {} pieces", backup.missing_pieces);
         Warning::new("backup-incomplete", text)
+    })
+}
+
+/// A replica is the next to ship, and sees what the primary ships.
+fn backup_of_replica(report: &NodeReport, backup: &BackupReport) -> Option<Warning> {
+    if let Some(failure) = &backup.failure {
+        let text = format!("it can't look at the backup, and could not ship if it led: {failure}");
+        return Some(Warning::new("backup-failed", text));
+    }
+    (backup.lag_s > LATE_BACKUP_S).then(|| {
+        let (primary, lag_s) = (report.leader_id, backup.lag_s);
+        let text = format!(
+            "node {primary} leads, and ships nothing to the backup of this node for {lag_s} s: give node {primary} the same --backup-to"
+        );
+        Warning::new("backup-late", text)
     })
 }
 

@@ -3,7 +3,7 @@
 //! - Members are asked at the same time, each with a limit of time, so one that stands still delays the answer once.
 //! - What a member says of itself counts; what others say of it fills in where it does not answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
@@ -256,6 +256,7 @@ impl Group {
         if let Some(warning) = self.versions() {
             add(0, warning);
         }
+        self.backups().into_iter().for_each(|(node_id, warning)| add(node_id, warning));
         for member in &self.members {
             self.links(&member.report).into_iter().for_each(|warning| add(member.report.node_id, warning));
         }
@@ -282,6 +283,40 @@ impl Group {
             let text = format!("members run different programs: {}; end the upgrade", versions.join(", "));
             Warning::new("mixed-versions", text)
         })
+    }
+
+    /// Members that do not know of a place to which another one backs up: nothing goes there while they lead.
+    fn backups(&self) -> Vec<(u64, Warning)> {
+        let reports = self.members.iter().map(|member| &member.report);
+        let told: Vec<&NodeReport> = reports.filter(|report| tells_places(report)).collect();
+        let all: BTreeSet<&String> = told.iter().flat_map(|report| places(report)).collect();
+        let lacking = |report: &NodeReport| -> Option<(u64, Warning)> {
+            let own: BTreeSet<&String> = places(report).iter().collect();
+            let missing: Vec<&str> = all.difference(&own).map(|url| url.as_str()).collect();
+            let has = |other: &&&NodeReport| missing.iter().any(|url| places(other).iter().any(|own| own == url));
+            let having: Vec<String> = told.iter().filter(has).map(|other| other.node_id.to_string()).collect();
+            let (urls, others) = (missing.join(", "), having.join(", "));
+            let warning = match report.state {
+                _ if missing.is_empty() => return None,
+                State::Primary => Warning::new(
+                    "backup-nowhere",
+                    format!(
+                        "it leads, and ships nothing to {urls}, which is in --backup-to of node {others} alone: start it with the same \
+                         --backup-to, or hand over to node {} (perdura handover --to {})",
+                        having[0], having[0]
+                    ),
+                ),
+                _ => Warning::new(
+                    "backup-differs",
+                    format!(
+                        "it does not have --backup-to {urls} as node {others} does: while it leads nothing is shipped there; start all \
+                         members with the same --backup-to"
+                    ),
+                ),
+            };
+            Some((report.node_id, warning))
+        };
+        told.iter().filter_map(|report| lacking(report)).collect()
     }
 
     /// Members that this one has no connection to, though they answer.
@@ -312,6 +347,15 @@ fn is_same(one: &NodeReport, other: &NodeReport) -> bool {
 fn is_stranger(one: &NodeReport, other: &NodeReport) -> bool {
     let both_known = !one.cluster_id.is_empty() && !other.cluster_id.is_empty();
     both_known && one.cluster_id != other.cluster_id
+}
+
+/// Whether a member has said to which places it backs up. A program of before the field does not, and a node that loads knows none yet.
+fn tells_places(report: &NodeReport) -> bool {
+    report.state != State::Loading && report.backup.as_ref().is_none_or(|backup| !backup.places.is_empty())
+}
+
+fn places(report: &NodeReport) -> &[String] {
+    report.backup.as_ref().map_or(&[], |backup| &backup.places)
 }
 
 fn own_warnings(member: &MemberView) -> Vec<Warning> {
@@ -423,7 +467,7 @@ pub fn ask(target: &Target, timeout: Duration) -> Result<NodeReport, AskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::report::MemberReport;
+    use crate::admin::report::{BackupReport, MemberReport};
     use crate::config::value::HostPort;
 
     fn report(node_id: u64, state: State, applied: u64) -> NodeReport {
@@ -481,6 +525,30 @@ mod tests {
         let group = group(vec![report(1, State::Primary, 20), stranger]);
         assert_eq!(group.members.len(), 1);
         assert_eq!(names(&group.view(0))[0], "other-cluster");
+    }
+
+    #[test]
+    fn member_that_does_not_know_of_a_backup_is_told_and_first_of_all_the_primary() {
+        let backs_up = |urls: &[&str], report: NodeReport| {
+            let places = urls.iter().map(|url| (*url).to_owned()).collect();
+            NodeReport { backup: Some(BackupReport { places, ..BackupReport::default() }), ..report }
+        };
+        let (one, two, three) =
+            (report(1, State::Primary, 20), report(2, State::Replica, 20), report(3, State::Replica, 20));
+        let some = group(vec![one.clone(), backs_up(&["file:///a"], two.clone()), three.clone()]);
+        assert_eq!(names(&some.view(0)), ["backup-nowhere", "backup-differs"]);
+        let text = &some.view(0).warnings[0].warning.text;
+        assert!(text.contains("file:///a") && text.contains("handover --to 2"), "{text}");
+        let differ = group(vec![
+            backs_up(&["file:///a", "file:///b"], one.clone()),
+            backs_up(&["file:///b", "file:///a"], two.clone()),
+            backs_up(&["file:///b"], three.clone()),
+        ]);
+        let view = differ.view(0);
+        assert_eq!((names(&view), view.warnings[0].node_id), (vec!["backup-differs"], 3));
+        let older = backs_up(&[], two);
+        let alike = group(vec![backs_up(&["file:///a"], one), older, backs_up(&["file:///a"], three)]);
+        assert_eq!(names(&alike.view(0)), Vec::<&str>::new(), "an older program does not tell its places");
     }
 
     #[test]
