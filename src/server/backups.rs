@@ -105,6 +105,8 @@ struct Agent {
     is_incomplete: bool,
     /// Entries that were missing in the backup at the last look.
     known_gap: u64,
+    /// The place was read, and has this log's history: what it lacks is known.
+    is_read: bool,
     /// This node has said that the primary ships nothing.
     has_told_of_primary: bool,
     /// The entry of which the latest restorable time was told last, and that time; unix ms.
@@ -133,6 +135,7 @@ impl Agent {
             stored: None,
             is_incomplete: false,
             known_gap: 0,
+            is_read: false,
             has_told_of_primary: false,
             latest: None,
             next_look_ms: 0,
@@ -171,10 +174,11 @@ impl Agent {
         self.tell_lost();
     }
 
-    /// What the log has cut off before it was shipped is lost for this place, whenever that comes back.
+    /// What the log has cut off before it was shipped is lost for this place, whenever that comes back. Nothing is known of a place that could
+    /// not be read yet: it may have everything.
     fn tell_lost(&self) {
         let state = self.status.state();
-        if !state.is_shipping {
+        if !state.is_shipping || !self.is_read {
             return;
         }
         let Ok(Reading { first_index, .. }) = NodeSource::read_log(&self.parts.handle, 1, 1) else { return };
@@ -323,7 +327,10 @@ impl Agent {
         let held = Inventory::of_names(repository)?;
         let first_index = self.source.read(1, 1)?.first_index;
         self.status.has_until(held.whole_until(first_index));
+        // It may have another history.
+        self.is_read = false;
         self.shipper = Shipper::resume(repository, &mut self.source)?;
+        self.is_read = true;
         if self.shipper.is_none() {
             tracing::warn!(
                 "the log begins behind the end of the backup: a checkpoint is stored, what is between can't be restored"

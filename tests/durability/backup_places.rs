@@ -322,3 +322,37 @@ fn a_backup_that_grows_is_copied_again_and_again() {
     assert_good(&copy);
     assert_eq!(restored_digest(&copy, scratch.path()), digest(&node));
 }
+
+/// Another key: the node can't read the backup, which has all that the log has no more.
+#[test]
+fn backup_that_could_not_be_read_yet_has_no_gap_that_is_known() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let keys = ["right", "wrong"].map(|name| scratch.path().join(name));
+    for key in &keys {
+        let (code, said) = run(&["backup", "create-key", &key.display().to_string()], &[]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let place = Place { key_file: Some(keys[0].clone()), ..folder(scratch.path()) };
+    let mut node = shipping(&place).flag("segment-bytes", "64kb").flag("checkpoints-kept", 1).start();
+    let value = "v".repeat(1000);
+    (0..300).for_each(|n| node.client().check(&format!("SET filler:{n} {value}"), "+OK"));
+    wait_until_shipped(&node);
+    checkpoint(&node);
+    let addr = node.addr().to_string();
+    let (code, said) = run(&["log", "compact", "--addr", &addr, "--keep-bytes", "0", "--yes"], &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(info(&node, "perdura_first_index") > 1, "{said}");
+    node.kill();
+    node.set_flag("backup-key-file", keys[1].display());
+    node.restart();
+    wait_for_another_failure(&node);
+    wait_for_another_failure(&node);
+    assert_eq!(info(&node, "perdura_backup_gap_entries"), 0);
+    assert!(!node.log().contains("has a gap"), "{}", node.log());
+    node.kill();
+    node.set_flag("backup-key-file", keys[0].display());
+    node.restart();
+    wait_until_shipped(&node);
+    assert_eq!(info(&node, "perdura_backup_gap_entries"), 0);
+    assert_good(&place);
+}
