@@ -318,7 +318,7 @@ impl IntegrityMetrics {
             scrub_bytes: d.counter("scrub_bytes", "Bytes of them that were read again"),
             damage_found: d.counter("damage_found", "Segments and checkpoints that were found damaged"),
             damage_unhealed: d.level("damage_unhealed", "Of those found by a running node, how many it has not yet made up for"),
-            set_aside: d.level("set_aside", "Damaged files and folders that were set aside: look at them, then remove them"),
+            set_aside: d.level("set_aside", "Files and folders that are set aside, damaged or replaced by a recovery: look at them, then remove them"),
             last: Mutex::default(),
         }
     }

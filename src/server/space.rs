@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{ServerError, spawn};
 use crate::admin::shared::Shared;
+use crate::data_folder;
 use crate::space::{DiskUsage, measure};
 
 /// From one measurement to the next.
@@ -19,6 +20,9 @@ pub fn watch(shared: Arc<Shared>) -> Result<(), ServerError> {
                 shared.space.tell(usage);
                 publish(&shared, usage);
             }
+            // People remove what was set aside under a running node, too.
+            let set_aside = data_folder::set_aside(&shared.config.started_with().dir);
+            shared.metrics.integrity.set_aside.set(set_aside.len() as u64);
             std::thread::sleep(PERIOD);
         }
     })

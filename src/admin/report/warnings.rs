@@ -166,7 +166,10 @@ fn backup_of_replica(report: &NodeReport, backup: &BackupReport) -> Option<Warni
 fn set_aside(shared: &Shared) -> Option<Warning> {
     let count = shared.metrics.integrity.set_aside.get();
     (count > 0).then(|| {
-        let text = format!("{count} damaged files or folders were set aside: look at them, then remove them");
+        let text = format!(
+            "{count} files or folders are set aside, for they were damaged or a recovery replaced them: look at them (docs/operations.md, What \
+             was set aside), then remove them with rm -r"
+        );
         Warning::new("set-aside", text)
     })
 }
