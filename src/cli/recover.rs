@@ -22,6 +22,7 @@ use super::confirm::confirm;
 use super::failure::{self, Failure, GOOD, write_json};
 use crate::config::Membership;
 use crate::config::settings::Settings;
+use crate::data_folder::create_private;
 use plan::{Order, Plan};
 
 pub fn command() -> Command {
@@ -90,6 +91,15 @@ fn recover(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
         && (matches.get_flag("yes")
             || confirm("Begin the new cluster? What is named as missing is given up.")?);
     if is_wanted {
+        let (plan, source) = match plan::log_folder(&order.dir) {
+            log if log.is_dir() => (plan.clone(), source),
+            log => {
+                // An empty one keeps nodes from starting meanwhile.
+                create_private(&log)
+                    .map_err(|source| Failure::Folder { folder: log.display().to_string(), source })?;
+                plan::make(&order)?
+            }
+        };
         apply::apply(&order, &plan, &source)?;
     }
     if json {

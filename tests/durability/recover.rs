@@ -248,3 +248,30 @@ fn an_interrupted_recovery_is_put_back_and_run_again() {
     node.client().check("GET round", "1");
     assert!(dir.join("before-recovery-1/log").is_dir() && !dir.join("RECOVERING").exists());
 }
+
+/// `rm -r log`: the checkpoint is all that is left.
+#[test]
+fn checkpoint_is_recovered_where_the_log_is_gone() {
+    let mut node = stopped_with_checkpoints();
+    let dir = node.data();
+    let shelf = perdura::checkpoint::shelf::Shelf::at(&dir.join("checkpoints"));
+    let checkpoints = shelf.list().expect("it can be listed");
+    let oldest = checkpoints[0];
+    fs::remove_dir_all(dir.join("log")).expect("it is there");
+    // Nothing ends before the oldest checkpoint, and the message says what there is.
+    let output = run(&dir, &["--end-before", &oldest.to_string(), "--dry-run"]);
+    let text = said(&output);
+    assert!(output.status.code() == Some(4) && text.contains(&format!("before entry {oldest}")), "{text}");
+    assert!(text.contains(&oldest.to_string()) && text.contains("--to-index"), "{text}");
+    let text = said(&run(&dir, &["--force-new-cluster", "--dry-run"]));
+    assert!(text.contains("nothing after the checkpoint can be read"), "{text}");
+    assert!(!dir.join("log").exists(), "nothing was changed");
+    let answer = recover(&dir, &["--force-new-cluster"]);
+    assert_eq!(answer["checkpoint"].as_u64(), checkpoints.last().copied());
+    node.restart();
+    node.client().check("GET round", "1");
+    node.client().check("SET round 7", "+OK");
+    node.kill();
+    node.restart();
+    node.client().check("GET round", "7");
+}

@@ -25,7 +25,7 @@ pub struct Order {
 }
 
 /// What would be done.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     pub dir: String,
     pub cluster_name: String,
@@ -59,7 +59,7 @@ pub struct Plan {
 
 /// What the new log is made of.
 pub struct Source {
-    /// None where the checkpoint is all that there is.
+    /// None where the checkpoint is all that there is; there may be no folder of a log then.
     pub log: Option<LogView<ReadOnlyDisk>>,
     /// Keeps nodes from starting on the folder where there is no view that does.
     pub _lock: Option<<ReadOnlyDisk as Disk>::Lock>,
@@ -69,12 +69,18 @@ pub struct Source {
 pub fn make(order: &Order) -> Result<(Plan, Source), Failure> {
     let log = order.dir.join(LOG_FOLDER);
     let folder = log.display().to_string();
+    let (base, others) = checkpoints(order)?;
     if !log.is_dir() {
-        return Err(Failure::NoLog { folder });
+        if others.is_empty() && base.index == 0 {
+            return Err(Failure::NoLog { folder });
+        }
+        if base.index == 0 {
+            return Err(no_checkpoint(order, &folder, "there is no log", &others));
+        }
+        return Ok((Plan::of(order, base, None, others)?, Source { log: None, _lock: None }));
     }
     let disk =
         ReadOnlyDisk::open(&log).map_err(|source| Failure::Folder { folder: folder.clone(), source })?;
-    let (base, others) = checkpoints(order)?;
     let salvage = with_progress(|progress| LogView::salvage(disk, base, progress));
     let salvage = salvage.map_err(|error| match error {
         WalError::InUse => Failure::InUse { folder: folder.clone() },
@@ -85,12 +91,21 @@ pub fn make(order: &Order) -> Result<(Plan, Source), Failure> {
         Salvaged::Nothing(lock) => (None, Some(lock)),
     };
     if salvage.is_none() && base.index == 0 {
-        let text =
-            format!("{folder}: no entry can be saved, and there is no whole checkpoint; restore a backup");
-        return Err(Failure::Failed(text));
+        return Err(no_checkpoint(order, &folder, "no entry can be saved", &others));
     }
     let plan = Plan::of(order, base, salvage.as_ref(), others)?;
     Ok((plan, Source { log: salvage.map(|salvage| salvage.view), _lock: lock }))
+}
+
+/// The failure where neither the log nor a checkpoint has anything.
+fn no_checkpoint(order: &Order, folder: &str, log: &str, others: &[u64]) -> Failure {
+    let which = match (order.end_before, others) {
+        (Some(end), [.., _]) => format!("no whole checkpoint before entry {end} (there are {others:?})"),
+        (None, [.., _]) => format!("no whole checkpoint (damaged: {others:?})"),
+        (_, []) => "no checkpoint".to_owned(),
+    };
+    let way_out = order.end_before.map_or(String::new(), |end| format!(" with --to-index {}", end - 1));
+    Failure::Failed(format!("{folder}: {log}, and there is {which}; restore a backup{way_out}"))
 }
 
 /// The newest whole checkpoint before the end, and the others.
