@@ -183,6 +183,16 @@ pub fn passwords(settings: &Settings) -> Result<Passwords, ConfigError> {
     }
 }
 
+/// A path without links, as far as it is there.
+fn real_path(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)));
+    match found {
+        Some((there, real)) => real.join(path.strip_prefix(there).unwrap_or(Path::new(""))),
+        None => path,
+    }
+}
+
 fn voters(node_id: u64, members: &[Member]) -> Vec<u64> {
     if members.is_empty() {
         return vec![node_id];
@@ -307,6 +317,8 @@ impl Config {
             bind,
             port,
         };
+        config.check_reset(settings)?;
+        config.check_backup_places(settings)?;
         config.check_ports(settings)?;
         config.check_reachable(settings)?;
         Ok(config)
@@ -315,6 +327,31 @@ impl Config {
     /// The ids of all voters, this node's included.
     pub fn voters(&self) -> Vec<u64> {
         voters(self.node_id, &self.members)
+    }
+
+    /// A way back in for an operator is none for strangers.
+    fn check_reset(&self, settings: &Settings) -> Result<(), ConfigError> {
+        if !self.resets_default_user || !self.passwords.is_empty() {
+            return Ok(());
+        }
+        let reason = "give --requirepass or --requirepass-file with it: the user default gets that password, and would be open to all \
+                      without one";
+        Err(settings.refuse("reset-default-user", reason))
+    }
+
+    /// A backup in the data folder is lost with it.
+    fn check_backup_places(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let data = real_path(&self.dir);
+        for url in self.backup.iter().flat_map(|plan| &plan.urls) {
+            let Ok(BackupUrl::Folder(folder)) = BackupUrl::parse(url) else { continue };
+            if real_path(&folder).starts_with(&data) {
+                let reason = format!(
+                    "{url} is in the data folder (--dir), and would be lost with it: name a folder on another disk"
+                );
+                return Err(settings.refuse("backup-to", reason));
+            }
+        }
+        Ok(())
     }
 
     /// Clients and peers can't listen at the same place.

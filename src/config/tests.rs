@@ -221,3 +221,28 @@ fn a_cluster_may_have_a_name() {
     let long = "b".repeat(101);
     assert!(refusal(&[("initial-cluster", THREE), ("cluster-name", &long)]).starts_with("--cluster-name: "));
 }
+
+#[test]
+fn backup_in_the_data_folder_is_refused() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let dir = scratch.path().join("data");
+    let link = scratch.path().join("link");
+    std::fs::create_dir(&dir).and_then(|()| std::os::unix::fs::symlink(&dir, &link)).expect("made");
+    let at = |place: &std::path::Path| {
+        let (dir, url) = (dir.display().to_string(), format!("file://{}", place.display()));
+        build(&[("dir", &dir), ("backup-to", &url)]).map(drop).map_err(|error| error.to_string())
+    };
+    for place in [dir.clone(), dir.join("backups"), link.join("deep/er"), dir.join("../data/x")] {
+        let error = at(&place).expect_err("it is in the data folder");
+        assert!(error.contains("--backup-to") && error.contains("is in the data folder"), "{error}");
+    }
+    assert_eq!(at(&scratch.path().join("data-2")), Ok(()));
+}
+
+#[test]
+fn reset_of_the_default_user_wants_a_password() {
+    let error = refusal(&[("reset-default-user", "yes")]);
+    assert!(error.contains("--reset-default-user") && error.contains("give --requirepass"), "{error}");
+    let config = build(&[("reset-default-user", "yes"), ("requirepass", "hush")]).expect("it has one");
+    assert!(config.resets_default_user);
+}

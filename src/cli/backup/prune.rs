@@ -25,7 +25,7 @@ pub fn command() -> Command {
             Arg::new("keep-days")
                 .long("keep-days")
                 .value_name("D")
-                .value_parser(value_parser!(u64))
+                .value_parser(value_parser!(u64).range(1..=36_500))
                 .help("Keep all that it takes to go back to any time of the last D days"),
             Arg::new("dry-run")
                 .long("dry-run")

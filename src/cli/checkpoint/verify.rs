@@ -68,7 +68,7 @@ pub fn run(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> {
         }
         None => {
             let folder = Folder::open(matches)?;
-            (folder.name(), verify_folder(&folder, index, deep)?)
+            (folder.checkpoint_folder(), verify_folder(&folder, index, deep)?)
         }
     };
     let report = Report { place, sound: checkpoints.iter().all(|row| row.sound), deep, checkpoints };

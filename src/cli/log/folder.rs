@@ -39,6 +39,11 @@ impl Folder {
         self.path.display().to_string()
     }
 
+    /// Where the checkpoints beside the log are.
+    pub fn checkpoint_folder(&self) -> String {
+        self.data.join(CHECKPOINT_FOLDER).display().to_string()
+    }
+
     /// The checkpoints beside the log, to be looked at.
     pub fn shelf(&self) -> Shelf {
         Shelf::at(&self.data.join(CHECKPOINT_FOLDER))
