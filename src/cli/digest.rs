@@ -138,6 +138,7 @@ fn compare(matches: &ArgMatches) -> Result<Report, Failure> {
     let addrs = matches.get_many::<String>("addr").into_iter().flatten();
     let mut nodes: Vec<Node> = addrs.map(|addr| Node::open(addr)).collect::<Result<_, _>>()?;
     check_group(&nodes)?;
+    check_disks(&nodes)?;
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(POLL);
     let report = loop {
@@ -182,6 +183,18 @@ fn check_group(nodes: &[Node]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Refuses nodes that can't write the checkpoint that is compared.
+fn check_disks(nodes: &[Node]) -> Result<(), Failure> {
+    let is_full = |node: &&Node| node.report.disk.as_ref().is_some_and(|disk| disk.is_full);
+    let Some(full) = nodes.iter().find(is_full) else { return Ok(()) };
+    let text = format!(
+        "{}: the disk of node {} is full, so it can't write the checkpoint that is compared: make space first (docs/operations.md, The disk is \
+         full), or leave it out",
+        full.addr, full.report.node_id
+    );
+    Err(Failure::Failed(text))
 }
 
 /// Sets a mark by way of any node. Where it is in doubt whether it was set, the nodes will show.

@@ -63,6 +63,11 @@ fn primary(report: &NodeReport) -> Option<Warning> {
 
 fn disk(report: &NodeReport) -> Option<Warning> {
     let disk = report.disk.as_ref()?;
+    if disk.is_full && report.state != State::Primary {
+        let text = "the disk is full: this node takes nothing more from the primary, and would refuse writes if it led; make space on the file \
+                    system of --dir, outside the data folder";
+        return Some(Warning::new("disk-full", text.to_owned()));
+    }
     if disk.is_full {
         let text = "the disk is full, writes are refused: make space on the file system of --dir, outside the data folder";
         return Some(Warning::new("disk-full", text.to_owned()));

@@ -39,7 +39,9 @@ pub(super) fn look(group: &Group, timeout: Duration) -> Finding {
         false => Finding::good("clocks", text),
         true => Finding::look(
             "clocks",
-            format!("{text}: set the calendar that is wrong right, slowly (chrony), and keep it so"),
+            format!(
+                "{text}: set the calendar that is wrong (chronyc makestep), and keep it right: docs/operations.md, A clock is wrong"
+            ),
         ),
     }
 }
