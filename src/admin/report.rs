@@ -177,6 +177,9 @@ pub struct MemberReport {
     pub addr: Option<String>,
     /// This node has a connection to it.
     pub is_connected: bool,
+    /// Why this node and the one at that address refused each other last, where they did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
     /// On the primary: the last entry that is known to be on its disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched: Option<u64>,
@@ -266,6 +269,7 @@ fn members(config: &Config, status: &Status) -> Vec<MemberReport> {
                 false => known.and_then(|member| member.client_addr.clone()),
             },
             is_connected: is_own || known.is_some_and(|member| member.is_connected),
+            refusal: known.and_then(|member| member.refusal.clone()),
             matched: peer.map(|peer| peer.matched),
             is_active: peer.map(|peer| peer.active),
             silent_ms: match peer {

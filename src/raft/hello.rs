@@ -313,8 +313,8 @@ impl Greeter {
         let (ours, theirs) = (own.cluster, other.cluster);
         match refusal {
             HelloRefusal::OtherCluster if ours.is_other_moment_of(&theirs) => format!(
-                "it was restored to entry {} of term {}, this node to entry {} of term {}: restore all members of a group with the same \
-                 --to-index",
+                "it was restored or recovered to entry {} of term {}, this node to entry {} of term {}: restore all members of a group with the \
+                 same --to-index (perdura restore), or make all their folders of copies of one (perdura recover)",
                 theirs.origin.index, theirs.origin.term, ours.origin.index, ours.origin.term
             ),
             HelloRefusal::OtherCluster => format!(

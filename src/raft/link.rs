@@ -48,6 +48,8 @@ pub(super) struct Link {
     leftover: Notify,
     /// The network to the peer is dead: dial again.
     dead: Arc<Notify>,
+    /// Why one of the two has refused the other last; none once they are connected, or where the peer is not reached.
+    refusal: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +80,14 @@ pub(super) trait LinkWatcher: Send + Sync + 'static {
 impl Link {
     /// `dead` is notified when the network to the peer is known to be dead.
     pub(super) fn new(target: Target, bounds: LaneBounds, dead: Arc<Notify>) -> Link {
-        Link { target, bounds, outgoing: Mutex::default(), leftover: Notify::new(), dead }
+        Link {
+            target,
+            bounds,
+            outgoing: Mutex::default(),
+            leftover: Notify::new(),
+            dead,
+            refusal: Mutex::default(),
+        }
     }
 
     /// Takes a frame for the next flush, or drops it.
@@ -108,6 +117,11 @@ impl Link {
         self.outgoing.lock().stream.is_some()
     }
 
+    /// Why the greeting came to nothing last, where the peer, or another at its address, was reached.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refusal.lock().clone()
+    }
+
     /// Dials, greets, and keeps the connection until it breaks; again and again, until the task is dropped.
     pub(super) async fn run(self: Arc<Link>, greeter: Greeter, watcher: Arc<dyn LinkWatcher>) {
         let (mut pause, mut longest) = (FIRST_PAUSE, MAX_PAUSE);
@@ -118,6 +132,7 @@ impl Link {
                 Ok((stream, hello)) => {
                     tracing::info!(peer = self.target.peer, kind = ?self.target.kind, "connected to peer");
                     watcher.connected(&hello);
+                    *self.refusal.lock() = None;
                     let timed_out = self.keep(stream).await;
                     tracing::info!(peer = self.target.peer, kind = ?self.target.kind, "lost the connection to peer");
                     watcher.disconnected(self.target.peer, timed_out);
@@ -126,6 +141,7 @@ impl Link {
                 }
                 Err(error) => {
                     longest = if error.is_for_operators() { MAX_STRANGER_PAUSE } else { MAX_PAUSE };
+                    *self.refusal.lock() = (!matches!(error, HelloError::Io(_))).then(|| error.to_string());
                     self.complain_once(&error, &mut last_complaint);
                 }
             }

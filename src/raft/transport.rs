@@ -142,6 +142,11 @@ impl Transport {
         link.is_some_and(|link| link.is_connected())
     }
 
+    /// Why this node and the peer at that address refused each other last, where they did.
+    pub fn refusal_of(&self, peer: NodeId) -> Option<String> {
+        self.links.iter().find(|link| link.target.peer == peer)?.refusal()
+    }
+
     /// Sends a frame to every peer that is connected, with the next flush. Returns how many peers have no room for it.
     pub fn broadcast(&mut self, frame: &Frame) -> u64 {
         let mut dropped = 0;

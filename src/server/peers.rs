@@ -90,6 +90,7 @@ impl Peers {
             id,
             client_addr: transport.client_address(id),
             is_connected: transport.is_connected(id),
+            refusal: transport.refusal_of(id),
         };
         transport.peers().map(member).collect()
     }

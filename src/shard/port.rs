@@ -100,6 +100,8 @@ pub struct MemberStatus {
     pub client_addr: Option<String>,
     /// There is a connection on which this node sends to it.
     pub is_connected: bool,
+    /// Why the two refused each other last, where they did.
+    pub refusal: Option<String>,
 }
 
 /// What INFO, ROLE and the metrics tell of a shard.

@@ -103,8 +103,8 @@ fn members_restored_to_different_entries_refuse_each_other_and_name_both() {
     nodes.iter_mut().for_each(Node::wait_until_it_answers);
     takes_write(&nodes[0], "of-two");
     let (later, earlier) = (format!("entry {last} of term"), format!("entry {} of term", last - 1));
-    says(&nodes[2], &format!("it was restored to {later}"));
-    says(&nodes[0], &format!("it was restored to {earlier}"));
+    says(&nodes[2], &format!("it was restored or recovered to {later}"));
+    says(&nodes[0], &format!("it was restored or recovered to {earlier}"));
     for node in &nodes {
         assert!(
             node.log().contains("restore all members of a group with the same --to-index"),
@@ -112,7 +112,7 @@ fn members_restored_to_different_entries_refuse_each_other_and_name_both() {
             node.log()
         );
     }
-    let told = nodes[2].log().matches("it was restored to").count();
+    let told = nodes[2].log().matches("it was restored or recovered to").count();
     nodes[0].client().check("SET more v", "+OK");
     assert!(told <= 6, "once for each link, and for those who dial: {told}");
 

@@ -32,6 +32,8 @@ impl Warning {
 pub(super) fn of(report: &NodeReport, shared: &Shared) -> Vec<Warning> {
     let all = [
         primary(report),
+        refused(report),
+        peers(report),
         disk(report),
         memory(report),
         slow_disk(report),
@@ -47,10 +49,12 @@ pub(super) fn of(report: &NodeReport, shared: &Shared) -> Vec<Warning> {
 fn primary(report: &NodeReport) -> Option<Warning> {
     match report.state {
         State::Loading => None,
-        _ if report.leader_id == 0 => Some(Warning::new(
-            "no-primary",
-            "no primary is known: a majority of the members has to run and to reach each other".to_owned(),
-        )),
+        _ if report.leader_id == 0 => {
+            let text = "no primary is known: a majority of the members has to run and to reach each other";
+            let refusals =
+                refusals(report).map(|(id, why)| format!("; node {id}: {why}")).collect::<String>();
+            Some(Warning::new("no-primary", format!("{text}{refusals}")))
+        }
         State::Primary if !report.takes_writes && !report.disk.as_ref().is_some_and(|disk| disk.is_full) => {
             Some(Warning::new(
                 "no-majority",
@@ -59,6 +63,34 @@ fn primary(report: &NodeReport) -> Option<Warning> {
         }
         _ => None,
     }
+}
+
+/// Members that this node is not connected to because one of the two refuses the other.
+fn refusals(report: &NodeReport) -> impl Iterator<Item = (u64, &str)> {
+    let cut = report.members.iter().filter(|member| !member.is_connected);
+    cut.filter_map(|member| Some((member.node_id, member.refusal.as_deref()?)))
+}
+
+fn peers(report: &NodeReport) -> Option<Warning> {
+    let all: Vec<String> = refusals(report).map(|(id, why)| format!("node {id}: {why}")).collect();
+    let is_told = all.is_empty() || report.state == State::Loading || report.leader_id == 0;
+    (!is_told).then(|| {
+        let text = format!(
+            "it has no connection to a member, for one of the two refuses the other: {}",
+            all.join("; ")
+        );
+        Warning::new("peer-refused", text)
+    })
+}
+
+fn refused(report: &NodeReport) -> Option<Warning> {
+    let answer = report.refused_by_primary.as_ref()?;
+    let text = format!(
+        "node {} leads, and refuses what this node sends it for clients ({answer}): they can only read here; give all nodes the same \
+         --requirepass (or file), or, where the user default is limited, the same --masterauth",
+        report.leader_id
+    );
+    Some(Warning::new("refused-by-primary", text))
 }
 
 fn disk(report: &NodeReport) -> Option<Warning> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis_protocol::resp2::types::OwnedFrame;
 use serde::Serialize;
 
-use crate::admin::report::{NodeReport, State, Warning};
+use crate::admin::report::{MemberReport, NodeReport, State, Warning};
 use crate::cli::connection::{AskError, Connection, Target};
 use crate::cli::failure::Failure;
 
@@ -323,7 +323,10 @@ impl Group {
     fn links(&self, report: &NodeReport) -> Vec<Warning> {
         let is_heard =
             |id: u64| self.members.iter().any(|m| m.report.node_id == id && m.report.state != State::Loading);
-        let cut = report.members.iter().filter(|known| !known.is_connected && is_heard(known.node_id));
+        // Of those that it refuses, or that refuse it, it tells itself.
+        let is_cut =
+            |known: &&MemberReport| !known.is_connected && known.refusal.is_none() && is_heard(known.node_id);
+        let cut = report.members.iter().filter(is_cut);
         let text = |id: u64, addr: &str| {
             format!(
                 "it has no connection to node {id} at {addr}, which answers clients: look at the network between the two"
@@ -467,7 +470,7 @@ pub fn ask(target: &Target, timeout: Duration) -> Result<NodeReport, AskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::report::{BackupReport, MemberReport};
+    use crate::admin::report::BackupReport;
     use crate::config::value::HostPort;
 
     fn report(node_id: u64, state: State, applied: u64) -> NodeReport {

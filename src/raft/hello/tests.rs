@@ -89,11 +89,13 @@ async fn members_restored_to_different_entries_are_refused_with_both_entries() {
     let (refusal, told) = part(&greeter_in(restored_to(30), 7, 1), &greeter_in(restored_to(33), 7, 2)).await;
     assert_eq!(refusal, HelloRefusal::OtherCluster);
     assert!(
-        told[0].contains("it was restored to entry 33 of term 2, this node to entry 30 of term 2"),
+        told[0]
+            .contains("it was restored or recovered to entry 33 of term 2, this node to entry 30 of term 2"),
         "{told:?}"
     );
     assert!(
-        told[1].contains("it was restored to entry 30 of term 2, this node to entry 33 of term 2"),
+        told[1]
+            .contains("it was restored or recovered to entry 30 of term 2, this node to entry 33 of term 2"),
         "{told:?}"
     );
     assert!(told.iter().all(|text| text.contains("same --to-index")), "{told:?}");

@@ -56,8 +56,9 @@ pub enum NodeError {
     Apply { index: u64, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(
         "node {leader} leads and knows that this node had entries up to {known}, but its log ends at {last}: the log was \
-         lost or replaced. A member without its log can make the cluster forget acknowledged writes, so it does not go on; \
-         restore its log from a backup"
+         lost or replaced, or set back to an older copy. A member without its log can make the cluster forget acknowledged writes, so it \
+         ends. Give it its newest folder back; if that is lost, start it with an empty folder while all other members run, and it learns \
+         from them"
     )]
     LogLost { leader: NodeId, known: u64, last: u64 },
     #[error(
