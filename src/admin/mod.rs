@@ -12,6 +12,7 @@ pub mod latency;
 pub mod migrate;
 pub mod monitor;
 pub mod perdura;
+pub mod primary_refusal;
 pub mod pubsub;
 pub mod rdb_file;
 pub mod report;

@@ -53,6 +53,9 @@ pub struct NodeReport {
     pub takes_writes: bool,
     /// 0 where none is known.
     pub leader_id: u64,
+    /// On a replica: what the primary answers, where it refuses what this node sends it for clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_by_primary: Option<String>,
     pub term: u64,
     pub first_index: u64,
     pub last_index: u64,
@@ -211,6 +214,7 @@ impl NodeReport {
             state,
             takes_writes: state == State::Primary && has_majority(&status, config) && !shard.refuses_writes(),
             leader_id: status.leader_id,
+            refused_by_primary: shared.refused_by_primary(),
             term: status.term,
             first_index: status.first_index,
             last_index: status.last_index,

@@ -13,6 +13,7 @@ use crate::admin::connection::list;
 use crate::admin::latency::LatencyMonitor;
 use crate::admin::migrate::MigrationRoom;
 use crate::admin::monitor::Monitors;
+use crate::admin::primary_refusal::PrimaryRefusal;
 use crate::admin::slowlog::CommandLog;
 use crate::admin::table::Table;
 use crate::admin::users::{self, Known, UserBook};
@@ -52,6 +53,7 @@ pub struct Shared {
     /// What the data folder takes of its disk.
     pub space: Space,
     pub guesses: Guesses,
+    pub primary_refusal: PrimaryRefusal,
     /// For keys on their way to other servers.
     pub migrations: MigrationRoom,
     /// For requests of which only the beginning has come.
@@ -105,6 +107,7 @@ impl Shared {
             latency: LatencyMonitor::default(),
             space: Space::default(),
             guesses: Guesses::default(),
+            primary_refusal: PrimaryRefusal::default(),
             migrations: MigrationRoom::default(),
             inputs: Arc::default(),
             proving: Arc::default(),
@@ -267,10 +270,18 @@ impl Shared {
         if self.shard.refuses_writes() {
             return Err("the disk is full: writes are refused".to_owned());
         }
-        if self.shard.is_primary() || self.shard.status.lock().leader_id != 0 {
-            Ok(())
-        } else {
-            Err("no primary is known".to_owned())
+        if !self.shard.is_primary() && self.shard.status.lock().leader_id == 0 {
+            return Err("no primary is known".to_owned());
         }
+        match self.refused_by_primary() {
+            Some(answer) => Err(format!("the primary refuses what this node sends it: {answer}")),
+            None => Ok(()),
+        }
+    }
+
+    /// On a replica: what the primary has answered, where it refuses this node.
+    pub fn refused_by_primary(&self) -> Option<String> {
+        let primary = self.shard.primary_addr().filter(|_| !self.shard.is_primary());
+        self.primary_refusal.of(primary.as_deref())
     }
 }

@@ -32,7 +32,11 @@ const POLL: Duration = Duration::from_millis(10);
 struct Report {
     from: u64,
     to: u64,
-    term: u64,
+    /// None where no member that answers knows it.
+    term: Option<u64>,
+    /// Why the successor could not be asked whether it takes writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_asked: Option<String>,
     /// From the wish to the first moment at which the successor was seen to take writes.
     took_ms: u64,
 }
@@ -87,11 +91,15 @@ fn hand_over(matches: &ArgMatches, out: &mut impl Write) -> Result<u8, Failure> 
         Err(AskError::Refused(refusal)) => return refused(out, primary, &refusal),
         Err(error) => return Err(Failure::Node { addr: primary.target.addr.to_string(), error }),
     };
-    let term = wait_until_it_serves(&group, leader, &clock, timeout(matches))?;
-    let report =
-        Report { from: primary.report.node_id, to: leader, term, took_ms: clock.monotonic_ms() - began_ms };
+    let (term, not_asked) = match wait_until_it_serves(&group, leader, &clock, timeout(matches))? {
+        Some(term) => (Some(term), None),
+        None => (term_of(primary, leader, timeout(matches)), Some(group.silence_of(leader))),
+    };
+    let took_ms = clock.monotonic_ms() - began_ms;
+    let is_as_wished = to.is_none_or(|to| to == leader) && not_asked.is_none();
+    let report = Report { from: primary.report.node_id, to: leader, term, not_asked, took_ms };
     tell(&report, matches.get_flag("json"), out)?;
-    Ok(if to.is_none_or(|to| to == leader) { GOOD } else { DAMAGE })
+    Ok(if is_as_wished { GOOD } else { DAMAGE })
 }
 
 fn ask(primary: &Member, to: Option<u64>) -> Result<u64, AskError> {
@@ -109,20 +117,28 @@ fn refused(out: &mut impl Write, primary: &Member, refusal: &str) -> Result<u8, 
     Ok(DAMAGE)
 }
 
+/// The term in which a successor leads that can't be asked itself: as the primary of before knows it.
+fn term_of(former: &Member, leader: u64, timeout: Duration) -> Option<u64> {
+    let report = group::ask(&former.target, timeout).ok()?;
+    (report.leader_id == leader).then_some(report.term)
+}
+
 /// Returns the term of the successor. One that can't be asked is not waited for: others have said that it leads.
 fn wait_until_it_serves(
     group: &Group,
     leader: u64,
     clock: &Clock,
     timeout: Duration,
-) -> Result<u64, Failure> {
+) -> Result<Option<u64>, Failure> {
     let until_ms = clock.monotonic_ms() + SERVING_LIMIT_MS;
     let Some(member) = group.members.iter().find(|member| member.report.node_id == leader) else {
-        return Ok(0);
+        return Ok(None);
     };
     loop {
         match group::ask(&member.target, timeout) {
-            Ok(report) if report.state == State::Primary && report.takes_writes => return Ok(report.term),
+            Ok(report) if report.state == State::Primary && report.takes_writes => {
+                return Ok(Some(report.term));
+            }
             Ok(report) if clock.monotonic_ms() > until_ms => {
                 let text = format!(
                     "node {leader} leads, but takes no writes yet: `perdura status` shows why ({:?})",
@@ -140,9 +156,16 @@ fn tell(report: &Report, as_json: bool, out: &mut impl Write) -> Result<(), Fail
     if as_json {
         return write_json(out, report);
     }
-    let Report { from, to, term, took_ms } = report;
-    Ok(writeln!(
-        out,
-        "node {to} is the primary, in place of node {from}, in term {term}; it took {took_ms} ms"
-    )?)
+    let Report { from, to, term, not_asked, took_ms } = report;
+    let term = term.map(|term| format!(", in term {term}")).unwrap_or_default();
+    match not_asked {
+        None => {
+            writeln!(out, "node {to} is the primary, in place of node {from}{term}; it took {took_ms} ms")?;
+        }
+        Some(reason) => writeln!(
+            out,
+            "node {to} leads in place of node {from}{term}; whether it takes writes is not known, for it does not tell this program: {reason}"
+        )?,
+    }
+    Ok(())
 }

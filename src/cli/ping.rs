@@ -26,7 +26,7 @@ pub fn command() -> Command {
             Arg::new("ready")
                 .long("ready")
                 .action(ArgAction::SetTrue)
-                .help("Exit with 3 as long as it does not serve: no primary is known to it, or it is one that takes no writes"),
+                .help("Exit with 3 as long as it does not serve: no primary is known to it, or that refuses it, or it is one that takes no writes"),
         )
         .arg(
             Arg::new("timeout-ms")
@@ -71,7 +71,9 @@ fn not_ready(target: &Target, timeout: Duration) -> Result<Option<String>, AskEr
     let report = group::ask(target, timeout)?;
     let reason = match report.state {
         State::Primary if report.takes_writes => None,
-        State::Replica if report.leader_id != 0 => None,
+        State::Replica if report.leader_id != 0 => report.refused_by_primary.map(|answer| {
+            format!("the primary, node {}, refuses what it sends for clients: {answer}", report.leader_id)
+        }),
         State::Loading => Some("it still loads its data".to_owned()),
         _ => Some(report.warnings.first().map_or_else(
             || "it is neither the primary nor a replica that knows one".to_owned(),

@@ -19,6 +19,8 @@ use crate::session::{Line, SentTransaction, Session};
 /// How long the primary's machine may take to accept a connection. That it greets may take longer: a primary that is busy
 /// lets all of its clients wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+/// How long after a primary did not let this node in it is asked again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Bytes taken from the primary before they are passed on.
 const TRANSFER_BYTES: usize = 1 << 20;
 
@@ -60,7 +62,7 @@ impl Upstream {
             let known = shard.primary_addr();
             match (hold.next(known.as_deref(), shared.clock.monotonic_ms(), hold_ms), known) {
                 (Next::Try, Some(addr)) => tokio::select! {
-                    opened = open(&addr, shared, &session.client.user) => match opened {
+                    opened = open_and_note(&addr, shared, &session.client.user) => match opened {
                         Ok((stream, client_id)) => {
                             let user = session.client.user.name().into();
                             return Ok(Upstream { stream, client_id, user, relay: Relay::new(addr) });
@@ -180,6 +182,40 @@ impl Upstream {
             (Heard::Expected, false) => Transfer::Lost,
         }
     }
+}
+
+/// Looks whether the primary lets this node in, whenever another one leads, and again and again while it does not: a health check has to know
+/// before clients do.
+pub async fn watch_primary(shared: Arc<Shared>) {
+    if shared.config.started_with().members.is_empty() {
+        return;
+    }
+    loop {
+        let known = shared.shard.primary_addr();
+        let is_let_in = match &known {
+            Some(addr) if !shared.shard.is_primary() && shared.knows_users() => {
+                let user = shared.users().users.default_user().clone();
+                let opened = tokio::time::timeout(LOOK_AGAIN, open_and_note(addr, &shared, &user));
+                opened.await.is_ok_and(|opened| opened.is_ok())
+            }
+            known => shared.shard.is_primary() || known.is_none(),
+        };
+        tokio::select! {
+            () = shared.shard.primary_changes(known.as_deref()) => {}
+            () = tokio::time::sleep(LOOK_AGAIN), if !is_let_in => {}
+        }
+    }
+}
+
+/// As [`open`]; what came of it is noted for health checks.
+async fn open_and_note(addr: &str, shared: &Shared, user: &User) -> Result<(TcpStream, u64), UpstreamError> {
+    let opened = open(addr, shared, user).await;
+    match &opened {
+        Ok(_) => shared.primary_refusal.note_accepted(addr),
+        Err(UpstreamError::Refused(answer)) => shared.primary_refusal.note_refused(addr, answer),
+        Err(_) => {}
+    }
+    opened
 }
 
 /// Connects and greets; returns the connection and its number there.

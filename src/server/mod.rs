@@ -40,7 +40,7 @@ use crate::checkpoint::error::CheckpointError;
 use crate::command::context::Garbage;
 use crate::config::Config;
 use crate::config::value::LogDriver;
-use crate::net::{listener, metrics_http, worker::Worker};
+use crate::net::{listener, metrics_http, upstream, worker::Worker};
 use crate::raft::node::NodeError;
 use crate::shard::turn::ShardError;
 use driver::{Driver, Signals};
@@ -134,6 +134,7 @@ fn run_node(config: Config) -> Result<(), ServerError> {
     }
     let worker = Worker::new(0, shared.clone());
     let local = LocalSet::new();
+    local.spawn_local(upstream::watch_primary(shared.clone()));
     local.spawn_local(serve(worker, first_listeners));
     if in_worker {
         return local.block_on(&first, drive());

@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use perdura_testkit::clock::wait_for;
-use perdura_testkit::{Cluster, Node};
+use perdura_testkit::{Cluster, Node, free_port};
 
+use crate::log::said;
+use crate::look::{addr, command};
+use crate::metrics::get;
 use crate::perdura;
+
+const SOON: Duration = Duration::from_secs(20);
 
 const NO_AUTH: &str = "-NOAUTH Authentication required.";
 const WRONG_PASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
@@ -163,4 +168,58 @@ fn a_password_is_replaced_without_a_moment_in_which_nodes_refuse_each_other() {
     cluster.nodes[replica].terminate();
     cluster.nodes[replica].restart();
     serve(&cluster, "new", "old");
+}
+
+/// Node 3 was given another password, and leads: the others hear it, and it refuses what they send.
+#[test]
+fn node_that_its_primary_refuses_is_not_ready_and_says_why() {
+    let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
+    let password = |at: usize| if at == 2 { "other" } else { "usual" };
+    let group = Cluster::start_each(&perdura(), |at, spec| {
+        spec.flag("requirepass", password(at)).flag("metrics-addr", format!("127.0.0.1:{}", ports[at]))
+    });
+    let addrs: Vec<String> = group.nodes.iter().map(addr).collect();
+    let ask = |args: &[&str], password: &str| {
+        said(&command(args, password).output().expect("the program can be run"))
+    };
+    // The successor that refuses the program is told as it is known.
+    let hand_over = |to: usize| {
+        wait_for("it leads", SOON, || {
+            let from = group.primary();
+            let number = (to + 1).to_string();
+            let (text, code) = ask(&["handover", "--addr", &addrs[from], "--to", &number], password(from));
+            assert!(!text.contains("term 0"), "{text}");
+            (group.primary() == to).then_some((text, code))
+        })
+    };
+    if group.primary() == 2 {
+        hand_over(0);
+    }
+    let (text, code) = hand_over(2);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("node 3 leads in place of") && text.contains("whether it takes writes is not known"),
+        "{text}"
+    );
+    for at in 0..2 {
+        let health = wait_for("it is not well", SOON, || {
+            get(ports[at], "/healthz").ok().filter(|health| health.starts_with("HTTP/1.1 503 "))
+        });
+        assert!(health.contains("the primary refuses what this node sends it: WRONGPASS"), "{health}");
+        let (text, code) = ask(&["ping", "--ready", "--addr", &addrs[at]], "usual");
+        assert!(code == Some(3) && text.contains("node 3, refuses"), "{text}");
+        assert_eq!(group.nodes[at].log().matches("the primary refuses what this node sends it").count(), 1);
+    }
+    let (text, code) = ask(&["status", "--addr", &addrs[0], "--addr", &addrs[1]], "usual");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("(refused-by-primary)") && text.contains("node 3 leads, as node 1, 2 says"),
+        "{text}"
+    );
+    hand_over(0);
+    wait_for("node 2 is well", SOON, || {
+        get(ports[1], "/healthz").is_ok_and(|health| health.starts_with("HTTP/1.1 200 ")).then_some(())
+    });
+    let (text, code) = ask(&["ping", "--ready", "--addr", &addrs[1]], "usual");
+    assert_eq!(code, Some(0), "{text}");
 }

@@ -66,6 +66,8 @@ struct Silent {
     node_id: u64,
     addr: Option<String>,
     reason: String,
+    /// It runs, and has refused to answer.
+    has_refused: bool,
 }
 
 /// What is shown of a group.
@@ -156,7 +158,7 @@ impl Group {
             let failed = failures.iter().find(|(target, _)| addr.as_ref() == Some(&target.addr.to_string()));
             let target = addr.as_deref().map(|addr| Target::find(Some(addr)));
             match (failed, target) {
-                (Some((_, error)), _) => self.be_silent(node_id, addr, error.to_string()),
+                (Some((_, error)), _) => self.have_failed(node_id, addr, error),
                 (None, Some(Ok(target))) => {
                     targets.push(target);
                     ids.push(node_id);
@@ -179,7 +181,7 @@ impl Group {
                     );
                     self.be_silent(node_id, addr, reason);
                 }
-                Err(error) => self.be_silent(node_id, addr, error.to_string()),
+                Err(error) => self.have_failed(node_id, addr, &error),
             }
         }
     }
@@ -207,7 +209,33 @@ impl Group {
     }
 
     fn be_silent(&mut self, node_id: u64, addr: Option<String>, reason: String) {
-        self.silent.push(Silent { node_id, addr, reason });
+        self.silent.push(Silent { node_id, addr, reason, has_refused: false });
+    }
+
+    fn have_failed(&mut self, node_id: u64, addr: Option<String>, error: &AskError) {
+        let has_refused = matches!(error, AskError::Refused(text) if !text.starts_with("LOADING "));
+        self.silent.push(Silent { node_id, addr, reason: error.to_string(), has_refused });
+    }
+
+    /// A member that leads as a majority says, itself counted, and that runs, but does not tell this program how it is.
+    fn refusing_primary(&self) -> Option<(u64, Vec<u64>)> {
+        let refusing = self.silent.iter().find(|silent| {
+            let followers = self.followers_of(silent.node_id);
+            silent.has_refused && followers.len() + 1 > (self.members.len() + self.silent.len()) / 2
+        })?;
+        Some((refusing.node_id, self.followers_of(refusing.node_id)))
+    }
+
+    fn followers_of(&self, node_id: u64) -> Vec<u64> {
+        let reports = self.members.iter().map(|member| &member.report);
+        let follows = |report: &&NodeReport| report.state == State::Replica && report.leader_id == node_id;
+        reports.filter(follows).map(|report| report.node_id).collect()
+    }
+
+    /// Why a member does not answer.
+    pub fn silence_of(&self, node_id: u64) -> String {
+        let silent = self.silent.iter().find(|silent| silent.node_id == node_id);
+        silent.map_or_else(|| "it is not known".to_owned(), |silent| silent.reason.clone())
     }
 
     /// The member that leads, by the highest term where several say so.
@@ -226,7 +254,8 @@ impl Group {
         members.sort_by_key(|member| member.node_id);
         members.iter_mut().for_each(|member| member.heard_seconds = self.heard_seconds(member.node_id));
         let warnings = self.warnings(&members, now_ms);
-        let health = match (takes_writes, warnings.is_empty()) {
+        let may_take_writes = takes_writes || self.refusing_primary().is_some();
+        let health = match (may_take_writes, warnings.is_empty()) {
             (false, _) => Health::NoWrites,
             (true, true) => Health::Healthy,
             (true, false) => Health::Degraded,
@@ -249,9 +278,20 @@ impl Group {
         for member in members {
             own_warnings(member).into_iter().for_each(|warning| add(member.node_id, warning));
         }
-        if self.primary().is_none() {
-            let text = "no member that answers is the primary: writes are refused until one is";
-            add(0, Warning::new("no-primary", text.to_owned()));
+        match (self.primary(), self.refusing_primary()) {
+            (Some(_), _) => {}
+            (None, Some((node_id, followers))) => {
+                let followers: Vec<String> = followers.iter().map(u64::to_string).collect();
+                let text = format!(
+                    "node {node_id} leads, as node {} says, and refuses to tell how it is: whether it takes writes is not known",
+                    followers.join(", ")
+                );
+                add(0, Warning::new("primary-unknown", text));
+            }
+            (None, None) => {
+                let text = "no member that answers is the primary: writes are refused until one is";
+                add(0, Warning::new("no-primary", text.to_owned()));
+            }
         }
         if let Some(warning) = self.versions() {
             add(0, warning);
@@ -520,6 +560,24 @@ mod tests {
         let leaderless = group(vec![report(1, Candidate, 20), report(2, Replica, 20), report(3, Loading, 0)]);
         assert_eq!(leaderless.view(0).health, Health::NoWrites);
         assert!(names(&leaderless.view(0)).contains(&"no-primary"));
+    }
+
+    #[test]
+    fn primary_that_refuses_to_answer_is_no_group_without_writes() {
+        let follows = |node_id| NodeReport { leader_id: 3, ..report(node_id, State::Replica, 20) };
+        let mut refused = group(vec![follows(1), follows(2)]);
+        let wrong = AskError::Refused("WRONGPASS invalid username-password pair".to_owned());
+        refused.have_failed(3, None, &wrong);
+        let view = refused.view(0);
+        assert_eq!((view.health, names(&view)), (Health::Degraded, vec!["silent", "primary-unknown"]));
+        assert!(view.warnings[1].warning.text.contains("node 3 leads, as node 1, 2 says"), "{view:?}");
+        let mut gone = group(vec![follows(1), follows(2)]);
+        gone.have_failed(3, None, &AskError::Closed);
+        assert_eq!(gone.view(0).health, Health::NoWrites, "they may not have noticed yet");
+        let mut alone = group(vec![follows(1)]);
+        alone.have_failed(2, None, &wrong);
+        alone.have_failed(3, None, &wrong);
+        assert_eq!(alone.view(0).health, Health::Degraded, "two of three");
     }
 
     #[test]
