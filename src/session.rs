@@ -232,10 +232,10 @@ impl Session {
                 row.full_name
             ));
         }
-        let is_kept_out = self.client.is_provisional && is_for_known_users(row);
-        if is_kept_out || self.shared.shard.loading.is_under_way() && !may_run_while_loading(row) {
+        if self.shared.shard.loading.is_under_way() && !may_run_while_loading(row) {
             return Err(REFUSAL.to_owned());
         }
+        self.wait_for_users(row, args)?;
         Ok(row)
     }
 
@@ -667,11 +667,6 @@ fn may_run_while_loading(row: &TableRow) -> bool {
     let needs_log =
         !row.is_local() || matches!(row.session(), Some(SessionCommand::Exec | SessionCommand::Watch));
     row.command.flags.contains(Flags::LOADING) && !needs_log
-}
-
-/// What a client may not send while it is not known whether it has to authenticate.
-fn is_for_known_users(row: &TableRow) -> bool {
-    row.command.flags.contains(Flags::ADMIN) && !row.command.flags.contains(Flags::TELLS_STATE)
 }
 
 /// What Redis lets no replica and no monitor send.

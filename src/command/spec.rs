@@ -43,6 +43,8 @@ bitflags! {
         const SECRET_ARGUMENTS = 1 << 30;
         /// Ours: tells operators how the node is, also while it loads and does not know its users yet.
         const TELLS_STATE = 1 << 31;
+        /// Ours: reads this node's own log and checkpoints, for which its own users suffice.
+        const READS_OWN_DATA = 1 << 33;
         /// Ours: looks at keys and does not use them: their access times stay.
         const LOOKS_ONLY = 1 << 32;
     }

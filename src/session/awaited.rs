@@ -5,6 +5,7 @@ use super::{Line, Session, Verdict};
 use crate::admin::table::Way;
 use crate::admin::{Answer, Answering, MAX_MARK_BYTES};
 use crate::command::{Args, CommandError, MARK};
+use crate::loading::REFUSAL;
 use crate::protocol::reply::Reply;
 
 impl Session {
@@ -26,6 +27,9 @@ impl Session {
 
     /// Answers.
     pub fn end_awaited(&mut self, answer: Result<Answer, CommandError>, line: &mut Line) {
+        // What was read while this node did not know its group's users may be newer than those that let the client in.
+        let may_have = !self.client.is_provisional || self.look_at_user() && self.may_read_own_data();
+        let answer = if may_have { answer } else { Err(CommandError::other(REFUSAL)) };
         let error = answer.as_ref().err().cloned();
         self.answer(line, |reply: &mut Reply<'_>| match answer {
             Ok(write) => write(reply),

@@ -15,9 +15,18 @@ use crate::admin::acl::check_name;
 use crate::admin::acl::log::Reason;
 use crate::admin::client::Queued;
 use crate::admin::table::{SessionCommand, TableRow};
-use crate::admin::users::{Known, check, refusal};
+use crate::admin::users::{Known, check, opens_without_password, refusal};
+use crate::command::args::is;
+use crate::command::spec::Flags;
 use crate::command::system;
-use crate::command::{Args, CommandError};
+use crate::command::{Args, CommandError, CommandResult};
+use crate::config::runtime::RuntimeConfig;
+use crate::loading::REFUSAL;
+use crate::protocol::number::parse_integer;
+
+/// What a node answers that has loaded its own data, and has not heard of its group.
+const USERS_UNKNOWN: &str = "LOADING this node does not know the users of its group yet: it waits for the primary, so a majority of the members \
+                             has to run and to reach each other";
 
 impl Session {
     /// Takes the user as it is now, if users have changed. False if the connection has to end.
@@ -75,6 +84,43 @@ impl Session {
             "EXECABORT Transaction discarded because of: ACLs rules changed between the moment the transaction was accumulated and \
              the EXEC call: {refused}"
         ))
+    }
+
+    /// Refuses what a client may not send while it is not known whether it has to authenticate: this node does not know the users that its
+    /// group has now.
+    pub(super) fn wait_for_users(&self, row: &TableRow, args: &Args<'_>) -> Result<(), String> {
+        let flags = row.command.flags;
+        let waits =
+            self.client.is_provisional && flags.contains(Flags::ADMIN) && !flags.contains(Flags::TELLS_STATE);
+        if !waits {
+            return Ok(());
+        }
+        if self.shared.shard.loading.is_under_way() {
+            return Err(REFUSAL.to_owned());
+        }
+        let reads = flags.contains(Flags::READS_OWN_DATA) && self.is_read_of_own_data(args);
+        if reads && self.may_read_own_data() { Ok(()) } else { Err(USERS_UNKNOWN.to_owned()) }
+    }
+
+    /// Whether this node's own users, which are as old as its data, let in a client that has said nothing.
+    pub(super) fn may_read_own_data(&self) -> bool {
+        let (shared, user) = (&self.shared, &self.client.user);
+        !shared.shard.keyspace.is_replaced() && opens_without_password(user, &shared.config)
+    }
+
+    /// Whether a command reads nothing newer than this node's users: not a checkpoint that it has fetched and not yet loaded.
+    fn is_read_of_own_data(&self, args: &Args<'_>) -> bool {
+        let is_applied = |index: &[u8]| {
+            let index = parse_integer(index).and_then(|index| u64::try_from(index).ok());
+            index.is_some_and(|index| index <= self.shared.shard.status.lock().applied)
+        };
+        match args[2..] {
+            [word] => is(word, "status") || is(word, "list"),
+            [word, _] if is(word, "verify") => true,
+            [word, _, _] if is(word, "read") => true,
+            [word, index, ..] if is(word, "manifest") || is(word, "read") => is_applied(index),
+            _ => false,
+        }
     }
 
     /// Notes a denial, and says it.

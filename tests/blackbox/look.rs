@@ -414,3 +414,75 @@ fn errors_that_a_node_makes_itself_are_counted() {
         (reply.starts_with("-CLUSTERDOWN") && count(&mut client, "CLUSTERDOWN") > 0).then_some(())
     });
 }
+
+/// Two of three members are gone: what the third one has is looked at before anything is given up.
+#[test]
+fn member_without_a_majority_shows_its_log_and_checkpoints_and_is_backed_up() {
+    let mut group = Cluster::start_with(perdura());
+    let mut client = group.client(group.primary());
+    client.check("SET k v", "+OK");
+    let left = group.replica();
+    let own = addr(&group.nodes[left]);
+    group.agreed_digest();
+    let (text, code) = said(&run(&["checkpoint", "now", "--addr", &own]));
+    assert_eq!(code, Some(0), "{text}");
+    group.nodes.iter_mut().for_each(Node::kill);
+    group.nodes[left].spawn();
+    let to = tempfile::TempDir::new().expect("a temporary folder");
+    let to = format!("file://{}", to.path().join("backup").display());
+    let told: [(&[&str], &str); 5] = [
+        (&["log", "status", "--addr", &own], "entries"),
+        (&["log", "tail", "--commands", "--addr", &own], "SET"),
+        (&["checkpoint", "list", "--addr", &own], "Z "),
+        (&["checkpoint", "verify", "--addr", &own], "0 damaged"),
+        (&["backup", "create", "--addr", &own, "--to", &to], "checkpoint"),
+    ];
+    for (args, shown) in told {
+        wait_for(&format!("{args:?} is answered"), SOON, || {
+            let (text, code) = said(&run(args));
+            (code == Some(0) && text.contains(shown)).then_some(())
+        });
+    }
+    let (text, code) = said(&run(&["checkpoint", "now", "--addr", &own]));
+    assert!(code == Some(4) && text.contains("a majority of the members has to run"), "{text}");
+    // Where a password is wanted, who does not send it learns nothing.
+    group.nodes.iter_mut().for_each(Node::kill);
+    group.nodes.iter_mut().for_each(Node::spawn);
+    group.nodes.iter_mut().for_each(Node::wait_until_it_answers);
+    let mut client = group.client(group.primary());
+    client.check("ACL SETUSER admin on >pw ~* &* +@all", "+OK");
+    client.check("ACL SETUSER default off", "+OK");
+    wait_for("the member knows it", SOON, || {
+        (group.client(left).run("GET k").to_string() == "-NOAUTH Authentication required.").then_some(())
+    });
+    // So that it knows it after a restart, too.
+    let as_admin = ["checkpoint", "now", "--user", "admin", "--addr", &own];
+    let (text, code) = said(&command(&as_admin, "pw").output().expect("the program can be run"));
+    assert_eq!(code, Some(0), "{text}");
+    group.nodes.iter_mut().for_each(Node::kill);
+    group.nodes[left].spawn();
+    wait_for("it has loaded", SOON, || {
+        let (text, _) = said(&run(&["log", "status", "--addr", &own]));
+        assert!(!text.contains("entries"), "{text}");
+        (text.contains("waits for the primary") || text.contains("NOAUTH")).then_some(())
+    });
+    for (args, shown) in &told[1..] {
+        let (text, code) = said(&run(args));
+        assert!(code == Some(4) && !text.contains(shown), "{args:?}: {text}");
+    }
+}
+
+/// `rm -r` under a running node, as the page says.
+#[test]
+fn what_was_set_aside_is_told_until_it_is_removed() {
+    let node = perdura().start();
+    node.client().check("SET k v", "+OK");
+    let addrs = [addr(&node)];
+    status_with_code(&addrs, 0);
+    let kept = node.data().join("before-recovery-1");
+    std::fs::create_dir(&kept).expect("it can be made");
+    let text = status_with_code(&addrs, 1);
+    assert!(text.contains("(set-aside)") && text.contains("a recovery replaced them"), "{text}");
+    std::fs::remove_dir(&kept).expect("it is there");
+    status_with_code(&addrs, 0);
+}

@@ -33,7 +33,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
         "perdura",
         &[
             ProcessCommand::awaited("checkpoint", -3, checkpoint::checkpoint)
-                .flags(&[OPERATORS])
+                .flags(&[OPERATORS, Flags::READS_OWN_DATA])
                 .asks(any_key)
                 .docs(
                     "0.1.0",
@@ -55,11 +55,14 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                 "O(1)",
                 "Returns helpful text about the different subcommands.",
             ),
-            ProcessCommand::awaited("log", -3, log::log).flags(&[OPERATORS]).asks(any_key).docs(
-                "0.1.0",
-                "O(N) where N is the number of bytes read",
-                "Looks into this node's log, reads entries, cuts it.",
-            ),
+            ProcessCommand::awaited("log", -3, log::log)
+                .flags(&[OPERATORS, Flags::READS_OWN_DATA])
+                .asks(any_key)
+                .docs(
+                    "0.1.0",
+                    "O(N) where N is the number of bytes read",
+                    "Looks into this node's log, reads entries, cuts it.",
+                ),
             ProcessCommand::session("mark", 3, SessionCommand::Mark, digest::not_here)
                 .flags(&[OPERATORS, Flags::NO_MULTI, Flags::MAY_REPLICATE])
                 .docs(
