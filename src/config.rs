@@ -229,6 +229,8 @@ pub struct Config {
     pub requirepass_file: Option<PathBuf>,
     /// What a replica authenticates with; the first password where there is none.
     pub masterauth: Option<Secret>,
+    /// Once this node leads, the user `default` may do everything, with the first password.
+    pub resets_default_user: bool,
     pub protected_mode: bool,
     pub maxclients: u64,
     /// Zero is never.
@@ -290,6 +292,7 @@ impl Config {
             masterauth,
             passwords: passwords(settings)?,
             requirepass_file,
+            resets_default_user: settings.required("reset-default-user", parse_yes_no)?,
             protected_mode: settings.required("protected-mode", parse_yes_no)?,
             maxclients: number(settings, "maxclients", 1, 1_000_000)?,
             tcp_keepalive_s: number(settings, "tcp-keepalive", 0, i16::MAX as u64)?,

@@ -53,7 +53,7 @@ use blocking::OnceEach;
 pub use forward::Forward;
 pub use line::{Line, Mute};
 pub use migrate::Sent;
-pub use permissions::first_users;
+pub use permissions::{first_users, open_default};
 use table::{NO_COMMAND, lookup, table};
 use transaction::exec_aborted;
 pub use transaction::{ExecEnd, SentTransaction};

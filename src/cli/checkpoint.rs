@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use super::log::{Folder, RunningNode, addr_argument, bytes_text, common_arguments};
+use super::log::{Folder, RunningNode, bytes_text, common_arguments, node_arguments};
 use super::{MISTAKE, failure};
 
 const EXIT_CODES: &str = "\
@@ -22,7 +22,7 @@ Exit codes:
 
 pub fn command() -> Command {
     let of_folder_or_node =
-        |command: Command| command.args(common_arguments()).arg(addr_argument()).after_help(EXIT_CODES);
+        |command: Command| command.args(common_arguments()).args(node_arguments()).after_help(EXIT_CODES);
     Command::new("checkpoint")
         .about("Take, list and verify checkpoints of the data")
         .subcommand_required(true)

@@ -13,7 +13,7 @@ use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
 
 use super::{MISTAKE, arguments, complain};
 use crate::config::passwords;
-use crate::config::settings::{Flags, Settings};
+use crate::config::settings::{Flags, Settings, USER_VARIABLE};
 use crate::config::value::{HostPort, Secret, parse_port};
 
 /// Longest answer that makes sense: an entry of the log may hold some of the longest values.
@@ -50,9 +50,12 @@ fn io_text(error: &io::Error) -> String {
 fn advice(refusal: &str) -> &'static str {
     let is = |beginning: &str| refusal.starts_with(beginning);
     if is("NOAUTH ") {
-        "; give the password in PERDURA_REQUIREPASS, or its file in PERDURA_REQUIREPASS_FILE"
+        "; give the password in PERDURA_REQUIREPASS, or its file in PERDURA_REQUIREPASS_FILE, and a user other than default with --user"
     } else if is("WRONGPASS ") || is("ERR AUTH ") {
-        "; PERDURA_REQUIREPASS, or the file of PERDURA_REQUIREPASS_FILE, has another password than the server"
+        "; PERDURA_REQUIREPASS, or the file of PERDURA_REQUIREPASS_FILE, has another password than the server's user default, or than the user \
+         named by --user; where no password is known any more see docs/operations.md, Locked out"
+    } else if is("NOPERM ") {
+        "; name a user that may do so with --user or PERDURA_USER, its password in PERDURA_REQUIREPASS"
     } else if is("ERR unknown subcommand ") {
         "; the server's program is older than this one"
     } else if is("ERR unknown command 'PERDURA'") {
@@ -62,35 +65,52 @@ fn advice(refusal: &str) -> &'static str {
     }
 }
 
-/// A node and the password that it wants.
+/// A node, and as which user it is asked.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub addr: HostPort,
+    /// The user `default` where there is none.
+    user: Option<String>,
     password: Option<Secret>,
 }
 
 impl Target {
-    /// The node at `addr`, or where the environment says, or the usual port of this machine. The password is the environment's.
+    /// The node that `--addr` of a command names, see [`addr`], or that the environment says, or the usual port of this machine; as the
+    /// user that `--user` names ([`user`]). The password is the environment's.
     ///
     /// # Errors
     /// What is wrong with address or environment, for a person.
-    pub fn find(addr: Option<&str>) -> Result<Target, String> {
+    pub fn named(matches: &ArgMatches) -> Result<Target, String> {
+        Target::find(matches.get_one::<String>("addr").map(String::as_str), matches)
+    }
+
+    /// The same for one address of several.
+    pub fn find(addr: Option<&str>, matches: &ArgMatches) -> Result<Target, String> {
         let settings =
             Settings::resolve(&Flags::new(), arguments::environment()).map_err(|error| error.to_string())?;
         let password = passwords(&settings).map_err(|error| error.to_string())?.first().cloned();
+        let variable =
+            || arguments::environment().find(|(name, _)| name == USER_VARIABLE).map(|(_, user)| user);
+        let user =
+            matches.get_one::<String>("user").cloned().or_else(variable).filter(|user| !user.is_empty());
         let addr = match addr {
-            Some(text) => text.parse().map_err(|reason| format!("--addr: {reason}"))?,
+            Some(text) => parse_addr(text)?,
             None => {
                 let port = settings.required("port", parse_port);
                 HostPort::new("127.0.0.1", port.map_err(|error| error.to_string())?)
             }
         };
-        Ok(Target { addr, password })
+        Ok(Target { addr, user, password })
     }
 
-    /// What `--addr` of a command names, see [`addr`]; a mistake has been told when its exit code comes back.
+    /// Another node, as the same user.
+    pub fn at(&self, addr: &str) -> Result<Target, String> {
+        Ok(Target { addr: parse_addr(addr)?, ..self.clone() })
+    }
+
+    /// As [`named`](Self::named); a mistake has been told when its exit code comes back.
     pub fn of(matches: &ArgMatches) -> Result<Target, ExitCode> {
-        Target::find(matches.get_one("addr").map(String::as_str)).map_err(|mistake| {
+        Target::named(matches).map_err(|mistake| {
             complain(mistake);
             ExitCode::from(MISTAKE)
         })
@@ -98,8 +118,12 @@ impl Target {
 
     #[cfg(test)]
     pub fn new(addr: HostPort, password: Option<Secret>) -> Target {
-        Target { addr, password }
+        Target { addr, user: None, password }
     }
+}
+
+fn parse_addr(text: &str) -> Result<HostPort, String> {
+    text.parse().map_err(|reason| format!("--addr: {reason}"))
 }
 
 /// The flag of a command that asks one node, by default the one of this machine.
@@ -110,6 +134,13 @@ pub fn addr() -> Arg {
         .help("The node [default: 127.0.0.1 and PERDURA_PORT, else 6379]")
 }
 
+/// The flag of every command that asks a node.
+pub fn user() -> Arg {
+    Arg::new("user").long("user").value_name("NAME").help(
+        "The user to authenticate as, its password in PERDURA_REQUIREPASS or its file [PERDURA_USER, default: default]",
+    )
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Connection(TcpStream);
@@ -118,8 +149,12 @@ impl Connection {
     /// Connects, and authenticates where there is a password.
     pub fn open(target: &Target, timeout: Duration) -> Result<Connection, AskError> {
         let mut connection = Connection(connect(&target.addr, timeout)?);
-        if let Some(password) = &target.password {
-            connection.ask(&["AUTH", password.expose()])?;
+        let password = target.password.as_ref().map(Secret::expose);
+        match (&target.user, password) {
+            // A user without a password takes any.
+            (Some(user), password) => drop(connection.ask(&["AUTH", user, password.unwrap_or_default()])?),
+            (None, Some(password)) => drop(connection.ask(&["AUTH", password])?),
+            (None, None) => {}
         }
         Ok(connection)
     }

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use redis_protocol::resp2::types::OwnedFrame;
 use serde::Serialize;
 
-use super::connection::{AskError, Connection, Fields, Target};
+use super::connection::{self, AskError, Connection, Fields, Target};
 use super::failure::{self, DAMAGE, Failure, GOOD, write_json};
 use super::status::group;
 use crate::admin::report::NodeReport;
@@ -43,6 +43,7 @@ pub fn command() -> Command {
         )
         .after_help(EXIT_CODES)
         .args([
+            connection::user(),
             Arg::new("addr")
                 .long("addr")
                 .value_name("HOST:PORT")
@@ -136,7 +137,7 @@ impl Deadline {
 fn compare(matches: &ArgMatches) -> Result<Report, Failure> {
     let deadline = Deadline::in_seconds(matches.get_one("timeout").copied().unwrap_or(300));
     let addrs = matches.get_many::<String>("addr").into_iter().flatten();
-    let mut nodes: Vec<Node> = addrs.map(|addr| Node::open(addr)).collect::<Result<_, _>>()?;
+    let mut nodes: Vec<Node> = addrs.map(|addr| Node::open(addr, matches)).collect::<Result<_, _>>()?;
     check_group(&nodes)?;
     check_disks(&nodes)?;
     let spinner = ProgressBar::new_spinner();
@@ -214,8 +215,8 @@ fn set_mark(nodes: &mut [Node], mark: &str, deadline: &Deadline) -> Result<(), F
 }
 
 impl Node {
-    fn open(addr: &str) -> Result<Node, Failure> {
-        let target = Target::find(Some(addr)).map_err(Failure::Mistake)?;
+    fn open(addr: &str, matches: &ArgMatches) -> Result<Node, Failure> {
+        let target = Target::find(Some(addr), matches).map_err(Failure::Mistake)?;
         let addr = target.addr.to_string();
         let asked = group::ask(&target, STEP_TIMEOUT)
             .and_then(|report| Ok((report, Connection::open(&target, STEP_TIMEOUT)?)));

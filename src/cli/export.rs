@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::connection::Target;
 use super::failure::{self, Failure, GOOD, write_json};
-use super::log::{Folder, addr_argument, bytes_text, common_arguments};
+use super::log::{Folder, bytes_text, common_arguments, node_arguments};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::export::RdbExport;
 use crate::command::script::library_code;
@@ -41,7 +41,7 @@ pub fn command() -> Command {
         )
         .after_help(EXIT_CODES)
         .args(common_arguments())
-        .arg(addr_argument())
+        .args(node_arguments())
         .args([
             Arg::new("rdb")
                 .long("rdb")
@@ -97,8 +97,8 @@ fn export(matches: &ArgMatches) -> Result<Answer, Failure> {
     };
     let mut file = NewFile::beside(path)?;
     let answer = match matches.get_one::<String>("addr") {
-        Some(addr) => {
-            let target = Target::find(Some(addr)).map_err(Failure::Mistake)?;
+        Some(_) => {
+            let target = Target::named(matches).map_err(Failure::Mistake)?;
             let received = received::receive(&target, &mut |bytes| file.write(bytes))?;
             let received::Received { version, keys, bytes } = received;
             Answer { rdb: path.display().to_string(), version, keys, bytes, index: None }

@@ -58,6 +58,7 @@ pub fn command() -> Command {
                 .required(true)
                 .help("The file; - is standard input"),
             connection::addr(),
+            connection::user(),
             policy("replace", "Keys that are there already are replaced"),
             policy("skip", "Keys that are there already stay as they are"),
             policy("fail", "Stop at a key that is there already [default]"),
@@ -175,7 +176,7 @@ fn policy(matches: &ArgMatches) -> Policy {
 
 fn import(matches: &ArgMatches) -> Result<ImportSummary, Failure> {
     let source = RdbSource::named(matches.get_one::<String>("rdb").map_or("", String::as_str))?;
-    let target = Target::find(matches.get_one("addr").map(String::as_str)).map_err(Failure::Mistake)?;
+    let target = Target::named(matches).map_err(Failure::Mistake)?;
     let whole_bytes = matches.get_one::<u64>("whole-bytes").map_or(MOST_WHOLE_BYTES, |bytes| *bytes as usize);
     let databases: BTreeSet<u64> = matches.get_many("db").into_iter().flatten().copied().collect();
     if source.can_be_read_twice() {

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 pub(super) use folder::{Folder, with_progress};
-pub(super) use node::{RunningNode, Sent, addr_argument};
+pub(super) use node::{RunningNode, Sent, node_arguments};
 
 use super::failure::{self, DAMAGE, Failure, GOOD, write_json};
 use super::{MISTAKE, arguments};
@@ -45,11 +45,11 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .subcommands(
             [
-                status::command().arg(node::addr_argument()),
-                entries::inspect_command().arg(node::addr_argument()),
+                status::command().args(node::node_arguments()),
+                entries::inspect_command().args(node::node_arguments()),
                 verify::command(),
-                compact::command().arg(node::addr_argument()),
-                entries::tail_command().arg(node::addr_argument()),
+                compact::command().args(node::node_arguments()),
+                entries::tail_command().args(node::node_arguments()),
             ]
             .map(|command| command.args(common_arguments()).after_help(EXIT_CODES)),
         )

@@ -21,7 +21,7 @@ pub fn command() -> Command {
     Command::new("ping")
         .about("Exit with 0 if a server answers")
         .long_about("Exit with 0 if a server answers PING, with 3 if it is still loading its data, with 1 if there is none. With --ready it must also serve: be a primary that takes writes, or a replica that knows the primary. The password, if there is one, comes from PERDURA_REQUIREPASS.")
-        .arg(connection::addr())
+        .args([connection::addr(), connection::user()])
         .arg(
             Arg::new("ready")
                 .long("ready")

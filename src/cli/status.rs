@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::connection::Target;
+use super::connection::{self, Target};
 use super::failure::{self, Failure, write_json};
 use crate::calendar::utc_text;
 use crate::env::Clock;
@@ -49,8 +49,9 @@ pub fn command() -> Command {
 }
 
 /// The flags of commands that ask a whole group.
-pub(super) fn arguments() -> [Arg; 2] {
+pub(super) fn arguments() -> [Arg; 3] {
     [
+        connection::user(),
         Arg::new("addr")
             .long("addr")
             .value_name("HOST:PORT")
@@ -69,8 +70,8 @@ pub(super) fn arguments() -> [Arg; 2] {
 pub(super) fn targets(matches: &ArgMatches) -> Result<Vec<Target>, Failure> {
     let addrs: Vec<&String> = matches.get_many("addr").into_iter().flatten().collect();
     let found = match addrs.as_slice() {
-        [] => Target::find(None).map(|target| vec![target]),
-        addrs => addrs.iter().map(|addr| Target::find(Some(addr.as_str()))).collect(),
+        [] => Target::find(None, matches).map(|target| vec![target]),
+        addrs => addrs.iter().map(|addr| Target::find(Some(addr.as_str()), matches)).collect(),
     };
     found.map_err(Failure::Mistake)
 }

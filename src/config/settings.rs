@@ -17,6 +17,9 @@ use super::{ConfigError, redis_conf};
 /// What the environment's names begin with.
 pub const ENVIRONMENT_PREFIX: &str = "PERDURA_";
 
+/// A variable of the commands that ask a node: it names the user.
+pub const USER_VARIABLE: &str = "PERDURA_USER";
+
 /// One row of [`SETTINGS`].
 #[derive(Debug)]
 pub struct Setting {
@@ -85,6 +88,8 @@ pub const SETTINGS: &[Setting] = &[
         "A file with a password, or two on two lines: clients may AUTH with either. It is read again when it changes"),
     secret(setting(CLIENTS, "masterauth", "PASSWORD", None,
         "What a replica that forwards commands authenticates with at the primary [default: the first password]")),
+    setting(CLIENTS, "reset-default-user", "yes|no", Some("no"),
+        "A way back in: as soon as this node leads, the user default of the whole group is on, may do everything, and has the password of --requirepass or its file. Start the node without it afterwards"),
     setting(CLIENTS, "protected-mode", "yes|no", Some("yes"),
         "Without a password, serve only clients of this machine"),
     setting(CLIENTS, "notify-keyspace-events", "CLASSES", None,
@@ -394,7 +399,7 @@ fn split_variables(
     let mut known = BTreeMap::new();
     let mut unknown = Vec::new();
     for (variable, text) in environment {
-        if !variable.starts_with(ENVIRONMENT_PREFIX) {
+        if !variable.starts_with(ENVIRONMENT_PREFIX) || variable == USER_VARIABLE {
             continue;
         }
         let setting = SETTINGS.iter().find(|setting| variable_name(setting.name) == variable);

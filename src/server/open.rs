@@ -46,7 +46,7 @@ use crate::raft::inbox::Inbox;
 use crate::raft::keepalive::TurnBoard;
 use crate::raft::node::{Node, NodeConfig};
 use crate::raft::outbox::Outbound;
-use crate::session::{first_users, table};
+use crate::session::{first_users, open_default, table};
 use crate::shard::machine::Machine;
 use crate::shard::port::ShardHandle;
 use crate::shard::turn::{Seeds, Shard};
@@ -69,6 +69,8 @@ pub struct Prepared {
     identity: Identity,
     mutator: Mutator,
     users: Vec<StoredUser>,
+    /// The rules that the user `default` is to have.
+    open_default: Option<Vec<u8>>,
 }
 
 /// Makes what does not stand on the data folder, which is not touched. The start counts from here.
@@ -77,6 +79,7 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
     data_folder::check_is_whole(&config.dir)?;
     let identity = identity(&config)?;
     let users = first_users(&config.users).map_err(ServerError::Users)?;
+    let open_default = open_default_of(&config)?;
     let metrics = Metrics::new(clock.clone(), table::statistic_names());
     let (keyspace, mutator) = Keyspace::create();
     let captured = keyspace.clone();
@@ -103,12 +106,12 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
         (0..counts).map(|db| keys_of(&counted.keyspace, db)).collect()
     });
     let shared = Arc::new(Shared::new(config, clock, metrics, handle, run_id(), table::table()));
-    Ok(Prepared { shared, identity, mutator, users })
+    Ok(Prepared { shared, identity, mutator, users, open_default })
 }
 
 /// Opens the data folder, makes everything that stands on it, and replays. Takes as long as there is data.
 pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened, PeerPlan), ServerError> {
-    let Prepared { shared, identity, mut mutator, users } = prepared;
+    let Prepared { shared, identity, mut mutator, users, open_default } = prepared;
     let (clock, metrics, handle) = (shared.clock.clone(), shared.metrics.clone(), shared.shard.clone());
     let config = shared.config.started_with();
     let folder = Folder {
@@ -163,6 +166,7 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let mut shard = Shard::new(node, machine, handle.clone(), seeds());
     shard.know_cluster(restored.cluster)?;
     shard.bring_users(users);
+    open_default.into_iter().for_each(|rules| shard.reset_default_user(rules));
     replay(&mut shard, &shared)?;
     let scrubber = Scrubber::start(shelf.clone(), &shared, restored.index)?;
     if let Some(plan) = config.backup.clone() {
@@ -171,6 +175,17 @@ pub fn load(prepared: Prepared, listener: Option<TcpListener>) -> Result<(Opened
     let config = shared.config.started_with();
     let ballast = Ballast::new(&config.dir, config.segment_bytes);
     Ok((Opened { shared, shard, checkpoints, catch_up, scrubber, ballast, inbox, board }, peers))
+}
+
+/// The rules that the user `default` is to get, where an operator was locked out.
+fn open_default_of(config: &Config) -> Result<Option<Vec<u8>>, ServerError> {
+    let Some(password) = config.passwords.first().filter(|_| config.resets_default_user) else {
+        return Ok(None);
+    };
+    tracing::warn!(
+        "--reset-default-user: as soon as this node leads, the user default is on, may do everything, and has the password of --requirepass"
+    );
+    open_default(password.expose()).map(Some).map_err(ServerError::Users)
 }
 
 fn seeds() -> Seeds {

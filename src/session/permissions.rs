@@ -2,6 +2,7 @@
 //!
 //! - ACL SETUSER and DELUSER go through the log: what is logged is the user's rules as they will be, with the hashes of passwords, and
 //!   the rules that they were made from. A change that another one overtook is answered TRYAGAIN.
+//! - A change that leaves no user with which users can be changed is refused.
 //! - A client whose user is gone is disconnected, and so is one that listens to channels which its user may not use any more.
 
 use std::sync::Arc;
@@ -146,7 +147,10 @@ impl Session {
             return Verdict::Wait;
         }
         let users = self.shared.users().users;
-        match rules_to_log(&users, args[2], &args[3..]) {
+        let logged = rules_to_log(&users, args[2], &args[3..]);
+        let checked =
+            logged.and_then(|logged| self.check_changed(&users, args[2], &logged.1).map(|()| logged));
+        match checked {
             Ok((old, new)) => {
                 let name = [system::USER, args[2]].concat();
                 let verdict = self.enqueue_own(line, &[system::SET, &name, &old, &new]);
@@ -155,6 +159,15 @@ impl Session {
             }
             Err(error) => self.refuse_here(line, &error.to_string()),
         }
+    }
+
+    /// Refuses rules of a user that leave no administrator.
+    fn check_changed(&self, users: &Users, name: &[u8], rules: &[u8]) -> CommandResult {
+        let changed =
+            User::parse(name, rules, table()).map_err(|error| CommandError::other(error.to_string()))?;
+        let others = users.iter().filter(|user| user.name() != name).map(|user| &**user);
+        let after: Vec<&User> = others.chain([&changed]).collect();
+        check_administrator(&self.shared.config, users, &after)
     }
 
     /// ACL DELUSER.
@@ -170,6 +183,12 @@ impl Session {
             std::iter::once(system::DELETE).chain(names.iter().map(Vec::as_slice)).collect();
         if line.has_unanswered() {
             return Verdict::Wait;
+        }
+        let users = self.shared.users().users;
+        let after: Vec<&User> =
+            users.iter().map(|user| &**user).filter(|user| !args[2..].contains(&user.name())).collect();
+        if let Err(error) = check_administrator(&self.shared.config, &users, &after) {
+            return self.refuse_here(line, &error.to_string());
         }
         let verdict = self.enqueue_own(line, &own);
         line.barrier = verdict == Verdict::Taken;
@@ -208,6 +227,41 @@ pub fn first_users(users: &[(String, Vec<String>)]) -> Result<Vec<StoredUser>, S
         true => Err("these are too many users".to_owned()),
         false => Ok(stored),
     }
+}
+
+/// The rules of a user `default` that may do everything with this password.
+///
+/// # Errors
+/// The password's hash can't be part of a rule; there is no such password.
+pub fn open_default(password: &str) -> Result<Vec<u8>, String> {
+    let password = [b">", password.as_bytes()].concat();
+    let rules = [&b"reset"[..], b"on", &password, b"~*", b"&*", b"+@all"];
+    let logged = rules_to_log(&Users::compile([], None, table()), acl::DEFAULT, &rules);
+    logged.map(|(_, rules)| rules).map_err(|error| error.to_string())
+}
+
+/// Refuses a change after which no user that can authenticate may run ACL SETUSER, where one may now: the way back would be a restart.
+fn check_administrator(config: &RuntimeConfig, users: &Users, after: &[&User]) -> CommandResult {
+    let is_one = |user: &User| {
+        let can_come = user.needs_no_password()
+            || !user.passwords().is_empty()
+            || user.name() == acl::DEFAULT && !config.needs_no_password();
+        user.is_on() && can_come && may_change_users(user)
+    };
+    let is_there_one = users.iter().any(|user| is_one(user));
+    if !is_there_one || after.iter().any(|user| is_one(user)) {
+        return Ok(());
+    }
+    Err(CommandError::other(
+        "ERR after this change no user that can authenticate may run ACL SETUSER, and users could not be changed any more: first let another \
+         user do so (ACL SETUSER <name> on ><password> ~* &* +@all)",
+    ))
+}
+
+fn may_change_users(user: &User) -> bool {
+    let args: [&[u8]; 3] = [b"ACL", b"SETUSER", b"default"];
+    let row = table().lookup(args[0]).and_then(|row| row.subcommand(args[1]));
+    row.is_some_and(|row| check(user, row, &args).is_ok())
 }
 
 /// The rules of a user that are in the system database, and those that will be after these.

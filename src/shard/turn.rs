@@ -101,8 +101,8 @@ pub struct Shard<D: Disk> {
     hash_seed: HashSeed,
     cluster_id: ClusterId,
     brings_parameters: bool,
-    /// The users that it brings with them: names with rules.
-    first_users: Vec<crate::acl::StoredUser>,
+    /// The users that it brings.
+    own_users: own::OwnUsers,
     expiry: ExpiryWalk,
     next_expiry_ms: u64,
     /// The last turn answered clients and proposed nothing, so that what they send next may go along.
@@ -143,7 +143,7 @@ impl<D: Disk> Shard<D> {
             hash_seed: seeds.hash,
             cluster_id: seeds.cluster,
             brings_parameters: seeds.brings_parameters,
-            first_users: Vec::new(),
+            own_users: own::OwnUsers::default(),
             expiry: ExpiryWalk::default(),
             next_expiry_ms: 0,
             held_back: false,
@@ -430,7 +430,7 @@ impl<D: Disk> Shard<D> {
         self.free_expired(now);
         let is_paused = self.handle.pause.at(now.monotonic_ms) != Paused::Nothing;
         self.long_items.tick(now.monotonic_ms, is_paused);
-        if !self.has_gathered() && !self.names_cluster_at_once(now) && !self.looks_at_limit(now) {
+        if !self.has_gathered() && !self.has_own_entry(now) && !self.looks_at_limit(now) {
             return Ok(());
         }
         let plan = self.make_plan(now)?;
@@ -626,6 +626,7 @@ impl<D: Disk> Shard<D> {
             plan.trim();
             return Ok(plan);
         }
+        self.plan_default_user(&mut plan, now);
         self.plan_evictions(&mut plan, now);
         self.plan_forgetting(&mut plan);
         self.plan_long_item(&mut plan, now)?;

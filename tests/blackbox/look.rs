@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "hush-hush";
 
 /// The program with these arguments, and this password in the environment.
-fn command(args: &[&str], password: &str) -> Command {
+pub fn command(args: &[&str], password: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_perdura"));
     command.args(args).env_remove("PERDURA_CONFIG").env("PERDURA_REQUIREPASS", password);
     command

@@ -5,6 +5,8 @@ use perdura_testkit::{Client, Cluster};
 
 use crate::perdura;
 
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
 fn as_user(mut client: Client, user: &str, password: &str) -> Client {
     client.check(&format!("AUTH {user} {password}"), "+OK");
     client
@@ -158,6 +160,133 @@ fn a_limited_default_user_does_not_let_clients_pass_for_nodes() {
     let mut limited = cluster.client(replica);
     limited.check("GET k", "v");
     limited.check("SET k w", "-NOPERM User default has no permissions to run the 'set' command");
+    // So it does where the user default is off.
+    admin.check("ACL SETUSER default off", "+OK");
+    admin.check("SET k x", "+OK");
+    wait_for("the replica knows that the user is off", SOON, || {
+        (cluster.client(replica).run("GET k").to_string() == "-NOAUTH Authentication required.").then_some(())
+    });
+    as_user(cluster.client(replica), "admin", "admin").check("SET k y", "+OK");
+}
+
+/// The last user that can change users stays one: the way back would be a restart.
+#[test]
+fn change_that_leaves_no_administrator_is_refused() {
+    let node = perdura().start();
+    let mut root = node.client();
+    for line in [
+        "ACL SETUSER default off",
+        "ACL SETUSER default -@all",
+        "ACL SETUSER default -acl|setuser",
+        "ACL SETUSER default resetpass",
+    ] {
+        let refused = root.run(line).to_string();
+        assert!(
+            refused.starts_with("-ERR after this change no user")
+                && refused.contains("ACL SETUSER <name> on"),
+            "{line}: {refused}"
+        );
+    }
+    root.check("SET k v", "+OK");
+    // One that can't authenticate is none.
+    root.check("ACL SETUSER bob on ~* &* +@all", "+OK");
+    assert!(root.run("ACL SETUSER default off").to_string().starts_with("-ERR after"), "bob has no password");
+    root.check("ACL SETUSER bob >pw", "+OK");
+    root.check("ACL SETUSER default off", "+OK");
+    let mut bob = as_user(node.client(), "bob", "pw");
+    for line in ["ACL SETUSER bob off", "ACL DELUSER bob", "ACL SETUSER bob resetpass -@all"] {
+        let refused = bob.run(line).to_string();
+        assert!(refused.starts_with("-ERR after this change no user"), "{line}: {refused}");
+    }
+    bob.check("ACL SETUSER carol on >pw -@all +acl", "+OK");
+    bob.check("ACL DELUSER bob", ":1");
+    as_user(node.client(), "carol", "pw").check("ACL USERS", "[carol default]");
+}
+
+#[test]
+fn operator_that_is_locked_out_gets_back_in_by_a_restart_and_all_logs_stay_equal() {
+    let mut cluster = Cluster::start_with(perdura().flag("masterauth", "nodes"));
+    let mut root = cluster.client(cluster.primary());
+    root.check("ACL SETUSER admin on >forgotten ~* &* +@all", "+OK");
+    root.check("SET k v", "+OK");
+    root.check("ACL SETUSER default off -@all resetkeys", "+OK");
+    for node in &mut cluster.nodes {
+        node.kill();
+        node.set_flag("requirepass", "found-again");
+        node.set_flag("reset-default-user", "yes");
+    }
+    cluster.nodes.iter_mut().for_each(perdura_testkit::Node::spawn);
+    let mut back = wait_for("one leads, and lets the operator in", SOON, || {
+        cluster.nodes.iter().find_map(|node| {
+            let mut client = node.client();
+            let let_in = client.try_call(&[b"AUTH", b"found-again"]).is_ok_and(|answer| !answer.is_error());
+            let serves = let_in && client.run("SET k w").to_string() == "+OK";
+            serves.then_some(client)
+        })
+    });
+    let shown = back.run("ACL LIST").to_string();
+    assert!(shown.contains("user admin on") && shown.contains("user default on #"), "{shown}");
+    assert!(!shown.contains("found-again"), "{shown}");
+    back.check("ACL SETUSER admin >new", "+OK");
+    cluster.agreed_digest();
+    let told =
+        cluster.nodes.iter().filter(|node| node.log().contains("without --reset-default-user")).count();
+    assert_eq!(told, 1, "the one that leads");
+    // It is done once: the operator may limit the user again while the flag is still there.
+    back.check("ACL SETUSER default -flushall", "+OK");
+    back.check("SET k x", "+OK");
+    assert!(back.run("ACL LIST").to_string().contains("-flushall"));
+}
+
+#[test]
+fn reset_of_the_default_user_wants_a_password() {
+    let mut node = perdura().flag("reset-default-user", "yes").launch();
+    assert_eq!(node.wait_for_exit().code(), Some(2));
+    assert!(node.log().contains("give --requirepass or --requirepass-file with it"), "{}", node.log());
+}
+
+#[test]
+fn commands_of_an_operator_authenticate_as_the_user_that_is_named() {
+    let node = perdura().start();
+    let mut root = node.client();
+    root.check("SET k v", "+OK");
+    root.check("ACL SETUSER admin on >hush ~* &* +@all", "+OK");
+    root.check("ACL SETUSER default off", "+OK");
+    let addr = node.addr().to_string();
+    let rdb = node.data().join("out.rdb");
+    let rdb = rdb.to_string_lossy();
+    let run = |args: &[&str], as_user: bool| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_perdura"));
+        command.args(args).args(["--addr", &addr]).env_remove("PERDURA_CONFIG");
+        command.env("PERDURA_REQUIREPASS", "hush");
+        if as_user {
+            command.env("PERDURA_USER", "admin");
+        }
+        let output = command.output().expect("the program can be run");
+        (crate::log::said(&output).0, output.status.code())
+    };
+    let commands: [&[&str]; 9] = [
+        &["ping"],
+        &["checkpoint", "now"],
+        &["status"],
+        &["log", "status"],
+        &["log", "tail"],
+        &["checkpoint", "list"],
+        &["digest"],
+        &["doctor"],
+        &["export", "--rdb", &rdb],
+    ];
+    for args in commands {
+        let (text, code) = run(args, false);
+        assert!(text.contains("WRONGPASS") && text.contains("Locked out"), "{args:?}: {text}");
+        assert_ne!(code, Some(0), "{args:?}");
+        let (text, _) = run(args, true);
+        assert!(!text.contains("WRONGPASS") && !text.contains("NOAUTH"), "{args:?}: {text}");
+    }
+    let (text, code) = run(&["ping", "--user", "admin"], false);
+    assert_eq!(code, Some(0), "{text}");
+    let (text, code) = run(&["ping", "--user", "admin2"], true);
+    assert!(code == Some(1) && text.contains("WRONGPASS"), "{text}");
 }
 
 #[test]

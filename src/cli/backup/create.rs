@@ -14,7 +14,7 @@ use crate::backup::repository::{Owner, Repository};
 use crate::backup::ship::Source;
 use crate::cli::arguments;
 use crate::cli::failure::{Failure, GOOD, write_json};
-use crate::cli::log::{RunningNode, addr_argument, bytes_text, with_progress};
+use crate::cli::log::{RunningNode, bytes_text, node_arguments, with_progress};
 use crate::config::settings::Settings;
 use crate::env::Clock;
 
@@ -23,7 +23,7 @@ pub fn command() -> Command {
         .about("Store what is new: the newest checkpoint, and the log as far as it is committed")
         .args(super::repository_arguments("to"))
         .args(arguments::settings_named(&["dir", "config"]))
-        .arg(addr_argument())
+        .args(node_arguments())
 }
 
 #[derive(Serialize)]

@@ -13,14 +13,14 @@ use crate::backup::error::BackupError;
 use crate::backup::repository::Repository;
 use crate::cli::arguments;
 use crate::cli::failure::{Failure, GOOD, write_json};
-use crate::cli::log::addr_argument;
+use crate::cli::log::node_arguments;
 
 pub fn command() -> Command {
     Command::new("init")
         .about("Begin a backup of a node's cluster, where there is none: makes the folder, and stores nothing yet")
         .args(super::repository_arguments("at"))
         .args(arguments::settings_named(&["dir", "config"]))
-        .arg(addr_argument())
+        .args(node_arguments())
 }
 
 #[derive(Serialize)]

@@ -53,7 +53,7 @@ pub fn command() -> Command {
              from PERDURA_REQUIREPASS. Exit codes: 0 it is there, 1 it failed, 2 a mistake in what was asked, 4 the node \
              could not be asked.",
         )
-        .arg(connection::addr())
+        .args([connection::addr(), connection::user()])
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Answer with a JSON document"))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches};
 use redis_protocol::resp2::types::OwnedFrame;
 
-use crate::cli::connection::{AskError, Connection, Target, integer, parts};
+use crate::cli::connection::{self, AskError, Connection, Target, integer, parts};
 use crate::cli::failure::Failure;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,20 +37,23 @@ pub enum Sent {
     CutOff { first_index: u64 },
 }
 
-/// The flag that names a running node in place of a folder.
-pub fn addr_argument() -> Arg {
-    Arg::new("addr")
+/// The flags that name a running node in place of a folder, and the user as which it is asked.
+pub fn node_arguments() -> [Arg; 2] {
+    let addr = Arg::new("addr")
         .long("addr")
         .value_name("HOST:PORT")
         .conflicts_with_all(["dir", "config"])
-        .help("Ask this running node; the password, if there is one, comes from PERDURA_REQUIREPASS")
+        .help("Ask this running node; the password, if there is one, comes from PERDURA_REQUIREPASS");
+    [addr, connection::user().requires("addr")]
 }
 
 impl RunningNode {
     /// The node that was named, if one was.
     pub fn named(matches: &ArgMatches) -> Result<Option<RunningNode>, Failure> {
-        let Some(addr) = matches.get_one::<String>("addr") else { return Ok(None) };
-        let target = Target::find(Some(addr)).map_err(Failure::Mistake)?;
+        if !matches.contains_id("addr") {
+            return Ok(None);
+        }
+        let target = Target::named(matches).map_err(Failure::Mistake)?;
         let addr = target.addr.to_string();
         match Connection::open(&target, TIMEOUT) {
             Ok(connection) => Ok(Some(RunningNode { addr, connection })),

@@ -153,10 +153,11 @@ impl Group {
 
     /// Asks the members that have not answered, where the others know an address.
     fn ask_others(&mut self, failures: &[(Target, AskError)], timeout: Duration) {
+        let Some(asked) = self.members.first().map(|member| member.target.clone()) else { return };
         let (mut targets, mut ids) = (Vec::new(), Vec::new());
         for (node_id, addr) in self.missing() {
             let failed = failures.iter().find(|(target, _)| addr.as_ref() == Some(&target.addr.to_string()));
-            let target = addr.as_deref().map(|addr| Target::find(Some(addr)));
+            let target = addr.as_deref().map(|addr| asked.at(addr));
             match (failed, target) {
                 (Some((_, error)), _) => self.have_failed(node_id, addr, error),
                 (None, Some(Ok(target))) => {
@@ -333,8 +334,10 @@ impl Group {
         let lacking = |report: &NodeReport| -> Option<(u64, Warning)> {
             let own: BTreeSet<&String> = places(report).iter().collect();
             let missing: Vec<&str> = all.difference(&own).map(|url| url.as_str()).collect();
-            let has = |other: &&&NodeReport| missing.iter().any(|url| places(other).iter().any(|own| own == url));
-            let having: Vec<String> = told.iter().filter(has).map(|other| other.node_id.to_string()).collect();
+            let has =
+                |other: &&&NodeReport| missing.iter().any(|url| places(other).iter().any(|own| own == url));
+            let having: Vec<String> =
+                told.iter().filter(has).map(|other| other.node_id.to_string()).collect();
             let (urls, others) = (missing.join(", "), having.join(", "));
             let warning = match report.state {
                 _ if missing.is_empty() => return None,

@@ -1,4 +1,5 @@
-//! What a leader proposes of its own accord: the seed of hash tables, the cluster's id, the group's first parameters, that dead keys be freed, and keys evicted.
+//! What a leader proposes of its own accord: the seed of hash tables, the cluster's id, the group's first parameters, a user `default` that an
+//! operator resets, that dead keys be freed, and keys evicted.
 //!
 //! None of it is proposed while writes are paused, nor while there is no space for entries.
 
@@ -12,12 +13,14 @@ use super::super::long_items::LongStep;
 use super::super::plan::{Act, Addressee, Plan};
 use super::Shard;
 use crate::access::AccessRule;
-use crate::acl::StoredUser;
+use crate::acl::{DEFAULT, StoredUser};
 use crate::command::system::{FIRST_PARAMETERS, PARAMETERS, SET, USER};
 use crate::command::{CLUSTER_ID, HASH_SEED};
 use crate::config::eviction::Eviction;
 use crate::env::Now;
 use crate::keyspace::DATABASES;
+use crate::keyspace::system::get_system;
+use crate::keyspace::view::LockSet;
 use crate::pause::Paused;
 use crate::propose::batch::{Batch, Work};
 use crate::propose::entry;
@@ -28,6 +31,15 @@ const EXPIRY_PERIOD_MS: u64 = 25;
 
 /// The command that removes the keys that follow it.
 const EVICT: &[u8] = b"_evict";
+
+/// Users that this node brings into the log where it leads.
+#[derive(Debug, Default)]
+pub struct OwnUsers {
+    /// Those of a group that begins.
+    first: Vec<StoredUser>,
+    /// The rules that `default` is to have, until it has them.
+    default: Option<Vec<u8>>,
+}
 
 impl<D: Disk> Shard<D> {
     /// Limits the memory of the data; 0 is no limit but the guard. What is evicted to keep the limit, `eviction` says, and how this node
@@ -75,7 +87,7 @@ impl<D: Disk> Shard<D> {
             let mut encoded = Vec::new();
             entry::write_single(&mut encoded, 0, &args);
             plan.begin_with(&encoded);
-            for (name, rules) in &self.first_users {
+            for (name, rules) in &self.own_users.first {
                 let mut encoded = Vec::new();
                 entry::write_single(&mut encoded, 0, &[SET, &[USER, name].concat(), b"", rules]);
                 plan.begin_with(&encoded);
@@ -85,7 +97,40 @@ impl<D: Disk> Shard<D> {
 
     /// If this node leads first, its group has these users from its first entry on.
     pub fn bring_users(&mut self, users: Vec<StoredUser>) {
-        self.first_users = users;
+        self.own_users.first = users;
+    }
+
+    /// Once this node leads, the user `default` has these rules, whatever it had.
+    pub fn reset_default_user(&mut self, rules: Vec<u8>) {
+        self.own_users.default = Some(rules);
+    }
+
+    /// Gives the user `default` the rules that an operator wants it to have, until it has them.
+    pub(super) fn plan_default_user(&mut self, plan: &mut Plan, now: Now) {
+        if !self.may_free(now) {
+            return;
+        }
+        let Some(rules) = self.own_users.default.take() else { return };
+        let name = [USER, DEFAULT].concat();
+        let view = self.machine.applier.keyspace().read(LockSet::ALL);
+        let held = get_system(&view, &name).map(<[u8]>::to_vec);
+        drop(view);
+        if held.as_ref() == Some(&rules) {
+            tracing::warn!(
+                "the user default may do everything again, with the password of --requirepass: start this node without --reset-default-user \
+                 from now on"
+            );
+            return;
+        }
+        let mut encoded = Vec::new();
+        entry::write_single(&mut encoded, 0, &[SET, &name, &held.unwrap_or_default(), &rules]);
+        plan.begin_with(&encoded);
+        self.own_users.default = Some(rules);
+    }
+
+    /// Whether an entry is due of which this node has all that is in it.
+    pub(super) fn has_own_entry(&self, now: Now) -> bool {
+        self.names_cluster_at_once(now) || self.own_users.default.is_some() && self.may_free(now)
     }
 
     /// Whether that entry is due before anything is written, and has nothing else in it: a majority that has the entry after it knows that
