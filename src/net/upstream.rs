@@ -21,6 +21,7 @@ use crate::session::{Line, SentTransaction, Session};
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 /// How long after a primary did not let this node in it is asked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LONGEST_LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Bytes taken from the primary before they are passed on.
 const TRANSFER_BYTES: usize = 1 << 20;
 
@@ -184,25 +185,29 @@ impl Upstream {
     }
 }
 
-/// Looks whether the primary lets this node in, whenever another one leads, and again and again while it does not: a health check has to know
-/// before clients do.
+/// Looks whether the primary lets this node in, whenever another one leads, and again and again while it does not, with ever longer pauses: a
+/// health check has to know before clients do.
 pub async fn watch_primary(shared: Arc<Shared>) {
     if shared.config.started_with().members.is_empty() {
         return;
     }
+    let mut pause = LOOK_AGAIN;
     loop {
         let known = shared.shard.primary_addr();
+        // None where there is no primary to ask, or no user to ask it for.
         let is_let_in = match &known {
             Some(addr) if !shared.shard.is_primary() && shared.knows_users() => {
                 let user = shared.users().users.default_user().clone();
                 let opened = tokio::time::timeout(LOOK_AGAIN, open_and_note(addr, &shared, &user));
-                opened.await.is_ok_and(|opened| opened.is_ok())
+                Some(opened.await.is_ok_and(|opened| opened.is_ok()))
             }
-            known => shared.shard.is_primary() || known.is_none(),
+            _ => None,
         };
+        let next_pause = if is_let_in == Some(false) { (2 * pause).min(LONGEST_LOOK_AGAIN) } else { pause };
         tokio::select! {
-            () = shared.shard.primary_changes(known.as_deref()) => {}
-            () = tokio::time::sleep(LOOK_AGAIN), if !is_let_in => {}
+            () = shared.shard.primary_changes(known.as_deref()) => pause = LOOK_AGAIN,
+            // The primary counts each try as a wrong password.
+            () = tokio::time::sleep(pause), if is_let_in != Some(true) => pause = next_pause,
         }
     }
 }
