@@ -330,12 +330,10 @@ impl Group {
     fn backups(&self) -> Vec<(u64, Warning)> {
         let reports = self.members.iter().map(|member| &member.report);
         let told: Vec<&NodeReport> = reports.filter(|report| tells_places(report)).collect();
-        let all: BTreeSet<&String> = told.iter().flat_map(|report| places(report)).collect();
+        let all: BTreeSet<&str> = told.iter().flat_map(|report| places(report)).collect();
         let lacking = |report: &NodeReport| -> Option<(u64, Warning)> {
-            let own: BTreeSet<&String> = places(report).iter().collect();
-            let missing: Vec<&str> = all.difference(&own).map(|url| url.as_str()).collect();
-            let has =
-                |other: &&&NodeReport| missing.iter().any(|url| places(other).iter().any(|own| own == url));
+            let missing: Vec<&str> = all.difference(&places(report)).copied().collect();
+            let has = |other: &&&NodeReport| missing.iter().any(|url| places(other).contains(url));
             let having: Vec<String> =
                 told.iter().filter(has).map(|other| other.node_id.to_string()).collect();
             let (urls, others) = (missing.join(", "), having.join(", "));
@@ -400,8 +398,10 @@ fn tells_places(report: &NodeReport) -> bool {
     report.state != State::Loading && report.backup.as_ref().is_none_or(|backup| !backup.places.is_empty())
 }
 
-fn places(report: &NodeReport) -> &[String] {
-    report.backup.as_ref().map_or(&[], |backup| &backup.places)
+/// Where it backs up to. URLs that differ at their ends only name the same place.
+fn places(report: &NodeReport) -> BTreeSet<&str> {
+    let urls = report.backup.iter().flat_map(|backup| &backup.places);
+    urls.map(|url| url.trim_end_matches('/')).collect()
 }
 
 fn own_warnings(member: &MemberView) -> Vec<Warning> {
@@ -605,7 +605,7 @@ mod tests {
         assert!(text.contains("file:///a") && text.contains("handover --to 2"), "{text}");
         let differ = group(vec![
             backs_up(&["file:///a", "file:///b"], one.clone()),
-            backs_up(&["file:///b", "file:///a"], two.clone()),
+            backs_up(&["file:///b", "file:///a/"], two.clone()),
             backs_up(&["file:///b"], three.clone()),
         ]);
         let view = differ.view(0);
