@@ -430,11 +430,12 @@ fn member_without_a_majority_shows_its_log_and_checkpoints_and_is_backed_up() {
     group.nodes[left].spawn();
     let to = tempfile::TempDir::new().expect("a temporary folder");
     let to = format!("file://{}", to.path().join("backup").display());
-    let told: [(&[&str], &str); 5] = [
+    let told: [(&[&str], &str); 6] = [
         (&["log", "status", "--addr", &own], "entries"),
         (&["log", "tail", "--commands", "--addr", &own], "SET"),
         (&["checkpoint", "list", "--addr", &own], "Z "),
         (&["checkpoint", "verify", "--addr", &own], "0 damaged"),
+        (&["backup", "init", "--addr", &own, "--at", &to], "begun"),
         (&["backup", "create", "--addr", &own, "--to", &to], "checkpoint"),
     ];
     for (args, shown) in told {
