@@ -322,7 +322,9 @@ impl Applier {
         reply: &mut Reply<'_>,
     ) {
         let view = self.mutator.keyspace().read(command.lock_set(args));
-        let context = ReadContext::new(&view, db, stamp.now_ms, stamp.seed).noting(self.effects.access);
+        let context = ReadContext::new(&view, db, stamp.now_ms, stamp.seed)
+            .noting(self.effects.access)
+            .noting_reads(&self.effects.reads);
         context.script_steps.set(self.effects.script_read_steps);
         let (began_ns, start) = (self.effects.stopwatch.start(command), reply.position());
         let error = read_in(&context, command, args, reply).map(|error| error.code());
@@ -497,6 +499,7 @@ fn read_within(
     reply: &mut Reply<'_>,
 ) -> Option<CommandError> {
     let Handler::Read(handler) = command.handler_for(args) else { return None };
+    context.note_read(command, args);
     let start = reply.position();
     let checked = steps.take(command, context, args);
     let error = checked.and_then(|()| context.using(command, || handler(context, args, reply))).err()?;

@@ -233,6 +233,8 @@ pub struct Config {
     pub resets_default_user: bool,
     pub protected_mode: bool,
     pub maxclients: u64,
+    /// Zero is no bound but the table's own.
+    pub tracking_table_max_keys: u64,
     /// Zero is never.
     pub tcp_keepalive_s: u64,
     /// How long what can't be sent to a primary waits for one.
@@ -295,6 +297,7 @@ impl Config {
             resets_default_user: settings.required("reset-default-user", parse_yes_no)?,
             protected_mode: settings.required("protected-mode", parse_yes_no)?,
             maxclients: number(settings, "maxclients", 1, 1_000_000)?,
+            tracking_table_max_keys: number(settings, "tracking-table-max-keys", 0, u32::MAX as u64)?,
             tcp_keepalive_s: number(settings, "tcp-keepalive", 0, i16::MAX as u64)?,
             hold_without_primary_ms: number(settings, "hold-without-primary-ms", 0, MAX_HOLD_MS)?,
             on_doubt: settings.required("on-doubt", parse_on_doubt)?,

@@ -144,12 +144,15 @@ pub struct Buffers {
     pub log: AtomicU64,
     /// Removed collections that a thread is about to free.
     pub garbage: Arc<AtomicU64>,
+    /// The keys that clients have read and may have cached.
+    pub tracking: AtomicU64,
 }
 
 impl Buffers {
     /// All of it.
     pub fn bytes(&self) -> u64 {
-        let parts = [&self.clients, &self.log, &*self.garbage].map(|part| part.load(Ordering::Relaxed));
+        let parts = [&self.clients, &self.log, &*self.garbage, &self.tracking]
+            .map(|part| part.load(Ordering::Relaxed));
         parts.into_iter().fold(0, u64::saturating_add)
     }
 }

@@ -133,6 +133,8 @@ pub struct ClientMetrics {
     pub cut_off: Counter,
     pub evicted: Counter,
     pub closed_in_doubt: Counter,
+    pub tracked_keys: Gauge,
+    pub invalidations: Counter,
     pub dropped_messages: Counter,
 }
 
@@ -346,6 +348,8 @@ impl ClientMetrics {
             wrong_passwords: d.counter("wrong_passwords", "Passwords of clients that were wrong"),
             closed_in_doubt: d.counter("in_doubt_disconnections", "Clients closed because the primary changed before their command was answered"),
             evicted: d.counter("evicted_clients", "Clients closed because the buffers of all took more than maxmemory-clients"),
+            tracked_keys: d.metric("tracking_keys", "Keys that clients may have cached, as this node remembers", Gauge::default()),
+            invalidations: d.counter("tracking_invalidations", "Messages to clients that what they may have cached is stale"),
             cut_off: d.counter("output_limit_disconnections", "Clients closed because they did not read their replies"),
             dropped_messages: d.counter("pubsub_dropped_messages", "Published messages that another node was not sent, or this node did not take from one, because too many waited"),
         }

@@ -25,7 +25,9 @@ mod scripts;
 mod show;
 mod slow;
 pub mod table;
+mod tracking;
 mod transaction;
+mod unknown;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use crate::admin::client::{Client, ReplyMode};
 use crate::admin::shared::Shared;
 use crate::admin::table::{SessionCommand, TableRow, Way};
 use crate::apply::read_in;
+use crate::command::reads::ReadKeys;
 use crate::command::spec::Flags;
 use crate::command::{Args, Blocking, Command, CommandError, Handler, ScriptCall};
 use crate::env::Now;
@@ -48,15 +51,17 @@ use crate::protocol::reply::{Reply, Resp};
 use crate::pubsub::Kind;
 use crate::shard::deaths::FREE_EXPIRED;
 use crate::shard::plan::Addressee;
-use crate::shard::port::Port;
+use crate::shard::port::{Port, PushByPort};
 use blocking::OnceEach;
 pub use forward::Forward;
 pub use line::{Line, Mute};
 pub use migrate::Sent;
 pub use permissions::{first_users, open_default};
 use table::{NO_COMMAND, lookup, table};
+pub use tracking::Begun;
 use transaction::exec_aborted;
 pub use transaction::{ExecEnd, SentTransaction};
+use unknown::{unknown_command, unknown_subcommand};
 
 /// What the connection has to do about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +98,8 @@ pub struct Session {
     pub leaned_on_lease: bool,
     /// A command has run whose time its arguments do not bound.
     pub ran_long: bool,
+    /// The client caches what the request at hand reads.
+    tracks: bool,
     /// Wrong passwords of the client that it was delayed for, and the monotonic time until which the last delays it.
     penalty: (u32, u64),
     /// A WAIT that is delayed.
@@ -115,6 +122,7 @@ impl Session {
             now: Now::default(),
             leaned_on_lease: false,
             ran_long: false,
+            tracks: false,
             penalty: (0, 0),
             ack_wait: None,
             seed,
@@ -166,11 +174,16 @@ impl Session {
         }
         match self.gate(args) {
             Ok(row) => {
+                self.begin_tracking();
                 let verdict = self.pause(row).unwrap_or_else(|| self.carry_out(row, args, line));
                 self.note_request(row.command, args, verdict);
+                self.spend_caching(row, verdict);
                 verdict
             }
-            Err(error) => self.reject(&error, args, line),
+            Err(error) => {
+                self.spend_caching_on_refused();
+                self.reject(&error, args, line)
+            }
         }
     }
 
@@ -319,6 +332,7 @@ impl Session {
         }
         let mut encoded = Vec::new();
         let fits = self.call_local(row, args, &mut encoded, self.reply_limit());
+        line.push_form = self.client.push_form();
         line.is_cut |= !fits && !line.is_muted();
         match row.session() {
             Some(SessionCommand::Reset) => {
@@ -413,7 +427,8 @@ impl Session {
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let stamp_ms = shard.stamp_ms();
         let now_ms = shard.reading_ms(self.now);
-        let context = self.reader(&view, command, now_ms).knowing(known);
+        let reads = ReadKeys::wanted(self.tracks && command.script.is_some());
+        let context = self.reader(&view, command, now_ms).knowing(known).noting_reads(&reads);
         let context = if primary { context.settled_until(stamp_ms) } else { context };
         let (start, most) = (line.out.len(), if line.is_muted() { 0 } else { shard.reply_limit() });
         let mut reply = Reply::bounded(&mut line.out, self.client.resp, most);
@@ -421,6 +436,7 @@ impl Session {
         self.ran_long |= command.cost.measure().is_some() || command.script.is_some();
         let is_cut = reply.is_over() && most > 0;
         let unsettled = context.met_unsettled().map(|(db, key)| (db, key.to_vec()));
+        self.remember_reads(command, args, &reads);
         drop(view);
         match unsettled {
             Some(dead) if self.may_settle() => {
@@ -563,6 +579,8 @@ impl Session {
         }
         self.shared.monitors.remove(subscriber);
         self.shared.clients.remove(client.info.id);
+        let shard = &self.shared.shard;
+        shard.tracking.forget(subscriber, &mut PushByPort(&shard.ports));
     }
 
     /// Whether the log takes nothing for now: too much waits for it, or another node is about to lead.
@@ -584,7 +602,7 @@ impl Session {
         if !matches!(work, Work::Read { .. }) {
             line.longest_written = line.longest_written.max(bytes);
         }
-        batch.push(self.client.connection, self.client.resp, work);
+        batch.push_for((self.client.connection, self.client.resp, self.tracks), work);
         line.pending += 1;
         Verdict::Taken
     }
@@ -672,24 +690,4 @@ fn may_run_while_loading(row: &TableRow) -> bool {
 /// What Redis lets no replica and no monitor send.
 fn uses_data(command: &Command) -> bool {
     command.uses_keyspace() || command.flags.contains(Flags::MAY_REPLICATE)
-}
-
-/// Redis' text: up to 128 bytes of the name, and arguments until they have taken 128 bytes, the last of them cut.
-fn unknown_command(args: &Args<'_>) -> String {
-    const SHOWN_BYTES: usize = 128;
-    let shown = |arg: &[u8], most: usize| String::from_utf8_lossy(&arg[..arg.len().min(most)]).into_owned();
-    let mut arguments = String::new();
-    // What is not UTF-8 takes more bytes than it had.
-    let mut taken = 0;
-    for arg in &args[1..] {
-        let Some(room) = SHOWN_BYTES.checked_sub(taken).filter(|room| *room > 0) else { break };
-        arguments.push_str(&format!("'{}' ", shown(arg, room)));
-        taken += arg.len().min(room) + "'' ".len();
-    }
-    format!("ERR unknown command '{}', with args beginning with: {arguments}", shown(args[0], SHOWN_BYTES))
-}
-
-fn unknown_subcommand(container: &Command, name: &[u8]) -> String {
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
-    format!("ERR unknown subcommand '{name}'. Try {} HELP.", container.name.to_ascii_uppercase())
 }

@@ -14,8 +14,10 @@ use tokio::sync::Notify;
 use crate::acl::User;
 use crate::admin::rdb_file::ReplicaTraits;
 use crate::admin::table::TableRow;
+use crate::admin::tracking::{ShownTracking, TrackingChoice};
 use crate::command::Command;
 use crate::propose::reply::ConnectionId;
+use crate::protocol::invalidation::PushForm;
 use crate::protocol::reply::Resp;
 
 /// One connection's state.
@@ -52,6 +54,8 @@ pub struct Client {
     /// CLIENT NO-TOUCH: what it reads is not noted as used.
     pub no_touch: bool,
     pub reply_mode: ReplyMode,
+    /// CLIENT TRACKING: what it reads, or keys with certain prefixes, it may have cached.
+    pub tracking: Option<Box<TrackingChoice>>,
     /// What it has said of itself by REPLCONF.
     pub replica: ReplicaTraits,
     /// Close once everything written so far is sent.
@@ -123,6 +127,7 @@ impl Client {
             monitors: false,
             no_touch: false,
             reply_mode: ReplyMode::On,
+            tracking: None,
             replica: ReplicaTraits::default(),
             close_after_reply: false,
         }
@@ -159,6 +164,12 @@ impl Client {
         details.watching = self.watching_epoch.is_some();
         details.monitors = self.monitors;
         details.no_touch = self.no_touch;
+        details.tracking = self.tracking.as_ref().map(|choice| choice.shown());
+    }
+
+    /// What it can be sent of what it has not asked for each time.
+    pub fn push_form(&self) -> PushForm {
+        PushForm { resp: self.resp, is_subscriber: self.is_subscriber() }
     }
 
     /// The connection as registries of listeners know it.
@@ -186,6 +197,8 @@ pub struct ClientInfo {
     /// Bytes of requests that were taken, and of replies that were sent, since it connected.
     pub taken_bytes: AtomicU64,
     pub sent_bytes: AtomicU64,
+    /// Another connection gets its messages of client-side caching, and is gone.
+    pub redirection_is_broken: Arc<AtomicBool>,
     /// Set by CLIENT KILL, then `wake`.
     pub killed: AtomicBool,
     /// What CLIENT UNBLOCK asks the connection to do itself.
@@ -216,6 +229,7 @@ pub struct ClientDetails {
     pub delayed: Option<Delay>,
     pub no_evict: bool,
     pub no_touch: bool,
+    pub tracking: Option<ShownTracking>,
     pub last_command: &'static str,
     pub query_buffer_bytes: usize,
     pub output_bytes: usize,
@@ -366,6 +380,7 @@ impl ClientInfo {
             output_bytes: 0.into(),
             taken_bytes: 0.into(),
             sent_bytes: 0.into(),
+            redirection_is_broken: Arc::default(),
             killed: false.into(),
             unblock: 0.into(),
             wake: Notify::new(),

@@ -23,6 +23,7 @@ pub mod slowlog;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod tracking;
 pub mod transaction;
 pub mod users;
 

@@ -9,7 +9,7 @@
 //!   themselves. WATCH and the blocking commands live by it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::error::CommandError;
 use super::events::{Event, Notices};
@@ -18,6 +18,7 @@ use super::keys::Staging;
 use super::random::Random;
 pub use super::reader::{KnownSlot, ReadContext};
 use super::reader::{Uses, as_collection, as_string, slot_of};
+use super::reads::ReadKeys;
 use super::script::{ScriptBudget, Scripts};
 pub use super::tally::{Executed, Tally};
 use super::undo::Undo;
@@ -49,6 +50,10 @@ pub struct Effects {
     pub record_touched: bool,
     /// Database and key of every change, in order, repeated where repeated.
     pub touched: Vec<(usize, Vec<u8>)>,
+    /// Clients of this node cache what they read: changes are recorded for them as well. It outlives entries.
+    pub tracking: Arc<AtomicBool>,
+    /// The keys that commands read for such a client.
+    pub reads: ReadKeys,
     /// A whole database changed (FLUSHDB, SWAPDB): every key in it counts as touched.
     pub touched_databases: Vec<usize>,
     /// Changes so far (`rdb_changes_since_last_save`).
@@ -256,7 +261,7 @@ impl<'a> WriteContext<'a> {
     pub fn reader(&self) -> ReadContext<'_> {
         let context = ReadContext::new(&self.view, self.db, self.now_ms, self.random.clone().next_u64());
         context.script_steps.set(self.effects.script_read_steps);
-        context.noting(self.effects.access)
+        context.noting(self.effects.access).noting_reads(&self.effects.reads)
     }
 
     pub fn entry(&self, key: &[u8]) -> Option<&Entry> {
@@ -537,8 +542,9 @@ impl<'a> WriteContext<'a> {
 
     fn note_change(&mut self, db: usize, key: &[u8]) {
         self.effects.changes += 1;
-        if self.effects.record_touched {
+        if self.effects.record_touched || self.effects.tracking.load(Ordering::Relaxed) {
             self.effects.touched.push((db, key.to_vec()));
+            self.effects.reads.note_changes(self.effects.touched.len());
         }
     }
 

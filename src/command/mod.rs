@@ -32,6 +32,7 @@ mod multi_pop;
 pub mod names;
 pub mod random;
 mod reader;
+pub mod reads;
 mod sample;
 pub mod scan;
 pub mod script;

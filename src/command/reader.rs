@@ -10,11 +10,12 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Add;
 
-use super::Command;
 use super::error::CommandError;
 use super::random::Random;
+use super::reads::ReadKeys;
 use super::script;
 use super::spec::Flags;
+use super::{Args, Command};
 use crate::access::AccessRule;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::names::LongNames;
@@ -67,6 +68,8 @@ pub struct ReadContext<'a> {
     /// Steps that are left to scripts.
     pub script_steps: Cell<i64>,
     uses: Uses,
+    /// Where the keys are noted that commands read.
+    reads: Option<&'a ReadKeys>,
 }
 
 /// How uses of keys are noted.
@@ -135,6 +138,7 @@ impl<'a> ReadContext<'a> {
             random,
             script_steps: Cell::new(script::ENTRY_STEPS),
             uses: Uses::default(),
+            reads: None,
         }
     }
 
@@ -142,7 +146,8 @@ impl<'a> ReadContext<'a> {
     pub fn in_other_database(&self, db: usize) -> ReadContext<'a> {
         let random = RefCell::new(self.random.borrow().clone());
         let context = ReadContext::new(self.ranges, db, self.now_ms, 0);
-        ReadContext { settled_ms: self.settled_ms, random, uses: self.uses.clone(), ..context }
+        let (settled_ms, uses, reads) = (self.settled_ms, self.uses.clone(), self.reads);
+        ReadContext { settled_ms, random, uses, reads, ..context }
     }
 
     /// Takes over the unsettled death that a context made of this one has met.
@@ -156,6 +161,19 @@ impl<'a> ReadContext<'a> {
     pub fn noting(self, rule: AccessRule) -> Self {
         let seed = self.random.borrow().clone().next_u64();
         ReadContext { uses: Uses::by(rule, seed), ..self }
+    }
+
+    /// The same, where the keys are noted that commands read.
+    pub fn noting_reads(self, reads: &'a ReadKeys) -> Self {
+        ReadContext { reads: Some(reads), ..self }
+    }
+
+    /// A command runs.
+    #[inline]
+    pub fn note_read(&self, command: &Command, args: &Args<'_>) {
+        if let Some(reads) = self.reads {
+            reads.note(command, args);
+        }
     }
 
     /// The same for a client that wants no use to be noted, if it does.

@@ -113,6 +113,7 @@ impl Undo {
             }
         }
         effects.touched.truncate(self.touched);
+        effects.reads.note_changes(self.touched);
         effects.touched_databases.truncate(self.touched_databases);
         effects.published.truncate(self.published);
         effects.notices.forget_since(self.noticed);

@@ -123,6 +123,7 @@ pub const PARAMETERS: &[Parameter] = &[
     immutable!("supervised", |_| "no".to_owned()),
     mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
     as_it_is!("tls-port", |_| "0".to_owned(), "clients connect without TLS"),
+    mutable!("tracking-table-max-keys", |c| c.tracking_table_max_keys().to_string(), set_tracking_table_max_keys),
     immutable!("unixsocket", |_| String::new()),
 ];
 
@@ -201,6 +202,11 @@ fn set_percentiles(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
 fn set_acllog_max_len(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
     let entries = parse_number(value, 0..=10_000)?;
     Ok(Box::new(move |config| config.acllog_max_len.store(entries, Ordering::Relaxed)))
+}
+
+fn set_tracking_table_max_keys(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let keys = parse_number(value, 0..=u64::from(u32::MAX))?;
+    Ok(Box::new(move |config| config.tracking_table_max_keys.store(keys, Ordering::Relaxed)))
 }
 
 fn set_tcp_keepalive(_: &RuntimeConfig, value: &str) -> Result<Change, String> {

@@ -60,6 +60,7 @@ pub struct RuntimeConfig {
     pub(super) tcp_keepalive_s: AtomicU64,
     pub(super) acllog_max_len: AtomicU64,
     pub(super) latency_percentiles: RwLock<Vec<f64>>,
+    pub(super) tracking_table_max_keys: AtomicU64,
 }
 
 impl RuntimeConfig {
@@ -76,6 +77,7 @@ impl RuntimeConfig {
             tcp_keepalive_s: AtomicU64::new(config.tcp_keepalive_s),
             acllog_max_len: AtomicU64::new(DEFAULT_ACLLOG_LEN),
             latency_percentiles: RwLock::new(vec![50.0, 99.0, 99.9]),
+            tracking_table_max_keys: AtomicU64::new(config.tracking_table_max_keys),
             started_with: config,
         }
     }
@@ -134,6 +136,11 @@ impl RuntimeConfig {
 
     pub fn maxclients(&self) -> u64 {
         self.maxclients.load(Ordering::Relaxed)
+    }
+
+    /// Keys that clients may have cached; zero is no bound but the table's own.
+    pub fn tracking_table_max_keys(&self) -> u64 {
+        self.tracking_table_max_keys.load(Ordering::Relaxed)
     }
 
     /// Zero is never.

@@ -96,6 +96,8 @@ pub const SETTINGS: &[Setting] = &[
         "Events of keys that subscribers of this node are told, as letters: K and E for the channels, A for all classes, or g$lshzxetdn"),
     setting(CLIENTS, "maxclients", "N", Some("10000"),
         "Clients at a time"),
+    setting(CLIENTS, "tracking-table-max-keys", "N", Some("1000000"),
+        "Keys of which this node remembers that clients may have cached them (CLIENT TRACKING); past it clients are told to drop some; 0 is a bound by memory alone"),
     setting(CLIENTS, "timeout", "SECONDS", Some("0"),
         "Close a connection that was idle for so long; 0 is never"),
     setting(CLIENTS, "tcp-keepalive", "SECONDS", Some("300"),

@@ -4,6 +4,7 @@
 //!   woken only where something is left to it.
 //! - A client that is sent messages though it reads nothing is cut off at its output limit.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use crate::admin::client::{Blocked, ClientInfo};
 use crate::memory::Buffers;
 use crate::propose::reply::{ConnectionId, Span};
+use crate::protocol::invalidation;
 use crate::protocol::reply::MAX_REPLY_BYTES;
 use crate::session::Line;
 
@@ -91,8 +93,12 @@ impl Connection {
         let is_thrown_away = span.answers > 0 && line.is_muted();
         line.is_cut |= !is_thrown_away && (span.is_cut || unsent + bytes.len() > self.hard_limit.get());
         if span.answers == 0 {
-            if !line.is_cut {
-                line.message(bytes);
+            let bytes = match span.push {
+                None => Some(Cow::Borrowed(bytes)),
+                Some(route) => invalidation::delivered(bytes, route, line.push_form),
+            };
+            if let Some(bytes) = bytes.filter(|_| !line.is_cut) {
+                line.message(&bytes);
             }
             return true;
         }

@@ -27,7 +27,7 @@ use crate::command::{Args, Handler};
 use crate::protocol::frame::FrameScanner;
 use crate::protocol::reply::{Reply, Resp};
 use crate::session::table;
-use crate::session::{Line, SentTransaction, Session};
+use crate::session::{Begun, Line, SentTransaction, Session};
 use crate::shard::machine::{DID_NOT_HAPPEN, IN_DOUBT, UNBLOCKED};
 
 /// How long a node that is not the primary any more has for answers that are on their way.
@@ -70,6 +70,8 @@ struct Unanswered {
     watches: bool,
     /// What the client is answered where it did not happen: the nil of a transaction that watched.
     otherwise: Option<&'static [u8]>,
+    /// What it reads for a client that caches it.
+    begun: Begun,
 }
 
 /// A request that did not happen, and how the node said so.
@@ -111,6 +113,8 @@ pub struct Relay {
     kept_bytes: usize,
     /// What came before all that is unanswered and did not happen. The client has not been told.
     unserved: Vec<Unserved>,
+    /// What requests have read that were answered since this was last taken.
+    ended: Vec<Begun>,
     /// It has served the client as its primary.
     pub has_served: bool,
     /// Looks for the end of the answer at the start of `received`.
@@ -139,6 +143,7 @@ impl Relay {
             unanswered: VecDeque::new(),
             kept_bytes: 0,
             unserved: Vec::new(),
+            ended: Vec::new(),
             has_served: false,
             scanner: FrameScanner::default(),
             unsent: Vec::new(),
@@ -188,7 +193,7 @@ impl Relay {
         self.kept_bytes += if is_kept { request.len() } else { 0 };
         let kept = is_kept.then(|| Kept::Request(request.into()));
         let only_reads = row.is_some_and(|row| only_reads(row, args));
-        self.unanswered.push_back(Unanswered { kept, only_reads, watches, otherwise: None });
+        self.unanswered.push_back(Unanswered { kept, only_reads, watches, ..Unanswered::default() });
         1
     }
 
@@ -220,8 +225,28 @@ impl Relay {
             kept: is_kept.then_some(Kept::Transaction(sent)),
             watches: false,
             otherwise: watched.then_some(null),
+            begun: Begun::Nothing,
         });
         1
+    }
+
+    /// The last request that was sent reads this for a client that caches it.
+    pub fn note_begun(&mut self, begun: Begun) {
+        if let Some(last) = self.unanswered.back_mut() {
+            last.begun = begun;
+        }
+    }
+
+    /// What requests have read that were answered since this was last asked.
+    pub fn take_ended(&mut self) -> Vec<Begun> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The same with those that are not answered, and how many requests those are.
+    pub fn take_begun(&mut self) -> (Vec<Begun>, usize) {
+        let mut begun = self.take_ended();
+        begun.extend(self.unanswered.iter_mut().map(|one| std::mem::take(&mut one.begun)));
+        (begun, self.unanswered.len() + self.unserved.len())
     }
 
     /// Tells the primary what the client has chosen since the last command.
@@ -312,7 +337,11 @@ impl Relay {
         let says = Says::of(answer);
         let did_not_happen = matches!(says, Says::NotPrimary | Says::NoLongerPrimary);
         self.stale |= did_not_happen;
-        let Unanswered { kept, watches, otherwise, .. } = self.unanswered.pop_front().unwrap_or_default();
+        let unanswered = self.unanswered.pop_front().unwrap_or_default();
+        let Unanswered { kept, watches, otherwise, begun, .. } = unanswered;
+        if !matches!(begun, Begun::Nothing) {
+            self.ended.push(begun);
+        }
         self.kept_bytes -= kept.as_ref().map_or(0, Kept::counted_bytes);
         self.has_watched |= watches && answer == b"+OK\r\n";
         match (kept, otherwise) {

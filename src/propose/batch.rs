@@ -24,6 +24,8 @@ const KEPT_ITEMS: usize = 4096;
 pub struct BatchItem {
     pub connection: ConnectionId,
     pub resp: Resp,
+    /// Its client caches what it reads.
+    pub tracks: bool,
     pub work: Work,
 }
 
@@ -114,7 +116,12 @@ impl Batch {
     }
 
     pub fn push(&mut self, connection: ConnectionId, resp: Resp, work: Work) {
-        self.items.push(BatchItem { connection, resp, work });
+        self.push_for((connection, resp, false), work);
+    }
+
+    /// As [`push`](Self::push), saying as well whether the client caches what it reads.
+    pub fn push_for(&mut self, (connection, resp, tracks): (ConnectionId, Resp, bool), work: Work) {
+        self.items.push(BatchItem { connection, resp, tracks, work });
     }
 
     pub fn clear(&mut self) {

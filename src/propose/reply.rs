@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::protocol::invalidation::PushRoute;
 use crate::protocol::reply::{Reply, Resp};
 
 /// A connection of one worker. A number is used again for a later connection, with another generation.
@@ -25,6 +26,8 @@ pub struct Span {
     pub is_cut: bool,
     /// These bytes are one error, in whose place the client may be closed: leadership ended before its command was answered.
     pub may_close: bool,
+    /// These bytes are a message of client-side caching.
+    pub push: Option<PushRoute>,
 }
 
 /// Capacity that is kept when a batch was taken.
@@ -72,7 +75,7 @@ impl ReplyBatch {
         let ((), is_cut) = self.write(connection, resp, most, write);
         let bytes = self.bytes.len() - start;
         self.note_owed(connection, bytes, is_cut);
-        self.spans.push(Span { connection, bytes, answers: 1, is_cut, may_close: true });
+        self.spans.push(Span { connection, bytes, answers: 1, is_cut, may_close: true, push: None });
     }
 
     /// As [`answer`](Self::answer), where writing nothing answers nothing. Returns as well whether the request is answered.
@@ -113,6 +116,21 @@ impl ReplyBatch {
 
     /// Adds a message, which answers no request, if that leaves its connection within `most` bytes.
     pub fn push_message(&mut self, connection: ConnectionId, bytes: &[u8], most: usize) {
+        self.push_unasked(connection, bytes, most, None);
+    }
+
+    /// The same for a message of client-side caching.
+    pub fn push_invalidation(
+        &mut self,
+        connection: ConnectionId,
+        bytes: &[u8],
+        most: usize,
+        route: PushRoute,
+    ) {
+        self.push_unasked(connection, bytes, most, Some(route));
+    }
+
+    fn push_unasked(&mut self, connection: ConnectionId, bytes: &[u8], most: usize, push: Option<PushRoute>) {
         let room = self.room(connection, most);
         let is_cut = bytes.len() > room;
         if !is_cut {
@@ -122,7 +140,7 @@ impl ReplyBatch {
         }
         let len = if is_cut { 0 } else { bytes.len() };
         self.note_owed(connection, len, is_cut);
-        self.spans.push(Span { connection, bytes: len, answers: 0, is_cut, may_close: false });
+        self.spans.push(Span { connection, bytes: len, answers: 0, is_cut, may_close: false, push });
     }
 
     /// Bytes that a connection may still be owed.
@@ -164,7 +182,9 @@ impl ReplyBatch {
                 last.answers += 1;
                 last.is_cut |= is_cut;
             }
-            _ => self.spans.push(Span { connection, bytes, answers: 1, is_cut, may_close: false }),
+            _ => {
+                self.spans.push(Span { connection, bytes, answers: 1, is_cut, may_close: false, push: None })
+            }
         }
     }
 

@@ -298,6 +298,7 @@ impl Driver {
         self.subscriptions.turn(&self.shared.pubsub, &mut self.events, &mut self.out, now.monotonic_ms);
         self.shard.watch_commands(self.shared.watched());
         self.shard.tell_events(self.shared.config.told_events());
+        self.shared.shard.tracking.set_max_keys(self.shared.config.tracking_table_max_keys());
         let log_bytes = self.shard.node().storage().recent_bytes() as u64;
         self.shared.shard.memory.buffers().log.store(log_bytes, Ordering::Relaxed);
         self.shard.limit_memory(self.shared.config.maxmemory(), self.shared.config.eviction());
@@ -407,6 +408,14 @@ impl Driver {
         }
     }
 
+    fn publish_tracking(&self) {
+        let tracking = &self.shared.shard.tracking;
+        let (clients, counts) = (&self.shared.metrics.clients, tracking.counts());
+        clients.tracked_keys.set(counts.keys as i64);
+        clients.invalidations.inc_by(tracking.take_told());
+        self.shared.shard.memory.buffers().tracking.store(counts.bytes as u64, Ordering::Relaxed);
+    }
+
     /// Hands the messages that clients published to the peers.
     fn send_messages(&mut self) {
         let outgoing = std::mem::take(&mut *self.shared.outgoing.lock());
@@ -486,6 +495,7 @@ impl Driver {
         raft.set_silence(silent.chain(leader));
         raft.connected_peers.set(status.members.iter().filter(|member| member.is_connected).count() as u64);
         self.publish_checkpoint();
+        self.publish_tracking();
         metrics.clients.connected.set(self.shared.clients.len() as i64);
         metrics.clients.dropped_messages.inc_by(self.inbox.take_dropped_news());
         metrics.clients.blocked.set(status.blocked_clients as i64);

@@ -7,6 +7,7 @@
 //!   come meanwhile are kept, too: they follow it.
 
 use crate::admin::client::Blocked;
+use crate::protocol::invalidation::PushForm;
 use crate::session::transaction::{Merge, Part};
 
 /// Which answers are thrown away (CLIENT REPLY). Messages to a subscriber are no answers.
@@ -45,6 +46,8 @@ pub struct Line {
     pub is_lost: bool,
     /// Whether it is.
     pub closes_on_doubt: bool,
+    /// What the connection can be sent of messages of client-side caching.
+    pub push_form: PushForm,
     pub exec: Option<Exec>,
     /// An EXEC that was answered, and whose commands that run here have not all run.
     pub merge: Option<Merge>,
@@ -57,6 +60,8 @@ pub struct Exec {
     pub parts: Vec<Part>,
     /// What the log or the primary has answered; nothing where the answer was left out.
     pub answer: Option<Vec<u8>>,
+    /// Messages that came after the answer.
+    pub later_messages: Vec<u8>,
 }
 
 /// Past so many bytes of finished replies that wait for their place, requests wait instead.
@@ -89,7 +94,7 @@ impl Line {
     /// follows before the session has taken it.
     pub fn expect_exec(&mut self, parts: Vec<Part>) {
         debug_assert!(self.exec.is_none() && !self.barrier, "one EXEC at a time, and nothing after it");
-        (self.exec, self.barrier) = (Some(Exec { parts, answer: None }), true);
+        (self.exec, self.barrier) = (Some(Exec { parts, answer: None, later_messages: Vec::new() }), true);
     }
 
     /// Whether there is an EXEC for the session to take.
@@ -137,15 +142,17 @@ impl Line {
 
     /// Takes a message to a subscriber, which is no answer.
     pub fn message(&mut self, bytes: &[u8]) {
-        match &mut self.merge {
-            Some(merge) => merge.later_messages.extend_from_slice(bytes),
-            None => self.out.extend_from_slice(bytes),
+        match (&mut self.merge, &mut self.exec) {
+            (Some(merge), _) => merge.later_messages.extend_from_slice(bytes),
+            (None, Some(exec)) if exec.answer.is_some() => exec.later_messages.extend_from_slice(bytes),
+            _ => self.out.extend_from_slice(bytes),
         }
     }
 
     /// Bytes of messages that wait for the answer to an EXEC.
     pub fn waiting_message_bytes(&self) -> usize {
-        self.merge.as_ref().map_or(0, |merge| merge.later_messages.len())
+        let of_exec = self.exec.as_ref().map_or(0, |exec| exec.later_messages.len());
+        of_exec + self.merge.as_ref().map_or(0, |merge| merge.later_messages.len())
     }
 
     /// To be called after requests were answered: lets the next request in if it had to wait for that.

@@ -326,7 +326,8 @@ impl Session {
         let bytes = batch.bytes.len() - start;
         line.longest_written = line.longest_written.max(bytes);
         let steps = steps.into_boxed_slice();
-        batch.push(self.client.connection, self.client.resp, Work::Transaction { bytes, steps });
+        let client = (self.client.connection, self.client.resp, self.tracks);
+        batch.push_for(client, Work::Transaction { bytes, steps });
         line.pending += 1;
         expect_local_steps(parts, line);
     }
@@ -403,7 +404,7 @@ impl Session {
     /// Brings an EXEC that has local steps nearer to its end, once the answer to the others has come. To be called whenever answers
     /// were taken, and as long as [`Line::has_answered_exec`].
     pub fn finish_exec(&mut self, line: &mut Line) -> ExecEnd {
-        if let Some(Exec { mut parts, answer }) = line.take_answered_exec() {
+        if let Some(Exec { mut parts, answer, later_messages }) = line.take_answered_exec() {
             let answer = answer.unwrap_or_default();
             if answer.is_empty() {
                 // It was left out as too long, so the others were carried out; its client is closed, or wants no answer.
@@ -413,6 +414,7 @@ impl Session {
             let opened = if answer.is_empty() { Some((0, &answer[..])) } else { open_array(&answer) };
             let Some((count, rest)) = opened else {
                 line.answer(&answer);
+                line.message(&later_messages);
                 line.settle();
                 return if is_no(&answer) { ExecEnd::Fine } else { ExecEnd::Unintelligible };
             };
@@ -421,7 +423,7 @@ impl Session {
                 return ExecEnd::Unintelligible;
             }
             let at = answer.len() - rest.len();
-            line.merge = Some(Merge::new(parts, answer, at));
+            line.merge = Some(Merge { later_messages, ..Merge::new(parts, answer, at) });
         }
         let Some(mut merge) = line.merge.take() else { return ExecEnd::Fine };
         match self.merge(&mut merge, line) {
@@ -433,6 +435,7 @@ impl Session {
             MergeEnd::Done => {}
         }
         let Merge { merged, later_messages, .. } = merge;
+        line.push_form = self.client.push_form();
         line.is_cut |= merged.is_cut && !line.is_muted();
         match line.is_muted() {
             true => line.out.extend_from_slice(&merged.messages),

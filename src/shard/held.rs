@@ -42,7 +42,7 @@ fn refuse_in(batch: ReplyBatch, reads: impl Iterator<Item = Range<usize>>, error
     let mut refused = ReplyBatch::default();
     refused.applied = batch.applied;
     let mut at = 0;
-    for Span { connection, bytes, answers, is_cut, may_close } in batch.spans {
+    for Span { connection, bytes, answers, is_cut, may_close, push } in batch.spans {
         let (start, end) = (refused.bytes.len(), at + bytes);
         while let Some(read) = reads.next_if(|read| read.end <= end) {
             refused.bytes.extend_from_slice(&batch.bytes[at..read.start]);
@@ -52,7 +52,7 @@ fn refuse_in(batch: ReplyBatch, reads: impl Iterator<Item = Range<usize>>, error
         refused.bytes.extend_from_slice(&batch.bytes[at..end]);
         at = end;
         let bytes = refused.bytes.len() - start;
-        refused.spans.push(Span { connection, bytes, answers, is_cut, may_close });
+        refused.spans.push(Span { connection, bytes, answers, is_cut, may_close, push });
     }
     refused
 }

@@ -127,7 +127,7 @@ impl LongItems {
                 }
                 None => {
                     batch.bytes.extend_from_slice(encoded);
-                    batch.push(to.connection, to.resp, work);
+                    batch.push_for((to.connection, to.resp, to.tracks), work);
                 }
             }
             if !is_behind {

@@ -5,6 +5,7 @@
 //! - Replies gather per worker and leave once per turn. They are bounded by the output limit of clients: a write takes effect
 //!   whether or not there is room for its reply.
 
+mod staleness;
 mod waiting;
 
 use std::ops::Range;
@@ -90,6 +91,8 @@ pub struct Machine {
     pub replay_threads: usize,
     /// Monotonic time of this turn, for waiters' deadlines.
     pub now_ms: i64,
+    /// Whose command ran last.
+    actor: Addressee,
     scratch: Vec<u8>,
     handle: Arc<ShardHandle>,
     board: TurnBoard,
@@ -107,6 +110,7 @@ impl Machine {
         let workers = handle.ports.len();
         applier.effects.stopwatch = Stopwatch::new(clock.clone());
         applier.effects.scripts = handle.scripts.clone();
+        applier.effects.tracking = handle.tracking.switch().clone();
         applier.effects.garbage_bytes = handle.memory.buffers().garbage.clone();
         handle.set_stamp(applier.last_stamp_ms(), clock.monotonic_ms());
         Machine {
@@ -131,6 +135,7 @@ impl Machine {
             led_term: 0,
             replay_threads: 1,
             now_ms: 0,
+            actor: Addressee::NOBODY,
             scratch: Vec::new(),
             handle,
             board,
@@ -193,6 +198,7 @@ impl Machine {
                 let applied = self.applier.apply_unattended(payload);
                 // Slow is what a client has waited for.
                 self.applier.effects.stopwatch.forget();
+                self.actor = Addressee::NOBODY;
                 self.settle_effects();
                 self.ready.retain(&self.waiters);
                 applied
@@ -247,6 +253,9 @@ impl Machine {
         // Most of it was heard when an earlier process applied it, and no message is promised to arrive.
         self.applier.effects.published.clear();
         self.applier.effects.notices.clear();
+        // What the threads changed was not recorded.
+        self.tell_all_stale();
+        self.actor = Addressee::NOBODY;
         self.settle_effects();
         self.count(began_ns);
         self.handle.set_stamp(self.applier.last_stamp_ms(), self.clock_ms());
@@ -376,6 +385,7 @@ impl Machine {
         act: Act,
         passengers: &[u8],
     ) -> Result<(), ApplyError> {
+        self.act_for(to);
         match act {
             Act::Write => self.answer(to, |applier, reply| applier.run_single(run, reply))?,
             Act::Internal => {
@@ -438,6 +448,7 @@ impl Machine {
 
     /// Tells watchers and waiters what the last command changed, and passes on the rest.
     fn settle_effects(&mut self) {
+        self.settle_tracking();
         for db in std::mem::take(&mut self.applier.effects.touched_databases) {
             let stamp = Stamp { now_ms: self.applier.last_stamp_ms(), seed: 0 };
             let applier = &self.applier;
@@ -589,6 +600,7 @@ impl StateMachine for Machine {
         assert!(self.in_flight.is_none(), "a follower has no plan in flight, and a leader restores nothing");
         assert!(index >= self.applied, "a checkpoint at {index} takes the place of data at {}", self.applied);
         self.applied = index;
+        self.tell_all_stale();
     }
 
     fn readable_until(&mut self, until_ms: u64) {
@@ -603,6 +615,7 @@ impl StateMachine for Machine {
         }
         self.board.set_leadership(&leadership);
         self.led_term = leadership.term;
+        self.tell_all_stale();
         tracing::info!(role = ?leadership.role, term = leadership.term, leader = ?leadership.leader, "leadership changed");
     }
 

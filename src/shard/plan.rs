@@ -36,12 +36,23 @@ pub struct Addressee {
     pub worker: usize,
     pub connection: ConnectionId,
     pub resp: Resp,
+    /// The client caches what it reads: the keys are remembered.
+    pub tracks: bool,
 }
 
 impl Addressee {
     /// The address of what is not answered.
-    pub const NOBODY: Addressee =
-        Addressee { worker: 0, connection: ConnectionId { index: u32::MAX, generation: 0 }, resp: Resp::V2 };
+    pub const NOBODY: Addressee = Addressee {
+        worker: 0,
+        connection: ConnectionId { index: u32::MAX, generation: 0 },
+        resp: Resp::V2,
+        tracks: false,
+    };
+
+    /// The connection, as those that keep something about it know it.
+    pub fn listener(&self) -> Watcher {
+        (self.worker, self.connection)
+    }
 }
 
 /// Something to be done at its place when the entry is applied.
@@ -355,20 +366,20 @@ impl Backlog {
     pub fn take_owned(&mut self) -> Option<(Addressee, Work, Vec<u8>)> {
         self.peek()?;
         let gathered = self.batches.front_mut()?;
-        let BatchItem { connection, resp, work } = gathered.items.next()?;
+        let BatchItem { connection, resp, tracks, work } = gathered.items.next()?;
         self.internal -= usize::from(matches!(work, Work::Internal { .. }));
         let bytes = gathered.take_bytes(encoded_bytes(&work));
-        Some((Addressee { worker: gathered.worker, connection, resp }, work, bytes))
+        Some((Addressee { worker: gathered.worker, connection, resp, tracks }, work, bytes))
     }
 
     pub fn take(&mut self) -> Option<Next<'_>> {
         self.peek()?;
         let gathered = self.batches.front_mut()?;
-        let BatchItem { connection, resp, work } = gathered.items.next()?;
+        let BatchItem { connection, resp, tracks, work } = gathered.items.next()?;
         let start = gathered.next_byte;
         gathered.next_byte += encoded_bytes(&work);
         self.internal -= usize::from(matches!(work, Work::Internal { .. }));
-        let to = Addressee { worker: gathered.worker, connection, resp };
+        let to = Addressee { worker: gathered.worker, connection, resp, tracks };
         let encoded = &gathered.bytes[start..gathered.next_byte];
         Some(Next { to, work, encoded, logged: encoded })
     }

@@ -18,6 +18,8 @@ use super::log_cuts::LogCuts;
 use super::log_reads::LogReads;
 use super::marks::Marks;
 use super::quiet::QuietAsks;
+use super::tracking::{SendPush, Tracking};
+use super::watches::Watcher;
 use crate::checkpoint::transfers::Transfers;
 use crate::command::script::Scripts;
 use crate::config::output_bounds::OutputBounds;
@@ -31,6 +33,7 @@ use crate::persistence::backups::BackupStatus;
 use crate::planted::{self, Bug};
 use crate::propose::batch::Batch;
 use crate::propose::reply::{ConnectionId, ReplyBatch};
+use crate::protocol::invalidation::PushRoute;
 use crate::raft::cluster::ClusterId;
 use crate::raft::status::{LogSpace, Role};
 
@@ -73,6 +76,12 @@ impl Port {
     /// Whom to tell that everything is sent, once the replies that are here now are.
     pub fn take_farewell(&self) -> Option<oneshot::Sender<()>> {
         self.farewell.lock().take()
+    }
+
+    /// Leaves a message of client-side caching for a connection, and wakes the worker.
+    fn push_invalidation(&self, connection: ConnectionId, bytes: &[u8], route: PushRoute) {
+        self.replies.lock().push_invalidation(connection, bytes, self.bounds.messages(), route);
+        self.replies_ready.notify_one();
     }
 
     /// Leaves a message, which answers no request, for a connection. The worker is not woken.
@@ -158,6 +167,8 @@ pub struct ShardHandle {
     pub backup: Arc<BackupStatus>,
     pub output_bounds: Arc<OutputBounds>,
     pub scripts: Arc<Scripts>,
+    /// What this node's clients may have cached.
+    pub tracking: Tracking,
     readable_until_ms: AtomicU64,
     /// By when the driver wants to turn again, in monotonic ms; never where it has a thread of its own.
     turn_due_ms: AtomicU64,
@@ -183,6 +194,15 @@ pub struct ShardHandle {
     pub changes: AtomicU64,
     /// That the log belongs to; 0 for none yet.
     cluster: AtomicU64,
+}
+
+/// Leaves messages of client-side caching in the workers' mailboxes.
+pub struct PushByPort<'p>(pub &'p [Arc<Port>]);
+
+impl SendPush for PushByPort<'_> {
+    fn send_push(&mut self, (worker, connection): Watcher, message: &[u8], route: PushRoute) {
+        self.0[worker].push_invalidation(connection, message, route);
+    }
 }
 
 /// See [`ShardHandle::watch_status`].
@@ -221,6 +241,7 @@ impl ShardHandle {
             pause: Pause::default(),
             output_bounds,
             scripts: Arc::default(),
+            tracking: Tracking::default(),
             readable_until_ms: AtomicU64::new(0),
             turn_due_ms: AtomicU64::new(u64::MAX),
             stamp_ms: AtomicI64::new(i64::MIN),

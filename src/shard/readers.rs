@@ -110,15 +110,17 @@ fn is_behind(keys: &[WaitKey], ids: &[StreamId], key: &WaitKey, last: StreamId) 
 /// Runs a reader's command; returns how many bytes it is answered.
 fn serve_one(machine: &mut Machine, id: WaiterId, stamp: Stamp) -> usize {
     let Some(waiter) = machine.waiters.get(id) else { return 0 };
-    let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
+    let to = waiter.addressee();
     let (command, encoded) = (waiter.command, waiter.encoded.clone());
     let mut args = EntryArgs::new();
     let Ok(db) = EntryReader::read_single(&encoded, &mut args) else { return 0 };
     let mut out = Vec::new();
     let mut reply = Reply::bounded(&mut out, to.resp, machine.reply_limit());
+    machine.want_reads(to);
     machine.run_read(&mut reply, (command, db, &args), stamp);
     machine.note_slow(to);
     let is_cut = reply.is_over();
+    machine.remember_reads(to);
     if out.is_empty() && !is_cut {
         return 0;
     }

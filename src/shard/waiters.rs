@@ -13,6 +13,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::plan::Addressee;
 use crate::command::spec::FindKeys;
 use crate::command::{Blocking, Command};
 use crate::keyspace::types::stream::StreamId;
@@ -33,6 +34,8 @@ pub struct Waiter {
     pub worker: usize,
     pub connection: ConnectionId,
     pub resp: Resp,
+    /// Its client caches what it reads.
+    pub tracks: bool,
     pub command: &'static Command,
     pub blocking: Blocking,
     /// The command as an entry's item.
@@ -56,6 +59,12 @@ pub enum StreamsAwaited {
 }
 
 impl Waiter {
+    /// Where its answer goes.
+    pub fn addressee(&self) -> Addressee {
+        let Waiter { worker, connection, resp, tracks, .. } = *self;
+        Addressee { worker, connection, resp, tracks }
+    }
+
     /// The command as an entry's item: as it came, or with the nth of the keys it waits for alone.
     pub fn command_for(&self, by_key: Option<usize>) -> Result<Cow<'_, [u8]>, EntryError> {
         let Some(nth) = by_key.filter(|_| self.keys.len() > 1) else { return Ok(Cow::from(&*self.encoded)) };
@@ -297,6 +306,7 @@ mod tests {
             worker: 0,
             connection: ConnectionId { index: number, generation: 0 },
             resp: Resp::V2,
+            tracks: false,
             command,
             blocking: command.blocking.expect("it blocks"),
             encoded: encoded.into(),

@@ -51,6 +51,14 @@ fn on_each_kind_of_node(story: impl Fn(&str)) {
 }
 
 #[test]
+fn redis_py_cache() {
+    on_each_kind_of_node(|port| {
+        let script = format!("{SCRIPTS}/redis_py_cache.py");
+        assert_eq!(succeed("python3", &[&script, port]), "the cache is content\n");
+    });
+}
+
+#[test]
 fn redis_py() {
     on_each_kind_of_node(|port| {
         assert_eq!(succeed("python3", &[&format!("{SCRIPTS}/redis_py.py"), port]), "redis-py is content\n");

@@ -46,6 +46,7 @@ mod scripts;
 mod stories;
 mod strangers;
 mod streams;
+mod tracking;
 mod transactions;
 mod users;
 

@@ -128,6 +128,7 @@ fn readwrite(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) ->
 fn reset(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     unsubscribe_all(ctx.client, ctx.shared);
     ctx.shared.monitors.remove(ctx.client.listener_id());
+    client::end_tracking(ctx.client, ctx.shared);
     let client = &mut *ctx.client;
     client.resp = Resp::V2;
     client.db = 0;

@@ -228,13 +228,31 @@ fn replies_are_turned_off_and_on() {
 }
 
 #[test]
-fn tracking_is_off_and_stays_off() {
+fn tracking_is_off_until_it_is_turned_on_and_after_reset() {
     let mut node = TestNode::new();
     assert_eq!(node.show("CLIENT TRACKING off"), "OK");
-    assert_eq!(node.show("CLIENT TRACKING on"), "ERR client tracking is not supported by this server");
     assert_eq!(node.show("CLIENT TRACKINGINFO"), "[flags [off] redirect -1 prefixes []]");
     assert_eq!(node.show("CLIENT GETREDIR"), "-1");
     assert!(node.show("CLIENT CACHING yes").starts_with("ERR CLIENT CACHING can be called only when"));
+    assert_eq!(node.show("CLIENT TRACKING on BCAST PREFIX a"), "OK");
+    assert_eq!(node.show("CLIENT TRACKINGINFO"), "[flags [on bcast] redirect 0 prefixes [a]]");
+    assert_eq!(node.show("CLIENT GETREDIR"), "0");
+    assert!(node.show("CLIENT LIST").contains("flags=tB ") && node.show("CLIENT INFO").contains("redir=0 "));
+    assert!(node.shared.shard.tracking.is_on());
+    assert_eq!(node.show("RESET"), "RESET");
+    assert_eq!(node.show("CLIENT TRACKINGINFO"), "[flags [off] redirect -1 prefixes []]");
+    assert!(!node.shared.shard.tracking.is_on());
     assert_eq!(node.show("CLIENT NO-TOUCH on"), "OK");
     assert_eq!(node.show("CLIENT NO-EVICT perhaps"), "ERR syntax error");
+}
+
+#[test]
+fn prefixes_of_a_client_are_bounded() {
+    let mut node = TestNode::new();
+    let many: String = (1000..1257).map(|n| format!(" PREFIX {n}")).collect();
+    let refusal = "ERR A client can have at most 256 prefixes, and 16384 bytes of them";
+    assert_eq!(node.show(&format!("CLIENT TRACKING on BCAST{many}")), refusal);
+    let long = "x".repeat(20_000);
+    assert_eq!(node.show(&format!("CLIENT TRACKING on BCAST PREFIX {long}")), refusal);
+    assert_eq!(node.show("CLIENT TRACKINGINFO"), "[flags [off] redirect -1 prefixes []]");
 }

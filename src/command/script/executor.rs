@@ -208,6 +208,7 @@ impl Writing<'_, '_> {
         let answered = match handler {
             Handler::Read(read) => {
                 let reader = self.context.reader();
+                reader.note_read(command, args);
                 answer(command.blocking, out, resp, |reply| {
                     reader.using(command, || read(&reader, args, reply))
                 })
@@ -307,6 +308,7 @@ impl Host for Reading<'_, '_> {
         if lua::steps() < 0 {
             return Called::Over(Over::Steps);
         }
+        context.note_read(command, args);
         let run = |reply: &mut Reply<'_>| context.using(command, || handler(context, args, reply));
         let answered = answer(command.blocking, reply, resp, run);
         self.context.take_unsettled_of(context);

@@ -46,11 +46,19 @@ impl ConnectionTask {
         let Some(upstream) = &mut self.upstream else { return connects };
         let mut line = self.connection.line.borrow_mut();
         let answers = match what {
-            Forward::Request => upstream.send(&self.session.client, args, &line),
+            Forward::Request => {
+                let begun = self.session.begin_forwarded(args);
+                let answers = upstream.send(&self.session.client, args, &line);
+                upstream.relay.note_begun(begun);
+                answers
+            }
             Forward::Transaction => {
                 let watched = self.session.client.watching_epoch.is_some();
                 let sent = self.session.take_transaction(&mut line);
-                upstream.send_transaction(&self.session.client, watched, sent, &line)
+                let begun = self.session.begin_forwarded_transaction(&sent);
+                let answers = upstream.send_transaction(&self.session.client, watched, sent, &line);
+                upstream.relay.note_begun(begun);
+                answers
             }
         };
         line.forwarded += answers;
@@ -72,6 +80,7 @@ impl ConnectionTask {
             self.connection.info.details.lock().blocked = Blocked::Nowhere;
         }
         drop(line);
+        self.session.end_forwarded(upstream.relay.take_ended());
         if std::mem::take(&mut upstream.relay.has_served) {
             self.hold.end();
         }
@@ -87,11 +96,13 @@ impl ConnectionTask {
 
     /// Lets go of the connection to the primary. Requests that may be sent to the next are put before what is read and not yet taken.
     fn lose_upstream(&mut self) {
-        let Some(upstream) = self.upstream.take() else { return };
+        let Some(mut upstream) = self.upstream.take() else { return };
+        let (begun, requests) = upstream.relay.take_begun();
         let mut line = self.connection.line.borrow_mut();
         let again = upstream.relay.give_up(&mut self.hold, &mut self.session, &mut line);
         self.connection.settle(&mut line);
         drop(line);
+        self.session.lose_forwarded_reads(begun, if again.is_some() { requests } else { 0 });
         if let Some(requests) = again {
             self.input.splice(..0, requests);
             (self.parser, self.input_wanted) = (RequestParser::new(), 0);

@@ -60,7 +60,8 @@ impl Machine {
             // Its client is gone; the log has its command all the same.
             return self.applier.run_single(run, &mut Reply::sink(&mut Vec::new(), Default::default()));
         };
-        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
+        let to = waiter.addressee();
+        self.actor = to;
         let is_its_turn = by_key.is_none_or(|nth| {
             self.ready_elements(&waiter.keys[nth], run.stamp())
                 .is_some_and(|(value_type, _)| value_type == waiter.blocking.waits_for)
@@ -140,12 +141,13 @@ impl Machine {
             (keys, feeds, streams)
         };
         let blocking = command.blocking.ok_or(ApplyError::PlanMismatch)?;
-        let Addressee { worker, connection, resp } = to;
+        let Addressee { worker, connection, resp, tracks } = to;
         let streams = streams.filter(|_| blocking.reads_streams);
         let waiter = Waiter {
             worker,
             connection,
             resp,
+            tracks,
             command,
             blocking,
             encoded,
@@ -202,14 +204,14 @@ impl Machine {
     }
 
     pub(super) fn end_overtaken_waiter(&mut self, waiter: Waiter, error: &str) {
-        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
+        let to = waiter.addressee();
         self.gauge.ended_waiting(waiter.command);
         self.answer_overtaken(to, error);
     }
 
     /// Answers a waiter without serving it.
     pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&mut Reply<'_>)) {
-        let to = Addressee { worker: waiter.worker, connection: waiter.connection, resp: waiter.resp };
+        let to = waiter.addressee();
         self.gauge.ended_waiting(waiter.command);
         self.answer_with(to, write);
     }

@@ -1,7 +1,6 @@
 //! A line of CLIENT LIST: `name=value` fields as Redis orders them.
 //!
-//! Fields about what this server does not have hold what means "none": there are no file descriptors to be told of (-1) and
-//! no redirection (-1), and buffers that are not kept per client count as empty.
+//! Fields about what this server does not have hold what means "none": there are no file descriptors to be told of (-1), and buffers that are not kept per client count as empty.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -34,14 +33,14 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
         text,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={} \
-         user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+         user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         info.id,
         info.addr,
         info.local_addr,
         name(&details.name),
         seconds_since(info.connected_at_ms),
         seconds_since(info.last_active_ms.load(Ordering::Relaxed)),
-        flags(&details),
+        flags(&details, info.redirection_is_broken.load(Ordering::Relaxed)),
         details.db,
         details.channels,
         details.patterns,
@@ -54,6 +53,7 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
         details.query_buffer_bytes + details.output_bytes,
         if details.last_command.is_empty() { "NULL" } else { details.last_command },
         name(&details.user),
+        details.tracking.map_or(-1, |shown| i64::try_from(shown.redirect).unwrap_or(i64::MAX)),
         if details.resp3 { 3 } else { 2 },
         name(&details.lib_name),
         name(&details.lib_ver),
@@ -63,14 +63,18 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
     );
 }
 
-/// Redis' letters: O a monitor, P subscribed, x in a transaction, b blocked, e not to be evicted, T touches nothing; N for none of them.
-fn flags(details: &ClientDetails) -> String {
+/// Redis' letters: O a monitor, P subscribed, x in a transaction, b blocked, t tracking, R its
+/// redirection is broken, B it broadcasts, e not to be evicted, T touches nothing; N for none of them.
+fn flags(details: &ClientDetails, redirection_is_broken: bool) -> String {
     let subscribed = details.channels + details.patterns + details.shard_channels > 0;
     let letters = [
         ('O', details.monitors),
         ('P', subscribed),
         ('x', details.multi.is_some()),
         ('b', details.is_blocked()),
+        ('t', details.tracking.is_some()),
+        ('R', redirection_is_broken),
+        ('B', details.tracking.is_some_and(|shown| shown.broadcasts)),
         ('e', details.no_evict),
         ('T', details.no_touch),
     ];

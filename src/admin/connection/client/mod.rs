@@ -1,6 +1,5 @@
 //! CLIENT: what a connection says of itself, what others may see of it, and what they may do to it.
 //!
-//! - Tracking is not built; what would turn it on is refused.
 //! - What CLIENT LIST shows of other connections is as of their last burst of commands.
 //!
 //! Source: <https://redis.io/docs/latest/commands/client/>.
@@ -8,6 +7,7 @@
 mod filter;
 pub mod list;
 mod pausing;
+mod tracking;
 
 use std::sync::Arc;
 
@@ -22,12 +22,13 @@ use crate::command::{Args, CommandError, CommandResult};
 use crate::propose::batch::Work;
 use crate::protocol::reply::{Reply, Resp};
 use filter::Filter;
+pub(super) use tracking::end_tracking;
 
 const OWN: Flags = ANYTIME.union(Flags::NOSCRIPT);
 const OTHERS: Flags = OWN.union(Flags::ADMIN);
 
 pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
-    ProcessCommand::local("caching", 3, caching).flags(&[OWN]).docs(
+    ProcessCommand::local("caching", 3, tracking::caching).flags(&[OWN]).docs(
         "6.0.0",
         "O(1)",
         "Instructs the server whether to track the keys in the next request.",
@@ -42,7 +43,7 @@ pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
         "O(1)",
         "Returns the name of the connection.",
     ),
-    ProcessCommand::local("getredir", 2, getredir).flags(&[OWN]).docs(
+    ProcessCommand::local("getredir", 2, tracking::getredir).flags(&[OWN]).docs(
         "6.0.0",
         "O(1)",
         "Returns the client ID to which the connection's tracking notifications are redirected.",
@@ -100,12 +101,12 @@ pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
         "O(1)",
         "Sets the connection name.",
     ),
-    ProcessCommand::local("tracking", -3, tracking).flags(&[OWN]).docs(
+    ProcessCommand::local("tracking", -3, tracking::tracking).flags(&[OWN]).docs(
         "6.0.0",
         "O(1)",
         "Controls server-assisted client-side caching for the connection.",
     ),
-    ProcessCommand::local("trackinginfo", 2, trackinginfo).flags(&[OWN]).docs(
+    ProcessCommand::local("trackinginfo", 2, tracking::trackinginfo).flags(&[OWN]).docs(
         "6.2.0",
         "O(1)",
         "Returns information about server-assisted client-side caching for the connection.",
@@ -122,8 +123,10 @@ pub(super) const SUBCOMMANDS: &[ProcessCommand] = &[
     ),
 ];
 
-const HELP: [&str; 47] = [
+const HELP: [&str; 55] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CACHING (YES|NO)",
+    "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
     "CAPA <capability> [<capability> ...]",
     "    Accepted; no client is redirected, commands are forwarded.",
     "GETNAME",
@@ -164,6 +167,12 @@ const HELP: [&str; 47] = [
     "    Set client meta attr. Options are: LIB-NAME, LIB-VER.",
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Control server assisted client side caching.",
+    "TRACKINGINFO",
+    "    Report tracking status for the current connection.",
+    "    A client is told of what it may have cached by the node that it is connected to.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    Unblock the specified blocked client.",
     "UNPAUSE",
@@ -357,48 +366,10 @@ fn reply_mode(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
-/// <https://redis.io/docs/latest/commands/client-tracking/>
-fn tracking(_: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    if on_off(args[2])? {
-        return Err(CommandError::other("ERR client tracking is not supported by this server"));
-    }
-    reply.ok();
-    Ok(())
-}
-
-/// <https://redis.io/docs/latest/commands/client-caching/>
-fn caching(_: &mut LocalContext<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> CommandResult {
-    if !is(args[2], "YES") && !is(args[2], "NO") {
-        return Err(CommandError::Syntax);
-    }
-    Err(CommandError::other(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    ))
-}
-
 /// Nothing is answered otherwise for what a client is capable of: this server redirects no client, it forwards commands.
 /// <https://valkey.io/commands/client-capa/>
 fn capa(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.ok();
-    Ok(())
-}
-
-/// <https://redis.io/docs/latest/commands/client-getredir/>
-fn getredir(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.integer(-1);
-    Ok(())
-}
-
-/// <https://redis.io/docs/latest/commands/client-trackinginfo/>
-fn trackinginfo(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.map(3);
-    reply.bulk(b"flags");
-    reply.set(1);
-    reply.bulk(b"off");
-    reply.bulk(b"redirect");
-    reply.integer(-1);
-    reply.bulk(b"prefixes");
-    reply.array(0);
     Ok(())
 }
 

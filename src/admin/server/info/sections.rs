@@ -58,7 +58,7 @@ pub(super) fn clients(shared: &Shared, fields: &mut Fields) {
     fields.add("maxclients", shared.config.maxclients());
     let delayed = all.iter().filter(|info| info.details.lock().delayed.is_some()).count();
     fields.add("blocked_clients", shared.shard.status.lock().blocked_clients + delayed);
-    fields.add("tracking_clients", 0);
+    fields.add("tracking_clients", shared.shard.tracking.counts().clients);
     fields.add("cluster_connections", 0);
     fields.add("pubsub_clients", subscribers.count());
     fields.add("watching_clients", all.iter().filter(|info| info.details.lock().watching).count());
@@ -249,9 +249,10 @@ pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     fields.add("pubsub_channels", shared.pubsub.count(Kind::Channel));
     fields.add("pubsub_patterns", shared.pubsub.count(Kind::Pattern));
     fields.add("pubsubshard_channels", shared.pubsub.count(Kind::Shard));
-    for name in ["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"] {
-        fields.add(name, 0);
-    }
+    let tracked = shared.shard.tracking.counts();
+    fields.add("tracking_total_keys", tracked.keys);
+    fields.add("tracking_total_items", tracked.items);
+    fields.add("tracking_total_prefixes", tracked.prefixes);
     // The allocator is not defragmented, and no replica expires keys by itself.
     for name in [
         "active_defrag_hits",
