@@ -21,7 +21,7 @@ fn tracking(node: &Node, options: &str) -> Client {
 fn redirection(node: &Node) -> (Client, i64) {
     let mut client = node.client();
     let id = client.run("CLIENT ID").integer();
-    client.check("SUBSCRIBE __redis__:invalidate", "[subscribe __redis__:invalidate :1]");
+    client.check("SUBSCRIBE __redis__:invalidate", "[subscribe '__redis__:invalidate' :1]");
     (client, id)
 }
 
@@ -92,7 +92,7 @@ fn every_way_in_which_a_key_changes_is_told() {
 fn a_key_whose_time_has_come_is_told_when_it_is_freed() {
     let node = perdura().start();
     let mut reader = tracking(&node, "");
-    node.client().check("SET k v PX 30", "+OK");
+    node.client().check("SET k v PX 1000", "+OK");
     reader.check("GET k", "v");
     assert_eq!(keys(&mut reader), ["k"]);
 }
@@ -176,10 +176,10 @@ fn messages_go_where_they_are_redirected() {
     writer.check("MSET a 1 b 1", "+OK");
     reader.check("GET a", "1");
     writer.check("INCR a", ":2");
-    subscriber.expect("[message __redis__:invalidate [a]]");
+    subscriber.expect("[message '__redis__:invalidate' [a]]");
     reader.check("GET b", "1");
     writer.check("FLUSHALL", "+OK");
-    subscriber.expect("[message __redis__:invalidate nil]");
+    subscriber.expect("[message '__redis__:invalidate' nil]");
     let line = reader.run("CLIENT LIST").text();
     assert!(line.contains(&format!("redir={id} ")) && line.contains("flags=t "), "{line}");
 
