@@ -682,7 +682,6 @@ impl<D: Disk> Shard<D> {
     fn deliver(&mut self) {
         // Before the answers: whoever has one finds its change counted.
         self.tell_counts();
-        self.machine.tell_stale();
         for (replies, port) in self.machine.replies.iter_mut().zip(&self.handle.ports) {
             if !replies.is_empty() {
                 replies.applied = self.machine.applied;

@@ -145,12 +145,13 @@ impl<D: Disk> Shard<D> {
         self.space_retry_ms.is_none() && self.handle.pause.at(now.monotonic_ms) == Paused::Nothing
     }
 
-    /// Tells what was applied in numbers.
-    pub(super) fn tell_counts(&self) {
+    /// Tells what was applied in numbers, and clients that what they have cached is stale.
+    pub(super) fn tell_counts(&mut self) {
         let effects = &self.machine.applier.effects;
         self.handle.expired_keys.store(effects.expired, Ordering::Relaxed);
         self.handle.evicted_keys.store(effects.evicted, Ordering::Relaxed);
         self.handle.changes.store(effects.changes, Ordering::Release);
+        self.machine.tell_stale();
     }
 
     /// Whether the data is to be compared with its limit, whatever else there is to do.
