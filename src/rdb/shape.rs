@@ -48,6 +48,17 @@ const TIME_BYTES: usize = 8;
 const PENDING: Part = Each(&[Takes(stream::PENDING_BYTES), Bytes(ID_BYTES + TIME_BYTES), Number]);
 const OWNED: Part = Each(&[Bytes(ID_BYTES)]);
 const CONSUMER: Part = Takes(stream::CONSUMER_BYTES);
+const CONSUMERS: Part = Each(&[CONSUMER, ELEMENT, Bytes(TIME_BYTES), OWNED]);
+/// With the time when each was last active.
+const CONSUMERS_2: Part = Each(&[CONSUMER, ELEMENT, Bytes(2 * TIME_BYTES), OWNED]);
+const STREAM_2: [Part; 10] = stream_of_groups(&[ELEMENT, Number, Number, Number, PENDING, CONSUMERS]);
+const STREAM_3: [Part; 10] = stream_of_groups(&[ELEMENT, Number, Number, Number, PENDING, CONSUMERS_2]);
+
+/// A stream since Redis 7.0: nodes, length, last id, first id, greatest deleted id, entries added, groups.
+const fn stream_of_groups(group: &'static [Part]) -> [Part; 10] {
+    let (nodes, groups) = (STREAM_NODES, Each(group));
+    [nodes, Number, Number, Number, Number, Number, Number, Number, Number, groups]
+}
 
 /// The shape of a value after its type; `None` where the type is not known here.
 pub fn of(kind: u8) -> Option<&'static [Part]> {
@@ -70,51 +81,11 @@ pub fn of(kind: u8) -> Option<&'static [Part]> {
         kind::HASH_VALKEY => &[Each(&[ELEMENT, ELEMENT, Bytes(TIME_BYTES)])],
         kind::HASH_METADATA => &[Bytes(TIME_BYTES), Each(&[Number, ELEMENT, ELEMENT])],
         kind::HASH_LISTPACK_EX => &[Bytes(TIME_BYTES), ELEMENTS],
-        kind::STREAM => &[
-            STREAM_NODES,
-            Number,
-            Number,
-            Number,
-            Each(&[ELEMENT, Number, Number, PENDING, Each(&[CONSUMER, ELEMENT, Bytes(TIME_BYTES), OWNED])]),
-        ],
-        kind::STREAM_2 => &[
-            STREAM_NODES,
-            Number,
-            Number,
-            Number,
-            Number,
-            Number,
-            Number,
-            Number,
-            Number,
-            Each(&[
-                ELEMENT,
-                Number,
-                Number,
-                Number,
-                PENDING,
-                Each(&[CONSUMER, ELEMENT, Bytes(TIME_BYTES), OWNED]),
-            ]),
-        ],
-        kind::STREAM_3 => &[
-            STREAM_NODES,
-            Number,
-            Number,
-            Number,
-            Number,
-            Number,
-            Number,
-            Number,
-            Number,
-            Each(&[
-                ELEMENT,
-                Number,
-                Number,
-                Number,
-                PENDING,
-                Each(&[CONSUMER, ELEMENT, Bytes(2 * TIME_BYTES), OWNED]),
-            ]),
-        ],
+        kind::STREAM => {
+            &[STREAM_NODES, Number, Number, Number, Each(&[ELEMENT, Number, Number, PENDING, CONSUMERS])]
+        }
+        kind::STREAM_2 => &STREAM_2,
+        kind::STREAM_3 => &STREAM_3,
         kind::MODULE_2 => &[Number, Module],
         _ => return None,
     };

@@ -167,16 +167,7 @@ pub fn call(lua: Lua, name: &[u8], keys: &[&[u8]], values: &[&[u8]]) -> Results 
     lua.remove(2);
     push_list(lua, keys);
     push_list(lua, values);
-    match lua.protected_call(2, 1, 1) {
-        0 => {
-            to_reply::weigh(lua, lua.top());
-            Ok(1)
-        }
-        _ => {
-            to_reply::keep_error(lua);
-            Ok(0)
-        }
-    }
+    to_reply::call_protected(lua, 2)
 }
 
 pub fn push_list(lua: Lua, list: &[&[u8]]) {

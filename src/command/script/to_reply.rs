@@ -2,7 +2,7 @@
 //!
 //! Source: as `to_lua.rs`; `luaReplyToRedisReply` of `script_lua.c`.
 
-use super::lua::{self, Lua, Type};
+use super::lua::{self, Lua, Results, Type};
 use super::vm::Data;
 use crate::protocol::reply::{Reply, Resp};
 
@@ -13,8 +13,23 @@ const VALUE_STEPS: usize = 8;
 const TABLE_STEPS: usize = 150;
 const BYTES_PER_STEP: usize = 16;
 
+/// Calls the function that stands below so many arguments, with what describes errors at the bottom of the stack. One result is left
+/// there, its steps taken; or its error is kept, and nothing is left.
+pub fn call_protected(lua: Lua, args: i32) -> Results {
+    match lua.protected_call(args, 1, 1) {
+        0 => {
+            weigh(lua, lua.top());
+            Ok(1)
+        }
+        _ => {
+            keep_error(lua);
+            Ok(0)
+        }
+    }
+}
+
 /// Takes the steps in which the value at an index is written, whether anything waits for the reply or not.
-pub fn weigh(lua: Lua, index: i32) {
+fn weigh(lua: Lua, index: i32) {
     let bytes = if lua.is(index, Type::String) { lua.bytes(index).len() } else { 0 };
     lua::take_steps((VALUE_STEPS + bytes / BYTES_PER_STEP) as i64);
     if !lua.is(index, Type::Table) || lua::steps() < 0 || !lua.has_room(ROOM) {

@@ -476,16 +476,7 @@ fn run(lua: Lua, keys: &[&[u8]], values: &[&[u8]]) -> Results {
     lua.set_readonly(GLOBALS, true);
     lua.push_function(lua_function!(to_lua::describe_error));
     lua.insert(1);
-    match lua.protected_call(0, 1, 1) {
-        0 => {
-            to_reply::weigh(lua, lua.top());
-            Ok(1)
-        }
-        _ => {
-            to_reply::keep_error(lua);
-            Ok(0)
-        }
-    }
+    to_reply::call_protected(lua, 0)
 }
 
 /// An error as its client is answered it.
