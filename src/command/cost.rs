@@ -32,6 +32,17 @@ const MATCHED_BYTES_PER_STEP: u64 = 4;
 /// What an element takes at most beside its own bytes.
 const ELEMENT_BYTES: u64 = 64;
 
+/// The allocator has four sizes from one power of two to the next: what it hands out is longer by no more than this share.
+const ROUNDING_SHARE: u64 = 4;
+
+/// Of fewer bytes that is among what an element takes.
+const ROUNDED_BYTES: u64 = 4096;
+
+/// What the allocator may hand out for so many bytes.
+pub fn allocated(bytes: u64) -> u64 {
+    if bytes < ROUNDED_BYTES { bytes } else { bytes.saturating_add(bytes / ROUNDING_SHARE) }
+}
+
 /// How much there is of something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
@@ -119,7 +130,7 @@ impl Cost {
     /// What `argc` arguments of `bytes` in all cost, the command's name included.
     pub fn of_arguments(argc: usize, bytes: usize) -> Cost {
         let elements = argc as u64;
-        let growth = Size { elements, bytes: bytes as u64 + elements * ELEMENT_BYTES };
+        let growth = Size { elements, bytes: allocated(bytes as u64) + elements * ELEMENT_BYTES };
         // On its way it is copied.
         Cost { steps: elements, growth, transient: bytes as u64, ..Cost::default() }
     }

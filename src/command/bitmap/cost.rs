@@ -31,7 +31,8 @@ pub(super) fn bitop(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost {
     }
     // The result is zeroed, filled and copied into its place.
     let walked = walked.saturating_add(longest.saturating_mul(3));
-    let cost = Cost::of_args(args).walking(cost::of_bytes(walked));
+    let room = Size { elements: 0, bytes: cost::allocated(longest) - longest };
+    let cost = Cost::of_args(args).walking(cost::of_bytes(walked)).growing(room);
     let transient = longest.saturating_mul(2);
     Cost { transient: cost.transient.max(transient), ..cost.storing(Size { elements: 1, bytes: longest }) }
 }

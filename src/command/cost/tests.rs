@@ -371,3 +371,26 @@ fn no_command_grows_the_data_by_more_than_it_costs() {
         assert!(grown <= cost.bytes + CONVERSION_BYTES, "{grown} > {cost:?}: {}", shown.join(" "));
     }
 }
+
+/// The allocator has few sizes for large values.
+#[test]
+fn room_that_large_values_have_beyond_their_bytes_is_foreseen() {
+    let mut db = TestDb::new();
+    let large = vec![b'x'; 1 << 20];
+    db.run("RPUSH {t}l a");
+    db.run_args(&[b"SET", b"{t}s", &[&large[..], b"y"].concat()]);
+    let lines: [&[&[u8]]; 4] = [
+        &[b"RPUSHX", b"{t}l", &large, &large, &large],
+        &[b"LPUSH", b"{t}l", &large, &large],
+        &[b"BITOP", b"OR", b"{t}d", b"{t}s"],
+        &[b"SADD", b"{t}m", &large],
+    ];
+    for args in lines {
+        let command = crate::command::lookup(args[0]).expect("a row").command;
+        let foreseen = db.cost(args, &Forecast::default()).growth.bytes;
+        let before = db.bytes_of_keys(command, args);
+        db.run_args(args);
+        let growth = db.bytes_of_keys(command, args) - before;
+        assert!(growth > 1 << 20 && growth <= foreseen + 4096, "{}: {growth} of {foreseen}", command.name);
+    }
+}
