@@ -8,6 +8,7 @@
 mod algebra;
 mod forecast;
 pub mod reads;
+pub mod weights;
 
 use std::borrow::Cow;
 

@@ -61,6 +61,7 @@ use crate::keyspace::view::LockSet;
 use crate::protocol::number::parse_double;
 use crate::protocol::reply::Reply;
 use cost::CostKind;
+use cost::weights::WeightFn;
 use spec::{Categories, Docs, Flags, KeyFlags, KeySpec};
 
 /// A request's arguments, the command's name first.
@@ -215,6 +216,8 @@ pub struct Command {
     pub blocking: Option<Blocking>,
     /// What it may cost.
     pub cost: CostKind,
+    /// What it takes in a script beside that.
+    pub weight: Option<WeightFn>,
     elsewhere: Option<fn(&Args<'_>) -> Option<Elsewhere>>,
     asked: Option<fn(&Args<'_>) -> Asked>,
     /// It may give clients that wait for entries of a stream something to read, or take the group away that they read in.
@@ -258,6 +261,7 @@ impl Command {
             keys: &[],
             blocking: None,
             cost: CostKind::Arguments,
+            weight: None,
             elsewhere: None,
             asked: None,
             of_string: OfString::All,
@@ -339,6 +343,11 @@ impl Command {
     /// Says that more than its arguments decide what it costs.
     pub const fn cost(self, cost: CostKind) -> Command {
         Command { cost, ..self }
+    }
+
+    /// Says that it takes more steps of a script than its cost tells.
+    pub const fn weighs(self, weight: WeightFn) -> Command {
+        Command { weight: Some(weight), ..self }
     }
 
     /// Says what it does in a database that its arguments name.

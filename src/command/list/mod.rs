@@ -12,7 +12,7 @@ mod transfer;
 use std::ops::Range;
 
 use super::args::{is, takes_none};
-use super::cost::{self, CostKind, reads};
+use super::cost::{self, CostKind, reads, weights};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, CommandError, Family};
@@ -74,7 +74,7 @@ pub const FAMILY: Family = Family {
                 "O(1)",
                 "Pops an element from a list, pushes it to another list and returns it. Block until an element is available otherwise. Deletes the list if the last element was popped.",
             ),
-        Command::read("lindex", 3, read::lindex).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("lindex", 3, read::lindex).weighs(weights::finds_place).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.0",
             "O(N) where N is the number of chunks to walk to the element at index. Asking for the first or the last element of the list is O(1).",
             "Returns an element from a list by its index.",
@@ -97,6 +97,7 @@ pub const FAMILY: Family = Family {
                 "Returns an element after popping it from one list and pushing it to another. Deletes the list if the last element was moved.",
             ),
         Command::write("lmpop", -4, pop::lmpop)
+            .weighs(weights::pops_from_first)
             .keys(&[numbered_keys(1, KeyFlags::RW_ACCESS_DELETE)])
             .flags(&[Flags::MOVABLEKEYS])
             .docs(
@@ -104,7 +105,7 @@ pub const FAMILY: Family = Family {
                 "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
                 "Returns multiple elements from a list after removing them. Deletes the list if the last element was popped.",
             ),
-        Command::write("lpop", -2, pop::lpop).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("lpop", -2, pop::lpop).weighs(weights::pops).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "1.0.0",
             "O(N) where N is the number of elements returned",
             "Returns and removes one or more elements from the beginning of a list. Deletes the list if the last element was popped.",
@@ -124,7 +125,7 @@ pub const FAMILY: Family = Family {
             "O(1) for each element added, so O(N) to add N elements when the command is called with multiple arguments.",
             "Prepends one or more elements to a list only when the list exists.",
         ),
-        Command::read("lrange", 4, read::lrange).cost(reads::LIST_RANGE).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
+        Command::read("lrange", 4, read::lrange).cost(reads::LIST_RANGE).weighs(weights::finds_place).keys(&[key(1, KeyFlags::RO_ACCESS)]).docs(
             "1.0.0",
             "O(S+N) where S is the number of chunks between the nearer end and the start offset; and N is the number of elements in the specified range.",
             "Returns a range of elements from a list.",
@@ -134,17 +135,17 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the length of the list.",
             "Removes elements from a list. Deletes the list if the last element was removed.",
         ),
-        Command::write("lset", 4, edit::lset).flags(&[DENYOOM]).keys(&[key(1, KeyFlags::RW_UPDATE)]).docs(
+        Command::write("lset", 4, edit::lset).weighs(weights::finds_place).flags(&[DENYOOM]).keys(&[key(1, KeyFlags::RW_UPDATE)]).docs(
             "1.0.0",
             "O(N) where N is the number of chunks of the list. Setting either the first or the last element of the list is O(1).",
             "Sets the value of an element in a list by its index.",
         ),
-        Command::write("ltrim", 4, edit::ltrim).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
+        Command::write("ltrim", 4, edit::ltrim).weighs(weights::trims_list).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
             "1.0.0",
             "O(N) where N is the number of elements to be removed by the operation.",
             "Removes elements from both ends a list. Deletes the list if all elements were trimmed.",
         ),
-        Command::write("rpop", -2, pop::rpop).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("rpop", -2, pop::rpop).weighs(weights::pops).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "1.0.0",
             "O(N) where N is the number of elements returned",
             "Returns and removes one or more elements from the end of a list. Deletes the list if the last element was popped.",

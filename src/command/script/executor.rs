@@ -4,7 +4,7 @@
 //! - Commands about the connection or the process do not run in scripts, but for a few whose rows say how.
 
 use crate::command::args::database;
-use crate::command::cost::{self, CostContext, CostKind, Forecast, Size};
+use crate::command::cost::{self, CostContext, CostKind, Forecast, Size, weights};
 use crate::command::families::Row;
 use crate::command::random::Random;
 use crate::command::spec::Flags;
@@ -134,7 +134,7 @@ fn answer(
 }
 
 /// Bytes that a command may write, after its steps are taken.
-fn take_cost(command: &Command, reader: &ReadContext<'_>, args: &Args<'_>) -> u64 {
+fn take_cost(row: &Row, command: &Command, reader: &ReadContext<'_>, args: &Args<'_>) -> u64 {
     let copies = matches!(command.cost, CostKind::Stores(_) | CostKind::Carries(_));
     let size_of = if copies { Size::by_content } else { Size::by_elements };
     let forecast = Forecast::default();
@@ -146,7 +146,8 @@ fn take_cost(command: &Command, reader: &ReadContext<'_>, args: &Args<'_>) -> u6
         false => (cost::of_command(command, &context, args), 0),
     };
     let of_keys = keys.saturating_mul(STEPS_PER_KEY);
-    let steps = cost.steps.saturating_mul(STEPS_PER_ELEMENT).saturating_add(of_keys);
+    let weight = weights::of_row(row, command, &context, args);
+    let steps = cost.steps.saturating_mul(STEPS_PER_ELEMENT).saturating_add(of_keys).saturating_add(weight);
     lua::take_steps(i64::try_from(steps).unwrap_or(i64::MAX / 4).min(i64::MAX / 4));
     cost.growth.bytes
 }
@@ -196,7 +197,7 @@ impl Writing<'_, '_> {
         if !matches!(handler, Handler::Read(_) | Handler::Write(_)) {
             return Called::Refused(NOT_ALLOWED.into());
         }
-        self.growth -= take_cost(command, &self.context.reader(), args) as i64;
+        self.growth -= take_cost(&row, command, &self.context.reader(), args) as i64;
         if lua::steps() < 0 {
             return Called::Over(Over::Steps);
         }
@@ -292,8 +293,8 @@ impl Reading<'_, '_> {
 
 impl Host for Reading<'_, '_> {
     fn call(&mut self, args: &[&[u8]], resp: Resp, reply: &mut Vec<u8>) -> Called {
-        let command = match find_allowed(self.judge.as_ref(), args) {
-            Ok(Found::Data(_, command)) => command,
+        let (row, command) = match find_allowed(self.judge.as_ref(), args) {
+            Ok(Found::Data(row, command)) => (row, command),
             Ok(Found::Own(own)) => return self.run_own(own, args, resp, reply),
             Err(called) => return called,
         };
@@ -304,7 +305,7 @@ impl Host for Reading<'_, '_> {
             return Called::Refused(NOT_ALLOWED.into());
         };
         let context = self.selected.as_ref().unwrap_or(self.context);
-        take_cost(command, context, args);
+        take_cost(&row, command, context, args);
         if lua::steps() < 0 {
             return Called::Over(Over::Steps);
         }

@@ -8,7 +8,7 @@ mod members;
 mod random;
 
 use super::args::takes_none;
-use super::cost::{Algebra, CostKind, reads};
+use super::cost::{Algebra, CostKind, reads, weights};
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Command, Family};
 
@@ -82,7 +82,7 @@ pub const FAMILY: Family = Family {
             .flags(&[FAST])
             .keys(&[key(1, KeyFlags::RW_ACCESS_DELETE), key(2, KeyFlags::RW_INSERT)])
             .docs("1.0.0", "O(1)", "Moves a member from one set to another."),
-        Command::write("spop", -2, random::spop).reads_when(takes_none, random::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("spop", -2, random::spop).weighs(weights::pops).reads_when(takes_none, random::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "1.0.0",
             "Without the count argument O(1), otherwise O(N) where N is the value of the passed count.",
             "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.",

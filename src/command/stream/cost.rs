@@ -1,4 +1,4 @@
-//! What it costs to read streams, and to claim and to list what is pending.
+//! What it costs to read streams, and to claim and to list what is pending; what changes of streams weigh in scripts.
 //!
 //! Entries are told by the nodes that hold them: an element of a node takes two bytes at least, and sixteen bytes of it a step.
 
@@ -8,12 +8,20 @@ use super::pending::PendingArgs;
 use super::read::{Interval, ids_behind};
 use super::{ids, info};
 use crate::command::Args;
+use crate::command::args::is;
 use crate::command::cost::{Cost, CostContext, Size};
 use crate::keyspace::types::limits::MAX_NODE_ENTRIES;
 use crate::keyspace::types::stream::{Group, Stream, StreamId};
 
 /// Bytes of a node that are passed in a step.
 const NODE_BYTES_PER_STEP: u64 = 16;
+/// Bytes of a node that are passed in a step of a script.
+const NODE_BYTES_PER_LUA_STEP: u64 = 2;
+/// Steps of a script in which an entry that is pending is forgotten.
+const LUA_STEPS_PER_PENDING: u64 = 16;
+/// How often a node is passed, by steps, where entries of it are trimmed, or one is deleted.
+const LUA_STEPS_OF_TRIM: u64 = 9;
+const LUA_STEPS_OF_DELETION: u64 = 6;
 /// What a pending entry takes at most, in both places, with room for more.
 const PENDING_BYTES: u64 = 256;
 
@@ -175,4 +183,35 @@ pub(super) fn delete_consumer(context: &CostContext<'_, '_>, args: &Args<'_>) ->
     let [_, _, key, name, consumer] = args else { return cost };
     let own = group(context, key, name).and_then(|group| group.consumer(consumer));
     cost.walking(own.map_or(0, |own| own.pending() as u64)).walking(context.gained(key))
+}
+
+/// XADD, XTRIM: of the first node entries are counted, flagged and passed, but where only whole nodes go.
+pub(super) fn weight_of_trim(context: &CostContext<'_, '_>, args: &Args<'_>) -> u64 {
+    let is_exact = |pair: &[&[u8]]| (is(pair[0], "MAXLEN") || is(pair[0], "MINID")) && pair[1] != b"~";
+    let trims = args.get(2..).is_some_and(|options| options.windows(2).any(is_exact));
+    let first = args.get(1).filter(|_| trims).and_then(|key| stream(context, key)?.nodes().next());
+    first.map_or(0, |(_, node)| {
+        LUA_STEPS_OF_TRIM * weight_of_node(node.all_entries(), node.listpack().len() as u64)
+    })
+}
+
+/// XDEL: each entry is found in its node, and flagged.
+pub(super) fn weight_of_deletion(context: &CostContext<'_, '_>, args: &Args<'_>) -> u64 {
+    let Some(stream) = args.get(1).and_then(|key| stream(context, key)) else { return 0 };
+    let ids = args.iter().skip(2).filter_map(|arg| ids::exact(arg, 0).ok());
+    let nodes = ids.map(|id| stream.size_between(id, id, 1));
+    nodes.fold(0, |sum, (entries, bytes)| {
+        sum.saturating_add(LUA_STEPS_OF_DELETION * weight_of_node(entries, bytes))
+    })
+}
+
+/// XGROUP DESTROY: what is pending for all.
+pub(super) fn weight_of_destruction(context: &CostContext<'_, '_>, args: &Args<'_>) -> u64 {
+    let [_, _, key, name] = args else { return 0 };
+    let pending = group(context, key, name).map_or(0, |group| group.pending_count() as u64);
+    pending.saturating_mul(LUA_STEPS_PER_PENDING)
+}
+
+fn weight_of_node(entries: u64, bytes: u64) -> u64 {
+    entries + bytes / NODE_BYTES_PER_LUA_STEP
 }

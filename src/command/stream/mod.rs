@@ -50,7 +50,7 @@ pub const FAMILY: Family = Family {
             "O(1) for each message ID processed.",
             "Returns the number of messages that were successfully acknowledged by the consumer group member of a stream.",
         ),
-        Command::write("xadd", -5, add::xadd).readies_readers().flags(&[DENYOOM, FAST]).keys(&[key(1, KeyFlags::RW_UPDATE)]).docs(
+        Command::write("xadd", -5, add::xadd).weighs(cost::weight_of_trim).readies_readers().flags(&[DENYOOM, FAST]).keys(&[key(1, KeyFlags::RW_UPDATE)]).docs(
             "5.0.0",
             "O(1) when adding a new entry, O(N) when trimming where N being the number of entries evicted.",
             "Appends a new message to a stream. Creates the key if it doesn't exist.",
@@ -73,7 +73,7 @@ pub const FAMILY: Family = Family {
                 "O(log N) with N being the number of messages in the PEL of the consumer group.",
                 "Changes, or acquires, ownership of a message in a consumer group, as if the message was delivered a consumer group member.",
             ),
-        Command::write("xdel", -3, add::xdel).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
+        Command::write("xdel", -3, add::xdel).weighs(cost::weight_of_deletion).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
             "5.0.0",
             "O(1) for each single item to delete in the stream, regardless of the stream size.",
             "Returns the number of messages after removing them from a stream.",
@@ -133,7 +133,7 @@ pub const FAMILY: Family = Family {
             "O(1)",
             "An internal command for replicating stream values.",
         ),
-        Command::write("xtrim", -4, add::xtrim).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
+        Command::write("xtrim", -4, add::xtrim).weighs(cost::weight_of_trim).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
             "5.0.0",
             "O(N), with N being the number of evicted entries. Constant times are very small however, since entries are organized in macro nodes containing multiple entries that can be released with a single deallocation.",
             "Deletes messages from the beginning of a stream.",
@@ -155,11 +155,15 @@ const XGROUP: &[Command] = &[
         .cost(CostKind::Measured(cost::delete_consumer))
         .keys(&[key(2, KeyFlags::RW_DELETE)])
         .docs("5.0.0", "O(1)", "Deletes a consumer from a consumer group."),
-    Command::write("destroy", 4, group::destroy).readies_readers().keys(&[key(2, KeyFlags::RW_DELETE)]).docs(
-        "5.0.0",
-        "O(N) where N is the number of entries in the group's pending entries list (PEL).",
-        "Destroys a consumer group.",
-    ),
+    Command::write("destroy", 4, group::destroy)
+        .weighs(cost::weight_of_destruction)
+        .readies_readers()
+        .keys(&[key(2, KeyFlags::RW_DELETE)])
+        .docs(
+            "5.0.0",
+            "O(N) where N is the number of entries in the group's pending entries list (PEL).",
+            "Destroys a consumer group.",
+        ),
     Command::read("help", 2, group::help).flags(&HELP).docs(
         "5.0.0",
         "O(1)",

@@ -17,7 +17,7 @@ mod remove;
 pub use add::{Changes, add_scores};
 
 use super::args::takes_none;
-use super::cost::{Algebra, CostKind, reads};
+use super::cost::{Algebra, CostKind, reads, weights};
 use super::multi_pop::MultiPop;
 use super::spec::{Categories, Flags, KeyFlags, key, keys, numbered_keys};
 use super::{Blocking, Command, Family};
@@ -123,7 +123,7 @@ pub const FAMILY: Family = Family {
             LOG,
             "Returns the number of members in a sorted set within a lexicographical range.",
         ),
-        Command::write("zmpop", -4, pop::zmpop).flags(&[MOVABLE]).keys(&[numbered_keys(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("zmpop", -4, pop::zmpop).weighs(weights::pops_from_first).flags(&[MOVABLE]).keys(&[numbered_keys(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "7.0.0",
             MULTI_POP_LOG,
             "Returns the highest- or lowest-scoring members from one or more sorted sets after removing them. Deletes the sorted set if the last member was popped.",
@@ -133,12 +133,12 @@ pub const FAMILY: Family = Family {
             "O(N) where N is the number of members being requested.",
             "Returns the score of one or more members in a sorted set.",
         ),
-        Command::write("zpopmax", -2, pop::zpopmax).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("zpopmax", -2, pop::zpopmax).weighs(weights::pops).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "5.0.0",
             POP_LOG,
             "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
         ),
-        Command::write("zpopmin", -2, pop::zpopmin).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
+        Command::write("zpopmin", -2, pop::zpopmin).weighs(weights::pops).reads_when(takes_none, pop::pop_none).flags(&[FAST]).keys(&[key(1, KeyFlags::RW_ACCESS_DELETE)]).docs(
             "5.0.0",
             POP_LOG,
             "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
@@ -181,17 +181,17 @@ pub const FAMILY: Family = Family {
             "O(M*log(N)) with N being the number of elements in the sorted set and M the number of elements to be removed.",
             "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
         ),
-        Command::write("zremrangebylex", 4, remove::zremrangebylex).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
+        Command::write("zremrangebylex", 4, remove::zremrangebylex).weighs(remove::weight_by_lex).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
             "2.8.9",
             LOG_PLUS_RANGE,
             "Removes members in a sorted set within a lexicographical range. Deletes the sorted set if all members were removed.",
         ),
-        Command::write("zremrangebyrank", 4, remove::zremrangebyrank).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
+        Command::write("zremrangebyrank", 4, remove::zremrangebyrank).weighs(remove::weight_by_rank).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
             "2.0.0",
             LOG_PLUS_RANGE,
             "Removes members in a sorted set within a range of indexes. Deletes the sorted set if all members were removed.",
         ),
-        Command::write("zremrangebyscore", 4, remove::zremrangebyscore).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
+        Command::write("zremrangebyscore", 4, remove::zremrangebyscore).weighs(remove::weight_by_score).keys(&[key(1, KeyFlags::RW_DELETE)]).docs(
             "1.2.0",
             LOG_PLUS_RANGE,
             "Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed.",

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use super::bounds::{LexRange, ScoreRange};
 use crate::command::args::{index_range, integer};
+use crate::command::cost::CostContext;
+use crate::command::cost::weights::of_removed;
 use crate::command::{Args, CommandResult, WriteContext};
 use crate::keyspace::types::zset::ZSet;
 use crate::protocol::reply::Reply;
@@ -30,6 +32,33 @@ pub fn zremrangebyscore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut
 pub fn zremrangebylex(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let range = LexRange::parse(args[2], args[3])?;
     remove_ranks(ctx, args[1], reply, |set| range.ranks(set))
+}
+
+/// What ZREMRANGEBYRANK weighs in scripts.
+pub fn weight_by_rank(context: &CostContext<'_, '_>, args: &Args<'_>) -> u64 {
+    let (Ok(start), Ok(stop)) = (integer(args[2]), integer(args[3])) else { return 0 };
+    weight_of_ranks(context, args[1], |set| index_range(start, stop, set.len()))
+}
+
+/// What ZREMRANGEBYSCORE weighs in scripts.
+pub fn weight_by_score(context: &CostContext<'_, '_>, args: &Args<'_>) -> u64 {
+    let range = ScoreRange::parse(args[2], args[3]).ok();
+    range.map_or(0, |range| weight_of_ranks(context, args[1], |set| range.ranks(set)))
+}
+
+/// What ZREMRANGEBYLEX weighs in scripts.
+pub fn weight_by_lex(context: &CostContext<'_, '_>, args: &Args<'_>) -> u64 {
+    let range = LexRange::parse(args[2], args[3]).ok();
+    range.map_or(0, |range| weight_of_ranks(context, args[1], |set| range.ranks(set)))
+}
+
+fn weight_of_ranks(
+    context: &CostContext<'_, '_>,
+    key: &[u8],
+    ranks: impl FnOnce(&ZSet) -> Range<usize>,
+) -> u64 {
+    let set = context.reader.collection::<ZSet>(key).ok().flatten();
+    set.map_or(0, |set| of_removed(ranks(set).len() as u64))
 }
 
 fn remove_ranks(

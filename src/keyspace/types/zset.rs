@@ -358,6 +358,11 @@ impl ZSet {
         }
     }
 
+    /// Whether members are found by walking.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.encoding, Encoding::Packed(_))
+    }
+
     /// Bytes that the set takes, itself included, without what the allocator rounds up. O(1).
     pub fn memory_bytes(&self) -> usize {
         let heap = match &self.encoding {

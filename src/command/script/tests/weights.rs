@@ -122,3 +122,44 @@ fn instructions_take_more_steps_where_much_memory_is_in_use() {
     let (few, many) = (run(10), run(150_000));
     assert!(ARENA_BYTES > 40 << 20 && many > 8 * few, "{few} and {many}");
 }
+
+#[test]
+fn what_commands_remove_and_pass_takes_steps() {
+    let fill = |call: &str| format!("for i = 1, 1000 do redis.call({call}) end");
+    let (set, list) = (fill("'sadd', 'k', i"), fill("'rpush', 'k', i"));
+    let (sorted, stream) = (fill("'zadd', 'k', i, i"), fill("'xadd', 'k', i .. '-0', 'f', 'v'"));
+    let packed = "for i = 1, 100 do redis.call('hset', 'k', i, i) end".to_owned();
+    let group = format!(
+        "{stream} redis.call('xgroup', 'create', 'k', 'g', 0) redis.call('xreadgroup', 'group', 'g', 'c', 'count', 1000, 'streams', 'k', '>')"
+    );
+    for (fill, call, least) in [
+        (&set, "'spop', 'k', 500", 500 * 64),
+        (&list, "'lpop', 'k', 500", 500 * 64),
+        (&list, "'rpop', 'k', 5000", 1000 * 64),
+        (&list, "'lmpop', 2, 'none', 'k', 'LEFT', 'COUNT', 500", 500 * 64),
+        (&list, "'ltrim', 'k', 500, 599", 900 * 64),
+        (&list, "'lindex', 'k', 500", 500),
+        (&list, "'lset', 'k', -500, 'x'", 500),
+        (&list, "'lrange', 'k', 500, 500", 500),
+        (&sorted, "'zpopmin', 'k', 500", 500 * 64),
+        (&sorted, "'zmpop', 1, 'k', 'MIN', 'COUNT', 500", 500 * 64),
+        (&sorted, "'zremrangebyrank', 'k', 0, 499", 500 * 64),
+        (&packed, "'hmget', 'k', 1, 2, 3, 4", 800),
+        (&packed, "'hset', 'k', 1, 1", 400),
+        (&sorted, "'zremrangebyscore', 'k', '-inf', 500", 500 * 64),
+        (&sorted, "'zremrangebylex', 'k', '-', '+'", 1000 * 64),
+        (&stream, "'xadd', 'k', 'MAXLEN', 999, '*', 'f', 'v'", 4000),
+        (&stream, "'xtrim', 'k', 'MINID', '50-0'", 4000),
+        (&stream, "'xdel', 'k', '7-0', '507-0'", 4000),
+        (&group, "'xgroup', 'destroy', 'k', 'g'", 1000 * 16),
+    ] {
+        let found =
+            steps(&format!("{fill} redis.call({call}) return 0")) - steps(&format!("{fill} return 0"));
+        assert!((least..4 * least + 1000).contains(&found), "{call}: {found}");
+    }
+    let plain = steps(&format!("{stream} return 0"));
+    for option in ["'*'", "'MAXLEN', '~', 10, '*'"] {
+        let added = steps(&format!("{stream} redis.call('xadd', 'k', {option}, 'f', 'v') return 0"));
+        assert!(added - plain < 1000, "{option}: {}", added - plain);
+    }
+}
