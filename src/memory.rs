@@ -1,7 +1,8 @@
 //! How much memory the data may still take: `maxmemory`, and a guard below what the machine has.
 //!
-//! - `maxmemory` limits the data: what the allocator has handed out (`used_memory`), less what clients' buffers and the log's take.
-//!   A client that does not read its replies neither evicts keys nor makes writes fail.
+//! - `maxmemory` limits the data: what the allocator has handed out (`used_memory`), less what evicting keys can't give back ([`Buffers`],
+//!   and what the measurement finds itself). A client that does not read its replies neither evicts keys nor makes writes fail.
+//! - While a flushed database is being freed, `maxmemory` waits: what the database takes until then is not known, and no key should go for it.
 //! - The guard is always there: it refuses writes before the kernel or an address space limit would end the process. It counts what
 //!   the process needs of the machine: pages with allocations in them, and memory that is not the allocator's.
 //! - Only what has not been logged yet is refused. Apply never asks: all nodes must apply what one of them has logged.
@@ -17,16 +18,30 @@ pub use machine::{MachineLimit, machine_limits, total_bytes};
 /// The guard refuses writes above this share of the machine's memory.
 const GUARD_PERCENT: u64 = 85;
 
+/// The share of the guard that the buffers of all clients may take where nothing else limits them.
+const CLIENTS_SHARE: u64 = 2;
+
 /// Redis' text.
 const MAXMEMORY_REACHED: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// The allocator's smallest size that holds so many bytes: in steps of 16 up to 128, then four from one power of two to the next.
+pub fn size_class(bytes: usize) -> usize {
+    if bytes <= 128 {
+        return bytes.next_multiple_of(16);
+    }
+    let step = (1 << (bytes - 1).ilog2()) / 4;
+    bytes.next_multiple_of(step)
+}
 
 /// What the process uses, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Handed out by the allocator.
     pub allocated: u64,
-    /// What of that is no data: buffers of clients and of the log.
+    /// What of that is no data, and is not counted as [`Buffers`].
     pub buffers: u64,
+    /// A flushed database waits for the end of a checkpoint: nobody knows how much of what is allocated is data.
+    pub holds_flushed: bool,
     /// Memory that can't be taken from the process: pages with allocations in them, stacks, what other allocators hold.
     pub pages: u64,
     /// Addresses, those of mapped files included.
@@ -142,16 +157,20 @@ pub struct Buffers {
     pub clients: AtomicU64,
     /// The newest entries of the log, for followers.
     pub log: AtomicU64,
+    /// Commands that wait for the log, and the room that is kept for the next ones.
+    pub waiting: AtomicU64,
     /// Removed collections that a thread is about to free.
     pub garbage: Arc<AtomicU64>,
     /// The keys that clients have read and may have cached.
     pub tracking: AtomicU64,
+    /// Flushed databases that a thread is about to free; what they take is not known.
+    pub flushed: Arc<AtomicU64>,
 }
 
 impl Buffers {
     /// All of it.
     pub fn bytes(&self) -> u64 {
-        let parts = [&self.clients, &self.log, &*self.garbage, &self.tracking]
+        let parts = [&self.clients, &self.log, &self.waiting, &*self.garbage, &self.tracking]
             .map(|part| part.load(Ordering::Relaxed));
         parts.into_iter().fold(0, u64::saturating_add)
     }
@@ -206,6 +225,11 @@ impl MemoryLimits {
         self.guards.iter().copied().min_by_key(|guard| guard.machine.bytes)
     }
 
+    /// What the buffers of all clients may take where `maxmemory-clients` is 0.
+    pub fn most_for_clients(&self) -> Option<u64> {
+        self.guard().map(|guard| guard.bytes() / CLIENTS_SHARE)
+    }
+
     /// Tells others than the driver what was measured, and whether eviction makes room where `maxmemory` is reached.
     pub fn publish(&self, room: Room, maxmemory: u64, evicts: bool) {
         self.published_evicts.store(evicts, Ordering::Relaxed);
@@ -231,6 +255,12 @@ impl MemoryLimits {
         (!room.holds(0, bytes)).then(|| room.refusal())
     }
 
+    /// Bytes in use that are no data.
+    pub fn uncounted_bytes(&self) -> u64 {
+        let measured = self.measure.as_ref().map_or(0, |measure| measure().buffers);
+        measured.saturating_add(self.buffers.bytes())
+    }
+
     /// Measures what the data may still grow by. `maxmemory` is in bytes, 0 for no such limit.
     pub fn room(&self, maxmemory: u64) -> Room {
         self.measure(maxmemory).room
@@ -242,7 +272,9 @@ impl MemoryLimits {
         let measured = measure();
         let usage = Usage { buffers: measured.buffers.saturating_add(self.buffers.bytes()), ..measured };
         let guarded = self.guards.iter().map(|guard| guard.room(usage));
-        let bytes = maxmemory.saturating_sub(usage.data());
+        let holds_flushed = usage.holds_flushed || self.buffers.flushed.load(Ordering::Relaxed) > 0;
+        let (maxmemory, data) = if holds_flushed { (0, 0) } else { (maxmemory, usage.data()) };
+        let bytes = maxmemory.saturating_sub(data);
         let limited =
             (maxmemory > 0).then_some(Room { bytes, nearest: Nearest::Maxmemory, ..Room::UNLIMITED });
         let room = limited
@@ -250,7 +282,7 @@ impl MemoryLimits {
             .chain(guarded)
             .min_by_key(|room| room.bytes.min(room.at_once))
             .unwrap_or(Room::UNLIMITED);
-        Measured { data: usage.data(), room }
+        Measured { data, room }
     }
 }
 
@@ -270,8 +302,16 @@ mod tests {
 
     #[test]
     fn the_nearest_limit_decides_and_is_named() {
-        let usage = Usage { allocated: 107, buffers: 7, pages: 150, addresses: 1500, spare_addresses: 80 };
+        let usage = Usage {
+            allocated: 107,
+            buffers: 7,
+            pages: 150,
+            addresses: 1500,
+            spare_addresses: 80,
+            ..Usage::default()
+        };
         assert_eq!(limits(usage).guard().map(Guard::bytes), Some(850));
+        assert_eq!(limits(usage).most_for_clients(), Some(425));
         let room = limits(usage).room(0);
         assert_eq!(room.bytes, 1700 - 1500 + 80);
         assert!(room.holds(0, 200) && !room.holds(0, 201), "a large piece finds no place in spare addresses");
@@ -282,6 +322,17 @@ mod tests {
         let over = Usage { allocated: 9000, pages: 9000, ..Usage::default() };
         assert_eq!(limits(over).room(1).bytes, 0);
         assert_eq!(MemoryLimits::none().room(1).bytes, u64::MAX);
+    }
+
+    #[test]
+    fn maxmemory_waits_while_a_flushed_database_is_freed() {
+        let limits = limits(Usage { allocated: 100, pages: 150, ..Usage::default() });
+        limits.buffers().flushed.store(1, Ordering::Relaxed);
+        let Measured { data, room } = limits.measure(50);
+        assert_eq!((data, room.bytes), (0, 700), "the guard holds");
+        limits.buffers().flushed.store(0, Ordering::Relaxed);
+        let Measured { data, room } = limits.measure(50);
+        assert_eq!((data, room.bytes), (100, 0));
     }
 
     #[test]

@@ -341,7 +341,11 @@ impl ClientRegistry {
             if left <= most {
                 break;
             }
-            tracing::warn!(client = info.id, bytes, "maxmemory-clients is reached: connection closed");
+            tracing::warn!(
+                client = info.id,
+                bytes,
+                "buffers of clients take too much (maxmemory-clients): connection closed"
+            );
             info.kill();
             left -= bytes;
             ended += 1;

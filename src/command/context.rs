@@ -88,6 +88,8 @@ pub struct Effects {
     pub garbage: Vec<Garbage>,
     /// Bytes of the collections among it, and of those that are not dropped yet. It outlives entries.
     pub garbage_bytes: Arc<AtomicU64>,
+    /// Flushed databases that are not dropped yet. It outlives entries.
+    pub flushed: Arc<AtomicU64>,
     /// The scripts that the node knows. What is applied does not depend on them. They outlive entries.
     pub scripts: Arc<Scripts>,
     /// What is left to the scripts of the entry that is applied.
@@ -125,12 +127,34 @@ impl Effects {
 /// Data that nobody can reach any more.
 #[derive(Debug)]
 pub enum Garbage {
-    Database(Box<Database>),
+    Database(Flushed),
     Entry(Discarded),
     /// A whole keyspace.
     Ranges(Vec<LockRange>),
     /// An item that came in parts.
     Bytes(Vec<u8>),
+}
+
+/// A flushed database, which is dropped beside apply, and counts as flushed until then.
+#[derive(Debug)]
+pub struct Flushed {
+    ranges: Vec<Box<Database>>,
+    all: Arc<AtomicU64>,
+}
+
+impl Flushed {
+    fn new(ranges: Vec<Box<Database>>, all: &Arc<AtomicU64>) -> Flushed {
+        all.fetch_add(1, Ordering::Relaxed);
+        Flushed { ranges, all: all.clone() }
+    }
+}
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        // This may take long, and is part of what is allocated until its end.
+        self.ranges.clear();
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A collection that is dropped beside apply, and counts as garbage until then.
@@ -471,9 +495,10 @@ impl<'a> WriteContext<'a> {
         if let Some(undo) = &mut self.undo {
             undo.flush(&mut self.view, db);
         }
-        for range in 0..RANGES {
-            let database = self.view.range_mut(range).take_database(db);
-            self.effects.garbage.extend(database.map(Garbage::Database));
+        let flushed: Vec<Box<Database>> =
+            (0..RANGES).filter_map(|range| self.view.range_mut(range).take_database(db)).collect();
+        if !flushed.is_empty() {
+            self.effects.garbage.push(Garbage::Database(Flushed::new(flushed, &self.effects.flushed)));
         }
         self.effects.changes += 1;
         self.effects.touched_databases.push(db);

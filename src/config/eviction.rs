@@ -103,7 +103,7 @@ impl Default for Eviction {
     }
 }
 
-/// `maxmemory-clients`: what the buffers of all clients may take. Zero is no limit.
+/// `maxmemory-clients`: what the buffers of all clients may take. Zero is no limit but that of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientsLimit {
     #[default]

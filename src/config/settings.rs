@@ -118,7 +118,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(STORAGE, "maxmemory", "BYTES", Some("0"),
         "Most memory of the data; at it keys are evicted or writes refused; 0 is no limit but the guard at 85% of the machine's memory"),
     setting(CLIENTS, "maxmemory-clients", "BYTES|PERCENT", Some("0"),
-        "Most memory of clients' buffers, in bytes or as a share of maxmemory such as 5%; the largest clients are closed; 0 is no limit"),
+        "Most memory of clients' buffers, in bytes or as a share of maxmemory such as 5%; the largest clients are closed; 0 is half of the memory guard"),
     setting(STORAGE, "maxmemory-policy", "POLICY", Some("noeviction"),
         "Keys to evict at maxmemory: allkeys- or volatile- (keys with a deadline) lru, lfu or random; volatile-ttl (the nearest deadlines); noeviction"),
     setting(STORAGE, "maxmemory-samples", "N", Some("5"),

@@ -160,6 +160,11 @@ impl Keyspace {
         ReadView::lock(&self.ranges, set)
     }
 
+    /// What databases take whether they hold keys or not: half a MiB for each that has ever held keys. Evicting keys does not give it back.
+    pub fn frame_bytes(&self) -> usize {
+        self.ranges.iter().map(|range| range.read().frame_bytes()).sum()
+    }
+
     /// Keys and keys with a deadline in one database, the dead that are not yet freed included.
     pub fn usage(&self, db: usize) -> Usage {
         self.ranges.iter().map(|range| range.read().usage(db)).sum()

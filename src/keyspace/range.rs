@@ -73,6 +73,12 @@ impl LockRange {
         self.databases[db].as_ref().map_or(Usage::default(), |database| database.usage)
     }
 
+    /// What databases take here whether they hold keys or not.
+    pub(super) fn frame_bytes(&self) -> usize {
+        let databases = self.databases.iter().flatten().count() + self.detached.len();
+        databases * (size_of::<Database>() + SLOTS_PER_RANGE * size_of::<SlotTable>())
+    }
+
     /// The long names of a database's keys.
     pub fn long_names(&self, db: usize) -> LongNames {
         self.databases[db].as_ref().map_or(LongNames::default(), |database| database.long_names)

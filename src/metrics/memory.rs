@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tikv_jemalloc_ctl::{epoch, stats};
+use tikv_jemalloc_ctl::{Access, AsName, epoch, stats};
 
 use crate::memory::Usage;
 
 /// Bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Handed out by the allocator and not given back.
+    /// Handed out by the allocator and not given back. What threads' caches keep for their next requests is not among it.
     pub allocated: u64,
     /// In pages that the allocator holds for the above, packing lost included.
     pub active: u64,
@@ -17,14 +17,21 @@ pub struct Memory {
     pub resident: u64,
 }
 
+/// Free memory in the caches of all threads: up to some MB each, more with a thread's first requests.
+const CACHED: &str = "stats.arenas.4096.tcache_bytes\0";
+
 /// What is in use now. A number that can't be had is zero.
 pub fn memory() -> Memory {
     let _ = epoch::advance();
     Memory {
-        allocated: stats::allocated::read().unwrap_or_default() as u64,
+        allocated: stats::allocated::read().unwrap_or_default().saturating_sub(cached()) as u64,
         active: stats::active::read().unwrap_or_default() as u64,
         resident: resident().unwrap_or_default(),
     }
+}
+
+fn cached() -> usize {
+    CACHED.as_bytes().name().read().unwrap_or_default()
 }
 
 /// What the process needs of the machine now.
@@ -36,7 +43,8 @@ pub fn usage() -> Usage {
     // Of the allocator's own pages those without allocations in them can be had again.
     let others = resident.saturating_sub(shared).saturating_sub(allocators);
     let spare = bytes(stats::retained::read()) + (allocators - active);
-    Usage { allocated, buffers: 0, pages: active + others, addresses, spare_addresses: spare.min(addresses) }
+    let pages = active + others;
+    Usage { allocated, pages, addresses, spare_addresses: spare.min(addresses), ..Usage::default() }
 }
 
 /// Raises `peak` to what is allocated now, and returns it.

@@ -283,6 +283,7 @@ impl ConnectionTask {
             return Progress::Close;
         }
         let mut input = std::mem::take(&mut self.input);
+        self.connection.count_input(input.capacity());
         let mut parser = std::mem::take(&mut self.parser);
         let mut consumed = 0;
         let progress = self.take_requests(&mut parser, &input, &mut consumed).await;

@@ -100,6 +100,11 @@ impl Batch {
         }
     }
 
+    /// Bytes that are allocated for it.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.items.capacity() * size_of::<BatchItem>()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

@@ -15,7 +15,6 @@
 //!   term and nothing else, the files travel by themselves. The log must not be compacted beyond that checkpoint.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::thread;
 
 use perdura_wal::{CommitStats, Disk, HardState, Needed, OwnedRecord, Position, Record, Wal, WalError};
@@ -25,6 +24,7 @@ use thiserror::Error;
 
 use self::large::LargeEntry;
 use self::pace::Pace;
+use self::recent::RecentEntries;
 use super::cluster::{Cluster, ClusterId};
 use super::identity::{Identity, IdentityError, NodeId};
 use super::memo::{self, LogEnd, MemberLog, Memo, Trust};
@@ -33,6 +33,7 @@ use crate::propose::entry::EntryReader;
 
 mod large;
 mod pace;
+mod recent;
 
 /// How many entries raft is told of at once when it does not get their data.
 pub const HEADERS_AT_ONCE: u64 = 1024;
@@ -637,61 +638,6 @@ impl<D: Disk> raft::Storage for LogStorage<D> {
         match self.checkpoint {
             Some(checkpoint) => Ok(self.snapshot_at(checkpoint)),
             None => Err(StorageError::SnapshotTemporarilyUnavailable.into()),
-        }
-    }
-}
-
-/// The newest entries of the log, contiguous up to its end, within a number of bytes.
-struct RecentEntries {
-    entries: VecDeque<Entry>,
-    bytes: usize,
-    max_bytes: usize,
-}
-
-impl RecentEntries {
-    fn new(max_bytes: usize) -> RecentEntries {
-        RecentEntries { entries: VecDeque::new(), bytes: 0, max_bytes }
-    }
-
-    fn first_index(&self) -> Option<u64> {
-        self.entries.front().map(|entry| entry.index)
-    }
-
-    fn get(&self, index: u64) -> Option<&Entry> {
-        let place = index.checked_sub(self.first_index()?)?;
-        self.entries.get(usize::try_from(place).ok()?)
-    }
-
-    fn clear(&mut self) {
-        self.entries.clear();
-        self.bytes = 0;
-    }
-
-    /// Appends what was just written, after dropping what it replaced.
-    fn extend(&mut self, entries: Vec<Entry>) {
-        let Some(first) = entries.first() else {
-            return;
-        };
-        self.drop_from(first.index);
-        for entry in entries {
-            let is_next = self.entries.back().is_none_or(|last| last.index + 1 == entry.index);
-            assert!(is_next, "entry {} does not follow those in memory", entry.index);
-            self.bytes += entry.data.len();
-            self.entries.push_back(entry);
-        }
-        self.keep_at_least(1);
-    }
-
-    /// Drops the oldest beyond what may be kept, but for so many.
-    fn keep_at_least(&mut self, count: usize) {
-        while self.bytes > self.max_bytes && self.entries.len() > count {
-            self.bytes -= self.entries.pop_front().map_or(0, |e| e.data.len());
-        }
-    }
-
-    fn drop_from(&mut self, index: u64) {
-        while self.entries.back().is_some_and(|last| last.index >= index) {
-            self.bytes -= self.entries.pop_back().map_or(0, |e| e.data.len());
         }
     }
 }

@@ -345,7 +345,8 @@ impl Driver {
     /// Ends the largest clients where their buffers take more than they may.
     fn limit_clients(&mut self, now: Now) {
         let config = &self.shared.config;
-        let Some(most) = config.clients_limit().bytes(config.maxmemory()) else { return };
+        let set = config.clients_limit().bytes(config.maxmemory());
+        let Some(most) = set.or_else(|| self.shared.shard.memory.most_for_clients()) else { return };
         let bytes = self.shared.shard.memory.buffers().clients.load(Ordering::Relaxed);
         if bytes > most && now.monotonic_ms >= self.next_clients_ms {
             self.next_clients_ms = now.monotonic_ms + CLIENTS_PERIOD_MS;

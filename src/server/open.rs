@@ -84,9 +84,11 @@ pub fn prepare(config: Config) -> Result<Prepared, ServerError> {
     let (keyspace, mutator) = Keyspace::create();
     let captured = keyspace.clone();
     let memory = MemoryLimits::new(memory::machine_limits(), move || {
-        // What a checkpoint still has to write of keys that were changed or removed since is given back soon.
-        let buffers = captured.waiting().pre_image_bytes as u64;
-        Usage { buffers, ..metrics::usage() }
+        // What a checkpoint still has to write of keys that were changed or removed since is given back soon. Frames of databases are
+        // there before the first key and after the last.
+        let waiting = captured.waiting();
+        let buffers = (waiting.pre_image_bytes + captured.frame_bytes()) as u64;
+        Usage { buffers, holds_flushed: waiting.detached_keys > 0, ..metrics::usage() }
     });
     if let Some(guard) = memory.guard() {
         let (bytes, of) = (guard.bytes(), guard.machine.name);

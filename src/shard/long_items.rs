@@ -141,7 +141,6 @@ impl LongItems {
     }
 
     /// Memory of the items that wait.
-    #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.waiting.iter().map(|item| item.bytes.capacity()).sum()
     }

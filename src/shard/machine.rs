@@ -112,6 +112,7 @@ impl Machine {
         applier.effects.scripts = handle.scripts.clone();
         applier.effects.tracking = handle.tracking.switch().clone();
         applier.effects.garbage_bytes = handle.memory.buffers().garbage.clone();
+        applier.effects.flushed = handle.memory.buffers().flushed.clone();
         handle.set_stamp(applier.last_stamp_ms(), clock.monotonic_ms());
         Machine {
             applier,

@@ -11,6 +11,7 @@ use super::watches::Watcher;
 use crate::command::Command;
 use crate::command::context::Stamp;
 use crate::command::cost::Forecast;
+use crate::memory::size_class;
 use crate::propose::batch::{Batch, BatchItem, Step, Work};
 use crate::propose::entry::{EntryError, HEADER_BYTES};
 use crate::propose::reply::ConnectionId;
@@ -138,9 +139,14 @@ impl Plan {
         self.payload.reserve(HEADER_BYTES + bytes.min(FULL_BYTES));
     }
 
-    /// Gives back most of the room that was made and is not used: an entry stays in memory for followers, and counts by its length.
+    /// Bytes that are allocated for it.
+    pub fn capacity(&self) -> usize {
+        self.payload.capacity() + self.passengers.capacity() + self.acts.capacity() * size_of::<Planned>()
+    }
+
+    /// Gives back the room that was made and is not used: an entry stays in memory for followers, and counts by its length.
     pub fn trim(&mut self) {
-        if self.payload.capacity() / 2 > self.payload.len() {
+        if size_class(self.payload.capacity()) > size_class(self.payload.len()) {
             self.payload.shrink_to_fit();
         }
     }
@@ -271,9 +277,17 @@ struct Gathered {
     bytes: Vec<u8>,
     next_byte: usize,
     items: std::vec::IntoIter<BatchItem>,
+    /// Bytes that are allocated for the items.
+    items_capacity: usize,
 }
 
 impl Gathered {
+    fn of(worker: usize, batch: Batch) -> Gathered {
+        let Batch { bytes, items } = batch;
+        let items_capacity = items.capacity() * size_of::<BatchItem>();
+        Gathered { worker, bytes, next_byte: 0, items: items.into_iter(), items_capacity }
+    }
+
     /// Takes the next so many bytes. What is copied is the shorter: they, or what is behind them.
     fn take_bytes(&mut self, count: usize) -> Vec<u8> {
         let (start, end) = (self.next_byte, self.next_byte + count);
@@ -309,15 +323,14 @@ pub struct Peeked<'a> {
 
 impl Backlog {
     pub fn add(&mut self, worker: usize, batch: Batch) {
-        let Batch { bytes, items } = batch;
-        self.internal += items.iter().filter(|item| matches!(item.work, Work::Internal { .. })).count();
-        self.batches.push_back(Gathered { worker, bytes, next_byte: 0, items: items.into_iter() });
+        let is_internal = |item: &&BatchItem| matches!(item.work, Work::Internal { .. });
+        self.internal += batch.items.iter().filter(is_internal).count();
+        self.batches.push_back(Gathered::of(worker, batch));
     }
 
     /// Adds what comes before everything else.
     pub fn add_first(&mut self, worker: usize, batch: Batch) {
-        let Batch { bytes, items } = batch;
-        self.batches.push_front(Gathered { worker, bytes, next_byte: 0, items: items.into_iter() });
+        self.batches.push_front(Gathered::of(worker, batch));
     }
 
     /// Whether an item that this node itself proposes waits for a plan.
@@ -335,6 +348,11 @@ impl Backlog {
 
     pub fn is_empty(&self) -> bool {
         self.batches.iter().all(|gathered| gathered.items.as_slice().is_empty())
+    }
+
+    /// Bytes that are allocated for what waits.
+    pub fn capacity(&self) -> usize {
+        self.batches.iter().map(|gathered| gathered.bytes.capacity() + gathered.items_capacity).sum()
     }
 
     /// How many items wait, and how many bytes they have.

@@ -1,8 +1,8 @@
 //! One node's shard without sockets and threads, over a simulated disk: tests hand it requests, turn it, and read answers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use perdura_wal::disk::sim::{SimDisk, Tear};
@@ -24,7 +24,7 @@ use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::view::LockSet;
 use crate::keyspace::{Keyspace, digest};
-use crate::memory::{MachineLimit, MemoryLimits, Usage};
+use crate::memory::{Buffers, MachineLimit, MemoryLimits, Usage};
 use crate::metrics::Metrics;
 use crate::pause::Paused;
 use crate::propose::batch::{Batch, Step, Work};
@@ -77,16 +77,21 @@ impl Rig {
         Rig::open(SimDisk::new(seed, Tear::Sectors, 4096), seed)
     }
 
-    /// The same on a machine of so much memory, of which nothing but the data of database 0 takes any.
+    /// The same on a machine of so much memory, of which the data of database 0 takes some, and buffers do.
     pub fn with_memory(seed: u64, bytes: u64) -> Rig {
         Rig::open_with(SimDisk::new(seed, Tear::Sectors, 4096), seed, |keyspace| {
             let machine = MachineLimit { bytes, name: "a small machine", counts_addresses: false };
-            MemoryLimits::new([machine], move || {
+            let buffers: Arc<OnceLock<Arc<Buffers>>> = Arc::default();
+            let own = buffers.clone();
+            let limits = MemoryLimits::new([machine], move || {
                 let view = keyspace.read(LockSet::ALL);
                 let context = ReadContext::new(&view, 0, START_MS, 0);
                 let bytes = context.entries().map(|entry| entry.memory_bytes() as u64).sum();
-                Usage { allocated: bytes, pages: bytes, addresses: bytes, ..Usage::default() }
-            })
+                let allocated = bytes + own.get().map_or(0, |buffers| buffers.bytes());
+                Usage { allocated, pages: bytes, addresses: bytes, ..Usage::default() }
+            });
+            buffers.get_or_init(|| limits.buffers().clone());
+            limits
         })
     }
 

@@ -44,7 +44,7 @@ use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::{Basis, Restoring};
 use crate::pause::Paused;
 use crate::planted::{self, Bug, planted};
-use crate::propose::batch::{Batch, Work};
+use crate::propose::batch::Work;
 use crate::propose::entry;
 use crate::protocol::message::Message;
 use crate::raft::cluster::ClusterId;
@@ -283,6 +283,7 @@ impl<D: Disk> Shard<D> {
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
         self.observe_node();
         self.deliver();
+        self.note_waiting(0);
         Ok(())
     }
 
@@ -443,16 +444,6 @@ impl<D: Disk> Shard<D> {
         !is_busy
             && self.backlog.is_empty()
             && self.handle.ports.iter().all(|port| port.batch.lock().is_empty())
-    }
-
-    fn gather(&mut self) {
-        for (worker, port) in self.handle.ports.iter().enumerate() {
-            let mut batch = port.batch.lock();
-            if !batch.is_empty() {
-                let next = Batch::with_room_of(&batch);
-                self.backlog.add(worker, std::mem::replace(&mut *batch, next));
-            }
-        }
     }
 
     /// Runs the reads that waited for leave; false while they still wait.
@@ -618,7 +609,7 @@ impl<D: Disk> Shard<D> {
         let (items, bytes) = self.backlog.waiting();
         plan.reserve(items, bytes);
         entry::write_header(&mut plan.payload, stamp);
-        self.begin_budget(now);
+        self.begin_budget(&plan, now);
         self.plan_hash_seed(&mut plan, now);
         self.plan_cluster_id(&mut plan, now);
         self.plan_first_parameters(&mut plan, now);

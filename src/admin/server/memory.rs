@@ -66,13 +66,14 @@ fn stats(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Com
     let keys = (0..DATABASES).map(|db| ctx.shared.shard.keyspace.usage(db).keys as u64).sum::<u64>();
     let ratio = |a: u64, b: u64| Number::Ratio(a as f64 / b.max(1) as f64);
     let buffers = ctx.shared.shard.memory.buffers();
-    let dataset = memory.allocated.saturating_sub(buffers.bytes());
+    let overhead = ctx.shared.shard.memory.uncounted_bytes();
+    let dataset = memory.allocated.saturating_sub(overhead);
     let fields = [
         ("peak.allocated", Number::Integer(peak)),
         ("total.allocated", Number::Integer(memory.allocated)),
         ("clients.normal", Number::Integer(buffers.clients.load(Ordering::Relaxed))),
         ("aof.buffer", Number::Integer(buffers.log.load(Ordering::Relaxed))),
-        ("overhead.total", Number::Integer(buffers.bytes())),
+        ("overhead.total", Number::Integer(overhead)),
         ("keys.count", Number::Integer(keys)),
         ("keys.bytes-per-key", Number::Integer(dataset / keys.max(1))),
         ("dataset.bytes", Number::Integer(dataset)),
@@ -109,7 +110,7 @@ fn doctor(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Co
     let (memory, config) = (metrics::memory(), &ctx.shared.config);
     let buffers = ctx.shared.shard.memory.buffers();
     let clients = buffers.clients.load(Ordering::Relaxed);
-    let data = memory.allocated.saturating_sub(buffers.bytes());
+    let data = memory.allocated.saturating_sub(ctx.shared.shard.memory.uncounted_bytes());
     let is_full = config.maxmemory() > 0 && data >= config.maxmemory() / 100 * FULL_PERCENT;
     let mut findings = String::new();
     if is_full && !config.eviction().policy.evicts() {

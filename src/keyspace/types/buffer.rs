@@ -4,14 +4,7 @@
 //!   allocator hands out nothing that is not used, and growing a buffer to n bytes moves it O(log n) times.
 //! - How much of a buffer is in use is known to its owner; the bytes behind that are unspecified.
 
-/// The smallest size class that holds `bytes`.
-pub(super) fn size_class(bytes: usize) -> usize {
-    if bytes <= 128 {
-        return bytes.next_multiple_of(16);
-    }
-    let step = (1 << (bytes - 1).ilog2()) / 4;
-    bytes.next_multiple_of(step)
-}
+pub(super) use crate::memory::size_class;
 
 /// A zeroed buffer of the size class that holds `bytes`.
 pub(super) fn with_room_for(bytes: usize) -> Box<[u8]> {

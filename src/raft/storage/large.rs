@@ -45,8 +45,8 @@ impl LargeEntry {
 }
 
 impl<D: Disk> LogStorage<D> {
-    /// Bytes of the entries that are kept in memory, for followers.
+    /// What the entries take that are kept in memory, for followers.
     pub fn recent_bytes(&self) -> usize {
-        self.recent.bytes
+        self.recent.allocated
     }
 }

@@ -165,9 +165,29 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Measures what the next plan may use, if that is due.
-    pub(super) fn begin_budget(&mut self, now: Now) {
+    pub(super) fn begin_budget(&mut self, plan: &Plan, now: Now) {
+        self.note_waiting(plan.capacity());
         let measured_at = (now.monotonic_ms, self.machine.applied);
         self.budget.begin_plan(&self.handle.memory, measured_at, self.may_free(now));
+    }
+
+    /// Takes what workers have gathered.
+    pub(super) fn gather(&mut self) {
+        for (worker, port) in self.handle.ports.iter().enumerate() {
+            let mut batch = port.batch.lock();
+            if !batch.is_empty() {
+                let next = Batch::with_room_of(&batch);
+                self.backlog.add(worker, std::mem::replace(&mut *batch, next));
+            }
+        }
+    }
+
+    /// Counts what commands take that wait for the log, in workers' batches, here, or in a plan with `plan_bytes`.
+    pub(super) fn note_waiting(&self, plan_bytes: usize) {
+        let batches = self.handle.ports.iter().map(|port| port.batch.lock().capacity());
+        let bytes =
+            batches.sum::<usize>() + self.backlog.capacity() + self.long_items.capacity() + plan_bytes;
+        self.handle.memory.buffers().waiting.store(bytes as u64, Ordering::Relaxed);
     }
 
     /// Lets a plan begin with the eviction of keys where the data has passed its limit, or a command waits for room.

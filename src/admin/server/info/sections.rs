@@ -109,7 +109,7 @@ pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     fields.add("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, now.allocated)));
     fields.add("mem_fragmentation_bytes", now.resident.saturating_sub(now.allocated));
     let buffers = shared.shard.memory.buffers();
-    fields.add("mem_not_counted_for_evict", buffers.bytes());
+    fields.add("mem_not_counted_for_evict", shared.shard.memory.uncounted_bytes());
     fields.add("mem_clients_normal", buffers.clients.load(Ordering::Relaxed));
     fields.add("mem_allocator", "jemalloc");
     fields.add("active_defrag_running", 0);
