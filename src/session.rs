@@ -175,7 +175,7 @@ impl Session {
         match self.gate(args) {
             Ok(row) => {
                 self.begin_tracking();
-                let verdict = self.pause(row).unwrap_or_else(|| self.carry_out(row, args, line));
+                let verdict = self.pause(row, args).unwrap_or_else(|| self.carry_out(row, args, line));
                 self.note_request(row.command, args, verdict);
                 self.spend_caching(row, verdict);
                 verdict
@@ -674,7 +674,6 @@ impl Session {
         client.write_details(&mut details);
         details.blocked = line.blocked();
         details.query_buffer_bytes = query_buffer_bytes;
-        details.output_bytes = line.out.len();
         details.commands += commands;
         details.last_command = table().statistic_name(self.index);
     }

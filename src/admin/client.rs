@@ -197,6 +197,8 @@ pub struct ClientInfo {
     /// Bytes of requests that were taken, and of replies that were sent, since it connected.
     pub taken_bytes: AtomicU64,
     pub sent_bytes: AtomicU64,
+    /// Bytes of replies that its socket had no room for.
+    pub unsent_bytes: AtomicU64,
     /// Another connection gets its messages of client-side caching, and is gone.
     pub redirection_is_broken: Arc<AtomicBool>,
     /// Set by CLIENT KILL, then `wake`.
@@ -232,7 +234,6 @@ pub struct ClientDetails {
     pub tracking: Option<ShownTracking>,
     pub last_command: &'static str,
     pub query_buffer_bytes: usize,
-    pub output_bytes: usize,
     pub commands: u64,
 }
 
@@ -384,6 +385,7 @@ impl ClientInfo {
             output_bytes: 0.into(),
             taken_bytes: 0.into(),
             sent_bytes: 0.into(),
+            unsent_bytes: 0.into(),
             redirection_is_broken: Arc::default(),
             killed: false.into(),
             unblock: 0.into(),

@@ -163,6 +163,7 @@ impl Connection {
         }
         self.count_output(line.out.capacity());
         self.info.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+        self.info.unsent_bytes.store((line.out.len() - self.sent.get()) as u64, Ordering::Relaxed);
         sent
     }
 

@@ -13,8 +13,9 @@ use super::{Line, Session, Verdict};
 use crate::admin::AcksWanted;
 use crate::admin::client::Delay;
 use crate::admin::table::{SessionCommand, TableRow};
-use crate::command::Args;
+use crate::command::script::{self, ScriptFlags};
 use crate::command::spec::Flags;
+use crate::command::{Args, Command, ScriptCall};
 use crate::guesses;
 use crate::pause::Paused;
 use crate::shard::acks::AckWaiting;
@@ -41,21 +42,38 @@ pub(super) struct AckWait {
 impl Session {
     /// Whether a command has to wait for the end of a pause.
     #[inline]
-    pub(super) fn pause(&self, row: &TableRow) -> Option<Verdict> {
+    pub(super) fn pause(&self, row: &TableRow, args: &Args<'_>) -> Option<Verdict> {
         let paused = match self.shared.shard.pause.at(self.now.monotonic_ms) {
             Paused::Nothing => false,
             _ if self.client.monitors => false,
-            Paused::Writes => self.may_write(row),
+            Paused::Writes => self.may_write(row, args),
             Paused::Everything => !row.command.flags.contains(Flags::WHILE_PAUSED),
         };
         paused.then_some(Verdict::Delayed)
     }
 
-    fn may_write(&self, row: &TableRow) -> bool {
+    fn may_write(&self, row: &TableRow, args: &Args<'_>) -> bool {
+        let writes = |command: &Command, args: &Args<'_>| {
+            command.flags.intersects(WRITING) && !self.is_reading_script(command, args)
+        };
         let queued = self.client.transaction.iter().flat_map(|transaction| &transaction.queued);
         let mut queued = queued.filter(|_| row.session() == Some(SessionCommand::Exec));
-        row.command.flags.intersects(WRITING)
-            || queued.any(|queued| queued.command.0.command.flags.intersects(WRITING))
+        writes(row.command, args) || queued.any(|one| writes(one.command.0.command, &one.slices()))
+    }
+
+    /// Whether a command runs a script or a function that says that it only reads.
+    fn is_reading_script(&self, command: &Command, args: &Args<'_>) -> bool {
+        let shard = &self.shared.shard;
+        let flags = match command.script {
+            None => None,
+            Some(ScriptCall::ByText) => ScriptFlags::of(args[1]).ok(),
+            Some(ScriptCall::ByDigest) => {
+                let script = script::script_named(&shard.scripts, &shard.keyspace, args[1]);
+                script.and_then(|script| ScriptFlags::of(&script.body).ok())
+            }
+            Some(ScriptCall::Function) => script::function_flags(&shard.keyspace, args[1]),
+        };
+        flags.is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES))
     }
 
     /// Whether the client has to wait because of a wrong password.

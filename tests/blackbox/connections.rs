@@ -143,6 +143,18 @@ fn settings_are_asked_for_and_changed() {
 }
 
 #[test]
+fn a_client_that_has_read_its_replies_has_none_in_client_list() {
+    let node = perdura().start();
+    let (mut reader, mut asker) = (node.client(), node.client());
+    reader.check("CLIENT SETNAME reader", "+OK");
+    reader.check("PING", "+PONG");
+    let list = asker.run("CLIENT LIST").text().to_owned();
+    let line = list.lines().find(|line| line.contains("name=reader")).expect("it is open");
+    assert!(line.contains(" obl=0 ") && line.contains(" omem=0 "), "{line}");
+    assert!(line.contains(" tot-net-in=") && line.contains(" tot-net-out="), "{line}");
+}
+
+#[test]
 fn an_idle_client_is_let_go_after_the_timeout() {
     let node = perdura().flag("timeout", 1).start();
     let mut idle = node.client();

@@ -24,7 +24,7 @@ fn writes_are_delayed_and_reads_are_not() {
     operator.check("CLIENT PAUSE 60000 WRITE", "+OK");
     client.check("GET k", "before");
     client.check("SET k", "-ERR wrong number of arguments for 'set' command");
-    for line in ["SET k after", "PUBLISH channel message"] {
+    for line in ["SET k after", "PUBLISH channel message", "PFCOUNT none"] {
         let mut writer = node.client();
         send_delayed(&node, &mut writer, line);
         operator.check("CLIENT UNPAUSE", "+OK");
@@ -34,6 +34,27 @@ fn writes_are_delayed_and_reads_are_not() {
     }
     operator.check("CLIENT UNPAUSE", "+OK");
     client.check("GET k", "after");
+}
+
+#[test]
+fn scripts_that_say_that_they_only_read_are_no_writes() {
+    let node = perdura().start();
+    let (mut operator, mut client) = (node.client(), node.client());
+    let library = "#!lua name=lib\nredis.register_function{function_name='f', callback=function() return 3 end, flags={'no-writes'}}";
+    client.call(&[b"FUNCTION", b"LOAD", library.as_bytes()]);
+    let kept = client.call(&[b"SCRIPT", b"LOAD", b"#!lua flags=no-writes\nreturn 2"]).text().to_owned();
+    operator.check("CLIENT PAUSE 60000 WRITE", "+OK");
+    assert_eq!(client.call(&[b"EVAL", b"#!lua flags=no-writes\nreturn 1", b"0"]).to_string(), ":1");
+    assert_eq!(client.call(&[b"EVALSHA", kept.as_bytes(), b"0"]).to_string(), ":2");
+    client.check("FCALL f 0", ":3");
+    client.check("MULTI", "+OK");
+    client.check("FCALL f 0", "+QUEUED");
+    client.check("EXEC", "[:3]");
+    let mut writer = node.client();
+    writer.send_line("EVAL return(0) 0");
+    node.wait_for_blocked(1);
+    operator.check("CLIENT UNPAUSE", "+OK");
+    writer.expect(":0");
 }
 
 #[test]

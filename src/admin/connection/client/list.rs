@@ -26,6 +26,7 @@ pub fn line_of(client: &Client, now_ms: u64) -> String {
 /// Appends a connection's line. `now_ms` is monotonic.
 pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
     let details = info.details.lock();
+    let unsent_bytes = info.unsent_bytes.load(Ordering::Relaxed);
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
     let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     // Writing to a string does not fail.
@@ -48,9 +49,9 @@ pub(super) fn write_line(text: &mut String, info: &ClientInfo, now_ms: u64) {
         details.multi.map_or(-1, |queued| queued as i64),
         u8::from(details.watching),
         details.query_buffer_bytes,
-        details.output_bytes,
-        details.output_bytes,
-        details.query_buffer_bytes + details.output_bytes,
+        unsent_bytes,
+        unsent_bytes,
+        details.query_buffer_bytes as u64 + unsent_bytes,
         if details.last_command.is_empty() { "NULL" } else { details.last_command },
         name(&details.user),
         details.tracking.map_or(-1, |shown| i64::try_from(shown.redirect).unwrap_or(i64::MAX)),
