@@ -81,12 +81,12 @@ impl Broadcasts {
         if changed.is_empty() {
             return Vec::new();
         }
-        let of_prefix = |(prefix, clients): (&Box<[u8]>, &BTreeSet<Watcher>)| {
+        let of_prefixes = self.prefixes.iter().filter_map(|(prefix, clients)| {
             let keys = changed.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(prefix));
             let keys: Vec<_> = keys.map(|(key, actor)| (key.clone(), *actor)).collect();
             (!keys.is_empty()).then(|| Broadcast { clients: clients.iter().copied().collect(), keys })
-        };
-        self.prefixes.iter().filter_map(of_prefix).collect()
+        });
+        of_prefixes.collect()
     }
 }
 
