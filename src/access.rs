@@ -56,6 +56,17 @@ impl AccessRule {
         minutes(now_ms) << 8 | count
     }
 
+    /// The word of a key that was last used so many seconds before this time; `None` where uses are counted.
+    pub fn idle_for(self, idle_s: i64, now_ms: i64) -> Option<u32> {
+        let used_ms = now_ms.saturating_sub(idle_s.saturating_mul(1000));
+        (!self.by_frequency).then(|| seconds(used_ms))
+    }
+
+    /// The word of a key whose counter has this value at this time; `None` where uses are not counted.
+    pub fn counting(self, count: u8, now_ms: i64) -> Option<u32> {
+        self.by_frequency.then(|| minutes(now_ms) << 8 | u32::from(count))
+    }
+
     /// The counter as it is at this time.
     pub fn frequency(self, word: u32, now_ms: i64) -> u32 {
         let count = word & MAX_COUNT;

@@ -17,7 +17,7 @@ use super::families::Row;
 use super::keys::Staging;
 use super::random::Random;
 pub use super::reader::{KnownSlot, ReadContext};
-use super::reader::{Uses, as_collection, as_string, slot_of};
+use super::reader::{ToldUse, Uses, as_collection, as_string, slot_of};
 use super::reads::ReadKeys;
 use super::script::{ScriptBudget, Scripts};
 pub use super::tally::{Executed, Tally};
@@ -25,7 +25,6 @@ use super::undo::Undo;
 use crate::access::AccessRule;
 use crate::command::stopwatch::Stopwatch;
 use crate::config::events::Classes;
-use crate::keyspace::SYSTEM;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::hash_seed::HashSeed;
 use crate::keyspace::range::{Database, LockRange};
@@ -33,6 +32,7 @@ use crate::keyspace::slot::{RANGES, Slot};
 use crate::keyspace::types::limits::TypeLimits;
 use crate::keyspace::value::{Collection, Object, ValueRef};
 use crate::keyspace::view::{Ranges, WriteView};
+use crate::keyspace::{DATABASES, SYSTEM};
 use crate::protocol::message::Message;
 
 /// What an entry of the log says of its moment.
@@ -154,6 +154,22 @@ impl Drop for Flushed {
         // This may take long, and is part of what is allocated until its end.
         self.ranges.clear();
         self.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Garbage {
+    /// Keys that it held, or values, in the terms of Redis' `lazyfreed_objects`.
+    pub fn objects(&self) -> u64 {
+        match self {
+            Garbage::Database(flushed) => flushed.ranges.iter().map(|range| range.usage().keys as u64).sum(),
+            Garbage::Entry(_) => 1,
+            Garbage::Ranges(ranges) => {
+                let keys =
+                    |range: &LockRange| (0..DATABASES).map(|db| range.usage(db).keys as u64).sum::<u64>();
+                ranges.iter().map(keys).sum()
+            }
+            Garbage::Bytes(_) => 0,
+        }
     }
 }
 
@@ -298,6 +314,13 @@ impl<'a> WriteContext<'a> {
         Some(entry)
     }
 
+    /// Notes of a live key what the client says of its use.
+    pub fn note_use_as_told(&self, key: &[u8], told: ToldUse) {
+        if let Some(entry) = live_entry(&self.view, self.db, self.slot_of(key), key, self.now_ms) {
+            self.uses.note_as_told(entry, told, self.now_ms);
+        }
+    }
+
     /// The lock ranges under this context.
     pub fn ranges(&self) -> &dyn Ranges {
         &self.view
@@ -343,7 +366,7 @@ impl<'a> WriteContext<'a> {
     }
 
     /// Grows or cuts the string of a key to `len` bytes, new ones zero, and lends it for a change. A missing key becomes
-    /// an empty string first; an error where the key holds a collection. The deadline stays.
+    /// an empty string first; an error where the key holds a collection. The deadline stays. The string counts as changed in place.
     pub fn resize_string(&mut self, key: &[u8], len: usize) -> Result<&mut [u8], CommandError> {
         match self.string(key)? {
             Some(_) => self.touch(key),
@@ -352,7 +375,7 @@ impl<'a> WriteContext<'a> {
         self.keep(self.db, key);
         let slot = self.slot_of(key);
         let entry = self.view.range_mut(slot.range()).find_mut(self.db, slot, key);
-        entry.and_then(|entry| entry.resize_string(len)).ok_or(CommandError::WrongType)
+        entry.and_then(|entry| entry.change_string(len)).ok_or(CommandError::WrongType)
     }
 
     /// Lends the string of a key for a change that keeps its length; `None` where there is no such key, an error where it holds a
@@ -361,7 +384,7 @@ impl<'a> WriteContext<'a> {
         let Some(len) = self.string(key)?.map(<[u8]>::len) else { return Ok(None) };
         let slot = self.slot_of(key);
         let entry = self.view.range_mut(slot.range()).find_mut(self.db, slot, key);
-        entry.and_then(|entry| entry.resize_string(len)).map(Some).ok_or(CommandError::WrongType)
+        entry.and_then(|entry| entry.change_string(len)).map(Some).ok_or(CommandError::WrongType)
     }
 
     /// Puts a collection under a key, in place of whatever it held. An empty one removes the key.

@@ -72,6 +72,13 @@ pub struct ReadContext<'a> {
     reads: Option<&'a ReadKeys>,
 }
 
+/// What RESTORE says of the use of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldUse {
+    IdleSeconds(i64),
+    Frequency(u8),
+}
+
 /// How uses of keys are noted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Uses {
@@ -115,6 +122,17 @@ impl Uses {
     #[inline]
     pub fn note_always(&self, entry: &Entry, now_ms: i64) {
         entry.set_access(self.rule.used(entry.access(), now_ms, || self.roll()));
+    }
+
+    /// Takes what a client says of when or how often a key was used, where this node keeps that.
+    pub fn note_as_told(&self, entry: &Entry, told: ToldUse, now_ms: i64) {
+        let word = match told {
+            ToldUse::IdleSeconds(idle_s) => self.rule.idle_for(idle_s, now_ms),
+            ToldUse::Frequency(count) => self.rule.counting(count, now_ms),
+        };
+        if let Some(word) = word {
+            entry.set_access(word);
+        }
     }
 
     /// Some number. Nothing that a command answers or changes depends on it.

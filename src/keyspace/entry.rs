@@ -14,6 +14,7 @@
 //!   record, and a clone has none.
 //! - A string of 64 bytes under a key of 16 takes 87 bytes, 95 with a deadline: both fit the allocator's class of 96.
 //! - A string of [`LONG_BYTES`] or more always has the deadline's word: to set and to clear a deadline moves none of its bytes.
+//! - One flag tells that a string was changed in place, which OBJECT ENCODING shows as Redis does. Like the access word it is no content.
 //! - The pointer's upper 16 bits hold a tag for whoever keeps entries in a table, and three [`Marks`] for whoever follows
 //!   changes; user space ends below them. Both can be read without touching the allocation. They stay with an entry
 //!   whatever becomes of its value, its deadline and its key; a clone starts without them.
@@ -35,6 +36,10 @@ use super::value::{Object, ValueRef};
 const WIDE: u8 = 1;
 const DEADLINE: u8 = 2;
 const OBJECT: u8 = 4;
+/// The flags that the layout follows from.
+const LAYOUT: u8 = WIDE | DEADLINE | OBJECT;
+/// The string was changed in place. No byte lies elsewhere for it.
+const RAW: u8 = 8;
 
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
@@ -172,7 +177,7 @@ impl Shape {
     unsafe fn read(base: *const u8) -> Shape {
         // SAFETY: every entry begins with a header of the width that its flags tell. Its first word may be written by others meanwhile.
         unsafe {
-            let flags = (first_word(base).load(Ordering::Relaxed) & FLAGS) as u8;
+            let flags = (first_word(base).load(Ordering::Relaxed) & FLAGS) as u8 & LAYOUT;
             let (key_len, value_len) = if flags & WIDE != 0 {
                 let key_len = base.add(4).cast::<u32>().read_unaligned();
                 (key_len as usize, base.add(8).cast::<u32>().read_unaligned() as usize)
@@ -319,6 +324,21 @@ impl Entry {
         }
     }
 
+    /// Whether the string was changed in place since it was set, on this node since its start.
+    pub fn is_raw(&self) -> bool {
+        // SAFETY: `base` is this entry's allocation.
+        let word = unsafe { first_word(self.base()) }.load(Ordering::Relaxed);
+        word & u32::from(RAW) != 0
+    }
+
+    /// Notes that the string was changed in place, or was not.
+    pub fn set_raw(&mut self, raw: bool) {
+        // SAFETY: `base` is this entry's allocation.
+        let word = unsafe { first_word(self.base()) };
+        let others = word.load(Ordering::Relaxed) & !u32::from(RAW);
+        word.store(others | if raw { u32::from(RAW) } else { 0 }, Ordering::Relaxed);
+    }
+
     pub fn key(&self) -> &[u8] {
         let shape = self.shape();
         self.bytes(shape.key_at(), shape.key_len)
@@ -383,6 +403,7 @@ impl Entry {
             // SAFETY: the shape is this entry's own; the value's bytes and the deadline's word lie within it.
             unsafe { copy(value, self.base().add(shape.value_at())) };
             self.set_deadline(deadline_ms);
+            self.set_raw(false);
         } else {
             self.replace(Entry::string(self.key(), value, deadline_ms));
         }
@@ -394,6 +415,7 @@ impl Entry {
         if shape.has(OBJECT) {
             return None;
         }
+        let raw = self.is_raw();
         let resized = Shape::new(shape.key_len, len, self.deadline_ms().is_some(), false);
         if resized.flags == shape.flags {
             self.reallocate(shape, resized);
@@ -406,8 +428,15 @@ impl Entry {
                 self.deadline_ms(),
             ));
         }
+        self.set_raw(raw);
         // SAFETY: the entry has the resized shape now; its value's bytes are all written, and lent mutably with the entry.
         Some(unsafe { std::slice::from_raw_parts_mut(self.base().add(resized.value_at()), len) })
+    }
+
+    /// The same for a change in place, which [`is_raw`](Self::is_raw) tells of from here on.
+    pub fn change_string(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.set_raw(!self.shape().has(OBJECT));
+        self.resize_string(len)
     }
 
     /// Gives the allocation another length of value; the header keeps its width.
@@ -432,7 +461,11 @@ impl Entry {
     /// A copy of value and deadline under another key.
     pub fn copied(&self, key: &[u8]) -> Entry {
         match self.value() {
-            ValueRef::String(value) => Entry::string(key, value, self.deadline_ms()),
+            ValueRef::String(value) => {
+                let mut copy = Entry::string(key, value, self.deadline_ms());
+                copy.set_raw(self.is_raw());
+                copy
+            }
             ValueRef::Object(object) => Entry::object(key, object.clone(), self.deadline_ms()),
         }
     }
@@ -454,7 +487,7 @@ impl Entry {
 
     /// The string moves within its allocation, which grows or shrinks: a large one has no room in memory for a copy.
     fn reshape_string(&mut self, key: &[u8], deadline_ms: Option<i64>) {
-        let (old, upper, access) = (self.shape(), self.upper(), self.access());
+        let (old, upper, access, raw) = (self.shape(), self.upper(), self.access(), self.is_raw());
         let new = Shape::new(key.len(), old.value_len, deadline_ms.is_some(), false);
         let (old_layout, layout) = (old.layout(), new.layout());
         // SAFETY: `base` was allocated with the old shape's layout. The value is moved while the allocation has at least the size of
@@ -475,6 +508,7 @@ impl Entry {
             self.0 = pointer;
         }
         self.set_upper(upper);
+        self.set_raw(raw);
     }
 
     /// Takes the object out; the entry is an empty string afterwards, until it is replaced.

@@ -266,6 +266,10 @@ impl Database {
         })
     }
 
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
     /// Changes an entry, counted as changed; its deadline may be another afterwards.
     fn change<T>(
         &mut self,

@@ -3,11 +3,12 @@
 //! - The log holds the payload as it was sent. What it means is decided in apply, by the entry's time and the limits of the
 //!   types, which are the same on every node.
 //! - A payload that is refused changes nothing.
-//! - When keys were used is each node's own: IDLETIME and FREQ are checked and have no effect.
+//! - When keys were used is each node's own: IDLETIME and FREQ are kept by each node that applies the entry, where its policy keeps such.
 
 use crate::command::args::{integer, is};
 use crate::command::cost::{Cost, CostContext, Size};
 use crate::command::lifetime::Timing;
+use crate::command::reader::ToldUse;
 use crate::command::{Args, CommandError, CommandResult, ReadContext, WriteContext};
 use crate::keyspace::value::Object;
 use crate::protocol::reply::Reply;
@@ -40,6 +41,9 @@ pub(super) fn restore(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut R
         ctx.remove(key);
     } else {
         put(ctx, key, value, deadline_ms);
+        if let Some(told) = options.told_use {
+            ctx.note_use_as_told(key, told);
+        }
     }
     reply.ok();
     Ok(())
@@ -78,24 +82,22 @@ fn refusal(error: RdbError) -> CommandError {
 struct RestoreOptions {
     replace: bool,
     absttl: bool,
+    told_use: Option<ToldUse>,
 }
 
 impl RestoreOptions {
     fn parse(words: &[&[u8]]) -> Result<RestoreOptions, CommandError> {
         let mut options = RestoreOptions::default();
-        let (mut idle_time, mut frequency) = (false, false);
         let mut rest = words.iter();
         while let Some(word) = rest.next() {
             if is(word, "REPLACE") {
                 options.replace = true;
             } else if is(word, "ABSTTL") {
                 options.absttl = true;
-            } else if is(word, "IDLETIME") && !frequency {
-                idle_time = true;
-                check_idle_time(rest.next().ok_or(CommandError::Syntax)?)?;
-            } else if is(word, "FREQ") && !idle_time {
-                frequency = true;
-                check_frequency(rest.next().ok_or(CommandError::Syntax)?)?;
+            } else if is(word, "IDLETIME") && !matches!(options.told_use, Some(ToldUse::Frequency(_))) {
+                options.told_use = Some(idle_time(rest.next().ok_or(CommandError::Syntax)?)?);
+            } else if is(word, "FREQ") && !matches!(options.told_use, Some(ToldUse::IdleSeconds(_))) {
+                options.told_use = Some(frequency(rest.next().ok_or(CommandError::Syntax)?)?);
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -115,18 +117,23 @@ impl RestoreOptions {
     }
 }
 
-fn check_idle_time(seconds: &[u8]) -> CommandResult {
-    let possible = integer(seconds)? >= 0;
-    possible.then_some(()).ok_or(CommandError::other("ERR Invalid IDLETIME value, must be >= 0"))
+fn idle_time(seconds: &[u8]) -> Result<ToldUse, CommandError> {
+    match integer(seconds)? {
+        seconds @ 0.. => Ok(ToldUse::IdleSeconds(seconds)),
+        _ => Err(CommandError::other("ERR Invalid IDLETIME value, must be >= 0")),
+    }
 }
 
-fn check_frequency(frequency: &[u8]) -> CommandResult {
-    let possible = (0..=255).contains(&integer(frequency)?);
-    possible.then_some(()).ok_or(CommandError::other("ERR Invalid FREQ value, must be >= 0 and <= 255"))
+fn frequency(count: &[u8]) -> Result<ToldUse, CommandError> {
+    let count = u8::try_from(integer(count)?);
+    count
+        .map(ToldUse::Frequency)
+        .map_err(|_| CommandError::other("ERR Invalid FREQ value, must be >= 0 and <= 255"))
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::access::AccessRule;
     use crate::command::testing::{TestDb, show_reply};
 
     /// `SET k 10`, as the page of DUMP shows it.
@@ -241,6 +248,20 @@ mod tests {
         ] {
             assert_eq!(restore(&mut db, "k", "0", TEN, options), answer, "{options}");
         }
+    }
+
+    #[test]
+    fn a_restored_key_was_used_when_and_as_often_as_the_client_says() {
+        let mut db = TestDb::new();
+        assert_eq!(restore(&mut db, "k", "0", TEN, "IDLETIME 700"), "OK");
+        assert_eq!(db.show("OBJECT IDLETIME k"), "700");
+        assert_eq!(restore(&mut db, "k", "0", TEN, "REPLACE FREQ 9"), "OK");
+        assert_eq!(db.show("OBJECT IDLETIME k"), "0", "uses are not counted");
+        db.effects.access = AccessRule { by_frequency: true, log_factor: 0, decay_minutes: 1 };
+        assert_eq!(restore(&mut db, "k", "0", TEN, "REPLACE FREQ 100"), "OK");
+        assert_eq!(db.show("OBJECT FREQ k"), "100");
+        assert_eq!(restore(&mut db, "new", "0", TEN, "IDLETIME 700"), "OK");
+        assert_eq!(db.show("OBJECT FREQ new"), "5", "times are not kept");
     }
 
     #[test]

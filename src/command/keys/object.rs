@@ -1,7 +1,7 @@
 //! OBJECT: how a value lies in memory.
 //!
-//! - A string answers the encoding that Redis would choose for a fresh one: `int`, `embstr` or `raw`; its history does
-//!   not count.
+//! - A string answers the encoding that Redis would choose for a fresh one: `int`, `embstr` or `raw`. One that was changed in place is `raw`
+//!   until it is set or the node starts again. Scripts, which every node runs, are told that of a fresh one.
 //! - Nothing is shared, so the reference count is 1.
 //! - Idle times and frequencies are this node's own (`access.rs`). Scripts, which every node runs, see none of them.
 //!
@@ -19,7 +19,7 @@ const LOOKS: Flags = Flags::LOOKS_ONLY;
 const KEY: &[KeySpec] = &[key(2, KeyFlags::RO)];
 
 pub(super) const SUBCOMMANDS: &[Command] = &[
-    Command::read("encoding", 3, encoding).flags(&[LOOKS]).keys(KEY).docs(
+    Command::read("encoding", 3, encoding).in_scripts(encoding_in_scripts).flags(&[LOOKS]).keys(KEY).docs(
         "2.2.3",
         "O(1)",
         "Returns the internal encoding of an object.",
@@ -78,8 +78,18 @@ fn encoding(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
     Ok(())
 }
 
+/// Whether a string was changed in place is not known to every node.
+fn encoding_in_scripts(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.bulk_or_null(ctx.entry(args[2]).map(|entry| fresh_encoding_name(entry).as_bytes()));
+    Ok(())
+}
+
 /// What OBJECT ENCODING answers for an entry.
 pub fn encoding_name(entry: &Entry) -> &'static str {
+    if entry.is_raw() { "raw" } else { fresh_encoding_name(entry) }
+}
+
+fn fresh_encoding_name(entry: &Entry) -> &'static str {
     match entry.value() {
         ValueRef::Object(object) => object.encoding_name(),
         ValueRef::String(text) if parse_integer(text).is_some() => "int",
@@ -149,6 +159,42 @@ mod tests {
         assert_eq!(db.show("object encoding short"), "embstr");
         assert_eq!(db.show("OBJECT ENCODING long"), "raw");
         assert_eq!(db.show("OBJECT ENCODING none"), "nil");
+    }
+
+    #[test]
+    fn a_string_that_was_changed_in_place_is_raw_until_it_is_set() {
+        let mut db = TestDb::new();
+        for (value, change) in [
+            ("12", "APPEND k 3"),
+            ("12", "SETRANGE k 0 4"),
+            ("text", "SETRANGE k 9 more"),
+            ("text", "SETBIT k 1 0"),
+            ("text", "BITFIELD k SET u8 0 65"),
+        ] {
+            db.show(&format!("SET k {value}"));
+            assert_ne!(db.show("OBJECT ENCODING k"), "raw", "{change}");
+            db.show(change);
+            assert_eq!(db.show("OBJECT ENCODING k"), "raw", "{change}");
+            db.show("PEXPIRE k 5000");
+            db.show("RENAME k other");
+            db.show("COPY other k");
+            assert_eq!(db.show("OBJECT ENCODING other"), "raw", "{change}");
+            assert_eq!(db.show("OBJECT ENCODING k"), "raw", "{change}");
+            let script = r#"EVAL "return redis.call('object','encoding','k') == 'raw'" 0"#;
+            assert_eq!(db.show(script), "nil", "{change}");
+        }
+        db.show("SET k 5");
+        assert_eq!(db.show("OBJECT ENCODING k"), "int");
+        db.show("APPEND k 5");
+        db.show("INCR k");
+        assert_eq!(db.show("OBJECT ENCODING k"), "int");
+        db.show("APPEND k x");
+        db.show("SET k abcd");
+        assert_eq!(db.show("OBJECT ENCODING k"), "embstr");
+        assert_eq!(db.show("APPEND new 12"), "2");
+        assert_eq!(db.show("OBJECT ENCODING new"), "int");
+        db.show("SETRANGE empty 0 x");
+        assert_eq!(db.show("OBJECT ENCODING empty"), "raw");
     }
 
     #[test]

@@ -172,7 +172,11 @@ fn byte_range(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
 /// <https://redis.io/docs/latest/commands/append/>
 fn append(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let (key, tail) = (args[1], args[2]);
-    let old_len = ctx.string(key)?.map_or(0, <[u8]>::len);
+    let Some(old_len) = ctx.string(key)?.map(<[u8]>::len) else {
+        ctx.set_string(key, tail, None);
+        reply.integer(tail.len() as i64);
+        return Ok(());
+    };
     let len = string_len(old_len, tail.len())?;
     ctx.resize_string(key, len)?[old_len..].copy_from_slice(tail);
     reply.integer(len as i64);
