@@ -8,6 +8,7 @@
 //!
 //! - In brackets is what later types have. Numbers are lengths (`string.rs`), names and listpacks are strings.
 //! - Written is type 19: Redis 7.0 reads it. When consumers last got something is not in it.
+//! - What a group has read of a stream of type 15 follows from its last id, where that tells it.
 //! - Nodes without entries are left out. Entries must ascend, and what is pending must have a consumer.
 
 use std::collections::BTreeMap;
@@ -57,7 +58,10 @@ pub(super) fn read(input: &mut Input<'_>, kind: u8) -> Result<Stream> {
     read_counters(&mut stream, input, kind)?;
     for _ in 0..input.length()? {
         let name = input.string()?.into_owned();
-        let group = read_group(input, kind)?;
+        let mut group = read_group(input, kind)?;
+        if kind == kind::STREAM {
+            group.entries_read = stream.entries_up_to(group.last_id);
+        }
         if !stream.add_group(&name, group) {
             return Err(TWICE);
         }

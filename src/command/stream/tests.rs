@@ -369,3 +369,30 @@ fn reads_cost_what_they_walk() {
         assert!(steps(few) < 2000, "{few}: {}", steps(few));
     }
 }
+
+/// A stream of Redis 5: of six entries one was deleted, `g1` read four, then all but two were trimmed; `g2` read none.
+const OF_REDIS_5: &str = "\
+0f011000000000000000010000000000000000c3404a40571657000000230002010401010184646174610500010301002001\
+0381610204200a0001400a0062600a0002400a0063600a4022018164200a4039200a0065600a0005400a0066200a00ff0206\
+0002026731050004000000000000000100000000000000003ef783437a01000001000000000000000200000000000000003e\
+f783437a01000001000000000000000400000000000000003ef783437a01000001000000000000000500000000000000003e\
+f783437a0100000101036331313ef783437a0100000400000000000000010000000000000000000000000000000200000000\
+0000000000000000000000040000000000000000000000000000000500000000000000000267320000000009003d52ef6867\
+521dfa";
+
+#[test]
+fn what_groups_have_read_of_an_old_stream_follows_from_their_last_ids() {
+    let digits: Vec<u8> = OF_REDIS_5.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(&String::from_utf8_lossy(pair), 16).expect("two digits");
+    let payload: Vec<u8> = digits.chunks(2).map(byte).collect();
+    let mut db = TestDb::new();
+    assert_eq!(db.run_args(&[b"RESTORE", b"s", b"0", &payload]), b"+OK\r\n");
+    assert_answers(
+        &mut db,
+        &[(
+            "XINFO GROUPS s",
+            "[[name g1 consumers 1 pending 4 last-delivered-id 5-0 entries-read 1 lag 1] \
+             [name g2 consumers 0 pending 0 last-delivered-id 0-0 entries-read 0 lag 2]]",
+        )],
+    );
+}
