@@ -309,6 +309,9 @@ mod tests {
                 ("ZREVRANGEBYLEX lex [cool -", "[cool bar alpha]"),
                 ("ZREVRANGEBYLEX lex + [d LIMIT 1 1", "[elephant]"),
                 ("ZRANGE lex - (cool BYLEX", "[alpha bar]"),
+                ("ZRANGE z [b (e BYLEX", "[b c d]"),
+                ("ZRANGESTORE copy z (b [d BYLEX", "2"),
+                ("ZRANGE z (f + BYLEX", "[g]"),
                 ("ZRANGE lex + - BYLEX REV LIMIT 0 1", "[foo]"),
             ],
         );

@@ -24,7 +24,7 @@ use std::ops::{Bound, Range};
 use super::limits::TypeLimits;
 use crate::keyspace::hash_seed::HashSeed;
 use big::Big;
-use order::Cut;
+use order::{Cut, partition};
 use packed::Packed;
 
 /// When a set outgrows the packed encoding, and how the indexed one hashes.
@@ -253,25 +253,41 @@ impl ZSet {
         start..end.max(start)
     }
 
-    /// The ranks of the elements between two members, for a set whose elements all have one score.
+    /// The ranks of the elements between two members, for a set whose members ascend from rank to rank: those with one score do.
     ///
-    /// Redis leaves open what happens otherwise. Here a bound is a place among the elements with the lowest score, so
-    /// that the answer depends on the elements alone and nodes agree.
+    /// Redis leaves open what happens otherwise. Here a bound is found by halving, by ranks alone, so that the answer
+    /// depends on the elements alone and nodes agree.
     pub fn ranks_by_lex(&self, min: Bound<&[u8]>, max: Bound<&[u8]>) -> Range<usize> {
-        let Some(ScoredMember { score, .. }) = self.get_by_rank(0) else {
-            return 0..0;
-        };
         let start = match min {
             Bound::Unbounded => 0,
-            Bound::Included(member) => self.count_before(Cut::Below(score, member)),
-            Bound::Excluded(member) => self.count_before(Cut::Above(score, member)),
+            Bound::Included(member) => self.count_members(member, Below::Excluded),
+            Bound::Excluded(member) => self.count_members(member, Below::Included),
         };
         let end = match max {
             Bound::Unbounded => self.len(),
-            Bound::Included(member) => self.count_before(Cut::Above(score, member)),
-            Bound::Excluded(member) => self.count_before(Cut::Below(score, member)),
+            Bound::Included(member) => self.count_members(member, Below::Included),
+            Bound::Excluded(member) => self.count_members(member, Below::Excluded),
         };
         start..end.max(start)
+    }
+
+    /// How many elements come before a member, or before what follows it, in the order of members.
+    fn count_members(&self, member: &[u8], below: Below) -> usize {
+        let ends = [0, self.len().saturating_sub(1)].map(|rank| self.get_by_rank(rank).map(|end| end.score));
+        match (ends, below) {
+            ([Some(first), Some(last)], Below::Excluded) if first == last => {
+                self.count_before(Cut::Below(first, member))
+            }
+            ([Some(first), Some(last)], Below::Included) if first == last => {
+                self.count_before(Cut::Above(first, member))
+            }
+            _ => partition(self.len(), |rank| {
+                self.get_by_rank(rank).is_some_and(|one| match below {
+                    Below::Excluded => one.member < member,
+                    Below::Included => one.member <= member,
+                })
+            }),
+        }
     }
 
     /// The elements between two scores, in order.
@@ -321,6 +337,13 @@ impl ZSet {
         let end = ranks.end.min(self.len());
         ranks.start.min(end)..end
     }
+}
+
+/// Whether a member counts among those below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Below {
+    Included,
+    Excluded,
 }
 
 /// Scanning, encoding, memory.
