@@ -202,6 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_comes_after_the_answer_to_an_exec_waits_with_it() {
+        let mut line = Line { pending: 1, ..Line::default() };
+        line.expect_exec(vec![Part::Sent]);
+        line.message(b"+before\r\n");
+        line.pending = 0;
+        line.answer(b"*1\r\n+OK\r\n");
+        line.message(b"+after\r\n");
+        assert_eq!(line.out, b"+before\r\n");
+        assert_eq!(line.waiting_message_bytes(), 8);
+        assert_eq!(line.take_answered_exec().map(|exec| exec.later_messages), Some(b"+after\r\n".to_vec()));
+    }
+
+    #[test]
     fn nothing_follows_the_answer_that_a_client_is_closed_for() {
         for (closes_on_doubt, out) in [(true, "+1\r\n"), (false, "+1\r\n-INDOUBT\r\n+3\r\n")] {
             let mut line = Line { closes_on_doubt, ..Line::default() };

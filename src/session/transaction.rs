@@ -167,7 +167,8 @@ impl Session {
         if line.forwarded > 0 {
             return Verdict::Wait;
         }
-        if self.client.transaction.is_some() {
+        if let Some(transaction) = &mut self.client.transaction {
+            transaction.broken = true;
             self.refuse(line, "ERR MULTI calls can not be nested");
         } else {
             self.client.transaction = Some(Transaction::default());

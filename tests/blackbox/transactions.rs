@@ -214,6 +214,45 @@ fn a_message_that_comes_during_an_exec_follows_its_answer() {
     subscriber.expect("[message c m]");
 }
 
+#[test]
+fn what_a_transaction_publishes_to_its_own_client_follows_its_answer() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.hello3();
+    client.check("SUBSCRIBE news", ">[subscribe news :1]");
+    for _ in 0..20 {
+        check_all(
+            &mut client,
+            &[
+                ("MULTI", "+OK"),
+                ("PING before", "+QUEUED"),
+                ("PUBLISH news one", "+QUEUED"),
+                ("PUBLISH news two", "+QUEUED"),
+                ("PING after", "+QUEUED"),
+                ("EXEC", "[before :1 :1 after]"),
+            ],
+        );
+        client.expect(">[message news one]");
+        client.expect(">[message news two]");
+    }
+}
+
+#[test]
+fn a_nested_multi_spoils_the_transaction() {
+    let node = perdura().start();
+    let mut client = node.client();
+    check_all(
+        &mut client,
+        &[
+            ("MULTI", "+OK"),
+            ("SET nested 1", "+QUEUED"),
+            ("MULTI", "-ERR MULTI calls can not be nested"),
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+            ("EXISTS nested", ":0"),
+        ],
+    );
+}
+
 fn setting(client: &mut Client) -> String {
     client.run("CONFIG GET tcp-keepalive").items()[1].to_string()
 }
