@@ -18,7 +18,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -149,6 +149,14 @@ pub struct BackupMetrics {
     pub failures: Counter,
 }
 
+/// What a thread beside apply frees.
+pub struct LazyFreeMetrics {
+    /// Objects that wait for it.
+    pub pending: Level,
+    pub freed: Counter,
+    freed_at_reset: AtomicU64,
+}
+
 /// Keys and deadlines of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseKeys {
@@ -170,6 +178,7 @@ pub struct Metrics {
     pub integrity: IntegrityMetrics,
     pub expired_keys: Counter,
     pub evicted_keys: Counter,
+    pub lazy_free: LazyFreeMetrics,
     registry: Registry,
     clock: Clock,
     lanes: lane::Lanes,
@@ -356,6 +365,22 @@ impl ClientMetrics {
     }
 }
 
+impl LazyFreeMetrics {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declare<'_>) -> LazyFreeMetrics {
+        LazyFreeMetrics {
+            pending: d.level("lazyfree_pending_objects", "Keys and collections that were removed and that a thread is about to free"),
+            freed: d.counter("lazyfreed_objects", "Removed keys and collections that a thread freed"),
+            freed_at_reset: AtomicU64::new(0),
+        }
+    }
+
+    /// What was freed since the start, or since the last [`Metrics::reset`].
+    pub fn freed_since_reset(&self) -> u64 {
+        self.freed.get().saturating_sub(self.freed_at_reset.load(Ordering::Relaxed))
+    }
+}
+
 impl Metrics {
     /// Metrics for these commands, which [`Lane::command`] knows by their places in the list.
     pub fn new(clock: Clock, commands: Vec<String>) -> Arc<Metrics> {
@@ -371,6 +396,7 @@ impl Metrics {
             integrity: IntegrityMetrics::declare(d),
             expired_keys: d.counter("expired_keys", "Keys freed because their time had come"),
             evicted_keys: d.counter("evicted_keys", "Keys removed because the data had reached maxmemory"),
+            lazy_free: LazyFreeMetrics::declare(d),
             registry,
             clock,
             lanes: lane::Lanes::new(commands),
@@ -444,6 +470,7 @@ impl Metrics {
     pub fn reset(&self) {
         self.lanes.reset();
         self.errors.lock().clear();
+        self.lazy_free.freed_at_reset.store(self.lazy_free.freed.get(), Ordering::Relaxed);
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics).

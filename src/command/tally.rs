@@ -21,6 +21,14 @@ impl Tally {
         }
     }
 
+    /// Takes back one that ran without an error, if it is noted: it begins to wait, and counts when it is answered.
+    pub fn take_back(&mut self, index: usize) {
+        let noted = self.0.iter_mut().rev().find(|(known, _)| known.index == index && known.error.is_none());
+        if let Some((_, count)) = noted {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// All commands together.
     pub fn sum(&self) -> u64 {
         self.0.iter().map(|(_, count)| count).sum()

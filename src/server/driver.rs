@@ -320,13 +320,7 @@ impl Driver {
             self.shared.pubsub.publish(kind, &channel, &payload);
         }
         self.note_slow(now);
-        for garbage in self.shard.take_garbage() {
-            if let Err(TrySendError::Full(garbage) | TrySendError::Disconnected(garbage)) =
-                self.garbage.try_send(garbage)
-            {
-                drop(garbage);
-            }
-        }
+        self.throw_away();
         self.attend_operators(now)?;
         let leadership = (self.shard.node().leadership(), self.shared.shard.leadership_epoch());
         let watched = self.shared.shard.is_status_watched();
@@ -340,6 +334,21 @@ impl Driver {
             self.shared.metrics.sample();
         }
         Ok(())
+    }
+
+    /// Leaves what takes long to drop to its thread; drops it here where that thread has too much already.
+    fn throw_away(&mut self) {
+        let metrics = &self.shared.metrics.lazy_free;
+        for garbage in self.shard.take_garbage() {
+            let objects = garbage.objects();
+            metrics.pending.inc_by(objects);
+            if let Err(TrySendError::Full(garbage) | TrySendError::Disconnected(garbage)) =
+                self.garbage.try_send(garbage)
+            {
+                drop(garbage);
+                metrics.pending.dec_by(objects);
+            }
+        }
     }
 
     /// Ends the largest clients where their buffers take more than they may.
@@ -454,7 +463,6 @@ impl Driver {
                 .collect(),
             members: self.out.members(),
             log_space: node.log_space,
-            blocked_clients: machine.waiters.len(),
             changes: self.shared.shard.changes.load(Ordering::Acquire),
             watching: !machine.watches.is_empty(),
         };
@@ -499,7 +507,8 @@ impl Driver {
         self.publish_tracking();
         metrics.clients.connected.set(self.shared.clients.len() as i64);
         metrics.clients.dropped_messages.inc_by(self.inbox.take_dropped_news());
-        metrics.clients.blocked.set(status.blocked_clients as i64);
+        let waiting = self.shard.machine().waiters.len();
+        metrics.clients.blocked.set(waiting as i64);
         let expired = self.shared.shard.expired_keys.load(Ordering::Relaxed);
         metrics.expired_keys.inc_by(expired - metrics.expired_keys.get());
         let evicted = self.shared.shard.evicted_keys.load(Ordering::Relaxed);

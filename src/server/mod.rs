@@ -40,6 +40,7 @@ use crate::checkpoint::error::CheckpointError;
 use crate::command::context::Garbage;
 use crate::config::Config;
 use crate::config::value::LogDriver;
+use crate::metrics::Metrics;
 use crate::net::{listener, metrics_http, upstream, worker::Worker};
 use crate::raft::node::NodeError;
 use crate::shard::turn::ShardError;
@@ -111,7 +112,7 @@ fn run_node(config: Config) -> Result<(), ServerError> {
         let refused = |source| ServerError::Listen { flag: "--metrics-addr", addr: addr.to_string(), source };
         metrics_http::start(addr, source(&shared)).map_err(refused)?;
     }
-    let garbage = dropper()?;
+    let garbage = dropper(shared.metrics.clone())?;
     progress::show(shared.shard.clone(), shared.clock.clone())?;
     passwords::watch(shared.clone())?;
     space::watch(shared.clone())?;
@@ -262,8 +263,14 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), Server
 }
 
 /// A thread that drops what takes long to drop.
-fn dropper() -> Result<SyncSender<Garbage>, ServerError> {
-    let (sender, garbage) = sync_channel::<Garbage>(MAX_GARBAGE);
-    spawn("dropper".to_owned(), move || garbage.into_iter().for_each(drop))?;
+fn dropper(metrics: Arc<Metrics>) -> Result<SyncSender<Garbage>, ServerError> {
+    let (sender, received) = sync_channel::<Garbage>(MAX_GARBAGE);
+    let free = move |garbage: Garbage| {
+        let objects = garbage.objects();
+        drop(garbage);
+        metrics.lazy_free.freed.inc_by(objects);
+        metrics.lazy_free.pending.dec_by(objects);
+    };
+    spawn("dropper".to_owned(), move || received.into_iter().for_each(free))?;
     Ok(sender)
 }

@@ -116,7 +116,7 @@ impl Machine {
         handle.set_stamp(applier.last_stamp_ms(), clock.monotonic_ms());
         Machine {
             applier,
-            waiters: Waiters::default(),
+            waiters: Waiters::counted_in(handle.waiter_counts.clone()),
             watches: Watches::default(),
             in_flight: None,
             held: None,

@@ -19,6 +19,7 @@ use super::log_reads::LogReads;
 use super::marks::Marks;
 use super::quiet::QuietAsks;
 use super::tracking::{SendPush, Tracking};
+use super::waiters::WaiterCounts;
 use super::watches::Watcher;
 use crate::checkpoint::transfers::Transfers;
 use crate::command::script::Scripts;
@@ -132,7 +133,6 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     pub members: Vec<MemberStatus>,
     pub log_space: LogSpace,
-    pub blocked_clients: usize,
     /// As [`ShardHandle::changes`] was at that moment.
     pub changes: u64,
     pub watching: bool,
@@ -169,6 +169,7 @@ pub struct ShardHandle {
     pub scripts: Arc<Scripts>,
     /// What this node's clients may have cached.
     pub tracking: Tracking,
+    pub waiter_counts: Arc<WaiterCounts>,
     readable_until_ms: AtomicU64,
     /// By when the driver wants to turn again, in monotonic ms; never where it has a thread of its own.
     turn_due_ms: AtomicU64,
@@ -242,6 +243,7 @@ impl ShardHandle {
             output_bounds,
             scripts: Arc::default(),
             tracking: Tracking::default(),
+            waiter_counts: Arc::default(),
             readable_until_ms: AtomicU64::new(0),
             turn_due_ms: AtomicU64::new(u64::MAX),
             stamp_ms: AtomicI64::new(i64::MIN),

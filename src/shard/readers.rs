@@ -63,6 +63,7 @@ pub(super) fn read_or_wait(
     if machine.read_if_any(to, (waiting.command, db, &args), stamp) {
         return Ok(());
     }
+    machine.take_back_count(waiting.command);
     let view = machine.applier.keyspace().read(waiting.command.lock_set(&args));
     let resolved = stream::resolved(&ReadContext::new(&view, db, stamp.now_ms, 0), &args);
     drop(view);
@@ -122,6 +123,7 @@ fn serve_one(machine: &mut Machine, id: WaiterId, stamp: Stamp) -> usize {
     let is_cut = reply.is_over();
     machine.remember_reads(to);
     if out.is_empty() && !is_cut {
+        machine.take_back_count(command);
         return 0;
     }
     machine.waiters.remove(id);

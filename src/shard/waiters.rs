@@ -12,6 +12,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::plan::Addressee;
 use crate::command::spec::FindKeys;
@@ -65,6 +67,11 @@ impl Waiter {
         Addressee { worker, connection, resp, tracks }
     }
 
+    /// The keys that it waits for in XREADGROUP.
+    fn keys_of_groups(&self) -> &[WaitKey] {
+        if matches!(self.streams, Some(StreamsAwaited::Group(_))) { &self.keys } else { &[] }
+    }
+
     /// The command as an entry's item: as it came, or with the nth of the keys it waits for alone.
     pub fn command_for(&self, by_key: Option<usize>) -> Result<Cow<'_, [u8]>, EntryError> {
         let Some(nth) = by_key.filter(|_| self.keys.len() > 1) else { return Ok(Cow::from(&*self.encoded)) };
@@ -87,16 +94,40 @@ impl Waiter {
 /// Database and key.
 pub type WaitKey = (usize, Vec<u8>);
 
+/// How many clients wait and for how many keys, as INFO tells it. It is right before any client hears that it waits no more.
+#[derive(Debug, Default)]
+pub struct WaiterCounts {
+    pub clients: AtomicUsize,
+    pub keys: AtomicUsize,
+    /// Keys that clients wait for in XREADGROUP: to these it is told when the key or its group goes.
+    pub keys_of_groups: AtomicUsize,
+}
+
 #[derive(Default)]
 pub struct Waiters {
+    counts: Arc<WaiterCounts>,
     next_id: WaiterId,
     waiters: BTreeMap<WaiterId, Waiter>,
     by_key: BTreeMap<WaitKey, BTreeSet<WaiterId>>,
     by_deadline: BTreeSet<(i64, WaiterId)>,
     by_connection: BTreeMap<(usize, ConnectionId), WaiterId>,
+    /// How many clients wait in XREADGROUP, by key.
+    by_group_key: BTreeMap<WaitKey, usize>,
 }
 
 impl Waiters {
+    /// Waiters that tell how many there are.
+    pub fn counted_in(counts: Arc<WaiterCounts>) -> Waiters {
+        Waiters { counts, ..Waiters::default() }
+    }
+
+    fn tell_counts(&self) {
+        let counts = &self.counts;
+        counts.clients.store(self.waiters.len(), Ordering::Relaxed);
+        counts.keys.store(self.by_key.len(), Ordering::Relaxed);
+        counts.keys_of_groups.store(self.by_group_key.len(), Ordering::Relaxed);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
@@ -114,10 +145,14 @@ impl Waiters {
                 None => self.by_key.insert(key.clone(), BTreeSet::from([id])).is_none(),
             };
         }
+        for key in waiter.keys_of_groups() {
+            *self.by_group_key.entry(key.clone()).or_default() += 1;
+        }
         self.by_deadline.extend(waiter.deadline_ms.map(|deadline| (deadline, id)));
         let before = self.by_connection.insert((waiter.worker, waiter.connection), id);
         debug_assert!(before.is_none(), "a connection waits in one command at a time");
         self.waiters.insert(id, waiter);
+        self.tell_counts();
         id
     }
 
@@ -154,7 +189,16 @@ impl Waiters {
         if let Some(deadline) = waiter.deadline_ms {
             self.by_deadline.remove(&(deadline, id));
         }
+        for key in waiter.keys_of_groups() {
+            if let Some(count) = self.by_group_key.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.by_group_key.remove(key);
+                }
+            }
+        }
         self.by_connection.remove(&(waiter.worker, waiter.connection));
+        self.tell_counts();
         Some(waiter)
     }
 
@@ -213,6 +257,8 @@ impl Waiters {
         self.by_key.clear();
         self.by_deadline.clear();
         self.by_connection.clear();
+        self.by_group_key.clear();
+        self.tell_counts();
         all.into_values().collect()
     }
 }
@@ -369,6 +415,32 @@ mod tests {
         waiters.remove(id);
         ready.retain(&waiters);
         assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn clients_and_their_keys_are_counted() {
+        let counts = Arc::new(WaiterCounts::default());
+        let mut waiters = Waiters::counted_in(counts.clone());
+        let told =
+            || [&counts.clients, &counts.keys, &counts.keys_of_groups].map(|n| n.load(Ordering::Relaxed));
+        let first = waiters.add(waiter(1, &["a", "b"], None));
+        assert_eq!(told(), [1, 2, 0]);
+        let line = ["XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "b", ">"];
+        let reads = |number| Waiter {
+            streams: Some(StreamsAwaited::Group((*b"g").into())),
+            ..waiting(number, &line, &["b"], None)
+        };
+        let second = waiters.add(reads(2));
+        let third = waiters.add(reads(3));
+        assert_eq!(told(), [3, 2, 1]);
+        waiters.remove(first);
+        waiters.remove(second);
+        assert_eq!(told(), [1, 1, 1]);
+        waiters.remove(third);
+        assert_eq!(told(), [0, 0, 0]);
+        waiters.add(reads(4));
+        waiters.take_all();
+        assert_eq!(told(), [0, 0, 0]);
     }
 
     #[test]

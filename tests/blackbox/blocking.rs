@@ -378,3 +378,53 @@ fn who_waited_for_nothing_is_counted_once() {
     let stats = client.run("INFO commandstats").to_string();
     assert!(stats.contains("cmdstat_blpop:calls=1,"), "{stats}");
 }
+
+#[test]
+fn a_client_that_waits_in_xreadgroup_is_counted_once_when_it_is_answered() {
+    let node = perdura().start();
+    let mut client = node.client();
+    for (ends_with, failed) in [("XADD s * f v", 0), ("XGROUP DESTROY s g", 1)] {
+        client.check("DEL s", if failed == 0 { ":0" } else { ":1" });
+        client.check("XGROUP CREATE s g $ MKSTREAM", "+OK");
+        client.check("CONFIG RESETSTAT", "+OK");
+        let mut waiting = block(&node, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >", 1);
+        let stats = client.run("INFO commandstats").to_string();
+        assert!(!stats.contains("cmdstat_xreadgroup:calls=1"), "{stats}");
+        client.run(ends_with);
+        assert_eq!(waiting.read().is_error(), failed == 1);
+        let stats = client.run("INFO commandstats").to_string();
+        let line = stats.split("cmdstat_").find(|line| line.starts_with("xreadgroup:")).unwrap_or_default();
+        assert!(line.contains("calls=1,") && line.contains(&format!("failed_calls={failed}")), "{line}");
+    }
+}
+
+#[test]
+fn info_tells_how_many_keys_clients_wait_for() {
+    let node = perdura().start();
+    let mut client = node.client();
+    let told = |client: &mut Client| {
+        ["total_blocking_keys", "total_blocking_keys_on_nokey"].map(|field| client.info_number(field))
+    };
+    let list = block(&node, "BLPOP s other 0", 1);
+    assert_eq!(told(&mut client), [2, 0]);
+    client.check("XGROUP CREATE s g $ MKSTREAM", "+OK");
+    let mut consumer = block(&node, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >", 2);
+    assert_eq!(told(&mut client), [2, 1]);
+    client.check("DEL s", ":1");
+    assert!(consumer.read().is_error());
+    assert_eq!(told(&mut client), [2, 0]);
+    drop(list);
+    node.wait_for_blocked(0);
+    assert_eq!(told(&mut client), [0, 0]);
+}
+
+#[test]
+fn a_replica_counts_its_clients_that_wait_at_the_primary() {
+    let cluster = Cluster::start_with(perdura());
+    let replica = &cluster.nodes[cluster.replica()];
+    let mut waiting = block(replica, "BLPOP l 0", 1);
+    cluster.nodes[cluster.primary()].wait_for_blocked(1);
+    cluster.client(cluster.primary()).check("RPUSH l a", ":1");
+    waiting.expect("[l a]");
+    replica.wait_for_blocked(0);
+}

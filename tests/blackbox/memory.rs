@@ -47,6 +47,28 @@ fn setrange_and_copies_end_in_oom_answers_and_the_node_lives() {
 }
 
 #[test]
+fn what_a_thread_frees_is_counted() {
+    let node = perdura().start();
+    let mut client = node.client();
+    let members: String = (0..1000).map(|n| format!(" {n}")).collect();
+    let freed = |client: &mut Client| {
+        wait_for("all is freed", Duration::from_secs(20), || {
+            (client.info_number("lazyfree_pending_objects") == 0).then_some(())
+        });
+        client.info_number("lazyfreed_objects")
+    };
+    client.check(&format!("SADD large{members}"), ":1000");
+    client.check("SADD small x", ":1");
+    client.check("UNLINK large small", ":2");
+    assert_eq!(freed(&mut client), 1);
+    client.check("CONFIG RESETSTAT", "+OK");
+    assert_eq!(freed(&mut client), 0);
+    client.check("MSET a 1 b 2 c 3", "+OK");
+    client.check("FLUSHDB", "+OK");
+    assert_eq!(freed(&mut client), 3);
+}
+
+#[test]
 fn copies_through_a_replica_end_in_oom_answers_of_the_primary() {
     let cluster = Cluster::start_with(perdura().flag("maxmemory", "80mb"));
     let mut client = cluster.client(cluster.replica());

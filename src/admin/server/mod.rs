@@ -66,13 +66,33 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
 
 const MODULE: ProcessCommand = ProcessCommand::container(
     "module",
-    &[ProcessCommand::local("list", 2, no_modules).flags(&[Flags::ADMIN, Flags::NOSCRIPT]).docs(
-        "4.0.0",
-        "O(N) where N is the number of loaded modules.",
-        "Returns all loaded modules: there are none.",
-    )],
+    &[
+        ProcessCommand::local("help", 2, module_help).flags(&[Flags::LOADING, Flags::STALE]).docs(
+            "5.0.0",
+            "O(1)",
+            "Returns helpful text about the different subcommands.",
+        ),
+        ProcessCommand::local("list", 2, no_modules).flags(&[Flags::ADMIN, Flags::NOSCRIPT]).docs(
+            "4.0.0",
+            "O(N) where N is the number of loaded modules.",
+            "Returns all loaded modules: there are none.",
+        ),
+    ],
 )
 .docs("4.0.0", "Depends on subcommand.", "A container for module commands.");
+
+const MODULE_HELP: [&str; 5] = [
+    "MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "LIST",
+    "    Return a list of loaded modules.",
+    "HELP",
+    "    Print this help.",
+];
+
+fn module_help(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.lines(&MODULE_HELP);
+    Ok(())
+}
 
 fn no_modules(_: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.array(0);

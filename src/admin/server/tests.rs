@@ -328,6 +328,7 @@ fn what_is_not_there_says_so() {
     assert!(node.show("SAVE").starts_with("ERR every acknowledged write is on disk already"));
     assert_eq!(node.show("CLUSTER INFO"), "ERR This instance has cluster support disabled");
     assert_eq!(node.show("MODULE LIST"), "[]");
+    assert!(node.show("MODULE HELP").starts_with("[MODULE <subcommand>"));
     node.shared.config.set(&[("latency-monitor-threshold", "100")]).expect("it can be set");
     node.shared.note_latency("command", 150, 7_000);
     node.shared.note_latency("command", 120, 8_000);

@@ -6,6 +6,7 @@
 use super::Machine;
 use crate::apply::{Applier, ApplyError, EntryRun};
 use crate::command::context::Stamp;
+use crate::command::families::statistic_index;
 use crate::command::{Args, Blocking, Command, ReadContext, stream};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::{ValueRef, ValueType};
@@ -33,6 +34,7 @@ impl Machine {
         let (ran, answers) = replies.answer_if_written(to.connection, to.resp, most, run);
         ran?;
         if !answers {
+            self.take_back_count(waiting.command);
             self.wait(to, waiting)?;
         }
         Ok(())
@@ -72,6 +74,9 @@ impl Machine {
         let is_cut = reply.is_over();
         self.note_slow(to);
         if !is_its_turn || self.scratch.is_empty() && !is_cut {
+            if let Some(waiter) = self.waiters.get(id) {
+                self.take_back_count(waiter.command);
+            }
             return Ok(());
         }
         if self.scratch.starts_with(b"-") {
@@ -84,6 +89,11 @@ impl Machine {
         self.scratch = encoded;
         self.scratch.shrink_to(MAX_SCRATCH_BYTES);
         Ok(())
+    }
+
+    /// A command ran and its client waits still: it counts once, when it is answered.
+    pub(in crate::shard) fn take_back_count(&mut self, command: &Command) {
+        self.applier.effects.executed.take_back(statistic_index(&[command.name.as_bytes()]));
     }
 
     /// The connection is gone, or watches nothing any more.

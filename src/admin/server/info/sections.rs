@@ -1,5 +1,6 @@
 //! What each section of INFO says.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::REDIS_VERSION;
@@ -7,6 +8,7 @@ use super::super::replication::{active_followers, primary_address};
 use super::Fields;
 use super::host::{cpu_seconds, human_bytes};
 use crate::admin::acl::log::Reason;
+use crate::admin::client::{Blocked, ClientInfo};
 use crate::admin::report::NodeReport;
 use crate::admin::shared::Shared;
 use crate::checkpoint::ship::Progress;
@@ -26,6 +28,7 @@ pub(super) fn server(shared: &Shared, fields: &mut Fields) {
     fields.add("redis_version", REDIS_VERSION);
     fields.add("perdura_version", version::VERSION);
     fields.add("perdura_commit", version::COMMIT);
+    fields.add("redis_git_sha1", version::COMMIT);
     fields.add("redis_mode", "standalone");
     fields.add("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     fields.add("arch_bits", usize::BITS);
@@ -56,8 +59,15 @@ pub(super) fn clients(shared: &Shared, fields: &mut Fields) {
     });
     fields.add("connected_clients", all.len());
     fields.add("maxclients", shared.config.maxclients());
-    let delayed = all.iter().filter(|info| info.details.lock().delayed.is_some()).count();
-    fields.add("blocked_clients", shared.shard.status.lock().blocked_clients + delayed);
+    let waits_elsewhere = |info: &&Arc<ClientInfo>| {
+        let details = info.details.lock();
+        details.delayed.is_some() || details.blocked == Blocked::OnPrimary
+    };
+    let elsewhere = all.iter().filter(waits_elsewhere).count();
+    let waiting = &shared.shard.waiter_counts;
+    fields.add("blocked_clients", waiting.clients.load(Ordering::Relaxed) + elsewhere);
+    fields.add("total_blocking_keys", waiting.keys.load(Ordering::Relaxed));
+    fields.add("total_blocking_keys_on_nokey", waiting.keys_of_groups.load(Ordering::Relaxed));
     fields.add("tracking_clients", shared.shard.tracking.counts().clients);
     fields.add("cluster_connections", 0);
     fields.add("pubsub_clients", subscribers.count());
@@ -113,6 +123,8 @@ pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     fields.add("mem_clients_normal", buffers.clients.load(Ordering::Relaxed));
     fields.add("mem_allocator", "jemalloc");
     fields.add("active_defrag_running", 0);
+    fields.add("lazyfree_pending_objects", shared.metrics.lazy_free.pending.get());
+    fields.add("lazyfreed_objects", shared.metrics.lazy_free.freed_since_reset());
 }
 
 /// The log is an append-only file that is never off. What Redis tells of snapshots
@@ -253,8 +265,9 @@ pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     fields.add("tracking_total_keys", tracked.keys);
     fields.add("tracking_total_items", tracked.items);
     fields.add("tracking_total_prefixes", tracked.prefixes);
-    // The allocator is not defragmented, and no replica expires keys by itself.
+    // A connection to the target of a MIGRATE ends with it, the allocator is not defragmented, and no replica expires keys by itself.
     for name in [
+        "migrate_cached_sockets",
         "active_defrag_hits",
         "active_defrag_misses",
         "active_defrag_key_hits",
