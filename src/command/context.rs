@@ -138,12 +138,12 @@ pub enum Garbage {
 /// A flushed database, which is dropped beside apply, and counts as flushed until then.
 #[derive(Debug)]
 pub struct Flushed {
-    ranges: Vec<Box<Database>>,
+    ranges: Box<[Box<Database>]>,
     all: Arc<AtomicU64>,
 }
 
 impl Flushed {
-    fn new(ranges: Vec<Box<Database>>, all: &Arc<AtomicU64>) -> Flushed {
+    fn new(ranges: Box<[Box<Database>]>, all: &Arc<AtomicU64>) -> Flushed {
         all.fetch_add(1, Ordering::Relaxed);
         Flushed { ranges, all: all.clone() }
     }
@@ -152,7 +152,7 @@ impl Flushed {
 impl Drop for Flushed {
     fn drop(&mut self) {
         // This may take long, and is part of what is allocated until its end.
-        self.ranges.clear();
+        self.ranges = Box::default();
         self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -518,7 +518,7 @@ impl<'a> WriteContext<'a> {
         if let Some(undo) = &mut self.undo {
             undo.flush(&mut self.view, db);
         }
-        let flushed: Vec<Box<Database>> =
+        let flushed: Box<[Box<Database>]> =
             (0..RANGES).filter_map(|range| self.view.range_mut(range).take_database(db)).collect();
         if !flushed.is_empty() {
             self.effects.garbage.push(Garbage::Database(Flushed::new(flushed, &self.effects.flushed)));
