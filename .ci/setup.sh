@@ -99,6 +99,15 @@ install_rust() {
     rust_is_new_enough || fail "cargo is older than $(wanted_rust)"
 }
 
+# cargo knows our own crates by their place in the clone, and takes what another clone has built of them since for this one's.
+take_target_folder() {
+    local owner=$CARGO_TARGET_DIR/.clone
+    [ "$(cat "$owner" 2>/dev/null)" != "$repository" ] || return 0
+    mkdir -p "$CARGO_TARGET_DIR"
+    find "$CARGO_TARGET_DIR" -maxdepth 4 -path '*/.fingerprint/*' \( -name 'perdura-*' -o -name 'lua-src-*' \) -exec rm -rf {} +
+    printf %s "$repository" >"$owner"
+}
+
 install_build_tools() {
     provide_packages \
         "build-essential works_in_a_folder compile_and_run_cxx" \
@@ -111,6 +120,7 @@ install_build_tools() {
     find_libclang
     install_rust
     provide_rocksdb
+    take_target_folder
 }
 
 # What tests/apps/run needs beside a build.
