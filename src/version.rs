@@ -4,7 +4,7 @@
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The version of Redis whose commands, replies and errors these are: clients choose by it what they send.
-pub const REDIS_VERSION: &str = "7.2.4";
+pub const REDIS_VERSION: &str = "7.4.0";
 
 /// The commit that it was built from; `debug` in a build for tests, `unknown` where there was no repository.
 pub const COMMIT: &str = env!("PERDURA_COMMIT");

@@ -5,10 +5,6 @@ import time
 
 import redis
 from redis.cache import CacheConfig
-from redis.connection import CacheProxyConnection
-
-# redis-py asks for a server that says that it is Redis 7.4 or later.
-CacheProxyConnection.MIN_ALLOWED_VERSION = "7.0.0"
 
 
 def cached(r, key):

@@ -57,7 +57,7 @@ fn a_password_is_asked_for_by_user_and_without() {
 #[test]
 fn hello_answers_in_the_protocol_it_chooses() {
     let mut node = TestNode::new();
-    let map = "server redis version 7.2.4 proto 3 id 1 mode standalone role master modules []";
+    let map = "server redis version 7.4.0 proto 3 id 1 mode standalone role master modules []";
     assert_eq!(node.show("HELLO 3"), format!("{{{map}}}"));
     assert_eq!(node.client.resp, Resp::V3);
     assert_eq!(node.show("HELLO 2"), format!("[{}]", map.replace("proto 3", "proto 2")));

@@ -42,7 +42,7 @@ fn information_comes_in_sections() {
         assert!(info.contains(&format!("# {heading}\r\n")), "no section {heading}");
     }
     for field in [
-        "redis_version:7.2.4",
+        "redis_version:7.4.0",
         "connected_clients:1",
         "loading:0",
         "aof_enabled:1",
