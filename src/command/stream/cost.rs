@@ -43,23 +43,11 @@ pub(super) fn range<const REVERSE: bool>(context: &CostContext<'_, '_>, args: &A
     let Ok(interval) = Interval::parse(args, REVERSE) else { return cost };
     let Some(stream) = stream(context, args[1]) else { return cost.walking(context.gained(args[1])) };
     let most = interval.count.unwrap_or(u64::MAX);
-    // What comes last is not where the walk begins.
-    let most_walked = if REVERSE && most < u64::MAX { of_last(stream, most) } else { u64::MAX };
-    let walked = match most_walked {
-        u64::MAX => of_nodes(stream.size_between(interval.start, interval.end, most)),
-        walked => walked,
+    let walked = match REVERSE {
+        true => stream.size_before(interval.end, interval.start, most),
+        false => stream.size_between(interval.start, interval.end, most),
     };
-    cost.walking(walked).walking(context.gained(args[1]).min(most))
-}
-
-/// So many entries take at most a node each.
-fn of_last(stream: &Stream, most: u64) -> u64 {
-    let nodes = stream.nodes().len() as u64;
-    if nodes > most.saturating_mul(2) {
-        let largest = stream.memory_bytes() as u64 / nodes.max(1);
-        return most.saturating_mul(largest / NODE_BYTES_PER_STEP + 1);
-    }
-    u64::MAX
+    cost.walking(of_nodes(walked)).walking(context.gained(args[1]).min(most))
 }
 
 /// XREAD.
@@ -131,7 +119,7 @@ pub(super) fn auto_claim(context: &CostContext<'_, '_>, args: &Args<'_>) -> Cost
         return cost.walking(planned);
     };
     let pending = group.pending_from(start).next().map_or(0, |_| group.pending_count() as u64);
-    let node_bytes = stream.memory_bytes() as u64 / (stream.nodes().len() as u64).max(1);
+    let node_bytes = context.size(key).bytes / (stream.nodes().len() as u64).max(1);
     let each = of_nodes((MAX_NODE_ENTRIES, node_bytes));
     let answered = count.min(pending).saturating_mul(each);
     let walked = count.saturating_mul(ATTEMPTS).min(pending).saturating_add(answered);

@@ -64,6 +64,20 @@ impl Default for Stream {
     }
 }
 
+/// Entries, deleted ones included, and bytes of the first nodes that have `most` entries, or of all. Of the first node all may lie outside.
+fn size_of_nodes<'n>(nodes: impl Iterator<Item = &'n Node>, most: u64) -> (u64, u64) {
+    let (mut entries, mut bytes, mut found) = (0, 0, 0);
+    for node in nodes {
+        entries += node.all_entries();
+        bytes += node.listpack().len() as u64;
+        found += node.weight();
+        if found >= most.saturating_add(MAX_FOREIGN_ENTRIES) {
+            break;
+        }
+    }
+    (entries, bytes)
+}
+
 impl Stream {
     pub fn new() -> Self {
         Stream(Box::default())
@@ -205,18 +219,18 @@ impl Stream {
         })
     }
 
-    /// Entries and bytes of the nodes that have the first `most` entries from `start` to `end`.
+    /// Entries, deleted ones included, and bytes of the nodes that have the first `most` entries from `start` to `end`.
     pub fn size_between(&self, start: StreamId, end: StreamId, most: u64) -> (u64, u64) {
-        let (mut entries, mut bytes) = (0, 0);
-        for (_, node, _) in self.nodes_between(start, end) {
-            entries += node.all_entries();
-            bytes += node.listpack().len() as u64;
-            // Of the first node all may come before the range.
-            if entries >= most.saturating_add(MAX_FOREIGN_ENTRIES) {
-                break;
-            }
-        }
-        (entries, bytes)
+        size_of_nodes(self.nodes_between(start, end).map(|(_, node, _)| node), most)
+    }
+
+    /// The same of the nodes that have the last `most` entries.
+    pub fn size_before(&self, end: StreamId, start: StreamId, most: u64) -> (u64, u64) {
+        let mut is_passed = false;
+        let nodes = self.0.nodes.iter_back(move |master| *master <= end);
+        let within =
+            nodes.take_while(move |(master, _)| !std::mem::replace(&mut is_passed, **master <= start));
+        size_of_nodes(within.map(|(_, node)| node), most)
     }
 
     /// Deletes an entry; false where there is none.

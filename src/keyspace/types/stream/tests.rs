@@ -124,6 +124,9 @@ proptest! {
                     prop_assert!(found().eq(wanted.iter().copied()));
                     prop_assert!(stream.range_back(start, end).map(|entry| entry.id).eq(wanted.iter().rev().copied()));
                     prop_assert_eq!(stream.count(start, end, most), (wanted.len() as u64).min(most));
+                    let walked = (wanted.len() as u64).min(most);
+                    prop_assert!(stream.size_between(start, end, most).0 >= walked);
+                    prop_assert!(stream.size_before(end, start, most).0 >= walked);
                 }
                 Op::Clone => clones.push((stream.clone(), model.clone())),
             }
@@ -147,6 +150,32 @@ fn an_entry_takes_the_bytes_that_it_takes_in_redis() {
     assert!((15..18).contains(&each), "{each} bytes");
     let small = filled(1).memory_bytes();
     assert!(small < 800, "{small} bytes");
+}
+
+/// Scripts take steps by these numbers, on every node.
+#[test]
+fn what_a_range_passes_counts_nodes_of_deleted_entries_and_no_spare_room() {
+    let mut stream = filled(3_000);
+    (1..=3_000).filter(|ms| ms % 100 != 0).for_each(|ms| assert!(stream.delete(StreamId::new(ms, 0))));
+    let (all, few) = (u64::MAX, 25);
+    let (entries, bytes) = stream.size_between(StreamId::MIN, StreamId::MAX, all);
+    assert_eq!((entries, stream.len()), (3_000, 30));
+    assert!(stream.size_between(StreamId::MIN, StreamId::MAX, few).0 >= 2_500);
+    assert!(stream.size_before(StreamId::MAX, StreamId::MIN, few).0 >= 2_500);
+    let mut loaded = Stream::new();
+    for (master, node) in stream.nodes() {
+        let node = Node::from_listpack(master, node.listpack()).expect("a node");
+        assert!(loaded.restore_node(master, node));
+    }
+    for stream in [&stream, &loaded] {
+        assert_eq!(stream.size_before(StreamId::MAX, StreamId::MIN, all), (entries, bytes));
+        let node = stream.size_before(StreamId::new(250, 0), StreamId::new(240, 0), all);
+        assert_eq!(node, stream.size_between(StreamId::new(240, 0), StreamId::new(250, 0), all));
+    }
+    assert_eq!(
+        loaded.size_before(StreamId::new(99, 0), StreamId::MIN, few),
+        stream.size_before(StreamId::new(99, 0), StreamId::MIN, few)
+    );
 }
 
 #[test]
