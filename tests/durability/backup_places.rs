@@ -109,7 +109,10 @@ fn a_deleted_header_comes_back_and_a_deleted_backup_is_begun_by_an_operator_only
     fs::remove_file(&headers[0]).expect("it is there");
     wait_for("the header is back", LIMIT, || headers[0].exists().then_some(()));
     assert_eq!(failures(&node), 0, "{}", node.log());
-    // All of it goes at once, as far as the node can see.
+    // All of it goes at once, as far as the node can see, and while it writes nothing.
+    wait_for("the checkpoint is stored", LIMIT, || {
+        (info(&node, "perdura_backup_checkpoint_index") > 0).then_some(())
+    });
     fs::remove_dir_all(unmount(&place)).expect("it is there");
     write(&mut node.client(), 100..200);
     wait_for_another_failure(&node);
