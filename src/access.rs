@@ -56,7 +56,7 @@ impl AccessRule {
         minutes(now_ms) << 8 | count
     }
 
-    /// The word of a key that was last used so many seconds before this time; `None` where uses are counted.
+    /// The word of a key that was last used this number of seconds before a time; `None` where uses are counted.
     pub fn idle_for(self, idle_s: i64, now_ms: i64) -> Option<u32> {
         let used_ms = now_ms.saturating_sub(idle_s.saturating_mul(1000));
         (!self.by_frequency).then(|| seconds(used_ms))

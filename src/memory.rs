@@ -24,7 +24,7 @@ const CLIENTS_SHARE: u64 = 2;
 /// Redis' text.
 const MAXMEMORY_REACHED: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
-/// The allocator's smallest size that holds so many bytes: in steps of 16 up to 128, then four from one power of two to the next.
+/// The allocator's smallest size that holds a number of bytes: in steps of 16 up to 128, then four from one power of two to the next.
 pub fn size_class(bytes: usize) -> usize {
     if bytes <= 128 {
         return bytes.next_multiple_of(16);
@@ -40,7 +40,7 @@ pub struct Usage {
     pub allocated: u64,
     /// What of that is no data, and is not counted as [`Buffers`].
     pub buffers: u64,
-    /// A flushed database waits for the end of a checkpoint: nobody knows how much of what is allocated is data.
+    /// A flushed database waits for the end of a checkpoint: it is not known how much of what is allocated is data.
     pub holds_flushed: bool,
     /// Memory that can't be taken from the process: pages with allocations in them, stacks, what other allocators hold.
     pub pages: u64,

@@ -1,5 +1,5 @@
 //! Whether the primary refuses what this node sends it for clients: it does where the two share no password. Such a node hears its primary
-//! and lags behind nothing, and yet its clients can only read.
+//! and lags by nothing, and yet its clients can only read.
 //!
 //! Who connects to the primary notes what came of it. A refusal counts while its primary is the primary.
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 /// What begins the answer of a primary that refuses the node, and not just this connection.
 const REFUSALS: [&str; 4] = ["WRONGPASS", "NOAUTH", "NOPERM", "DENIED"];
-/// Of an answer so much is told.
+/// Bytes of an answer that are told.
 const MAX_ANSWER_CHARS: usize = 200;
 
 #[derive(Debug)]

@@ -25,7 +25,7 @@ pub struct TrackingChoice {
     pub redirect: Option<u64>,
     /// CLIENT CACHING was given.
     pub caching: bool,
-    /// So many requests are taken again.
+    /// Number of requests that are taken again.
     pub again: usize,
     /// Bytes of the keys of reads that were sent on and are not answered.
     pub begun_bytes: usize,

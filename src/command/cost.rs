@@ -39,7 +39,7 @@ const ROUNDING_SHARE: u64 = 4;
 /// Of fewer bytes that is among what an element takes.
 const ROUNDED_BYTES: u64 = 4096;
 
-/// What the allocator may hand out for so many bytes.
+/// What the allocator may hand out for a number of bytes.
 pub fn allocated(bytes: u64) -> u64 {
     if bytes < ROUNDED_BYTES { bytes } else { bytes.saturating_add(bytes / ROUNDING_SHARE) }
 }

@@ -2,7 +2,7 @@
 //!
 //! - As in Redis, a command counts that only reads, and the keys that it names. Of a script its own commands count, not the keys that it is
 //!   called with.
-//! - A key stands with the number of changes that were noted when it was read last: a later change makes the client's value stale, an
+//! - A key is kept with the number of changes that were noted when it was read last: a later change makes the client's value stale, an
 //!   earlier one does not.
 
 use std::cell::{Cell, RefCell};
@@ -36,7 +36,7 @@ impl ReadKeys {
         self.is_wanted.set(is_wanted);
     }
 
-    /// So many changes are noted.
+    /// Number of changes that are noted.
     pub fn note_changes(&self, changes: usize) {
         self.changes.set(changes);
     }

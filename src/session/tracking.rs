@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    /// The connection to the primary is lost, and so many requests will be taken again: those that are left are not answered.
+    /// The connection to the primary is lost, and this number of requests will be taken again: those that are left are not answered.
     pub fn lose_forwarded_reads(&mut self, left: Vec<Begun>, again: usize) {
         self.end_forwarded(left);
         if let Some(choice) = &mut self.client.tracking {

@@ -77,7 +77,7 @@ impl Rig {
         Rig::open(SimDisk::new(seed, Tear::Sectors, 4096), seed)
     }
 
-    /// The same on a machine of so much memory, of which the data of database 0 takes some, and buffers do.
+    /// The same on a machine with a given memory, of which the data of database 0 takes some, and buffers do.
     pub fn with_memory(seed: u64, bytes: u64) -> Rig {
         Rig::open_with(SimDisk::new(seed, Tear::Sectors, 4096), seed, |keyspace| {
             let machine = MachineLimit { bytes, name: "a small machine", counts_addresses: false };

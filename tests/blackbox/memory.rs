@@ -128,7 +128,7 @@ fn without_maxmemory_a_guard_below_the_machines_limit_refuses() {
     client.check("PING", "+PONG");
 }
 
-/// Its buffer was made anew for every piece of it that came. When a buffer doubles there are for a moment two; of the new one only what
+/// Its buffer was allocated again for every piece that came. When a buffer doubles there are for a moment two; of the new one only what
 /// was copied is in memory.
 #[test]
 fn a_half_sent_request_takes_little_more_than_its_bytes() {

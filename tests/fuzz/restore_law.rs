@@ -5,7 +5,7 @@
 
 use super::{TypeLimits, Value, ValueRef, bound, dump, load};
 
-/// A value takes so many bytes whatever is in it.
+/// Bytes that a value takes whatever is in it.
 const VALUE_BYTES: u64 = 4096;
 
 /// `input` is what DUMP answers without its footer, which a fuzzer would never get right.

@@ -83,7 +83,7 @@ struct Log {
 }
 
 impl AclLog {
-    /// Notes a denial at a unix time, where so many entries are kept (`acllog-max-len`).
+    /// Notes a denial at a unix time, where the log keeps this number of entries (`acllog-max-len`).
     pub fn note(&self, mut denial: Denial, now_ms: i64, client: String, max_entries: usize) {
         denial.object.truncate(MAX_SHOWN_BYTES);
         denial.user.truncate(MAX_SHOWN_BYTES);

@@ -229,7 +229,7 @@ fn cat(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
     Ok(())
 }
 
-/// A subcommand of which only so many arguments mean something.
+/// A subcommand that uses only its first arguments.
 fn too_many(args: &Args<'_>) -> CommandError {
     let subcommand = String::from_utf8_lossy(args[1]);
     CommandError::other(format!(

@@ -84,7 +84,7 @@ fn count_of(arg: &[u8]) -> u64 {
     integer(arg).ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
 }
 
-/// What it takes to remove so many elements.
+/// Steps in which a number of elements is removed.
 pub fn of_removed(elements: u64) -> u64 {
     elements.saturating_mul(STEPS_PER_ELEMENT)
 }

@@ -13,7 +13,7 @@ const VALUE_STEPS: usize = 8;
 const TABLE_STEPS: usize = 150;
 const BYTES_PER_STEP: usize = 16;
 
-/// Calls the function that stands below so many arguments, with what describes errors at the bottom of the stack. One result is left
+/// Calls the function below its `args` arguments, with what describes errors at the bottom of the stack. One result is left
 /// there, its steps taken; or its error is kept, and nothing is left.
 pub fn call_protected(lua: Lua, args: i32) -> Results {
     match lua.protected_call(args, 1, 1) {

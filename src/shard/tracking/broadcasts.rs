@@ -55,7 +55,7 @@ impl Broadcasts {
         }
     }
 
-    /// A key changes, by this client. True once so much has changed that it is to be told.
+    /// A key changes, by this client. True once the changes are due to be told.
     pub fn note(&mut self, key: &[u8], actor: Watcher) -> bool {
         let fitting = self.lengths.keys().take_while(|length| **length <= key.len());
         let mut prefixes = fitting.map(|length| &key[..*length]);

@@ -12,7 +12,7 @@
 //!   same for one client whose connection to the primary is lost. A node that is cut off notices that by the raft timeouts.
 //! - The table is bounded ([`Tracking::set_max_keys`]): past the bound the driver takes keys out, and their clients are told. Past twice the bound
 //!   nothing is added, and everything is told to be stale.
-//! - Without a tracking client a change costs one relaxed load. Whoever reads under a lock after tracking was turned on is seen by the
+//! - Without a tracking client a change costs one relaxed load. A reader that takes a lock after tracking was turned on is seen by the
 //!   next change under that lock.
 
 mod broadcasts;
@@ -140,7 +140,7 @@ impl Tracking {
         self.told.swap(0, Ordering::Relaxed)
     }
 
-    /// Lets a client track, or changes what it has asked for. `is_broken` will say whether its messages reach nobody.
+    /// Lets a client track, or changes what it has asked for. `is_broken` will say whether its messages have no receiver.
     pub fn enable(&self, client: Watcher, wish: TrackingWish, is_broken: &Arc<AtomicBool>) {
         let mut registry = self.registry.lock();
         is_broken.store(false, Ordering::Relaxed);
@@ -272,7 +272,7 @@ impl Tracking {
         }
     }
 
-    /// Tells a client once that its messages reach nobody.
+    /// Tells a client once that its messages have no receiver.
     fn tell_broken(&self, client: Watcher, tracked: &Tracked, out: &mut impl SendPush) {
         if let (Some((id, _)), false) = (tracked.wish.redirect, tracked.knows_broken.replace(true)) {
             out.send_push(client, &invalidation::redirection_broken(id), PushRoute::Own);

@@ -1,7 +1,7 @@
 //! The keys that clients have read and may have cached, and the clients of each.
 //!
 //! - Workers add, the driver of the log takes out; each key is in one of many parts, and one part is locked at a time.
-//! - A client that leaves stays in the table until its keys are taken out: whoever takes a key asks which of its clients still listen.
+//! - A client that leaves stays in the table until its keys are taken out: the change that takes a key asks which of its clients still listen.
 //! - The table counts keys, items (a client of a key) and bytes. A bound of keys implies one of bytes ([`BYTES_PER_KEY`]).
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ const PARTS: usize = 256;
 /// What the table takes for a key beside its name, and for each client of it.
 const KEY_BYTES: usize = 96;
 const ITEM_BYTES: usize = 24;
-/// The table may take so many bytes for each key that it may have.
+/// Bytes that the table may take for each key that it may have.
 const BYTES_PER_KEY: usize = 256;
 /// How far workers may pass the bound before the driver has taken keys out.
 const SLACK_KEYS: usize = 1024;
@@ -120,7 +120,7 @@ impl KeyTable {
         self.keys() > max_keys || self.bytes() > max_keys.saturating_mul(BYTES_PER_KEY)
     }
 
-    /// Whether there is so much more that nothing may be added.
+    /// Whether the table is so far past its bound that nothing may be added.
     pub fn is_full(&self, max_keys: usize) -> bool {
         self.is_over(max_keys.saturating_mul(2).saturating_add(SLACK_KEYS))
     }
