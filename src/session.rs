@@ -15,6 +15,7 @@ mod delay;
 #[cfg(test)]
 mod docs_page;
 mod forward;
+mod group_changes;
 mod http;
 mod line;
 mod migrate;
@@ -54,6 +55,7 @@ use crate::shard::plan::Addressee;
 use crate::shard::port::{Port, PushByPort};
 use blocking::OnceEach;
 pub use forward::Forward;
+pub use group_changes::{GroupChanges, changes_group};
 pub use line::{Line, Mute};
 pub use migrate::Sent;
 pub use permissions::{first_users, open_default};
@@ -104,6 +106,7 @@ pub struct Session {
     penalty: (u32, u64),
     /// A WAIT that is delayed.
     ack_wait: Option<delay::AckWait>,
+    group_changes: group_changes::Awaited,
     /// For picks of reading commands.
     seed: u64,
     /// The place in the statistics of the request that was taken last.
@@ -125,6 +128,7 @@ impl Session {
             tracks: false,
             penalty: (0, 0),
             ack_wait: None,
+            group_changes: group_changes::Awaited::default(),
             seed,
             index: 0,
             ended: Vec::new(),
@@ -302,6 +306,7 @@ impl Session {
             | Known::Monitor
             | Known::Publish
             | Known::Unblock
+            | Known::LogIndex
             | Known::ShardPublish => return self.route_ordinary(row, args, line),
         };
         if verdict == Verdict::Taken {
@@ -329,6 +334,9 @@ impl Session {
         let ordered = row.command.flags.contains(Flags::ORDERED) && line.pending > 0;
         if ordered || line.forwarded > 0 || line.has_enough_waiting() {
             return Verdict::Wait;
+        }
+        if self.waits_for_group_changes(row) {
+            return Verdict::Delayed;
         }
         let mut encoded = Vec::new();
         let fits = self.call_local(row, args, &mut encoded, self.reply_limit());

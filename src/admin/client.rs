@@ -253,6 +253,8 @@ pub enum Delay {
     Pause,
     /// WAIT: followers have not yet acknowledged what the connection wrote.
     Acks,
+    /// This node has not yet applied what the connection has changed of its group.
+    CatchingUp,
 }
 
 impl ClientDetails {

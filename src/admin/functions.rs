@@ -38,7 +38,7 @@ const SUBCOMMANDS: &[ProcessCommand] = &[
         "O(1)",
         "Deletes a library and its functions.",
     ),
-    ProcessCommand::local("dump", 2, dump).flags(&[ABOUT_FUNCTIONS]).docs(
+    ProcessCommand::local("dump", 2, dump).flags(&[ABOUT_FUNCTIONS, Flags::TELLS_GROUP]).docs(
         "7.0.0",
         "O(N) where N is the number of functions",
         "Dumps all libraries into a serialized binary payload.",
@@ -58,7 +58,7 @@ const SUBCOMMANDS: &[ProcessCommand] = &[
         "O(1)",
         "Terminates a function during execution; here a function ends by its limit.",
     ),
-    ProcessCommand::local("list", -2, list).flags(&[ABOUT_FUNCTIONS]).docs(
+    ProcessCommand::local("list", -2, list).flags(&[ABOUT_FUNCTIONS, Flags::TELLS_GROUP]).docs(
         "7.0.0",
         "O(N) where N is the number of functions",
         "Returns information about all libraries.",
@@ -73,11 +73,9 @@ const SUBCOMMANDS: &[ProcessCommand] = &[
         "O(N) where N is the number of functions on the payload",
         "Restores all libraries from a payload.",
     ),
-    ProcessCommand::local("stats", 2, stats).flags(&[ABOUT_FUNCTIONS, Flags::ALLOW_BUSY]).docs(
-        "7.0.0",
-        "O(1)",
-        "Returns information about a function during execution.",
-    ),
+    ProcessCommand::local("stats", 2, stats)
+        .flags(&[ABOUT_FUNCTIONS, Flags::TELLS_GROUP, Flags::ALLOW_BUSY])
+        .docs("7.0.0", "O(1)", "Returns information about a function during execution."),
 ];
 
 const HELP: [&str; 40] = [

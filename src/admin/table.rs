@@ -54,6 +54,8 @@ pub enum SessionCommand {
     Sync,
     /// CLIENT UNBLOCK.
     Unblock,
+    /// PERDURA INDEX.
+    LogIndex,
     /// ACL SETUSER.
     SetUser,
     /// ACL DELUSER.

@@ -45,6 +45,8 @@ bitflags! {
         const TELLS_STATE = 1 << 31;
         /// Ours: reads this node's own log and checkpoints, for which its own users suffice.
         const READS_OWN_DATA = 1 << 33;
+        /// Ours: tells parameters, users or functions of the group, as this node knows them.
+        const TELLS_GROUP = 1 << 34;
         /// Ours: looks at keys and does not use them: their access times stay.
         const LOOKS_ONLY = 1 << 32;
     }

@@ -13,6 +13,8 @@
 //! - Short requests and transactions are kept until they are answered. Those that are known not to have happened, and reads, are sent to
 //!   the next primary in their order, if nothing else is unanswered; see [`Relay::give_up`].
 //! - A transaction is sent before anything else is unanswered, and the session gathers none meanwhile, so at most one is kept.
+//! - Behind a change of parameters, users or functions the primary is asked where its log ends: the client's session lets this node
+//!   catch up with that before it tells of them.
 //! - The next primary knows nothing of the keys that were watched here: a transaction that watched and did not happen is answered nil, as
 //!   if one of them had been touched.
 
@@ -27,7 +29,7 @@ use crate::command::{Args, Handler};
 use crate::protocol::frame::FrameScanner;
 use crate::protocol::reply::{Reply, Resp};
 use crate::session::table;
-use crate::session::{Begun, Line, SentTransaction, Session};
+use crate::session::{Begun, GroupChanges, Line, SentTransaction, Session, changes_group};
 use crate::shard::machine::{DID_NOT_HAPPEN, IN_DOUBT, UNBLOCKED};
 
 /// How long a node that is not the primary any more has for answers that are on their way.
@@ -50,6 +52,8 @@ enum Expected {
     SwallowDone,
     /// To a command behind MULTI.
     SwallowQueued,
+    /// Where the log ends, behind a change of the group.
+    SwallowIndex,
 }
 
 /// What the next primary may be sent again.
@@ -130,6 +134,8 @@ pub struct Relay {
     watching: bool,
     /// The node has said so.
     has_watched: bool,
+    /// Where what the client has changed of the group is.
+    pub group_changes: GroupChanges,
 }
 
 impl Relay {
@@ -152,6 +158,7 @@ impl Relay {
             db: Some(0),
             watching: false,
             has_watched: false,
+            group_changes: GroupChanges::default(),
         }
     }
 
@@ -194,6 +201,9 @@ impl Relay {
         let kept = is_kept.then(|| Kept::Request(request.into()));
         let only_reads = row.is_some_and(|row| only_reads(row, args));
         self.unanswered.push_back(Unanswered { kept, only_reads, watches, ..Unanswered::default() });
+        if row.is_some_and(changes_group) {
+            self.ask_for_index();
+        }
         1
     }
 
@@ -215,6 +225,9 @@ impl Relay {
             self.request(&args, Expected::SwallowQueued);
         }
         self.request(&[b"EXEC"], Expected::PassExec);
+        if sent.changes_group() {
+            self.ask_for_index();
+        }
         if sent.chooses {
             (self.resp, self.db) = (None, None);
         }
@@ -247,6 +260,20 @@ impl Relay {
         let mut begun = self.take_ended();
         begun.extend(self.unanswered.iter_mut().map(|one| std::mem::take(&mut one.begun)));
         (begun, self.unanswered.len() + self.unserved.len())
+    }
+
+    /// Asks the primary how far this node has to apply to have what was sent before.
+    fn ask_for_index(&mut self) {
+        self.request(&[b"PERDURA", b"INDEX"], Expected::SwallowIndex);
+        self.group_changes.unknown += 1;
+    }
+
+    /// Takes the answer to that: an integer, or an error of a primary that is another or has no such command.
+    fn take_index(&mut self, answer: &[u8]) {
+        let index = answer.strip_prefix(b":").and_then(|text| text.strip_suffix(b"\r\n"));
+        let index = index.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        self.group_changes.index = self.group_changes.index.max(index.unwrap_or(0));
+        self.group_changes.unknown -= 1;
     }
 
     /// Tells the primary what the client has chosen since the last command.
@@ -386,6 +413,7 @@ impl Relay {
                 Expected::SwallowDone | Expected::SwallowQueued => {
                     self.stale |= Says::of(answer) == Says::NotPrimary;
                 }
+                Expected::SwallowIndex => self.take_index(answer),
             }
             consumed += len;
         };
@@ -470,6 +498,7 @@ impl Expected {
             Expected::Pass => !begins_with(b">"),
             Expected::PassExec => begins_with(b"*_-"),
             Expected::SwallowDone => begins_with(b"+*%") || Says::of(answer) == Says::NotPrimary,
+            Expected::SwallowIndex => begins_with(b":-"),
             Expected::SwallowQueued => answer == b"+QUEUED\r\n" || begins_with(b"-"),
         }
     }

@@ -1,4 +1,5 @@
-//! Commands that do not begin yet: those of paused clients, and WAIT until enough followers have what was written.
+//! Commands that do not begin yet: those of paused clients, WAIT until enough followers have what was written, and what tells of the
+//! group's state until this node has what its client has changed of it.
 //!
 //! - A command that is delayed is offered again whenever what delays it may have ended; nothing else is kept of it.
 //! - After a wrong password a connection's next request waits a little, longer with each.
@@ -24,6 +25,9 @@ use crate::shard::port::StatusWatch;
 
 /// What a paused node delays although it delays no reads.
 const WRITING: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
+
+/// How often a command that waits for this node to apply something looks again.
+const CATCH_UP_LOOK: Duration = Duration::from_millis(1);
 
 /// A WAIT that has begun.
 pub(super) struct AckWait {
@@ -147,7 +151,11 @@ impl Session {
 
     /// What delays the command that was offered last, if that was delayed.
     pub fn delayed_by(&self) -> Delay {
-        if self.ack_wait.is_some() { Delay::Acks } else { Delay::Pause }
+        match self.ack_wait {
+            Some(_) => Delay::Acks,
+            None if self.is_behind_group_changes() => Delay::CatchingUp,
+            None => Delay::Pause,
+        }
     }
 
     /// Returns when what delays a command may have ended.
@@ -155,6 +163,7 @@ impl Session {
         match &self.ack_wait {
             _ if self.now.monotonic_ms < self.penalty.1 => self.penalty_ends().await,
             Some(wait) => self.ack_wait_ends(wait).await,
+            None if self.is_behind_group_changes() => tokio::time::sleep(CATCH_UP_LOOK).await,
             None => self.shared.shard.pause.end(&self.shared.clock).await,
         }
     }

@@ -201,7 +201,15 @@ fn is_said_by_relays(row: &TableRow) -> bool {
     use SessionCommand as Known;
     matches!(
         row.session(),
-        Some(Known::Select | Known::Unwatch | Known::Multi | Known::Exec | Known::Discard | Known::Unblock)
+        Some(
+            Known::Select
+                | Known::Unwatch
+                | Known::Multi
+                | Known::Exec
+                | Known::Discard
+                | Known::Unblock
+                | Known::LogIndex
+        )
     )
 }
 

@@ -10,6 +10,7 @@
 //! - The answer to SUBSCRIBE and its kind is a message for each name, and each counts as an element of EXEC's array. CLIENT REPLY OFF
 //!   and SKIP answer nothing and count none; after OFF the array itself is left out.
 
+use super::group_changes::changes_group;
 use super::line::Exec;
 use super::parameters::{logged_parameters, no_parameters};
 use super::scripts::{changes_scripts, logged_change};
@@ -120,6 +121,14 @@ impl SentRequest {
 }
 
 impl SentTransaction {
+    /// Whether it changes parameters, users or functions of the group.
+    pub fn changes_group(&self) -> bool {
+        self.requests.iter().any(|request| match request {
+            SentRequest::Queued(Queued { command, .. }) => changes_group(command.0),
+            SentRequest::Telling(_) => false,
+        })
+    }
+
     /// Whether it changes nothing wherever it is carried out.
     pub fn only_reads(&self) -> bool {
         self.requests.iter().all(|request| match request {

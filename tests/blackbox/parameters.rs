@@ -88,6 +88,30 @@ fn a_change_holds_on_every_node_and_after_a_failover() {
 }
 
 #[test]
+fn a_replica_tells_its_client_what_it_has_changed() {
+    let cluster = Cluster::start_with(perdura());
+    let mut client = cluster.client(cluster.replica());
+    for round in 0..50 {
+        client.check(&format!("CONFIG SET hash-max-listpack-entries {}", 100 + round), "+OK");
+        assert_eq!(get(&mut client, "hash-max-listpack-entries"), (100 + round).to_string());
+        client.check(&format!("ACL SETUSER u{round} on >p{round} +@all ~*"), "+OK");
+        assert!(!client.run(&format!("ACL GETUSER u{round}")).items().is_empty(), "round {round}");
+        client.check(&format!("AUTH u{round} p{round}"), "+OK");
+        let library =
+            format!("#!lua name=l{round}\nredis.register_function('f{round}', function() return 1 end)");
+        client.call(&[b"FUNCTION", b"LOAD", library.as_bytes()]);
+        let listed = client.run(&format!("FUNCTION LIST LIBRARYNAME l{round}"));
+        assert_eq!(listed.items().len(), 1, "round {round}: {listed:?}");
+        client.check("MULTI", "+OK");
+        client.check("CONFIG SET set-max-intset-entries 7", "+QUEUED");
+        client.check(&format!("CONFIG SET set-max-intset-entries {}", 200 + round), "+QUEUED");
+        client.run("EXEC");
+        assert_eq!(get(&mut client, "set-max-intset-entries"), (200 + round).to_string());
+        client.check("AUTH default x", "+OK");
+    }
+}
+
+#[test]
 fn one_bad_parameter_changes_nothing_and_both_kinds_do_not_mix() {
     let node = perdura().start();
     let mut client = node.client();

@@ -385,6 +385,7 @@ impl ServerConnection {
             }
         };
         self.line.forwarded += answers;
+        self.session.note_group_changes(relay.group_changes);
         let unsent = std::mem::take(&mut relay.unsent);
         stage.send_packet(*stream, 1, Packet::Bytes(unsent));
     }
@@ -473,6 +474,7 @@ impl ServerConnection {
         let Some(OpenRelay { stream, relay }) = &mut self.relay else { return };
         let heard = relay.pass_on(&mut self.line);
         assert_eq!(heard, Heard::Expected, "a node answers what it was sent");
+        self.session.note_group_changes(relay.group_changes);
         let is_open = *stream != 0;
         let waiting = self.line.forwarded > 0;
         if std::mem::take(&mut relay.has_served) {

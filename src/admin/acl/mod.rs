@@ -43,7 +43,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                     "O(1) amortized time considering the typical user.",
                     "Deletes ACL users, and terminates their connections.",
                 ),
-            ProcessCommand::local("dryrun", -4, dryrun).flags(&[OPERATORS]).docs(
+            ProcessCommand::local("dryrun", -4, dryrun).flags(&[OPERATORS, Flags::TELLS_GROUP]).docs(
                 "7.0.0",
                 "O(1).",
                 "Simulates the execution of a command by a user, without executing the command.",
@@ -53,7 +53,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                 "O(1)",
                 "Generates a pseudorandom, secure password that can be used to identify ACL users.",
             ),
-            ProcessCommand::local("getuser", 3, getuser).flags(&[OPERATORS]).docs(
+            ProcessCommand::local("getuser", 3, getuser).flags(&[OPERATORS, Flags::TELLS_GROUP]).docs(
                 "6.0.0",
                 "O(N). Where N is the number of password, command and pattern rules that the user has.",
                 "Lists the ACL rules of a user.",
@@ -63,7 +63,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                 "O(1)",
                 "Returns helpful text about the different subcommands.",
             ),
-            ProcessCommand::local("list", 2, list).flags(&[OPERATORS]).docs(
+            ProcessCommand::local("list", 2, list).flags(&[OPERATORS, Flags::TELLS_GROUP]).docs(
                 "6.0.0",
                 "O(N). Where N is the number of configured users.",
                 "Dumps the effective rules in ACL file format.",
@@ -88,7 +88,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                 "O(N). Where N is the number of rules provided.",
                 "Creates and modifies an ACL user and its rules.",
             ),
-            ProcessCommand::local("users", 2, users).flags(&[OPERATORS]).docs(
+            ProcessCommand::local("users", 2, users).flags(&[OPERATORS, Flags::TELLS_GROUP]).docs(
                 "6.0.0",
                 "O(N). Where N is the number of configured users.",
                 "Lists all ACL users.",

@@ -29,7 +29,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
     categories: Categories::CONNECTION,
     commands: &[
         ProcessCommand::local("auth", -2, hello::auth)
-            .flags(&[GREETING, Flags::WHILE_PAUSED, Flags::SECRET_ARGUMENTS])
+            .flags(&[GREETING, Flags::WHILE_PAUSED, Flags::SECRET_ARGUMENTS, Flags::TELLS_GROUP])
             .docs("1.0.0", "O(1)", "Authenticates the connection."),
         ProcessCommand::container("client", client::SUBCOMMANDS).docs(
             "2.4.0",
@@ -42,7 +42,7 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
             "Returns the given string.",
         ),
         ProcessCommand::session("hello", -1, SessionCommand::Hello, hello::hello)
-            .flags(&[GREETING, Flags::SECRET_ARGUMENTS])
+            .flags(&[GREETING, Flags::SECRET_ARGUMENTS, Flags::TELLS_GROUP])
             .docs("6.0.0", "O(1)", "Handshakes with the server."),
         ProcessCommand::local("ping", -1, ping).flags(&[Flags::FAST, Flags::WHILE_SUBSCRIBED]).docs(
             "1.0.0",

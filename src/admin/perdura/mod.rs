@@ -70,6 +70,13 @@ pub const FAMILY: ProcessFamily = ProcessFamily {
                     "O(1)",
                     "Sets a mark in the log, at which every node takes a checkpoint of its own.",
                 ),
+            ProcessCommand::session("index", 2, SessionCommand::LogIndex, relay::index)
+                .flags(&[ANYTIME, Flags::WHILE_PAUSED, Flags::ORDERED])
+                .docs(
+                    "0.1.0",
+                    "O(1)",
+                    "Returns how far a replica has to apply to have what was answered on this connection.",
+                ),
             ProcessCommand::local("messages", 2, support::messages).flags(&[ANYTIME]).docs(
                 "0.1.0",
                 "O(N) where N is the number of messages",
@@ -128,7 +135,7 @@ const HELP: [&str; 30] = [
     "    What this node was started with, without secrets.",
     "STATUS",
     "    What this node says of itself and of its group, as JSON.",
-    "NOFORWARD, RUNID",
+    "INDEX, NOFORWARD, RUNID",
     "    What nodes say to each other.",
     "HELP",
 ];

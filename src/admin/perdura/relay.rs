@@ -1,4 +1,5 @@
-//! PERDURA NOFORWARD: another node says that the connection carries its client's commands, and as which user.
+//! PERDURA NOFORWARD and INDEX: another node says that the connection carries its client's commands, and as which user, and asks how
+//! far it has to apply to have what was answered.
 //!
 //! - A node shows that it is one by `masterauth`, or by a password that clients have, too, as long as that opens everything: the primary
 //!   then takes its word for the user, if both know the user in the same state, and judges by its own rules.
@@ -31,6 +32,12 @@ pub(super) fn noforward(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut
     ctx.client.forwarded = true;
     ctx.client.info.note_answer(ctx.shared.shard.status.lock().last_index);
     reply.simple(&ctx.client.info.id.to_string());
+    Ok(())
+}
+
+/// `PERDURA INDEX`: what was answered on this connection is at this index of the log, or before it.
+pub(super) fn index(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.integer(ctx.client.info.answered_index() as i64);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::protocol::reply::Reply;
 pub(super) const CONFIG: ProcessCommand = ProcessCommand::container(
     "config",
     &[
-        ProcessCommand::local("get", -3, get).flags(&[OPERATORS]).docs(
+        ProcessCommand::local("get", -3, get).flags(&[OPERATORS, Flags::TELLS_GROUP]).docs(
             "2.0.0",
             "O(N) when N is the number of configuration parameters provided",
             "Returns the effective values of configuration parameters.",

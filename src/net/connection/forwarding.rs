@@ -62,6 +62,7 @@ impl ConnectionTask {
             }
         };
         line.forwarded += answers;
+        self.session.note_group_changes(upstream.relay.group_changes);
         connects
     }
 
@@ -81,6 +82,7 @@ impl ConnectionTask {
         }
         drop(line);
         self.session.end_forwarded(upstream.relay.take_ended());
+        self.session.note_group_changes(upstream.relay.group_changes);
         if std::mem::take(&mut upstream.relay.has_served) {
             self.hold.end();
         }
@@ -97,6 +99,7 @@ impl ConnectionTask {
     /// Lets go of the connection to the primary. Requests that may be sent to the next are put before what is read and not yet taken.
     fn lose_upstream(&mut self) {
         let Some(mut upstream) = self.upstream.take() else { return };
+        self.session.forget_unknown_changes();
         let (begun, requests) = upstream.relay.take_begun();
         let mut line = self.connection.line.borrow_mut();
         let again = upstream.relay.give_up(&mut self.hold, &mut self.session, &mut line);
