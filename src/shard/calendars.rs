@@ -8,6 +8,8 @@
 //! - The group's base is the median of those that are known, this node's own among them; of an even number, that one of the two in the middle
 //!   which is nearer to the last median (to this node's own, at first). So one wrong calendar of three moves no deadline, two nodes that
 //!   differ from the start never correct each other, and two that are left of three remember which of them was wrong.
+//! - A member that hears no peer, as in a group that has just begun, goes by the last median, at first by what its own calendar showed: one
+//!   that is set then moves no deadline either. A node that is a group by itself goes by its calendar.
 //! - A node that is off by more than [`TOLERATED_MS`] says so and goes by the group's calendar. One that is off by more than [`OFF_MS`], or
 //!   is young and does not know yet, stands for election after the others.
 
@@ -53,7 +55,7 @@ impl Peer {
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
-    /// The base of the group's calendar; `None` where no peer's is known.
+    /// The base of the group's calendar; `None` where there are no peers.
     pub group_base_ms: Option<i64>,
     /// How far this node's calendar is ahead of the group's; negative where it is behind.
     pub ahead_ms: i64,
@@ -107,8 +109,12 @@ impl Calendars {
         let is_young = now_ms < *self.began_ms.get_or_insert(now_ms) + YOUTH_MS;
         let is_waiting = is_young && !knows_all;
         self.next_ms = now_ms + if is_waiting { YOUNG_PERIOD_MS } else { PERIOD_MS };
-        let group_base_ms =
-            (bases.len() > 1).then(|| median(&mut bases, self.last_median_ms.unwrap_or(own_base_ms)));
+        let last_ms = *self.last_median_ms.get_or_insert(own_base_ms);
+        let group_base_ms = match known.len() {
+            0 if peers == 0 => None,
+            0 => Some(last_ms),
+            _ => Some(median(&mut bases, last_ms)),
+        };
         self.last_median_ms = group_base_ms;
         let ahead_of_group = |base_ms: i64| base_ms.saturating_sub(group_base_ms.unwrap_or(base_ms));
         let ahead_ms = ahead_of_group(own_base_ms);
@@ -216,7 +222,25 @@ mod tests {
         let mut calendars = hearing(&[&[9000], &[9000]], 100);
         assert_eq!(calendars.compare(0, PEERS, 5000).ahead_ms, -9000);
         let alone = calendars.compare(0, PEERS, 100 + WORD_LIFETIME_MS);
-        assert_eq!((alone.group_base_ms, alone.ahead_ms, alone.stands_last), (None, 0, false));
+        assert_eq!(
+            (alone.group_base_ms, alone.ahead_ms, alone.stands_last),
+            (Some(9000), -9000, true),
+            "the last median"
+        );
+        let peer_is_back = 200 + WORD_LIFETIME_MS;
+        hear(&mut calendars, &[&[5000]], peer_is_back);
+        assert_eq!(calendars.compare(0, PEERS, peer_is_back).group_base_ms, Some(5000), "the nearer one");
+    }
+
+    #[test]
+    fn a_calendar_that_is_set_before_any_peer_is_heard_moves_nothing() {
+        let mut calendars = Calendars::default();
+        assert_eq!(calendars.compare(7, PEERS, 0).group_base_ms, Some(7));
+        assert_eq!(calendars.compare(HOURS_MS, PEERS, 600).group_base_ms, Some(7));
+        hear(&mut calendars, &[&[9]], 700);
+        assert_eq!(calendars.compare(HOURS_MS, PEERS, 700).group_base_ms, Some(9));
+        let mut lone = Calendars::default();
+        assert_eq!((lone.compare(7, 0, 0).group_base_ms, lone.compare(HOURS_MS, 0, 600).ahead_ms), (None, 0));
     }
 
     #[test]

@@ -39,7 +39,10 @@ fn persistence(client: &mut Client) -> Option<String> {
 }
 
 fn field(client: &mut Client, name: &str) -> Option<f64> {
-    let info = persistence(client)?;
+    number(&persistence(client)?, name)
+}
+
+fn number(info: &str, name: &str) -> Option<f64> {
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line?.parse().ok()
 }
@@ -89,8 +92,8 @@ fn clients_are_answered_loading_or_all_there_is() {
         {
             stages.push(stage.to_owned());
         }
-        let total = field(&mut client, "loading_total_bytes");
-        if let (Some(loaded), Some(total)) = (field(&mut client, "loading_loaded_bytes"), total) {
+        let told = (number(&info, "loading_loaded_bytes"), number(&info, "loading_total_bytes"));
+        if let (Some(loaded), Some(total)) = told {
             assert!(loaded <= total && loaded >= furthest, "{loaded} of {total} after {furthest}");
             furthest = loaded;
         }

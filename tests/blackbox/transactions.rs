@@ -263,8 +263,9 @@ fn an_exec_whose_client_is_killed_during_its_local_steps_is_finished() {
     let (mut client, mut other) = (node.client(), node.client());
     let id = client.run("CLIENT ID").integer();
     send_slow_exec(&mut client, "CONFIG SET tcp-keepalive 7", "CONFIG SET tcp-keepalive 8");
+    // On a busy machine the last may have run, too, when this looks.
     wait_for("the first step has run", Duration::from_secs(20), || {
-        (setting(&mut other) == "7").then_some(())
+        ["7", "8"].contains(&&*setting(&mut other)).then_some(())
     });
     other.check(&format!("CLIENT KILL ID {id}"), ":1");
     wait_for("the last step has run", Duration::from_secs(20), || (setting(&mut other) == "8").then_some(()));
