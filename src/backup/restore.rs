@@ -91,8 +91,11 @@ pub struct Restored {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replayed {
     pub stamp_ms: Option<i64>,
+    /// As checkpoints count and digest them: the server's own are among them.
     pub keys: u64,
     pub digest: u128,
+    /// As DEBUG DIGEST tells it.
+    pub debug_digest: u128,
 }
 
 /// How far a restore is.
@@ -508,6 +511,6 @@ fn replay(dir: &Path, plan: &Plan, last: u64, progress: &mut dyn FnMut(Progress)
     if replay.index() != last {
         return Err(BackupError::Missing { first: replay.index() + 1, last });
     }
-    let (stamp_ms, (keys, _), digest) = (replay.stamp_ms(), replay.summary(), replay.whole_digest());
-    Ok(Replayed { stamp_ms, keys, digest })
+    let (keys, digest) = replay.summary();
+    Ok(Replayed { stamp_ms: replay.stamp_ms(), keys, digest, debug_digest: replay.whole_digest() })
 }

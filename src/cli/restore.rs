@@ -13,6 +13,7 @@ use super::failure::{self, Failure, GOOD, write_json};
 use super::{arguments, complain};
 use crate::backup::restore::{Order, Progress, Restored, Target, restore};
 use crate::calendar::{parse_moment, utc_text};
+use crate::command::inspect::hex;
 use crate::config::Membership;
 use crate::config::settings::Settings;
 
@@ -65,7 +66,9 @@ struct Answer {
     /// Of the newest entry that has one.
     time: Option<String>,
     keys: Option<u64>,
+    /// As `perdura digest` and `perdura checkpoint list` show it.
     digest: Option<String>,
+    debug_digest: Option<String>,
     /// Damaged objects in the backup that the restore did without.
     done_without: Vec<String>,
 }
@@ -128,7 +131,8 @@ fn tell(json: bool, out: &mut impl Write, order: &Order, restored: &Restored) ->
         complain(format_args!("DAMAGED: {damaged}; nothing is lost by it, for the restore did without"));
     }
     let time = replayed.and_then(|replayed| replayed.stamp_ms).map(utc_text);
-    let digest = replayed.map(|replayed| format!("{:040x}", replayed.digest));
+    let digest = replayed.map(|replayed| format!("{:032x}", replayed.digest));
+    let debug_digest = replayed.map(|replayed| hex(replayed.debug_digest));
     let dir = order.dir.display().to_string();
     if json {
         let keys = replayed.map(|replayed| replayed.keys);
@@ -145,6 +149,7 @@ fn tell(json: bool, out: &mut impl Write, order: &Order, restored: &Restored) ->
             time,
             keys,
             digest,
+            debug_digest,
             done_without,
         };
         return write_json(out, &answer);
@@ -154,8 +159,12 @@ fn tell(json: bool, out: &mut impl Write, order: &Order, restored: &Restored) ->
         None => writeln!(out, "{dir}: {entries} entries")?,
     }
     writeln!(out, "as of entry {index}{}", time.map(|time| format!(", {time}")).unwrap_or_default())?;
-    if let (Some(replayed), Some(digest)) = (replayed, digest) {
-        writeln!(out, "replayed: {} keys, digest {digest}", replayed.keys)?;
+    if let (Some(replayed), Some(digest), Some(debug_digest)) = (replayed, digest, debug_digest) {
+        let keys = replayed.keys;
+        writeln!(
+            out,
+            "replayed: {keys} keys, digest {digest} (as perdura digest shows it; DEBUG DIGEST: {debug_digest})"
+        )?;
     }
     writeln!(out, "it belongs to the new cluster '{cluster_name}', {cluster_id}")?;
     if order.members.len() > 1 {

@@ -191,7 +191,7 @@ fn restored_writes(place: &Place, scratch: &Path, target: &[&str]) -> u64 {
     let (dir, answer) = place.restore(scratch, target);
     let node = perdura().flag("dir", dir.display()).start();
     let digest = node.client().run("DEBUG DIGEST").text();
-    assert_eq!(Some(&digest[..]), answer["digest"].as_str(), "{answer}");
+    assert_eq!(Some(&digest[..]), answer["debug_digest"].as_str(), "{answer}");
     last_write(&node)
 }
 
