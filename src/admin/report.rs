@@ -84,6 +84,9 @@ pub struct NodeReport {
     /// Where the node makes backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupReport>,
+    /// Members that have to be heard before this node, whose log is new, joins them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub awaited_members: Vec<u64>,
     /// The group, this node included; one member where it runs alone.
     pub members: Vec<MemberReport>,
     /// What an operator should look at.
@@ -230,6 +233,7 @@ impl NodeReport {
             disk: DiskReport::of(shared, &status),
             checkpoint: CheckpointReport::of(shared),
             backup: BackupReport::of(shared),
+            awaited_members: status.awaited_members.clone(),
             members: members(config, &status),
             warnings: Vec::new(),
         };

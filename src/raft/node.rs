@@ -643,6 +643,7 @@ impl<D: Disk> Node<D> {
             log_space: self.log_space(),
             peers: self.peer_progress(now_ms),
             leader_silent_ms: self.leadership.leader.and_then(|leader| self.silent_ms(leader, now_ms)),
+            awaited_members: self.awaited_members(),
         }
     }
 

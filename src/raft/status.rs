@@ -96,4 +96,6 @@ pub struct NodeStatus {
     pub peers: Vec<PeerProgress>,
     /// For how long the leader has not been heard; `None` if none is known, it never was, or it is this node.
     pub leader_silent_ms: Option<u64>,
+    /// Members that have to be heard before this node, whose log is new, joins them.
+    pub awaited_members: Vec<NodeId>,
 }

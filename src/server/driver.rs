@@ -461,6 +461,7 @@ impl Driver {
                     silent_ms: peer.silent_ms,
                 })
                 .collect(),
+            awaited_members: node.awaited_members,
             members: self.out.members(),
             log_space: node.log_space,
             changes: self.shared.shard.changes.load(Ordering::Acquire),

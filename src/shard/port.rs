@@ -131,6 +131,8 @@ pub struct Status {
     pub first_index: u64,
     pub last_index: u64,
     pub peers: Vec<PeerStatus>,
+    /// Members that have to be heard before this node, whose log is new, joins them.
+    pub awaited_members: Vec<u64>,
     pub members: Vec<MemberStatus>,
     pub log_space: LogSpace,
     /// As [`ShardHandle::changes`] was at that moment.

@@ -76,6 +76,30 @@ fn status_shows_all_members_and_its_code_says_how_the_group_is() {
 }
 
 #[test]
+fn status_names_the_members_that_one_with_an_empty_folder_waits_for() {
+    let mut group = Cluster::start_with(perdura());
+    group.client(group.primary()).check("SET k v", "+OK");
+    let (emptied, gone) = (group.primary(), group.replica());
+    group.nodes[gone].kill();
+    group.nodes[emptied].kill();
+    std::fs::remove_dir_all(group.nodes[emptied].data()).expect("its folder is there");
+    group.nodes[emptied].spawn();
+    let addrs = [addr(&group.nodes[emptied])];
+    let text = wait_for("it says what it waits for", SOON, || {
+        let text = said(&run(&["status", "--addr", &addrs[0]])).0;
+        let expected = format!(
+            "its log is new, and it joins once every other member is heard: start node {},",
+            gone + 1
+        );
+        text.contains(&expected).then_some(text)
+    });
+    assert!(text.contains("(new-log-waits)"), "{text}");
+    group.nodes[gone].spawn();
+    status_with_code(&addrs, 0);
+    group.client(emptied).check("GET k", "v");
+}
+
+#[test]
 fn status_as_json_info_and_the_endpoint_say_the_same() {
     let port = free_port();
     let node = perdura().flag("metrics-addr", format!("127.0.0.1:{port}")).start();

@@ -49,6 +49,14 @@ pub(super) fn of(report: &NodeReport, shared: &Shared) -> Vec<Warning> {
 fn primary(report: &NodeReport) -> Option<Warning> {
     match report.state {
         State::Loading => None,
+        _ if report.leader_id == 0 && !report.awaited_members.is_empty() => {
+            let ids: Vec<String> = report.awaited_members.iter().map(u64::to_string).collect();
+            let text = format!(
+                "its log is new, and it joins once every other member is heard: start node {}, or look at the network",
+                ids.join(", node ")
+            );
+            Some(Warning::new("new-log-waits", text))
+        }
         _ if report.leader_id == 0 => {
             let text = "no primary is known: a majority of the members has to run and to reach each other";
             let refusals =

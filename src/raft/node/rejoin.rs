@@ -178,12 +178,20 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// The members that this node waits for as its log is new; none where it does not wait.
+    pub(super) fn awaited_members(&self) -> Vec<NodeId> {
+        match &self.standing {
+            Standing::Silent { accounts, .. } => unheard(&self.config.identity, accounts),
+            _ => Vec::new(),
+        }
+    }
+
     /// To be called with every tick, before raft's own, which only comes for those who may campaign.
     pub(super) fn tick_standing(&mut self) {
         if let Standing::Silent { accounts, ticks, .. } = &mut self.standing {
             *ticks += 1;
             if *ticks % WARNING_TICKS == PATIENCE_TICKS {
-                warn_of_unheard(&self.config.identity, accounts);
+                warn_of_unheard(&unheard(&self.config.identity, accounts));
                 if let Some(obstacle) = obstacle(accounts, self.config.identity.members.len()) {
                     tracing::error!("this node's log is new, and it does not join: {obstacle}");
                 }
@@ -374,9 +382,12 @@ impl<D: Disk> Node<D> {
     }
 }
 
-/// Names the members that have not answered a node with a new log.
-fn warn_of_unheard(identity: &Identity, accounts: &BTreeMap<NodeId, Account>) {
-    let unheard: Vec<NodeId> = others_of(identity).filter(|id| !accounts.contains_key(id)).collect();
+/// The members that have not answered a node with a new log.
+fn unheard(identity: &Identity, accounts: &BTreeMap<NodeId, Account>) -> Vec<NodeId> {
+    others_of(identity).filter(|id| !accounts.contains_key(id)).collect()
+}
+
+fn warn_of_unheard(unheard: &[NodeId]) {
     if !unheard.is_empty() {
         tracing::warn!(
             ?unheard,
