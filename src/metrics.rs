@@ -154,7 +154,6 @@ pub struct LazyFreeMetrics {
     /// Objects that wait for it.
     pub pending: Level,
     pub freed: Counter,
-    freed_at_reset: AtomicU64,
 }
 
 /// Keys and deadlines of one database.
@@ -183,6 +182,8 @@ pub struct Metrics {
     clock: Clock,
     lanes: lane::Lanes,
     errors: Mutex<BTreeMap<String, u64>>,
+    /// What INFO's other counters had reached at the last CONFIG RESETSTAT, by their names there.
+    at_reset: Mutex<BTreeMap<&'static str, u64>>,
     count_keys: OnceLock<CountKeys>,
     rates: Mutex<rates::Window>,
     peak_allocated_bytes: AtomicU64,
@@ -371,13 +372,7 @@ impl LazyFreeMetrics {
         LazyFreeMetrics {
             pending: d.level("lazyfree_pending_objects", "Keys and collections that were removed and that a thread is about to free"),
             freed: d.counter("lazyfreed_objects", "Removed keys and collections that a thread freed"),
-            freed_at_reset: AtomicU64::new(0),
         }
-    }
-
-    /// What was freed since the start, or since the last [`Metrics::reset`].
-    pub fn freed_since_reset(&self) -> u64 {
-        self.freed.get().saturating_sub(self.freed_at_reset.load(Ordering::Relaxed))
     }
 }
 
@@ -401,6 +396,7 @@ impl Metrics {
             clock,
             lanes: lane::Lanes::new(commands),
             errors: Mutex::new(BTreeMap::new()),
+            at_reset: Mutex::new(BTreeMap::new()),
             count_keys: OnceLock::new(),
             rates: Mutex::new(rates::Window::default()),
             peak_allocated_bytes: AtomicU64::new(0),
@@ -466,11 +462,16 @@ impl Metrics {
         memory::note_peak(&self.peak_allocated_bytes)
     }
 
-    /// CONFIG RESETSTAT: INFO counts commands, bytes and errors anew. Prometheus' counters go on.
-    pub fn reset(&self) {
+    /// CONFIG RESETSTAT: INFO counts commands, bytes, errors and `counters`, which have reached these, anew. Prometheus' counters go on.
+    pub fn reset(&self, counters: &[(&'static str, u64)]) {
+        *self.at_reset.lock() = counters.iter().copied().collect();
         self.lanes.reset();
         self.errors.lock().clear();
-        self.lazy_free.freed_at_reset.store(self.lazy_free.freed.get(), Ordering::Relaxed);
+    }
+
+    /// What a counter of that call, which has reached this, has counted since.
+    pub fn since_reset(&self, name: &'static str, count: u64) -> u64 {
+        count.saturating_sub(self.at_reset.lock().get(name).copied().unwrap_or(0))
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics).

@@ -42,7 +42,7 @@ fn a_reset_moves_the_start_for_info_and_not_for_prometheus() {
     lane.command(0, 7, Outcome::Done);
     lane.received(100);
     metrics.error("ERR");
-    metrics.reset();
+    metrics.reset(&[]);
     assert_eq!(metrics.totals(), Totals::default());
     assert!(metrics.errors().is_empty());
     lane.command(0, 9, Outcome::Done);

@@ -435,7 +435,14 @@ fn what_tools_ask_for_is_answered() {
     }
     let refused = client.run("CONFIG SET appendonly no").to_string();
     assert!(refused.contains("the log is the database"), "{refused}");
+    client.check("SET brief v PX 1", "+OK");
+    wait_for("a key has died", Duration::from_secs(20), || {
+        (client.run("GET brief").to_string() == "nil" && client.info_number("expired_keys") > 0).then_some(())
+    });
     client.check("CONFIG RESETSTAT", "+OK");
+    for counter in ["expired_keys", "total_connections_received"] {
+        assert_eq!(client.info_number(counter), 0, "{counter}");
+    }
     let info = client.run("INFO everything").text().to_owned();
     for field in [
         "aof_last_bgrewrite_status:",

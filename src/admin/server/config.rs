@@ -102,7 +102,7 @@ fn set(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
 
 /// Counts anew what INFO counts; what Prometheus reads goes on.
 fn resetstat(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    ctx.shared.metrics.reset();
+    ctx.shared.metrics.reset(&super::info::counters(ctx.shared));
     reply.ok();
     Ok(())
 }

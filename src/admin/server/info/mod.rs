@@ -9,7 +9,7 @@
 mod host;
 mod sections;
 
-pub(super) use sections::last_save_s;
+pub(super) use sections::{counters, last_save_s};
 
 use super::ANYTIME;
 use crate::admin::LocalContext;

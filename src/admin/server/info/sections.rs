@@ -124,7 +124,8 @@ pub(super) fn memory(shared: &Shared, fields: &mut Fields) {
     fields.add("mem_allocator", "jemalloc");
     fields.add("active_defrag_running", 0);
     fields.add("lazyfree_pending_objects", shared.metrics.lazy_free.pending.get());
-    fields.add("lazyfreed_objects", shared.metrics.lazy_free.freed_since_reset());
+    let freed = shared.metrics.lazy_free.freed.get();
+    fields.add(LAZY_FREED, shared.metrics.since_reset(LAZY_FREED, freed));
 }
 
 /// The log is an append-only file that is never off. What Redis tells of snapshots
@@ -237,11 +238,29 @@ fn start(shared: &Shared, progress: &loading::Progress, fields: &mut Fields) {
     fields.add("perdura_loading_log_last_index", progress.last_index);
 }
 
+const LAZY_FREED: &str = "lazyfreed_objects";
+
+/// What INFO counts since CONFIG RESETSTAT beside commands and errors, all of it since the start.
+pub fn counters(shared: &Shared) -> [(&'static str, u64); 7] {
+    let clients = &shared.metrics.clients;
+    [
+        ("total_connections_received", clients.accepted.get()),
+        ("rejected_connections", clients.rejected.get()),
+        ("expired_keys", shared.shard.expired_keys.load(Ordering::Relaxed)),
+        ("evicted_keys", shared.shard.evicted_keys.load(Ordering::Relaxed)),
+        ("evicted_clients", clients.evicted.get()),
+        ("client_output_buffer_limit_disconnections", clients.cut_off.get()),
+        (LAZY_FREED, shared.metrics.lazy_free.freed.get()),
+    ]
+}
+
 pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     let (totals, rates) = (shared.metrics.totals(), shared.metrics.rates());
     let clients = &shared.metrics.clients;
     let errors: u64 = shared.metrics.errors().iter().map(|(_, count)| count).sum();
-    fields.add("total_connections_received", clients.accepted.get());
+    for (name, count) in counters(shared).into_iter().filter(|(name, _)| *name != LAZY_FREED) {
+        fields.add(name, shared.metrics.since_reset(name, count));
+    }
     fields.add("acl_access_denied_auth", clients.wrong_passwords.get());
     for (name, reason) in [("cmd", Reason::Command), ("key", Reason::Key), ("channel", Reason::Channel)] {
         fields.add(&format!("acl_access_denied_{name}"), shared.acl_log.count(reason));
@@ -252,10 +271,6 @@ pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     fields.add("total_net_output_bytes", totals.output_bytes);
     fields.add("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes / 1024.0));
     fields.add("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes / 1024.0));
-    fields.add("rejected_connections", clients.rejected.get());
-    fields.add("expired_keys", shared.shard.expired_keys.load(Ordering::Relaxed));
-    fields.add("evicted_keys", shared.shard.evicted_keys.load(Ordering::Relaxed));
-    fields.add("evicted_clients", clients.evicted.get());
     fields.add("keyspace_hits", totals.hits);
     fields.add("keyspace_misses", totals.misses);
     fields.add("pubsub_channels", shared.pubsub.count(Kind::Channel));
@@ -281,7 +296,6 @@ pub(super) fn stats(shared: &Shared, fields: &mut Fields) {
     }
     fields.add("total_forks", 0);
     fields.add("latest_fork_usec", 0);
-    fields.add("client_output_buffer_limit_disconnections", clients.cut_off.get());
     fields.add("total_error_replies", errors);
 }
 
