@@ -54,7 +54,9 @@ pub fn timeout_ms(arg: &[u8]) -> Result<u64, CommandError> {
 
 /// The number of a database that exists.
 pub fn database(arg: &[u8]) -> Result<usize, CommandError> {
-    let number = usize::try_from(integer(arg)?).ok();
+    const NO_INT: &str = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    let number = i32::try_from(integer(arg)?).map_err(|_| CommandError::other(NO_INT))?;
+    let number = usize::try_from(number).ok();
     number.filter(|number| *number < DATABASES).ok_or(CommandError::DatabaseOutOfRange)
 }
 

@@ -71,8 +71,10 @@ fn check_mode(args: &Args<'_>) -> CommandResult {
 
 /// <https://redis.io/docs/latest/commands/swapdb/>
 fn swapdb(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    parse_integer(args[1]).ok_or(CommandError::other("ERR invalid first DB index"))?;
-    parse_integer(args[2]).ok_or(CommandError::other("ERR invalid second DB index"))?;
+    let is_int = |arg: &[u8]| parse_integer(arg).is_some_and(|number| i32::try_from(number).is_ok());
+    let checked = |arg, error| if is_int(arg) { Ok(()) } else { Err(CommandError::other(error)) };
+    checked(args[1], "ERR invalid first DB index")?;
+    checked(args[2], "ERR invalid second DB index")?;
     let (a, b) = (database(args[1])?, database(args[2])?);
     if a != b {
         ctx.swap_databases(a, b);
@@ -115,6 +117,7 @@ mod tests {
         assert_eq!(db.show("SWAPDB x 1"), "ERR invalid first DB index");
         assert_eq!(db.show("SWAPDB 1 x"), "ERR invalid second DB index");
         assert_eq!(db.show("SWAPDB 0 16"), "ERR DB index is out of range");
+        assert_eq!(db.show("SWAPDB 0 2147483648"), "ERR invalid second DB index");
         assert_eq!(db.show("SWAPDB 0 0"), "OK");
     }
 }

@@ -12,7 +12,15 @@ use crate::perdura;
 
 mod bits;
 mod geo;
+mod grammar;
+mod hashes;
 mod hyperloglog;
+mod keys;
+mod lists;
+mod sets;
+mod sorted_sets;
+mod streams;
+mod strings;
 
 /// Commands of a family where nothing else is said.
 const COMMANDS: usize = 3_000;
@@ -92,17 +100,26 @@ fn shown(line: &Line) -> String {
     shown.join(" ")
 }
 
+/// The last commands before a line that name one of its keys.
+fn about_the_same<'l>(line: &Line, before: impl DoubleEndedIterator<Item = &'l Line>) -> String {
+    let is_about = |other: &&Line| other[1..].iter().any(|word| word.len() > 1 && line[1..].contains(word));
+    let mut last: Vec<String> = before.rev().filter(is_about).take(12).map(shown).collect();
+    last.reverse();
+    last.iter().map(|line| format!("\n  {line}")).collect()
+}
+
 fn compare(family: &Family) {
     let seed = setting("DIFFERENTIAL_SEED").unwrap_or(1);
     let count = setting("DIFFERENTIAL_COMMANDS").map_or(COMMANDS, |count| count as usize);
     let (redis, node) = (Redis::start(&[]), perdura().start());
     let (mut theirs, mut ours) = (redis.client(), node.client());
     let mut draw = Draw(seed);
-    let (mut sent, mut refused) = (0, 0);
+    let (mut sent, mut refused, mut since_empty) = (0, 0, Vec::new());
     while sent < count {
         let mut lines: Vec<Line> = (0..BATCH).map(|_| (family.draw)(&mut draw)).collect();
         if sent % ROUND < BATCH {
             lines[0] = words("FLUSHALL");
+            since_empty.clear();
         }
         send(&mut theirs, &lines);
         send(&mut ours, &lines);
@@ -111,16 +128,70 @@ fn compare(family: &Family) {
             refused += usize::from(their.is_error());
             assert!(
                 (family.is_same)(line, &our, &their),
-                "{}, seed {seed}, command {}: {}\n ours: {our}\n Redis: {their}",
+                "{}, seed {seed}, command {}: {}\n ours: {our}\n Redis: {their}\n before it:{}",
                 family.name,
                 sent + place,
-                shown(line)
+                shown(line),
+                about_the_same(line, since_empty.iter().chain(&lines[..place]))
             );
         }
+        since_empty.extend(lines);
         sent += BATCH;
     }
     println!("{}: {sent} commands, {refused} refused by both", family.name);
     assert!(refused < sent / 2, "too few commands do anything: {refused} of {sent} are refused");
+}
+
+/// The elements of a reply in an order of their own, for where Redis names none.
+fn sorted(reply: &Reply) -> Vec<String> {
+    let Reply::Array(items) = reply else { return vec![reply.to_string()] };
+    let mut shown: Vec<String> = items.iter().map(Reply::to_string).collect();
+    shown.sort_unstable();
+    shown
+}
+
+/// As [`sorted`], two elements at a time.
+fn sorted_pairs(reply: &Reply) -> Vec<String> {
+    let Reply::Array(items) = reply else { return vec![reply.to_string()] };
+    let pair = |pair: &[Reply]| pair.iter().map(Reply::to_string).collect::<Vec<_>>().join(" ");
+    let mut shown: Vec<String> = items.chunks(2).map(pair).collect();
+    shown.sort_unstable();
+    shown
+}
+
+#[test]
+fn strings() {
+    compare(&strings::FAMILY);
+}
+
+#[test]
+fn lists() {
+    compare(&lists::FAMILY);
+}
+
+#[test]
+fn sets() {
+    compare(&sets::FAMILY);
+}
+
+#[test]
+fn hashes() {
+    compare(&hashes::FAMILY);
+}
+
+#[test]
+fn sorted_sets() {
+    compare(&sorted_sets::FAMILY);
+}
+
+#[test]
+fn streams() {
+    compare(&streams::FAMILY);
+}
+
+#[test]
+fn keys_of_all_types() {
+    compare(&keys::FAMILY);
 }
 
 #[test]
