@@ -1,13 +1,10 @@
 //! Lists. Blocking commands are drawn with a list that is there, or a time that is over soon.
 
 use super::grammar::{Templates, integer, line, value};
-use super::{Draw, Family};
+use super::{Draw, Family, Line};
+use perdura_testkit::Reply;
 
-pub const FAMILY: Family = Family {
-    name: "lists",
-    draw: |draw| line(draw, TEMPLATES, word),
-    is_same: |_, ours, theirs| ours == theirs,
-};
+pub const FAMILY: Family = Family { name: "lists", draw: |draw| line(draw, TEMPLATES, word), is_same };
 
 const TEMPLATES: Templates = &[
     (10, "(LPUSH|RPUSH) {k} <{v}>5"),
@@ -40,6 +37,12 @@ const TEMPLATES: Templates = &[
     (1, "SET wrong 1"),
     (1, "(LPUSH|LINDEX|LRANGE|LPOS|LMPOP|LINSERT|LMOVE)"),
 ];
+
+/// A rank that can't be negated is an error here, as in Redis since.
+fn is_same(line: &Line, ours: &Reply, theirs: &Reply) -> bool {
+    let has_such_rank = line[0] == b"LPOS" && line.iter().any(|word| word == b"-9223372036854775808");
+    ours == theirs || has_such_rank && ours.is_error()
+}
 
 fn word(draw: &mut Draw, name: &str) -> String {
     match name {

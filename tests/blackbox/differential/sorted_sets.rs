@@ -1,7 +1,7 @@
 //! Sorted sets. What picks at random is drawn where it has to take all; ranges of words are asked of sets whose scores are equal.
 
 use super::grammar::{Templates, float, integer, line};
-use super::{Draw, Family, Line, sorted_pairs};
+use super::{Draw, Family, Line, sorted, sorted_pairs};
 use perdura_testkit::Reply;
 
 pub const FAMILY: Family = Family { name: "sorted sets", draw: |draw| line(draw, TEMPLATES, word), is_same };
@@ -54,28 +54,27 @@ const TEMPLATES: Templates = &[
 ];
 
 fn is_same(line: &Line, ours: &Reply, theirs: &Reply) -> bool {
+    let (ours, theirs) = (canonical(ours), canonical(theirs));
     match &line[0][..] {
-        b"ZRANDMEMBER" if line.len() > 3 => sorted_pairs(ours) == sorted_pairs(theirs),
-        b"ZRANDMEMBER" => super::sorted(ours) == super::sorted(theirs),
-        b"ZSCAN" => match (ours, theirs) {
-            (Reply::Array(ours), Reply::Array(theirs)) => sorted_pairs(&ours[1]) == sorted_pairs(&theirs[1]),
+        b"ZRANDMEMBER" if line.len() > 3 => sorted_pairs(&ours) == sorted_pairs(&theirs),
+        b"ZRANDMEMBER" => sorted(&ours) == sorted(&theirs),
+        b"ZSCAN" => match (&ours, &theirs) {
+            (Reply::Array(our), Reply::Array(their)) => sorted_pairs(&our[1]) == sorted_pairs(&their[1]),
             _ => ours == theirs,
         },
-        _ => ours == theirs || is_equal(ours, theirs),
+        _ => ours == theirs,
     }
 }
 
-/// Whether both hold the same texts, or the same numbers: Redis 7.0 shows 17 digits, and -0.
-fn is_equal(ours: &Reply, theirs: &Reply) -> bool {
-    match (ours, theirs) {
-        (Reply::Array(ours), Reply::Array(theirs)) => {
-            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(our, their)| is_equal(our, their))
-        }
-        (Reply::Bulk(our), Reply::Bulk(their)) => {
-            let number = |reply: &Reply| reply.text().parse::<f64>().ok();
-            our == their || number(ours).is_some_and(|our| number(theirs) == Some(our))
-        }
-        _ => ours == theirs,
+/// The reply with its numbers in one form: Redis 7.0 shows 17 digits, and -0.
+fn canonical(reply: &Reply) -> Reply {
+    match reply {
+        Reply::Array(items) => Reply::Array(items.iter().map(canonical).collect()),
+        Reply::Bulk(_) => match reply.text().parse::<f64>() {
+            Ok(number) => Reply::bulk((number + 0.0).to_string()),
+            Err(_) => reply.clone(),
+        },
+        other => other.clone(),
     }
 }
 
@@ -86,6 +85,7 @@ fn word(draw: &mut Draw, name: &str) -> String {
         "q" => format!("q{}", draw.below(2)),
         "m" if draw.chance(50) => "m".repeat(1 + draw.below(80) as usize),
         "m" => format!("m{}", draw.below(14)),
+        "f" if draw.chance(200) => "1e400".to_owned(),
         "f" => float(draw),
         "b" => match draw.below(10) {
             0 => draw.one_of(&["-inf", "+inf", "(-inf", "(inf", "x", "(", "\\0"]).to_owned(),

@@ -40,10 +40,13 @@ const TEMPLATES: Templates = &[
     (1, "(STRLEN|GET|INCR|GETRANGE|SETRANGE|APPEND|LCS|MSETNX|SETEX|GETEX)"),
 ];
 
-/// A whole number that INCRBYFLOAT made is an `int` here.
+/// A whole number that INCRBYFLOAT made is an `int` here, and lists are packed.
 fn is_same(line: &Line, ours: &Reply, theirs: &Reply) -> bool {
-    let is_encoding = line[0] == b"OBJECT" && ours.to_string() == "int" && theirs.to_string() == "embstr";
-    ours == theirs || is_encoding
+    let encodings = (line[0] == b"OBJECT").then(|| (ours.to_string(), theirs.to_string()));
+    let is_named = encodings.is_some_and(|(ours, theirs)| {
+        matches!((&ours[..], &theirs[..]), ("int", "embstr") | ("listpack", "quicklist"))
+    });
+    ours == theirs || is_named
 }
 
 fn word(draw: &mut Draw, name: &str) -> String {
