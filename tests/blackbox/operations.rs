@@ -207,7 +207,7 @@ fn a_group_is_looked_at_as_the_page_says() {
 /// The moment of the last write that the backup has, once it has what this node has applied.
 fn backed_up_to(node: &Node, list: &[String], places: &[(&str, &str)]) -> String {
     let mut client = node.client();
-    let applied = client.info_number("perdura_applied_index");
+    let applied = client.applied_index();
     wait_for("everything is backed up", SOON, || {
         (client.info_number("perdura_backup_shipped_index") >= applied).then_some(())
     });
@@ -281,7 +281,7 @@ fn a_backup_that_is_gone_is_begun_again_as_the_page_says() {
     node.client().check("SET k v", "+OK");
     let is_shipped = || {
         let mut client = node.client();
-        let applied = client.info_number("perdura_applied_index");
+        let applied = client.applied_index();
         (client.info_number("perdura_backup_shipped_index") >= applied).then_some(())
     };
     wait_for("it is shipped", SOON, is_shipped);

@@ -45,8 +45,7 @@ pub fn repository(place: &Place) -> &Path {
 
 pub fn wait_until_shipped(node: &Node) {
     let mut client = node.client();
-    // Asked of the log itself: INFO is a moment behind.
-    let applied = client.run("PERDURA LOG STATUS").field("applied").integer() as u64;
+    let applied = client.applied_index();
     wait_for("everything is shipped", LIMIT, || {
         (client.info_number("perdura_backup_shipped_index") >= applied).then_some(())
     });

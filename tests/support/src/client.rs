@@ -84,6 +84,11 @@ impl Client {
         value.unwrap_or_else(|| panic!("INFO tells no number {field}"))
     }
 
+    /// The last entry that the node has applied, asked of its log: INFO is a moment behind.
+    pub fn applied_index(&mut self) -> u64 {
+        self.run("PERDURA LOG STATUS").field("applied").integer() as u64
+    }
+
     /// Sends a command without waiting for its reply.
     pub fn send(&mut self, args: &[&[u8]]) {
         self.send_bytes(&encode(args));
