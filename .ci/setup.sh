@@ -99,13 +99,29 @@ install_rust() {
     rust_is_new_enough || fail "cargo is older than $(wanted_rust)"
 }
 
-# cargo knows our own crates by their place in the clone, and takes what another clone has built of them since for this one's.
+# lock_target_folder MODE: --shared or --exclusive, held until this script ends, and said where it has to wait.
+lock_target_folder() {
+    have flock || return 0
+    flock --nonblock "$1" 9 && return
+    say "waiting for another clone that builds in $CARGO_TARGET_DIR"
+    flock "$1" 9
+}
+
+# cargo knows our own crates by their place in the clone, and takes what another clone has built of them since for this one's. So scripts
+# of one clone share the folder, and another clone takes it when they have ended. The lock is on file 9; what a script leaves running
+# must close that.
 take_target_folder() {
     local owner=$CARGO_TARGET_DIR/.clone
-    [ "$(cat "$owner" 2>/dev/null)" != "$repository" ] || return 0
     mkdir -p "$CARGO_TARGET_DIR"
-    find "$CARGO_TARGET_DIR" -maxdepth 4 -path '*/.fingerprint/*' \( -name 'perdura-*' -o -name 'lua-src-*' \) -exec rm -rf {} +
-    printf %s "$repository" >"$owner"
+    exec 9>>"$CARGO_TARGET_DIR/.lock"
+    lock_target_folder --shared
+    until [ "$(cat "$owner" 2>/dev/null)" = "$repository" ]; do
+        lock_target_folder --exclusive
+        find "$CARGO_TARGET_DIR" -maxdepth 4 -path '*/.fingerprint/*' \( -name 'perdura-*' -o -name 'lua-src-*' \) -exec rm -rf {} +
+        printf %s "$repository" >"$owner"
+        # Between the two locks another clone may come.
+        lock_target_folder --shared
+    done
 }
 
 install_build_tools() {
