@@ -103,8 +103,9 @@ install_rust() {
 lock_target_folder() {
     have flock || return 0
     flock --nonblock "$1" 9 && return
-    say "waiting for another clone that builds in $CARGO_TARGET_DIR"
-    flock "$1" 9
+    say "waiting for another clone that builds in $CARGO_TARGET_DIR, 20 minutes at most"
+    # What a test left running may hold the lock for ever.
+    flock --timeout 1200 "$1" 9 || say "it is still locked: building all the same"
 }
 
 # cargo knows our own crates by their place in the clone, and takes what another clone has built of them since for this one's. So scripts
