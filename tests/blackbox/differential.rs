@@ -2,12 +2,12 @@
 //! a difference, whose commands are not drawn or are compared without it.
 //!
 //! `DIFFERENTIAL_COMMANDS=200000 cargo test --test blackbox differential` is the long form; `DIFFERENTIAL_SEED=<n>` draws others.
-//! redis-server must be installed (`./test` does that).
+//! redis-server must be installed (`./test` does that), and be 7.0: Debian 12's.
 
 use perdura_testkit::client::encode;
 use perdura_testkit::{Client, Reply};
 
-use crate::dump::Redis;
+use crate::dump::{Redis, has_reference};
 use crate::perdura;
 
 mod bits;
@@ -109,6 +109,9 @@ fn about_the_same<'l>(line: &Line, before: impl DoubleEndedIterator<Item = &'l L
 }
 
 fn compare(family: &Family) {
+    if !has_reference() {
+        return;
+    }
     let seed = setting("DIFFERENTIAL_SEED").unwrap_or(1);
     let count = setting("DIFFERENTIAL_COMMANDS").map_or(COMMANDS, |count| count as usize);
     let (redis, node) = (Redis::start(&[]), perdura().start());
