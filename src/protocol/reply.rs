@@ -83,6 +83,12 @@ impl<'a> Reply<'a> {
         self.is_over = self.out.len() >= self.end;
     }
 
+    /// The error that was written since `position`, where all that was written is one.
+    pub fn error_since(&self, position: usize) -> Option<String> {
+        let text = self.out[position..].strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
+        (!self.is_over).then(|| String::from_utf8_lossy(text).into_owned())
+    }
+
     fn put(&mut self, bytes: &[u8]) {
         if self.is_over || self.end - self.out.len() < bytes.len() {
             self.is_over = true;

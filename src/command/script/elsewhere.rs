@@ -10,16 +10,20 @@ pub enum InScript {
     Select,
     Publish,
     ShardPublish,
+    Wait,
+    WaitAof,
 }
 
 /// Name, number of arguments with the name (negative for "at least"), and what runs.
-const IN_SCRIPTS: [(&str, i32, InScript); 6] = [
+const IN_SCRIPTS: [(&str, i32, InScript); 8] = [
     ("ping", -1, InScript::Ping),
     ("echo", 2, InScript::Echo),
     ("time", 1, InScript::Time),
     ("select", 2, InScript::Select),
     ("publish", 3, InScript::Publish),
     ("spublish", 3, InScript::ShardPublish),
+    ("wait", 3, InScript::Wait),
+    ("waitaof", 4, InScript::WaitAof),
 ];
 
 /// The other process commands.
@@ -71,8 +75,6 @@ const NOT_IN_SCRIPTS: &[&str] = &[
     "sync",
     "unsubscribe",
     "unwatch",
-    "wait",
-    "waitaof",
     "watch",
 ];
 

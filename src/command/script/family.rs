@@ -23,7 +23,7 @@ use super::judge::{Judge, rules_of};
 use super::known::{self, Origin};
 use super::scripts::{Script, Scripts, Sha, sha1_hex};
 use super::shebang::ScriptFlags;
-use super::vm::{self, Outcome, Program};
+use super::vm::{self, Outcome, Program, Vm};
 use super::{ENTRY_STEPS, MAX_GROWTH_BYTES, SCRIPT_STEPS, ScriptBudget};
 
 /// The name under which SCRIPT LOAD and FLUSH are logged.
@@ -267,11 +267,19 @@ pub(super) fn run(
             }
             Outcome::Done => {
                 ctx.end_undo();
-                vm.answer(reply);
-                Ok(())
+                answer(vm, reply)
             }
         }
     })
+}
+
+/// Answers the result. One that is an error is the command's error, and counts as such.
+fn answer(vm: &mut Vm, reply: &mut Reply<'_>) -> CommandResult {
+    let start = reply.position();
+    vm.answer(reply);
+    let Some(error) = reply.error_since(start) else { return Ok(()) };
+    reply.rewind(start);
+    Err(CommandError::other(error))
 }
 
 /// <https://redis.io/docs/latest/commands/eval_ro/>
@@ -315,10 +323,7 @@ pub(super) fn run_read_only(
         match outcome {
             Outcome::Over(over) => Err(CommandError::other(over.text())),
             Outcome::Failed(error) => Err(CommandError::other(error)),
-            Outcome::Done => {
-                vm.answer(reply);
-                Ok(())
-            }
+            Outcome::Done => answer(vm, reply),
         }
     })
 }
