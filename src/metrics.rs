@@ -5,7 +5,7 @@
 //! - Names carry their unit and the prefix `perdura_`; counters only grow, CONFIG RESETSTAT included: it moves the point
 //!   from which INFO counts.
 //! - Nothing here knows keys, values or passwords. Labels come from fixed lists: commands, databases, peers, codes of
-//!   errors (at most [`MAX_ERROR_CODES`]).
+//!   errors (at most [`MAX_ERROR_CODES`] beside [`OWN_ERRORS`]).
 
 mod exposition;
 mod lane;
@@ -41,9 +41,27 @@ pub type Level = Gauge<u64, AtomicU64>;
 /// The same with a fraction.
 pub type Fraction = Gauge<f64, AtomicU64>;
 
-/// More kinds of errors than this are counted under [`OTHER_ERRORS`].
+/// More kinds of errors than this are counted under [`OTHER_ERRORS`], but for [`OWN_ERRORS`]: scripts make errors of any kind.
 pub const MAX_ERROR_CODES: usize = 128;
-const OTHER_ERRORS: &str = "other";
+/// A longer first word is no kind of its own.
+const MAX_CODE_BYTES: usize = 64;
+/// Valkey's name.
+const OTHER_ERRORS: &str = "ERRORSTATS_OVERFLOW";
+/// Kinds that are counted by themselves in any case.
+pub const OWN_ERRORS: [&str; 12] = [
+    "ERR",
+    "EXECABORT",
+    "LOADING",
+    "NOAUTH",
+    "NOGROUP",
+    "NOPERM",
+    "NOSCRIPT",
+    "OOM",
+    "READONLY",
+    "UNBLOCKED",
+    "WRONGPASS",
+    "WRONGTYPE",
+];
 
 /// A follower, as the leader sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -428,7 +446,8 @@ impl Metrics {
     /// Counts an error reply by its first word, as in INFO errorstats.
     pub fn error(&self, code: &str) {
         let mut errors = self.errors.lock();
-        let known = errors.len() < MAX_ERROR_CODES || errors.contains_key(code);
+        let has_room = errors.len() < MAX_ERROR_CODES && code.len() <= MAX_CODE_BYTES;
+        let known = has_room || errors.contains_key(code) || OWN_ERRORS.contains(&code);
         let code = if known { code } else { OTHER_ERRORS };
         match errors.get_mut(code) {
             Some(count) => *count += 1,

@@ -281,6 +281,7 @@ impl Session {
                 None => self.route_ordinary(row, args, line),
             };
         };
+        let outcome = if self.fails_at_once(known) { Outcome::Failed } else { Outcome::Done };
         let verdict = match known {
             Known::Multi => self.multi(line),
             Known::Exec => self.exec(line),
@@ -309,9 +310,8 @@ impl Session {
             | Known::LogIndex
             | Known::ShardPublish => return self.route_ordinary(row, args, line),
         };
-        if verdict == Verdict::Taken {
-            self.note(self.index, Outcome::Done, None);
-        }
+        let ended = (verdict == Verdict::Taken).then_some(outcome);
+        ended.into_iter().for_each(|outcome| self.note(self.index, outcome, None));
         verdict
     }
 

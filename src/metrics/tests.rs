@@ -59,6 +59,12 @@ fn kinds_of_errors_are_bounded() {
     let errors = metrics.errors();
     assert!(errors.len() <= MAX_ERROR_CODES + 1);
     assert_eq!(errors.iter().map(|(_, count)| count).sum::<u64>(), 10_000);
+    metrics.reset(&[]);
+    metrics.error(&"E".repeat(1 << 20));
+    assert!(metrics.errors()[0].0.len() < 100);
+    OWN_ERRORS.iter().for_each(|code| metrics.error(code));
+    let errors = metrics.errors();
+    assert!(OWN_ERRORS.iter().all(|own| errors.contains(&((*own).to_owned(), 1))), "{errors:?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::admin::table::{SessionCommand, TableRow, Way};
 use crate::admin::{LocalContext, functions};
 use crate::command::script::{self, SCRIPT_STORE, ScriptFlags};
 use crate::command::{Args, Command, ScriptCall};
+use crate::metrics::Outcome;
 use crate::protocol::reply::Reply;
 
 const EVAL: &[u8] = b"EVAL";
@@ -59,7 +60,7 @@ impl Session {
         let script = script::script_named(&shard.scripts, &shard.keyspace, args[1]);
         let Some(script) = script else {
             return match shard.is_primary() {
-                true => self.refuse_here(line, NO_SCRIPT),
+                true => self.fail_here(line, NO_SCRIPT),
                 // It may be on its way here.
                 false => self.forward_or_refuse(line),
             };
@@ -70,6 +71,15 @@ impl Session {
             Some(row) => self.eval(row, &own, line),
             None => self.refuse_here(line, NO_SCRIPT),
         }
+    }
+
+    /// As [`refuse_here`](Self::refuse_here), for a command that counts as one that ran.
+    fn fail_here(&mut self, line: &mut Line, error: &str) -> Verdict {
+        let verdict = self.refuse_here(line, error);
+        if verdict == Verdict::Taken {
+            self.note(self.index, Outcome::Failed, None);
+        }
+        verdict
     }
 
     /// SCRIPT LOAD and SCRIPT FLUSH; FUNCTION LOAD, RESTORE, DELETE and FLUSH.

@@ -172,6 +172,17 @@ impl Session {
         client.reads_from_replica && client.watching_epoch.is_none() && client.transaction.is_none()
     }
 
+    /// Whether a command of a transaction can only be answered an error, as the transaction is now.
+    pub(super) fn fails_at_once(&self, command: SessionCommand) -> bool {
+        let transaction = self.client.transaction.as_ref();
+        match command {
+            SessionCommand::Multi | SessionCommand::Watch => transaction.is_some(),
+            SessionCommand::Exec => transaction.is_none_or(|transaction| transaction.broken),
+            SessionCommand::Discard => transaction.is_none(),
+            _ => false,
+        }
+    }
+
     pub(super) fn multi(&mut self, line: &mut Line) -> Verdict {
         if line.forwarded > 0 {
             return Verdict::Wait;

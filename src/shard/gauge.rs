@@ -8,7 +8,7 @@ use std::sync::Arc;
 use perdura_wal::CommitStats;
 
 use crate::command::context::{Executed, Tally};
-use crate::command::{Command, statistic_index};
+use crate::command::{Args, Command, statistic_index};
 use crate::env::Clock;
 use crate::metrics::{Lane, Metrics, Outcome};
 
@@ -53,8 +53,13 @@ impl LogGauge {
     }
 
     /// A blocking command was answered that no entry has run: it would be counted nowhere.
-    pub fn ended_waiting(&self, command: &Command) {
-        self.lane.command(statistic_index(&[command.name.as_bytes()]), 0, Outcome::Done);
+    pub fn ended_waiting(&self, command: &Command, outcome: Outcome) {
+        self.lane.command(statistic_index(&[command.name.as_bytes()]), 0, outcome);
+    }
+
+    /// A command was refused before it was logged.
+    pub fn rejected(&self, args: &Args<'_>) {
+        self.lane.command(statistic_index(args), 0, Outcome::Rejected);
     }
 
     pub fn append_begins(&mut self) {

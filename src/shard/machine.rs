@@ -554,6 +554,12 @@ impl Machine {
         if matches!(next.work, Work::Transaction { .. }) {
             self.watches.finish((next.to.worker, next.to.connection), |_| true);
         }
+        let mut args = EntryArgs::new();
+        if matches!(next.work, Work::Write { .. } | Work::Blocking { .. } | Work::Read { .. })
+            && EntryReader::read_single(next.encoded, &mut args).is_ok()
+        {
+            self.gauge.rejected(&args);
+        }
         self.gauge.answered_error(error);
         plan.push(next.to, Act::Literal(format!("-{error}\r\n").into_bytes()));
     }

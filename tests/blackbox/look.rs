@@ -439,6 +439,42 @@ fn errors_that_a_node_makes_itself_are_counted() {
     });
 }
 
+#[test]
+fn a_command_that_fails_or_is_refused_counts_as_such() {
+    let node = perdura().start();
+    let mut client = node.client();
+    client.check("CONFIG SET maxmemory 1", "+OK");
+    let failing: [(&[&str], &str, &str, &str); 4] = [
+        (&["EVALSHA", "none", "0"], "NOSCRIPT", "evalsha", "rejected_calls=0,failed_calls=1"),
+        (
+            &["EVAL", "return redis.error_reply('MY error')", "0"],
+            "MY",
+            "eval",
+            "rejected_calls=0,failed_calls=1",
+        ),
+        (&["EXEC"], "ERR", "exec", "rejected_calls=0,failed_calls=1"),
+        (&["SET", "k", "v"], "OOM", "set", "rejected_calls=1,failed_calls=0"),
+    ];
+    for (words, code, name, counts) in failing {
+        client.check("CONFIG RESETSTAT", "+OK");
+        let args: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        let reply = client.call(&args).to_string();
+        assert!(reply.starts_with(&format!("-{code} ")), "{reply}");
+        assert_eq!(client.info(&format!("errorstat_{code}")).as_deref(), Some("count=1"), "{words:?}");
+        let stats = client.info(&format!("cmdstat_{name}")).unwrap_or_default();
+        assert!(stats.ends_with(counts), "{words:?}: {stats}");
+    }
+    client.check("CONFIG RESETSTAT", "+OK");
+    let mut waiting = node.client();
+    let id = waiting.run("CLIENT ID").to_string();
+    waiting.send_line("BLPOP none 0");
+    wait_for("it waits", SOON, || (client.info_number("blocked_clients") == 1).then_some(()));
+    client.check(&format!("CLIENT UNBLOCK {} ERROR", id.trim_start_matches(':')), ":1");
+    assert!(waiting.read().to_string().starts_with("-UNBLOCKED"));
+    assert_eq!(client.info("errorstat_UNBLOCKED").as_deref(), Some("count=1"));
+    assert!(client.info("cmdstat_blpop").is_some_and(|stats| stats.ends_with("failed_calls=1")));
+}
+
 /// Two of three members are gone: what the third one has is looked at before anything is given up.
 #[test]
 fn member_without_a_majority_shows_its_log_and_checkpoints_and_is_backed_up() {

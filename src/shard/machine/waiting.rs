@@ -11,6 +11,7 @@ use crate::command::{Args, Blocking, Command, ReadContext, stream};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::value::{ValueRef, ValueType};
 use crate::keyspace::view::LockSet;
+use crate::metrics::Outcome;
 use crate::planted::{Bug, planted};
 use crate::propose::entry::{EntryArgs, EntryReader};
 use crate::propose::reply::ConnectionId;
@@ -105,13 +106,12 @@ impl Machine {
     /// Lets a connection's waiter go without serving it.
     pub fn unblock(&mut self, to: Addressee, with_error: bool) {
         let Some(waiter) = self.waiters.remove_of_connection(to.worker, to.connection) else { return };
-        self.end_waiter(waiter, |reply| {
-            if with_error {
-                reply.error(UNBLOCKED_BY_CLIENT);
-            } else {
-                Blocking::write_nothing(reply);
-            }
-        });
+        if with_error {
+            self.gauge.answered_error(UNBLOCKED_BY_CLIENT);
+            self.end_waiter(waiter, Outcome::Failed, |reply| reply.error(UNBLOCKED_BY_CLIENT));
+        } else {
+            self.end_waiter(waiter, Outcome::Done, Blocking::write_nothing);
+        }
     }
 
     /// Ends the waits that are refused, by connection and command; the client is answered the reason. True where the plan in flight may serve
@@ -131,7 +131,7 @@ impl Machine {
         });
         for (waiter, why) in refused {
             self.gauge.answered_error(&why);
-            self.end_waiter(waiter, |reply| reply.error(&why));
+            self.end_waiter(waiter, Outcome::Rejected, |reply| reply.error(&why));
         }
         is_spared
     }
@@ -215,14 +215,14 @@ impl Machine {
 
     pub(super) fn end_overtaken_waiter(&mut self, waiter: Waiter, error: &str) {
         let to = waiter.addressee();
-        self.gauge.ended_waiting(waiter.command);
+        self.gauge.ended_waiting(waiter.command, Outcome::Failed);
         self.answer_overtaken(to, error);
     }
 
     /// Answers a waiter without serving it.
-    pub fn end_waiter(&mut self, waiter: Waiter, write: impl FnOnce(&mut Reply<'_>)) {
+    pub fn end_waiter(&mut self, waiter: Waiter, outcome: Outcome, write: impl FnOnce(&mut Reply<'_>)) {
         let to = waiter.addressee();
-        self.gauge.ended_waiting(waiter.command);
+        self.gauge.ended_waiting(waiter.command, outcome);
         self.answer_with(to, write);
     }
 
@@ -235,7 +235,7 @@ impl Machine {
         let ready = &self.ready;
         let is_spared = |id, keys: &[WaitKey]| may_serve && ready.may_serve(id, keys);
         for waiter in self.waiters.take_timed_out(self.now_ms, is_spared) {
-            self.end_waiter(waiter, Blocking::write_nothing);
+            self.end_waiter(waiter, Outcome::Done, Blocking::write_nothing);
         }
     }
 
