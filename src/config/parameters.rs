@@ -77,6 +77,7 @@ macro_rules! mutable {
 /// Every parameter.
 #[rustfmt::skip]
 pub const PARAMETERS: &[Parameter] = &[
+    only!("acl-pubsub-default", "resetchannels", "a new user may use the channels that its rules name"),
     mutable!("acllog-max-len", |c| c.acllog_max_len().to_string(), set_acllog_max_len),
     only!("active-expire-effort", "1", EXPIRY),
     only!("activedefrag", "no", NO_DEFRAG),
@@ -93,7 +94,7 @@ pub const PARAMETERS: &[Parameter] = &[
     as_it_is!("dir", |c| dir_text(c), BY_FLAG),
     immutable!("io-threads", |c| c.started_with().workers.to_string()),
     only!("io-threads-do-reads", "yes", "each worker reads, runs and writes for its own clients"),
-    only!("latency-tracking", "yes", "latencies of commands are always counted"),
+    mutable!("latency-tracking", |c| yes_no(c.shows_latencies()).to_owned(), set_latency_tracking),
     mutable!("latency-tracking-info-percentiles", |c| percentiles_text(c), set_percentiles),
     only!("lazyfree-lazy-eviction", "yes", FREED_BESIDE),
     only!("lazyfree-lazy-expire", "yes", FREED_BESIDE),
@@ -115,10 +116,12 @@ pub const PARAMETERS: &[Parameter] = &[
     as_it_is!("repl-backlog-size", |c| c.started_with().checkpoints.log_keep_bytes.to_string(), "it is --log-keep-bytes"),
     only!("replica-priority", "100", FOLLOWERS),
     only!("replica-read-only", "yes", FOLLOWERS),
+    immutable!("replicaof", |_| String::new()),
     mutable!("requirepass", |c| secret_text(c.requirepass()), set_requirepass),
     only!("save", "", NO_SNAPSHOTS),
     only!("slave-priority", "100", FOLLOWERS),
     only!("slave-read-only", "yes", FOLLOWERS),
+    immutable!("slaveof", |_| String::new()),
     only!("stop-writes-on-bgsave-error", "no", NO_FORK),
     immutable!("supervised", |_| "no".to_owned()),
     mutable!("tcp-keepalive", |c| c.tcp_keepalive_s().to_string(), set_tcp_keepalive),
@@ -174,6 +177,12 @@ fn set_log_level(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
 fn set_protected_mode(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
     let on = parse_yes_no(&value.to_ascii_lowercase())?;
     Ok(Box::new(move |config| config.protected_mode.store(on, Ordering::Relaxed)))
+}
+
+/// Latencies are counted in any case: without it INFO does not show them.
+fn set_latency_tracking(_: &RuntimeConfig, value: &str) -> Result<Change, String> {
+    let on = parse_yes_no(&value.to_ascii_lowercase())?;
+    Ok(Box::new(move |config| config.latency_tracking.store(on, Ordering::Relaxed)))
 }
 
 fn set_maxclients(config: &RuntimeConfig, value: &str) -> Result<Change, String> {

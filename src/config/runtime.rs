@@ -60,6 +60,7 @@ pub struct RuntimeConfig {
     pub(super) tcp_keepalive_s: AtomicU64,
     pub(super) acllog_max_len: AtomicU64,
     pub(super) latency_percentiles: RwLock<Vec<f64>>,
+    pub(super) latency_tracking: AtomicBool,
     pub(super) tracking_table_max_keys: AtomicU64,
 }
 
@@ -77,6 +78,7 @@ impl RuntimeConfig {
             tcp_keepalive_s: AtomicU64::new(config.tcp_keepalive_s),
             acllog_max_len: AtomicU64::new(DEFAULT_ACLLOG_LEN),
             latency_percentiles: RwLock::new(vec![50.0, 99.0, 99.9]),
+            latency_tracking: AtomicBool::new(true),
             tracking_table_max_keys: AtomicU64::new(config.tracking_table_max_keys),
             started_with: config,
         }
@@ -151,6 +153,11 @@ impl RuntimeConfig {
     /// Percentiles of durations that INFO latencystats has.
     pub fn latency_percentiles(&self) -> Vec<f64> {
         self.latency_percentiles.read().clone()
+    }
+
+    /// Whether INFO has them.
+    pub fn shows_latencies(&self) -> bool {
+        self.latency_tracking.load(Ordering::Relaxed)
     }
 
     /// Entries that ACL LOG keeps.

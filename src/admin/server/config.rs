@@ -2,8 +2,10 @@
 //!
 //! Source: <https://redis.io/docs/latest/commands/config-get/>, <https://redis.io/docs/latest/commands/config-set/>.
 
+use super::replication::primary_address;
 use super::{ANYTIME, OPERATORS};
 use crate::admin::LocalContext;
+use crate::admin::shared::Shared;
 use crate::admin::table::{ProcessCommand, SessionCommand};
 use crate::command::spec::Flags;
 use crate::command::{Args, CommandError, CommandResult};
@@ -59,6 +61,9 @@ const HELP: [&str; 11] = [
     "    Prints this help.",
 ];
 
+/// Parameters that say which node this one follows.
+const PRIMARY_OF: [&str; 2] = ["replicaof", "slaveof"];
+
 /// Parameters that any of the patterns matches, each once, by name.
 fn get(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let mut found: Vec<(bool, (&str, String))> =
@@ -71,10 +76,17 @@ fn get(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Co
     found.retain(|(is_wanted, _)| *is_wanted);
     reply.map(found.len());
     for (_, (name, value)) in found {
+        let value = if PRIMARY_OF.contains(&name) { followed(ctx.shared) } else { value };
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
     }
     Ok(())
+}
+
+/// The primary that this node follows, as a directive of redis.conf names it; empty on the primary.
+fn followed(shared: &Shared) -> String {
+    let primary = primary_address(&shared.shard.status.lock()).filter(|_| !shared.shard.is_primary());
+    primary.map_or_else(String::new, |address| format!("{} {}", address.host, address.port))
 }
 
 /// The pairs of CONFIG SET, checked; nothing has changed.

@@ -412,6 +412,9 @@ pub(super) fn errorstats(shared: &Shared, fields: &mut Fields) {
 }
 
 pub(super) fn latencystats(shared: &Shared, fields: &mut Fields) {
+    if !shared.config.shows_latencies() {
+        return;
+    }
     let percentiles = shared.config.latency_percentiles();
     for (name, totals) in clients_commands(shared) {
         let micros = |percentile: f64| totals.latencies.percentile_micros(percentile / 100.0).unwrap_or(0);
