@@ -550,6 +550,12 @@ impl<'a> WriteContext<'a> {
         self.tell(self.db, event, key);
     }
 
+    /// The same of a key that changed with another one: both count as one change.
+    pub fn touch_with_another(&mut self, key: &[u8]) {
+        self.record_touched(self.db, key);
+        self.tell(self.db, self.event, key);
+    }
+
     pub fn touch_in(&mut self, db: usize, key: &[u8]) {
         self.note_change(db, key);
         self.tell(db, self.event, key);
@@ -590,6 +596,10 @@ impl<'a> WriteContext<'a> {
 
     fn note_change(&mut self, db: usize, key: &[u8]) {
         self.effects.changes += 1;
+        self.record_touched(db, key);
+    }
+
+    fn record_touched(&mut self, db: usize, key: &[u8]) {
         if self.effects.record_touched || self.effects.tracking.load(Ordering::Relaxed) {
             self.effects.touched.push((db, key.to_vec()));
             self.effects.reads.note_changes(self.effects.touched.len());

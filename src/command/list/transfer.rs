@@ -84,13 +84,34 @@ fn transfer(
     ctx.taken_from(source, emptied);
     ctx.call_changes(to.pushed());
     push_one(ctx.collection_or_new::<List>(destination)?, &element, to, limits);
-    ctx.touch(destination);
+    ctx.touch_with_another(destination);
     Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::command::testing::TestDb;
+
+    /// As in Redis; WATCH and clients that wait are told of both keys.
+    #[test]
+    fn a_move_is_one_change_of_two_keys() {
+        let mut db = TestDb::new();
+        db.run("RPUSH {t}s a b c");
+        for (line, touched) in [
+            ("LMOVE {t}s {t}d LEFT LEFT", &["{t}s", "{t}d"][..]),
+            ("LMOVE {t}s {t}s LEFT LEFT", &["{t}s"]),
+            ("RPOPLPUSH {t}s {t}d", &["{t}s", "{t}d"]),
+        ] {
+            db.take_touched();
+            db.effects.changes = 0;
+            db.run(line);
+            assert_eq!(
+                (db.effects.changes, &db.take_touched()[..]),
+                (1, &touched.iter().map(|key| key.to_string()).collect::<Vec<_>>()[..]),
+                "{line}"
+            );
+        }
+    }
 
     #[test]
     fn an_element_moves_between_any_two_ends() {
