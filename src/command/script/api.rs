@@ -174,7 +174,7 @@ fn gather(lua: Lua) -> Result<(), Thrown> {
     for nth in 1..=count {
         if !matches!(lua.type_of(nth), Type::String | Type::Number) {
             lua.set_top(0);
-            return Err(refuse(lua, b"ERR Command arguments must be strings or integers"));
+            return Err(refuse(lua, b"ERR Lua redis lib command arguments must be strings or integers"));
         }
     }
     // SAFETY: nothing that is called meanwhile uses the data.

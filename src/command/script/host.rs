@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use crate::protocol::reply::Resp;
 
-/// Texts of Valkey, or of Redis where both have the same.
-pub const UNKNOWN_COMMAND: &str = "ERR Unknown command called from script";
-pub const WRONG_ARITY: &str = "ERR Wrong number of args calling command from script";
+/// Redis' texts.
+pub const UNKNOWN_COMMAND: &str = "ERR Unknown Redis command called from script";
+pub const WRONG_ARITY: &str = "ERR Wrong number of args calling Redis command from script";
 pub const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
 pub const READ_ONLY: &str = "ERR Write commands are not allowed from read-only scripts.";
 

@@ -132,7 +132,7 @@ fn a_command_takes_as_many_arguments_as_lua_unpacks() {
     let body = "local a = {} for i = 1, 7998 do a[i] = i end return redis.call('lpush', 'l', unpack(a))";
     assert_eq!(db.script(body), "7998");
     let wrong = "local a = {} for i = 1, 7998 do a[i] = i end a[7998] = {} return redis.call('lpush', 'l', unpack(a))";
-    assert_eq!(db.script(wrong), "ERR Command arguments must be strings or integers");
+    assert_eq!(db.script(wrong), "ERR Lua redis lib command arguments must be strings or integers");
 }
 
 #[test]
@@ -168,14 +168,14 @@ fn errors_are_those_of_redis() {
     let mut db = TestDb::new();
     db.show("SET s v");
     for (body, error) in [
-        ("return redis.call('foo')", "ERR Unknown command called from script"),
-        ("return redis.call('set','a')", "ERR Wrong number of args calling command from script"),
+        ("return redis.call('foo')", "ERR Unknown Redis command called from script"),
+        ("return redis.call('set','a')", "ERR Wrong number of args calling Redis command from script"),
         ("return redis.call('subscribe','a')", "ERR This Redis command is not allowed from script"),
         ("return redis.call('eval','return 1','0')", "ERR This Redis command is not allowed from script"),
         ("return redis.call('client','id')", "ERR This Redis command is not allowed from script"),
-        ("return redis.call('_freeexpired','a')", "ERR Unknown command called from script"),
+        ("return redis.call('_freeexpired','a')", "ERR Unknown Redis command called from script"),
         ("return redis.call()", "ERR Please specify at least one argument for this redis lib call"),
-        ("return redis.call(true)", "ERR Command arguments must be strings or integers"),
+        ("return redis.call(true)", "ERR Lua redis lib command arguments must be strings or integers"),
         ("redis.call('lpush','s','1')", "WRONGTYPE Operation against a key holding the wrong kind of value"),
         ("error('x')", "ERR user_script:1: x"),
         ("error({err='My Error'})", "My Error"),

@@ -493,8 +493,6 @@ return redis.call('object', 'nosuch', 'l')
 ---
 return redis.call('script', 'flush')
 ---
-return redis.call('wait', 0, 0)
----
 return redis.call('monitor')
 ---
 return redis.call('hello', 3)
