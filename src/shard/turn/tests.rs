@@ -9,6 +9,7 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::types::limits::TypeLimits;
 use crate::metrics::Metrics;
 use crate::protocol::reply::Resp;
+use crate::raft::cluster::Cluster;
 use crate::raft::frame::Frame;
 use crate::raft::identity::{GroupKey, Identity, NodeId};
 use crate::raft::keepalive::TurnBoard;
@@ -129,6 +130,17 @@ fn held_answers_leave_after_a_round_where_no_lease_ever_holds() {
 
 /// A follower that has the entry after it knows that the first is committed, and so which leaders are strangers: none of them can bring
 /// down what a client was told.
+/// The proof of a member and the entry that names the cluster came in one turn: backups were never begun on this node.
+#[test]
+fn a_cluster_that_was_proved_before_its_entry_is_applied_is_told_to_the_process() {
+    let mut group = Group::new();
+    let shard = &mut group.shard;
+    shard.node.storage_mut().set_cluster(Cluster::of(ClusterId(5)));
+    shard.machine.applier.know_cluster(5);
+    shard.take_brought_cluster().expect("the disk works");
+    assert_eq!(shard.handle.cluster(), ClusterId(5));
+}
+
 #[test]
 fn the_entry_that_names_a_groups_cluster_holds_nothing_of_clients() {
     let mut group = Group::new();
