@@ -1,7 +1,7 @@
 //! Hashes, with the commands of Redis 7.0: deadlines of fields are not among them. Fields come in any order.
 
 use super::grammar::{Templates, float, integer, line, value};
-use super::{Draw, Family, Line, sorted, sorted_pairs};
+use super::{Draw, Family, Line, is_same_page, sorted, sorted_pairs};
 use perdura_testkit::Reply;
 
 pub const FAMILY: Family = Family { name: "hashes", draw: |draw| line(draw, TEMPLATES, word), is_same };
@@ -34,10 +34,7 @@ fn is_same(line: &Line, ours: &Reply, theirs: &Reply) -> bool {
         b"HGETALL" => sorted_pairs(ours) == sorted_pairs(theirs),
         b"HRANDFIELD" if line.len() > 3 => sorted_pairs(ours) == sorted_pairs(theirs),
         b"HKEYS" | b"HVALS" | b"HRANDFIELD" => sorted(ours) == sorted(theirs),
-        b"HSCAN" => match (ours, theirs) {
-            (Reply::Array(ours), Reply::Array(theirs)) => sorted_pairs(&ours[1]) == sorted_pairs(&theirs[1]),
-            _ => ours == theirs,
-        },
+        b"HSCAN" => is_same_page(ours, theirs, sorted_pairs),
         _ => ours == theirs,
     }
 }

@@ -1,7 +1,7 @@
 //! Keys of all types, and databases. Deadlines are far away, or gone; what is left of them is not compared, when they come is.
 
 use super::grammar::{Templates, integer, line, value};
-use super::{Draw, Family, Line, sorted};
+use super::{Draw, Family, Line, is_same_page, sorted};
 use perdura_testkit::Reply;
 
 pub const FAMILY: Family = Family { name: "keys", draw: |draw| line(draw, TEMPLATES, word), is_same };
@@ -44,10 +44,7 @@ const TEMPLATES: Templates = &[
 fn is_same(line: &Line, ours: &Reply, theirs: &Reply) -> bool {
     match &line[0][..] {
         b"KEYS" => sorted(ours) == sorted(theirs),
-        b"SCAN" => match (ours, theirs) {
-            (Reply::Array(ours), Reply::Array(theirs)) => sorted(&ours[1]) == sorted(&theirs[1]),
-            _ => ours == theirs,
-        },
+        b"SCAN" => is_same_page(ours, theirs, sorted),
         // Ids are those of the clock; sets are sorted by SORT alone.
         b"XADD" => ours.is_error() == theirs.is_error(),
         b"SORT" => ours == theirs || !ours.is_error() && sorted(ours) == sorted(theirs),

@@ -1,7 +1,7 @@
 //! Sets. What picks at random is drawn where it has to take all; members come in any order. Redis 7.0 does not pack sets.
 
 use super::grammar::{Templates, integer, line, value};
-use super::{Draw, Family, Line, sorted};
+use super::{Draw, Family, Line, is_same_page, sorted};
 use perdura_testkit::Reply;
 
 pub const FAMILY: Family = Family { name: "sets", draw: |draw| line(draw, TEMPLATES, word), is_same };
@@ -33,10 +33,7 @@ fn is_same(line: &Line, ours: &Reply, theirs: &Reply) -> bool {
         b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"SPOP" | b"SRANDMEMBER" => {
             sorted(ours) == sorted(theirs)
         }
-        b"SSCAN" => match (ours, theirs) {
-            (Reply::Array(ours), Reply::Array(theirs)) => sorted(&ours[1]) == sorted(&theirs[1]),
-            _ => ours == theirs,
-        },
+        b"SSCAN" => is_same_page(ours, theirs, sorted),
         _ => ours == theirs,
     }
 }

@@ -1,7 +1,7 @@
 //! Sorted sets. What picks at random is drawn where it has to take all; ranges of words are asked of sets whose scores are equal.
 
 use super::grammar::{Templates, float, integer, line};
-use super::{Draw, Family, Line, sorted, sorted_pairs};
+use super::{Draw, Family, Line, is_same_page, sorted, sorted_pairs};
 use perdura_testkit::Reply;
 
 pub const FAMILY: Family = Family { name: "sorted sets", draw: |draw| line(draw, TEMPLATES, word), is_same };
@@ -58,10 +58,7 @@ fn is_same(line: &Line, ours: &Reply, theirs: &Reply) -> bool {
     match &line[0][..] {
         b"ZRANDMEMBER" if line.len() > 3 => sorted_pairs(&ours) == sorted_pairs(&theirs),
         b"ZRANDMEMBER" => sorted(&ours) == sorted(&theirs),
-        b"ZSCAN" => match (&ours, &theirs) {
-            (Reply::Array(our), Reply::Array(their)) => sorted_pairs(&our[1]) == sorted_pairs(&their[1]),
-            _ => ours == theirs,
-        },
+        b"ZSCAN" => is_same_page(&ours, &theirs, sorted_pairs),
         _ => ours == theirs,
     }
 }
