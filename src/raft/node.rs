@@ -44,6 +44,7 @@ mod error;
 mod logs;
 mod offer;
 mod pace;
+mod probes;
 mod rejoin;
 mod room;
 mod step;
@@ -58,6 +59,7 @@ use logs::{LogBook, process_of, session_of};
 pub use offer::Offer;
 use offer::Offers;
 use pace::Waiting;
+use probes::Probes;
 use rejoin::Standing;
 use transfer::Hearings;
 
@@ -115,7 +117,7 @@ pub struct Node<D: Disk> {
     unreachable: Vec<NodeId>,
     offers: Offers,
     waiting: Waiting,
-    /// This process on this node's own log.
+    probes: Probes,
     /// What this process says of itself in greetings.
     voice: Voice,
     /// What its frames bear.
@@ -178,6 +180,7 @@ impl<D: Disk> Node<D> {
             unreachable: Vec::new(),
             offers: Offers::default(),
             waiting: Waiting::default(),
+            probes: Probes::default(),
             voice,
             session,
             log_book: LogBook::new(config.secret),
@@ -321,11 +324,6 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Tells raft that frames to this peer were lost.
-    pub fn report_unreachable(&mut self, peer: NodeId) {
-        self.raw.report_unreachable(peer);
-    }
-
     /// Whether [`Node::process`] would do anything.
     pub fn has_work(&self) -> bool {
         self.raw.has_ready()
@@ -354,7 +352,7 @@ impl<D: Disk> Node<D> {
             self.process_ready(now_ms, out, machine)?;
             self.unwritten = Unwritten::default();
             for peer in std::mem::take(&mut self.unreachable) {
-                self.raw.report_unreachable(peer);
+                self.report_unreachable(peer);
             }
         }
         self.publish_lease(now_ms, machine);

@@ -199,6 +199,7 @@ impl World {
             Ok(()) => {
                 if took > LONG_TURN_US {
                     self.stage.counts.add(Seen::LongTurns);
+                    self.stage.tell(|| format!("node {}: its disk holds a turn up for {took} us", node + 1));
                 }
                 let life = self.stage.lives[node];
                 self.stage.plan_in(took, Event::TurnEnds { node, life });

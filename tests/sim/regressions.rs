@@ -119,6 +119,10 @@ const FOUND: &[Found] = &[
         seed: 90_012_965,
         what: "The same: a member that knew better ended, as the stray lacked what was committed.",
     },
+    Found {
+        seed: 94_008_534,
+        what: "A follower whose disk had held it up for 15 s answered a hundred heartbeats at once, and each answer made the leader send it                the same megabyte again: over its link they took longer than a minute.",
+    },
 ];
 
 #[test]

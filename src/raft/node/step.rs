@@ -92,6 +92,9 @@ impl<D: Disk> Node<D> {
             tracing::debug!(from, ?kind, "dropped a raft message");
             return false;
         }
+        if self.takes_without_repeating(&message, now_ms) {
+            return true;
+        }
         let message = self.keep_offer(message);
         let stepped = self.raw.step(message);
         if let Err(error) = &stepped {
