@@ -200,7 +200,7 @@ pub struct Metrics {
     clock: Clock,
     lanes: lane::Lanes,
     errors: Mutex<BTreeMap<String, u64>>,
-    /// What INFO's other counters had reached at the last CONFIG RESETSTAT, by their names there.
+    /// INFO's other counters at the last CONFIG RESETSTAT, by INFO's names.
     at_reset: Mutex<BTreeMap<&'static str, u64>>,
     count_keys: OnceLock<CountKeys>,
     rates: Mutex<rates::Window>,
@@ -481,14 +481,14 @@ impl Metrics {
         memory::note_peak(&self.peak_allocated_bytes)
     }
 
-    /// CONFIG RESETSTAT: INFO counts commands, bytes, errors and `counters`, which have reached these, anew. Prometheus' counters go on.
+    /// CONFIG RESETSTAT: INFO counts commands, bytes, errors and `counters` from zero; these are their present values. Prometheus' counters continue.
     pub fn reset(&self, counters: &[(&'static str, u64)]) {
         *self.at_reset.lock() = counters.iter().copied().collect();
         self.lanes.reset();
         self.errors.lock().clear();
     }
 
-    /// What a counter of that call, which has reached this, has counted since.
+    /// How much a counter that has this value has grown since [`reset`](Self::reset).
     pub fn since_reset(&self, name: &'static str, count: u64) -> u64 {
         count.saturating_sub(self.at_reset.lock().get(name).copied().unwrap_or(0))
     }

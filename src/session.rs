@@ -204,12 +204,12 @@ impl Session {
         let error = if is_exec { Cow::Owned(exec_aborted(error)) } else { Cow::Borrowed(error) };
         self.note(self.index, Outcome::Rejected, error.split(' ').next());
         if is_exec {
-            return self.end_transaction(line, |reply| reply.error(&error));
+            return self.end_transaction(line, |reply| reply.error(&*error));
         }
         if let Some(transaction) = &mut self.client.transaction {
             transaction.broken = true;
         }
-        self.answer(line, |reply| reply.error(&error));
+        self.answer(line, |reply| reply.error(&*error));
         Verdict::Taken
     }
 

@@ -73,7 +73,7 @@ fn delete_migrated(ctx: &mut WriteContext<'_>, args: &Args<'_>, reply: &mut Repl
     match (args[1], changed) {
         ([], false) => reply.ok(),
         ([], true) => reply.error(CHANGED),
-        (error, _) => reply.error(&String::from_utf8_lossy(error)),
+        (error, _) => reply.error(error),
     }
     Ok(())
 }

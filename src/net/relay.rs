@@ -13,8 +13,8 @@
 //! - Short requests and transactions are kept until they are answered. Those that are known not to have happened, and reads, are sent to
 //!   the next primary in their order, if nothing else is unanswered; see [`Relay::give_up`].
 //! - A transaction is sent before anything else is unanswered, and the session gathers none meanwhile, so at most one is kept.
-//! - Behind a change of parameters, users or functions the primary is asked where its log ends: the client's session lets this node
-//!   catch up with that before it tells of them.
+//! - After a change of parameters, users or functions the relay asks the primary for the index of its answers: the client's session
+//!   waits until this node has applied it before it shows them.
 //! - The next primary knows nothing of the keys that were watched here: a transaction that watched and did not happen is answered nil, as
 //!   if one of them had been touched.
 
@@ -52,7 +52,7 @@ enum Expected {
     SwallowDone,
     /// To a command behind MULTI.
     SwallowQueued,
-    /// Where the log ends, behind a change of the group.
+    /// The index of the primary's answers, after a change of the group.
     SwallowIndex,
 }
 
@@ -134,7 +134,7 @@ pub struct Relay {
     watching: bool,
     /// The node has said so.
     has_watched: bool,
-    /// Where what the client has changed of the group is.
+    /// Where in the log the client's changes of the group are.
     pub group_changes: GroupChanges,
 }
 
@@ -262,7 +262,7 @@ impl Relay {
         (begun, self.unanswered.len() + self.unserved.len())
     }
 
-    /// Asks the primary how far this node has to apply to have what was sent before.
+    /// Asks the primary for the index that this node has to apply to have everything sent so far.
     fn ask_for_index(&mut self) {
         self.request(&[b"PERDURA", b"INDEX"], Expected::SwallowIndex);
         self.group_changes.unknown += 1;

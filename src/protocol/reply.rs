@@ -9,6 +9,8 @@
 //!
 //! Source: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
+use std::borrow::Cow;
+
 use super::number::write_double;
 
 /// The most bytes that any reply has: one string of the greatest length with some words around it.
@@ -83,10 +85,11 @@ impl<'a> Reply<'a> {
         self.is_over = self.out.len() >= self.end;
     }
 
-    /// The error that was written since `position`, where all that was written is one.
-    pub fn error_since(&self, position: usize) -> Option<String> {
+    /// The error that was written since `position`, if that is all and it is UTF-8 of at most `most_bytes`.
+    pub fn error_since(&self, position: usize, most_bytes: usize) -> Option<&str> {
         let text = self.out[position..].strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
-        (!self.is_over).then(|| String::from_utf8_lossy(text).into_owned())
+        let is_whole = !self.is_over && text.len() <= most_bytes;
+        std::str::from_utf8(text).ok().filter(|_| is_whole)
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -106,9 +109,9 @@ impl<'a> Reply<'a> {
         self.put(b"+OK\r\n");
     }
 
-    /// A simple string; `text` holds no CR or LF.
-    pub fn simple(&mut self, text: &str) {
-        self.line(b'+', text.as_bytes());
+    /// A simple string. CR and LF are replaced by spaces.
+    pub fn simple(&mut self, text: impl AsRef<[u8]>) {
+        self.line(b'+', &on_one_line(text.as_ref()));
     }
 
     /// Lines of text, as the HELP subcommands answer: an array of simple strings.
@@ -118,9 +121,8 @@ impl<'a> Reply<'a> {
     }
 
     /// An error; `text` starts with its code, as in `ERR syntax error`. CR and LF are replaced by spaces.
-    pub fn error(&mut self, text: &str) {
-        let text = text.bytes().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { b });
-        self.line(b'-', &text.collect::<Vec<u8>>());
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.line(b'-', &on_one_line(text.as_ref()));
     }
 
     pub fn integer(&mut self, value: i64) {
@@ -246,6 +248,7 @@ impl<'a> Reply<'a> {
         self.put(encoded);
     }
 
+    /// `text` holds no CR or LF.
     fn line(&mut self, kind: u8, text: &[u8]) {
         self.put(&[kind]);
         self.put(text);
@@ -255,6 +258,15 @@ impl<'a> Reply<'a> {
     fn number_line(&mut self, kind: u8, value: i64) {
         self.line(kind, itoa::Buffer::new().format(value).as_bytes());
     }
+}
+
+/// The text with spaces in the place of CR and LF, which would end its line.
+fn on_one_line(text: &[u8]) -> Cow<'_, [u8]> {
+    let ends_line = |byte: u8| matches!(byte, b'\r' | b'\n');
+    if !text.iter().copied().any(ends_line) {
+        return Cow::Borrowed(text);
+    }
+    text.iter().map(|&byte| if ends_line(byte) { b' ' } else { byte }).collect::<Vec<u8>>().into()
 }
 
 #[cfg(test)]

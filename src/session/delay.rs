@@ -1,5 +1,5 @@
-//! Commands that do not begin yet: those of paused clients, WAIT until enough followers have what was written, and what tells of the
-//! group's state until this node has what its client has changed of it.
+//! Commands that do not begin yet: those of paused clients, WAIT until enough followers have the client's writes, and commands
+//! that show the group's state until this node has the client's changes of it.
 //!
 //! - A command that is delayed is offered again whenever what delays it may have ended; nothing else is kept of it.
 //! - After a wrong password a connection's next request waits a little, longer with each.
@@ -25,9 +25,6 @@ use crate::shard::port::StatusWatch;
 
 /// What a paused node delays although it delays no reads.
 const WRITING: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
-
-/// How often a command that waits for this node to apply something looks again.
-const CATCH_UP_LOOK: Duration = Duration::from_millis(1);
 
 /// A WAIT that has begun.
 pub(super) struct AckWait {
@@ -163,7 +160,7 @@ impl Session {
         match &self.ack_wait {
             _ if self.now.monotonic_ms < self.penalty.1 => self.penalty_ends().await,
             Some(wait) => self.ack_wait_ends(wait).await,
-            None if self.is_behind_group_changes() => tokio::time::sleep(CATCH_UP_LOOK).await,
+            None if self.is_behind_group_changes() => self.group_changes_come().await,
             None => self.shared.shard.pause.end(&self.shared.clock).await,
         }
     }

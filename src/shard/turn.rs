@@ -232,7 +232,7 @@ impl<D: Disk> Shard<D> {
     /// Lets the log belong to the cluster whose id an entry has brought.
     fn take_brought_cluster(&mut self) -> Result<(), ShardError> {
         let brought = ClusterId(self.machine.applier.cluster_id());
-        // A member may have proved the same before the entry was applied.
+        // A member may have proved it in this very turn, before the entry was applied.
         if self.node.cluster().id == brought && self.handle.cluster() == brought {
             return Ok(());
         }

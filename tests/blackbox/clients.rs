@@ -81,7 +81,7 @@ fn redis_cli() {
         assert_eq!(cli(&["-3", "HSET", "h", "f", "v"]).trim_end(), "1");
         assert_eq!(cli(&["-3", "HGETALL", "h"]), "f v\n");
         assert_eq!(cli(&["--scan"]).lines().count(), 2);
-        // redis-cli 8 reads them from a replica, which may be a moment behind.
+        // redis-cli 8 reads them from a replica, which may lag a moment.
         wait_for("all keys are sampled", Duration::from_secs(20), || {
             cli(&["--bigkeys"]).contains("Sampled 2 keys in the keyspace!").then_some(())
         });

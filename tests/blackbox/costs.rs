@@ -127,11 +127,10 @@ fn blpop_of_one_key_400_000_times_waits_as_for_one() {
     perdura_testkit::clock::wait_for("it waits", LIMIT, || {
         (other.info_number("blocked_clients") == 1).then_some(())
     });
-    let (read, pushed) = (stopwatch.elapsed(), Stopwatch::start());
+    let pushed = Stopwatch::start();
     other.check("RPUSH k v", ":1");
     waiting.expect("[k v]");
-    // A slow machine has read the command as slowly.
-    assert!(pushed.elapsed() < read.max(Duration::from_secs(1)), "{:?}", pushed.elapsed());
+    assert!(pushed.elapsed() < Duration::from_secs(1), "{:?}", pushed.elapsed());
     assert!(stopwatch.elapsed() < LIMIT, "{:?}", stopwatch.elapsed());
 }
 

@@ -11,8 +11,8 @@ use perdura_testkit::{Client, Cluster, free_port};
 
 use crate::perdura;
 
-/// Whether the redis-server that is installed is 7.0, whose answers ours are to the byte (docs/compatibility.md). Debian 13 has a later one:
-/// what is compared with it is left out there, and that is said.
+/// Whether the installed redis-server is 7.0, whose answers Perdura gives to the byte (docs/compatibility.md). Debian 13 has 8.0: tests that
+/// compare answers leave themselves out there, and print it.
 pub fn has_reference() -> bool {
     let output = Command::new("redis-server").arg("--version").output().expect("redis-server is installed");
     let version = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -83,7 +83,7 @@ fn copies_through_a_replica_end_in_oom_answers_of_the_primary() {
     let (copies, refusal) = copy_until_refused(&mut client, 12);
     assert_eq!(refusal, OOM);
     assert!(copies > 1);
-    // What the refused copy waited for may be free by now.
+    // The memory that the refused copy lacked may be free by now.
     let refusal =
         (0..12).map(|copy| copied_in_transaction(&mut client, copy)).find(|answer| answer != "[:1]");
     let expected = format!("-EXECABORT Transaction discarded because of: {}", &OOM[1..]);

@@ -15,7 +15,7 @@ use crate::perdura;
 /// What a client waits at most for another primary: an election, and what this machine's load adds.
 const FAILOVER_LIMIT: Duration = Duration::from_secs(6);
 
-/// What clients need at most to go on, however slow the machine is.
+/// How long clients need at most to continue, however slow the machine is.
 const LONG: Duration = Duration::from_secs(60);
 
 /// A group whose nodes refuse at once what they can't send to a primary.

@@ -304,7 +304,7 @@ fn a_log_that_was_replaced_is_refused_for_good_and_told_so() {
 
 /// 100,000 further writes were acknowledged, and found by nobody.
 #[test]
-fn a_node_whose_folder_is_moved_or_removed_ends_soon() {
+fn a_node_whose_folder_is_moved_or_removed_ends_within_a_second() {
     for is_moved in [true, false] {
         let mut node = perdura().start();
         write(&mut node.client(), 1..100);
@@ -316,7 +316,7 @@ fn a_node_whose_folder_is_moved_or_removed_ends_soon() {
             fs::remove_dir_all(node.data()).expect("a folder");
         }
         assert!(!node.wait_for_exit().success());
-        assert!(watch.elapsed() < LIMIT, "{:?}", watch.elapsed());
+        assert!(watch.elapsed() < Duration::from_secs(2), "{:?}", watch.elapsed());
         assert!(node.log().contains("the folder was removed, moved or replaced"), "{}", node.log());
         if is_moved {
             fs::rename(&aside, node.data()).expect("a folder");

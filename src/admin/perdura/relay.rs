@@ -1,5 +1,5 @@
-//! PERDURA NOFORWARD and INDEX: another node says that the connection carries its client's commands, and as which user, and asks how
-//! far it has to apply to have what was answered.
+//! PERDURA NOFORWARD and INDEX: another node says that the connection carries its client's commands, and as which user, and asks which
+//! index it has to apply to have everything that was answered.
 //!
 //! - A node shows that it is one by `masterauth`, or by a password that clients have, too, as long as that opens everything: the primary
 //!   then takes its word for the user, if both know the user in the same state, and judges by its own rules.
@@ -35,7 +35,7 @@ pub(super) fn noforward(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut
     Ok(())
 }
 
-/// `PERDURA INDEX`: what was answered on this connection is at this index of the log, or before it.
+/// `PERDURA INDEX`: the entries of all answers on this connection are at this index of the log, or before it.
 pub(super) fn index(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.integer(ctx.client.info.answered_index() as i64);
     Ok(())

@@ -26,6 +26,9 @@ use super::shebang::ScriptFlags;
 use super::vm::{self, Outcome, Program, Vm};
 use super::{ENTRY_STEPS, MAX_GROWTH_BYTES, SCRIPT_STEPS, ScriptBudget};
 
+/// Errors of scripts that are longer than this do not count as failures.
+const MAX_ERROR_BYTES: usize = 1024;
+
 /// The name under which SCRIPT LOAD and FLUSH are logged.
 pub const SCRIPT_STORE: &[u8] = b"_script";
 
@@ -273,11 +276,12 @@ pub(super) fn run(
     })
 }
 
-/// Answers the result. One that is an error is the command's error, and counts as such.
+/// Answers the result. An error becomes the command's error, and counts as such, but for one that is longer than [`MAX_ERROR_BYTES`] or no
+/// UTF-8: it is answered as the script made it, without copies of it.
 fn answer(vm: &mut Vm, reply: &mut Reply<'_>) -> CommandResult {
     let start = reply.position();
     vm.answer(reply);
-    let Some(error) = reply.error_since(start) else { return Ok(()) };
+    let Some(error) = reply.error_since(start, MAX_ERROR_BYTES).map(str::to_owned) else { return Ok(()) };
     reply.rewind(start);
     Err(CommandError::other(error))
 }

@@ -110,6 +110,16 @@ fn replies_become_values_as_in_redis() {
 }
 
 #[test]
+fn an_error_of_a_script_is_answered_byte_for_byte_and_counts_where_it_is_short() {
+    let mut db = TestDb::new();
+    let mut eval = |script: &str| db.run_args(&[b"EVAL", script.as_bytes(), b"0"]);
+    assert_eq!(eval("return redis.error_reply('MY error')"), b"-MY error\r\n");
+    assert_eq!(eval("return redis.error_reply('MY \\255\\254')"), b"-MY \xff\xfe\r\n");
+    let long = eval("return redis.error_reply(string.rep('\\255', 100000))");
+    assert!(long.starts_with(b"-ERR \xff") && long.len() == 100_007, "{} bytes", long.len());
+}
+
+#[test]
 fn blocking_commands_do_not_wait() {
     let mut db = TestDb::new();
     for body in [

@@ -119,10 +119,9 @@ fn write_table(lua: Lua, index: i32, reply: &mut Reply<'_>) {
         lua.is(-1, wanted)
     };
     if field(b"err", Type::String) {
-        reply.error(&String::from_utf8_lossy(lua.bytes(-1)));
+        reply.error(lua.bytes(-1));
     } else if field(b"ok", Type::String) {
-        let text = lua.bytes(-1).iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte });
-        reply.simple(&String::from_utf8_lossy(&text.collect::<Vec<u8>>()));
+        reply.simple(lua.bytes(-1));
     } else if field(b"double", Type::Number) {
         reply.double(lua.number(-1));
     } else if field(b"map", Type::Table) {

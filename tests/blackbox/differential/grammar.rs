@@ -5,7 +5,7 @@
 
 use super::{Draw, Line};
 
-/// What stands for `{name}`.
+/// Draws a text in place of `{name}`.
 pub type Vocabulary = fn(&mut Draw, &str) -> String;
 
 /// Templates with their weights.
@@ -49,7 +49,7 @@ fn expand(draw: &mut Draw, template: &str, vocabulary: Vocabulary) -> String {
     format!("{before}{here}{behind}")
 }
 
-/// What stands between the bracket that the text begins with and its counterpart, and what follows that.
+/// The text between the bracket that `text` begins with and its counterpart, and the rest after that.
 fn enclosed(text: &str) -> (&str, &str) {
     let mut depth = 0;
     for (at, letter) in text.char_indices() {

@@ -48,7 +48,7 @@ fn is_same(line: &Line, ours: &Reply, theirs: &Reply) -> bool {
     }
 }
 
-/// Each group without the number of its consumers: here also who found nothing is one.
+/// Each group without the number of its consumers: here a consumer that found nothing counts, too.
 fn groups(reply: &Reply) -> Vec<Vec<Reply>> {
     let Reply::Array(groups) = reply else { return vec![vec![reply.clone()]] };
     groups.iter().map(|group| without(group, "consumers")).collect()

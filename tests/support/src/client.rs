@@ -84,7 +84,7 @@ impl Client {
         value.unwrap_or_else(|| panic!("INFO tells no number {field}"))
     }
 
-    /// The last entry that the node has applied, asked of its log: INFO is a moment behind.
+    /// The last entry that the node has applied, asked of its log: INFO lags a moment.
     pub fn applied_index(&mut self) -> u64 {
         self.run("PERDURA LOG STATUS").field("applied").integer() as u64
     }

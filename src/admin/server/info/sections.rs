@@ -240,7 +240,7 @@ fn start(shared: &Shared, progress: &loading::Progress, fields: &mut Fields) {
 
 const LAZY_FREED: &str = "lazyfreed_objects";
 
-/// What INFO counts since CONFIG RESETSTAT beside commands and errors, all of it since the start.
+/// INFO's counters that CONFIG RESETSTAT resets, beside commands and errors, each counted since the start.
 pub fn counters(shared: &Shared) -> [(&'static str, u64); 7] {
     let clients = &shared.metrics.clients;
     [
