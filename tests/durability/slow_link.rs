@@ -1,4 +1,4 @@
-//! Nodes behind links of 100 Mbit/s, in namespaces of the network: neither a bulk load nor a large value moves the term.
+//! Nodes behind links of 100 Mbit/s and 20 ms, in namespaces of the network: neither a bulk load nor a large value moves the term.
 //!
 //! `SLOW_LINK_LOAD=1000 SLOW_LINK_VALUE=500` (MB) is the long form. Where namespaces can't be made (no root, no iproute2, a kernel
 //! without tbf) the test says so and passes.
