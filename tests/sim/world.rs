@@ -47,6 +47,17 @@ const LOOK_US: Micros = 10 * MS;
 /// For how long clients go on after everything is healed.
 const CALM_US: Micros = SECOND;
 
+/// What the primary shows at a moment, as it looked at its clocks last.
+#[derive(Debug)]
+struct GroupTime {
+    primary: usize,
+    monotonic_ms: u64,
+    /// The time by which it judges deadlines.
+    reading_ms: i64,
+    /// How far its calendar is ahead of the group's.
+    ahead_ms: i64,
+}
+
 impl World {
     pub fn new(seed: u64, told: bool) -> World {
         let scenario = Scenario::draw(seed);
@@ -121,30 +132,36 @@ impl World {
             && self.await_that("all nodes apply all that is committed", World::is_settled)
     }
 
-    /// Lets some time pass in good health: it passes for deadlines, too, whatever calendars show.
+    /// Lets some time pass in good health: it passes for deadlines, too, whatever calendars show. It may pass more slowly only where the
+    /// group's calendar is corrected, as by words that a driver told late.
     fn calm_down(&mut self) -> bool {
         let before = self.group_time();
         if !self.run_until(self.stage.now + CALM_US) {
             return false;
         }
-        if let (Some((primary, from, from_ms)), Some((still, to, to_ms))) = (before, self.group_time())
-            && primary == still
-            && to_ms - from_ms < (to.monotonic_ms.saturating_sub(from.monotonic_ms) / 2) as i64
+        if let (Some(from), Some(to)) = (before, self.group_time())
+            && from.primary == to.primary
         {
-            let node = primary + 1;
-            self.stage.find(format!("time stands still: from {from_ms} to {to_ms} on node {node}"));
-            return false;
+            let passed_ms = to.reading_ms - from.reading_ms + (to.ahead_ms - from.ahead_ms).max(0);
+            if passed_ms < (to.monotonic_ms.saturating_sub(from.monotonic_ms) / 2) as i64 {
+                self.stage.find(format!("time stands still: from {from:?} to {to:?}"));
+                return false;
+            }
         }
         true
     }
 
-    /// The primary, its clocks as it looked at them last, and the time by which it judges deadlines.
-    fn group_time(&self) -> Option<(usize, Now, i64)> {
+    fn group_time(&self) -> Option<GroupTime> {
         let primary = self.primary()?;
         let shared = &self.hosts[primary].process.as_ref()?.shared;
         let clock = &shared.clock;
         let now = Now { monotonic_ms: clock.monotonic_ms(), unix_ms: clock.unix_ms() };
-        Some((primary, now, shared.shard.reading_ms(now)))
+        Some(GroupTime {
+            primary,
+            monotonic_ms: now.monotonic_ms,
+            reading_ms: shared.shard.reading_ms(now),
+            ahead_ms: shared.shard.clock_ahead_ms(),
+        })
     }
 
     /// Whether all nodes that are left have applied the same, and nothing is under way.
