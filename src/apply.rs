@@ -475,7 +475,7 @@ fn write_in(context: &mut WriteContext<'_>, row: Row, args: &Args<'_>, reply: &m
     let error = handler(context, args, reply).err();
     context.stopwatch().stop(began_ns, row.command, args, reply.position() - start);
     if let Some(error) = &error {
-        reply.error(&error.to_string());
+        reply.error(error.to_string());
     }
     context.note_executed(row.counted_index(), error.as_ref());
 }
@@ -504,7 +504,7 @@ fn read_within(
     let checked = steps.take(command, context, args);
     let error = checked.and_then(|()| context.using(command, || handler(context, args, reply))).err()?;
     reply.rewind(start);
-    reply.error(&error.to_string());
+    reply.error(error.to_string());
     Some(error)
 }
 

@@ -387,7 +387,7 @@ impl Session {
         let error = handler(&mut context, args, &mut reply).err();
         if let Some(error) = &error {
             reply.rewind(start);
-            reply.error(&error.to_string());
+            reply.error(error.to_string());
         }
         let fits = !reply.is_over();
         let reply_bytes = reply.position();

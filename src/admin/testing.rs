@@ -96,7 +96,7 @@ impl TestNode {
         });
         if let Err(error) = result {
             out.clear();
-            Reply::new(out, resp).error(&error.to_string());
+            Reply::new(out, resp).error(error.to_string());
         }
     }
 }

@@ -92,13 +92,13 @@ fn usage_by_content(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_
 fn digest_value(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     reply.array(args.len() - 2);
     for key in &args[2..] {
-        reply.simple(&hex(ctx.entry(key).map_or(0, |entry| of_value(entry.value()))));
+        reply.simple(hex(ctx.entry(key).map_or(0, |entry| of_value(entry.value()))));
     }
     Ok(())
 }
 
 fn object(ctx: &ReadContext<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let entry = ctx.entry(args[2]).ok_or(CommandError::NoSuchKey)?;
-    reply.simple(&format!("Value refcount:1 encoding:{}", encoding_name(entry)));
+    reply.simple(format!("Value refcount:1 encoding:{}", encoding_name(entry)));
     Ok(())
 }

@@ -106,7 +106,7 @@ impl TestDb {
         let mut out = Vec::new();
         if let Err(error) = self.execute(args, &mut out) {
             assert!(out.is_empty(), "an error comes before any reply");
-            Reply::new(&mut out, self.resp).error(&error.to_string());
+            Reply::new(&mut out, self.resp).error(error.to_string());
         }
         out
     }
@@ -117,7 +117,7 @@ impl TestDb {
         let mut reply = Reply::bounded(&mut out, self.resp, self.most);
         if let Err(error) = self.execute_into(args, &mut reply) {
             assert_eq!(reply.position(), 0, "an error comes before any reply");
-            reply.error(&error.to_string());
+            reply.error(error.to_string());
         }
         (!reply.is_over()).then_some(out)
     }

@@ -33,7 +33,7 @@ impl Session {
         let error = answer.as_ref().err().cloned();
         self.answer(line, |reply: &mut Reply<'_>| match answer {
             Ok(write) => write(reply),
-            Err(error) => reply.error(&error.to_string()),
+            Err(error) => reply.error(error.to_string()),
         });
         self.note_end(self.index, error);
         line.settle();

@@ -405,7 +405,7 @@ impl ServerConnection {
                     self.session.drop_transaction();
                 }
                 self.session.lose_forwarded_watches();
-                Reply::new(&mut self.line.out, self.session.client.resp).error(&error.to_string());
+                Reply::new(&mut self.line.out, self.session.client.resp).error(error.to_string());
                 self.line.settle();
                 true
             }

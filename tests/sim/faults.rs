@@ -348,8 +348,8 @@ impl World {
         if lost + 1 > (self.hosts.len() - 1) / 2 || self.hosts[node].excuses.damage.is_some() {
             return;
         }
-        if self.hosts.iter().any(|host| !host.trusted) {
-            // Who lost a disk needs everybody.
+        if self.hosts.iter().any(|host| !host.trusted || !host.knows_cluster) {
+            // Who lost a disk, or its log, needs everybody.
             return;
         }
         let host = &mut self.hosts[node];
@@ -390,9 +390,9 @@ impl World {
         self.stage.tell(|| format!("fault: {what}"));
     }
 
-    /// Takes a disk away with all that is on it, as long as all the others are sound.
+    /// Takes a disk away with all that is on it, as long as all the others are sound, and have heard of their cluster.
     fn lose_disk(&mut self, node: usize) {
-        if !self.hosts.iter().all(|host| host.is_sound() && host.process.is_some()) {
+        if !self.hosts.iter().all(|host| host.is_sound() && host.knows_cluster && host.process.is_some()) {
             return;
         }
         self.end_process(node, Ending::Power);

@@ -56,6 +56,8 @@ pub struct Host {
     pub lost: bool,
     /// It holds all that it ever acknowledged; not for a while after it lost its disk, or its log.
     pub trusted: bool,
+    /// It has heard which cluster it is of.
+    pub knows_cluster: bool,
     /// It has set a damaged log aside since it got this disk.
     pub knows_of_loss: bool,
     /// Its own disk, while an impostor runs in its place.
@@ -85,6 +87,7 @@ impl Host {
             excuses: Excuses::default(),
             lost: false,
             trusted: true,
+            knows_cluster: false,
             knows_of_loss: false,
             impersonated: None,
             silent_streams: Vec::new(),

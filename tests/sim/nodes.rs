@@ -294,6 +294,7 @@ impl World {
         self.stage.counts.add_many(Seen::FullDisks, u64::from(is_short));
         self.stage.counts.add_many(Seen::RefusedForSpace, refused);
         self.stage.counts.add_many(Seen::AnswersHeld, u64::from(process.shard.machine().holds_answers()));
+        host.knows_cluster |= !process.shard.node().cluster().id.is_none();
         let is_trusted = process.shard.node().is_trusted();
         let has_data = process.shard.machine().applied > 0;
         if !std::mem::replace(&mut host.trusted, is_trusted) && is_trusted && has_data {

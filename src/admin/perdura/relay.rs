@@ -31,7 +31,7 @@ pub(super) fn noforward(ctx: &mut LocalContext<'_>, args: &Args<'_>, reply: &mut
     }
     ctx.client.forwarded = true;
     ctx.client.info.note_answer(ctx.shared.shard.status.lock().last_index);
-    reply.simple(&ctx.client.info.id.to_string());
+    reply.simple(ctx.client.info.id.to_string());
     Ok(())
 }
 

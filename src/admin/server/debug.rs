@@ -46,7 +46,7 @@ const HELP: [&str; 9] = [
 
 /// Locks everything for reading while it runs.
 fn digest(ctx: &mut LocalContext<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
-    reply.simple(&hex(of_keyspace(&ctx.shared.shard.keyspace)));
+    reply.simple(hex(of_keyspace(&ctx.shared.shard.keyspace)));
     Ok(())
 }
 

@@ -128,7 +128,7 @@ fn answer(
     let error = run(&mut reply).err();
     if let Some(error) = &error {
         reply.rewind(0);
-        reply.error(&error.to_string());
+        reply.error(error.to_string());
     }
     if reply.position() == 0
         && !reply.is_over()
