@@ -38,6 +38,7 @@ use crate::planted::{Bug, planted};
 use room::Unwritten;
 
 mod admission;
+mod commit_mark;
 mod config;
 mod contradiction;
 mod error;
@@ -52,6 +53,7 @@ mod transfer;
 
 pub use admission::Refusal;
 use admission::Refusals;
+use commit_mark::Silence;
 pub use config::NodeConfig;
 use contradiction::Contradictions;
 pub use error::{LogPosition, MAX_ENTRY_BYTES, NodeError, ProposeError, TransferError};
@@ -118,6 +120,7 @@ pub struct Node<D: Disk> {
     offers: Offers,
     waiting: Waiting,
     probes: Probes,
+    silence: Silence,
     /// What this process says of itself in greetings.
     voice: Voice,
     /// What its frames bear.
@@ -181,6 +184,7 @@ impl<D: Disk> Node<D> {
             offers: Offers::default(),
             waiting: Waiting::default(),
             probes: Probes::default(),
+            silence: Silence::default(),
             voice,
             session,
             log_book: LogBook::new(config.secret),
@@ -224,6 +228,7 @@ impl<D: Disk> Node<D> {
         self.settle_transfer(now_ms);
         self.settle_offers();
         self.tick_waiting();
+        self.tick_silence();
         self.after_raft_moved();
         true
     }
@@ -355,6 +360,7 @@ impl<D: Disk> Node<D> {
                 self.report_unreachable(peer);
             }
         }
+        self.mark_commit(machine)?;
         self.publish_lease(now_ms, machine);
         match self.raw.store().take_read_failure() {
             Some(error) => Err(error.into()),

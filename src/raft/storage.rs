@@ -225,6 +225,11 @@ impl<D: Disk> LogStorage<D> {
         Ok(())
     }
 
+    /// Whether the log does not say yet what is committed, and has room for it.
+    pub fn can_mark_commit(&mut self) -> Result<bool, StorageFault> {
+        Ok(self.hard_state != self.durable_hard_state && self.wal.secure_room(Needed::default())?)
+    }
+
     /// Remembers a member's log, the newest that it has; durable with the next commit. One that it has replaced does not return.
     pub fn note_member_log(&mut self, log: MemberLog) {
         if !self.memo.member_logs.contains(&log) {

@@ -89,7 +89,7 @@ pub(super) struct Member {
     lost_disks: u64,
     /// It has set its last log aside.
     knows_of_loss: bool,
-    disk: SimDisk,
+    pub disk: SimDisk,
     preparer: Option<Preparer<SimDisk>>,
     clock_percent: u64,
 }
