@@ -163,6 +163,73 @@ fn what_the_log_lost_while_the_backup_was_away_is_counted_as_a_gap() {
     assert_eq!(restored_digest(&place, scratch.path()), digest(&node));
 }
 
+/// Two of three members ship to another place, and the third leads again when the group's log no longer reaches back to its place.
+#[test]
+fn a_place_that_most_of_a_group_has_left_says_what_it_lacks_and_the_new_one_is_whole() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let left = folder(scratch.path());
+    let new = Place { url: format!("{}-2", left.url), key_file: None, variables: Vec::new() };
+    let spec = shipping(&left).flag("segment-bytes", "64kb").flag("backup-log-keep-bytes", "128kb");
+    let mut cluster = Cluster::start_with(spec.flag("checkpoints-kept", 1).flag("log-keep-bytes", 0));
+    let third = cluster.replica();
+    write(&mut cluster.client(third), 1..200);
+    wait_until_shipped(&cluster.nodes[cluster.primary()]);
+    let movers: Vec<usize> = (0..3).filter(|at| *at != third).collect();
+    for &at in &movers {
+        cluster.nodes[at].set_flag("backup-to", &new.url);
+        cluster.nodes[at].terminate();
+        cluster.nodes[at].restart();
+        cluster.primary();
+    }
+    hand_over(&cluster, movers[0]);
+    wait_until_shipped(&cluster.nodes[movers[0]]);
+    let kept =
+        json(&left, &["backup", "list"])["restorable"][0]["last_index"].as_u64().expect("it was shipped to");
+    let value = "v".repeat(1000);
+    let mut client = cluster.client(movers[0]);
+    (0..500).for_each(|n| client.check(&format!("SET filler:{n} {value}"), "+OK"));
+    wait_until_shipped(&cluster.nodes[movers[0]]);
+    for node in &cluster.nodes {
+        wait_for("its log is cut", LIMIT, || {
+            checkpoint(node);
+            (info(node, "perdura_first_index") > kept + 1).then_some(())
+        });
+    }
+
+    hand_over(&cluster, third);
+    write(&mut cluster.client(third), 200..300);
+    wait_until_shipped(&cluster.nodes[third]);
+    let gap = info(&cluster.nodes[third], "perdura_backup_gap_entries");
+    assert!(gap > 0);
+    wait_for("the gap is listed, and no more", LIMIT, || {
+        let row = json(&left, &["backup", "list"])["gaps"][0].clone();
+        let entries = row["last_index"].as_u64()? + 1 - row["first_index"].as_u64()?;
+        (row["first_index"] == kept + 1 && entries == gap).then_some(())
+    });
+    let (code, said) = run(&left.with(&["backup", "list"], "--at"), &[]);
+    assert!(code == Some(1) && said.contains("MISSING"), "{said}");
+    assert_eq!(restored_digest(&left, scratch.path()), digest(&cluster.nodes[third]));
+
+    hand_over(&cluster, movers[0]);
+    write(&mut cluster.client(movers[0]), 300..400);
+    wait_until_shipped(&cluster.nodes[movers[0]]);
+    assert_good(&new);
+    assert_eq!(restored_digest(&new, scratch.path()), digest(&cluster.nodes[movers[0]]));
+}
+
+/// Makes this node the primary.
+fn hand_over(cluster: &Cluster, to: usize) {
+    let number = (to + 1).to_string();
+    wait_for("it leads", LIMIT, || {
+        let primary = cluster.primary();
+        if primary != to {
+            let addr = cluster.nodes[primary].addr().to_string();
+            run(&["handover", "--addr", &addr, "--to", &number], &[]);
+        }
+        (primary == to).then_some(())
+    });
+}
+
 #[test]
 fn a_checkpoint_is_taken_for_the_backup_when_one_is_due_and_the_node_takes_none() {
     let scratch = tempfile::tempdir().expect("a temporary folder");
