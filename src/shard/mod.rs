@@ -15,6 +15,7 @@ pub mod expiry;
 mod gauge;
 pub mod handovers;
 mod held;
+mod leaderless;
 pub mod log_cuts;
 pub mod log_reads;
 mod long_items;

@@ -24,6 +24,7 @@ use super::calendars::Calendars;
 use super::deaths::{self};
 use super::eviction::Evictor;
 use super::expiry::ExpiryWalk;
+use super::leaderless::Leaderless;
 use super::long_items::LongItems;
 use super::machine::{DID_NOT_HAPPEN, DISK_FULL, Machine};
 use super::marks::Marked;
@@ -116,6 +117,7 @@ pub struct Shard<D: Disk> {
     max_entry_bytes: usize,
     giving_way: GivingWay,
     calendars: Calendars,
+    leaderless: Leaderless,
     /// Up to then this leader has said that nothing more was written; unix ms.
     quiet_until_ms: i64,
     /// How often this node has handed over because its log writes were slow.
@@ -154,6 +156,7 @@ impl<D: Disk> Shard<D> {
             max_entry_bytes: MAX_ENTRY_BYTES,
             giving_way: GivingWay::default(),
             calendars: Calendars::default(),
+            leaderless: Leaderless::default(),
             quiet_until_ms: i64::MIN,
             gave_way: 0,
             has_failed: false,
@@ -272,6 +275,7 @@ impl<D: Disk> Shard<D> {
         }
         self.compare_calendars(out);
         self.node.tick(now.monotonic_ms);
+        self.leaderless.tell(&self.node, now.monotonic_ms);
         self.node.process(now.monotonic_ms, out, &mut self.machine)?;
         self.take_brought_cluster()?;
         self.observe_node();

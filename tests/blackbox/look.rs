@@ -509,6 +509,12 @@ fn member_without_a_majority_shows_its_log_and_checkpoints_and_is_backed_up() {
     }
     let (text, code) = said(&run(&["checkpoint", "now", "--addr", &own]));
     assert!(code == Some(4) && text.contains("a majority of the members has to run"), "{text}");
+    wait_for("its log says what it waits for", SOON, || {
+        group.nodes[left]
+            .log()
+            .contains("no primary is known: a majority of the members has to run")
+            .then_some(())
+    });
     // Where a password is wanted, who does not send it learns nothing.
     group.nodes.iter_mut().for_each(Node::kill);
     group.nodes.iter_mut().for_each(Node::spawn);
