@@ -143,8 +143,7 @@ fn members_killed_at_random_moments() {
         let digest = cluster.agreed_digest();
         let primary = cluster.primary();
         check_new(&cluster.nodes[primary], &mut ledgers);
-        let sent = "loading a checkpoint of another node";
-        fetched = cluster.nodes.iter().map(|node| node.log().matches(sent).count()).sum();
+        fetched = cluster.nodes.iter().map(fetched_by).sum();
         println!(
             "round {round}: nodes {victim} and {second}, {} writes, {fetched} checkpoints fetched, {digest}",
             acknowledged(&ledgers)
@@ -154,6 +153,12 @@ fn members_killed_at_random_moments() {
         check_all(node, &mut ledgers);
     }
     assert!(fetched > 0, "nobody was ever sent a checkpoint");
+}
+
+/// How many checkpoints of other nodes a member went on behind, while it ran or, where it was killed as one had come, at its next start.
+fn fetched_by(node: &Node) -> usize {
+    let told = ["loading a checkpoint of another node", "behind a checkpoint that came from another node"];
+    told.iter().map(|told| node.log().matches(told).count()).sum()
 }
 
 /// From the kill until the first acknowledgement of a write sent after it: of any writer, and of the slowest.
