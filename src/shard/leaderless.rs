@@ -5,9 +5,9 @@ use perdura_wal::Disk;
 use crate::raft::identity::NodeId;
 use crate::raft::node::Node;
 
-/// The first word comes after so long: an election takes less.
+/// Time without a leader before the first word: an election takes less.
 const FIRST_AFTER_MS: u64 = 5_000;
-/// Each silence between two words is so many times the one before.
+/// Each silence between two words is the one before times this.
 const GROWTH: u64 = 3;
 const LONGEST_SILENCE_MS: u64 = 3_600_000;
 /// A peer is there that was heard within this time.
@@ -36,7 +36,7 @@ pub(super) struct Leaderless {
 impl Leaderless {
     /// To be called with every turn, at a monotonic time.
     pub(super) fn tell<D: Disk>(&mut self, node: &Node<D>, now_ms: u64) {
-        // A member with a new log says by itself for whom it waits.
+        // A member with a new log names the members that it waits for (`raft/node/rejoin.rs`).
         let is_led = node.leadership().leader.is_some() || !node.is_trusted();
         match self.note(is_led, now_ms) {
             Some(Word::NoLeader { seconds }) => {
@@ -80,7 +80,7 @@ fn heard_lately<D: Disk>(node: &Node<D>, now_ms: u64) -> Vec<NodeId> {
 mod tests {
     use super::*;
 
-    /// What is told over so many seconds, four turns in each.
+    /// The words within these seconds, four turns in each.
     fn told(leaderless: &mut Leaderless, has_leader: bool, seconds: std::ops::Range<u64>) -> Vec<Word> {
         let turns = seconds.start * 4..seconds.end * 4;
         turns.filter_map(|turn| leaderless.note(has_leader, turn * 250)).collect()

@@ -155,7 +155,7 @@ fn members_killed_at_random_moments() {
     assert!(fetched > 0, "nobody was ever sent a checkpoint");
 }
 
-/// How many checkpoints of other nodes a member went on behind, while it ran or, where it was killed as one had come, at its next start.
+/// The number of checkpoints of other nodes that a member adopted: while it ran, or at its next start if it was killed once one had come.
 fn fetched_by(node: &Node) -> usize {
     let told = ["loading a checkpoint of another node", "behind a checkpoint that came from another node"];
     told.iter().map(|told| node.log().matches(told).count()).sum()

@@ -349,7 +349,7 @@ impl World {
             return;
         }
         if self.hosts.iter().any(|host| !host.trusted || !host.knows_cluster) {
-            // Who lost a disk, or its log, needs everybody.
+            // A member that lost a disk, or its log, needs all others.
             return;
         }
         let host = &mut self.hosts[node];

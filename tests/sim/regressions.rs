@@ -121,7 +121,8 @@ const FOUND: &[Found] = &[
     },
     Found {
         seed: 94_008_534,
-        what: "A follower whose disk had held it up for 15 s answered a hundred heartbeats at once, and each answer made the leader send it                the same megabyte again: over its link they took longer than a minute.",
+        what: "A follower whose disk had held it up for 15 s answered a hundred heartbeats at once, and each answer made the leader send it \
+               the same megabyte again: over its link they took longer than a minute.",
     },
 ];
 

@@ -1,11 +1,11 @@
 //! When a log learns that its last entries are committed.
 //!
-//! - The commit is written with the entries that come next, and is synced with them: nobody waits for it. A group that falls silent would
+//! - The commit is written with the entries that come next, and is synced with them: no client waits for it. A group that falls silent would
 //!   never write that its last entries are committed, and a member that restarts would take them for uncommitted: it would give way without a word to
 //!   a leader that lacks them, as where a majority was set back (`contradiction.rs`).
 //! - So once nothing was committed for an election timeout, a node writes and syncs the commit by itself, if the log has room. That is one sync
 //!   for each silence, and none while clients write.
-//! - Caveat: who fails within that time does not know its last entries to be committed.
+//! - Caveat: a member that fails within that time does not know its last entries to be committed.
 
 use perdura_wal::Disk;
 

@@ -68,7 +68,8 @@
 //! - A member that begins a new group has companions enough to be a majority with them. So one of them is among the founders.
 //! - The price: a member that has not heard of its cluster follows no founder that it did not hear before the group was founded, until one of
 //!   its companions is back. In a group of three that takes two that never heard each other, and the third to fail right after the
-//!   founding; if that one loses its log, the group stands still for good. And a member with a new log waits until members that have lost nothing have heard of their cluster.
+//!   founding; if that one loses its log, the group stands still for good. And a member with a new log waits until members that have lost
+//!   nothing have heard of their cluster.
 //! - Two groups with the same members and name, born at the same time, one of which reaches a node of the other at a member's address, are
 //!   one group to that node. And a wiped member of a group of two takes the cluster of the only one that it can ask.
 //!

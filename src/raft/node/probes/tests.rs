@@ -15,11 +15,14 @@ fn with_one_probed() -> (Cluster, NodeId, NodeId) {
     cluster.node(leader).report_unreachable(probed);
     cluster.propose(leader, "a probe");
     cluster.step();
-    assert_eq!(cluster.node(leader).raw.raft.prs().get(probed).unwrap().state, ProgressState::Probe);
+    assert_eq!(
+        cluster.node(leader).raw.raft.prs().get(probed).expect("a member").state,
+        ProgressState::Probe
+    );
     (cluster, leader, probed)
 }
 
-/// So many answers of the follower to heartbeats come at once. Returns how many appends they made the leader send.
+/// The leader hears `answers` of the follower to heartbeats at once. Returns the number of appends that it sends because of them.
 fn hear_answers(cluster: &mut Cluster, leader: NodeId, probed: NodeId, answers: usize) -> usize {
     let now_ms = cluster.clock_of(leader);
     let node = cluster.node(leader);
@@ -67,7 +70,7 @@ fn a_broken_connection_has_lost_the_probe() {
 #[test]
 fn an_answer_that_repeats_nothing_is_a_sign_of_life_all_the_same() {
     let (mut cluster, leader, probed) = with_one_probed();
-    cluster.node(leader).raw.raft.mut_prs().get_mut(probed).unwrap().recent_active = false;
+    cluster.node(leader).raw.raft.mut_prs().get_mut(probed).expect("a member").recent_active = false;
     hear_answers(&mut cluster, leader, probed, 1);
-    assert!(cluster.node(leader).raw.raft.prs().get(probed).unwrap().recent_active);
+    assert!(cluster.node(leader).raw.raft.prs().get(probed).expect("a member").recent_active);
 }
